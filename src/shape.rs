@@ -45,12 +45,9 @@ pub fn row_major(shape: &[usize]) -> Strides {
 pub fn is_row_major(shape: &[usize], strides: &[isize]) -> bool {
     let mut expected = 1;
     for (&n, &s) in shape.iter().zip(strides).rev() {
-        if n == 0 {
-            return true;
-        }
         if n != 1 {
             if s != expected {
-                return false;
+                return shape.contains(&0);
             }
             expected *= n as isize;
         }
