@@ -107,3 +107,34 @@ pub fn axes(op: &str, wanted: Option<&[isize]>, ndim: usize) -> Result<SmallVec<
 pub(crate) fn plural(n: usize, word: &str) -> String {
     if n == 1 { word.to_string() } else { format!("{word}s") }
 }
+
+/// Which axes an operation runs over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Axes {
+    /// All of them.
+    All,
+    /// These; negative ones count from the back.
+    These(SmallVec<[isize; 4]>),
+}
+
+impl Axes {
+    /// Counted from the front, sorted, without repetition.
+    pub fn resolve(&self, op: &str, ndim: usize) -> Result<SmallVec<[usize; 4]>> {
+        match self {
+            Axes::All => axes(op, None, ndim),
+            Axes::These(these) => axes(op, Some(these), ndim),
+        }
+    }
+}
+
+impl From<isize> for Axes {
+    fn from(axis: isize) -> Self {
+        Axes::These(SmallVec::from_slice(&[axis]))
+    }
+}
+
+impl<const N: usize> From<[isize; N]> for Axes {
+    fn from(axes: [isize; N]) -> Self {
+        Axes::These(SmallVec::from_slice(&axes))
+    }
+}
