@@ -1,10 +1,15 @@
 //! Pure functions on slices and strides. No `Array`, no tape, no Python.
 
+mod block;
+mod dispatch;
 pub mod gemm;
 pub mod map;
 pub mod math;
+pub mod number;
 pub mod random;
 pub mod real;
 pub mod reduce;
+pub mod scan;
 pub mod softmax;
+pub mod sort;
 pub mod update;
