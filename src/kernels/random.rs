@@ -6,7 +6,7 @@
 
 use super::block::store;
 use super::dispatch::{Kernel, Shared, dispatch};
-use super::number::{Float, Number};
+use super::number::Float;
 use super::real::{Lane, Real};
 use crate::team;
 
@@ -106,7 +106,7 @@ fn whole(low: u32, high: u32) -> u64 {
 
 /// How a group of words becomes `V` vectors of elements.
 trait Draw<const V: usize>: Sync {
-    type Out: Number;
+    type Out: Copy;
     /// Nanoseconds per group.
     const NANOS: usize;
     /// The elements from `first` on.
@@ -221,8 +221,7 @@ pub unsafe fn integers(place: Place, low: i64, high: i64, n: usize, out: *mut i6
 pub unsafe fn permutation(place: Place, n: usize, out: *mut i64) -> Place {
     let mut drawn = vec![0; n];
     // SAFETY: `drawn` has room for `n` elements, and the caller's `out` too.
-    let (next, out) =
-        unsafe { (bits(place, n, drawn.as_mut_ptr()), std::slice::from_raw_parts_mut(out, n)) };
+    let (next, out) = unsafe { (bits(place, n, drawn.as_mut_ptr()), std::slice::from_raw_parts_mut(out, n)) };
     for (i, place) in out.iter_mut().enumerate() {
         *place = i as i64;
     }
@@ -332,11 +331,11 @@ macro_rules! random {
         impl Random for $t {
             unsafe fn uniform(place: Place, n: usize, out: *mut $t) -> Place {
                 // SAFETY: the caller's promise.
-                unsafe { fill(&(Uniform, $t::ZERO), place, n, out) }
+                unsafe { fill(&(Uniform, 0.0 as $t), place, n, out) }
             }
             unsafe fn normal(place: Place, n: usize, out: *mut $t) -> Place {
                 // SAFETY: the caller's promise.
-                unsafe { fill(&(Normal, $t::ZERO), place, n, out) }
+                unsafe { fill(&(Normal, 0.0 as $t), place, n, out) }
             }
         }
     )*};

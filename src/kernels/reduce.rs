@@ -404,7 +404,11 @@ pub unsafe fn argmin<T: Number>(axis: Axis, x: *const T, out: *mut i64) {
 }
 
 /// Folds first, then looks for the result: two passes that vectorise are faster than one that does not.
-unsafe fn first_place<K: Fold<In: Number, Out = <K as Fold>::In>>(axis: Axis, x: *const K::In, out: *mut i64) {
+unsafe fn first_place<K: Fold<In: Number, Out = <K as Fold>::In>>(
+    axis: Axis,
+    x: *const K::In,
+    out: *mut i64,
+) {
     let Axis { outer, n, inner } = axis;
     let mut best: Vec<K::In> = Vec::with_capacity(outer * inner);
     // SAFETY: the caller's promise, and the room just made.

@@ -155,7 +155,13 @@ trait Each<T: Float> {
 
 /// `out = f(a, b)` over a row; `out` may be `a` or `b`.
 #[inline(always)]
-unsafe fn each<T: Float, K: Each<T>, const FMA: bool>(k: &K, a: *const T, b: *const T, out: *mut T, n: usize) {
+unsafe fn each<T: Float, K: Each<T>, const FMA: bool>(
+    k: &K,
+    a: *const T,
+    b: *const T,
+    out: *mut T,
+    n: usize,
+) {
     let mut i = 0;
     // SAFETY: the elements are among the `n` of each row.
     unsafe {

@@ -129,9 +129,12 @@ pub unsafe fn argsort<T: Sortable>(rows: usize, n: usize, x: *const T, out: *mut
                 )
             };
             keyed.clear();
-            keyed.extend(x.iter().map(|v| v.same_zero()).enumerate().map(|(i, v)| {
-                (if descending { v.opposite_key() } else { v.key() }, i)
-            }));
+            keyed.extend(
+                x.iter()
+                    .map(|v| v.same_zero())
+                    .enumerate()
+                    .map(|(i, v)| (if descending { v.opposite_key() } else { v.key() }, i)),
+            );
             keyed.sort_unstable();
             for (place, &(_, i)) in out.iter_mut().zip(&keyed) {
                 *place = i as i64;

@@ -1,6 +1,7 @@
 //! Reductions over axes: sums and means, extremes and their places, counts.
 
 use super::binary::{as_float, number};
+use super::compare::truth;
 use super::movement::{broadcast_to, reshape_to};
 use super::{Case, astype, divide, equal, multiply, square, subtract};
 use crate::array::Array;
@@ -67,8 +68,8 @@ impl Operation for Sum {
         if self.mean { "mean" } else { "sum" }
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let x = x[0];
-        let mut y = each!(x.dtype(), all: T => fold::<kernel::Sum<T>>("sum", x, &self.axes, self.keepdims))?;
+        let x = &x[0].cast(x[0].dtype().widest())?;
+        let mut y = each!(x.dtype(), wide: T => fold::<kernel::Sum<T>>("sum", x, &self.axes, self.keepdims))?;
         if self.mean {
             let n = self.count(x.shape()) as f64;
             each!(y.dtype(), float: T => y.make_mut::<T>()?.iter_mut().for_each(|v| *v = (*v as f64 / n) as T), else ());
@@ -105,12 +106,14 @@ impl Operation for Extreme {
         if self.largest { "max" } else { "min" }
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (x, axes, keep) = (x[0], &self.axes, self.keepdims);
-        if self.largest {
-            each!(x.dtype(), all: T => fold::<kernel::Max<T>>("max", x, axes, keep))
+        let (dtype, axes, keep) = (x[0].dtype(), &self.axes, self.keepdims);
+        let x = &x[0].cast(dtype.widest())?;
+        let y = if self.largest {
+            each!(x.dtype(), wide: T => fold::<kernel::Max<T>>("max", x, axes, keep))
         } else {
-            each!(x.dtype(), all: T => fold::<kernel::Min<T>>("min", x, axes, keep))
-        }
+            each!(x.dtype(), wide: T => fold::<kernel::Min<T>>("min", x, axes, keep))
+        };
+        y?.cast(dtype)
     }
     fn keeps(&self) -> Keeps {
         Keeps::Both
@@ -136,7 +139,7 @@ pub fn sum_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     reshape_to(&apply(Sum { axes, keepdims: false, mean: false }, &[x])?, shape)
 }
 
-fn nonempty(op: &str, x: &Tensor, axes: &[usize]) -> Result<()> {
+fn nonempty(op: &str, x: &Array, axes: &[usize]) -> Result<()> {
     match axes.iter().find(|&&i| x.shape()[i] == 0) {
         Some(i) if shape::size(&reduced_shape(x.shape(), axes, true)) > 0 => {
             let shape = shape::show(x.shape());
@@ -225,30 +228,32 @@ fn smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 
 fn any_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("any", x.ndim())?;
-    Ok(each!(x.dtype(), all: T => fold::<kernel::Any<T>>("any", x, &axes, keepdims))?.into())
+    Ok(fold::<kernel::Any<bool>>("any", &truth(x)?, &axes, keepdims)?.into())
 }
 
 fn all_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("all", x.ndim())?;
-    Ok(each!(x.dtype(), all: T => fold::<kernel::All<T>>("all", x, &axes, keepdims))?.into())
+    Ok(fold::<kernel::All<bool>>("all", &truth(x)?, &axes, keepdims)?.into())
 }
 
 fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("count_nonzero", x.ndim())?;
-    Ok(each!(x.dtype(), all: T => fold::<kernel::CountNonzero<T>>("count_nonzero", x, &axes, keepdims))?.into())
+    Ok(fold::<kernel::CountNonzero<bool>>("count_nonzero", &truth(x)?, &axes, keepdims)?.into())
 }
 
 fn place_of_largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    each!(x.dtype(), all: T => place("argmax", x, axis, keepdims, kernel::argmax::<T>))
+    let x = &x.cast(x.dtype().widest())?;
+    each!(x.dtype(), wide: T => place("argmax", x, axis, keepdims, kernel::argmax::<T>))
 }
 
 fn place_of_smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    each!(x.dtype(), all: T => place("argmin", x, axis, keepdims, kernel::argmin::<T>))
+    let x = &x.cast(x.dtype().widest())?;
+    each!(x.dtype(), wide: T => place("argmin", x, axis, keepdims, kernel::argmin::<T>))
 }
 
 fn place<T: Element + Number>(
     op: &'static str,
-    x: &Tensor,
+    x: &Array,
     axis: Axes,
     keepdims: bool,
     find: unsafe fn(Axis, *const T, *mut i64),
