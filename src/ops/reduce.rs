@@ -228,17 +228,17 @@ fn smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 
 fn any_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("any", x.ndim())?;
-    Ok(fold::<kernel::Any<bool>>("any", &truth(x)?, &axes, keepdims)?.into())
+    Ok(fold::<kernel::Any<bool>>("any", truth(x)?.array(), &axes, keepdims)?.into())
 }
 
 fn all_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("all", x.ndim())?;
-    Ok(fold::<kernel::All<bool>>("all", &truth(x)?, &axes, keepdims)?.into())
+    Ok(fold::<kernel::All<bool>>("all", truth(x)?.array(), &axes, keepdims)?.into())
 }
 
 fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("count_nonzero", x.ndim())?;
-    Ok(fold::<kernel::CountNonzero<bool>>("count_nonzero", &truth(x)?, &axes, keepdims)?.into())
+    Ok(fold::<kernel::CountNonzero<bool>>("count_nonzero", truth(x)?.array(), &axes, keepdims)?.into())
 }
 
 fn place_of_largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
