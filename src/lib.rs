@@ -13,6 +13,9 @@ pub mod array;
 pub mod tape;
 pub mod ops;
 pub mod gradient;
+pub mod optim;
+#[cfg(feature = "python")]
+mod py;
 
 pub use array::Array;
 pub use dtype::DType;

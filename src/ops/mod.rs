@@ -87,4 +87,4 @@ macro_rules! list {
 pub(crate) mod row;
 mod traced;
 
-list![unary, activation, step, binary, compare, select, cast, movement, reduce, matmul];
+list![stub, unary, activation, step, binary, compare, select, cast, movement, reduce, matmul];
