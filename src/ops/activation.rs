@@ -108,7 +108,12 @@ rows! {
         d(x) = |x| (erf(x * FRAC_1_SQRT_2) + 1.0) * 0.5 + x * exp(x * x * -0.5) * NORMAL_HEIGHT, on (-2.0, 2.0), 1.0 ns;
 }
 
+/// Every activation with its default parameters.
+pub fn activations() -> impl Iterator<Item = &'static Activation> {
+    ACTIVATIONS.iter()
+}
+
 /// The activation of that name with its default parameters, to be fused into a layer.
 pub fn activation(name: &str) -> Option<&'static Activation> {
-    ACTIVATIONS.iter().find(|a| a.name == name)
+    activations().find(|a| a.name == name)
 }

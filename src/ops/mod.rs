@@ -50,14 +50,15 @@ macro_rules! operations {
         mod python {
             #[allow(unused_imports)]
             use super::*;
-            use crate::py::{Operand, PyTensor};
+            use crate::py::PyTensor;
             use pyo3::prelude::*;
             $(
                 $(#[$doc])+
                 #[pyfunction]
                 #[pyo3(signature = ($($x,)+ / $(, $($k = $d),+)?))]
-                pub(super) fn $name($($x: Operand,)+ $($($k: $t),+)?) -> PyResult<PyTensor> {
-                    crate::py::run(&[$(&$x.0),+], || super::$name($(&$x.0,)+ $($($k),+)?))
+                pub(super) fn $name($($x: &Bound<'_, PyAny>,)+ $($($k: $t),+)?) -> PyResult<PyTensor> {
+                    let [$($x),+] = crate::py::meet([$($x),+])?;
+                    crate::py::run(&[$(&$x),+], || super::$name($(&$x,)+ $($($k),+)?))
                 }
             )+
         }
@@ -87,4 +88,7 @@ macro_rules! list {
 pub(crate) mod row;
 mod traced;
 
-list![stub, unary, activation, step, binary, compare, select, cast, movement, reduce, matmul];
+list![
+    stub, unary, activation, step, binary, compare, select, cast, movement, reduce, matmul, softmax, dense, loss,
+    crossentropy,
+];

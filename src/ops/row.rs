@@ -221,6 +221,7 @@ macro_rules! rows {
             super::Case { f: |t| $name(&t[0] $(, $($pd),+)?), shapes: &[&[3, 5]], domain: $domain },
         ] }),+];
         /// The rows of this table as activations, with default parameters.
+        #[allow(dead_code)] // only the table of activations is asked for it
         pub(super) const ACTIVATIONS: &[super::row::Activation] = &[$(
             super::row::activation::<$name::Kernel>(|x| $name(x $(, $($pd),+)?))
         ),+];

@@ -12,7 +12,7 @@ mod run;
 mod tensor;
 mod tree;
 
-pub(crate) use operand::{Operand, many, pair};
+pub(crate) use operand::{Operand, many, meet, pair};
 pub(crate) use run::run;
 pub(crate) use tensor::PyTensor;
 

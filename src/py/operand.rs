@@ -60,8 +60,8 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     numpy::from_protocols(ob).map(Tensor::from)
 }
 
-/// A value that meets a tensor of type `like`: numbers take its type where their kind allows; arrays and lists that meet
-/// a floating tensor do too.
+/// A value that meets a tensor of type `like`: numbers take its type where their kind allows, and so do floating arrays
+/// and lists that meet a floating tensor.
 #[inline]
 fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
     if let Ok(f) = ob.cast_exact::<PyFloat>() {
@@ -75,7 +75,7 @@ fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
         return Ok(Array::filled("number", &[], f64::from(u8::from(b.is_true())), like)?.into());
     }
     let x = convert(ob)?;
-    Ok(if like.is_float() { ops::astype(&x, like)? } else { x })
+    Ok(if like.is_float() && x.dtype().is_float() { ops::astype(&x, like)? } else { x })
 }
 
 fn integer(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
@@ -110,6 +110,21 @@ pub(crate) fn pair(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<(Tens
         }
         _ => Ok((convert(a)?, convert(b)?)),
     }
+}
+
+/// Arguments that will meet in an operation: the first Tensor's type is the one that the others meet.
+#[inline]
+pub(crate) fn meet<const N: usize>(obs: [&Bound<'_, PyAny>; N]) -> PyResult<[Tensor; N]> {
+    let like = obs.iter().find_map(|ob| ob.cast_exact::<PyTensor>().ok()).map(|t| t.get().get().dtype());
+    let mut found = Vec::with_capacity(N);
+    for ob in obs {
+        found.push(match (ob.cast_exact::<PyTensor>(), like) {
+            (Ok(t), _) => value(t),
+            (_, Some(like)) => weak(ob, like)?,
+            _ => convert(ob)?,
+        });
+    }
+    found.try_into().map_err(|_| PyTypeError::new_err("wrong number of arguments"))
 }
 
 /// The tensors of a sequence.
