@@ -4,6 +4,9 @@
 //! after the last one it saw, then returns to rayon, which puts it to sleep; the next region lends it again. The caller
 //! takes part and waits only for chunks that somebody holds, so a worker that is late, or never comes, costs nothing.
 
+mod place;
+
+use place::Place;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -174,6 +177,7 @@ struct Shared {
     closed: AtomicBool,
     look: Duration,
     crowded: bool,
+    place: Place,
 }
 
 #[repr(align(128))]
@@ -223,14 +227,8 @@ unsafe impl Send for Shared {}
 
 impl Team {
     fn new(size: usize) -> Self {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(size.saturating_sub(1).max(1))
-            .thread_name(|i| format!("oxiflux-{i}"))
-            .build()
-            .ok()
-            .filter(|_| size > 1);
         let crowded = size > processors();
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             open: Line(AtomicU64::new(0)),
             unfinished: Line(AtomicUsize::new(0)),
             serving: Line(AtomicUsize::new(0)),
@@ -239,8 +237,20 @@ impl Team {
             closed: AtomicBool::new(false),
             look: if crowded { LOOK_CROWDED } else { LOOK },
             crowded,
-        };
-        Self { size, pool, shared: Arc::new(shared) }
+            place: Place::default(),
+        });
+        let starting = Arc::clone(&shared);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(size.saturating_sub(1).max(1))
+            .thread_name(|i| format!("oxiflux-{i}"))
+            .start_handler(move |_| starting.place.enter())
+            .build()
+            .ok()
+            .filter(|_| size > 1);
+        if pool.is_some() && !crowded {
+            shared.place.await_workers(size - 1);
+        }
+        Self { size, pool, shared }
     }
 
     /// Runs one region and hands back the payload of a task that panicked.
@@ -276,6 +286,9 @@ impl Team {
         if let Some(pool) = &self.pool
             && serving < wanted
         {
+            if !self.shared.crowded {
+                self.shared.place.avoid_caller();
+            }
             self.shared.serving.0.fetch_add(wanted - serving, Ordering::SeqCst);
             for _ in serving..wanted {
                 let shared = Arc::clone(&self.shared);
