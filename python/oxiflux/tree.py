@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Params(tuple[Tensor, ...]):
 
     __slots__ = ()
 
-    def __new__(cls, tensors: Iterable[Tensor] = ()) -> Params:
+    def __new__(cls, tensors: Iterable[Tensor] = ()) -> Self:
         return super().__new__(cls, {id(t): t for t in tensors}.values())
 
     def __contains__(self, x: object) -> bool:
