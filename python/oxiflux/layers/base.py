@@ -77,20 +77,16 @@ def locate(error: Exception, container: str, key: Hashable) -> None:
 
     Errors of shapes and dtypes get it in their message, errors of other code in a note.
     """
-    path, message = getattr(error, "_place", ("", str(error)))
+    is_placed = hasattr(error, "_place")
+    path, message = error._place if is_placed else ("", str(error))
     path = f"[{key!r}]{path}"
-    is_ours = isinstance(error, (ShapeError, DTypeError))
-    if is_ours:
+    if isinstance(error, (ShapeError, DTypeError)):
         error.args = (f"{container}{path}: {message}",)
     else:
-        notes = getattr(error, "__notes__", [])
-        if notes and getattr(error, "_place", None):
-            notes.pop()
+        if is_placed:
+            error.__notes__.pop()
         error.add_note(f"in {container}{path}")
-    try:
-        error._place = path, message  # type: ignore[attr-defined]
-    except AttributeError:
-        pass
+    error._place = path, message  # type: ignore[attr-defined]
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
