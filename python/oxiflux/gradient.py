@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor, stop_gradient
-from .tree import fmap
+from .tree import FLOATS, fmap
 
 __all__ = [
     "checkpoint",
@@ -232,7 +232,7 @@ def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
     [5.0, 5.0]
     """
     tree = (f, args)
-    inputs = [tensor for _, tensor in _core.leaves(tree) if tensor.dtype in (_core.float32, _core.float64)]
+    inputs = [tensor for _, tensor in _core.leaves(tree) if tensor.dtype in FLOATS]
     generator = _core.default_generator()
     before = generator.get_state()
     with _core.paused():
@@ -272,7 +272,7 @@ def gradcheck(
     True
     """
     xs = [_core.asarray(x) for x in args]
-    xs = [x.astype(_core.float64) if x.dtype in (_core.float32, _core.float64) else x for x in xs]
+    xs = [x.astype(_core.float64) if x.dtype in FLOATS else x for x in xs]
     places = [i for i, x in enumerate(xs) if x.dtype == "float64"]
     rng = np.random.default_rng(0)
     weights = _core.tensor(rng.uniform(0.5, 1.5, _core.asarray(f(*xs)).shape))
@@ -354,6 +354,6 @@ def _or_zeros(g: Tensor | None, x: Tensor, shape: tuple[int, ...] | None = None)
 
 def _float_tensor(name: str, x: Any) -> Tensor:
     t = x if isinstance(x, Tensor) else _core.asarray(x)
-    if t.dtype not in (_core.float32, _core.float64):
+    if t.dtype not in FLOATS:
         raise TypeError(f"{name}: needs floating tensors, got {t.dtype}")
     return t

@@ -301,7 +301,7 @@ def create_bias(weight: Tensor, bias: bool | ArrayLike | Tensor | None, *shape: 
         return None
     if bias is True:
         return _core.zeros(shape, dtype=weight.dtype)
-    values = _core.asarray(bias)
+    values = bias if isinstance(bias, Tensor) else _core.tensor(bias)
     if values.shape != shape:
         raise ShapeError(f"create_bias: expected a bias of shape {shape}, got {values.shape}")
     return values if values.dtype == weight.dtype else values.astype(weight.dtype)

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import _core
 from ._core import DTypeError, ShapeError, Tensor, mean, relu, where
+from .tree import FLOATS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -41,6 +42,9 @@ __all__ = [
 
 Agg = Callable[[Tensor], Tensor]
 
+# The two that are called most cost one call of the core if their arguments are in order.
+_mae, _mse = _core.mae, _core.mse
+
 _EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 
 
@@ -51,8 +55,13 @@ def mae(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     >>> round(flux.mae([1.1, 1.9, 3.1], [1, 2, 3]).item(), 6)
     0.1
     """
+    if agg is mean:
+        try:
+            return _mae(yhat, y)
+        except (TypeError, ValueError):
+            pass  # What is wrong is found and said below; what can be converted is.
     yhat, y = _pair("mae", yhat, y)
-    return _core.mae(yhat, y) if agg is mean else agg(_core.abs(yhat - y))
+    return _mae(yhat, y) if agg is mean else agg(_core.abs(yhat - y))
 
 
 def mse(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
@@ -62,8 +71,13 @@ def mse(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     >>> round(flux.mse([1.1, 1.9, 3.1], [1, 2, 3]).item(), 6)
     0.01
     """
+    if agg is mean:
+        try:
+            return _mse(yhat, y)
+        except (TypeError, ValueError):
+            pass  # What is wrong is found and said below; what can be converted is.
     yhat, y = _pair("mse", yhat, y)
-    return _core.mse(yhat, y) if agg is mean else agg(_core.square(yhat - y))
+    return _mse(yhat, y) if agg is mean else agg(_core.square(yhat - y))
 
 
 def msle(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = None) -> Tensor:
@@ -314,7 +328,7 @@ def _tensor(x: ArrayLike) -> Tensor:
 def _float(x: ArrayLike) -> Tensor:
     """`x` as a floating tensor; integers and booleans become float32."""
     t = _tensor(x)
-    return t if t.dtype in (_core.float32, _core.float64) else t.astype(_core.float32)
+    return t if t.dtype in FLOATS else t.astype(_core.float32)
 
 
 def _pair(name: str, yhat: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,7 +83,7 @@ def describe(x: Any) -> str:
         return own()
     if isinstance(x, (Tensor, np.ndarray)):
         return f"{x.dtype} tensor {tuple(x.shape)}"
-    if callable(x) and _core.children(x) is None or isinstance(x, (type, functools.partial)):
+    if isinstance(x, (type, FunctionType, functools.partial)) or (callable(x) and _core.children(x) is None):
         return name_of(x)
     if isinstance(x, dict):
         return f"{{{', '.join(f'{key!r}: {describe(value)}' for key, value in x.items())}}}"
@@ -151,7 +152,7 @@ def _parts(x: Any) -> list[tuple[str | None, Any]] | None:
     if shown is not None:
         parts = shown()
     else:
-        kids = None if _speaks_for_itself(x) else _core.children(x)
+        kids = None if _speaks_for_itself(x) or isinstance(x, FunctionType) else _core.children(x)
         if not kids:
             return None
         named = not isinstance(x, (list, tuple))
@@ -165,7 +166,8 @@ def _speaks_for_itself(x: Any) -> bool:
 
 
 def _is_leaflike(x: Any) -> bool:
-    kids = _core.children(x)
+    # A function may have captured layers, but it is its name that is printed.
+    kids = None if isinstance(x, (FunctionType, functools.partial)) else _core.children(x)
     return kids is None or (isinstance(x, (list, tuple, dict)) and all(_is_leaflike(kid) for _, kid in kids))
 
 

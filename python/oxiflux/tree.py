@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
@@ -18,6 +19,8 @@ __all__ = ["Params", "f32", "f64", "fmap", "loadmodel", "modules", "params", "st
 
 Path = tuple[str | int, ...]
 Model = TypeVar("Model")
+
+FLOATS = (_core.float32, _core.float64)
 
 
 class Params(tuple[Tensor, ...]):
@@ -88,7 +91,7 @@ def params(*models: Any) -> Params:
 
 
 def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] | None = None) -> Any:
-    """A copy of a tree in which `f(x)` stands for every tensor `x`; everything else is kept.
+    """A copy of a tree in which `f(x)` stands for every tensor `x`; what holds none is shared with the original.
 
     `exclude` says which nodes `f` is called on instead: those for which it is true, and the walk stops there. An object
     that occurs twice is mapped once, so that tied weights stay tied. Ref: Functors.jl, `fmap`.
@@ -98,21 +101,21 @@ def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] |
     [10, 20]
     """
     pick = exclude or _is_tensor
-    done: dict[int, tuple[Any, Any]] = {}
+    # Each node is kept beside its result so that its id is not given to another object during the walk.
+    done: dict[int, tuple[Any, Any, bool]] = {}
 
-    def walk(node: Any) -> Any:
-        if id(node) in done:
-            return done[id(node)][1]
-        if pick(node):
-            result = f(node)
-        else:
-            kids = _core.children(node)
-            result = node if kids is None else _rebuild(node, [(key, walk(kid)) for key, kid in kids])
-        # The node is kept beside its result so that its id is not given to another object during the walk.
-        done[id(node)] = node, result
-        return result
+    def walk(node: Any) -> tuple[Any, bool]:
+        if id(node) not in done:
+            done[id(node)] = node, node, False
+            if pick(node):
+                done[id(node)] = node, f(node), True
+            else:
+                items = [(key, *walk(kid)) for key, kid in _core.children(node) or []]
+                if any(is_mapped for _, _, is_mapped in items):
+                    done[id(node)] = node, _rebuild(node, [(key, value) for key, value, _ in items]), True
+        return done[id(node)][1:]
 
-    return walk(tree)
+    return walk(tree)[0]
 
 
 def state(model: Any) -> Any:
@@ -161,7 +164,9 @@ def loadmodel(dst: Model, src: Any) -> Model:
 
 
 def modules(model: Any) -> list[Any]:
-    """The model and all objects within it that hold something, outermost first, each once; no tuples, lists or dicts.
+    """The model and all objects within it that hold something, outermost first, each once.
+
+    Functions and plain tuples, lists and dicts are walked through and not listed.
 
     >>> import oxiflux as flux
     >>> model = flux.Chain(flux.Dense(2, 3), flux.Chain(flux.Dense(3, 1)))
@@ -177,7 +182,7 @@ def modules(model: Any) -> list[Any]:
         if kids is None:
             return
         seen.add(id(node))
-        if not isinstance(node, (list, tuple, dict)):
+        if not isinstance(node, (list, tuple, dict, FunctionType)):
             found[id(node)] = node
         for _, kid in kids:
             walk(kid)
@@ -215,42 +220,46 @@ def _rebuild(node: Any, items: list[tuple[Any, Any]]) -> Any:
     if isinstance(node, tuple):
         values = [value for _, value in items]
         return type(node)._make(values) if hasattr(node, "_make") else type(node)(values)
-    if isinstance(node, (list, dict)):
-        new = copy.copy(node)
-        for key, value in items:
-            new[key] = value
+    if isinstance(node, FunctionType):
+        given = dict(items)
+        cells = zip(node.__code__.co_freevars, node.__closure__ or (), strict=True)
+        closure = tuple(CellType(given[name]) if name in given else cell for name, cell in cells)
+        new = FunctionType(node.__code__, node.__globals__, node.__name__, node.__defaults__, closure)
+        new.__kwdefaults__ = node.__kwdefaults__
         return new
     new = copy.copy(node)
-    for key, value in items:
-        # A layer's own rule would convert the new value to the dtype of the old, and a dataclass may be frozen.
-        object.__setattr__(new, key, value)
+    _put(new, items)
     return new
+
+
+def _put(node: Any, items: list[tuple[Any, Any]]) -> None:
+    """Replaces children of a mutable container."""
+    for key, value in items:
+        if isinstance(node, (list, dict)):
+            node[key] = value
+        elif isinstance(node, FunctionType):
+            (node.__closure__ or ())[node.__code__.co_freevars.index(key)].cell_contents = value
+        else:
+            # A layer's own rule would convert the new value to the dtype of the old, and a dataclass may be frozen.
+            object.__setattr__(node, key, value)
 
 
 def _convert(model: Any, dtype: Any) -> Any:
     done: dict[int, tuple[Any, Any]] = {}
 
     def walk(node: Any) -> Any:
-        if id(node) in done:
-            return done[id(node)][1]
-        done[id(node)] = node, node
-        result = node
-        if isinstance(node, Tensor):
-            if node.dtype in (_core.float32, _core.float64):
-                result = node.astype(dtype)
-        else:
-            kids = _core.children(node) or []
-            changed = [(key, new) for key, new, kid in ((key, walk(kid), kid) for key, kid in kids) if new is not kid]
-            if changed and isinstance(node, tuple):
-                result = _rebuild(node, list((dict(kids) | dict(changed)).items()))
-            elif isinstance(node, (list, dict)):
-                for key, value in changed:
-                    node[key] = value
+        if id(node) not in done:
+            done[id(node)] = node, node
+            if _is_tensor(node):
+                done[id(node)] = node, node.astype(dtype) if node.dtype in FLOATS else node
             else:
-                for key, value in changed:
-                    object.__setattr__(node, key, value)
-        done[id(node)] = node, result
-        return result
+                items = [(key, kid, walk(kid)) for key, kid in _core.children(node) or []]
+                changed = [(key, new) for key, old, new in items if new is not old]
+                if changed and isinstance(node, tuple):
+                    done[id(node)] = node, _rebuild(node, [(key, new) for key, _, new in items])
+                else:
+                    _put(node, changed)
+        return done[id(node)][1]
 
     return walk(model)
 

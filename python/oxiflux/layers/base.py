@@ -45,7 +45,7 @@ class Layer:
 
     def _fitting(self, name: str, old: Tensor, value: Any) -> Tensor:
         """What an assignment to a parameter stores."""
-        new = value if type(value) is Tensor else _core.asarray(value)
+        new = value if type(value) is Tensor else _core.tensor(value)
         if new.shape != old.shape:
             raise ShapeError(f"{self.describe()}: {name} has shape {old.shape}, got {new.shape}")
         return new if new.dtype == old.dtype else new.astype(old.dtype)

@@ -11,6 +11,7 @@ from .. import _core
 from .._core import DTypeError, ShapeError, Tensor, identity
 from ..init import create_bias, glorot_uniform
 from ..show import name_of
+from ..tree import FLOATS
 from .base import Layer, blame, shape_of
 
 if TYPE_CHECKING:
@@ -104,6 +105,6 @@ class Dense(Layer):
 
 def _parameter(values: Any) -> Tensor:
     """Given values as a parameter: floating, and float32 unless they are a tensor of another floating dtype."""
-    if type(values) is Tensor and values.dtype in (_core.float32, _core.float64):
+    if type(values) is Tensor and values.dtype in FLOATS:
         return values
-    return _core.asarray(values).astype(_core.float32)
+    return _core.tensor(values).astype(_core.float32)
