@@ -1,0 +1,8 @@
+"""The layers, a file a family."""
+
+from .base import Layer
+from .chain import Chain, activations
+from .dense import Dense
+from .flatten import flatten
+
+__all__ = ["Chain", "Dense", "Layer", "activations", "flatten"]

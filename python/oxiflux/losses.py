@@ -1,0 +1,407 @@
+"""Loss functions: `loss(yhat, y)` of a prediction and its target, reduced to one number by `agg`, the mean unless given.
+
+A prediction is never broadcast against a target: different shapes raise ShapeError, an empty batch ValueError. The
+target is converted to the dtype of the prediction. `eps` keeps a logarithm finite; by default it is the distance from 1
+to the next number of the prediction's dtype. Classes lie on `axis`, the last one unless given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import _core
+from ._core import DTypeError, ShapeError, Tensor, mean, relu, where
+from .tree import FLOATS
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = [
+    "binary_focal_loss",
+    "binarycrossentropy",
+    "crossentropy",
+    "dice_coeff_loss",
+    "focal_loss",
+    "hinge_loss",
+    "huber_loss",
+    "kldivergence",
+    "label_smoothing",
+    "logitbinarycrossentropy",
+    "logitcrossentropy",
+    "mae",
+    "mse",
+    "msle",
+    "poisson_loss",
+    "siamese_contrastive_loss",
+    "squared_hinge_loss",
+    "tversky_loss",
+]
+
+Agg = Callable[[Tensor], Tensor]
+
+# The two that are called most cost one call of the core if their arguments are in order.
+_mae, _mse = _core.mae, _core.mse
+
+_EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
+
+
+def mae(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
+    """Mean absolute error, `agg(abs(yhat - y))`.
+
+    >>> import oxiflux as flux
+    >>> round(flux.mae([1.1, 1.9, 3.1], [1, 2, 3]).item(), 6)
+    0.1
+    """
+    if agg is mean:
+        try:
+            return _mae(yhat, y)
+        except (TypeError, ValueError):
+            pass  # What is wrong is found and said below; what can be converted is.
+    yhat, y = _pair("mae", yhat, y)
+    return _mae(yhat, y) if agg is mean else agg(_core.abs(yhat - y))
+
+
+def mse(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
+    """Mean square error, `agg((yhat - y)**2)`.
+
+    >>> import oxiflux as flux
+    >>> round(flux.mse([1.1, 1.9, 3.1], [1, 2, 3]).item(), 6)
+    0.01
+    """
+    if agg is mean:
+        try:
+            return _mse(yhat, y)
+        except (TypeError, ValueError):
+            pass  # What is wrong is found and said below; what can be converted is.
+    yhat, y = _pair("mse", yhat, y)
+    return _mse(yhat, y) if agg is mean else agg(_core.square(yhat - y))
+
+
+def msle(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = None) -> Tensor:
+    """Mean squared logarithmic error, `agg(log((yhat + eps) / (y + eps))**2)`; too low costs more than too high.
+
+    >>> import oxiflux as flux
+    >>> round(flux.msle([1.1, 2.2, 3.3], [1, 2, 3]).item(), 6)
+    0.009084
+    """
+    yhat, y = _pair("msle", yhat, y)
+    eps = _eps(yhat, eps)
+    return agg(_core.square(_core.log((yhat + eps) / (y + eps))))
+
+
+def huber_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, delta: float = 1) -> Tensor:
+    """Huber's loss: with `d = abs(yhat - y)`, `d**2 / 2` where `d <= delta`, else `delta * (d - delta / 2)`.
+
+    Ref: Huber, "Robust estimation of a location parameter", 1964.
+
+    >>> import oxiflux as flux
+    >>> round(flux.huber_loss([1.1, 2.1, 3.1], [1, 2, 3], delta=0.05).item(), 6)
+    0.00375
+    """
+    yhat, y = _pair("huber_loss", yhat, y)
+    d = _core.abs(yhat - y)
+    return agg(where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta)))
+
+
+def label_smoothing(y: ArrayLike, alpha: float, *, axis: int | None = -1) -> Tensor:
+    """Less certain labels: `y * (1 - alpha) + alpha / n` with `n` classes along `axis`.
+
+    With `axis=None` each number is a label of its own, between 0 and 1, and `n` is 2. Raises ValueError unless
+    `0 < alpha < 1`. Ref: Szegedy et al., "Rethinking the Inception architecture", 2016.
+
+    >>> import oxiflux as flux
+    >>> [round(p, 2) for p in flux.label_smoothing([0, 1, 0, 0], 0.2).tolist()]
+    [0.05, 0.85, 0.05, 0.05]
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"label_smoothing: alpha must lie between 0 and 1, got {alpha}")
+    y = _float(y)
+    return y * (1 - alpha) + alpha / (2 if axis is None else y.shape[axis])
+
+
+def crossentropy(
+    yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1, eps: float | None = None
+) -> Tensor:
+    """Cross entropy of probabilities, `agg(-sum(y * log(yhat + eps), axis))`.
+
+    `y` is one-hot or probabilities in the shape of `yhat`, or integer labels in that shape without the axis of classes.
+    A label out of range raises IndexError, a NaN or fractional one ValueError. `logitcrossentropy`, which takes the
+    numbers before softmax, is faster and more accurate.
+
+    >>> import oxiflux as flux
+    >>> p = flux.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]])
+    >>> round(flux.crossentropy(p, [0, 1]).item(), 4), round(flux.crossentropy(p, [[1, 0, 0], [0, 1, 0]]).item(), 4)
+    (0.2899, 0.2899)
+    """
+    yhat, y, labels = _classes("crossentropy", yhat, y, axis)
+    if labels:
+        y = _onehot(y, yhat, axis)
+    return agg(-_xlogy(y, yhat + _eps(yhat, eps)).sum(axis=axis))
+
+
+def logitcrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1) -> Tensor:
+    """Cross entropy of logits, `agg(-sum(y * logsoftmax(yhat, axis), axis))`, without overflow for large logits.
+
+    `y` is one-hot or probabilities in the shape of `yhat`, or integer labels in that shape without the axis of classes.
+    A label out of range raises IndexError, a NaN or fractional one ValueError.
+
+    >>> import oxiflux as flux
+    >>> logits = flux.tensor([[2.0, 0.5, -1.0], [0.0, 3.0, 0.0]])
+    >>> round(flux.logitcrossentropy(logits, [0, 1]).item(), 4)
+    0.1681
+    """
+    yhat, y, labels = _classes("logitcrossentropy", yhat, y, axis)
+    if labels and axis in (-1, yhat.ndim - 1):
+        return agg(_core.logitcrossentropy_labels(yhat, y))
+    if labels:
+        y = _onehot(y, yhat, axis)
+    return agg(-(y * _core.logsoftmax(yhat, axis=axis)).sum(axis=axis))
+
+
+def binarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = None) -> Tensor:
+    """Cross entropy of probabilities of one event each, `agg(-y * log(yhat + eps) - (1 - y) * log(1 - yhat + eps))`.
+
+    >>> import oxiflux as flux
+    >>> round(flux.binarycrossentropy([0.9, 0.2], [True, False]).item(), 4)
+    0.1643
+    """
+    yhat, y = _pair("binarycrossentropy", yhat, y)
+    eps = _eps(yhat, eps)
+    return agg(-_xlogy(y, yhat + eps) - _xlogy(1 - y, 1 - yhat + eps))
+
+
+def logitbinarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
+    """`binarycrossentropy(sigmoid(yhat), y)` without overflow: `agg((1 - y) * yhat - logsigmoid(yhat))`.
+
+    >>> import oxiflux as flux
+    >>> round(flux.logitbinarycrossentropy([2.0, -1.0, 3.0], [True, False, True]).item(), 4)
+    0.1629
+    """
+    yhat, y = _pair("logitbinarycrossentropy", yhat, y)
+    return agg((1 - y) * yhat - _core.logsigmoid(yhat))
+
+
+def kldivergence(
+    yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1, eps: float | None = None
+) -> Tensor:
+    """Kullback-Leibler divergence of `y` from `yhat`, `agg(sum(y * log(y), axis)) + crossentropy(yhat, y)`.
+
+    Ref: Kullback and Leibler, "On information and sufficiency", 1951.
+
+    >>> import oxiflux as flux
+    >>> round(flux.kldivergence([[0.5, 0.5]], [[1.0, 0.0]]).item(), 4)
+    0.6931
+    """
+    yhat, y = _pair("kldivergence", yhat, y)
+    return agg(_xlogy(y, y).sum(axis=axis)) + agg(-_xlogy(y, yhat + _eps(yhat, eps)).sum(axis=axis))
+
+
+def poisson_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
+    """Negative log likelihood of the counts `y` at the rates `yhat`, up to a constant: `agg(yhat - y * log(yhat))`.
+
+    >>> import oxiflux as flux
+    >>> round(flux.poisson_loss([1.0, 3.0, 3.0], [1, 2, 3]).item(), 4)
+    0.5023
+    """
+    yhat, y = _pair("poisson_loss", yhat, y)
+    return agg(yhat - _xlogy(y, yhat))
+
+
+def hinge_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
+    """Hinge loss of scores for labels -1 and 1, `agg(max(0, 1 - yhat * y))`.
+
+    >>> import oxiflux as flux
+    >>> round(flux.hinge_loss([0.1, 0.3, 1.0, 1.5], [1, -1, 1, 1]).item(), 4)
+    0.55
+    """
+    yhat, y = _pair("hinge_loss", yhat, y)
+    return agg(relu(1 - yhat * y))
+
+
+def squared_hinge_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
+    """Squared hinge loss of scores for labels -1 and 1, `agg(max(0, 1 - yhat * y)**2)`.
+
+    >>> import oxiflux as flux
+    >>> round(flux.squared_hinge_loss([0.1, 0.3, 1.0, 1.5], [1, -1, 1, 1]).item(), 4)
+    0.625
+    """
+    yhat, y = _pair("squared_hinge_loss", yhat, y)
+    return agg(_core.square(relu(1 - yhat * y)))
+
+
+def dice_coeff_loss(yhat: ArrayLike, y: ArrayLike, *, smooth: float = 1) -> Tensor:
+    """Dice loss for segmentation, `1 - (2 * sum(yhat * y) + smooth) / (sum(yhat**2) + sum(y**2) + smooth)`.
+
+    Ref: Milletari, Navab and Ahmadi, "V-Net", 2016.
+
+    >>> import oxiflux as flux
+    >>> round(flux.dice_coeff_loss([1.1, 2.1, 3.1], [1, 2, 3]).item(), 5)
+    0.00099
+    """
+    yhat, y = _pair("dice_coeff_loss", yhat, y)
+    overlap = 2 * (yhat * y).sum() + smooth
+    return 1 - overlap / (_core.square(yhat).sum() + _core.square(y).sum() + smooth)
+
+
+def tversky_loss(yhat: ArrayLike, y: ArrayLike, *, beta: float = 0.7) -> Tensor:
+    """Tversky loss for unbalanced segmentation, `1 - (p + 1) / (p + beta * fp + (1 - beta) * fn + 1)`.
+
+    `p = sum(yhat * y)`, `fp = sum(yhat * (1 - y))` and `fn = sum((1 - yhat) * y)`. Ref: Salehi, Erdogmus and Gholipour,
+    "Tversky loss function for image segmentation", 2017, with the weights as Flux has them.
+
+    >>> import oxiflux as flux
+    >>> round(flux.tversky_loss([1.0, 1.0, 0.0, 1.0, 1.0, 0.0], [0, 1, 0, 1, 1, 1]).item(), 4)
+    0.2
+    """
+    yhat, y = _pair("tversky_loss", yhat, y)
+    hit = (yhat * y).sum()
+    false_positive, false_negative = (yhat * (1 - y)).sum(), ((1 - yhat) * y).sum()
+    return 1 - (hit + 1) / (hit + beta * false_positive + (1 - beta) * false_negative + 1)
+
+
+def binary_focal_loss(
+    yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, gamma: float = 2, eps: float | None = None
+) -> Tensor:
+    """Focal loss of one probability each, `agg(-(1 - p)**gamma * log(p))`, with `p` that of the true outcome.
+
+    `p = y * q + (1 - y) * (1 - q)` with `q = yhat + eps`. With `gamma=0` it is `binarycrossentropy`. Ref: Lin et al.,
+    "Focal loss for dense object detection", 2017.
+
+    >>> import oxiflux as flux
+    >>> round(flux.binary_focal_loss([[0.6, 0.4], [0.3, 0.7]], [[1, 0], [0, 1]]).item(), 4)
+    0.0569
+    """
+    yhat, y = _pair("binary_focal_loss", yhat, y)
+    q = yhat + _eps(yhat, eps)
+    p = y * q + (1 - y) * (1 - q)
+    return agg(-(relu(1 - p) ** gamma) * _core.log(p))
+
+
+def focal_loss(
+    yhat: ArrayLike,
+    y: ArrayLike,
+    *,
+    agg: Agg = mean,
+    axis: int = -1,
+    gamma: float = 2,
+    eps: float | None = None,
+) -> Tensor:
+    """Focal loss of probabilities, `agg(sum(-y * (1 - q)**gamma * log(q), axis))` with `q = yhat + eps`.
+
+    `y` may be integer labels, as in `crossentropy`, which it is with `gamma=0`. Ref: Lin et al., "Focal loss for dense
+    object detection", 2017.
+
+    >>> import oxiflux as flux
+    >>> round(flux.focal_loss([[0.4, 0.5, 0.1], [0.2, 0.5, 0.3]], [0, 2]).item(), 4)
+    0.4599
+    """
+    yhat, y, labels = _classes("focal_loss", yhat, y, axis)
+    if labels:
+        y = _onehot(y, yhat, axis)
+    q = yhat + _eps(yhat, eps)
+    return agg((-_xlogy(y, q) * relu(1 - q) ** gamma).sum(axis=axis))
+
+
+def siamese_contrastive_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, margin: float = 1) -> Tensor:
+    """Contrastive loss of distances, `agg((1 - y) * yhat**2 + y * max(0, margin - yhat)**2)`; `y` is 1 for unlike pairs.
+
+    Raises ValueError for a negative margin. Ref: Hadsell, Chopra and LeCun, "Dimensionality reduction by learning an
+    invariant mapping", 2006.
+
+    >>> import oxiflux as flux
+    >>> round(flux.siamese_contrastive_loss([0.5, 1.5, 2.5], [1, 2, 3], margin=2).item(), 4)
+    -4.0
+    """
+    if margin < 0:
+        raise ValueError(f"siamese_contrastive_loss: margin must not be negative, got {margin}")
+    yhat, y = _pair("siamese_contrastive_loss", yhat, y)
+    return agg((1 - y) * _core.square(yhat) + y * _core.square(relu(margin - yhat)))
+
+
+def _tensor(x: ArrayLike) -> Tensor:
+    return x if type(x) is Tensor else _core.asarray(x if isinstance(x, (np.ndarray, list, float, int)) else np.asarray(x))
+
+
+def _float(x: ArrayLike) -> Tensor:
+    """`x` as a floating tensor; integers and booleans become float32."""
+    t = _tensor(x)
+    return t if t.dtype in FLOATS else t.astype(_core.float32)
+
+
+def _pair(name: str, yhat: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Prediction and target as tensors of one shape and of the prediction's dtype."""
+    yhat, y = _float(yhat), _tensor(y)
+    if yhat.shape != y.shape:
+        raise ShapeError(
+            f"{name}: prediction {yhat.shape} and target {y.shape} have different shapes{_mend(yhat.shape, y.shape)}"
+        )
+    if not yhat.size:
+        raise ValueError(f"{name}: there is nothing to take the loss of, the shapes are {yhat.shape}")
+    return yhat, y if y.dtype == yhat.dtype else y.astype(yhat.dtype)
+
+
+def _mend(yhat: tuple[int, ...], y: tuple[int, ...]) -> str:
+    """How to make the shape of a target that of the prediction, where it is a matter of axes of length 1."""
+    if [n for n in yhat if n != 1] != [n for n in y if n != 1]:
+        return ""
+    if yhat == (*y, 1):
+        return "; use y[:, None]" if len(y) == 1 else "; use y[..., None]"
+    if y == (*yhat, 1):
+        return "; use y[:, 0]" if len(y) == 2 else "; use y[..., 0]"
+    return f"; use y.reshape{yhat}"
+
+
+def _classes(name: str, yhat: ArrayLike, y: ArrayLike, axis: int) -> tuple[Tensor, Tensor, bool]:
+    """Prediction, target, and whether the target is integer labels rather than one-hot or probabilities."""
+    yhat, y = _float(yhat), _tensor(y)
+    if not -yhat.ndim <= axis < yhat.ndim:
+        raise IndexError(f"{name}: axis {axis} is out of range for a prediction of shape {yhat.shape}")
+    rows = list(yhat.shape)
+    n = rows.pop(axis)
+    if y.shape == tuple(rows):
+        if not yhat.size:
+            raise ValueError(f"{name}: there is nothing to take the loss of, the prediction has shape {yhat.shape}")
+        return yhat, _labels(name, y, n), True
+    if y.shape == (*rows, 1) != yhat.shape:
+        raise ShapeError(f"{name}: prediction {yhat.shape} and labels {y.shape} do not fit; use y[..., 0]")
+    return *_pair(name, yhat, y), False
+
+
+def _labels(name: str, y: Tensor, n: int) -> Tensor:
+    """Labels as int64, checked to lie in `0..n`."""
+    labels = y.numpy()
+    if labels.dtype == np.bool_:
+        raise DTypeError(f"{name}: labels are booleans; one-hot labels have the shape of the prediction")
+    if labels.dtype.kind == "f":
+        bad = np.isnan(labels) | (labels != np.floor(labels))
+        if bad.any():
+            raise ValueError(f"{name}: label {_first(labels, bad)} is not an integer")
+    bad = (labels < 0) | (labels >= n)
+    if bad.any():
+        raise IndexError(f"{name}: label {_first(labels, bad)} is not one of the classes 0 to {n - 1}")
+    return y if y.dtype == "int64" else y.astype(_core.int64)
+
+
+def _first(labels: np.ndarray, bad: np.ndarray) -> str:
+    """The first bad label and where it is."""
+    place = np.unravel_index(int(bad.argmax()), bad.shape)
+    where_ = ", ".join(str(int(i)) for i in place)
+    return f"{labels[place]} at position {where_}" if where_ else str(labels[place])
+
+
+def _onehot(labels: Tensor, yhat: Tensor, axis: int) -> Tensor:
+    """Integer labels as zeros and ones in the shape and dtype of the prediction."""
+    y = _core.one_hot(labels, yhat.shape[axis], dtype=yhat.dtype)
+    return y if axis in (-1, yhat.ndim - 1) else _core.moveaxis(y, -1, axis)
+
+
+def _eps(yhat: Tensor, eps: float | None) -> float:
+    return _EPS[str(yhat.dtype)] if eps is None else eps
+
+
+def _xlogy(x: Tensor, y: Tensor) -> Tensor:
+    """`x * log(y)`, and 0 with no gradient where `x` is 0, even if the logarithm is not finite there."""
+    return x * _core.log(where(x == 0, 1, y))

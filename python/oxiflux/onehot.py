@@ -1,0 +1,96 @@
+"""Labels as one-hot rows, and back; the classes lie on the last axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _core
+from ._core import ShapeError, Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["onecold", "onehot", "onehotbatch"]
+
+_RAISE = object()
+
+
+def onehot(label: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tensor:
+    """A boolean vector of the length of `labels`, true at the place of `label`.
+
+    A label that is not among them counts as `default` if there is one, else raises ValueError.
+
+    >>> import oxiflux as flux
+    >>> flux.onehot("b", "abc").tolist()
+    [False, True, False]
+    """
+    return _core.one_hot(_core.tensor(_lookup("onehot", labels, default)(label)), len(labels))
+
+
+def onehotbatch(data: ArrayLike | Sequence[Any], labels: Sequence[Any], default: Any = _RAISE) -> Tensor:
+    """One one-hot row for each item of `data`: a boolean tensor of shape `data.shape + (len(labels),)`.
+
+    An item that is not among `labels` counts as `default` if there is one, else raises ValueError.
+
+    >>> import oxiflux as flux
+    >>> flux.onehotbatch("cab", "abc").shape
+    (3, 3)
+    >>> flux.onehotbatch([[7, 3]], [3, 7]).tolist()
+    [[[False, True], [True, False]]]
+    """
+    items = data if isinstance(data, (Tensor, np.ndarray)) else np.asarray(list(data))
+    place = _lookup("onehotbatch", labels, default)
+    places = [place(item) for item in np.asarray(items).ravel().tolist()]
+    return _core.one_hot(_core.tensor(np.array(places, np.int64).reshape(items.shape)), len(labels))
+
+
+def onecold(y: ArrayLike, labels: Sequence[Any] | None = None) -> Any:
+    """The class of the largest number on the last axis: its index, or its name if `labels` are given.
+
+    Indices come as a tensor and names as (nested) lists, in the shape of `y` without its last axis; for a vector it is
+    one index or name. Raises ShapeError if the number of labels is not that of the classes.
+
+    >>> import oxiflux as flux
+    >>> flux.onecold([[0.1, 0.9], [0.8, 0.2]]).tolist()
+    [1, 0]
+    >>> flux.onecold([0.3, 0.2, 0.5], ("a", "b", "c"))
+    'c'
+    """
+    y = y if isinstance(y, Tensor) else _core.asarray(y)
+    if y.ndim == 0 or y.shape[-1] == 0:
+        raise ShapeError(f"onecold: needs classes on the last axis, got shape {y.shape}")
+    if labels is not None and len(labels) != y.shape[-1]:
+        raise ShapeError(f"onecold: {len(labels)} labels for {y.shape[-1]} classes")
+    index = _core.argmax(y.astype(_core.uint8) if y.dtype == "bool" else y, axis=-1)
+    if labels is None:
+        return index if index.ndim else int(index)
+    return _named(index.tolist(), labels)
+
+
+def _named(index: Any, labels: Sequence[Any]) -> Any:
+    return [_named(i, labels) for i in index] if isinstance(index, list) else labels[index]
+
+
+def _lookup(name: str, labels: Sequence[Any], default: Any) -> Any:
+    """The function from a label to its place."""
+    places = {label: i for i, label in enumerate(labels)}
+    if default is not _RAISE and default not in places:
+        raise ValueError(f"{name}: the default {default!r} is not one of the labels {_some(labels)}")
+
+    def place(label: Any) -> int:
+        found = places.get(label)
+        if found is None:
+            if default is _RAISE:
+                raise ValueError(f"{name}: {label!r} is not one of the labels {_some(labels)}")
+            found = places[default]
+        return found
+
+    return place
+
+
+def _some(labels: Sequence[Any]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:10])
+    return f"{shown}, … ({len(labels)} in all)" if len(labels) > 10 else shown

@@ -1,0 +1,223 @@
+"""How models print: one line with a count of parameters, or a table of the layers with totals."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _core
+from ._core import Tensor
+
+__all__ = ["describe", "generic", "html", "name_of", "text"]
+
+_COMMENT_COLUMN = 40
+_TOTAL_COLUMN = 20
+_LONGEST_VALUE = 60
+
+
+class _Row(NamedTuple):
+    """A line of a table: how deep it is, what it says, and the count in its comment."""
+
+    depth: int
+    text: str
+    comment: str
+
+
+def text(model: Any) -> str:
+    """What `repr` gives: `Dense(1 => 1)  # 2 parameters`, or for what holds layers a table of them.
+
+    >>> import oxiflux as flux
+    >>> print(text(flux.Chain(enc=flux.Dense(2, 3), act=flux.relu, dec=flux.Dense(3, 2))))
+    Chain(
+      enc = Dense(2 => 3),                  # 9 parameters
+      act = relu,
+      dec = Dense(3 => 2),                  # 8 parameters
+    )                   # Total: 4 arrays, 17 parameters, 68 bytes.
+    """
+    rows = list(_rows(model))
+    if len(rows) == 1:
+        comment = _comment(model, " non-trainable")
+        return f"{rows[0].text}  {comment}" if comment else rows[0].text
+    lines = []
+    for depth, line, comment in rows[:-1]:
+        line = "  " * depth + line + ("," if depth and line[-1] not in "([{" else "")
+        lines.append(f"{line:<{_COMMENT_COLUMN}}{comment}" if len(line) < _COMMENT_COLUMN - 1 and comment else _join(line, comment))
+    return "\n".join([*lines, rows[-1].text + _total(model, len(rows[-1].text))])
+
+
+def html(model: Any) -> str:
+    """What a notebook shows: the same lines as an HTML table.
+
+    >>> import oxiflux as flux
+    >>> html(flux.Dense(2, 3)).startswith("<table")
+    True
+    """
+    from html import escape
+
+    rows = list(_rows(model))
+    if len(rows) == 1:
+        rows = [_Row(0, rows[0].text, _comment(model, " non-trainable"))]
+    cell = '<td style="text-align:left;font-family:monospace;padding-left:{}em">{}</td>'
+    lines = [
+        f"<tr>{cell.format(1 + 2 * depth, escape(line))}{cell.format(1, escape(comment.removeprefix('# ')))}</tr>"
+        for depth, line, comment in rows
+    ]
+    total = " ".join(part.strip(" #") for part in _total(model, 1).splitlines())
+    caption = f'<caption style="caption-side:bottom">{escape(total)}</caption>' if total else ""
+    return f"<table>{caption}{''.join(lines)}</table>"
+
+
+def describe(x: Any) -> str:
+    """Anything that may be a part of a model, on one line.
+
+    >>> import oxiflux as flux
+    >>> describe(flux.relu), describe(flux.zeros((3, 4))), describe([flux.Dense(2, 3), 0.5])
+    ('relu', 'float32 tensor (3, 4)', '[Dense(2 => 3), 0.5]')
+    """
+    own = getattr(x, "describe", None)
+    if own is not None and not isinstance(x, type) and hasattr(x, "_repr_html_"):
+        return own()
+    if isinstance(x, (Tensor, np.ndarray)):
+        return f"{x.dtype} tensor {tuple(x.shape)}"
+    if isinstance(x, (type, FunctionType, functools.partial)) or (callable(x) and _core.children(x) is None):
+        return name_of(x)
+    if isinstance(x, dict):
+        return f"{{{', '.join(f'{key!r}: {describe(value)}' for key, value in x.items())}}}"
+    if isinstance(x, (list, tuple)):
+        inner = ", ".join(map(describe, x))
+        return f"[{inner}]" if isinstance(x, list) else f"({inner}{',' * (len(x) == 1)})"
+    if _core.children(x):
+        return generic(x)
+    shown = repr(x)
+    return shown if len(shown) <= _LONGEST_VALUE else shown[: _LONGEST_VALUE - 1] + "…"
+
+
+def name_of(f: Any) -> str:
+    """The name of a function as it is printed, with its arguments if some are fixed.
+
+    >>> import functools, oxiflux as flux
+    >>> name_of(flux.relu), name_of(functools.partial(flux.leakyrelu, a=0.2))
+    ('relu', 'leakyrelu(a=0.2)')
+    """
+    if isinstance(f, functools.partial):
+        given = [*map(describe, f.args), *(f"{key}={describe(value)}" for key, value in f.keywords.items())]
+        return f"{name_of(f.func)}({', '.join(given)})"
+    return getattr(f, "__name__", None) or describe(f)
+
+
+def generic(x: Any) -> str:
+    """An object by its class and attributes: `Affine(weight=(3, 2), activation=relu)`.
+
+    >>> from types import SimpleNamespace
+    >>> generic(SimpleNamespace(scale=0.5))
+    'SimpleNamespace(scale=0.5)'
+    """
+    given = [
+        f"{key}={tuple(value.shape) if isinstance(value, Tensor) else describe(value)}"
+        for key, value in _core.children(x) or []
+        if not str(key).startswith("_")
+    ]
+    return f"{type(x).__name__}({', '.join(given)})"
+
+
+def _rows(x: Any, depth: int = 0, name: str | None = None) -> Iterator[_Row]:
+    """The lines of a table; a container's last one is its closing bracket."""
+    label = "" if name is None else f"{name} = "
+    parts = _parts(x)
+    if parts is None:
+        yield _Row(depth, label + _line(x), _comment(x))
+        return
+    opening, closing = {list: "[]", tuple: "()", dict: "{}"}.get(type(x)) or (f"{type(x).__name__}(", ")")
+    yield _Row(depth, label + opening, "")
+    for key, part in parts:
+        yield from _rows(part, depth + 1, key)
+    yield _Row(depth, closing, "")
+
+
+def _line(x: Any) -> str:
+    """A line of a table. A class that says how it is represented is taken at its word."""
+    own = type(x).__repr__
+    if hasattr(x, "_repr_html_") and own.__module__ != "oxiflux.layers.base":
+        return repr(x)
+    return describe(x)
+
+
+def _parts(x: Any) -> list[tuple[str | None, Any]] | None:
+    """What is listed below `x`: its layers and what is beside them; None for what fits on its line."""
+    shown = getattr(x, "_shown", None)
+    if shown is not None:
+        parts = shown()
+    else:
+        kids = None if _speaks_for_itself(x) or isinstance(x, FunctionType) else _core.children(x)
+        if not kids:
+            return None
+        named = not isinstance(x, (list, tuple))
+        parts = [(str(key) if named else None, kid) for key, kid in kids if not str(key).startswith("_")]
+    return None if all(_is_leaflike(part) for _, part in parts) else parts
+
+
+def _speaks_for_itself(x: Any) -> bool:
+    own = getattr(type(x), "describe", None)
+    return own is not None and own.__module__ != "oxiflux.layers.base"
+
+
+def _is_leaflike(x: Any) -> bool:
+    # A function may have captured layers, but it is its name that is printed.
+    kids = None if isinstance(x, (FunctionType, functools.partial)) else _core.children(x)
+    return kids is None or (isinstance(x, (list, tuple, dict)) and all(_is_leaflike(kid) for _, kid in kids))
+
+
+def _comment(x: Any, unit: str = "") -> str:
+    trainable, other = _tensors(x)
+    if not trainable:
+        return ""
+    count = sum(t.size for t in trainable)
+    more = f", plus {sum(t.size for t in other):_}{unit}" if other else ""
+    return f"# {count:_} parameter{'s' * (count != 1)}{more}{_warning(trainable)}"
+
+
+def _total(model: Any, used: int) -> str:
+    """The totals behind the last bracket of a table, for more than two arrays."""
+    trainable, other = _tensors(model)
+    if len(trainable) <= 2:
+        return ""
+    count, size = sum(t.size for t in trainable), _bytes(sum(t.nbytes for t in [*trainable, *other]))
+    if not other:
+        return f"{'':{_TOTAL_COLUMN - used}}# Total: {len(trainable)} arrays, {count:_} parameters, {size}."
+    column = _TOTAL_COLUMN // 2
+    first = f"{'':{column - used}}# Total: {len(trainable)} trainable arrays, {count:_} parameters,"
+    more = sum(t.size for t in other)
+    return f"{first}\n{'':{column}}# plus {len(other)} non-trainable, {more:_} parameters, {size}."
+
+
+def _tensors(x: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """The trainable tensors and the others."""
+    trainable = [t for _, t in _core.leaves(x, trainable=True)]
+    known = {id(t) for t in trainable}
+    return trainable, [t for _, t in _core.leaves(x) if id(t) not in known]
+
+
+def _warning(tensors: list[Tensor]) -> str:
+    """What is suspicious about parameters: that they are all zero, or not finite."""
+    arrays = [t.numpy() for t in tensors]
+    if not any(a.any() for a in arrays):
+        return "  (all zero)" if any(a.size for a in arrays) else ""
+    if any(np.isnan(a).any() for a in arrays):
+        return "  (some NaN)"
+    return "  (some Inf)" if any(np.isinf(a).any() for a in arrays) else ""
+
+
+def _bytes(n: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if n < 1024 or unit == "TiB":
+            break
+        n /= 1024
+    return f"{n} bytes" if unit == "bytes" else f"{n:.1f} {unit}"
+
+
+def _join(line: str, comment: str) -> str:
+    return f"{line}  {comment}" if comment else line

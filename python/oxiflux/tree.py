@@ -1,0 +1,315 @@
+"""Models as trees: walking, mapping, saving and loading the tensors of any nested Python object."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from types import CellType, FunctionType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+
+import numpy as np
+
+from . import _core
+from ._core import ShapeError, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Params", "f32", "f64", "fmap", "loadmodel", "modules", "params", "state", "trainables"]
+
+Path = tuple[str | int, ...]
+Model = TypeVar("Model")
+
+FLOATS = (_core.float32, _core.float64)
+
+
+class Params(tuple[Tensor, ...]):
+    """The trainable tensors of some models, in order and each once; `x in params` asks for this very object.
+
+    It is a tuple, so it can be indexed, iterated and passed to `gradient` like one.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.Dense(2, 3)
+    >>> ps = flux.params(layer)
+    >>> len(ps), layer.bias in ps, flux.zeros(3) in ps
+    (2, True, False)
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, tensors: Iterable[Tensor] = ()) -> Self:
+        return super().__new__(cls, {id(t): t for t in tensors}.values())
+
+    def __contains__(self, x: object) -> bool:
+        return any(t is x for t in self)
+
+    def index(self, x: object, *_: Any) -> int:
+        """The position of this very object."""
+        for i, t in enumerate(self):
+            if t is x:
+                return i
+        raise ValueError("Params.index: this tensor is not among the parameters")
+
+    def count(self, x: object) -> int:
+        """1 if this very object is among the parameters, else 0."""
+        return int(x in self)
+
+    def __repr__(self) -> str:
+        return f"Params({[t.shape for t in self]})"
+
+
+@overload
+def trainables(model: Any, path: Literal[False] = False) -> list[Tensor]: ...
+@overload
+def trainables(model: Any, path: Literal[True]) -> list[tuple[Path, Tensor]]: ...
+def trainables(model: Any, path: bool = False) -> list[Tensor] | list[tuple[Path, Tensor]]:
+    """The trainable tensors of a model, depth first, each once even if two layers share it.
+
+    Trainable are the floating tensors of every attribute, unless the layer names them itself in `trainable()`. With
+    `path=True` each comes as `(path, tensor)`, the path being the keys that lead to it.
+
+    >>> import oxiflux as flux
+    >>> model = flux.Chain(flux.Dense(2, 3), flux.Dense(3, 1, bias=False))
+    >>> [w.shape for w in flux.trainables(model)]
+    [(2, 3), (3,), (3, 1)]
+    >>> [path for path, _ in flux.trainables(model, path=True)][0]
+    ('layers', 0, 'weight')
+    """
+    found = _core.leaves(model, trainable=True)
+    return found if path else [tensor for _, tensor in found]
+
+
+def params(*models: Any) -> Params:
+    """The trainable tensors of the models, collected by identity, for the implicit style of `train`.
+
+    >>> import oxiflux as flux
+    >>> a, b = flux.Dense(2, 3), flux.Dense(3, 1)
+    >>> len(flux.params(a, b)), len(flux.params(a, a))
+    (4, 2)
+    """
+    return Params(tensor for model in models for tensor in trainables(model))
+
+
+def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] | None = None) -> Any:
+    """A copy of a tree in which `f(x)` stands for every tensor `x`; what holds none is shared with the original.
+
+    `exclude` says which nodes `f` is called on instead: those for which it is true, and the walk stops there. An object
+    that occurs twice is mapped once, so that tied weights stay tied. Ref: Functors.jl, `fmap`.
+
+    >>> import oxiflux as flux
+    >>> flux.fmap(lambda x: x * 10, {"a": flux.tensor([1, 2]), "b": (3, "kept")})["a"].tolist()
+    [10, 20]
+    """
+    pick = exclude or _is_tensor
+    # Each node is kept beside its result so that its id is not given to another object during the walk.
+    done: dict[int, tuple[Any, Any, bool]] = {}
+
+    def walk(node: Any) -> tuple[Any, bool]:
+        if id(node) not in done:
+            done[id(node)] = node, node, False
+            if pick(node):
+                done[id(node)] = node, f(node), True
+            else:
+                items = [(key, *walk(kid)) for key, kid in _core.children(node) or []]
+                if any(is_mapped for _, _, is_mapped in items):
+                    done[id(node)] = node, _rebuild(node, [(key, value) for key, value, _ in items]), True
+        return done[id(node)][1:]
+
+    return walk(tree)[0]
+
+
+def state(model: Any) -> Any:
+    """The state of a model: nested plain dicts, lists and tuples of tensors, numbers, strings and booleans.
+
+    Objects become dicts of their attributes; what is neither data nor a container of data, such as an activation
+    function, becomes None. The tensors are copies: training the model further leaves its state alone. Ref: Flux.jl,
+    `state`.
+
+    >>> import oxiflux as flux
+    >>> s = flux.state(flux.Chain(flux.Dense(2, 3), flux.relu))
+    >>> s["layers"][0]["weight"].shape, s["layers"][1]
+    ((2, 3), None)
+    """
+    if isinstance(model, (Tensor, np.ndarray)):
+        return model.copy()
+    if model is None or isinstance(model, (bool, int, float, str, bytes)):
+        return model
+    kids = _core.children(model)
+    if kids is None:
+        return None
+    if isinstance(model, (list, tuple)):
+        values = [state(kid) for _, kid in kids]
+        return values if isinstance(model, list) else tuple(values)
+    return {key: state(kid) for key, kid in kids}
+
+
+def loadmodel(dst: Model, src: Any) -> Model:
+    """Copies every tensor of `src`, a model or a `state`, into the model `dst`, and returns `dst`.
+
+    Structure and shapes are checked first: a mismatch raises `ShapeError` naming the place and nothing is changed.
+    Values take the dtype of `dst`. A missing bias and a bias of zeros stand for each other. Functions and numbers are
+    not loaded. Ref: Flux.jl, `loadmodel!`.
+
+    >>> import oxiflux as flux
+    >>> a, b = flux.Dense(2, 3), flux.Dense(2, 3)
+    >>> flux.loadmodel(a, flux.state(b)) is a
+    True
+    >>> bool(flux.all(a.weight == b.weight))
+    True
+    """
+    plan = [(tensor, _fitting(path, tensor, value)) for path, tensor, value in _pairs(dst, src, ())]
+    for tensor, value in plan:
+        _core.assign(tensor, value)
+    return dst
+
+
+def modules(model: Any) -> list[Any]:
+    """The model and all objects within it that hold something, outermost first, each once.
+
+    Functions and plain tuples, lists and dicts are walked through and not listed.
+
+    >>> import oxiflux as flux
+    >>> model = flux.Chain(flux.Dense(2, 3), flux.Chain(flux.Dense(3, 1)))
+    >>> [type(m).__name__ for m in flux.modules(model)]
+    ['Chain', 'Dense', 'Chain', 'Dense']
+    >>> penalty = lambda m: sum((d.weight**2).sum() for d in flux.modules(m) if isinstance(d, flux.Dense))
+    """
+    found: dict[int, Any] = {}
+    seen: set[int] = set()
+
+    def walk(node: Any) -> None:
+        kids = None if id(node) in seen else _core.children(node)
+        if kids is None:
+            return
+        seen.add(id(node))
+        if not isinstance(node, (list, tuple, dict, FunctionType)):
+            found[id(node)] = node
+        for _, kid in kids:
+            walk(kid)
+
+    walk(model)
+    return list(found.values())
+
+
+def f32(model: Model) -> Model:
+    """Turns every floating tensor of a model into float32, in its attributes, and returns the model.
+
+    >>> import oxiflux as flux
+    >>> flux.f32(flux.f64(flux.Dense(2, 3))).weight.dtype == "float32"
+    True
+    """
+    return _convert(model, _core.float32)
+
+
+def f64(model: Model) -> Model:
+    """Turns every floating tensor of a model into float64, in its attributes, and returns the model.
+
+    >>> import oxiflux as flux
+    >>> flux.f64(flux.Dense(2, 3)).weight.dtype == "float64"
+    True
+    """
+    return _convert(model, _core.float64)
+
+
+def _is_tensor(x: object) -> bool:
+    return isinstance(x, Tensor)
+
+
+def _rebuild(node: Any, items: list[tuple[Any, Any]]) -> Any:
+    """A container like `node` that holds `items`."""
+    if isinstance(node, tuple):
+        values = [value for _, value in items]
+        return type(node)._make(values) if hasattr(node, "_make") else type(node)(values)
+    if isinstance(node, FunctionType):
+        given = dict(items)
+        cells = zip(node.__code__.co_freevars, node.__closure__ or (), strict=True)
+        closure = tuple(CellType(given[name]) if name in given else cell for name, cell in cells)
+        new = FunctionType(node.__code__, node.__globals__, node.__name__, node.__defaults__, closure)
+        new.__kwdefaults__ = node.__kwdefaults__
+        return new
+    new = copy.copy(node)
+    _put(new, items)
+    return new
+
+
+def _put(node: Any, items: list[tuple[Any, Any]]) -> None:
+    """Replaces children of a mutable container."""
+    for key, value in items:
+        if isinstance(node, (list, dict)):
+            node[key] = value
+        elif isinstance(node, FunctionType):
+            (node.__closure__ or ())[node.__code__.co_freevars.index(key)].cell_contents = value
+        else:
+            # A layer's own rule would convert the new value to the dtype of the old, and a dataclass may be frozen.
+            object.__setattr__(node, key, value)
+
+
+def _convert(model: Any, dtype: Any) -> Any:
+    done: dict[int, tuple[Any, Any]] = {}
+
+    def walk(node: Any) -> Any:
+        if id(node) not in done:
+            done[id(node)] = node, node
+            if _is_tensor(node):
+                done[id(node)] = node, node.astype(dtype) if node.dtype in FLOATS else node
+            else:
+                items = [(key, kid, walk(kid)) for key, kid in _core.children(node) or []]
+                changed = [(key, new) for key, old, new in items if new is not old]
+                if changed and isinstance(node, tuple):
+                    done[id(node)] = node, _rebuild(node, [(key, new) for key, _, new in items])
+                else:
+                    _put(node, changed)
+        return done[id(node)][1]
+
+    return walk(model)
+
+
+def _pairs(dst: Any, src: Any, path: Path) -> Iterator[tuple[Path, Tensor, Any]]:
+    """Each tensor of `dst` with what stands in its place in `src`."""
+    if isinstance(dst, Tensor):
+        yield path, dst, src
+        return
+    if isinstance(src, (Tensor, np.ndarray)):
+        if dst is None and not np.any(np.asarray(src)):
+            return
+        raise ShapeError(f"loadmodel: {_show(path)} is {_kind(dst)} in the model and a tensor of shape {src.shape} in the source")
+    kids = _core.children(dst)
+    if kids is None:
+        return
+    theirs = _core.children(src)
+    if theirs is None:
+        if _core.leaves(dst):
+            raise ShapeError(f"loadmodel: {_show(path)} is {_kind(dst)} in the model and {_kind(src)} in the source")
+        return
+    given = dict(theirs)
+    if isinstance(dst, (list, tuple)) and len(kids) != len(given):
+        raise ShapeError(f"loadmodel: {_show(path)} has {len(kids)} items in the model and {len(given)} in the source")
+    extra = [key for key, value in theirs if key not in dict(kids) and _core.leaves(value)]
+    if extra:
+        raise ShapeError(f"loadmodel: the model has no {_show((*path, extra[0]))}, which is a part of the source")
+    for key, kid in kids:
+        if key in given:
+            yield from _pairs(kid, given[key], (*path, key))
+        elif _core.leaves(kid):
+            raise ShapeError(f"loadmodel: the source has no {_show((*path, key))}, which is a part of the model")
+
+
+def _fitting(path: Path, tensor: Tensor, value: Any) -> Tensor:
+    """What is to be assigned to a tensor of the model; an error if it does not fit."""
+    if value is None or value is False:
+        return _core.zeros(tensor.shape, dtype=tensor.dtype)
+    if not isinstance(value, (Tensor, np.ndarray)):
+        raise ShapeError(f"loadmodel: {_show(path)} is a tensor of shape {tensor.shape} in the model and {_kind(value)} in the source")
+    if tuple(value.shape) != tensor.shape:
+        raise ShapeError(f"loadmodel: {_show(path)} has shape {tensor.shape} in the model and {tuple(value.shape)} in the source")
+    return _core.tensor(value).astype(tensor.dtype)
+
+
+def _kind(x: object) -> str:
+    return repr(x) if x is None or isinstance(x, (bool, int, float, str)) else f"a {type(x).__name__}"
+
+
+def _show(path: Path) -> str:
+    """A path as it is written in Python: `layers[0].weight`."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.removeprefix(".") or "the model"

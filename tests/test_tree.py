@@ -1,0 +1,269 @@
+"""Walking, mapping, saving and loading models."""
+
+import copy
+from collections import namedtuple
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+
+
+@dataclass
+class Pair:
+    left: flux.Tensor
+    right: object
+
+
+class Frozen(flux.Layer):
+    """Trains its weight and not its mean."""
+
+    def __init__(self):
+        self.weight = flux.ones(3)
+        self.mean = flux.zeros(3)
+
+    def trainable(self):
+        return ("weight",)
+
+
+def model():
+    return flux.Chain(flux.Dense(3, 5, flux.relu), flux.Chain(flux.Dense(5, 1, bias=False)), lambda x: x * 2)
+
+
+# params and trainables
+
+
+def test_trainables_come_depth_first_and_in_order():
+    m = model()
+    assert [id(t) for t in flux.trainables(m)] == [id(t) for t in (m[0].weight, m[0].bias, m[1][0].weight)]
+
+
+def test_trainables_say_their_paths():
+    paths = [path for path, _ in flux.trainables(model(), path=True)]
+    assert paths == [
+        ("layers", 0, "weight"),
+        ("layers", 0, "bias"),
+        ("layers", 1, "layers", 0, "weight"),
+    ]
+
+
+def test_trainables_are_found_in_every_kind_of_container():
+    w = [flux.ones(n) for n in range(1, 8)]
+    Point = namedtuple("Point", "x y")
+    tree = {"a": [w[0], (w[1],)], "b": Pair(w[2], Point(w[3], w[4])), "c": SimpleNamespace(inner=w[5]), "d": 3.0}
+    captured = w[6]
+    found = flux.trainables([tree, lambda x: x + captured])
+    assert [t.shape[0] for t in found] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_trainables_skip_integers_and_what_a_layer_withholds():
+    frozen = Frozen()
+    assert [t is frozen.weight for t in flux.trainables(frozen)] == [True]
+    assert flux.trainables([flux.tensor([1, 2]), "text", None]) == []
+
+
+def test_tied_tensors_are_trained_once():
+    a, b = flux.Dense(3, 3), flux.Dense(3, 3)
+    b.weight = a.weight
+    assert len(flux.trainables(flux.Chain(a, b))) == 3
+
+
+def test_params_of_several_models_are_in_order_and_each_once():
+    a, b = flux.Dense(2, 3), flux.Dense(3, 1)
+    ps = flux.params(a, b, a)
+    assert len(ps) == 4
+    assert ps[0] is a.weight and ps[3] is b.bias
+    assert [ps.index(p) for p in ps] == [0, 1, 2, 3]
+
+
+def test_params_compare_by_identity():
+    a = flux.Dense(2, 2)
+    ps = flux.params(a)
+    assert a.weight in ps
+    assert a.weight.copy() not in ps
+    assert ps.count(a.weight.copy()) == 0
+    with pytest.raises(ValueError, match="not among"):
+        ps.index(a.weight.copy())
+
+
+def test_params_of_nothing_are_empty():
+    assert len(flux.params()) == 0
+    assert len(flux.params(flux.relu, 3, "x")) == 0
+
+
+# fmap
+
+
+def test_fmap_replaces_every_tensor_and_leaves_the_original():
+    m = model()
+    before = m[0].weight.numpy().copy()
+    doubled = flux.fmap(lambda x: x * 2, m)
+    assert type(doubled) is flux.Chain
+    np.testing.assert_array_equal(doubled[0].weight.numpy(), 2 * before)
+    np.testing.assert_array_equal(m[0].weight.numpy(), before)
+    assert doubled[0].activation is flux.relu
+
+
+def test_fmap_keeps_the_types_of_containers():
+    Point = namedtuple("Point", "x y")
+    tree = {"p": Point(flux.ones(2), 1), "l": [flux.ones(2)], "t": (flux.ones(2), "s"), "d": Pair(flux.ones(2), None)}
+    new = flux.fmap(lambda x: x + 1, tree)
+    assert type(new["p"]) is Point and type(new["l"]) is list and type(new["t"]) is tuple and type(new["d"]) is Pair
+    assert new["p"].x.tolist() == new["l"][0].tolist() == new["t"][0].tolist() == new["d"].left.tolist() == [2, 2]
+    assert new["p"].y == 1 and new["t"][1] == "s" and new["d"].right is None
+
+
+def test_fmap_keeps_tied_tensors_tied():
+    a, b = flux.Dense(3, 3), flux.Dense(3, 3)
+    b.weight = a.weight
+    calls = []
+    new = flux.fmap(lambda x: calls.append(x) or x * 1, flux.Chain(a, b))
+    assert len(calls) == 3
+    assert new[0].weight is new[1].weight
+
+
+def test_fmap_may_change_dtype_and_shape():
+    new = flux.fmap(lambda x: x.astype(flux.float64).reshape(-1), flux.Dense(2, 3))
+    assert new.weight.shape == (6,) and new.weight.dtype == "float64"
+
+
+def test_fmap_stops_where_exclude_says():
+    m = model()
+    names = []
+    flux.fmap(lambda x: names.append(type(x).__name__) or x, m, exclude=lambda x: isinstance(x, flux.Dense))
+    assert names == ["Dense", "Dense"]
+
+
+def test_fmap_reaches_what_a_function_has_captured():
+    w = flux.tensor([2.0])
+    doubled = flux.fmap(lambda t: t * 2, lambda x: x * w)
+    assert doubled(flux.tensor([3.0])).tolist() == [12.0]
+    assert w.tolist() == [2.0]
+
+
+def test_fmap_of_an_object_that_holds_itself_ends():
+    x = SimpleNamespace(w=flux.ones(1))
+    x.me = x
+    assert flux.fmap(lambda t: t + 1, x).w.tolist() == [2.0]
+
+
+# state and loadmodel
+
+
+def test_state_is_plain_data():
+    s = flux.state(flux.Chain(enc=flux.Dense(2, 3, flux.relu), rest=[flux.Dense(3, 1, bias=False), 0.5, "name", True]))
+    enc, (dense, number, text, flag) = s["layers"]["enc"], s["layers"]["rest"] if isinstance(s["layers"], dict) else ()
+    assert set(enc) == {"weight", "bias", "activation"}
+    assert enc["weight"].shape == (2, 3) and enc["activation"] is None
+    assert dense["bias"] is None
+    assert (number, text, flag) == (0.5, "name", True)
+
+
+def test_state_does_not_follow_later_training():
+    m = flux.Dense(2, 3)
+    s = flux.state(m)
+    before = m.weight.numpy().copy()
+    m.weight[...] = 7
+    np.testing.assert_array_equal(s["weight"].numpy(), before)
+
+
+@pytest.mark.parametrize("take", [lambda m: m, flux.state, copy.deepcopy])
+def test_loadmodel_takes_models_and_states(take):
+    a, b = model(), model()
+    weight = a[0].weight
+    assert flux.loadmodel(a, take(b)) is a
+    for x, y in zip(flux.trainables(a), flux.trainables(b), strict=True):
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+    assert a[0].weight is weight
+
+
+def test_loadmodel_copies():
+    a, b = flux.Dense(2, 3), flux.Dense(2, 3)
+    flux.loadmodel(a, b)
+    b.weight[...] = 9
+    assert (a.weight.numpy() != 9).all()
+
+
+def test_loadmodel_loads_what_is_not_trained_too():
+    a, b = Frozen(), Frozen()
+    b.mean[...] = 4
+    flux.loadmodel(a, b)
+    assert a.mean.tolist() == [4, 4, 4]
+
+
+def test_loadmodel_converts_to_the_dtype_of_the_model():
+    a = flux.Dense(2, 3)
+    flux.loadmodel(a, {"weight": np.ones((2, 3)), "bias": np.zeros(3), "activation": None})
+    assert a.weight.dtype == "float32" and a.weight.tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("dst", "src", "message"),
+    [
+        (lambda: flux.Chain(flux.Dense(2, 3)), lambda: flux.Chain(flux.Dense(2, 4)), r"layers\[0\]\.weight has shape \(2, 3\)"),
+        (lambda: flux.Chain(flux.Dense(2, 3)), lambda: flux.Chain(flux.Dense(2, 3), flux.relu), r"layers has 1 items"),
+        (lambda: flux.Chain(a=flux.Dense(2, 3)), lambda: flux.Chain(b=flux.Dense(2, 3)), r"layers\.b"),
+        (lambda: flux.Dense(2, 3), lambda: {"bias": np.zeros(3)}, r"no weight"),
+        (lambda: flux.Dense(2, 3), lambda: {"weight": "?", "bias": np.zeros(3)}, r"weight is a tensor.*'\?'"),
+        (lambda: flux.Dense(2, 3), lambda: 3, r"the model is a Dense.*and 3 in the source"),
+        (lambda: flux.Dense(2, 3, bias=False), lambda: {"weight": np.ones((2, 3)), "bias": np.ones(3)}, r"bias is None"),
+    ],
+)
+def test_loadmodel_of_something_else_names_the_place(dst, src, message):
+    with pytest.raises(flux.ShapeError, match=message):
+        flux.loadmodel(dst(), src())
+
+
+def test_a_failed_loadmodel_changes_nothing():
+    a = flux.Chain(flux.Dense(2, 3), flux.Dense(3, 4))
+    before = [t.numpy().copy() for t in flux.trainables(a)]
+    with pytest.raises(flux.ShapeError):
+        flux.loadmodel(a, flux.Chain(flux.Dense(2, 3), flux.Dense(3, 5)))
+    for t, old in zip(flux.trainables(a), before, strict=True):
+        np.testing.assert_array_equal(t.numpy(), old)
+
+
+def test_loadmodel_takes_no_bias_and_a_zero_bias_for_one_another():
+    a = flux.Dense(2, 3)
+    a.bias[...] = 5
+    flux.loadmodel(a, flux.Dense(2, 3, bias=False))
+    assert a.bias.tolist() == [0, 0, 0]
+    flux.loadmodel(flux.Dense(2, 3, bias=False), flux.Dense(2, 3))
+
+
+# modules, f32, f64
+
+
+def test_modules_lists_each_object_once_outermost_first():
+    d = flux.Dense(2, 2)
+    m = flux.Chain(d, flux.Chain(d), flux.relu)
+    assert [type(x).__name__ for x in flux.modules(m)] == ["Chain", "Dense", "Chain"]
+
+
+def test_f64_and_back_convert_in_place():
+    m = model()
+    dense = m[0]
+    assert flux.f64(m) is m
+    assert m[0] is dense and dense.weight.dtype == "float64" == m[1][0].weight.dtype
+    assert m(np.ones((2, 3))).dtype == "float64"
+    flux.f32(m)
+    assert {str(t.dtype) for t in flux.trainables(m)} == {"float32"}
+
+
+def test_f64_reaches_tuples_lists_dicts_and_closures():
+    w = flux.ones(2)
+    tree = [(flux.ones(1), 3), {"a": flux.ones(1)}, lambda x: x + w]
+    flux.f64(tree)
+    assert {str(t.dtype) for t in flux.trainables(tree)} == {"float64"}
+    assert tree[0][1] == 3
+
+
+def test_f64_keeps_ties_and_integers():
+    a, b = flux.Dense(3, 3), flux.Dense(3, 3)
+    b.weight = a.weight
+    b.steps = flux.tensor([1, 2])
+    flux.f64(flux.Chain(a, b))
+    assert a.weight is b.weight and a.weight.dtype == "float64"
+    assert b.steps.dtype == "int64"
