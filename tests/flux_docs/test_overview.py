@@ -115,7 +115,7 @@ def test_training_leaves_the_data_alone(predict, train):
     np.testing.assert_array_equal(Y_TRAIN.ravel(), actual(np.arange(6)))
 
 
-def test_the_three_styles_agree_to_the_bit():
+def test_implicit_and_explicit_training_agree_to_the_bit():
     results = []
     for train in (train_implicit, train_explicit):
         model = flux.Dense(1, 1)
