@@ -53,11 +53,11 @@ def values(rng, shape, dtype, domain=(-4.0, 4.0)):
     low, high = domain
     dtype = np.dtype(dtype)
     if dtype.kind == "b":
-        return rng.random(shape) < 0.5
+        return np.asarray(rng.random(shape) < 0.5)
     if dtype.kind in "iu":
         low = max(int(np.ceil(low)), 0 if dtype.kind == "u" else -100)
-        return rng.integers(low, max(int(np.floor(high)), low), shape, dtype=dtype, endpoint=True)
-    return (rng.integers(int(np.ceil(low * 8)), int(np.floor(high * 8)), shape, endpoint=True) / 8).astype(dtype)
+        return np.asarray(rng.integers(low, max(int(np.floor(high)), low), shape, dtype=dtype, endpoint=True))
+    return np.asarray(rng.integers(int(np.ceil(low * 8)), int(np.floor(high * 8)), shape, endpoint=True) / 8, dtype)
 
 
 def laid_out(rng, array):
