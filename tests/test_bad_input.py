@@ -142,8 +142,6 @@ TYPES = {
     "too many arguments": lambda: flux.exp(flux.zeros((2,)), flux.zeros((2,))),
     "no arguments": lambda: flux.exp(),
     "bits of floats": lambda: flux.bitwise_and(flux.zeros((2,)), flux.zeros((2,))),
-    "float lengths of a layer": lambda: flux.Dense(2.5, 3),
-    "text lengths of a layer": lambda: flux.Dense("2", 3),
     "activation that is no function": lambda: flux.Dense(2, 3, 7),
     "initialiser that is no function": lambda: flux.Dense(2, 3, init=7),
     "layer that is no function": lambda: flux.Chain(flux.Dense(2, 3), 5),
@@ -157,6 +155,11 @@ TYPES = {
 def test_wrong_type(name):
     message = fails(TypeError, TYPES[name])
     assert message
+
+
+@pytest.mark.parametrize("size", [2.5, "2", None, (2,)], ids=repr)
+def test_layer_of_a_size_that_is_no_integer(size):
+    fails((TypeError, ValueError), lambda: flux.Dense(size, 3), "Dense", repr(size))
 
 
 def test_unknown_dtype():
