@@ -475,10 +475,10 @@ def test_a_tied_weight_is_updated_once_and_stays_tied():
     np.testing.assert_allclose(model[0].weight.numpy(), before - 0.1 * g.layers[0].weight.numpy(), rtol=1e-12)
 
 
-def test_one_tensor_as_two_arguments_gets_the_same_gradient_in_both():
+def test_one_tensor_as_two_arguments_is_one_variable():
     x = flux.tensor([2.0])
     ga, gb = flux.gradient(lambda a, b: flux.sum(a * b), x, x)
-    assert (ga.item(), gb.item()) in ((4.0, 4.0), (2.0, 2.0))
+    assert (ga.item(), gb.item()) == (4.0, 4.0)
 
 
 # Values, pullbacks and matrices of derivatives
