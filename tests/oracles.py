@@ -41,7 +41,8 @@ def elu(x, alpha=1.0):
 
 
 def gelu_tanh(x):
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    # x/2 (1 + tanh u) as x sigmoid(2 u), which keeps its digits where tanh u is near -1.
+    return x * sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
 
 
 erf = np.vectorize(math.erf, otypes=[float])
