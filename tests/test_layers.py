@@ -258,9 +258,9 @@ def test_another_error_keeps_its_message_and_gets_a_note():
     def broken(x):
         raise ZeroDivisionError("mine")
 
-    with pytest.raises(ZeroDivisionError, match="^mine$") as error:
+    with pytest.raises(ZeroDivisionError, match="^mine") as error:
         flux.Chain(flux.relu, flux.Chain(broken))(flux.ones(2))
-    assert error.value.__notes__ == ["in Chain[1][0]"]
+    assert str(error.value) == "mine" and error.value.__notes__ == ["in Chain[1][0]"]
 
 
 def test_activations_of_a_chain():

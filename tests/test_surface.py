@@ -85,7 +85,7 @@ def test_what_a_module_exports_the_package_exports(name):
 @pytest.mark.parametrize("name", [n for n in flux.__all__ if callable(getattr(flux, n))])
 def test_every_public_name_is_documented(name):
     text = inspect.getdoc(getattr(flux, name)) or ""
-    assert len(text) > 10, name
+    assert text, name
     own = getattr(getattr(flux, name), "__module__", "") or ""
     if own.startswith("oxiflux") and not own.startswith("oxiflux._core") and name not in PLAIN:
         if hasattr(getattr(flux, name), "__code__") or inspect.isclass(getattr(flux, name)) and own != "oxiflux":
