@@ -29,6 +29,9 @@ class Running(flux.Layer):
         self.weight = flux.ones(3)
         self.mean = flux.zeros(3)
 
+    def __call__(self, x):
+        return (x - self.mean) * self.weight
+
     def trainable(self):
         return ("weight",)
 
@@ -137,6 +140,9 @@ def test_a_layer_with_its_own_repr_is_taken_at_its_word():
     class Mine(flux.Layer):
         def __init__(self):
             self.w = flux.ones(2)
+
+        def __call__(self, x):
+            return x * self.w
 
         def __repr__(self):
             return "Mine!"

@@ -153,12 +153,12 @@ def test_fmap_of_an_object_that_holds_itself_ends():
 
 
 def test_state_is_plain_data():
-    s = flux.state(flux.Chain(enc=flux.Dense(2, 3, flux.relu), rest=[flux.Dense(3, 1, bias=False), 0.5, "name", True]))
-    enc, (dense, number, text, flag) = s["layers"]["enc"], s["layers"]["rest"] if isinstance(s["layers"], dict) else ()
-    assert set(enc) == {"weight", "bias", "activation"}
-    assert enc["weight"].shape == (2, 3) and enc["activation"] is None
-    assert dense["bias"] is None
-    assert (number, text, flag) == (0.5, "name", True)
+    tree = {"enc": flux.Dense(2, 3, flux.relu), "rest": (flux.Dense(3, 1, bias=False), 0.5, "name", True, [None])}
+    s = flux.state(tree)
+    assert set(s["enc"]) == {"weight", "bias", "activation"}
+    assert s["enc"]["weight"].shape == (2, 3) and s["enc"]["activation"] is None
+    assert s["rest"][0]["bias"] is None
+    assert s["rest"][1:] == (0.5, "name", True, [None])
 
 
 def test_state_does_not_follow_later_training():

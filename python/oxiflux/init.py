@@ -292,9 +292,9 @@ def create_bias(weight: Tensor, bias: bool | ArrayLike | Tensor | None, *shape: 
     The result has the dtype of `weight`. Values of another shape raise ShapeError.
 
     >>> import oxiflux as flux
-    >>> flux.create_bias(flux.ones(2, 3), True, 3).tolist()
+    >>> flux.create_bias(flux.ones((2, 3)), True, 3).tolist()
     [0.0, 0.0, 0.0]
-    >>> flux.create_bias(flux.ones(2, 3), False, 3) is None
+    >>> flux.create_bias(flux.ones((2, 3)), False, 3) is None
     True
     """
     if bias is None or bias is False:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _core
-from ._core import DTypeError, ShapeError, Tensor, mean, relu, where
+from ._core import ShapeError, Tensor, mean, relu, where
 from .tree import FLOATS
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ __all__ = [
 
 Agg = Callable[[Tensor], Tensor]
 
-# The two that are called most cost one call of the core if their arguments are in order.
-_mae, _mse = _core.mae, _core.mse
+# Those that are called most cost one call of the core if their arguments are in order.
+_mae, _mse, _logitcrossentropy = _core.mae, _core.mse, _core.logitcrossentropy_mean
 
 _EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 
@@ -153,9 +153,14 @@ def logitcrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: i
     >>> round(flux.logitcrossentropy(logits, [0, 1]).item(), 4)
     0.1681
     """
+    if agg is mean and axis == -1 and type(yhat) is Tensor and getattr(y, "ndim", None) == yhat.ndim - 1:
+        try:
+            return _logitcrossentropy(yhat, y)
+        except (TypeError, ValueError, IndexError):
+            pass  # As in `mse`.
     yhat, y, labels = _classes("logitcrossentropy", yhat, y, axis)
     if labels and axis in (-1, yhat.ndim - 1):
-        return agg(_core.logitcrossentropy_labels(yhat, y))
+        return _logitcrossentropy(yhat, y) if agg is mean else agg(_core.logitcrossentropy_labels(yhat, y))
     if labels:
         y = _onehot(y, yhat, axis)
     return agg(-(y * _core.logsoftmax(yhat, axis=axis)).sum(axis=axis))
@@ -371,10 +376,8 @@ def _classes(name: str, yhat: ArrayLike, y: ArrayLike, axis: int) -> tuple[Tenso
 
 
 def _labels(name: str, y: Tensor, n: int) -> Tensor:
-    """Labels as int64, checked to lie in `0..n`."""
+    """Labels as int64, checked to lie in `0..n`; booleans are 0 and 1."""
     labels = y.numpy()
-    if labels.dtype == np.bool_:
-        raise DTypeError(f"{name}: labels are booleans; one-hot labels have the shape of the prediction")
     if labels.dtype.kind == "f":
         bad = np.isnan(labels) | (labels != np.floor(labels))
         if bad.any():

@@ -41,7 +41,7 @@ def onehotbatch(data: ArrayLike | Sequence[Any], labels: Sequence[Any], default:
     >>> flux.onehotbatch([[7, 3]], [3, 7]).tolist()
     [[[False, True], [True, False]]]
     """
-    items = data if isinstance(data, (Tensor, np.ndarray)) else np.asarray(list(data))
+    items = data if hasattr(data, "shape") else np.asarray(list(data))
     place = _lookup("onehotbatch", labels, default)
     places = [place(item) for item in np.asarray(items).ravel().tolist()]
     return _core.one_hot(_core.tensor(np.array(places, np.int64).reshape(items.shape)), len(labels))

@@ -77,13 +77,13 @@ def locate(error: Exception, container: str, key: Hashable) -> None:
 
     Errors of shapes and dtypes get it in their message, errors of other code in a note.
     """
-    is_placed = hasattr(error, "_place")
-    path, message = error._place if is_placed else ("", str(error))
+    placed = getattr(error, "_place", None)
+    path, message = placed or ("", str(error))
     path = f"[{key!r}]{path}"
     if isinstance(error, (ShapeError, DTypeError)):
         error.args = (f"{container}{path}: {message}",)
     else:
-        if is_placed:
+        if placed:
             error.__notes__.pop()
         error.add_note(f"in {container}{path}")
     error._place = path, message  # type: ignore[attr-defined]

@@ -1,0 +1,169 @@
+"""The public surface and the layout of the sources: what is exported is documented, and nothing imports to its right."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import oxiflux as flux
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = ROOT / "python" / "oxiflux"
+RUST = ROOT / "src"
+LINES = 500
+
+# Left may be imported by right. Modules on one level do not import each other, except as said below.
+LEVELS = [
+    {"_core"},
+    {"tree"},
+    {"init", "losses", "gradient", "optimisers", "onehot", "show"},
+    {"layers"},
+    {"data", "train"},
+    {"state"},
+    {"__init__"},
+]
+
+python_files = sorted(PYTHON.rglob("*.py"))
+rust_files = sorted(RUST.rglob("*.rs"))
+
+
+def relative(path):
+    return str(path.relative_to(ROOT))
+
+
+def top(path):
+    """The module or folder of the package that a file belongs to."""
+    first = path.relative_to(PYTHON).parts[0]
+    return first.removesuffix(".py")
+
+
+def level(name):
+    return next((i for i, names in enumerate(LEVELS) if name in names), None)
+
+
+def imported(path):
+    """The modules of the package that a file imports."""
+    depth = len(path.relative_to(PYTHON).parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            if node.module:
+                yield node.module.split(".")[0]
+            else:
+                yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("oxiflux."):
+            yield node.module.split(".")[1]
+
+
+# The surface
+
+
+def test_all_is_sorted_and_without_repetition():
+    names = list(flux.__all__)
+    assert names == sorted(set(names))
+
+
+def test_all_is_complete():
+    public = {n for n, v in vars(flux).items() if not n.startswith("_") and not inspect.ismodule(v)}
+    assert public - {"annotations"} <= set(flux.__all__)
+    for name in flux.__all__:
+        assert hasattr(flux, name), name
+
+
+@pytest.mark.parametrize("name", ["init", "losses", "gradient", "onehot", "tree", "layers"])
+def test_what_a_module_exports_the_package_exports(name):
+    module = sys.modules[f"oxiflux.{name}"]
+    for public in module.__all__:
+        assert getattr(flux, public) is getattr(module, public)
+
+
+@pytest.mark.parametrize("name", [n for n in flux.__all__ if callable(getattr(flux, n))])
+def test_every_public_name_is_documented(name):
+    text = inspect.getdoc(getattr(flux, name)) or ""
+    assert text, name
+    own = getattr(getattr(flux, name), "__module__", "") or ""
+    # What comes from Rust has its examples in the documentation of the crate.
+    if own.startswith("oxiflux.") and own != "oxiflux._core":
+        assert ">>> " in text, f"{name} has no example"
+
+
+def test_the_version_is_that_of_the_crate():
+    manifest = (ROOT / "Cargo.toml").read_text()
+    assert flux.__version__ == re.search(r'^version = "(.*)"', manifest, re.MULTILINE).group(1)
+
+
+def test_importing_takes_only_numpy_along():
+    code = "import sys, numpy; before = set(sys.modules); import oxiflux; print(*sorted(set(sys.modules) - before))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"scipy", "torch", "tqdm", "html", "concurrent", "multiprocessing", "asyncio", "inspect", "typing_extensions"}
+    assert not heavy & {name.split(".")[0] for name in out}
+
+
+# The sources
+
+
+@pytest.mark.parametrize("path", python_files, ids=relative)
+def test_no_module_imports_to_its_right(path):
+    mine = level(top(path))
+    assert mine is not None, f"{top(path)} is in no level"
+    for name in imported(path):
+        theirs = level(name)
+        # `_version` and the like are on no level and import nothing.
+        if theirs is not None and name != top(path):
+            assert theirs < mine or (theirs == mine and name in {"show", "init"}), f"{relative(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", [*python_files, *rust_files], ids=relative)
+def test_a_long_file_says_why(path):
+    lines = path.read_text().splitlines()
+    if len(lines) > LINES:
+        head = " ".join(lines[:10]).lower()
+        assert "one file" in head or "long" in head, f"{relative(path)} has {len(lines)} lines and gives no reason"
+
+
+def test_only_py_and_the_operations_name_python():
+    for path in rust_files:
+        place = path.relative_to(RUST).parts[0]
+        if place in ("py", "ops", "lib.rs"):
+            continue
+        code = re.sub(r"//.*", "", path.read_text())
+        assert not re.search(r"\bpyo3\b|\bnumpy::", code), relative(path)
+
+
+def test_operations_name_python_only_behind_its_feature():
+    for path in (RUST / "ops").rglob("*.rs"):
+        code = re.sub(r"//.*", "", path.read_text())
+        if "pyo3" in code:
+            assert '#[cfg(feature = "python")]' in code, relative(path)
+        assert not re.search(r"\bnumpy::", code), relative(path)
+
+
+def test_every_pyclass_is_frozen():
+    for path in rust_files:
+        for found in re.finditer(r"#\[pyclass(?:\(([^\]]*)\))?\]", path.read_text()):
+            assert "frozen" in (found.group(1) or ""), f"{relative(path)}: {found.group(0)}"
+
+
+def test_kernels_know_nothing_of_tensors():
+    for path in (RUST / "kernels").rglob("*.rs"):
+        code = re.sub(r"//.*", "", path.read_text())
+        assert not re.search(r"\bcrate::(array|tape|ops)\b", code), relative(path)
+
+
+def test_every_unsafe_block_says_why_it_is_sound():
+    for path in rust_files:
+        lines = path.read_text().splitlines()
+        for i, line in enumerate(lines):
+            code = re.sub(r"//.*", "", line)
+            if re.search(r"\bunsafe\s*\{|\bunsafe impl\b", code):
+                before = " ".join(lines[max(0, i - 12) : i + 2])
+                assert "SAFETY" in before, f"{relative(path)}:{i + 1}"
+
+
+def test_sources_have_no_leftovers():
+    for path in [*python_files, *rust_files]:
+        text = path.read_text()
+        assert not re.search(r"\b(TODO|FIXME|XXX)\b|todo!\(|unimplemented!\(|dbg!\(", text), relative(path)
