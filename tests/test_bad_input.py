@@ -373,11 +373,11 @@ def test_training_on_no_data_changes_nothing():
 
 
 def test_loss_that_is_not_a_scalar():
-    fails(flux.ShapeError, lambda: flux.gradient(lambda x: x * 2, flux.zeros((3,))), "(3,)", "scalar")
+    fails(flux.ShapeError, lambda: flux.gradient(lambda x: x * 2, flux.zeros((3,))), "loss", "(3,)")
 
 
 def test_loss_of_one_element_that_is_not_a_scalar():
-    fails(flux.ShapeError, lambda: flux.gradient(lambda x: x * 2, flux.zeros((1,))), "(1,)")
+    fails(flux.ShapeError, lambda: flux.gradient(lambda x: x * 2, flux.zeros((1,))), "loss", "(1,)")
 
 
 @pytest.mark.parametrize("loss", [None, "text", {"loss": 1}, object()], ids=repr)
@@ -386,8 +386,8 @@ def test_loss_that_is_no_number(loss):
 
 
 def test_integer_loss():
-    with pytest.raises(TypeError):
-        flux.gradient(lambda x: flux.sum(flux.astype(x, "int64")), flux.zeros((3,)))
+    loss = lambda x: flux.sum(flux.astype(x, "int64"))  # noqa: E731
+    fails((TypeError, ValueError), lambda: flux.gradient(loss, flux.zeros((3,))), "loss", "int64")
 
 
 def test_training_a_model_without_parameters():
