@@ -373,11 +373,11 @@ def test_training_on_no_data_changes_nothing():
 
 
 def test_loss_that_is_not_a_scalar():
-    fails(flux.ShapeError, lambda: flux.gradient(lambda x: x * 2, flux.zeros((3,))), "(3,)", "scalar")
+    fails(flux.ShapeError, lambda: flux.gradient(lambda x: x * 2, flux.zeros((3,))), "loss", "(3,)")
 
 
 def test_loss_of_one_element_that_is_not_a_scalar():
-    fails(flux.ShapeError, lambda: flux.gradient(lambda x: x * 2, flux.zeros((1,))), "(1,)")
+    fails(flux.ShapeError, lambda: flux.gradient(lambda x: x * 2, flux.zeros((1,))), "loss", "(1,)")
 
 
 @pytest.mark.parametrize("loss", [None, "text", {"loss": 1}, object()], ids=repr)
@@ -386,8 +386,8 @@ def test_loss_that_is_no_number(loss):
 
 
 def test_integer_loss():
-    with pytest.raises(TypeError):
-        flux.gradient(lambda x: flux.sum(flux.astype(x, "int64")), flux.zeros((3,)))
+    loss = lambda x: flux.sum(flux.astype(x, "int64"))  # noqa: E731
+    fails((TypeError, ValueError), lambda: flux.gradient(loss, flux.zeros((3,))), "loss", "int64")
 
 
 def test_training_a_model_without_parameters():
@@ -428,7 +428,7 @@ def test_option_out_of_range(name):
 def model_and_state(rule):
     flux.seed(0)
     model = flux.Chain(flux.Dense(2, 3, flux.tanh), flux.Dense(3, 1))
-    return model, flux.setup(rule(), model)
+    return model, flux.setup(getattr(flux, rule)(), model)
 
 
 X, Y = np.random.default_rng(0).normal(size=(8, 2)), np.random.default_rng(1).normal(size=(8, 1))
@@ -473,7 +473,7 @@ FAILING_STEPS = {
 
 
 @pytest.mark.parametrize("name", FAILING_STEPS)
-@pytest.mark.parametrize("rule", [flux.Descent, flux.Adam, flux.Momentum])
+@pytest.mark.parametrize("rule", ["Descent", "Adam", "Momentum"])
 def test_a_failing_step_leaves_model_and_state_as_they_were(name, rule):
     model, state = model_and_state(rule)
     twin, twin_state = model_and_state(rule)
@@ -500,7 +500,7 @@ def test_a_gradient_of_another_shape_changes_no_parameter_of_the_model():
 
 
 def test_the_step_that_fails_says_which():
-    model, state = model_and_state(flux.Descent)
+    model, state = model_and_state("Descent")
     data = [(X, Y), (np.zeros((4, 5)), np.zeros((4, 1)))]
     message = fails(ValueError, lambda: flux.train(SQUARES, model, data, state))
     assert "Dense(2 => 3)" in message and "(4, 5)" in message
