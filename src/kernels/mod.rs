@@ -1,11 +1,13 @@
 //! Pure functions on slices and strides. No `Array`, no tape, no Python.
 
 mod block;
+pub mod cross_entropy;
 mod dispatch;
 pub mod gemm;
 pub mod map;
 pub mod math;
 pub mod number;
+mod places;
 pub mod random;
 pub mod real;
 pub mod reduce;
