@@ -12,11 +12,7 @@ pub(crate) unsafe fn load<T: Copy, const L: usize>(x: *const T, len: usize, pad:
             return *x.cast::<[T; L]>();
         }
         let mut v = [pad; L];
-        for (l, lane) in v.iter_mut().enumerate() {
-            if l < len {
-                *lane = *x.add(l);
-            }
-        }
+        x.copy_to_nonoverlapping(v.as_mut_ptr(), len);
         v
     }
 }
@@ -33,10 +29,6 @@ pub(crate) unsafe fn store<T: Copy, const L: usize>(out: *mut T, len: usize, v: 
             *out.cast::<[T; L]>() = *v;
             return;
         }
-        for (l, &lane) in v.iter().enumerate() {
-            if l < len {
-                *out.add(l) = lane;
-            }
-        }
+        out.copy_from_nonoverlapping(v.as_ptr(), len);
     }
 }

@@ -2,10 +2,12 @@
 
 pub mod arith;
 mod block;
+pub mod cross_entropy;
 mod dispatch;
 pub mod gemm;
 pub mod map;
 pub mod number;
+mod places;
 pub mod random;
 pub mod real;
 pub mod reduce;

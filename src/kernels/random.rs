@@ -15,35 +15,23 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
 
 /// The block of four random words for a counter and a key.
-pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    philox_lanes(counter.map(|c| [c]), key).map(|[w]| w)
-}
-
-/// The blocks for `L` counters, word by word.
 #[inline(always)]
-fn philox_lanes<const L: usize>(counter: [[u32; L]; 4], mut key: [u32; 2]) -> [[u32; L]; 4] {
-    let mut c = counter;
+pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let ([mut c0, mut c1, mut c2, mut c3], [mut k0, mut k1]) = (counter, key);
     for _ in 0..ROUNDS {
-        for l in 0..L {
-            let a = u64::from(MULTIPLIERS[0]) * u64::from(c[0][l]);
-            let b = u64::from(MULTIPLIERS[1]) * u64::from(c[2][l]);
-            c[0][l] = (b >> 32) as u32 ^ c[1][l] ^ key[0];
-            c[2][l] = (a >> 32) as u32 ^ c[3][l] ^ key[1];
-            c[1][l] = b as u32;
-            c[3][l] = a as u32;
-        }
-        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        let a = u64::from(MULTIPLIERS[0]) * u64::from(c0);
+        let b = u64::from(MULTIPLIERS[1]) * u64::from(c2);
+        (c0, c1) = ((b >> 32) as u32 ^ c1 ^ k0, b as u32);
+        (c2, c3) = ((a >> 32) as u32 ^ c3 ^ k1, a as u32);
+        (k0, k1) = (k0.wrapping_add(WEYL[0]), k1.wrapping_add(WEYL[1]));
     }
-    c
+    [c0, c1, c2, c3]
 }
 
 /// Blocks computed side by side.
 const LANES: usize = 16;
 /// Groups of blocks per task.
 const CHUNK: usize = 256;
-
-/// The words of a group of blocks.
-type Words = [[u32; LANES]; 4];
 
 /// A place in the stream of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +45,6 @@ pub struct Place {
 impl Place {
     fn after(self, groups: usize) -> Place {
         Place { counter: self.counter.wrapping_add((groups * LANES) as u64), ..self }
-    }
-
-    #[inline(always)]
-    fn words(self) -> Words {
-        let mut counter = [[0; LANES]; 4];
-        for l in 0..LANES {
-            [counter[0][l], counter[1][l]] = halves(self.counter.wrapping_add(l as u64));
-        }
-        philox_lanes(counter, halves(self.key))
     }
 
     /// The 64 bits that take the place of element `i` of [`bits`] when those were rejected `attempt` times.
@@ -104,13 +83,13 @@ fn whole(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-/// How a group of words becomes `V` vectors of elements.
+/// How a block of words becomes `V` elements.
 trait Draw<const V: usize>: Sync {
-    type Out: Copy;
-    /// Nanoseconds per group.
+    type Out: Copy + Default;
+    /// Nanoseconds per group of blocks.
     const NANOS: usize;
-    /// The elements from `first` on.
-    fn draw<const FMA: bool>(&self, words: &Words, first: usize) -> [[Self::Out; LANES]; V];
+    /// The elements of a block.
+    fn draw<const FMA: bool>(&self, words: [u32; 4]) -> [Self::Out; V];
 }
 
 unsafe fn fill<K: Draw<V>, const V: usize>(draw: &K, place: Place, n: usize, out: *mut K::Out) -> Place {
@@ -139,7 +118,15 @@ impl<K: Draw<V>, const V: usize> Kernel for Fill<'_, K, V> {
     unsafe fn run<const FMA: bool>(self) {
         for group in self.first..self.last {
             let first = group * V * LANES;
-            let drawn = self.draw.draw::<FMA>(&self.place.after(group).words(), first);
+            let counter = self.place.after(group).counter;
+            let mut drawn = [[K::Out::default(); LANES]; V];
+            for l in 0..LANES {
+                let [low, high] = halves(counter.wrapping_add(l as u64));
+                let elements = self.draw.draw::<FMA>(philox([low, high, 0, 0], halves(self.place.key)));
+                for (lanes, element) in drawn.iter_mut().zip(elements) {
+                    lanes[l] = element;
+                }
+            }
             for (v, lanes) in drawn.iter().enumerate() {
                 let at = first + v * LANES;
                 if at < self.n {
@@ -151,25 +138,14 @@ impl<K: Draw<V>, const V: usize> Kernel for Fill<'_, K, V> {
     }
 }
 
-/// A pair of words as 64 bits.
-#[inline(always)]
-fn pairs(words: &Words) -> [[u64; LANES]; 2] {
-    let mut pairs = [[0; LANES]; 2];
-    for l in 0..LANES {
-        pairs[0][l] = whole(words[0][l], words[1][l]);
-        pairs[1][l] = whole(words[2][l], words[3][l]);
-    }
-    pairs
-}
-
 struct Bits;
 
 impl Draw<2> for Bits {
     type Out = u64;
     const NANOS: usize = 40;
     #[inline(always)]
-    fn draw<const FMA: bool>(&self, words: &Words, _: usize) -> [[u64; LANES]; 2] {
-        pairs(words)
+    fn draw<const FMA: bool>(&self, [a, b, c, d]: [u32; 4]) -> [u64; 2] {
+        [whole(a, b), whole(c, d)]
     }
 }
 
@@ -182,36 +158,24 @@ pub unsafe fn bits(place: Place, n: usize, out: *mut u64) -> Place {
     unsafe { fill(&Bits, place, n, out) }
 }
 
-struct Integers {
-    place: Place,
-    low: i64,
-    range: u64,
-}
-
-impl Draw<2> for Integers {
-    type Out = i64;
-    const NANOS: usize = 80;
-    #[inline(always)]
-    fn draw<const FMA: bool>(&self, words: &Words, first: usize) -> [[i64; LANES]; 2] {
-        let bits = pairs(words);
-        let mut out = [[0; LANES]; 2];
-        for v in 0..2 {
-            for l in 0..LANES {
-                let below = self.place.below(self.range, first + v * LANES + l, bits[v][l]);
-                out[v][l] = self.low.wrapping_add(below as i64);
-            }
-        }
-        out
-    }
-}
-
 /// Fills `out` with integers in `low..high`, each equally likely. `low` must be below `high`.
 ///
 /// # Safety
 /// `out` must be writable for `n` elements.
 pub unsafe fn integers(place: Place, low: i64, high: i64, n: usize, out: *mut i64) -> Place {
-    // SAFETY: the caller's promise.
-    unsafe { fill(&Integers { place, low, range: high.wrapping_sub(low) as u64 }, place, n, out) }
+    const ELEMENTS: usize = CHUNK * 2 * LANES;
+    let range = high.wrapping_sub(low) as u64;
+    // SAFETY: the caller's promise; both types have 64 bits.
+    let next = unsafe { bits(place, n, out.cast()) };
+    let out = Shared(out);
+    team::run(n.div_ceil(ELEMENTS), n, |task| {
+        for i in task * ELEMENTS..n.min((task + 1) * ELEMENTS) {
+            // SAFETY: `i < n`, and no other task has it.
+            let element = unsafe { &mut *out.at(i) };
+            *element = low.wrapping_add(place.below(range, i, *element as u64) as i64);
+        }
+    });
+    next
 }
 
 /// Fills `out` with the numbers below `n` in random order (Fisher and Yates).
@@ -237,13 +201,11 @@ impl Draw<4> for (Uniform, f32) {
     type Out = f32;
     const NANOS: usize = 40;
     #[inline(always)]
-    fn draw<const FMA: bool>(&self, words: &Words, _: usize) -> [[f32; LANES]; 4] {
-        let mut out = [[0.0; LANES]; 4];
-        for v in 0..4 {
-            for l in 0..LANES {
-                // As `i32`, which has a vector instruction everywhere.
-                out[v][l] = (words[v][l] >> 8) as i32 as f32 * (1.0 / (1 << 24) as f32);
-            }
+    fn draw<const FMA: bool>(&self, words: [u32; 4]) -> [f32; 4] {
+        // As `i32`, which has a vector instruction everywhere.
+        let mut out = [0.0; 4];
+        for (out, w) in out.iter_mut().zip(words) {
+            *out = (w >> 8) as i32 as f32 * (1.0 / (1 << 24) as f32);
         }
         out
     }
@@ -253,15 +215,9 @@ impl Draw<2> for (Uniform, f64) {
     type Out = f64;
     const NANOS: usize = 50;
     #[inline(always)]
-    fn draw<const FMA: bool>(&self, words: &Words, _: usize) -> [[f64; LANES]; 2] {
-        let bits = pairs(words);
-        let mut out = [[0.0; LANES]; 2];
-        for v in 0..2 {
-            for l in 0..LANES {
-                out[v][l] = (bits[v][l] >> 11) as i64 as f64 * (1.0 / (1_u64 << 53) as f64);
-            }
-        }
-        out
+    fn draw<const FMA: bool>(&self, [a, b, c, d]: [u32; 4]) -> [f64; 2] {
+        const UNIT: f64 = 1.0 / (1_u64 << 53) as f64;
+        [(whole(a, b) >> 11) as i64 as f64 * UNIT, (whole(c, d) >> 11) as i64 as f64 * UNIT]
     }
 }
 
@@ -278,37 +234,31 @@ impl Draw<4> for (Normal, f32) {
     type Out = f32;
     const NANOS: usize = 120;
     #[inline(always)]
-    fn draw<const FMA: bool>(&self, words: &Words, _: usize) -> [[f32; LANES]; 4] {
-        const HALF_TURN: f32 = std::f32::consts::PI / (1_u64 << 31) as f32;
-        let mut out = [[0.0; LANES]; 4];
-        for v in [0, 2] {
-            for l in 0..LANES {
-                // All 32 bits, for the tails; the half keeps `u` from zero.
-                let u = (words[v][l] as f32 + 0.5) * (1.0 / (1_u64 << 32) as f32);
-                let angle = words[v + 1][l] as i32 as f32 * HALF_TURN;
-                let (a, b) = box_muller(Lane::<f32, FMA>(u), Lane(angle));
-                (out[v][l], out[v + 1][l]) = (a.0, b.0);
-            }
-        }
-        out
+    fn draw<const FMA: bool>(&self, [a, b, c, d]: [u32; 4]) -> [f32; 4] {
+        let ((p, q), (r, s)) = (normal_pair::<FMA>(a, b), normal_pair::<FMA>(c, d));
+        [p, q, r, s]
     }
+}
+
+#[inline(always)]
+fn normal_pair<const FMA: bool>(a: u32, b: u32) -> (f32, f32) {
+    const HALF_TURN: f32 = std::f32::consts::PI / (1_u64 << 31) as f32;
+    // All 32 bits, for the tails; the half keeps the logarithm finite.
+    let u = (a as f32 + 0.5) * (1.0 / (1_u64 << 32) as f32);
+    let (p, q) = box_muller(Lane::<f32, FMA>(u), Lane(b as i32 as f32 * HALF_TURN));
+    (p.0, q.0)
 }
 
 impl Draw<2> for (Normal, f64) {
     type Out = f64;
     const NANOS: usize = 150;
     #[inline(always)]
-    fn draw<const FMA: bool>(&self, words: &Words, _: usize) -> [[f64; LANES]; 2] {
+    fn draw<const FMA: bool>(&self, [a, b, c, d]: [u32; 4]) -> [f64; 2] {
         const HALF_TURN: f64 = std::f64::consts::PI / (1_u64 << 52) as f64;
-        let bits = pairs(words);
-        let mut out = [[0.0; LANES]; 2];
-        for l in 0..LANES {
-            let u = ((bits[0][l] >> 11) as i64 as f64 + 0.5) * (1.0 / (1_u64 << 53) as f64);
-            let angle = (bits[1][l] as i64 >> 11) as f64 * HALF_TURN;
-            let (a, b) = box_muller(Lane::<f64, FMA>(u), Lane(angle));
-            (out[0][l], out[1][l]) = (a.0, b.0);
-        }
-        out
+        let u = ((whole(a, b) >> 11) as i64 as f64 + 0.5) * (1.0 / (1_u64 << 53) as f64);
+        let angle = (whole(c, d) as i64 >> 11) as f64 * HALF_TURN;
+        let (p, q) = box_muller(Lane::<f64, FMA>(u), Lane(angle));
+        [p.0, q.0]
     }
 }
 

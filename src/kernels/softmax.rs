@@ -1,4 +1,4 @@
-//! Softmax, its logarithm and its normaliser over the last axis, cross-entropy with integer labels, and gradients.
+//! Softmax, its logarithm and its normaliser over the last axis, and their gradients.
 //!
 //! All subtract the maximum of the row first, so nothing overflows; a row is read from cache after its first pass.
 
@@ -6,30 +6,76 @@ use super::block::{load, store};
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::number::{Float, Number};
 use super::real::Real;
-use super::reduce::{Max, Sum, fold_across, fold_row};
+use super::reduce::{Fold, Max, Sum, fold_across, fold_row};
 use crate::team;
+use std::marker::PhantomData;
 
 /// Elements per task.
 const CHUNK: usize = 1 << 13;
 /// Lanes computed side by side.
-const LANES: usize = 32;
+const LANES: usize = 64;
 /// Lanes for what is left of a multiple of [`LANES`], and for short rows.
 const FEW: usize = 16;
 /// Vectors added one after another before they join the total; keeps the error of long sums small.
 const BLOCK: usize = 32;
 
+/// A floating type with an exponential for numbers that are not positive, which is all that softmax takes.
+pub trait Logit: Float {
+    /// `exp(self)`, and zero where that is not a normal number; NaN for NaN. `self` must be at most 0.
+    fn exp_down<const FMA: bool>(self) -> Self;
+}
+
+impl Logit for f64 {
+    #[inline(always)]
+    fn exp_down<const FMA: bool>(self) -> f64 {
+        f64::of::<FMA>(self.lane::<FMA>().exp())
+    }
+}
+
+impl Logit for f32 {
+    /// Half the instructions of the general function: no overflow, no denormals. Within 1.2 ulp.
+    #[inline(always)]
+    fn exp_down<const FMA: bool>(self) -> f32 {
+        const LOWEST: f32 = -87.0;
+        /// Added, it leaves an integer in the low bits.
+        const ROUND: f32 = (3 << 22) as f32;
+        /// Few digits, so that its product with an integer is exact without FMA too.
+        const LN_2_HIGH: f32 = 355.0 / 512.0;
+        const LN_2_LOW: f32 = (std::f64::consts::LN_2 - 355.0 / 512.0) as f32;
+        /// Minimax for `exp(r)`, `|r| <= ln(2) / 2`, highest power first; relative error 4e-9.
+        const POWERS: [f32; 7] =
+            [1.381_46e-3, 8.368_717e-3, 4.166_839e-2, 0.166_665_21, 0.499_999_94, 1.0, 1.0];
+        let x = if self < LOWEST { LOWEST } else { self };
+        let shifted = multiply_add::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
+        let n = shifted - ROUND;
+        let r = multiply_add::<FMA>(n, -LN_2_LOW, multiply_add::<FMA>(n, -LN_2_HIGH, x));
+        let mut p = POWERS[0];
+        for c in &POWERS[1..] {
+            p = multiply_add::<FMA>(p, r, *c);
+        }
+        let e = f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23));
+        if self < LOWEST { 0.0 } else { e }
+    }
+}
+
+#[inline(always)]
+fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
 /// What is done to one row.
-trait RowOp: Sync {
+pub(super) trait RowOp: Sync {
     /// Nanoseconds per element.
     const NANOS: f64;
-    /// Computes row `row` of `n` elements.
+    /// Computes row `row` of `n` elements. The task has `room` elements from the start of the row, and may read beyond
+    /// its end as far as that: a whole vector is read faster than a part of one.
     ///
     /// # Safety
     /// That of the function that made the operation.
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize);
+    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize);
 }
 
-unsafe fn run<K: RowOp>(op: &K, rows: usize, n: usize) {
+pub(super) unsafe fn run<K: RowOp>(op: &K, rows: usize, n: usize) {
     let group = (CHUNK / n.max(1)).max(1);
     team::run(rows.div_ceil(group), ((rows * (n + FEW)) as f64 * K::NANOS) as usize, |task| {
         let (first, last) = (task * group, rows.min((task + 1) * group));
@@ -51,22 +97,28 @@ impl<K: RowOp> Kernel for Rows<'_, K> {
     unsafe fn run<const FMA: bool>(self) {
         for row in self.first..self.last {
             // SAFETY: the caller's promise.
-            unsafe { self.op.row::<FMA>(row, self.n) };
+            unsafe { self.op.row::<FMA>(row, self.n, (self.last - row) * self.n) };
         }
     }
 }
 
-/// A sum whose terms come in vectors.
-trait Terms<T> {
-    /// The `L` terms from the `i`-th on, of which those from `len` on are to be zero.
-    unsafe fn terms<const FMA: bool, const L: usize>(&self, i: usize, len: usize) -> [T; L];
+/// An element-wise function of the elements of one or two rows.
+pub(super) trait Each<T: Float> {
+    fn each<const FMA: bool>(&self, a: T::Lane<FMA>, b: T::Lane<FMA>) -> T::Lane<FMA>;
 }
 
+/// Computes `f(a, b)` over a row, writes it to `out` if `STORE`, and returns its sum if `SUM`. `out` may be `a` or `b`.
 #[inline(always)]
-unsafe fn sum<T: Float, K: Terms<T>, const FMA: bool>(k: &K, n: usize) -> T {
+pub(super) unsafe fn each<T: Float, K: Each<T>, const FMA: bool, const STORE: bool, const SUM: bool>(
+    k: &K,
+    [a, b]: [*const T; 2],
+    out: *mut T,
+    n: usize,
+    room: usize,
+) -> T {
     let mut total = T::ZERO;
     let mut i = 0;
-    // SAFETY: the terms asked for are among the `n`.
+    // SAFETY: `room` elements may be read, and `n` written if `STORE`; without it `out` is not used.
     unsafe {
         if n >= LANES {
             let mut sums = [T::ZERO; LANES];
@@ -74,15 +126,27 @@ unsafe fn sum<T: Float, K: Terms<T>, const FMA: bool>(k: &K, n: usize) -> T {
                 let mut block = [T::ZERO; LANES];
                 let end = n.min(i + BLOCK * LANES);
                 while i + LANES <= end {
-                    add(&mut block, k.terms::<FMA, LANES>(i, LANES));
+                    let at = [a.wrapping_add(i), b.wrapping_add(i)];
+                    each_block::<T, K, FMA, STORE, SUM, LANES>(
+                        k,
+                        at,
+                        out.wrapping_add(i),
+                        LANES,
+                        LANES,
+                        &mut block,
+                    );
                     i += LANES;
                 }
-                add(&mut sums, block);
+                for l in 0..LANES {
+                    sums[l] = sums[l].plus(block[l]);
+                }
             }
             total = fold_across::<Sum<T>, LANES>(sums);
         }
         while i < n {
-            total = total.plus(fold_across::<Sum<T>, FEW>(k.terms::<FMA, FEW>(i, n - i)));
+            let (at, mut few) = ([a.wrapping_add(i), b.wrapping_add(i)], [T::ZERO; FEW]);
+            each_block::<T, K, FMA, STORE, SUM, FEW>(k, at, out.wrapping_add(i), n - i, room - i, &mut few);
+            total = total.plus(fold_across::<Sum<T>, FEW>(few));
             i += FEW;
         }
     }
@@ -90,117 +154,119 @@ unsafe fn sum<T: Float, K: Terms<T>, const FMA: bool>(k: &K, n: usize) -> T {
 }
 
 #[inline(always)]
-fn add<T: Number, const L: usize>(sums: &mut [T; L], terms: [T; L]) {
-    for l in 0..L {
-        sums[l] = sums[l].plus(terms[l]);
-    }
-}
-
-/// `exp(x - shift)`, also written to `out` if that is not null.
-struct Exp<T> {
-    x: *const T,
-    shift: T,
-    out: *mut T,
-}
-
-impl<T: Float> Terms<T> for Exp<T> {
-    #[inline(always)]
-    unsafe fn terms<const FMA: bool, const L: usize>(&self, i: usize, len: usize) -> [T; L] {
-        // SAFETY: `len` elements from `i` on are within the row.
-        unsafe {
-            let x = load::<T, L>(self.x.add(i), len, T::LOWEST);
-            let mut e = [T::ZERO; L];
-            for l in 0..L {
-                e[l] = T::of::<FMA>((x[l].lane::<FMA>() - self.shift.lane::<FMA>()).exp());
-            }
-            if !self.out.is_null() {
-                store(self.out.add(i), len, &e);
-            }
-            if len < L {
-                // `exp(-inf - shift)` is zero, except where `shift` is infinite or NaN.
-                for (l, e) in e.iter_mut().enumerate() {
-                    *e = if l < len { *e } else { T::ZERO };
-                }
-            }
-            e
-        }
-    }
-}
-
-/// `a * b`.
-struct Product<T> {
-    a: *const T,
-    b: *const T,
-}
-
-impl<T: Float> Terms<T> for Product<T> {
-    #[inline(always)]
-    unsafe fn terms<const FMA: bool, const L: usize>(&self, i: usize, len: usize) -> [T; L] {
-        // SAFETY: `len` elements from `i` on are within the rows.
-        unsafe {
-            let mut a = load::<T, L>(self.a.add(i), len, T::ZERO);
-            let b = load::<T, L>(self.b.add(i), len, T::ZERO);
-            for l in 0..L {
-                a[l] = a[l].times(b[l]);
-            }
-            a
-        }
-    }
-}
-
-/// An element-wise function of the elements of one or two rows.
-trait Each<T: Float> {
-    fn each<const FMA: bool>(&self, a: T::Lane<FMA>, b: T::Lane<FMA>) -> T::Lane<FMA>;
-}
-
-/// `out = f(a, b)` over a row; `out` may be `a` or `b`.
-#[inline(always)]
-unsafe fn each<T: Float, K: Each<T>, const FMA: bool>(
+unsafe fn each_block<
+    T: Float,
+    K: Each<T>,
+    const FMA: bool,
+    const STORE: bool,
+    const SUM: bool,
+    const L: usize,
+>(
     k: &K,
-    a: *const T,
-    b: *const T,
-    out: *mut T,
-    n: usize,
-) {
-    let mut i = 0;
-    // SAFETY: the elements are among the `n` of each row.
-    unsafe {
-        while i + LANES <= n {
-            each_block::<T, K, FMA, LANES>(k, a.add(i), b.add(i), out.add(i), LANES);
-            i += LANES;
-        }
-        while i < n {
-            each_block::<T, K, FMA, FEW>(k, a.add(i), b.add(i), out.add(i), n - i);
-            i += FEW;
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn each_block<T: Float, K: Each<T>, const FMA: bool, const L: usize>(
-    k: &K,
-    a: *const T,
-    b: *const T,
+    [a, b]: [*const T; 2],
     out: *mut T,
     len: usize,
+    room: usize,
+    sums: &mut [T; L],
 ) {
-    // SAFETY: the caller has `len` elements in each.
+    // SAFETY: the caller has `room` elements in `a` and `b`, and `len` in `out`.
     unsafe {
-        let (mut a, b) = (load::<T, L>(a, len, T::ZERO), load::<T, L>(b, len, T::ZERO));
+        let (mut a, b) = (load::<T, L>(a, room, T::ZERO), load::<T, L>(b, room, T::ZERO));
         for l in 0..L {
             a[l] = T::of::<FMA>(k.each::<FMA>(a[l].lane::<FMA>(), b[l].lane::<FMA>()));
+            if SUM {
+                sums[l] = sums[l].plus(if l < len { a[l] } else { T::ZERO });
+            }
         }
-        store(out, len, &a);
+        if STORE {
+            store(out, len, &a);
+        }
     }
 }
 
-/// The maximum of a row, and the sum of `exp(x - maximum)`, whose terms go to `out` if that is not null.
+/// The largest element that is not NaN: one instruction, and the sum that follows finds the NaN.
+struct Highest<T>(PhantomData<T>);
+
+impl<T: Number> Fold for Highest<T> {
+    type In = T;
+    type Acc = T;
+    type Out = T;
+    const START: T = T::LOWEST;
+    #[inline(always)]
+    fn push(acc: T, x: T) -> T {
+        if x > acc { x } else { acc }
+    }
+    #[inline(always)]
+    fn merge(a: T, b: T) -> T {
+        if b > a { b } else { a }
+    }
+    #[inline(always)]
+    fn finish(acc: T) -> T {
+        acc
+    }
+}
+
 #[inline(always)]
-unsafe fn normaliser<T: Float, const FMA: bool>(x: *const T, n: usize, out: *mut T) -> (T, T) {
-    // SAFETY: the caller has `n` elements in each.
+unsafe fn highest<T: Float>(x: *const T, n: usize, room: usize) -> T {
+    // SAFETY: `room` elements may be read.
     unsafe {
-        let max = fold_row::<Max<T>>(x, n);
-        (max, sum::<T, _, FMA>(&Exp { x, shift: max, out }, n))
+        if n >= LANES {
+            return fold_row::<Highest<T>>(x, n);
+        }
+        let mut lanes = [T::LOWEST; FEW];
+        for i in (0..n).step_by(FEW) {
+            let x = load::<T, FEW>(x.add(i), room - i, T::LOWEST);
+            for l in 0..FEW {
+                lanes[l] = Highest::<T>::push(lanes[l], if i + l < n { x[l] } else { T::LOWEST });
+            }
+        }
+        fold_across::<Highest<T>, FEW>(lanes)
+    }
+}
+
+/// The maximum of a row, and the sum of `exp(x - maximum)`, whose terms go to `out` if `STORE`. The sum is NaN if an
+/// element is, or if the maximum is infinite.
+#[inline(always)]
+pub(super) unsafe fn normaliser<T: Logit, const FMA: bool, const STORE: bool>(
+    x: *const T,
+    out: *mut T,
+    n: usize,
+    room: usize,
+) -> (T, T) {
+    // SAFETY: the caller has `room` elements to read, and `n` to write if `STORE`.
+    unsafe {
+        let max = highest(x, n, room);
+        (max, each::<T, _, FMA, STORE, true>(&Exp(max), [x, x], out, n, room))
+    }
+}
+
+/// Whether the largest element of a row is infinite and none is NaN; `max` is that of [`normaliser`].
+#[inline(always)]
+unsafe fn is_infinite<T: Float>(max: T, x: *const T, n: usize) -> bool {
+    #[cold]
+    unsafe fn no_nan<T: Float>(x: *const T, n: usize) -> bool {
+        // SAFETY: the caller's row.
+        unsafe { !fold_row::<Max<T>>(x, n).is_nan() }
+    }
+    // SAFETY: the caller's row.
+    max == T::HIGHEST && unsafe { no_nan(x, n) }
+}
+
+struct Exp<T>(T);
+
+impl<T: Logit> Each<T> for Exp<T> {
+    #[inline(always)]
+    fn each<const FMA: bool>(&self, a: T::Lane<FMA>, _: T::Lane<FMA>) -> T::Lane<FMA> {
+        T::of::<FMA>(a - self.0.lane::<FMA>()).exp_down::<FMA>().lane::<FMA>()
+    }
+}
+
+struct Product;
+
+impl<T: Float> Each<T> for Product {
+    #[inline(always)]
+    fn each<const FMA: bool>(&self, a: T::Lane<FMA>, b: T::Lane<FMA>) -> T::Lane<FMA> {
+        a * b
     }
 }
 
@@ -213,31 +279,55 @@ impl<T: Float> Each<T> for Scale<T> {
     }
 }
 
+/// `exp(x - max) * scale`.
+pub(super) struct ScaledExp<T> {
+    pub(super) max: T,
+    pub(super) scale: T,
+}
+
+impl<T: Logit> Each<T> for ScaledExp<T> {
+    #[inline(always)]
+    fn each<const FMA: bool>(&self, a: T::Lane<FMA>, _: T::Lane<FMA>) -> T::Lane<FMA> {
+        let e = T::of::<FMA>(a - self.max.lane::<FMA>()).exp_down::<FMA>();
+        e.lane::<FMA>() * self.scale.lane::<FMA>()
+    }
+}
+
 struct Softmax<T> {
     x: Shared<T>,
     out: Shared<T>,
 }
 
-impl<T: Float> RowOp for Softmax<T> {
+impl<T: Logit> RowOp for Softmax<T> {
     const NANOS: f64 = 0.4;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize) {
+    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
         let (x, out) = (self.x.at(row * n), self.out.at(row * n));
         // SAFETY: the caller's rows.
         unsafe {
-            let (max, sum) = normaliser::<T, FMA>(x, n, out);
-            if max == T::HIGHEST {
+            // A short row is cheaper computed again than stored and read back.
+            let short = n < LANES;
+            let (max, sum) = if short {
+                normaliser::<T, FMA, false>(x, out, n, room)
+            } else {
+                normaliser::<T, FMA, true>(x, out, n, room)
+            };
+            if is_infinite(max, x, n) {
                 return share(x, out, n);
             }
             let scale = T::of::<FMA>(T::ONE.lane::<FMA>() / sum.lane::<FMA>());
-            each::<T, _, FMA>(&Scale(scale), out, out, out, n);
+            if short {
+                each::<T, _, FMA, true, false>(&ScaledExp { max, scale }, [x, x], out, n, room);
+            } else {
+                each::<T, _, FMA, true, false>(&Scale(scale), [out, out], out, n, n);
+            }
         }
     }
 }
 
 /// Softmax of a row with infinite elements, which share the probability equally.
 #[cold]
-unsafe fn share<T: Float>(x: *const T, out: *mut T, n: usize) {
+unsafe fn share<T: Logit>(x: *const T, out: *mut T, n: usize) {
     // SAFETY: the caller's row.
     unsafe {
         let mut count = T::ZERO;
@@ -257,7 +347,7 @@ unsafe fn share<T: Float>(x: *const T, out: *mut T, n: usize) {
 ///
 /// # Safety
 /// `x` must be readable and `out` writable for `rows * n` elements; they must not overlap.
-pub unsafe fn softmax<T: Float>(rows: usize, n: usize, x: *const T, out: *mut T) {
+pub unsafe fn softmax<T: Logit>(rows: usize, n: usize, x: *const T, out: *mut T) {
     // SAFETY: the caller's promise.
     unsafe { run(&Softmax { x: Shared(x.cast_mut()), out: Shared(out) }, rows, n) }
 }
@@ -272,22 +362,22 @@ struct Shift<T> {
     log_sum: T,
 }
 
-impl<T: Float> Each<T> for Shift<T> {
+impl<T: Logit> Each<T> for Shift<T> {
     #[inline(always)]
     fn each<const FMA: bool>(&self, a: T::Lane<FMA>, _: T::Lane<FMA>) -> T::Lane<FMA> {
         (a - self.max.lane::<FMA>()) - self.log_sum.lane::<FMA>()
     }
 }
 
-impl<T: Float> RowOp for LogSoftmax<T> {
+impl<T: Logit> RowOp for LogSoftmax<T> {
     const NANOS: f64 = 0.4;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize) {
+    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
         let (x, out) = (self.x.at(row * n), self.out.at(row * n));
         // SAFETY: the caller's rows.
         unsafe {
-            let (max, sum) = normaliser::<T, FMA>(x, n, std::ptr::null_mut());
-            if max == T::HIGHEST {
+            let (max, sum) = normaliser::<T, FMA, false>(x, std::ptr::null_mut(), n, room);
+            if is_infinite(max, x, n) {
                 share(x, out, n);
                 for i in 0..n {
                     let p = *out.add(i);
@@ -296,7 +386,7 @@ impl<T: Float> RowOp for LogSoftmax<T> {
                 return;
             }
             let log_sum = T::of::<FMA>(sum.lane::<FMA>().ln());
-            each::<T, _, FMA>(&Shift { max, log_sum }, x, x, out, n);
+            each::<T, _, FMA, true, false>(&Shift { max, log_sum }, [x, x], out, n, room);
         }
     }
 }
@@ -305,7 +395,7 @@ impl<T: Float> RowOp for LogSoftmax<T> {
 ///
 /// # Safety
 /// As for [`softmax`].
-pub unsafe fn logsoftmax<T: Float>(rows: usize, n: usize, x: *const T, out: *mut T) {
+pub unsafe fn logsoftmax<T: Logit>(rows: usize, n: usize, x: *const T, out: *mut T) {
     // SAFETY: the caller's promise.
     unsafe { run(&LogSoftmax { x: Shared(x.cast_mut()), out: Shared(out) }, rows, n) }
 }
@@ -315,17 +405,20 @@ struct LogSumExp<T> {
     out: Shared<T>,
 }
 
-impl<T: Float> RowOp for LogSumExp<T> {
+impl<T: Logit> RowOp for LogSumExp<T> {
     const NANOS: f64 = 0.3;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize) {
+    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
         // SAFETY: the caller's row, and its result.
         unsafe {
-            let (max, sum) = normaliser::<T, FMA>(self.x.at(row * n), n, std::ptr::null_mut());
-            // `exp(x - max)` is NaN where both are infinite; the result is then `max` itself.
-            let infinite = max == T::HIGHEST || max == T::LOWEST;
-            let value = max.lane::<FMA>() + sum.lane::<FMA>().ln();
-            *self.out.at(row) = if infinite { max } else { T::of::<FMA>(value) };
+            let x = self.x.at(row * n);
+            let (max, sum) = normaliser::<T, FMA, false>(x, std::ptr::null_mut(), n, room);
+            *self.out.at(row) = if max == T::HIGHEST || max == T::LOWEST {
+                // `exp(x - max)` is NaN where both are infinite; the result is then `max` itself, or NaN.
+                fold_row::<Max<T>>(x, n)
+            } else {
+                T::of::<FMA>(max.lane::<FMA>() + sum.lane::<FMA>().ln())
+            };
         }
     }
 }
@@ -334,7 +427,7 @@ impl<T: Float> RowOp for LogSumExp<T> {
 ///
 /// # Safety
 /// `x` must be readable for `rows * n` elements and `out` writable for `rows`; they must not overlap.
-pub unsafe fn logsumexp<T: Float>(rows: usize, n: usize, x: *const T, out: *mut T) {
+pub unsafe fn logsumexp<T: Logit>(rows: usize, n: usize, x: *const T, out: *mut T) {
     // SAFETY: the caller's promise.
     unsafe { run(&LogSumExp { x: Shared(x.cast_mut()), out: Shared(out) }, rows, n) }
 }
@@ -348,7 +441,7 @@ struct Gradient<T, const LOG: bool> {
 
 struct SoftmaxGrad<T>(T);
 
-impl<T: Float> Each<T> for SoftmaxGrad<T> {
+impl<T: Logit> Each<T> for SoftmaxGrad<T> {
     #[inline(always)]
     fn each<const FMA: bool>(&self, y: T::Lane<FMA>, g: T::Lane<FMA>) -> T::Lane<FMA> {
         y * (g - self.0.lane::<FMA>())
@@ -357,25 +450,26 @@ impl<T: Float> Each<T> for SoftmaxGrad<T> {
 
 struct LogSoftmaxGrad<T>(T);
 
-impl<T: Float> Each<T> for LogSoftmaxGrad<T> {
+impl<T: Logit> Each<T> for LogSoftmaxGrad<T> {
     #[inline(always)]
     fn each<const FMA: bool>(&self, y: T::Lane<FMA>, g: T::Lane<FMA>) -> T::Lane<FMA> {
-        g - y.exp() * self.0.lane::<FMA>()
+        g - T::of::<FMA>(y).exp_down::<FMA>().lane::<FMA>() * self.0.lane::<FMA>()
     }
 }
 
-impl<T: Float, const LOG: bool> RowOp for Gradient<T, LOG> {
+impl<T: Logit, const LOG: bool> RowOp for Gradient<T, LOG> {
     const NANOS: f64 = 0.4;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize) {
+    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
         let (y, g, out) = (self.y.at(row * n), self.g.at(row * n), self.out.at(row * n));
         // SAFETY: the caller's rows.
         unsafe {
             if LOG {
-                each::<T, _, FMA>(&LogSoftmaxGrad(fold_row::<Sum<T>>(g, n)), y, g, out, n);
+                let sum = fold_row::<Sum<T>>(g, n);
+                each::<T, _, FMA, true, false>(&LogSoftmaxGrad(sum), [y, g], out, n, room);
             } else {
-                let dot = sum::<T, _, FMA>(&Product { a: y, b: g }, n);
-                each::<T, _, FMA>(&SoftmaxGrad(dot), y, g, out, n);
+                let dot = each::<T, _, FMA, false, true>(&Product, [y, g], out, n, room);
+                each::<T, _, FMA, true, false>(&SoftmaxGrad(dot), [y, g], out, n, room);
             }
         }
     }
@@ -385,7 +479,7 @@ impl<T: Float, const LOG: bool> RowOp for Gradient<T, LOG> {
 ///
 /// # Safety
 /// `y` and `g` must be readable and `out` writable for `rows * n` elements; `out` may be one of them.
-pub unsafe fn softmax_grad<T: Float>(rows: usize, n: usize, y: *const T, g: *const T, out: *mut T) {
+pub unsafe fn softmax_grad<T: Logit>(rows: usize, n: usize, y: *const T, g: *const T, out: *mut T) {
     let op = Gradient::<T, false> { y: Shared(y.cast_mut()), g: Shared(g.cast_mut()), out: Shared(out) };
     // SAFETY: the caller's promise.
     unsafe { run(&op, rows, n) }
@@ -395,117 +489,8 @@ pub unsafe fn softmax_grad<T: Float>(rows: usize, n: usize, y: *const T, g: *con
 ///
 /// # Safety
 /// As for [`softmax_grad`].
-pub unsafe fn logsoftmax_grad<T: Float>(rows: usize, n: usize, y: *const T, g: *const T, out: *mut T) {
+pub unsafe fn logsoftmax_grad<T: Logit>(rows: usize, n: usize, y: *const T, g: *const T, out: *mut T) {
     let op = Gradient::<T, true> { y: Shared(y.cast_mut()), g: Shared(g.cast_mut()), out: Shared(out) };
-    // SAFETY: the caller's promise.
-    unsafe { run(&op, rows, n) }
-}
-
-struct CrossEntropy<T> {
-    x: Shared<T>,
-    labels: Shared<i64>,
-    loss: Shared<T>,
-    kept: Shared<[T; 2]>,
-}
-
-impl<T: Float> RowOp for CrossEntropy<T> {
-    const NANOS: f64 = 0.3;
-    #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize) {
-        let x = self.x.at(row * n);
-        // SAFETY: the caller's row, label and results.
-        unsafe {
-            let (max, sum) = normaliser::<T, FMA>(x, n, std::ptr::null_mut());
-            let wanted = *x.add(*self.labels.at(row) as usize);
-            *self.kept.at(row) = [max, sum];
-            *self.loss.at(row) =
-                T::of::<FMA>(sum.lane::<FMA>().ln() + (max.lane::<FMA>() - wanted.lane::<FMA>()));
-        }
-    }
-}
-
-/// `loss[row] = logsumexp(x[row]) - x[row, labels[row]]` for `rows` rows of `n` logits.
-///
-/// `kept[row]` is what [`cross_entropy_grad`] needs: the maximum `m` of the row and the sum of `exp(x - m)`. Their
-/// logarithm in one number, `m + log(sum)`, would lose the digits of the logits that matter when those are large.
-///
-/// # Safety
-/// `x` must be readable for `rows * n` elements, `labels` for `rows`, each in `0..n`; `loss` and `kept` must be
-/// writable for `rows`.
-pub unsafe fn cross_entropy<T: Float>(
-    rows: usize,
-    n: usize,
-    x: *const T,
-    labels: *const i64,
-    loss: *mut T,
-    kept: *mut [T; 2],
-) {
-    let (x, labels) = (Shared(x.cast_mut()), Shared(labels.cast_mut()));
-    // SAFETY: the caller's promise.
-    unsafe { run(&CrossEntropy { x, labels, loss: Shared(loss), kept: Shared(kept) }, rows, n) }
-}
-
-struct CrossEntropyGrad<T> {
-    x: Shared<T>,
-    labels: Shared<i64>,
-    kept: Shared<[T; 2]>,
-    g: Shared<T>,
-    g_stride: usize,
-    out: Shared<T>,
-}
-
-struct ScaledExp<T> {
-    max: T,
-    scale: T,
-}
-
-impl<T: Float> Each<T> for ScaledExp<T> {
-    #[inline(always)]
-    fn each<const FMA: bool>(&self, a: T::Lane<FMA>, _: T::Lane<FMA>) -> T::Lane<FMA> {
-        (a - self.max.lane::<FMA>()).exp() * self.scale.lane::<FMA>()
-    }
-}
-
-impl<T: Float> RowOp for CrossEntropyGrad<T> {
-    const NANOS: f64 = 0.4;
-    #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize) {
-        let (x, out) = (self.x.at(row * n), self.out.at(row * n));
-        // SAFETY: the caller's rows, label and gradient.
-        unsafe {
-            let ([max, sum], g) = (*self.kept.at(row), *self.g.at(row * self.g_stride));
-            let scale = T::of::<FMA>(g.lane::<FMA>() / sum.lane::<FMA>());
-            each::<T, _, FMA>(&ScaledExp { max, scale }, x, x, out, n);
-            let wanted = out.add(*self.labels.at(row) as usize);
-            *wanted = T::of::<FMA>((*wanted).lane::<FMA>() - g.lane::<FMA>());
-        }
-    }
-}
-
-/// The gradient of [`cross_entropy`]: `out = (softmax(x) - onehot(label)) * g[row]`; `g_stride` is 0 or 1.
-///
-/// # Safety
-/// As for [`cross_entropy`], which has written `kept`; `g` must be readable for `rows` elements `g_stride` apart, and
-/// `out` writable for `rows * n`; it may be `x`.
-#[allow(clippy::too_many_arguments)]
-pub unsafe fn cross_entropy_grad<T: Float>(
-    rows: usize,
-    n: usize,
-    x: *const T,
-    labels: *const i64,
-    kept: *const [T; 2],
-    g: *const T,
-    g_stride: usize,
-    out: *mut T,
-) {
-    let op = CrossEntropyGrad {
-        x: Shared(x.cast_mut()),
-        labels: Shared(labels.cast_mut()),
-        kept: Shared(kept.cast_mut()),
-        g: Shared(g.cast_mut()),
-        g_stride,
-        out: Shared(out),
-    };
     // SAFETY: the caller's promise.
     unsafe { run(&op, rows, n) }
 }

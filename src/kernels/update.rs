@@ -373,8 +373,8 @@ pub struct Slot<T> {
 
 /// Elements per task.
 const CHUNK: usize = 1 << 14;
-/// Elements updated side by side.
-const LANES: usize = 32;
+/// Elements updated side by side; so many that the loop over them is vectorised rather than unrolled.
+const LANES: usize = 64;
 
 /// Applies `rule` to all slots, in one pass over each and one fork and join for all.
 ///
@@ -439,17 +439,22 @@ unsafe fn step<K: Rule, T: Element, const FMA: bool>(rule: &K, slot: &Slot<T>, i
         let mut p = load::<T, LANES>(slot.p.add(i), len, T::ZERO);
         let g = load::<T, LANES>(slot.g.add(i), len, T::ZERO);
         let mut s = [[T::ZERO; LANES]; 3];
-        for k in 0..K::STATES {
-            s[k] = load::<T, LANES>(slot.s[k].add(i), len, T::ZERO);
+        for (s, from) in s.iter_mut().zip(slot.s).take(K::STATES) {
+            *s = load::<T, LANES>(from.add(i), len, T::ZERO);
         }
         for l in 0..LANES {
-            let (new, [a, b, c]) = T::step::<K, FMA>(rule, p[l], g[l], [s[0][l], s[1][l], s[2][l]]);
-            p[l] = new;
-            (s[0][l], s[1][l], s[2][l]) = (a, b, c);
+            let mut state = [T::ZERO; 3];
+            for k in 0..K::STATES {
+                state[k] = s[k][l];
+            }
+            (p[l], state) = T::step::<K, FMA>(rule, p[l], g[l], state);
+            for k in 0..K::STATES {
+                s[k][l] = state[k];
+            }
         }
         store(slot.p.add(i), len, &p);
-        for k in 0..K::STATES {
-            store(slot.s[k].add(i), len, &s[k]);
+        for (s, to) in s.iter().zip(slot.s).take(K::STATES) {
+            store(to.add(i), len, s);
         }
     }
 }
