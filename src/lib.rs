@@ -1,13 +1,5 @@
 //! Tensors, a gradient tape and the kernels of neural networks on the CPU.
-//!
-//! Each module may use those listed above it, never those below.
 
-pub mod error;
-pub mod dtype;
-pub mod shape;
 pub(crate) mod isa;
-pub mod memory;
 pub mod team;
 pub mod kernels;
-
-pub use error::{Error, Result};
