@@ -214,7 +214,10 @@ pub fn select_gt<R: Real>(x: R, y: R, a: R, b: R) -> R {
 }
 
 /// A number that may stand on the left of an `R`, as in `1.0 - y * y`.
-pub trait Literal<R>: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R> {}
+pub trait Literal<R>:
+    Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>
+{
+}
 
 impl<R> Literal<R> for f64 where
     f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>

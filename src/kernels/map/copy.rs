@@ -38,7 +38,14 @@ pub unsafe fn copy<T: Copy>(shape: &[usize], x: *const T, strides: &[isize], out
 
 /// # Safety
 /// As for [`copy`], for elements of `size` bytes.
-unsafe fn copy_bytes(size: usize, total: usize, shape: &[usize], x: *const u8, strides: &[isize], out: *mut u8) {
+unsafe fn copy_bytes(
+    size: usize,
+    total: usize,
+    shape: &[usize],
+    x: *const u8,
+    strides: &[isize],
+    out: *mut u8,
+) {
     if total == 0 {
         return;
     }
@@ -129,7 +136,8 @@ unsafe fn gather_as<T: Copy>(
 ) {
     // SAFETY: the caller's.
     unsafe {
-        if along != 1 && along != 0 && rows >= 4 && columns >= 4 && down.unsigned_abs() < along.unsigned_abs() {
+        if along != 1 && along != 0 && rows >= 4 && columns >= 4 && down.unsigned_abs() < along.unsigned_abs()
+        {
             return transpose(source, [down, along], [rows, columns], target, pitch);
         }
         for r in 0..rows {

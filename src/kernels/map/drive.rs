@@ -22,7 +22,7 @@ pub(super) struct Input<'a> {
 }
 
 /// The size of a buffer that an operand is packed into; four of them leave room in a first-level cache.
-const BUFFER: usize = 4096;
+pub(super) const BUFFER: usize = 4096;
 
 /// Rows shorter than this are packed several to a block.
 const SHORT: usize = 128;
@@ -46,7 +46,6 @@ struct Walk<'a, const N: usize> {
     inputs: [Input<'a>; N],
     out: *mut u8,
     out_size: usize,
-    total: usize,
     /// Whether the output is computed into a buffer first, since it overlaps an input.
     staged: bool,
     /// Elements that fit every buffer.
@@ -77,22 +76,17 @@ pub(super) unsafe fn drive<const N: usize>(
     let staged = (0..N).any(|i| overlap(&layout, i, inputs[i], out, total * out_size));
     let largest = inputs.iter().map(|x| x.size).fold(out_size.max(1), usize::max);
     let (inner, _) = layout.inner();
-    let block = (BUFFER / largest).max(1);
+    let block = BUFFER / largest;
+    let short = inner < SHORT.min(block) && layout.shape.len() > 1;
     let mut chunk = ((CHUNK_NANOS / nanos) as usize).clamp(1024, CHUNK_ELEMENTS);
-    if inner < SHORT {
-        chunk = chunk.next_multiple_of((block / inner).max(1) * inner);
+    if short {
+        chunk = chunk.next_multiple_of(block / inner * inner);
     }
-    let walk = Walk { kernel, isa, layout, inputs, out, out_size, total, staged, block };
+    let walk = Walk { kernel, isa, layout, inputs, out, out_size, staged, block };
     team::run(total.div_ceil(chunk), (total as f64 * nanos) as usize, |i| {
         let (start, end) = (i * chunk, total.min((i + 1) * chunk));
         // SAFETY: the caller's; chunks are disjoint.
-        unsafe {
-            if inner < SHORT && walk.layout.shape.len() > 1 {
-                walk.short_rows(start, end);
-            } else {
-                walk.long_rows(start, end);
-            }
-        }
+        unsafe { if short { walk.short_rows(start, end) } else { walk.long_rows(start, end) } }
     });
 }
 
@@ -195,7 +189,7 @@ impl<const N: usize> Walk<'_, N> {
         let last = self.layout.shape.len() - 1;
         let (outer_shape, outer_strides) = (&self.layout.shape[..last], &self.layout.strides[..last]);
         let mut row = Odometer::new(outer_shape, outer_strides, start / inner);
-        let rows = (self.block / inner).max(1);
+        let rows = self.block / inner;
         let flat: [bool; N] = std::array::from_fn(|i| self.flat(i));
         let periodic: [bool; N] = std::array::from_fn(|i| outer_strides.iter().all(|s| s[i] == 0));
         let mut position = start;
@@ -229,7 +223,6 @@ impl<const N: usize> Walk<'_, N> {
             unsafe { self.run(pointers, position, rows * inner, &mut stage) };
             position += rows * inner;
         }
-        debug_assert!(position == end && end <= self.total);
     }
 
     /// Whether the operand's elements lie as the output's do.

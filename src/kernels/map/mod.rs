@@ -13,7 +13,7 @@ mod tests;
 pub use copy::copy;
 
 use crate::isa::{Isa, isa};
-use drive::{Block, Input, drive};
+use drive::{BUFFER, Block, Input, drive};
 use layout::{contiguous, disjoint};
 use std::mem::MaybeUninit;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
@@ -122,6 +122,7 @@ macro_rules! kernels {
             $($x: *const K::$In, $strides: &[isize],)+
             out: *mut K::Out,
         ) {
+            const { assert!(size_of::<K::Out>() <= BUFFER $(&& size_of::<K::$In>() <= BUFFER)+) };
             let n = shape.iter().product();
             let simple = n <= SMALL $(&& contiguous(shape, $strides) && disjoint($x, out, n))+;
             // SAFETY: the operands reach as far as the caller says; the slices are distinct as was just found.
