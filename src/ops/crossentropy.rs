@@ -7,7 +7,8 @@ use super::{Case, astype, equal, exp, logsoftmax, multiply, subtract};
 use crate::array::Array;
 use crate::dtype::{DType, Float, Kind, each};
 use crate::error::{Error, Result};
-use crate::kernels::softmax as kernel;
+use crate::kernels::cross_entropy as kernel;
+use crate::kernels::softmax::Logit;
 use crate::shape::{self, Axes};
 use crate::tape::{Context, Grads, Keeps, Operation, Tensor, is_recording, record};
 
@@ -28,7 +29,7 @@ impl CrossEntropy {
 }
 
 /// The losses of the rows, and what is kept of each row.
-fn losses<T: Float + kernel_float::Bound>(x: &Array, labels: &Array) -> Result<(Array, Array)> {
+fn losses<T: Float + Logit>(x: &Array, labels: &Array) -> Result<(Array, Array)> {
     let rows = labels.size();
     let mut loss = Array::empty("logitcrossentropy", labels.shape(), x.dtype())?;
     let mut kept = Array::empty("logitcrossentropy", &[rows, 2], x.dtype())?;
@@ -36,11 +37,6 @@ fn losses<T: Float + kernel_float::Bound>(x: &Array, labels: &Array) -> Result<(
     // SAFETY: logits and labels are row-major, the labels in range; the outputs are fresh.
     unsafe { kernel::cross_entropy::<T>(rows, n, x.ptr(), labels.ptr(), loss.fresh_ptr(), kept.fresh_ptr::<T>().cast()) };
     Ok((loss, kept))
-}
-
-/// The name under which the kernels know floating types.
-mod kernel_float {
-    pub(super) use crate::kernels::number::Float as Bound;
 }
 
 impl Operation for CrossEntropy {

@@ -8,7 +8,7 @@ use super::*;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::kernels::real::{Literal, Real};
+use crate::kernels::real::Real;
 use crate::tape::Tensor;
 use std::cell::RefCell;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -95,8 +95,6 @@ impl Neg for Traced {
         self.map(negative)
     }
 }
-
-impl Literal<Traced> for f64 {}
 
 macro_rules! functions {
     ($($method:ident = $f:ident),+ $(,)?) => {$(
