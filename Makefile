@@ -1,52 +1,75 @@
 # `make help` lists the targets. Each does its own set-up: a virtual environment in .venv and a build of the package.
 
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
-PY := $(VENV)/bin/python
-export PYO3_PYTHON := $(abspath $(PY))
+BIN := $(abspath $(VENV))/bin
+PY := $(BIN)/python
+ZIG := ziglang==0.17.1
+
+# Cargo and maturin use .venv, whatever environment the shell is in.
+export PYO3_PYTHON := $(PY)
+export VIRTUAL_ENV := $(abspath $(VENV))
+unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check lint wheel bench bench-peers stubs clean
+.PHONY: help venv build demo test check lint test-rust test-python wheel bench bench-peers docs clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv: $(VENV)/.stamp ## create .venv with the tools of requirements-dev.txt
 
 $(VENV)/.stamp: requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-build: $(VENV)/.stamp ## build the package and install it into .venv
-	$(PY) -m maturin develop --release --quiet
+build: venv ## build the package and install it into .venv
+	$(PY) -m maturin develop --release --locked --quiet
 
 demo: build ## run the examples: fitting a line, then handwritten digits
 	$(PY) examples/walkthrough.py
 	$(PY) examples/digits_mlp.py
 
-test: check ## build and run everything: Rust and Python tests, lints
+test: check ## build everything and run all tests and lints
 
-check: lint build ## what CI runs
-	cargo test --quiet
-	$(PY) -m pytest
-	$(PY) -m mypy
-	$(PY) -m mypy.stubtest oxiflux._core --ignore-missing-stub
+check: lint test-rust test-python ## what CI runs
 
-lint: $(VENV)/.stamp
+lint: venv ## formatting and lints of Rust and Python
 	cargo fmt --check
-	cargo clippy --quiet --all-targets -- -D warnings
-	cargo clippy --quiet --all-targets --features python -- -D warnings
-	$(PY) -m ruff check
-	$(PY) -m ruff format --check
+	cargo clippy --locked --quiet --all-targets -- -D warnings
+	cargo clippy --locked --quiet --all-targets --features python -- -D warnings
+	$(PY) -m ruff check --quiet
+	$(PY) -m ruff format --check --quiet
+	$(PY) -m mypy
 
-wheel: $(VENV)/.stamp ## build the wheel and try it in a clean environment
-	$(PY) -m maturin build --release --quiet --out dist
+test-rust: ## unit tests, tests/*.rs and examples in the docs
+	cargo test --locked --quiet
+
+test-python: build ## tests/*.py, examples in the docs, and the stub against the module
+	$(PY) -m pytest
+	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml
+
+# zig links against an old glibc, so that the wheel runs where this machine's glibc would be too new.
+ifeq ($(shell uname -s),Linux)
+WHEEL_FLAGS ?= --zig --compatibility manylinux_2_17
+endif
+
+wheel: venv ## build the wheel, try it in a clean environment, print its size and import time
+	$(if $(findstring --zig,$(WHEEL_FLAGS)),$(PY) -m pip install --quiet --disable-pip-version-check $(ZIG))
+	PATH="$(BIN):$$PATH" $(PY) -m maturin build --release --locked --quiet --out dist $(WHEEL_FLAGS)
 	$(PY) scripts/try_wheel.py dist
 
 bench: ## cargo bench: matmul, operations, training steps
-	cargo bench
+	cargo bench --locked
 
-bench-peers: build ## the peers' benchmark; PEERS names a Python with torch and jax
-	$(or $(PEERS),$(PY)) benches/python/peers.py run --backends torch,torch-tuned,torch-compile,jax,numpy,oxiflux --plugin benches/python/oxiflux_cases.py --threads 2 --against oxiflux
+# PEERS names a Python with torch and jax beside NumPy; this package is imported from the checkout.
+bench-peers: build ## training steps beside PyTorch and JAX: make bench-peers PEERS=/path/to/python
+	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/peers.py run --backends torch,torch-tuned,torch-compile,jax,numpy,oxiflux \
+		--plugin benches/python/oxiflux_cases.py --threads 2 --against oxiflux
+
+docs: ## the Rust crate's documentation, in target/doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 clean: ## remove what was built
-	rm -rf $(VENV) target dist
+	rm -rf $(VENV) target dist python/oxiflux/_core*.so

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 
 
 def load(seed: int) -> list[np.ndarray]:
-    """Images as rows of numbers from 0 to 1, and which digit each shows: train and test images, train and test labels."""
+    """Images as rows of numbers from 0 to 1, to train on and to test; then, likewise, which digit each shows."""
     images, labels = load_digits(return_X_y=True)
     return train_test_split(images / 16, labels, test_size=0.2, stratify=labels, random_state=seed)
 
@@ -56,10 +56,11 @@ def plot(path: Path, history: list[float], truth: np.ndarray, guess: np.ndarray)
 
     # The square root keeps single mistakes visible beside dozens of hits.
     right.imshow(np.sqrt(confusion), cmap="Blues")
-    right.set(title="Test images", xlabel="predicted digit", ylabel="true digit", xticks=range(10), yticks=range(10))
-    for (row, column), count in np.ndenumerate(confusion):
-        if count:
-            right.text(column, row, count, ha="center", va="center", color="white" if row == column else "black")
+    right.set(title="Test images", xlabel="predicted digit", ylabel="true digit")
+    right.set(xticks=range(10), yticks=range(10))
+    for row, column in zip(*confusion.nonzero(), strict=True):
+        color = "white" if row == column else "black"
+        right.text(column, row, confusion[row, column], ha="center", va="center", color=color)
 
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

@@ -56,7 +56,8 @@ def explicit(x: np.ndarray, y: np.ndarray, x_test: np.ndarray) -> None:
 
     # The same step by hand, for loops that `train` does not fit.
     value, (grad,) = flux.withgradient(lambda model: loss(model, x, y), predict)
-    print(f"loss {float(value):.2e}, its gradient: weight {grad.weight.item():.1e}, bias {grad.bias.item():.1e}")
+    slopes = f"weight {grad.weight.item():.1e}, bias {grad.bias.item():.1e}"
+    print(f"loss {value.item():.2e}, its gradient: {slopes}")
     flux.update(state, predict, grad)
 
 

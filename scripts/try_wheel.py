@@ -18,30 +18,45 @@ for epoch in range(200):
 print("walk-through: weight", model.weight.item(), "bias", model.bias.item())
 assert abs(model.weight.item() - 4) < 0.1 and abs(model.bias.item() - 2) < 0.1
 """
+PACKAGES = """
+from importlib.metadata import distributions
+print(*sorted(d.name for d in distributions() if d.name not in ("pip", "setuptools")))
+"""
 
 
-def seconds(python: Path, statement: str, runs: int = 9) -> float:
-    """The median time of a fresh interpreter that runs the statement."""
-    times = []
+def run(python: Path, code: str) -> str:
+    """What a fresh interpreter prints that runs the code and sees no sources of ours."""
+    return subprocess.run(
+        [python, "-I", "-c", code], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+
+
+def milliseconds(python: Path, *statements: str, runs: int = 11) -> list[float]:
+    """The median time of a fresh interpreter for each statement, taken in turns so that drift hits all alike."""
+    times: list[list[float]] = [[] for _ in statements]
     for _ in range(runs):
-        start = time.perf_counter()
-        subprocess.run([python, "-c", statement], check=True)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        for statement, taken in zip(statements, times, strict=True):
+            start = time.perf_counter()
+            run(python, statement)
+            taken.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(taken) for taken in times]
 
 
 def main() -> None:
     """Tries the wheel and prints its size and its import time beside NumPy's."""
-    wheel = max(Path(sys.argv[1]).glob("oxiflux-*.whl"), key=lambda p: p.stat().st_mtime)
+    wheel = max(Path(sys.argv[1]).glob("oxiflux-*.whl"), key=lambda path: path.stat().st_mtime)
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / "bin" / "python"
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel], check=True)
-        subprocess.run([python, "-c", WALKTHROUGH], check=True, cwd=folder)
-        bare, numpy = seconds(python, "pass"), seconds(python, "import numpy")
-        ours = seconds(python, "import numpy, oxiflux")
+        pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", "--quiet", wheel], check=True)
+        packages = run(python, PACKAGES)
+        if packages != "numpy oxiflux":
+            sys.exit(f"the wheel should bring NumPy and nothing else, but installed {packages}")
+        print(run(python, WALKTHROUGH))
+        bare, numpy, both = milliseconds(python, "pass", "import numpy", "import numpy, oxiflux")
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB")
-    print(f"import: numpy {1e3 * (numpy - bare):.0f} ms, oxiflux adds {1e3 * (ours - numpy):.0f} ms")
+    print(f"import: numpy takes {numpy - bare:.0f} ms, oxiflux adds {both - numpy:.0f} ms")
 
 
 if __name__ == "__main__":
