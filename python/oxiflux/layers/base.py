@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, show
+from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
+from ..show import Printed
 
 __all__ = ["Layer"]
 
 
-class Layer:
+class Layer(Printed):
     """Base of the layers; a class of one's own needs only its attributes and a `__call__`.
 
     Every floating tensor reachable through attributes, lists, tuples and dicts is a trainable parameter; a method
@@ -49,21 +50,6 @@ class Layer:
         if new.shape != old.shape:
             raise ShapeError(f"{self.describe()}: {name} has shape {old.shape}, got {new.shape}")
         return new if new.dtype == old.dtype else new.astype(old.dtype)
-
-    def describe(self) -> str:
-        """This layer on one line: its class, simple attributes and shapes of its tensors, unless a subclass says more.
-
-        >>> import oxiflux as flux
-        >>> flux.Dense(2, 3, flux.relu).describe()
-        'Dense(2 => 3, relu)'
-        """
-        return show.generic(self)
-
-    def __repr__(self) -> str:
-        return show.text(self)
-
-    def _repr_html_(self) -> str:
-        return show.html(self)
 
 
 def blame(error: Exception, layer: str, shape: Any = None) -> None:
