@@ -326,19 +326,23 @@ def siamese_contrastive_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, 
     return agg((1 - y) * _core.square(yhat) + y * _core.square(relu(margin - yhat)))
 
 
-def _tensor(x: ArrayLike) -> Tensor:
-    return x if type(x) is Tensor else _core.asarray(x if isinstance(x, (np.ndarray, list, float, int)) else np.asarray(x))
+def _target(y: ArrayLike) -> Tensor:
+    """`y` as a tensor; what is in a list keeps its precision until the dtype of the prediction is known."""
+    if type(y) is Tensor:
+        return y
+    is_list = isinstance(y, (list, tuple))
+    return _core.asarray(y if is_list and any(isinstance(item, Tensor) for item in y) else np.asarray(y))
 
 
 def _float(x: ArrayLike) -> Tensor:
     """`x` as a floating tensor; integers and booleans become float32."""
-    t = _tensor(x)
+    t = x if type(x) is Tensor else _core.asarray(x if isinstance(x, (list, tuple, float)) else np.asarray(x))
     return t if t.dtype in FLOATS else t.astype(_core.float32)
 
 
 def _pair(name: str, yhat: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
     """Prediction and target as tensors of one shape and of the prediction's dtype."""
-    yhat, y = _float(yhat), _tensor(y)
+    yhat, y = _float(yhat), _target(y)
     if yhat.shape != y.shape:
         raise ShapeError(
             f"{name}: prediction {yhat.shape} and target {y.shape} have different shapes{_mend(yhat.shape, y.shape)}"
@@ -361,7 +365,7 @@ def _mend(yhat: tuple[int, ...], y: tuple[int, ...]) -> str:
 
 def _classes(name: str, yhat: ArrayLike, y: ArrayLike, axis: int) -> tuple[Tensor, Tensor, bool]:
     """Prediction, target, and whether the target is integer labels rather than one-hot or probabilities."""
-    yhat, y = _float(yhat), _tensor(y)
+    yhat, y = _float(yhat), _target(y)
     if not -yhat.ndim <= axis < yhat.ndim:
         raise IndexError(f"{name}: axis {axis} is out of range for a prediction of shape {yhat.shape}")
     rows = list(yhat.shape)
