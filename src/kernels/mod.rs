@@ -1,10 +1,18 @@
 //! Pure functions on slices and strides. No `Array`, no tape, no Python.
 
+pub mod arith;
+mod block;
+pub mod cross_entropy;
+mod dispatch;
 pub mod gemm;
 pub mod map;
 pub mod math;
+pub mod number;
+pub mod places;
 pub mod random;
 pub mod real;
 pub mod reduce;
+pub mod scan;
 pub mod softmax;
+pub mod sort;
 pub mod update;

@@ -1,0 +1,388 @@
+//! Dense arrays: a shared buffer, a shape, strides and an element type. Knows nothing of gradients.
+
+use crate::dtype::{DType, Element, each};
+use crate::error::{Error, Result};
+use crate::kernels::map;
+use crate::memory::Buffer;
+use crate::shape::{self, Dims, Strides};
+use std::fmt;
+
+/// A strided view of a shared buffer. Cloning is cheap and shares the elements; writing needs [`Array::make_mut`].
+#[derive(Clone)]
+pub struct Array {
+    buffer: Buffer,
+    start: *mut u8,
+    shape: Dims,
+    strides: Strides,
+    dtype: DType,
+    row_major: bool,
+}
+
+// SAFETY: `start` points into `buffer`, which is `Send` and `Sync`; writing asks for its uniqueness.
+unsafe impl Send for Array {}
+// SAFETY: as above.
+unsafe impl Sync for Array {}
+
+/// A kernel that turns one element type into another.
+struct Cast<A, B>(std::marker::PhantomData<(A, B)>);
+
+impl<A: Element, B: Element> map::Map for Cast<A, B> {
+    type In = A;
+    type Out = B;
+    const NANOS: f64 = 0.4;
+    #[inline(always)]
+    fn f<const FMA: bool>(&self, x: A) -> B {
+        let float = A::DTYPE.is_float();
+        // Floats go to integers through i64, as C does for values in range; u64 keeps its upper half.
+        if B::DTYPE == DType::Bool || B::DTYPE.is_float() || (float && B::DTYPE == DType::U64 && x.to_f64() > 0.0) {
+            if !float && A::DTYPE != DType::U64 && B::DTYPE.is_float() { B::from_i64(x.to_i64()) } else { B::from_f64(x.to_f64()) }
+        } else {
+            B::from_i64(x.to_i64())
+        }
+    }
+}
+
+impl Array {
+    /// Memory of that shape with unspecified contents; `op` names who asks, for the message.
+    pub fn empty(op: &'static str, shape: &[usize], dtype: DType) -> Result<Array> {
+        let bytes = shape::checked_size(shape).and_then(|n| n.checked_mul(dtype.size()));
+        let buffer = bytes.and_then(Buffer::new);
+        let buffer = buffer.ok_or_else(|| Error::Memory { op, shape: shape.to_vec(), dtype })?;
+        Ok(Array::from_buffer(buffer, shape, dtype))
+    }
+
+    /// An array without elements that costs nothing, to stand in while another is worked on.
+    #[cfg(feature = "python")]
+    pub(crate) fn nothing() -> Array {
+        // SAFETY: no element is reached.
+        unsafe { Array::foreign(std::ptr::NonNull::<u8>::dangling().as_ptr(), &[0], &[1], DType::Bool, Box::new(())) }
+    }
+
+    fn from_buffer(buffer: Buffer, shape: &[usize], dtype: DType) -> Array {
+        let start = buffer.data();
+        Array { buffer, start, shape: Dims::from_slice(shape), strides: shape::row_major(shape), dtype, row_major: true }
+    }
+
+    /// An array over memory that belongs to somebody else; strides are in elements.
+    ///
+    /// # Safety
+    /// Every element that shape and strides reach from `data` must stay readable and unchanged while `owner` lives.
+    pub unsafe fn foreign(
+        data: *const u8,
+        shape: &[usize],
+        strides: &[isize],
+        dtype: DType,
+        owner: Box<dyn std::any::Any + Send + Sync>,
+    ) -> Array {
+        // SAFETY: handed on to the caller.
+        let buffer = unsafe { Buffer::foreign(data, owner) };
+        Array {
+            start: buffer.data(),
+            buffer,
+            shape: Dims::from_slice(shape),
+            strides: Strides::from_slice(strides),
+            dtype,
+            row_major: shape::is_row_major(shape, strides),
+        }
+    }
+
+    /// All elements equal to `value`.
+    pub fn full<T: Element>(op: &'static str, shape: &[usize], value: T) -> Result<Array> {
+        let mut out = Array::empty(op, shape, T::DTYPE)?;
+        out.fresh_mut::<T>().fill(value);
+        Ok(out)
+    }
+
+    /// All elements equal to `value`, converted to `dtype`.
+    pub fn filled(op: &'static str, shape: &[usize], value: f64, dtype: DType) -> Result<Array> {
+        each!(dtype, all: T => Array::full(op, shape, T::from_f64(value)))
+    }
+
+    /// A 0-d array.
+    #[inline]
+    pub fn scalar<T: Element>(value: T) -> Result<Array> {
+        Array::full("scalar", &[], value)
+    }
+
+    /// A copy of the values in row-major order.
+    pub fn from_slice<T: Element>(shape: &[usize], values: &[T]) -> Result<Array> {
+        if shape::checked_size(shape) != Some(values.len()) {
+            let shape = shape::show(shape);
+            return Err(Error::Shape(format!("{} values do not fill shape {shape}", values.len())));
+        }
+        let mut out = Array::empty("from_slice", shape, T::DTYPE)?;
+        out.fresh_mut::<T>().copy_from_slice(values);
+        Ok(out)
+    }
+
+    /// The lengths of the axes.
+    #[inline]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    /// How many elements apart neighbours along each axis are.
+    #[inline]
+    pub fn strides(&self) -> &[isize] {
+        &self.strides
+    }
+    /// The number of axes.
+    #[inline]
+    pub fn ndim(&self) -> usize {
+        self.shape.len()
+    }
+    /// The number of elements.
+    #[inline]
+    pub fn size(&self) -> usize {
+        shape::size(&self.shape)
+    }
+    /// The element type.
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+    /// Whether the elements lie in row-major order without gaps.
+    #[inline]
+    pub fn is_row_major(&self) -> bool {
+        self.row_major
+    }
+    /// Whether nobody else can see the elements.
+    #[inline]
+    pub fn is_unique(&self) -> bool {
+        self.buffer.is_unique()
+    }
+
+    /// Where the first element is. The caller has matched `T` to the dtype.
+    #[inline]
+    pub fn ptr<T: Element>(&self) -> *const T {
+        debug_assert_eq!(T::DTYPE, self.dtype);
+        self.start.cast()
+    }
+
+    /// Where to write the elements of an array just made by [`Array::empty`].
+    #[inline]
+    pub(crate) fn fresh_ptr<T: Element>(&mut self) -> *mut T {
+        debug_assert!(T::DTYPE == self.dtype && self.is_unique());
+        self.start.cast()
+    }
+
+    /// The elements of an array just made by [`Array::empty`], to be overwritten.
+    #[inline]
+    pub(crate) fn fresh_mut<T: Element>(&mut self) -> &mut [T] {
+        let (n, p) = (self.size(), self.fresh_ptr::<T>());
+        if T::DTYPE == DType::Bool {
+            // SAFETY: as below; a bool must be 0 or 1 before a reference to it exists.
+            unsafe { p.cast::<u8>().write_bytes(0, n) };
+        }
+        // SAFETY: the buffer is ours alone and holds n elements; every bit pattern of these types is a value.
+        unsafe { std::slice::from_raw_parts_mut(p, n) }
+    }
+
+    /// The elements in memory order, when they are row-major; the caller has matched `T` to the dtype.
+    #[inline]
+    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
+        // SAFETY: a row-major array holds `size` elements from its start.
+        (self.row_major && T::DTYPE == self.dtype).then(|| unsafe { std::slice::from_raw_parts(self.ptr(), self.size()) })
+    }
+
+    /// The elements for writing, copied first if anyone else can see them (value semantics).
+    pub fn make_mut<T: Element>(&mut self) -> Result<&mut [T]> {
+        if !(self.is_unique() && self.row_major) {
+            *self = self.copy()?;
+        }
+        let n = self.size();
+        // SAFETY: unique, row-major, and of n elements of this type.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.start.cast(), n) })
+    }
+
+    /// The elements in row-major order, converted to `T`.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        let a = self.cast(T::DTYPE)?.contiguous()?;
+        Ok(a.as_slice::<T>().map(<[T]>::to_vec).unwrap_or_default())
+    }
+
+    /// The only element, as a float.
+    pub fn item(&self) -> Result<f64> {
+        if self.size() != 1 {
+            let shape = shape::show(&self.shape);
+            return Err(Error::Shape(format!("item: shape {shape} holds {} elements, not one", self.size())));
+        }
+        // SAFETY: there is one element at the start.
+        Ok(each!(self.dtype, all: T => unsafe { *self.ptr::<T>() }.to_f64()))
+    }
+
+    /// A row-major array with the same elements: itself if it already is, else a copy.
+    #[inline]
+    pub fn contiguous(&self) -> Result<Array> {
+        if self.row_major { Ok(self.clone()) } else { self.copy() }
+    }
+
+    /// A fresh row-major copy.
+    pub fn copy(&self) -> Result<Array> {
+        let mut out = Array::empty("copy", &self.shape, self.dtype)?;
+        each!(self.dtype, all: T => {
+            // SAFETY: shape and strides describe the source; the destination is fresh and of the same size.
+            unsafe { map::copy::<T>(&self.shape, self.ptr(), &self.strides, out.fresh_ptr()) }
+        });
+        Ok(out)
+    }
+
+    /// The same values as another element type: itself if it has it already.
+    pub fn cast(&self, dtype: DType) -> Result<Array> {
+        if dtype == self.dtype {
+            return Ok(self.clone());
+        }
+        let mut out = Array::empty("astype", &self.shape, dtype)?;
+        each!(self.dtype, all: A => each!(dtype, all: B => {
+            let kernel = Cast::<A, B>(std::marker::PhantomData);
+            // SAFETY: as in `copy`.
+            unsafe { map::map(&kernel, &self.shape, self.ptr(), &self.strides, out.fresh_ptr()) }
+        }));
+        Ok(out)
+    }
+
+    /// The same buffer seen with another shape and strides, `offset` elements further on.
+    ///
+    /// Every element that they reach must be one that this array reaches; the callers are the view operations below.
+    fn view(&self, offset: isize, shape: Dims, strides: Strides) -> Array {
+        let start = self.start.wrapping_offset(offset * self.dtype.size() as isize);
+        let row_major = shape::is_row_major(&shape, &strides);
+        Array { buffer: self.buffer.clone(), start, shape, strides, dtype: self.dtype, row_major }
+    }
+
+    /// The elements in row-major order with another shape of the same size; a view where the strides allow.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Array> {
+        if shape::checked_size(shape) != Some(self.size()) {
+            let (from, to) = (shape::show(&self.shape), shape::show(shape));
+            let n = self.size();
+            return Err(Error::Shape(format!("reshape: {n} elements of shape {from} do not fill shape {to}")));
+        }
+        if let Some(strides) = self.reshaped_strides(shape) {
+            return Ok(self.view(0, Dims::from_slice(shape), strides));
+        }
+        self.copy()?.reshape(shape)
+    }
+
+    /// Strides that read the elements in the same order with another shape, if there are any.
+    fn reshaped_strides(&self, shape: &[usize]) -> Option<Strides> {
+        if self.row_major {
+            return Some(shape::row_major(shape));
+        }
+        // Walk both shapes from the back, a group of axes of equal size at a time; a group must be evenly strided.
+        let old: Vec<(usize, isize)> =
+            self.shape.iter().copied().zip(self.strides.iter().copied()).filter(|&(n, _)| n != 1).collect();
+        let mut strides = Strides::from_elem(0, shape.len());
+        let (mut i, mut j) = (old.len(), shape.len());
+        while i > 0 {
+            i -= 1;
+            let (mut have, mut want, step) = (old[i].0, 1, old[i].1);
+            let mut next = step * have as isize;
+            loop {
+                if want == have {
+                    break;
+                } else if want < have {
+                    j = j.checked_sub(1)?;
+                    strides[j] = step * want as isize;
+                    want *= shape[j];
+                } else {
+                    i = i.checked_sub(1)?;
+                    if old[i].1 != next {
+                        return None;
+                    }
+                    have *= old[i].0;
+                    next = step * have as isize;
+                }
+            }
+        }
+        Some(strides)
+    }
+
+    /// The axes in another order.
+    pub fn permute(&self, order: &[usize]) -> Array {
+        let shape = order.iter().map(|&i| self.shape[i]).collect();
+        let strides = order.iter().map(|&i| self.strides[i]).collect();
+        self.view(0, shape, strides)
+    }
+
+    /// Repeated without copying to a shape that it broadcasts to.
+    pub fn broadcast_to(&self, target: &[usize]) -> Result<Array> {
+        let fits = shape::broadcast("broadcast_to", &self.shape, target).is_ok_and(|s| s[..] == *target);
+        if !fits || target.len() < self.ndim() {
+            let (from, to) = (shape::show(&self.shape), shape::show(target));
+            return Err(Error::Shape(format!("broadcast_to: shape {from} does not broadcast to {to}")));
+        }
+        if shape::checked_size(target).is_none() {
+            return Err(Error::Memory { op: "broadcast_to", shape: target.to_vec(), dtype: self.dtype });
+        }
+        let strides = shape::broadcast_strides(&self.shape, &self.strides, target);
+        Ok(self.view(0, Dims::from_slice(target), strides))
+    }
+
+    /// Along each axis `length` elements from `start`, `step` apart; the callers have checked that they exist.
+    pub fn slice(&self, ranges: &[Range]) -> Array {
+        debug_assert_eq!(ranges.len(), self.ndim());
+        let empty = ranges.iter().any(|r| r.length == 0);
+        let steps = ranges.iter().zip(&self.strides);
+        let offset = if empty { 0 } else { steps.clone().map(|(r, &s)| r.start as isize * s).sum() };
+        let strides = steps.map(|(r, &s)| r.step * s).collect();
+        self.view(offset, ranges.iter().map(|r| r.length).collect(), strides)
+    }
+
+    /// Without the axes that `drop` names, which have length 1, or with new ones of length 1.
+    pub fn with_shape_of_ones(&self, shape: Dims) -> Array {
+        let mut kept = self.shape.iter().zip(&self.strides).filter(|&(&n, _)| n != 1).map(|(_, &s)| s);
+        let strides = shape.iter().map(|&n| if n == 1 { 0 } else { kept.next().unwrap_or(0) }).collect();
+        self.view(0, shape, strides)
+    }
+
+    /// The diagonal of the axes `i` and `j`, as a new last axis.
+    pub fn diagonal(&self, i: usize, j: usize) -> Array {
+        let keep = |&k: &usize| k != i && k != j;
+        let mut shape: Dims = (0..self.ndim()).filter(keep).map(|k| self.shape[k]).collect();
+        let mut strides: Strides = (0..self.ndim()).filter(keep).map(|k| self.strides[k]).collect();
+        shape.push(self.shape[i].min(self.shape[j]));
+        strides.push(self.strides[i] + self.strides[j]);
+        self.view(0, shape, strides)
+    }
+
+    /// The elements as an `ndarray` view, if they are of type `T` and no stride is negative.
+    pub fn as_ndarray<T: Element>(&self) -> Option<ndarray::ArrayViewD<'_, T>> {
+        use ndarray::ShapeBuilder;
+        if T::DTYPE != self.dtype || self.strides.iter().any(|&s| s < 0) {
+            return None;
+        }
+        let strides: Vec<usize> = self.strides.iter().map(|&s| s as usize).collect();
+        let shape = ndarray::IxDyn(&self.shape).strides(ndarray::IxDyn(&strides));
+        // SAFETY: shape and strides describe elements of this type that live as long as `self`.
+        Some(unsafe { ndarray::ArrayViewD::from_shape_ptr(shape, self.ptr()) })
+    }
+
+    /// A copy of an `ndarray` array of any layout.
+    pub fn from_ndarray<T: Element, D: ndarray::Dimension>(a: ndarray::ArrayView<'_, T, D>) -> Result<Array> {
+        let values: Vec<T> = a.iter().copied().collect();
+        Array::from_slice(a.shape(), &values)
+    }
+}
+
+/// Part of an axis: `length` elements from `start`, `step` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first element.
+    pub start: usize,
+    /// How far apart the elements are; negative runs backwards.
+    pub step: isize,
+    /// How many there are.
+    pub length: usize,
+}
+
+impl Range {
+    /// A whole axis.
+    pub fn all(length: usize) -> Range {
+        Range { start: 0, step: 1, length }
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Array{} of {}", shape::show(&self.shape), self.dtype)
+    }
+}

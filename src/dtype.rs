@@ -1,0 +1,264 @@
+//! Element types: their names, sizes, kinds and promotion, and the one dispatch from a `DType` to a Rust type.
+
+use std::fmt;
+
+/// The type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DType {
+    /// Truth values, one byte each.
+    Bool,
+    /// Unsigned integers of 8 bits.
+    U8,
+    /// Unsigned integers of 16 bits.
+    U16,
+    /// Unsigned integers of 32 bits.
+    U32,
+    /// Unsigned integers of 64 bits.
+    U64,
+    /// Signed integers of 8 bits.
+    I8,
+    /// Signed integers of 16 bits.
+    I16,
+    /// Signed integers of 32 bits.
+    I32,
+    /// Signed integers of 64 bits.
+    I64,
+    /// IEEE 754 single precision: the default.
+    F32,
+    /// IEEE 754 double precision.
+    F64,
+}
+
+/// What an element type can do; a scalar of a lower kind never changes the type of a tensor of a higher one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Truth values.
+    Bool,
+    /// Integers, signed or not.
+    Integer,
+    /// Floating-point numbers.
+    Float,
+}
+
+use DType::{Bool, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+
+impl DType {
+    /// Every element type, narrowest first within a kind.
+    pub const ALL: [DType; 11] = [Bool, U8, U16, U32, U64, I8, I16, I32, I64, F32, F64];
+
+    /// The name that NumPy and the array API give it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Bool => "bool",
+            U8 => "uint8",
+            U16 => "uint16",
+            U32 => "uint32",
+            U64 => "uint64",
+            I8 => "int8",
+            I16 => "int16",
+            I32 => "int32",
+            I64 => "int64",
+            F32 => "float32",
+            F64 => "float64",
+        }
+    }
+
+    /// The element type of that name.
+    pub fn parse(name: &str) -> Option<DType> {
+        DType::ALL.into_iter().find(|d| d.name() == name)
+    }
+
+    /// Bytes an element takes.
+    pub const fn size(self) -> usize {
+        match self {
+            Bool | U8 | I8 => 1,
+            U16 | I16 => 2,
+            U32 | I32 | F32 => 4,
+            U64 | I64 | F64 => 8,
+        }
+    }
+
+    /// Whether it holds truth values, integers or floating-point numbers.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Bool => Kind::Bool,
+            F32 | F64 => Kind::Float,
+            _ => Kind::Integer,
+        }
+    }
+
+    /// True for float32 and float64, the types that have gradients.
+    pub const fn is_float(self) -> bool {
+        matches!(self, F32 | F64)
+    }
+
+    /// True for the signed integers.
+    pub const fn is_signed(self) -> bool {
+        matches!(self, I8 | I16 | I32 | I64)
+    }
+
+    /// The type that functions with real results compute in: itself if floating, else the default float32.
+    pub const fn to_float(self) -> DType {
+        if self.is_float() { self } else { F32 }
+    }
+
+    /// The widest type of its sort. Kernels for which the width matters little are compiled for these alone, and other
+    /// types are converted on the way in: a third of the code, and of the time to compile it.
+    pub const fn widest(self) -> DType {
+        match self {
+            U8 | U16 | U32 | U64 => U64,
+            Bool | I8 | I16 | I32 | I64 => I64,
+            F32 | F64 => self,
+        }
+    }
+
+    /// The type that two tensors have in common. Within a kind it is NumPy's; a floating type wins over integers.
+    pub fn promote(self, other: DType) -> DType {
+        match (self.kind(), other.kind()) {
+            _ if self == other => self,
+            (a, b) if a > b && (a == Kind::Float || b == Kind::Bool) => self,
+            (a, b) if a < b && (b == Kind::Float || a == Kind::Bool) => other,
+            (Kind::Float, _) => F64,
+            _ => promote_integers(self, other),
+        }
+    }
+}
+
+fn promote_integers(a: DType, b: DType) -> DType {
+    if a.is_signed() == b.is_signed() {
+        return if a.size() >= b.size() { a } else { b };
+    }
+    let (signed, unsigned) = if a.is_signed() { (a, b) } else { (b, a) };
+    if signed.size() > unsigned.size() {
+        return signed;
+    }
+    match unsigned {
+        U8 => I16,
+        U16 => I32,
+        U32 => I64,
+        _ => F64, // as NumPy: no integer holds both ranges
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A Rust type that can be a tensor's element.
+pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'static {
+    /// The element type it stands for.
+    const DTYPE: DType;
+    /// The nearest value of this type: saturating for integers, as Rust's `as`.
+    fn from_f64(x: f64) -> Self;
+    /// Wraps to this integer type, or converts to this floating type.
+    fn from_i64(x: i64) -> Self;
+    /// As the widest floating type.
+    fn to_f64(self) -> f64;
+    /// As the widest signed integer; wraps, and truncates fractions.
+    fn to_i64(self) -> i64;
+}
+
+macro_rules! element {
+    ($($t:ty = $d:ident),+) => {$(
+        impl Element for $t {
+            const DTYPE: DType = $d;
+            #[inline(always)]
+            fn from_f64(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn from_i64(x: i64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
+            #[inline(always)]
+            fn to_i64(self) -> i64 {
+                self as i64
+            }
+        }
+    )+};
+}
+element!(u8 = U8, u16 = U16, u32 = U32, u64 = U64, i8 = I8, i16 = I16, i32 = I32, i64 = I64, f32 = F32, f64 = F64);
+
+impl Element for bool {
+    const DTYPE: DType = Bool;
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x != 0.0
+    }
+    #[inline(always)]
+    fn from_i64(x: i64) -> Self {
+        x != 0
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(u8::from(self))
+    }
+    #[inline(always)]
+    fn to_i64(self) -> i64 {
+        i64::from(self)
+    }
+}
+
+/// A Rust type of floating-point elements.
+pub trait Float: Element {}
+impl Float for f32 {}
+impl Float for f64 {}
+
+/// Runs an expression with `$t` bound to the Rust type of a `DType`: `each!(dtype, all: T => …)`. The list says for
+/// which types it is compiled; the others take the `else` arm. `wide` takes a [`DType::widest`].
+macro_rules! each {
+    ($dtype:expr, all: $t:ident => $body:expr) => {
+        match $dtype {
+            $crate::dtype::DType::Bool => { type $t = bool; $body }
+            $crate::dtype::DType::U8 => { type $t = u8; $body }
+            $crate::dtype::DType::U16 => { type $t = u16; $body }
+            $crate::dtype::DType::U32 => { type $t = u32; $body }
+            $crate::dtype::DType::U64 => { type $t = u64; $body }
+            $crate::dtype::DType::I8 => { type $t = i8; $body }
+            $crate::dtype::DType::I16 => { type $t = i16; $body }
+            $crate::dtype::DType::I32 => { type $t = i32; $body }
+            $crate::dtype::DType::I64 => { type $t = i64; $body }
+            $crate::dtype::DType::F32 => { type $t = f32; $body }
+            $crate::dtype::DType::F64 => { type $t = f64; $body }
+        }
+    };
+    ($dtype:expr, float: $t:ident => $body:expr, else $other:expr) => {
+        match $dtype {
+            $crate::dtype::DType::F32 => { type $t = f32; $body }
+            $crate::dtype::DType::F64 => { type $t = f64; $body }
+            _ => $other,
+        }
+    };
+    ($dtype:expr, integer: $t:ident => $body:expr, else $other:expr) => {
+        match $dtype {
+            $crate::dtype::DType::U8 => { type $t = u8; $body }
+            $crate::dtype::DType::U16 => { type $t = u16; $body }
+            $crate::dtype::DType::U32 => { type $t = u32; $body }
+            $crate::dtype::DType::U64 => { type $t = u64; $body }
+            $crate::dtype::DType::I8 => { type $t = i8; $body }
+            $crate::dtype::DType::I16 => { type $t = i16; $body }
+            $crate::dtype::DType::I32 => { type $t = i32; $body }
+            $crate::dtype::DType::I64 => { type $t = i64; $body }
+            _ => $other,
+        }
+    };
+    ($dtype:expr, wide: $t:ident => $body:expr) => {
+        match $dtype {
+            $crate::dtype::DType::F32 => { type $t = f32; $body }
+            $crate::dtype::DType::F64 => { type $t = f64; $body }
+            $crate::dtype::DType::U64 => { type $t = u64; $body }
+            _ => { type $t = i64; $body }
+        }
+    };
+    ($dtype:expr, numeric: $t:ident => $body:expr, else $other:expr) => {
+        $crate::dtype::each!($dtype, integer: $t => $body,
+            else $crate::dtype::each!($dtype, float: $t => $body, else $other))
+    };
+}
+pub(crate) use each;

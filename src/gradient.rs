@@ -1,0 +1,99 @@
+//! Reverse-mode differentiation: one loop over a tape, from its end to its start, that knows no operation.
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::ops;
+use crate::shape;
+use crate::tape::{Scope, Tensor, Trace, is_recording};
+
+/// The gradients of `outputs`, each with the gradient that comes in for it, with respect to `variables`.
+///
+/// `None` stands for "does not depend on it". With `keep` the trace can be walked again.
+pub fn backward(
+    trace: &Trace,
+    outputs: &[(Tensor, Tensor)],
+    variables: &[Tensor],
+    keep: bool,
+) -> Result<Vec<Option<Tensor>>> {
+    let ends = outputs.iter().filter_map(|(y, g)| trace.line(y).map(|line| (line, g)));
+    let mut grads: Vec<Option<Tensor>> = vec![None; ends.clone().map(|(line, _)| line + 1).max().unwrap_or(0)];
+    for (line, g) in ends {
+        accumulate(&mut grads[line], g.clone())?;
+    }
+    let mut is_variable = vec![false; grads.len()];
+    let lines: Vec<Option<usize>> = variables.iter().map(|v| trace.line(v)).collect();
+    for &line in lines.iter().flatten() {
+        if let Some(v) = is_variable.get_mut(line) {
+            *v = true;
+        }
+    }
+    for line in (0..grads.len()).rev() {
+        if grads[line].is_none() || is_variable[line] {
+            continue;
+        }
+        let Some(step) = trace.take(line) else { continue };
+        let Some(g) = grads[line].take() else { continue };
+        let found = step.backward(&g);
+        drop(g);
+        for (i, dx) in found?.into_iter().enumerate() {
+            if let (Some(dx), Some((parent, (shape, dtype)))) = (dx, trace.parent(&step, i)) {
+                accumulate(&mut grads[parent], fit(dx, shape, *dtype)?)?;
+            }
+        }
+        if keep || trace.is_nested() {
+            trace.put_back(step);
+        }
+    }
+    Ok(lines.into_iter().map(|line| line.and_then(|n| grads.get(n).cloned().flatten())).collect())
+}
+
+/// Sums a gradient back over the axes along which its input was broadcast, and gives it that input's type.
+fn fit(dx: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
+    let dx = if dx.shape() == shape { dx } else { ops::sum_to(&dx, shape)? };
+    if dx.dtype() == dtype { Ok(dx) } else { ops::astype(&dx, dtype) }
+}
+
+/// Adds a gradient to what came in before: in place where the sum is nobody else's.
+fn accumulate(sum: &mut Option<Tensor>, dx: Tensor) -> Result<()> {
+    *sum = Some(match sum.take() {
+        None => dx,
+        Some(old) if !is_recording() => ops::add_in_place(old, &dx)?,
+        Some(old) => ops::add(&old, &dx)?,
+    });
+    Ok(())
+}
+
+/// A gradient of ones for a loss, which must be a single number of a floating type.
+pub fn seed(loss: &Tensor) -> Result<Tensor> {
+    if loss.ndim() != 0 || !loss.dtype().is_float() {
+        let (shape, dtype) = (shape::show(loss.shape()), loss.dtype());
+        return Err(Error::Shape(format!(
+            "gradient: the loss must be a single float, got a {dtype} tensor of shape {shape}; reduce it with sum or mean"
+        )));
+    }
+    Ok(Array::filled("gradient", &[], 1.0, loss.dtype())?.into())
+}
+
+/// The value of `f(xs)` and its gradient with respect to each of `xs`.
+///
+/// ```
+/// use oxiflux::{Array, Tensor, gradient::withgradient, ops};
+/// let x = Tensor::from(Array::from_slice(&[3], &[1.0, 2.0, 3.0])?);
+/// let (loss, grads) = withgradient(|x| ops::sum(&ops::mul(&x[0], &x[0])?, None, false), &[x])?;
+/// assert_eq!(loss.item()?, 14.0);
+/// let dx = grads[0].as_ref().map(|g| g.to_vec::<f64>()).transpose()?;
+/// assert_eq!(dx, Some(vec![2.0, 4.0, 6.0]));
+/// # Ok::<(), oxiflux::Error>(())
+/// ```
+pub fn withgradient<E: From<Error>>(
+    f: impl FnOnce(&[Tensor]) -> std::result::Result<Tensor, E>,
+    xs: &[Tensor],
+) -> std::result::Result<(Tensor, Vec<Option<Tensor>>), E> {
+    let scope = Scope::enter();
+    let xs: Vec<Tensor> = xs.iter().map(|x| scope.watch(x)).collect();
+    let y = f(&xs)?;
+    let trace = scope.close();
+    let grads = backward(&trace, &[(y.clone(), seed(&y)?)], &xs, false)?;
+    Ok((y, grads))
+}

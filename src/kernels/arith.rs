@@ -1,0 +1,207 @@
+//! Arithmetic of two numbers of one type, with NumPy's meaning: integers wrap, division floors, NaN propagates.
+
+use crate::dtype::Element;
+
+/// Element types that can be added and compared.
+pub trait Number: Element {
+    /// `a + b`.
+    fn add(a: Self, b: Self) -> Self;
+    /// `a - b`.
+    fn sub(a: Self, b: Self) -> Self;
+    /// `a * b`.
+    fn mul(a: Self, b: Self) -> Self;
+    /// `floor(a / b)`; 0 for integers where `b` is 0.
+    fn floor_divide(a: Self, b: Self) -> Self;
+    /// What is left of `a` after `floor_divide`, with the sign of `b`; 0 for integers where `b` is 0.
+    fn remainder(a: Self, b: Self) -> Self;
+    /// The larger; NaN if either is.
+    fn maximum(a: Self, b: Self) -> Self;
+    /// The smaller; NaN if either is.
+    fn minimum(a: Self, b: Self) -> Self;
+    /// `a` to the power `b`; for integers `b` is not negative.
+    fn pow(a: Self, b: Self) -> Self;
+}
+
+/// Element types with bits.
+pub trait Bits: Element + Eq + Ord {
+    /// `a & b`.
+    fn and(a: Self, b: Self) -> Self;
+    /// `a | b`.
+    fn or(a: Self, b: Self) -> Self;
+    /// `a ^ b`.
+    fn xor(a: Self, b: Self) -> Self;
+    /// `a << b`; 0 where `b` is the width or more.
+    fn shl(a: Self, b: Self) -> Self;
+    /// `a >> b`, with the sign; 0 or -1 where `b` is the width or more.
+    fn shr(a: Self, b: Self) -> Self;
+    /// `!a`.
+    fn not(a: Self) -> Self;
+}
+
+macro_rules! integer {
+    ($($t:ty),+) => {$(
+        impl Number for $t {
+            #[inline(always)]
+            fn add(a: Self, b: Self) -> Self {
+                a.wrapping_add(b)
+            }
+            #[inline(always)]
+            fn sub(a: Self, b: Self) -> Self {
+                a.wrapping_sub(b)
+            }
+            #[inline(always)]
+            fn mul(a: Self, b: Self) -> Self {
+                a.wrapping_mul(b)
+            }
+            #[inline(always)]
+            #[allow(unused_comparisons)]
+            fn floor_divide(a: Self, b: Self) -> Self {
+                if b == 0 {
+                    return 0;
+                }
+                let q = a.wrapping_div(b);
+                if a.wrapping_rem(b) != 0 && (a < 0) != (b < 0) { q.wrapping_sub(1) } else { q }
+            }
+            #[inline(always)]
+            #[allow(unused_comparisons)]
+            fn remainder(a: Self, b: Self) -> Self {
+                if b == 0 {
+                    return 0;
+                }
+                let r = a.wrapping_rem(b);
+                if r != 0 && (r < 0) != (b < 0) { r.wrapping_add(b) } else { r }
+            }
+            #[inline(always)]
+            fn maximum(a: Self, b: Self) -> Self {
+                a.max(b)
+            }
+            #[inline(always)]
+            fn minimum(a: Self, b: Self) -> Self {
+                a.min(b)
+            }
+            #[inline(always)]
+            fn pow(a: Self, b: Self) -> Self {
+                let (mut base, mut left, mut result) = (a, b as u64, 1 as $t);
+                while left > 0 {
+                    if left & 1 == 1 {
+                        result = result.wrapping_mul(base);
+                    }
+                    base = base.wrapping_mul(base);
+                    left >>= 1;
+                }
+                result
+            }
+        }
+        impl Bits for $t {
+            #[inline(always)]
+            fn and(a: Self, b: Self) -> Self {
+                a & b
+            }
+            #[inline(always)]
+            fn or(a: Self, b: Self) -> Self {
+                a | b
+            }
+            #[inline(always)]
+            fn xor(a: Self, b: Self) -> Self {
+                a ^ b
+            }
+            #[inline(always)]
+            fn shl(a: Self, b: Self) -> Self {
+                if (b as u64) < u64::from(<$t>::BITS) { a << b } else { 0 }
+            }
+            #[inline(always)]
+            fn shr(a: Self, b: Self) -> Self {
+                a >> (b as u64).min(u64::from(<$t>::BITS) - 1) >> Self::from((b as u64) >= u64::from(<$t>::BITS))
+            }
+            #[inline(always)]
+            fn not(a: Self) -> Self {
+                !a
+            }
+        }
+    )+};
+}
+integer!(u8, u16, u32, u64, i8, i16, i32, i64);
+
+impl Bits for bool {
+    #[inline(always)]
+    fn and(a: Self, b: Self) -> Self {
+        a & b
+    }
+    #[inline(always)]
+    fn or(a: Self, b: Self) -> Self {
+        a | b
+    }
+    #[inline(always)]
+    fn xor(a: Self, b: Self) -> Self {
+        a ^ b
+    }
+    #[inline(always)]
+    fn shl(a: Self, b: Self) -> Self {
+        a & !b
+    }
+    #[inline(always)]
+    fn shr(a: Self, b: Self) -> Self {
+        a & !b
+    }
+    #[inline(always)]
+    fn not(a: Self) -> Self {
+        !a
+    }
+}
+
+macro_rules! float {
+    ($($t:ty),+) => {$(
+        impl Number for $t {
+            #[inline(always)]
+            fn add(a: Self, b: Self) -> Self {
+                a + b
+            }
+            #[inline(always)]
+            fn sub(a: Self, b: Self) -> Self {
+                a - b
+            }
+            #[inline(always)]
+            fn mul(a: Self, b: Self) -> Self {
+                a * b
+            }
+            #[inline(always)]
+            fn floor_divide(a: Self, b: Self) -> Self {
+                if b == 0.0 {
+                    return a / b;
+                }
+                // The quotient of what the remainder leaves is whole up to rounding, as in Python.
+                let q = (a - Self::remainder(a, b)) / b;
+                let f = q.floor();
+                let f = if q - f > 0.5 { f + 1.0 } else { f };
+                if q == 0.0 { (a / b) * 0.0 } else { f }
+            }
+            #[inline(always)]
+            fn remainder(a: Self, b: Self) -> Self {
+                let r = a % b;
+                if r == 0.0 {
+                    (0.0 as $t).copysign(b) * if b.is_nan() || r.is_nan() { <$t>::NAN } else { 1.0 }
+                } else if (r < 0.0) != (b < 0.0) {
+                    r + b
+                } else {
+                    r
+                }
+            }
+            #[inline(always)]
+            fn maximum(a: Self, b: Self) -> Self {
+                // One comparison and two selections: vectorises, and a NaN on either side wins.
+                let m = if a > b { a } else { b };
+                if a.is_nan() { a } else { m }
+            }
+            #[inline(always)]
+            fn minimum(a: Self, b: Self) -> Self {
+                let m = if a < b { a } else { b };
+                if a.is_nan() { a } else { m }
+            }
+            #[inline(always)]
+            fn pow(a: Self, b: Self) -> Self {
+                a.powf(b)
+            }
+        }
+    )+};
+}
+float!(f32, f64);

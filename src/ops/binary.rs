@@ -1,0 +1,288 @@
+//! Element-wise functions of two arguments that broadcast. A row is the function, what its gradient rules look at, and
+//! the rules themselves; the walk sums a gradient back to its argument's shape.
+
+use super::{Case, astype, equal, floor, greater, log, negative, power, select, sigmoid, square};
+use crate::array::Array;
+use crate::dtype::{DType, Kind, each};
+use crate::error::{Error, Result};
+use crate::kernels::arith::Number;
+use crate::kernels::map::{self, Zip};
+use crate::shape;
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+use std::borrow::Cow;
+
+/// The arguments in the type that they have in common.
+pub(crate) fn promote<'a>(a: &'a Tensor, b: &'a Tensor) -> Result<(Cow<'a, Tensor>, Cow<'a, Tensor>)> {
+    let dtype = a.dtype().promote(b.dtype());
+    Ok((as_dtype(a, dtype)?, as_dtype(b, dtype)?))
+}
+
+/// The argument in the type `dtype`.
+pub(crate) fn as_dtype(a: &Tensor, dtype: DType) -> Result<Cow<'_, Tensor>> {
+    if a.dtype() == dtype { Ok(Cow::Borrowed(a)) } else { astype(a, dtype).map(Cow::Owned) }
+}
+
+/// The argument in the floating type that it computes in.
+pub(crate) fn as_float(a: &Tensor) -> Result<Cow<'_, Tensor>> {
+    as_dtype(a, a.dtype().to_float())
+}
+
+/// `kernel(a, b)` for every pair of elements that broadcasting puts together.
+///
+/// # Safety
+/// `a` and `b` hold elements of the kernel's types.
+pub(crate) unsafe fn zip<K: Zip + Sync>(kernel: &K, op: &'static str, a: &Array, b: &Array) -> Result<Array>
+where
+    K::A: crate::dtype::Element,
+    K::B: crate::dtype::Element,
+    K::Out: crate::dtype::Element,
+{
+    let shape = shape::broadcast(op, a.shape(), b.shape())?;
+    let mut out = Array::empty(op, &shape, <K::Out as crate::dtype::Element>::DTYPE)?;
+    let (sa, sb) = (strides(a, &shape), strides(b, &shape));
+    // SAFETY: the strides stay inside the inputs, whose types the caller vouches for; the output is fresh.
+    unsafe { map::zip(kernel, &shape, a.ptr::<K::A>(), &sa, b.ptr::<K::B>(), &sb, out.fresh_ptr()) };
+    Ok(out)
+}
+
+/// The strides with which `a` is read as `shape`.
+#[inline]
+pub(crate) fn strides(a: &Array, shape: &[usize]) -> shape::Strides {
+    if a.shape() == shape {
+        shape::Strides::from_slice(a.strides())
+    } else {
+        shape::broadcast_strides(a.shape(), a.strides(), shape)
+    }
+}
+
+/// A float as a 0-d tensor of the type of `like`.
+pub(crate) fn number(value: f64, like: &Tensor) -> Result<Tensor> {
+    Ok(Array::filled("number", &[], value, like.dtype())?.into())
+}
+
+macro_rules! binary {
+    ($(
+        $(#[$doc:meta])+
+        $name:ident($set:ident: $bound:ident) = $f:expr, keeps $keeps:ident,
+        da = |$ca:ident, $ga:ident| $da:expr, db = |$cb:ident, $gb:ident| $db:expr, on $domain:expr;
+    )+) => {
+        $(
+            mod $name {
+                #[derive(Debug)]
+                pub(super) struct Rule;
+                pub(super) struct Kernel<T>(pub(super) std::marker::PhantomData<T>);
+            }
+            impl<T: $bound> Zip for $name::Kernel<T> {
+                type A = T;
+                type B = T;
+                type Out = T;
+                const NANOS: f64 = 0.4;
+                #[inline(always)]
+                fn f<const FMA: bool>(&self, a: T, b: T) -> T {
+                    ($f)(a, b)
+                }
+            }
+            impl Operation for $name::Rule {
+                fn name(&self) -> &'static str {
+                    stringify!($name)
+                }
+                fn forward(&self, x: &[&Array]) -> Result<Array> {
+                    let name = stringify!($name);
+                    // SAFETY: both are of the dispatched type.
+                    each!(x[0].dtype(), $set: T =>
+                        unsafe { zip(&$name::Kernel::<T>(std::marker::PhantomData), name, x[0], x[1]) },
+                        else Err(Error::DType(format!("{name}: not defined for {}", x[0].dtype()))))
+                }
+                fn keeps(&self) -> Keeps {
+                    Keeps::$keeps
+                }
+                fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+                    cx.each(|i| if i == 0 { let ($ca, $ga) = (cx, g); $da } else { let ($cb, $gb) = (cx, g); $db })
+                }
+            }
+            $(#[$doc])+
+            pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+                let (a, b) = binary!(@prepare $set, a, b);
+                if let Some(done) = special(stringify!($name), &a, &b) {
+                    return done;
+                }
+                apply($name::Rule, &[&a, &b])
+            }
+        )+
+        pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[
+            Case { f: |t| $name(&t[0], &t[1]), shapes: &[&[2, 3], &[2, 3]], domain: $domain },
+            Case { f: |t| $name(&t[0], &t[1]), shapes: &[&[2, 1, 3], &[4, 1]], domain: $domain },
+            Case { f: |t| $name(&t[0], &t[1]), shapes: &[&[], &[3]], domain: $domain },
+        ] }),+];
+        #[cfg(feature = "python")]
+        mod python {
+            use crate::py::PyTensor;
+            use pyo3::prelude::*;
+            $(
+                $(#[$doc])+
+                #[pyfunction]
+                #[pyo3(signature = (a, b, /))]
+                pub(super) fn $name(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+                    let (a, b) = crate::py::pair(a, b)?;
+                    crate::py::run(&[&a, &b], || super::$name(&a, &b))
+                }
+            )+
+        }
+        #[cfg(feature = "python")]
+        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+            use pyo3::prelude::*;
+            $(m.add_function(pyo3::wrap_pyfunction!(python::$name, m)?)?;)+
+            Ok(())
+        }
+    };
+    (@prepare numeric, $a:ident, $b:ident) => { promote($a, $b)? };
+    (@prepare float, $a:ident, $b:ident) => {{
+        let dtype = $a.dtype().promote($b.dtype()).to_float();
+        (as_dtype($a, dtype)?, as_dtype($b, dtype)?)
+    }};
+}
+
+/// Cases that another operation does: truth values, and powers with one exponent for all elements.
+#[inline]
+fn special(name: &'static str, a: &Tensor, b: &Tensor) -> Option<Result<Tensor>> {
+    if a.dtype() == DType::Bool {
+        return match name {
+            "add" | "maximum" => Some(super::bitwise_or(a, b)),
+            "multiply" | "minimum" => Some(super::bitwise_and(a, b)),
+            _ => None,
+        };
+    }
+    if name != "pow" {
+        return None;
+    }
+    if a.dtype().kind() == Kind::Integer {
+        let negative = b.dtype().is_signed() && b.to_vec::<i64>().is_ok_and(|v| v.iter().any(|&e| e < 0));
+        return negative.then(|| Err(Error::Value("pow: integers to negative integer powers are not integers".into())));
+    }
+    let constant = b.ndim() == 0 && b.place().is_none();
+    constant.then(|| b.item().and_then(|e| if e == 2.0 { square(a) } else { power(a, e) }))
+}
+
+/// Floating types with the functions of two arguments that only they have.
+trait Real2: Number {
+    fn divide(a: Self, b: Self) -> Self;
+    fn atan2(a: Self, b: Self) -> Self;
+    fn hypot(a: Self, b: Self) -> Self;
+    fn copysign(a: Self, b: Self) -> Self;
+    fn logaddexp(a: Self, b: Self) -> Self;
+}
+
+macro_rules! real2 {
+    ($($t:ty),+) => {$(
+        impl Real2 for $t {
+            #[inline(always)]
+            fn divide(a: Self, b: Self) -> Self {
+                a / b
+            }
+            #[inline(always)]
+            fn atan2(a: Self, b: Self) -> Self {
+                a.atan2(b)
+            }
+            #[inline(always)]
+            fn hypot(a: Self, b: Self) -> Self {
+                a.hypot(b)
+            }
+            #[inline(always)]
+            fn copysign(a: Self, b: Self) -> Self {
+                <$t>::copysign(a, b)
+            }
+            #[inline(always)]
+            fn logaddexp(a: Self, b: Self) -> Self {
+                if a == b { return a + (2.0 as $t).ln() }
+                let (low, high) = if a < b { (a, b) } else { (b, a) };
+                high + (low - high).exp().ln_1p()
+            }
+        }
+    )+};
+}
+real2!(f32, f64);
+
+/// 1 where the first is larger, 1/2 where they are equal, else 0: how a gradient is shared at `maximum`.
+fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let won = astype(&greater(a, b)?, a.dtype())?;
+    let tied = astype(&equal(a, b)?, a.dtype())?;
+    add(&won, &multiply(&tied, &number(0.5, a)?)?)
+}
+
+/// `g * v / (a^2 + b^2)`, of which the gradients of `atan2` are made.
+fn over_square(g: &Tensor, v: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
+    divide(&multiply(g, v)?, &add(&square(cx.input(0))?, &square(cx.input(1))?)?)
+}
+
+binary! {
+    /// `a + b`.
+    add(numeric: Number) = T::add, keeps Nothing, da = |_c, g| Ok(g.clone()), db = |_c, g| Ok(g.clone()), on (-2.0, 2.0);
+    /// `a - b`.
+    subtract(numeric: Number) = T::sub, keeps Nothing, da = |_c, g| Ok(g.clone()), db = |_c, g| negative(g), on (-2.0, 2.0);
+    /// `a * b`.
+    multiply(numeric: Number) = T::mul, keeps Inputs,
+        da = |c, g| multiply(g, c.input(1)), db = |c, g| multiply(g, c.input(0)), on (-2.0, 2.0);
+    /// `a / b`, in a floating type.
+    divide(float: Real2) = T::divide, keeps Both,
+        da = |c, g| divide(g, c.input(1)),
+        db = |c, g| negative(&multiply(g, &divide(c.output(), c.input(1))?)?), on (0.5, 2.0);
+    /// `a` to the power `b`.
+    pow(numeric: Number) = T::pow, keeps Both,
+        da = |c, g| {
+            let (a, b) = (c.input(0), c.input(1));
+            let slope = multiply(b, &pow(a, &subtract(b, &number(1.0, b)?)?)?)?;
+            multiply(g, &select(&equal(b, &number(0.0, b)?)?, &number(0.0, a)?, &slope)?)
+        },
+        db = |c, g| {
+            let a = c.input(0);
+            let safe = select(&equal(a, &number(0.0, a)?)?, &number(1.0, a)?, a)?;
+            multiply(g, &multiply(c.output(), &log(&safe)?)?)
+        }, on (0.5, 2.0);
+    /// The larger of `a` and `b`; NaN if either is. Where they are equal each gets half of the gradient.
+    maximum(numeric: Number) = T::maximum, keeps Inputs,
+        da = |c, g| multiply(g, &share(c.input(0), c.input(1))?),
+        db = |c, g| multiply(g, &share(c.input(1), c.input(0))?), on (-2.0, 2.0);
+    /// The smaller of `a` and `b`; NaN if either is. Where they are equal each gets half of the gradient.
+    minimum(numeric: Number) = T::minimum, keeps Inputs,
+        da = |c, g| multiply(g, &share(c.input(1), c.input(0))?),
+        db = |c, g| multiply(g, &share(c.input(0), c.input(1))?), on (-2.0, 2.0);
+    /// What is left of `a` after `floor_divide`, with the sign of `b`.
+    remainder(numeric: Number) = T::remainder, keeps Inputs,
+        da = |_c, g| Ok(g.clone()),
+        db = |c, g| negative(&multiply(g, &floor(&divide(c.input(0), c.input(1))?)?)?), on (2.1, 3.9);
+    /// The angle of the point `(b, a)`, in radians.
+    atan2(float: Real2) = T::atan2, keeps Inputs,
+        da = |c, g| over_square(g, c.input(1), c),
+        db = |c, g| negative(&over_square(g, c.input(0), c)?), on (0.5, 2.0);
+    /// `sqrt(a^2 + b^2)` without overflow on the way.
+    hypot(float: Real2) = T::hypot, keeps Both,
+        da = |c, g| multiply(g, &divide(c.input(0), c.output())?),
+        db = |c, g| multiply(g, &divide(c.input(1), c.output())?), on (0.5, 2.0);
+    /// The magnitude of `a` with the sign of `b`.
+    copysign(float: Real2) = T::copysign, keeps Both,
+        da = |c, g| {
+            let same = equal(c.output(), c.input(0))?;
+            select(&same, g, &negative(g)?)
+        },
+        db = |c, g| multiply(g, &number(0.0, c.input(1))?), on (0.5, 2.0);
+    /// `log(exp(a) + exp(b))` without overflow.
+    logaddexp(float: Real2) = T::logaddexp, keeps Inputs,
+        da = |c, g| multiply(g, &sigmoid(&subtract(c.input(0), c.input(1))?)?),
+        db = |c, g| multiply(g, &sigmoid(&subtract(c.input(1), c.input(0))?)?), on (-2.0, 2.0);
+}
+
+/// `a + b` of equal shapes, into `a` where nobody else sees it. Not recorded.
+pub(crate) fn add_in_place(a: Tensor, b: &Tensor) -> Result<Tensor> {
+    if !(a.is_unique() && a.is_row_major() && a.shape() == b.shape() && a.dtype() == b.dtype()) {
+        return add(&a, b);
+    }
+    let mut sum = a.into_array();
+    let (shape, contiguous) = (shape::Dims::from_slice(sum.shape()), shape::Strides::from_slice(sum.strides()));
+    each!(sum.dtype(), numeric: T => {
+        let p = sum.fresh_ptr::<T>();
+        let kernel = self::add::Kernel::<T>(std::marker::PhantomData);
+        // SAFETY: the sum is ours alone, and element-wise kernels may write where they read.
+        unsafe { map::zip(&kernel, &shape, p, &contiguous, b.ptr::<T>(), b.strides(), p) };
+    }, else return add(&sum.into(), b));
+    Ok(sum.into())
+}

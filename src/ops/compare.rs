@@ -1,0 +1,140 @@
+//! Element-wise functions of two arguments without a gradient: comparisons, logic, bits and steps. A row each.
+
+use super::binary::{promote, zip};
+use crate::array::Array;
+use crate::dtype::{DType, Element, each};
+use crate::error::{Error, Result};
+use crate::kernels::arith::{Bits, Number};
+use crate::kernels::map::Zip;
+use crate::tape::Tensor;
+use std::marker::PhantomData;
+
+macro_rules! compare {
+    ($($(#[$doc:meta])+ $name:ident($set:ident: $bound:ident) -> $out:ty = $f:expr;)+) => {
+        $(
+            mod $name {
+                pub(super) struct Kernel<T>(pub(super) std::marker::PhantomData<T>);
+            }
+            impl<T: $bound> Zip for $name::Kernel<T> {
+                type A = T;
+                type B = T;
+                type Out = $out;
+                const NANOS: f64 = 0.4;
+                #[inline(always)]
+                fn f<const FMA: bool>(&self, a: T, b: T) -> $out {
+                    ($f)(a, b)
+                }
+            }
+            $(#[$doc])+
+            pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+                let name = stringify!($name);
+                let (a, b) = compare!(@prepare $set, name, a, b);
+                // SAFETY: both are of the dispatched type.
+                let call = |a: &Array, b: &Array| compare!(@dispatch $set, a.dtype(), T =>
+                    unsafe { zip(&$name::Kernel::<T>(PhantomData), name, a, b) },
+                    else Err(Error::DType(format!("{name}: not defined for {}", a.dtype()))));
+                Ok(call(&a, &b)?.into())
+            }
+        )+
+        pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
+        #[cfg(feature = "python")]
+        mod python {
+            use crate::py::PyTensor;
+            use pyo3::prelude::*;
+            $(
+                $(#[$doc])+
+                #[pyfunction]
+                #[pyo3(signature = (a, b, /))]
+                pub(super) fn $name(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+                    let (a, b) = crate::py::pair(a, b)?;
+                    crate::py::run(&[&a, &b], || super::$name(&a, &b))
+                }
+            )+
+        }
+        #[cfg(feature = "python")]
+        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+            use pyo3::prelude::*;
+            $(m.add_function(pyo3::wrap_pyfunction!(python::$name, m)?)?;)+
+            Ok(())
+        }
+    };
+    (@prepare logical, $name:ident, $a:ident, $b:ident) => { (truth($a)?, truth($b)?) };
+    (@prepare float, $name:ident, $a:ident, $b:ident) => {{
+        let (a, b) = (super::binary::as_float($a)?, super::binary::as_float($b)?);
+        let (a, b) = promote(&a, &b)?;
+        (a.into_owned(), b.into_owned())
+    }};
+    (@prepare $set:ident, $name:ident, $a:ident, $b:ident) => { promote($a, $b)? };
+    (@dispatch bits, $d:expr, $t:ident => $body:expr, else $other:expr) => {
+        if $d == DType::Bool { type $t = bool; $body } else { each!($d, integer: $t => $body, else $other) }
+    };
+    (@dispatch logical, $d:expr, $t:ident => $body:expr, else $other:expr) => {
+        if $d == DType::Bool { type $t = bool; $body } else { $other }
+    };
+    (@dispatch all, $d:expr, $t:ident => $body:expr, else $other:expr) => { each!($d, all: $t => $body) };
+    (@dispatch $set:ident, $d:expr, $t:ident => $body:expr, else $other:expr) => { each!($d, $set: $t => $body, else $other) };
+}
+
+/// Whether each element is not zero.
+pub(crate) fn truth(a: &Tensor) -> Result<Tensor> {
+    Ok(a.cast(DType::Bool)?.into())
+}
+
+/// Floating types that have neighbours.
+trait Neighbours: Element {
+    fn next(a: Self, b: Self) -> Self;
+}
+macro_rules! neighbours {
+    ($($t:ty),+) => {$(
+        impl Neighbours for $t {
+            #[inline(always)]
+            fn next(a: Self, b: Self) -> Self {
+                if a.is_nan() || b.is_nan() {
+                    a + b
+                } else if a < b {
+                    a.next_up()
+                } else if a > b {
+                    a.next_down()
+                } else {
+                    b
+                }
+            }
+        }
+    )+};
+}
+neighbours!(f32, f64);
+
+compare! {
+    /// `a == b`.
+    equal(all: Element) -> bool = |a, b| a == b;
+    /// `a != b`.
+    not_equal(all: Element) -> bool = |a, b| a != b;
+    /// `a < b`.
+    less(all: Element) -> bool = |a, b| a < b;
+    /// `a <= b`.
+    less_equal(all: Element) -> bool = |a, b| a <= b;
+    /// `a > b`.
+    greater(all: Element) -> bool = |a, b| a > b;
+    /// `a >= b`.
+    greater_equal(all: Element) -> bool = |a, b| a >= b;
+    /// Whether both are not zero.
+    logical_and(logical: Bits) -> bool = |a, b| T::and(a, b) > T::default();
+    /// Whether one or both are not zero.
+    logical_or(logical: Bits) -> bool = |a, b| T::or(a, b) > T::default();
+    /// Whether exactly one is not zero.
+    logical_xor(logical: Bits) -> bool = |a, b| T::xor(a, b) > T::default();
+    /// The bits that both have.
+    bitwise_and(bits: Bits) -> T = T::and;
+    /// The bits that one or both have.
+    bitwise_or(bits: Bits) -> T = T::or;
+    /// The bits that exactly one has.
+    bitwise_xor(bits: Bits) -> T = T::xor;
+    /// `a` shifted left by `b` bits; 0 where `b` is the width or more.
+    bitwise_left_shift(integer: Bits) -> T = T::shl;
+    /// `a` shifted right by `b` bits, with its sign.
+    bitwise_right_shift(integer: Bits) -> T = T::shr;
+    /// `floor(a / b)`. A step function: no gradient passes.
+    floor_divide(numeric: Number) -> T = T::floor_divide;
+    /// The next number after `a` on the way to `b`. No gradient passes.
+    nextafter(float: Neighbours) -> T = T::next;
+}

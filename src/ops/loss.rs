@@ -1,0 +1,184 @@
+//! Losses that compare two tensors element by element, as one operation each: the mean needs no tensor in between.
+
+use super::binary::{as_dtype, number};
+use super::{Case, multiply, sign, subtract};
+use crate::array::Array;
+use crate::dtype::{DType, Float, each};
+use crate::error::{Error, Result};
+use crate::kernels::map::{self, Zip};
+use crate::kernels::number::Number;
+use crate::kernels::reduce::{self, Axis};
+use crate::shape;
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use std::marker::PhantomData;
+
+/// The distance of a prediction from its target.
+trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
+    const NAME: &'static str;
+    /// The distance.
+    fn f(difference: f64) -> f64;
+    /// Its derivative.
+    fn d(difference: f64) -> f64;
+    /// Its derivative, recorded.
+    fn traced(difference: &Tensor) -> Result<Tensor>;
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Squared;
+impl Distance for Squared {
+    const NAME: &'static str = "mse";
+    #[inline(always)]
+    fn f(difference: f64) -> f64 {
+        difference * difference
+    }
+    #[inline(always)]
+    fn d(difference: f64) -> f64 {
+        2.0 * difference
+    }
+    fn traced(difference: &Tensor) -> Result<Tensor> {
+        multiply(difference, &number(2.0, difference)?)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Absolute;
+impl Distance for Absolute {
+    const NAME: &'static str = "mae";
+    #[inline(always)]
+    fn f(difference: f64) -> f64 {
+        difference.abs()
+    }
+    #[inline(always)]
+    fn d(difference: f64) -> f64 {
+        if difference > 0.0 {
+            1.0
+        } else if difference < 0.0 {
+            -1.0
+        } else {
+            difference
+        }
+    }
+    fn traced(difference: &Tensor) -> Result<Tensor> {
+        sign(difference)
+    }
+}
+
+/// The distance of each element, in the elements' own type.
+struct Forward<D, T>(PhantomData<(D, T)>);
+/// `scale` times the derivative of each element's distance.
+struct Backward<D, T>(f64, PhantomData<(D, T)>);
+
+macro_rules! kernels {
+    ($($t:ty),+) => {$(
+        impl<D: Distance> Zip for Forward<D, $t> {
+            type A = $t;
+            type B = $t;
+            type Out = $t;
+            const NANOS: f64 = 0.4;
+            #[inline(always)]
+            fn f<const FMA: bool>(&self, a: $t, b: $t) -> $t {
+                D::f(f64::from(a - b)) as $t
+            }
+        }
+        impl<D: Distance> Zip for Backward<D, $t> {
+            type A = $t;
+            type B = $t;
+            type Out = $t;
+            const NANOS: f64 = 0.4;
+            #[inline(always)]
+            fn f<const FMA: bool>(&self, a: $t, b: $t) -> $t {
+                (D::d(f64::from(a - b)) * self.0) as $t
+            }
+        }
+    )+};
+}
+kernels!(f32, f64);
+
+/// The mean distance of a prediction from its target.
+#[derive(Debug)]
+struct Mean<D>(PhantomData<D>);
+
+/// What the kernels are compiled for.
+trait Elements<D: Distance>: Float + Number<Wide = Self> {
+    fn distances(a: &Array, b: &Array, out: *mut Self);
+    fn gradients(scale: f64, a: &Array, b: &Array, out: *mut Self);
+}
+macro_rules! elements {
+    ($($t:ty),+) => {$(
+        impl<D: Distance> Elements<D> for $t {
+            fn distances(a: &Array, b: &Array, out: *mut $t) {
+                // SAFETY: both have this type and shape; the output has room for as many.
+                unsafe { map::zip(&Forward::<D, $t>(PhantomData), a.shape(), a.ptr(), a.strides(), b.ptr(), b.strides(), out) }
+            }
+            fn gradients(scale: f64, a: &Array, b: &Array, out: *mut $t) {
+                // SAFETY: as above.
+                unsafe { map::zip(&Backward::<D, $t>(scale, PhantomData), a.shape(), a.ptr(), a.strides(), b.ptr(), b.strides(), out) }
+            }
+        }
+    )+};
+}
+elements!(f32, f64);
+
+impl<D: Distance> Operation for Mean<D> {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let n = x[0].size();
+        let mut distances = Array::empty(D::NAME, x[0].shape(), x[0].dtype())?;
+        let mut out = Array::empty(D::NAME, &[], x[0].dtype())?;
+        each!(x[0].dtype(), float: T => {
+            <T as Elements<D>>::distances(x[0], x[1], distances.fresh_ptr());
+            // SAFETY: the distances were just written; the output is one fresh element.
+            unsafe { reduce::reduce::<reduce::Sum<T>>(Axis { outer: 1, n, inner: 1 }, distances.ptr(), out.fresh_ptr()) };
+            out.make_mut::<T>()?[0] /= n as T;
+        }, else return Err(Error::DType(format!("{}: not defined for {}", D::NAME, x[0].dtype()))));
+        Ok(out)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let (a, b) = (cx.input(0), cx.input(1));
+        if is_recording() {
+            let slope = multiply(g, &number(1.0 / a.size() as f64, g)?)?;
+            return cx.each(|i| {
+                let difference = if i == 0 { subtract(a, b)? } else { subtract(b, a)? };
+                multiply(&slope, &D::traced(&difference)?)
+            });
+        }
+        let scale = g.array().item()? / a.size() as f64;
+        cx.each(|i| {
+            let (a, b) = if i == 0 { (a, b) } else { (b, a) };
+            let mut out = Array::empty(D::NAME, a.shape(), a.dtype())?;
+            each!(a.dtype(), float: T => <T as Elements<D>>::gradients(scale, a, b, out.fresh_ptr()),
+                else return Err(Error::DType(format!("{}: not defined for {}", D::NAME, a.dtype()))));
+            Ok(out.into())
+        })
+    }
+}
+
+operations! {
+    /// The mean squared error, `sum((yhat - y)^2) / n`. The shapes must be equal.
+    mse(yhat, y) = mean_of::<Squared>, cases [
+        Case { f: |t| mse(&t[0], &t[1]), shapes: &[&[3, 2], &[3, 2]], domain: (-1.0, 1.0) },
+    ];
+    /// The mean absolute error, `sum(|yhat - y|) / n`. The shapes must be equal.
+    mae(yhat, y) = mean_of::<Absolute>, cases [
+        Case { f: |t| mae(&t[0], &super::exp(&t[1])?), shapes: &[&[5], &[5]], domain: (-1.0, 0.1) },
+    ];
+}
+
+fn mean_of<D: Distance>(yhat: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let dtype = if yhat.dtype().is_float() { yhat.dtype() } else { y.dtype().to_float() };
+    if yhat.shape() != y.shape() {
+        let (a, b) = (shape::show(yhat.shape()), shape::show(y.shape()));
+        return Err(Error::Shape(format!("{}: prediction {a} and target {b} have different shapes", D::NAME)));
+    }
+    if yhat.size() == 0 {
+        let shape = shape::show(yhat.shape());
+        return Err(Error::Value(format!("{}: the batch is empty: prediction and target have shape {shape}", D::NAME)));
+    }
+    debug_assert!(matches!(dtype, DType::F32 | DType::F64));
+    apply(Mean::<D>(PhantomData), &[&*as_dtype(yhat, dtype)?, &*as_dtype(y, dtype)?])
+}

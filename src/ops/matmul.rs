@@ -1,0 +1,167 @@
+//! Products of matrices, stacks of matrices and vectors.
+
+use super::movement::{reshape_to, transpose_last};
+use super::reduce::sum_to;
+use super::{Case, binary};
+use crate::array::Array;
+use crate::dtype::{DType, each};
+use crate::error::{Error, Result};
+use crate::kernels::gemm::{self, Activation, Epilogue, Operand};
+use crate::shape::{self, Dims};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+
+/// `(.., m, k) @ (.., k, n)`, where the leading axes broadcast.
+#[derive(Debug)]
+struct Matmul;
+
+fn mismatch(a: &Array, b: &Array) -> Error {
+    let (a, b) = (shape::show(a.shape()), shape::show(b.shape()));
+    Error::Shape(format!("matmul: shapes {a} and {b} do not fit: the last axis of the first must equal the last but one of the second"))
+}
+
+/// How a kernel reads the last two axes of an array.
+pub(crate) fn operand<T: crate::dtype::Element>(a: &Array, offset: isize) -> Operand<T> {
+    let n = a.ndim();
+    Operand { ptr: a.ptr::<T>().wrapping_offset(offset), rows: a.strides()[n - 2], cols: a.strides()[n - 1] }
+}
+
+/// The epilogue of a plain product.
+pub(crate) fn plain<T>() -> Epilogue<T> {
+    Epilogue { accumulate: false, bias: std::ptr::null(), activation: Activation::None }
+}
+
+impl Operation for Matmul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (a, b) = (x[0], x[1]);
+        let (na, nb) = (a.ndim(), b.ndim());
+        let (m, k, n) = (a.shape()[na - 2], a.shape()[na - 1], b.shape()[nb - 1]);
+        if b.shape()[nb - 2] != k {
+            return Err(mismatch(a, b));
+        }
+        let stack = shape::broadcast("matmul", &a.shape()[..na - 2], &b.shape()[..nb - 2])?;
+        let mut dims = stack.clone();
+        dims.extend([m, n]);
+        let mut out = Array::empty("matmul", &dims, a.dtype())?;
+        let stack_strides = |x: &Array| {
+            let lead = x.ndim() - 2;
+            shape::broadcast_strides(&x.shape()[..lead], &x.strides()[..lead], &stack)
+        };
+        each!(a.dtype(), float: T => {
+            let c = out.fresh_ptr::<T>();
+            if stack.is_empty() {
+                // SAFETY: shapes and strides are those of the arrays; the output is fresh.
+                unsafe { gemm::gemm(m, n, k, operand::<T>(a, 0), operand(b, 0), c, n, &plain()) };
+            } else {
+                let (sa, sb) = (stack_strides(a), stack_strides(b));
+                let at = |i: usize, strides: &[isize]| -> isize {
+                    let (mut rest, mut offset) = (i, 0);
+                    for (&n, &s) in stack.iter().zip(strides).rev() {
+                        offset += (rest % n) as isize * s;
+                        rest /= n;
+                    }
+                    offset
+                };
+                let (a, b, c) = (Shared(a), Shared(b), Shared(c as *const T));
+                // SAFETY: as above, for each product of the stack; the products write separate parts of the output.
+                unsafe {
+                    gemm::gemm_batched(shape::size(&stack), m, n, k,
+                        |i| operand::<T>(a.get(), at(i, &sa)), |i| operand::<T>(b.get(), at(i, &sb)),
+                        |i| c.get().cast_mut().add(i * m * n), n, &plain());
+                }
+            }
+        }, else return Err(Error::DType(format!("matmul: not defined for {}", a.dtype()))));
+        Ok(out)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let (a, b) = (cx.input(0), cx.input(1));
+        cx.each(|i| {
+            let full = if i == 0 { apply(Matmul, &[g, &transpose_last(b)?]) } else { apply(Matmul, &[&transpose_last(a)?, g]) }?;
+            sum_to(&full, cx.shape(i))
+        })
+    }
+}
+
+/// Something that the tasks of a team only read.
+struct Shared<T>(T);
+// SAFETY: see `Shared`.
+unsafe impl<T> Sync for Shared<T> {}
+impl<T: Copy> Shared<T> {
+    fn get(&self) -> T {
+        self.0
+    }
+}
+
+operations! {
+    /// The matrix product, on the last two axes; the leading axes broadcast. A vector counts as a row on the left and as a column on the right.
+    matmul(a, b) = product, cases [
+        Case { f: |t| matmul(&t[0], &t[1]), shapes: &[&[2, 3], &[3, 4]], domain: (-1.0, 1.0) },
+        Case { f: |t| matmul(&t[0], &t[1]), shapes: &[&[5, 1, 2, 3], &[4, 3, 2]], domain: (-1.0, 1.0) },
+        Case { f: |t| matmul(&t[0], &t[1]), shapes: &[&[3], &[2, 3, 4]], domain: (-1.0, 1.0) },
+        Case { f: |t| matmul(&t[0], &t[1]), shapes: &[&[2, 3], &[3]], domain: (-1.0, 1.0) },
+        Case { f: |t| matmul(&t[0], &t[1]), shapes: &[&[3], &[3]], domain: (-1.0, 1.0) },
+        Case { f: |t| matmul(&t[0], &t[1]), shapes: &[&[2, 0], &[0, 3]], domain: (-1.0, 1.0) },
+    ];
+}
+
+fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if a.ndim() == 0 || b.ndim() == 0 {
+        let (a, b) = (shape::show(a.shape()), shape::show(b.shape()));
+        return Err(Error::Shape(format!("matmul: shapes {a} and {b}: a number has no matrix product, use multiply")));
+    }
+    let dtype = a.dtype().promote(b.dtype());
+    if !dtype.is_float() {
+        return integers(a, b, dtype);
+    }
+    let (a, b) = (binary::as_dtype(a, dtype)?, binary::as_dtype(b, dtype)?);
+    let (va, vb) = (a.ndim() == 1, b.ndim() == 1);
+    if !va && !vb {
+        return apply(Matmul, &[&a, &b]);
+    }
+    let row = if va { Some(reshape_to(&a, &[1, a.size()])?) } else { None };
+    let column = if vb { Some(reshape_to(&b, &[b.size(), 1])?) } else { None };
+    if a.shape()[a.ndim() - 1] != b.shape()[b.ndim().saturating_sub(2)] {
+        return Err(mismatch(&a, &b));
+    }
+    let y = apply(Matmul, &[row.as_ref().unwrap_or(&a), column.as_ref().unwrap_or(&b)])?;
+    let mut dims = Dims::from_slice(y.shape());
+    if vb {
+        dims.pop();
+    }
+    if va {
+        dims.remove(dims.len() - 1 - usize::from(!vb));
+    }
+    reshape_to(&y, &dims)
+}
+
+/// Integers: by the definition, in the type of the result.
+fn integers(a: &Tensor, b: &Tensor, dtype: DType) -> Result<Tensor> {
+    let wide = if dtype == DType::Bool { DType::I64 } else { dtype };
+    let (x, y) = (a.cast(wide)?, b.cast(wide)?);
+    let x = if x.ndim() == 1 { x.reshape(&[1, x.size()])? } else { x };
+    let y = if y.ndim() == 1 { y.reshape(&[y.size(), 1])? } else { y };
+    let (nx, ny) = (x.ndim(), y.ndim());
+    if x.shape()[nx - 1] != y.shape()[ny - 2] {
+        return Err(mismatch(a, b));
+    }
+    // (.., m, k, 1) * (.., 1, k, n), summed over k.
+    let mut left = Dims::from_slice(x.shape());
+    left.push(1);
+    let mut right = Dims::from_slice(y.shape());
+    right.insert(ny - 2, 1);
+    let terms = super::multiply(&x.reshape(&left)?.into(), &y.reshape(&right)?.into())?;
+    let total = super::sum(&terms, (-2).into(), false)?.cast(dtype)?;
+    let mut dims = Dims::from_slice(total.shape());
+    if b.ndim() == 1 {
+        dims.pop();
+    }
+    if a.ndim() == 1 {
+        dims.remove(dims.len() - 1 - usize::from(b.ndim() != 1));
+    }
+    Ok(total.reshape(&dims)?.into())
+}

@@ -1,0 +1,94 @@
+//! Every operation: a row of a table, or a file of its own. The list at the end is the only other place to touch.
+//!
+//! To add one:
+//! 1. Element-wise, one argument: a row in `unary.rs` or `activation.rs`. Two: a row in `binary.rs`.
+//! 2. Otherwise a file with a struct for its parameters and one `impl Operation`: name, forward, what is kept, and the
+//!    gradient rule written with the functions of this module, so that it has a gradient itself.
+//! 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, the function that does it, and
+//!    the calls on which its gradient is checked.
+//! 4. The file's name in `list!` below.
+//!
+//! From the head come the Rust function, the Python function with the same text, a finite-difference check of first
+//! and second order in `tests/gradients.rs`, and a row in `benches/ops.rs`. `tests/test_ops_numpy.py` fails until the new name has
+//! an independent oracle.
+
+use crate::error::Result;
+use crate::tape::Tensor;
+
+/// What the tests, the benches and the Python module know of an operation.
+pub struct Op {
+    /// Its name in Rust and in Python.
+    pub name: &'static str,
+    /// Calls on which its gradient is checked; none where it has no gradient.
+    pub cases: &'static [Case],
+}
+
+/// A call to check: the function, the shapes of its arguments, and the interval their values come from.
+pub struct Case {
+    /// The call.
+    pub f: fn(&[Tensor]) -> Result<Tensor>,
+    /// The shapes of its arguments.
+    pub shapes: &'static [&'static [usize]],
+    /// Away from kinks and poles.
+    pub domain: (f64, f64),
+}
+
+/// The heads of a file's operations: `name(tensors; parameter: type = default) = function, cases [..];`.
+macro_rules! operations {
+    ($(
+        $(#[$doc:meta])+
+        $name:ident($($x:ident),+ $(; $($k:ident: $t:ty = $d:expr),+)?) = $run:path, cases [$($case:expr),* $(,)?];
+    )+) => {
+        $(
+            $(#[$doc])+
+            pub fn $name($($x: &crate::tape::Tensor,)+ $($($k: $t),+)?) -> crate::error::Result<crate::tape::Tensor> {
+                $run($($x,)+ $($($k),+)?)
+            }
+        )+
+        pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[$($case),*] }),+];
+        #[cfg(feature = "python")]
+        mod python {
+            #[allow(unused_imports)]
+            use super::*;
+            use crate::py::PyTensor;
+            use pyo3::prelude::*;
+            $(
+                $(#[$doc])+
+                #[pyfunction]
+                #[pyo3(signature = ($($x,)+ / $(, $($k = $d),+)?))]
+                pub(super) fn $name($($x: &Bound<'_, PyAny>,)+ $($($k: $t),+)?) -> PyResult<PyTensor> {
+                    let [$($x),+] = crate::py::meet([$($x),+])?;
+                    crate::py::run(&[$(&$x),+], || super::$name($(&$x,)+ $($($k),+)?))
+                }
+            )+
+        }
+        #[cfg(feature = "python")]
+        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+            use pyo3::prelude::*;
+            $(m.add_function(pyo3::wrap_pyfunction!(python::$name, m)?)?;)+
+            Ok(())
+        }
+    };
+}
+
+macro_rules! list {
+    ($($file:ident),+ $(,)?) => {
+        $(mod $file;)+
+        $(pub use $file::*;)+
+        /// Every operation.
+        pub const OPS: &[&[Op]] = &[$($file::OPS),+];
+        #[cfg(feature = "python")]
+        pub(crate) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+            $($file::register(m)?;)+
+            Ok(())
+        }
+    };
+}
+
+pub(crate) mod row;
+mod traced;
+
+list![
+    stub, unary, activation, step, binary, compare, select, cast, movement, reduce, matmul, softmax, dense, loss,
+    crossentropy,
+];

@@ -1,0 +1,270 @@
+//! Reductions over axes: sums and means, extremes and their places, counts.
+
+use super::binary::{as_float, number};
+use super::compare::truth;
+use super::movement::{broadcast_to, reshape_to};
+use super::{Case, astype, divide, equal, multiply, square, subtract};
+use crate::array::Array;
+use crate::dtype::{DType, Element, each};
+use crate::error::{Error, Result};
+use crate::kernels::number::Number;
+use crate::kernels::reduce::{self as kernel, Axis, Fold};
+use crate::shape::{self, Axes, Dims};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+use smallvec::SmallVec;
+
+type AxisList = SmallVec<[usize; 4]>;
+
+/// The shape that is left after reducing `axes`, which stay as length 1 with `keepdims`.
+pub(crate) fn reduced_shape(shape: &[usize], axes: &[usize], keepdims: bool) -> Dims {
+    let kept = shape.iter().enumerate();
+    let kept = kept.filter_map(|(i, &n)| if !axes.contains(&i) { Some(n) } else if keepdims { Some(1) } else { None });
+    kept.collect()
+}
+
+/// The array with the reduced axes side by side, and how the kernel sees it.
+pub(crate) fn side_by_side(x: &Array, axes: &[usize]) -> Result<(Array, Axis)> {
+    let adjacent = axes.windows(2).all(|w| w[1] == w[0] + 1);
+    let (first, last) = (axes.first().copied().unwrap_or(0), axes.last().map_or(0, |&a| a + 1));
+    if x.is_row_major() && adjacent {
+        let [outer, n, inner] = [&x.shape()[..first], &x.shape()[first..last], &x.shape()[last..]].map(shape::size);
+        return Ok((x.clone(), Axis { outer, n, inner }));
+    }
+    let order: AxisList = (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
+    let n = axes.iter().map(|&i| x.shape()[i]).product();
+    let outer = order[..x.ndim() - axes.len()].iter().map(|&i| x.shape()[i]).product();
+    Ok((x.permute(&order).contiguous()?, Axis { outer, n, inner: 1 }))
+}
+
+/// Folds `x` with the rows of elements that `axes` name.
+fn fold<K: Fold>(op: &'static str, x: &Array, axes: &[usize], keepdims: bool) -> Result<Array>
+where
+    K::In: Element,
+    K::Out: Element,
+{
+    let (a, axis) = side_by_side(x, axes)?;
+    let mut out = Array::empty(op, &reduced_shape(x.shape(), axes, keepdims), K::Out::DTYPE)?;
+    // SAFETY: `a` is row-major of that layout and of the kernel's type; the output is fresh and of its size.
+    unsafe { kernel::reduce::<K>(axis, a.ptr(), out.fresh_ptr()) };
+    Ok(out)
+}
+
+/// The sum over axes, or the mean.
+#[derive(Debug)]
+struct Sum {
+    axes: AxisList,
+    keepdims: bool,
+    mean: bool,
+}
+
+impl Sum {
+    fn count(&self, shape: &[usize]) -> usize {
+        self.axes.iter().map(|&i| shape[i]).product()
+    }
+}
+
+impl Operation for Sum {
+    fn name(&self) -> &'static str {
+        if self.mean { "mean" } else { "sum" }
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let x = &x[0].cast(x[0].dtype().widest())?;
+        let mut y = each!(x.dtype(), wide: T => fold::<kernel::Sum<T>>("sum", x, &self.axes, self.keepdims))?;
+        if self.mean {
+            let n = self.count(x.shape()) as f64;
+            each!(y.dtype(), float: T => y.make_mut::<T>()?.iter_mut().for_each(|v| *v = (*v as f64 / n) as T), else ());
+        }
+        Ok(y)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        cx.each(|i| {
+            let g = spread(g, cx.shape(i), &self.axes)?;
+            if !self.mean {
+                return broadcast_to(&g, cx.shape(i));
+            }
+            broadcast_to(&multiply(&g, &number(1.0 / self.count(cx.shape(i)) as f64, &g)?)?, cx.shape(i))
+        })
+    }
+}
+
+/// A reduced tensor with its axes back as length 1, so that it broadcasts against the input of the reduction.
+pub(crate) fn spread(g: &Tensor, shape: &[usize], axes: &[usize]) -> Result<Tensor> {
+    let kept = reduced_shape(shape, axes, true);
+    if g.size() == shape::size(&kept) { reshape_to(g, &kept) } else { broadcast_to(g, &kept) }
+}
+
+/// The largest or smallest element over axes.
+#[derive(Debug)]
+struct Extreme {
+    axes: AxisList,
+    keepdims: bool,
+    largest: bool,
+}
+
+impl Operation for Extreme {
+    fn name(&self) -> &'static str {
+        if self.largest { "max" } else { "min" }
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (dtype, axes, keep) = (x[0].dtype(), &self.axes, self.keepdims);
+        let x = &x[0].cast(dtype.widest())?;
+        let y = if self.largest {
+            each!(x.dtype(), wide: T => fold::<kernel::Max<T>>("max", x, axes, keep))
+        } else {
+            each!(x.dtype(), wide: T => fold::<kernel::Min<T>>("min", x, axes, keep))
+        };
+        y?.cast(dtype)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Both
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        // Elements that tie share the gradient equally.
+        cx.each(|i| {
+            let (x, shape) = (cx.input(i), cx.shape(i));
+            let won = astype(&equal(x, &spread(cx.output(), shape, &self.axes)?)?, g.dtype())?;
+            let count = apply(Sum { axes: self.axes.clone(), keepdims: true, mean: false }, &[&won])?;
+            multiply(&divide(&spread(g, shape, &self.axes)?, &count)?, &won)
+        })
+    }
+}
+
+/// The tensor summed back to a shape that broadcasts to its own.
+pub fn sum_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    let skip = x.ndim().saturating_sub(shape.len());
+    let axes: AxisList = (0..x.ndim()).filter(|&i| i < skip || (shape[i - skip] == 1 && x.shape()[i] != 1)).collect();
+    if shape.len() > x.ndim() || axes.is_empty() {
+        return reshape_to(&broadcast_to(x, shape)?, shape);
+    }
+    reshape_to(&apply(Sum { axes, keepdims: false, mean: false }, &[x])?, shape)
+}
+
+fn nonempty(op: &str, x: &Array, axes: &[usize]) -> Result<()> {
+    match axes.iter().find(|&&i| x.shape()[i] == 0) {
+        Some(i) if shape::size(&reduced_shape(x.shape(), axes, true)) > 0 => {
+            let shape = shape::show(x.shape());
+            Err(Error::Value(format!("{op}: axis {i} of shape {shape} is empty and has no {op}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+operations! {
+    /// The sum over axes. Integers are summed in 64 bits.
+    sum(x; axis: Axes = Axes::All, keepdims: bool = false) = total, cases [
+        Case { f: |t| sum(&t[0], Axes::All, false), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
+        Case { f: |t| sum(&t[0], [0, 2].into(), true), shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) },
+        Case { f: |t| sum(&t[0], 1.into(), false), shapes: &[&[2, 0, 4]], domain: (-1.0, 1.0) },
+    ];
+    /// The arithmetic mean over axes, in a floating type.
+    mean(x; axis: Axes = Axes::All, keepdims: bool = false) = average, cases [
+        Case { f: |t| mean(&t[0], (-1).into(), false), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
+        Case { f: |t| mean(&t[0], Axes::All, true), shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) },
+    ];
+    /// The mean squared distance from the mean over axes, `sum((x - mean)^2) / (n - correction)`.
+    var(x; axis: Axes = Axes::All, keepdims: bool = false, correction: f64 = 0.0) = variance, cases [
+        Case { f: |t| var(&t[0], 0.into(), false, 1.0), shapes: &[&[4, 3]], domain: (-1.0, 1.0) },
+    ];
+    /// The standard deviation over axes: the square root of `var`.
+    std(x; axis: Axes = Axes::All, keepdims: bool = false, correction: f64 = 0.0) = deviation, cases [
+        Case { f: |t| std(&t[0], 1.into(), true, 0.0), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
+    ];
+    /// The largest element over axes; NaN if there is one. Elements that tie share the gradient.
+    max(x; axis: Axes = Axes::All, keepdims: bool = false) = largest, cases [
+        Case { f: |t| max(&t[0], 1.into(), false), shapes: &[&[2, 5]], domain: (-1.0, 1.0) },
+    ];
+    /// The smallest element over axes; NaN if there is one. Elements that tie share the gradient.
+    min(x; axis: Axes = Axes::All, keepdims: bool = false) = smallest, cases [
+        Case { f: |t| min(&t[0], [0, 1].into(), true), shapes: &[&[2, 5]], domain: (-1.0, 1.0) },
+    ];
+    /// Whether any element over axes is not zero.
+    any(x; axis: Axes = Axes::All, keepdims: bool = false) = any_of, cases [];
+    /// Whether every element over axes is not zero.
+    all(x; axis: Axes = Axes::All, keepdims: bool = false) = all_of, cases [];
+    /// How many elements over axes are not zero.
+    count_nonzero(x; axis: Axes = Axes::All, keepdims: bool = false) = count, cases [];
+    /// Where the first largest element, or the first NaN, is: along an axis, or in row-major order.
+    argmax(x; axis: Axes = Axes::All, keepdims: bool = false) = place_of_largest, cases [];
+    /// Where the first smallest element, or the first NaN, is: along an axis, or in row-major order.
+    argmin(x; axis: Axes = Axes::All, keepdims: bool = false) = place_of_smallest, cases [];
+}
+
+fn total(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    apply(Sum { axes: axis.resolve("sum", x.ndim())?, keepdims, mean: false }, &[x])
+}
+
+fn average(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let x = as_float(x)?;
+    apply(Sum { axes: axis.resolve("mean", x.ndim())?, keepdims, mean: true }, &[&x])
+}
+
+fn variance(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<Tensor> {
+    let axes = axis.resolve("var", x.ndim())?;
+    let n: usize = axes.iter().map(|&i| x.shape()[i]).product();
+    let x = as_float(x)?;
+    let distance = square(&subtract(&x, &average(&x, axis.clone(), true)?)?)?;
+    let y = average(&distance, axis, keepdims)?;
+    if correction == 0.0 {
+        return Ok(y);
+    }
+    multiply(&y, &number(n as f64 / (n as f64 - correction).max(0.0), &y)?)
+}
+
+fn deviation(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<Tensor> {
+    super::sqrt(&variance(x, axis, keepdims, correction)?)
+}
+
+fn largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let axes = axis.resolve("max", x.ndim())?;
+    nonempty("max", x, &axes)?;
+    apply(Extreme { axes, keepdims, largest: true }, &[x])
+}
+
+fn smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let axes = axis.resolve("min", x.ndim())?;
+    nonempty("min", x, &axes)?;
+    apply(Extreme { axes, keepdims, largest: false }, &[x])
+}
+
+fn any_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let axes = axis.resolve("any", x.ndim())?;
+    Ok(fold::<kernel::Any<bool>>("any", truth(x)?.array(), &axes, keepdims)?.into())
+}
+
+fn all_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let axes = axis.resolve("all", x.ndim())?;
+    Ok(fold::<kernel::All<bool>>("all", truth(x)?.array(), &axes, keepdims)?.into())
+}
+
+fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let axes = axis.resolve("count_nonzero", x.ndim())?;
+    Ok(fold::<kernel::CountNonzero<bool>>("count_nonzero", truth(x)?.array(), &axes, keepdims)?.into())
+}
+
+fn place_of_largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let x = &x.cast(x.dtype().widest())?;
+    each!(x.dtype(), wide: T => place("argmax", x, axis, keepdims, kernel::argmax::<T>))
+}
+
+fn place_of_smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let x = &x.cast(x.dtype().widest())?;
+    each!(x.dtype(), wide: T => place("argmin", x, axis, keepdims, kernel::argmin::<T>))
+}
+
+fn place<T: Element + Number>(
+    op: &'static str,
+    x: &Array,
+    axis: Axes,
+    keepdims: bool,
+    find: unsafe fn(Axis, *const T, *mut i64),
+) -> Result<Tensor> {
+    let axes = axis.resolve(op, x.ndim())?;
+    nonempty(op, x, &axes)?;
+    let (a, view) = side_by_side(x, &axes)?;
+    let mut out = Array::empty(op, &reduced_shape(x.shape(), &axes, keepdims), DType::I64)?;
+    if out.size() > 0 {
+        // SAFETY: `a` is row-major of that layout with a nonempty axis; the output is fresh and of its size.
+        unsafe { find(view, a.ptr(), out.fresh_ptr()) };
+    }
+    Ok(out.into())
+}

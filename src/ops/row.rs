@@ -1,0 +1,281 @@
+//! What a row of the tables `unary.rs` and `activation.rs` becomes: kernels, an operation and its gradient.
+//!
+//! A row's function and derivative are written once, for anything that is [`Real`]: a lane of a kernel, or a
+//! [`Traced`](super::traced::Traced) tensor when the derivative has to be recorded for a second one.
+
+use super::binary::strides;
+use super::multiply;
+use super::traced;
+use crate::array::Array;
+use crate::dtype::each;
+use crate::error::{Error, Result};
+use crate::kernels::map::{self, Map, Zip};
+use crate::kernels::real::{Lane, Literal, Real};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, is_recording};
+use smallvec::smallvec;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// The parameters of a row, such as the slope of `leakyrelu`; those it does not have are 0.
+pub type Parameters = [f64; 2];
+
+/// A row: an element-wise function of one argument and its derivative.
+pub trait Row: Copy + Send + Sync + 'static {
+    /// Its name in Rust and in Python.
+    const NAME: &'static str;
+    /// Whether the derivative is written in terms of the result (`y`) and not of the argument (`x`).
+    const OF_OUTPUT: bool;
+    /// Time per element in nanoseconds, for the decision to split; rough.
+    const NANOS: f64;
+    /// The parameters' defaults.
+    const DEFAULTS: Parameters;
+    /// The function.
+    fn f<R: Real>(x: R, p: [R; 2]) -> R
+    where
+        f64: Literal<R>;
+    /// The derivative in terms of the argument or the result.
+    fn d<R: Real>(v: R, p: [R; 2]) -> R
+    where
+        f64: Literal<R>;
+}
+
+/// `f(x)`, element by element.
+pub(crate) struct Forward<K, T>(pub(crate) Parameters, pub(crate) PhantomData<(K, T)>);
+/// `g * d(v)`, element by element.
+pub(crate) struct Backward<K, T>(pub(crate) Parameters, pub(crate) PhantomData<(K, T)>);
+
+macro_rules! kernels {
+    ($($t:ty),+) => {$(
+        impl<K: Row> Map for Forward<K, $t> {
+            type In = $t;
+            type Out = $t;
+            const NANOS: f64 = K::NANOS;
+            #[inline(always)]
+            fn f<const FMA: bool>(&self, x: $t) -> $t {
+                K::f(Lane::<$t, FMA>(x), self.0.map(|p| Lane(p as $t))).0
+            }
+        }
+        impl<K: Row> Zip for Backward<K, $t> {
+            type A = $t;
+            type B = $t;
+            type Out = $t;
+            const NANOS: f64 = K::NANOS;
+            #[inline(always)]
+            fn f<const FMA: bool>(&self, g: $t, v: $t) -> $t {
+                g * K::d(Lane::<$t, FMA>(v), self.0.map(|p| Lane(p as $t))).0
+            }
+        }
+    )+};
+}
+kernels!(f32, f64);
+
+/// A row as an operation.
+pub(crate) struct Unary<K>(pub(crate) Parameters, pub(crate) PhantomData<K>);
+
+impl<K: Row> fmt::Debug for Unary<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", K::NAME)
+    }
+}
+
+fn not_float<K: Row, T>(x: &Array) -> Result<T> {
+    Err(Error::DType(format!("{}: not defined for {}", K::NAME, x.dtype())))
+}
+
+impl<K: Row> Operation for Unary<K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let x = x[0];
+        let mut out = Array::empty(K::NAME, x.shape(), x.dtype())?;
+        each!(x.dtype(), float: T => {
+            let kernel = Forward::<K, T>(self.0, PhantomData);
+            // SAFETY: shape and strides are the input's; the output is fresh and of its size.
+            unsafe { map::map(&kernel, x.shape(), x.ptr(), x.strides(), out.fresh_ptr()) };
+        }, else return not_float::<K, _>(x));
+        Ok(out)
+    }
+    fn keeps(&self) -> Keeps {
+        if K::OF_OUTPUT { Keeps::Output } else { Keeps::Inputs }
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let v = if K::OF_OUTPUT { cx.output() } else { cx.input(0) };
+        Ok(smallvec![Some(gradient::<K>(g, v, self.0)?)])
+    }
+}
+
+/// `g * d(v)`: in one pass, or with recorded operations where this gradient may be differentiated again.
+pub(crate) fn gradient<K: Row>(g: &Tensor, v: &Tensor, p: Parameters) -> Result<Tensor> {
+    if is_recording() {
+        return multiply(g, &traced::derivative::<K>(v, p)?);
+    }
+    let (mut out, sg) = (Array::empty(K::NAME, v.shape(), v.dtype())?, strides(g, v.shape()));
+    each!(v.dtype(), float: T => {
+        let kernel = Backward::<K, T>(p, PhantomData);
+        // SAFETY: the incoming gradient broadcasts to the result's shape; the output is fresh.
+        unsafe { map::zip(&kernel, v.shape(), g.ptr(), &sg, v.ptr(), v.strides(), out.fresh_ptr()) };
+    }, else return not_float::<K, _>(v));
+    Ok(out.into())
+}
+
+/// A row seen without its type: what a layer needs to fuse an activation.
+pub struct Activation {
+    /// The name of the row.
+    pub name: &'static str,
+    /// Whether the gradient looks at the result alone, so that the argument need not be kept.
+    pub of_output: bool,
+    /// The function, on a tensor.
+    pub apply: fn(&Tensor) -> Result<Tensor>,
+    /// `g * d(v)`.
+    pub gradient: fn(&Tensor, &Tensor) -> Result<Tensor>,
+    /// The function in place on `n` contiguous f32.
+    pub f32: unsafe fn(*mut f32, usize),
+    /// The function in place on `n` contiguous f64.
+    pub f64: unsafe fn(*mut f64, usize),
+}
+
+impl fmt::Debug for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// The entry of a row in the table of activations, with its parameters at their defaults.
+pub(crate) const fn activation<K: Row>(apply: fn(&Tensor) -> Result<Tensor>) -> Activation {
+    /// # Safety
+    /// `x` points to `n` values that nobody else uses.
+    unsafe fn single<K: Row>(x: *mut f32, n: usize) {
+        let kernel = Forward::<K, f32>(K::DEFAULTS, PhantomData);
+        // SAFETY: handed on; reading and writing one place is what `map` allows for equal layouts.
+        unsafe { map::map(&kernel, &[n], x, &[1], x) }
+    }
+    /// # Safety
+    /// `x` points to `n` values that nobody else uses.
+    unsafe fn double<K: Row>(x: *mut f64, n: usize) {
+        let kernel = Forward::<K, f64>(K::DEFAULTS, PhantomData);
+        // SAFETY: as above.
+        unsafe { map::map(&kernel, &[n], x, &[1], x) }
+    }
+    fn grad<K: Row>(g: &Tensor, v: &Tensor) -> Result<Tensor> {
+        gradient::<K>(g, v, K::DEFAULTS)
+    }
+    Activation {
+        name: K::NAME,
+        of_output: K::OF_OUTPUT,
+        apply,
+        gradient: grad::<K>,
+        f32: single::<K>,
+        f64: double::<K>,
+    }
+}
+
+/// A table of rows: `name(parameter = default) = |x| function, d(x or y) = |v| derivative, on (interval), nanos;`.
+macro_rules! rows {
+    ($(
+        $(#[$doc:meta])+
+        $name:ident $(($($p:ident = $pd:literal),+))? = |$x:ident| $f:expr,
+        d($of:ident) = |$v:ident| $d:expr, on $domain:expr, $nanos:literal ns;
+    )+) => {
+        $(
+            mod $name {
+                #[derive(Clone, Copy)]
+                pub(super) struct Kernel;
+            }
+            impl Row for $name::Kernel {
+                const NAME: &'static str = stringify!($name);
+                const OF_OUTPUT: bool = rows!(@of $of);
+                const NANOS: f64 = $nanos;
+                const DEFAULTS: Parameters = rows!(@pad [$($($pd),+)?]);
+                #[inline(always)]
+                #[allow(unused_variables)]
+                fn f<R: Real>($x: R, p: [R; 2]) -> R
+                where
+                    f64: Literal<R>,
+                {
+                    #[allow(unused_imports)]
+                    use crate::kernels::real::*;
+                    rows!(@bind p [$($($p),+)?]);
+                    $f
+                }
+                #[inline(always)]
+                #[allow(unused_variables)]
+                fn d<R: Real>($v: R, p: [R; 2]) -> R
+                where
+                    f64: Literal<R>,
+                {
+                    #[allow(unused_imports)]
+                    use crate::kernels::real::*;
+                    rows!(@bind p [$($($p),+)?]);
+                    $d
+                }
+            }
+            $(#[$doc])+
+            pub fn $name(x: &Tensor $(, $($p: f64),+)?) -> Result<Tensor> {
+                let x = super::binary::as_float(x)?;
+                let p = rows!(@pad [$($($p),+)?]);
+                crate::tape::apply(super::row::Unary::<$name::Kernel>(p, std::marker::PhantomData), &[&x])
+            }
+        )+
+        pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[
+            super::Case { f: |t| $name(&t[0] $(, $($pd),+)?), shapes: &[&[3, 5]], domain: $domain },
+        ] }),+];
+        /// The rows of this table as activations, with default parameters.
+        #[allow(dead_code)] // only the table of activations is asked for it
+        pub(super) const ACTIVATIONS: &[super::row::Activation] = &[$(
+            super::row::activation::<$name::Kernel>(|x| $name(x $(, $($pd),+)?))
+        ),+];
+        #[cfg(feature = "python")]
+        mod python {
+            use crate::py::{Operand, PyTensor};
+            use pyo3::prelude::*;
+            $(
+                $(#[$doc])+
+                #[pyfunction]
+                #[pyo3(signature = (x, / $(, $($p = $pd),+)?))]
+                pub(super) fn $name(x: Operand $(, $($p: f64),+)?) -> PyResult<PyTensor> {
+                    crate::py::run(&[&x.0], || super::$name(&x.0 $(, $($p),+)?))
+                }
+            )+
+        }
+        #[cfg(feature = "python")]
+        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+            use pyo3::prelude::*;
+            $(m.add_function(pyo3::wrap_pyfunction!(python::$name, m)?)?;)+
+            Ok(())
+        }
+    };
+    (@of x) => { false };
+    (@of y) => { true };
+    (@pad []) => { [0.0, 0.0] };
+    (@pad [$a:expr]) => { [$a, 0.0] };
+    (@pad [$a:expr, $b:expr]) => { [$a, $b] };
+    (@bind $p:ident []) => {};
+    (@bind $p:ident [$a:ident]) => { let $a = $p[0]; };
+    (@bind $p:ident [$a:ident, $b:ident]) => { let ($a, $b) = ($p[0], $p[1]); };
+}
+pub(crate) use rows;
+
+/// A value of `R`: itself, or a constant.
+pub(crate) trait Lift<R> {
+    /// As `R`.
+    fn lift(self) -> R;
+}
+impl<R: Real> Lift<R> for R {
+    #[inline(always)]
+    fn lift(self) -> R {
+        self
+    }
+}
+impl<R: Real> Lift<R> for f64 {
+    #[inline(always)]
+    fn lift(self) -> R {
+        R::lit(self)
+    }
+}
+
+/// `a` where `x > y`, else `b`, which also wins where either is NaN.
+#[inline(always)]
+pub(crate) fn when_gt<R: Real>(x: impl Lift<R>, y: impl Lift<R>, a: impl Lift<R>, b: impl Lift<R>) -> R {
+    R::select_gt(x.lift(), y.lift(), a.lift(), b.lift())
+}

@@ -1,0 +1,85 @@
+//! Choosing between two values by a third.
+
+use super::binary::{as_dtype, strides};
+use super::Case;
+use crate::array::Array;
+use crate::dtype::{DType, Element, each};
+use crate::error::Result;
+use crate::kernels::map::{self, Zip3};
+use crate::shape;
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+use std::marker::PhantomData;
+
+#[derive(Debug)]
+struct Select;
+
+struct Kernel<T>(PhantomData<T>);
+
+impl<T: Element> Zip3 for Kernel<T> {
+    type A = bool;
+    type B = T;
+    type C = T;
+    type Out = T;
+    const NANOS: f64 = 0.5;
+    #[inline(always)]
+    fn f<const FMA: bool>(&self, test: bool, a: T, b: T) -> T {
+        if test { a } else { b }
+    }
+}
+
+impl Operation for Select {
+    fn name(&self) -> &'static str {
+        "where"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let shape = shape::broadcast("where", x[0].shape(), &shape::broadcast("where", x[1].shape(), x[2].shape())?)?;
+        let mut out = Array::empty("where", &shape, x[1].dtype())?;
+        let [s0, s1, s2] = [0, 1, 2].map(|i| strides(x[i], &shape));
+        each!(x[1].dtype(), all: T => {
+            // SAFETY: the strides stay inside the inputs; `select` has made their types agree; the output is fresh.
+            unsafe {
+                map::zip3(&Kernel::<T>(PhantomData), &shape, x[0].ptr(), &s0, x[1].ptr(), &s1, x[2].ptr(), &s2, out.fresh_ptr())
+            }
+        });
+        Ok(out)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let zero: Tensor = Array::filled("where", &[], 0.0, g.dtype())?.into();
+        cx.each(|i| if i == 1 { select(cx.input(0), g, &zero) } else { select(cx.input(0), &zero, g) })
+    }
+}
+
+/// `a` where `test` is true (not zero), else `b`. All three broadcast.
+pub fn select(test: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let dtype = a.dtype().promote(b.dtype());
+    let test = test.cast(DType::Bool)?.into();
+    apply(Select, &[&test, &*as_dtype(a, dtype)?, &*as_dtype(b, dtype)?])
+}
+
+pub(super) const OPS: &[super::Op] = &[super::Op {
+    name: "where",
+    cases: &[Case { f: |t| select(&super::greater(&t[0], &t[1])?, &t[0], &t[1]), shapes: &[&[2, 3], &[3]], domain: (-1.0, 1.0) }],
+}];
+
+#[cfg(feature = "python")]
+mod python {
+    use crate::py::{Operand, PyTensor};
+    use pyo3::prelude::*;
+
+    /// `a` where `test` is true (not zero), else `b`. All three broadcast.
+    #[pyfunction]
+    #[pyo3(name = "where", signature = (test, a, b, /))]
+    pub(super) fn select(test: Operand, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+        let (a, b) = crate::py::pair(a, b)?;
+        crate::py::run(&[&test.0, &a, &b], || super::select(&test.0, &a, &b))
+    }
+}
+
+#[cfg(feature = "python")]
+pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+    use pyo3::prelude::*;
+    m.add_function(pyo3::wrap_pyfunction!(python::select, m)?)
+}

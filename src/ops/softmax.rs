@@ -1,0 +1,148 @@
+//! Softmax and its logarithm, logsumexp, and the gated linear unit.
+
+use super::binary::as_float;
+use super::movement::{broadcast_to, permute, reshape_to};
+use super::reduce::reduced_shape;
+use super::{Case, multiply, subtract, sum};
+use crate::array::Array;
+use crate::dtype::each;
+use crate::error::{Error, Result};
+use crate::kernels::softmax as kernel;
+use crate::shape::{self, Axes};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use smallvec::SmallVec;
+
+/// Rows and their length, of a tensor that is normalised along its last axis.
+fn rows(x: &Array) -> (usize, usize) {
+    let n = x.shape()[x.ndim() - 1];
+    (shape::size(&x.shape()[..x.ndim() - 1]), n)
+}
+
+fn not_float<T>(op: &str, x: &Array) -> Result<T> {
+    Err(Error::DType(format!("{op}: not defined for {}", x.dtype())))
+}
+
+/// Softmax along the last axis, or its logarithm.
+#[derive(Debug)]
+struct Softmax {
+    log: bool,
+}
+
+impl Operation for Softmax {
+    fn name(&self) -> &'static str {
+        if self.log { "logsoftmax" } else { "softmax" }
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let x = x[0].contiguous()?;
+        let ((rows, n), mut out) = (rows(&x), Array::empty("softmax", x.shape(), x.dtype())?);
+        each!(x.dtype(), float: T => {
+            let f = if self.log { kernel::logsoftmax::<T> } else { kernel::softmax::<T> };
+            // SAFETY: both are row-major of that many rows and columns; the output is fresh.
+            unsafe { f(rows, n, x.ptr(), out.fresh_ptr()) };
+        }, else return not_float(self.name(), &x));
+        Ok(out)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Output
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let y = cx.output();
+        let g = broadcast_to(g, y.shape())?;
+        cx.each(|_| {
+            if is_recording() {
+                // softmax: y (g - sum(g y)); logsoftmax: g - exp(y) sum(g).
+                if self.log {
+                    return subtract(&g, &multiply(&super::exp(y)?, &sum(&g, (-1).into(), true)?)?);
+                }
+                return multiply(y, &subtract(&g, &sum(&multiply(&g, y)?, (-1).into(), true)?)?);
+            }
+            let (y, g) = (y.contiguous()?, g.contiguous()?);
+            let ((rows, n), mut out) = (rows(&y), Array::empty("softmax", y.shape(), y.dtype())?);
+            each!(y.dtype(), float: T => {
+                let f = if self.log { kernel::logsoftmax_grad::<T> } else { kernel::softmax_grad::<T> };
+                // SAFETY: all are row-major of that many rows and columns; the output is fresh.
+                unsafe { f(rows, n, y.ptr(), g.ptr(), out.fresh_ptr()) };
+            }, else return not_float(self.name(), &y));
+            Ok(out.into())
+        })
+    }
+}
+
+/// The logarithm of the sum of exponentials along the last axis, which it drops.
+#[derive(Debug)]
+struct LogSumExp;
+
+impl Operation for LogSumExp {
+    fn name(&self) -> &'static str {
+        "logsumexp"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let x = x[0].contiguous()?;
+        let ((rows, n), mut out) = (rows(&x), Array::empty("logsumexp", &x.shape()[..x.ndim() - 1], x.dtype())?);
+        each!(x.dtype(), float: T => {
+            // SAFETY: row-major of that many rows and columns; the output is fresh, of an element a row.
+            unsafe { kernel::logsumexp::<T>(rows, n, x.ptr(), out.fresh_ptr()) };
+        }, else return not_float("logsumexp", &x));
+        Ok(out)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        cx.each(|i| {
+            let kept = reduced_shape(cx.shape(i), &[cx.shape(i).len() - 1], true);
+            let g = reshape_to(&broadcast_to(g, &kept[..kept.len() - 1])?, &kept)?;
+            multiply(&g, &apply(Softmax { log: false }, &[cx.input(i)])?)
+        })
+    }
+}
+
+operations! {
+    /// `exp(x)` scaled to sum to 1 along an axis, safe for large `x`.
+    softmax(x; axis: isize = -1) = normalised, cases [
+        Case { f: |t| softmax(&t[0], -1), shapes: &[&[2, 5]], domain: (-2.0, 2.0) },
+        Case { f: |t| softmax(&t[0], 0), shapes: &[&[4, 3, 2]], domain: (-2.0, 2.0) },
+    ];
+    /// The logarithm of `softmax`, without its loss of digits.
+    logsoftmax(x; axis: isize = -1) = log_normalised, cases [
+        Case { f: |t| logsoftmax(&t[0], -1), shapes: &[&[2, 5]], domain: (-2.0, 2.0) },
+        Case { f: |t| logsoftmax(&t[0], 1), shapes: &[&[2, 3, 4]], domain: (-2.0, 2.0) },
+    ];
+    /// `log(sum(exp(x)))` over axes, without overflow.
+    logsumexp(x; axis: Axes = Axes::All, keepdims: bool = false) = log_sum, cases [
+        Case { f: |t| logsumexp(&t[0], 1.into(), true), shapes: &[&[2, 5]], domain: (-2.0, 2.0) },
+        Case { f: |t| logsumexp(&t[0], [0, 2].into(), false), shapes: &[&[2, 3, 4]], domain: (-2.0, 2.0) },
+    ];
+}
+
+/// Does something along the last axis for any axis.
+fn along(op: &'static str, x: &Tensor, axis: isize, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let x = as_float(x)?;
+    let axis = shape::axis(op, axis, x.ndim())?;
+    if axis + 1 == x.ndim() {
+        return f(&x);
+    }
+    let mut order: SmallVec<[usize; 4]> = (0..x.ndim()).collect();
+    order.swap(axis, x.ndim() - 1);
+    permute(&f(&permute(&x, &order)?)?, &order)
+}
+
+fn normalised(x: &Tensor, axis: isize) -> Result<Tensor> {
+    along("softmax", x, axis, |x| apply(Softmax { log: false }, &[x]))
+}
+
+fn log_normalised(x: &Tensor, axis: isize) -> Result<Tensor> {
+    along("logsoftmax", x, axis, |x| apply(Softmax { log: true }, &[x]))
+}
+
+fn log_sum(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let x = as_float(x)?;
+    let axes = axis.resolve("logsumexp", x.ndim())?;
+    let order: SmallVec<[usize; 4]> = (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
+    let kept = &order[..x.ndim() - axes.len()];
+    let mut dims: shape::Dims = kept.iter().map(|&i| x.shape()[i]).collect();
+    dims.push(axes.iter().map(|&i| x.shape()[i]).product());
+    let moved = if order.windows(2).all(|w| w[0] < w[1]) { x.clone().into_owned() } else { permute(&x, &order)? };
+    let y = apply(LogSumExp, &[&reshape_to(&moved, &dims)?])?;
+    reshape_to(&y, &reduced_shape(x.shape(), &axes, keepdims))
+}

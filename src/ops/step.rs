@@ -1,0 +1,158 @@
+//! Element-wise functions of one argument without a gradient: roundings, signs and tests. A row each.
+
+use crate::array::Array;
+use crate::dtype::{DType, Element, Kind, each};
+use crate::error::{Error, Result};
+use crate::kernels::arith::{Bits, Number};
+use crate::kernels::map::{self, Map};
+use crate::tape::Tensor;
+use std::marker::PhantomData;
+
+/// Element types that can be rounded and tested; integers are whole and finite already.
+trait Steps: Number {
+    fn floor(self) -> Self;
+    fn ceil(self) -> Self;
+    fn trunc(self) -> Self;
+    fn round(self) -> Self;
+    fn sign(self) -> Self;
+    fn nan(self) -> bool;
+    fn inf(self) -> bool;
+    fn negative_sign(self) -> bool;
+}
+
+macro_rules! steps_of_floats {
+    ($($t:ty),+) => {$(
+        impl Steps for $t {
+            #[inline(always)]
+            fn floor(self) -> Self { <$t>::floor(self) }
+            #[inline(always)]
+            fn ceil(self) -> Self { <$t>::ceil(self) }
+            #[inline(always)]
+            fn trunc(self) -> Self { <$t>::trunc(self) }
+            #[inline(always)]
+            fn round(self) -> Self { <$t>::round_ties_even(self) }
+            #[inline(always)]
+            fn sign(self) -> Self {
+                if self > 0.0 { 1.0 } else if self < 0.0 { -1.0 } else { self }
+            }
+            #[inline(always)]
+            fn nan(self) -> bool { self.is_nan() }
+            #[inline(always)]
+            fn inf(self) -> bool { self.is_infinite() }
+            #[inline(always)]
+            fn negative_sign(self) -> bool { self.is_sign_negative() }
+        }
+    )+};
+}
+steps_of_floats!(f32, f64);
+
+macro_rules! steps_of_integers {
+    ($($t:ty),+) => {$(
+        #[allow(unused_comparisons)]
+        impl Steps for $t {
+            #[inline(always)]
+            fn floor(self) -> Self { self }
+            #[inline(always)]
+            fn ceil(self) -> Self { self }
+            #[inline(always)]
+            fn trunc(self) -> Self { self }
+            #[inline(always)]
+            fn round(self) -> Self { self }
+            #[inline(always)]
+            fn sign(self) -> Self { <$t>::from(self > 0).wrapping_sub(<$t>::from(self < 0)) }
+            #[inline(always)]
+            fn nan(self) -> bool { false }
+            #[inline(always)]
+            fn inf(self) -> bool { false }
+            #[inline(always)]
+            fn negative_sign(self) -> bool { self < 0 }
+        }
+    )+};
+}
+steps_of_integers!(u8, u16, u32, u64, i8, i16, i32, i64);
+
+macro_rules! steps {
+    ($($(#[$doc:meta])+ $name:ident($set:ident: $bound:ident) -> $out:ty = $f:expr;)+) => {
+        $(
+            mod $name {
+                pub(super) struct Kernel<T>(pub(super) std::marker::PhantomData<T>);
+            }
+            impl<T: $bound> Map for $name::Kernel<T> {
+                type In = T;
+                type Out = $out;
+                const NANOS: f64 = 0.4;
+                #[inline(always)]
+                fn f<const FMA: bool>(&self, x: T) -> $out {
+                    ($f)(x)
+                }
+            }
+            $(#[$doc])+
+            pub fn $name(x: &Tensor) -> Result<Tensor> {
+                let name = stringify!($name);
+                let x = steps!(@prepare $set, x);
+                let x = x.array();
+                steps!(@dispatch $set, x.dtype(), T => {
+                    let mut out = Array::empty(name, x.shape(), <$out as Element>::DTYPE)?;
+                    // SAFETY: shape and strides are the input's; the output is fresh and of its size.
+                    unsafe { map::map(&$name::Kernel::<T>(PhantomData), x.shape(), x.ptr(), x.strides(), out.fresh_ptr()) };
+                    Ok(out.into())
+                }, else Err(Error::DType(format!("{name}: not defined for {}", x.dtype()))))
+            }
+        )+
+        pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
+        #[cfg(feature = "python")]
+        mod python {
+            use crate::py::{Operand, PyTensor};
+            use pyo3::prelude::*;
+            $(
+                $(#[$doc])+
+                #[pyfunction]
+                #[pyo3(signature = (x, /))]
+                pub(super) fn $name(x: Operand) -> PyResult<PyTensor> {
+                    crate::py::run(&[&x.0], || super::$name(&x.0))
+                }
+            )+
+        }
+        #[cfg(feature = "python")]
+        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+            use pyo3::prelude::*;
+            $(m.add_function(pyo3::wrap_pyfunction!(python::$name, m)?)?;)+
+            Ok(())
+        }
+    };
+    (@prepare truth, $x:ident) => { super::compare::truth($x)? };
+    (@prepare test, $x:ident) => { if $x.dtype() == DType::Bool { super::astype($x, DType::U8)? } else { $x.clone() } };
+    (@prepare $set:ident, $x:ident) => { $x };
+    (@dispatch truth, $d:expr, $t:ident => $body:expr, else $other:expr) => {
+        if $d == DType::Bool { type $t = bool; $body } else { $other }
+    };
+    (@dispatch bits, $d:expr, $t:ident => $body:expr, else $other:expr) => {
+        if $d.kind() == Kind::Bool { type $t = bool; $body } else { each!($d, integer: $t => $body, else $other) }
+    };
+    (@dispatch $set:ident, $d:expr, $t:ident => $body:expr, else $other:expr) => { each!($d, numeric: $t => $body, else $other) };
+}
+
+steps! {
+    /// The largest whole number that is not above `x`. A step function: no gradient passes.
+    floor(numeric: Steps) -> T = T::floor;
+    /// The smallest whole number that is not below `x`. A step function: no gradient passes.
+    ceil(numeric: Steps) -> T = T::ceil;
+    /// The whole number next to `x` on the way to 0. A step function: no gradient passes.
+    trunc(numeric: Steps) -> T = T::trunc;
+    /// The nearest whole number, the even one of two. A step function: no gradient passes.
+    round(numeric: Steps) -> T = T::round;
+    /// -1, 0 or 1 by the sign of `x`; NaN for NaN. A step function: no gradient passes.
+    sign(numeric: Steps) -> T = T::sign;
+    /// Whether `x` is NaN.
+    isnan(test: Steps) -> bool = T::nan;
+    /// Whether `x` is infinite.
+    isinf(test: Steps) -> bool = T::inf;
+    /// Whether `x` is neither infinite nor NaN.
+    isfinite(test: Steps) -> bool = |x: T| !x.nan() & !x.inf();
+    /// Whether the sign bit is set; true for -0.0.
+    signbit(test: Steps) -> bool = T::negative_sign;
+    /// Whether `x` is zero.
+    logical_not(truth: Bits) -> bool = |x: T| x == T::default();
+    /// Every bit turned over; for bool, logical not.
+    bitwise_invert(bits: Bits) -> T = T::not;
+}

@@ -1,0 +1,137 @@
+//! A tensor in the place of a number: a row's derivative, evaluated on one, does recorded operations.
+//!
+//! Rows compute with `Copy` values that cannot fail. So a [`Traced`] is the number of a tensor in a list that belongs to
+//! one evaluation, and the first error waits in that list until the end.
+
+use super::row::{Parameters, Row};
+use super::*;
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::kernels::real::Real;
+use crate::tape::Tensor;
+use std::cell::RefCell;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// A tensor, or a constant, of the evaluation under way on this thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Traced(usize);
+
+struct Evaluation {
+    values: Vec<Tensor>,
+    dtype: DType,
+    error: Option<Error>,
+}
+
+thread_local!(static EVALUATION: RefCell<Evaluation> =
+    const { RefCell::new(Evaluation { values: Vec::new(), dtype: DType::F32, error: None }) });
+
+/// The derivative of row `K` at `v`, done with recorded operations.
+pub(super) fn derivative<K: Row>(v: &Tensor, p: Parameters) -> Result<Tensor> {
+    EVALUATION.with_borrow_mut(|e| *e = Evaluation { values: Vec::new(), dtype: v.dtype(), error: None });
+    let y = K::d(put(Ok(v.clone())), p.map(Traced::lit));
+    let evaluation = EVALUATION.with_borrow_mut(|e| {
+        std::mem::replace(e, Evaluation { values: Vec::new(), dtype: DType::F32, error: None })
+    });
+    match evaluation.error {
+        Some(error) => Err(error),
+        None => Ok(evaluation.values[y.0].clone()),
+    }
+}
+
+fn put(value: Result<Tensor>) -> Traced {
+    EVALUATION.with_borrow_mut(|e| {
+        match value {
+            Ok(value) => e.values.push(value),
+            Err(error) => {
+                let stand_in = e.values[0].clone();
+                e.values.push(stand_in);
+                e.error.get_or_insert(error);
+            }
+        }
+        Traced(e.values.len() - 1)
+    })
+}
+
+impl Traced {
+    fn get(self) -> Tensor {
+        EVALUATION.with_borrow(|e| e.values[self.0].clone())
+    }
+    fn map(self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Traced {
+        put(f(&self.get()))
+    }
+    fn with(self, other: Traced, f: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>) -> Traced {
+        put(f(&self.get(), &other.get()))
+    }
+}
+
+macro_rules! operators {
+    ($($op:ident $method:ident $f:ident),+) => {$(
+        impl $op for Traced {
+            type Output = Traced;
+            fn $method(self, other: Traced) -> Traced {
+                self.with(other, $f)
+            }
+        }
+        impl $op<f64> for Traced {
+            type Output = Traced;
+            fn $method(self, other: f64) -> Traced {
+                self.with(Traced::lit(other), $f)
+            }
+        }
+        impl $op<Traced> for f64 {
+            type Output = Traced;
+            fn $method(self, other: Traced) -> Traced {
+                Traced::lit(self).with(other, $f)
+            }
+        }
+    )+};
+}
+operators!(Add add add, Sub sub subtract, Mul mul multiply, Div div divide);
+
+impl Neg for Traced {
+    type Output = Traced;
+    fn neg(self) -> Traced {
+        self.map(negative)
+    }
+}
+
+macro_rules! functions {
+    ($($method:ident = $f:ident),+ $(,)?) => {$(
+        fn $method(self) -> Traced {
+            self.map($f)
+        }
+    )+};
+}
+
+impl Real for Traced {
+    fn lit(x: f64) -> Traced {
+        let dtype = EVALUATION.with_borrow(|e| e.dtype);
+        put(Array::filled("constant", &[], x, dtype).map(Tensor::from))
+    }
+    functions! {
+        exp = exp, expm1 = expm1, ln = log, ln_1p = log1p, log2 = log2, log10 = log10, sqrt = sqrt, sin = sin, cos = cos,
+        tan = tan, asin = asin, acos = acos, atan = atan, sinh = sinh, cosh = cosh, tanh = tanh, asinh = asinh,
+        acosh = acosh, atanh = atanh, sigmoid = sigmoid, softplus = softplus, erf = erf, abs = abs, sign = sign,
+        floor = floor, ceil = ceil, trunc = trunc, round_even = round,
+    }
+    fn max(self, other: Traced) -> Traced {
+        self.with(other, maximum)
+    }
+    fn min(self, other: Traced) -> Traced {
+        self.with(other, minimum)
+    }
+    fn pow(self, other: Traced) -> Traced {
+        self.with(other, pow)
+    }
+    fn atan2(self, other: Traced) -> Traced {
+        self.with(other, atan2)
+    }
+    fn hypot(self, other: Traced) -> Traced {
+        self.with(other, hypot)
+    }
+    fn select_gt(x: Traced, y: Traced, a: Traced, b: Traced) -> Traced {
+        let test = x.with(y, greater);
+        put(select(&test.get(), &a.get(), &b.get()))
+    }
+}

@@ -1,0 +1,63 @@
+//! Smooth element-wise functions of one argument: one row each, the derivative beside the function.
+//!
+//! The derivative names what it is written in: the argument `x` or the result `y`; that is what the tape keeps.
+
+use super::row::{Parameters, Row, rows};
+use crate::error::Result;
+use crate::kernels::real::{Literal, Real};
+use crate::tape::Tensor;
+use std::f64::consts::{LN_2, LN_10};
+
+/// `2 / sqrt(pi)`, the slope of `erf` at 0.
+const TWO_OVER_SQRT_PI: f64 = std::f64::consts::FRAC_2_SQRT_PI;
+
+rows! {
+    /// `|x|`. The gradient at 0 is 0.
+    abs = |x| abs(x), d(x) = |x| sign(x), on (0.2, 2.0), 0.3 ns;
+    /// `-x`.
+    negative = |x| -x, d(x) = |x| R::lit(-1.0), on (-2.0, 2.0), 0.3 ns;
+    /// `x^2`.
+    square = |x| x * x, d(x) = |x| x * 2.0, on (-2.0, 2.0), 0.3 ns;
+    /// The square root; NaN below 0.
+    sqrt = |x| sqrt(x), d(y) = |y| 0.5 / y, on (0.2, 2.0), 0.5 ns;
+    /// `1 / x`.
+    reciprocal = |x| 1.0 / x, d(y) = |y| -(y * y), on (0.3, 2.0), 0.5 ns;
+    /// `x` to a power that is the same for all elements.
+    power(exponent = 2.0) = |x| pow(x, exponent), d(x) = |x| exponent * pow(x, exponent - 1.0), on (0.3, 2.0), 8.0 ns;
+    /// `e^x`.
+    exp = |x| exp(x), d(y) = |y| y, on (-2.0, 2.0), 0.4 ns;
+    /// `e^x - 1`, exact for small `x`.
+    expm1 = |x| expm1(x), d(y) = |y| y + 1.0, on (-2.0, 2.0), 1.0 ns;
+    /// The natural logarithm.
+    log = |x| ln(x), d(x) = |x| 1.0 / x, on (0.2, 3.0), 0.5 ns;
+    /// `log(1 + x)`, exact for small `x`.
+    log1p = |x| ln_1p(x), d(x) = |x| 1.0 / (x + 1.0), on (-0.5, 2.0), 1.0 ns;
+    /// The logarithm to base 2.
+    log2 = |x| log2(x), d(x) = |x| 1.0 / (x * LN_2), on (0.2, 3.0), 0.5 ns;
+    /// The logarithm to base 10.
+    log10 = |x| log10(x), d(x) = |x| 1.0 / (x * LN_10), on (0.2, 3.0), 0.5 ns;
+    /// The sine of an angle in radians.
+    sin = |x| sin(x), d(x) = |x| cos(x), on (-2.0, 2.0), 1.0 ns;
+    /// The cosine of an angle in radians.
+    cos = |x| cos(x), d(x) = |x| -sin(x), on (-2.0, 2.0), 1.0 ns;
+    /// The tangent of an angle in radians.
+    tan = |x| tan(x), d(y) = |y| y * y + 1.0, on (-1.0, 1.0), 8.0 ns;
+    /// The angle in radians between -pi/2 and pi/2 that has this sine.
+    asin = |x| asin(x), d(x) = |x| 1.0 / sqrt(1.0 - x * x), on (-0.8, 0.8), 8.0 ns;
+    /// The angle in radians between 0 and pi that has this cosine.
+    acos = |x| acos(x), d(x) = |x| -1.0 / sqrt(1.0 - x * x), on (-0.8, 0.8), 8.0 ns;
+    /// The angle in radians between -pi/2 and pi/2 that has this tangent.
+    atan = |x| atan(x), d(x) = |x| 1.0 / (x * x + 1.0), on (-2.0, 2.0), 8.0 ns;
+    /// The hyperbolic sine.
+    sinh = |x| sinh(x), d(x) = |x| cosh(x), on (-2.0, 2.0), 8.0 ns;
+    /// The hyperbolic cosine.
+    cosh = |x| cosh(x), d(x) = |x| sinh(x), on (-2.0, 2.0), 8.0 ns;
+    /// The inverse of `sinh`.
+    asinh = |x| asinh(x), d(x) = |x| 1.0 / sqrt(x * x + 1.0), on (-2.0, 2.0), 8.0 ns;
+    /// The inverse of `cosh`, from 1 on.
+    acosh = |x| acosh(x), d(x) = |x| 1.0 / sqrt(x * x - 1.0), on (1.5, 3.0), 8.0 ns;
+    /// The inverse of `tanh`, between -1 and 1.
+    atanh = |x| atanh(x), d(x) = |x| 1.0 / (1.0 - x * x), on (-0.8, 0.8), 8.0 ns;
+    /// The error function, `2 / sqrt(pi)` times the integral of `exp(-t^2)` from 0 to `x`.
+    erf = |x| erf(x), d(x) = |x| exp(-(x * x)) * TWO_OVER_SQRT_PI, on (-2.0, 2.0), 1.0 ns;
+}

@@ -1,0 +1,73 @@
+//! Update rules on arrays: one fused pass over all parameters that share a rule.
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::kernels::update::{self, Rule, Slot};
+use crate::shape;
+use smallvec::SmallVec;
+
+/// A parameter on its way through a step: its values, its gradient and what its rule remembers.
+pub struct Parameter {
+    /// The values, which the step changes.
+    pub value: Array,
+    /// The gradient.
+    pub grad: Array,
+    /// The rule's state, of the shape of the values, which the step changes.
+    pub state: SmallVec<[Array; 3]>,
+}
+
+impl Parameter {
+    /// Makes everything what the kernels take: values and state ours alone, all row-major and of one type.
+    fn prepare(&mut self, states: usize) -> Result<()> {
+        let (shape, dtype) = (self.value.shape(), self.value.dtype());
+        let misfit = self.state.iter().chain([&self.grad]).find(|a| a.shape() != shape);
+        if let Some(a) = misfit {
+            let (want, got) = (shape::show(shape), shape::show(a.shape()));
+            return Err(Error::Shape(format!("update: a gradient or state of shape {got} for a parameter of shape {want}")));
+        }
+        if !dtype.is_float() || self.state.len() != states {
+            let n = self.state.len();
+            return Err(Error::Value(format!("update: a {dtype} parameter with {n} tensors of state, expected a float with {states}")));
+        }
+        self.grad = self.grad.cast(dtype)?.contiguous()?;
+        for a in self.state.iter_mut().chain([&mut self.value]) {
+            if a.dtype() != dtype {
+                *a = a.cast(dtype)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One step of `rule` for all `parameters`. Where something does not fit, none is changed.
+pub fn step<K: Rule>(rule: &K, parameters: &mut [Parameter]) -> Result<()> {
+    for p in parameters.iter_mut() {
+        p.prepare(K::STATES)?;
+    }
+    let (mut single, mut double) = (SmallVec::<[Slot<f32>; 8]>::new(), SmallVec::<[Slot<f64>; 8]>::new());
+    for p in parameters.iter_mut() {
+        match p.value.dtype() {
+            DType::F64 => double.push(slot(p)?),
+            _ => single.push(slot(p)?),
+        }
+    }
+    // SAFETY: `slot` gives row-major memory of the same length for all, the written parts ours alone.
+    unsafe {
+        if !single.is_empty() {
+            update::update(rule, &single);
+        }
+        if !double.is_empty() {
+            update::update(rule, &double);
+        }
+    }
+    Ok(())
+}
+
+fn slot<T: crate::dtype::Float>(p: &mut Parameter) -> Result<Slot<T>> {
+    let mut s = [std::ptr::null_mut(); 3];
+    for (to, a) in s.iter_mut().zip(&mut p.state) {
+        *to = a.make_mut::<T>()?.as_mut_ptr();
+    }
+    Ok(Slot { p: p.value.make_mut::<T>()?.as_mut_ptr(), g: p.grad.ptr(), s, n: p.grad.size() })
+}

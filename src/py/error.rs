@@ -1,0 +1,31 @@
+//! Rust errors as Python exceptions: the one conversion.
+
+use crate::error::Error;
+use pyo3::create_exception;
+use pyo3::exceptions::{PyIndexError, PyMemoryError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+create_exception!(oxiflux, ShapeError, PyValueError, "Shapes that do not fit each other or the function.");
+create_exception!(oxiflux, DTypeError, PyTypeError, "An element type that the function does not take.");
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> PyErr {
+        // The exception of a user's own gradient rule comes out as it went in.
+        if let (Error::Unsupported(_), Some(raised)) = (&error, super::gradient::raised()) {
+            return raised;
+        }
+        let text = error.to_string();
+        match error {
+            Error::Shape(_) => ShapeError::new_err(text),
+            Error::DType(_) => DTypeError::new_err(text),
+            Error::Index(_) => PyIndexError::new_err(text),
+            Error::Value(_) | Error::Unsupported(_) => PyValueError::new_err(text),
+            Error::Memory { .. } => PyMemoryError::new_err(text),
+        }
+    }
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("ShapeError", m.py().get_type::<ShapeError>())?;
+    m.add("DTypeError", m.py().get_type::<DTypeError>())
+}

@@ -1,0 +1,69 @@
+//! Indexing keys as Python writes them.
+
+use super::operand::Operand;
+use super::tensor::PyTensor;
+use crate::dtype::Kind;
+use crate::ops::{self, Index};
+use crate::tape::Tensor;
+use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PySlice, PyTuple};
+
+fn part(ob: &Bound<'_, PyAny>) -> PyResult<Index> {
+    if ob.is_exact_instance_of::<PyInt>() {
+        return Ok(Index::At(ob.extract()?));
+    }
+    if ob.is_none() {
+        return Ok(Index::NewAxis);
+    }
+    if ob.is_instance_of::<PyEllipsis>() {
+        return Ok(Index::Ellipsis);
+    }
+    if let Ok(slice) = ob.cast::<PySlice>() {
+        let bound = |name: &str| -> PyResult<Option<isize>> {
+            let value = slice.getattr(name)?;
+            if value.is_none() { Ok(None) } else { value.call_method0("__index__")?.extract().map(Some) }
+        };
+        return Ok(Index::Slice { start: bound("start")?, stop: bound("stop")?, step: bound("step")? });
+    }
+    if ob.is_instance_of::<PyList>() && ob.len()? == 0 {
+        return Ok(Index::Array(crate::Array::empty("index", &[0], crate::DType::I64)?));
+    }
+    if !ob.is_instance_of::<PyBool>() && !ob.is_instance_of::<PyTensor>() && !ob.hasattr("__array__")? && ob.hasattr("__index__")? {
+        return Ok(Index::At(ob.call_method0("__index__")?.extract()?));
+    }
+    let wrong = |_| {
+        let class = ob.get_type().name().map_or_else(|_| "?".into(), |n| n.to_string());
+        PyIndexError::new_err(format!("index: integers, slices, None, ..., and integer or bool arrays can index a tensor, not {class}"))
+    };
+    let array = ob.extract::<Operand>().map_err(wrong)?.0.into_array();
+    match array.dtype().kind() {
+        Kind::Bool => Ok(Index::Mask(array)),
+        Kind::Integer => Ok(Index::Array(array)),
+        Kind::Float => Err(PyIndexError::new_err(format!("index: arrays that index a tensor are integer or bool, not {}", array.dtype()))),
+    }
+}
+
+fn parts(key: &Bound<'_, PyAny>) -> PyResult<Vec<Index>> {
+    match key.cast::<PyTuple>() {
+        Ok(key) => key.iter().map(|k| part(&k)).collect(),
+        Err(_) => Ok(vec![part(key)?]),
+    }
+}
+
+/// `x[key]`.
+pub(super) fn get(x: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+    Ok(ops::index(x, &parts(key)?)?.into())
+}
+
+/// `x[key] = item`.
+pub(super) fn set(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (_, value) = super::pair(x, item)?;
+    if value.place().is_some() {
+        return Err(PyTypeError::new_err("a tensor that depends on a gradient's variables cannot be assigned into another; use where, concat or stack"));
+    }
+    let key = parts(key)?;
+    let changed = ops::assign(x.get().get().array(), &key, value.array())?;
+    x.get().set(changed.into());
+    Ok(())
+}

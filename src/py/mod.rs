@@ -1,0 +1,68 @@
+//! The Python module `oxiflux._core`: the only place that names pyo3 and numpy.
+
+mod dtype;
+mod error;
+mod gradient;
+mod index;
+mod numpy;
+mod operand;
+mod optim;
+mod random;
+mod run;
+mod tensor;
+mod tree;
+
+pub(crate) use operand::{Operand, many, meet, pair};
+pub(crate) use run::run;
+pub(crate) use tensor::PyTensor;
+
+use pyo3::prelude::*;
+
+/// How many threads the kernels use, the calling one included.
+#[pyfunction]
+fn get_num_threads() -> usize {
+    crate::team::threads()
+}
+
+/// Sets how many threads the kernels use, the calling one included. Results do not depend on it.
+#[pyfunction]
+#[pyo3(signature = (n, /))]
+fn set_num_threads(n: isize) -> PyResult<()> {
+    if n < 1 {
+        return Err(pyo3::exceptions::PyValueError::new_err(format!("set_num_threads: {n} is not a number of threads")));
+    }
+    crate::team::set_threads(n as usize);
+    Ok(())
+}
+
+/// Bytes that living tensors hold, rounded up to the sizes that memory is handed out in.
+#[pyfunction]
+fn memory_in_use() -> usize {
+    crate::memory::in_use()
+}
+
+/// Gives memory that is kept for reuse back to the system.
+#[pyfunction]
+fn empty_cache() {
+    crate::memory::trim();
+}
+
+/// Tensors, gradients and kernels: the Rust part of oxiflux.
+#[pymodule(name = "_core", gil_used = true)]
+fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    crate::ops::register(m)?;
+    dtype::register(m)?;
+    error::register(m)?;
+    gradient::register(m)?;
+    numpy::register(m)?;
+    optim::register(m)?;
+    random::register(m)?;
+    tensor::register(m)?;
+    tree::register(m)?;
+    m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(memory_in_use, m)?)?;
+    m.add_function(wrap_pyfunction!(empty_cache, m)?)?;
+    let names: Vec<&str> = crate::ops::OPS.iter().flat_map(|file| file.iter().map(|op| op.name)).collect();
+    m.add("op_names", names)
+}

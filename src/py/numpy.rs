@@ -1,0 +1,209 @@
+//! NumPy arrays in and out, without a copy where memory allows.
+
+use super::operand::value;
+use super::tensor::PyTensor;
+use crate::array::Array;
+use crate::dtype::{DType, each};
+use crate::error::Error;
+use crate::shape::Strides;
+use crate::tape::Tensor;
+use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
+use numpy::{PyArrayDescr, PyArrayMethods, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
+    let found = match (descr.kind(), descr.itemsize()) {
+        (b'b', 1) => DType::Bool,
+        (b'u', 1) => DType::U8,
+        (b'u', 2) => DType::U16,
+        (b'u', 4) => DType::U32,
+        (b'u', 8) => DType::U64,
+        (b'i', 1) => DType::I8,
+        (b'i', 2) => DType::I16,
+        (b'i', 4) => DType::I32,
+        (b'i', 8) => DType::I64,
+        (b'f', 4) => DType::F32,
+        (b'f', 8) => DType::F64,
+        _ => return None,
+    };
+    Some(found)
+}
+
+/// A view of a NumPy array, which must not be written while the view lives; `None` for anything else.
+pub(super) fn view(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
+    let Ok(array) = ob.cast::<PyUntypedArray>() else { return Ok(None) };
+    let descr = array.dtype();
+    let Some(dtype) = dtype_of(&descr) else {
+        let text = format!("NumPy arrays of dtype {descr} have no tensor; convert with astype first");
+        return Err(super::error::DTypeError::new_err(text));
+    };
+    let size = dtype.size() as isize;
+    let whole = array.strides().iter().all(|s| s % size == 0);
+    if descr.is_native_byteorder() == Some(false) || !array.is_aligned() || !whole {
+        let native = ob.py().import("numpy")?.call_method1("array", (ob, dtype.name()))?;
+        return view(&native);
+    }
+    let strides: Strides = array.strides().iter().map(|s| s / size).collect();
+    // SAFETY: the array describes its own memory, which lives while `owner` holds the array.
+    Ok(Some(unsafe {
+        let data = array.cast_unchecked::<numpy::PyArrayDyn<u8>>().data().cast_const();
+        let owner: Py<PyAny> = ob.clone().unbind();
+        Array::foreign(data, array.shape(), &strides, dtype, Box::new(owner))
+    }))
+}
+
+/// Nested lists of numbers: floats become float32, integers int64.
+pub(super) fn from_nested(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
+    let array = ob.py().import("numpy")?.call_method1("asarray", (ob,))?;
+    let Some(a) = view(&array)? else { return Err(PyTypeError::new_err("not an array")) };
+    Ok(if a.dtype() == DType::F64 { a.cast(DType::F32)? } else { a })
+}
+
+/// Whatever NumPy takes as an array by one of its protocols.
+pub(super) fn from_protocols(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
+    let protocols = ["__array__", "__array_interface__", "__buffer__"];
+    if !protocols.iter().any(|p| ob.hasattr(*p).unwrap_or(false)) {
+        let class = ob.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("expected a tensor, an array, a number or a list of numbers, got {class}")));
+    }
+    let array = ob.py().import("numpy")?.call_method1("asarray", (ob,))?;
+    view(&array)?.ok_or_else(|| PyTypeError::new_err("not an array"))
+}
+
+/// Keeps the elements of an array alive for NumPy.
+#[pyclass(frozen, module = "oxiflux")]
+struct Owner(#[allow(dead_code)] Array);
+
+/// A read-only NumPy array over the tensor's own memory.
+pub(super) fn export<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>> {
+    let mut dims: Vec<npy_intp> = a.shape().iter().map(|&n| n as npy_intp).collect();
+    let size = a.dtype().size() as npy_intp;
+    let mut strides: Vec<npy_intp> = a.strides().iter().map(|&s| s as npy_intp * size).collect();
+    let descr = each!(a.dtype(), all: T => numpy::dtype::<T>(py));
+    let data = each!(a.dtype(), all: T => a.ptr::<T>().cast_mut().cast());
+    let owner = Bound::new(py, Owner(a.clone()))?;
+    // SAFETY: the pointers describe `a`'s memory; NumPy takes over the references to the descriptor and to the owner,
+    // which keeps that memory alive and unchanged.
+    unsafe {
+        let class = numpy::npyffi::get_type_object(py, numpy::npyffi::NpyTypes::PyArray_Type);
+        let array = PY_ARRAY_API.PyArray_NewFromDescr(
+            py,
+            class,
+            descr.into_dtype_ptr(),
+            dims.len() as i32,
+            dims.as_mut_ptr(),
+            strides.as_mut_ptr(),
+            data,
+            NPY_ARRAY_ALIGNED,
+            std::ptr::null_mut(),
+        );
+        let array = Bound::from_owned_ptr_or_err(py, array)?;
+        if PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast(), owner.into_ptr()) != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(array)
+    }
+}
+
+/// What `__array__` returns: a view if it may be one, a writable copy where one is asked for.
+pub(super) fn array_protocol<'py>(
+    py: Python<'py>,
+    a: &Array,
+    dtype: Option<Bound<'py, PyAny>>,
+    copy: Option<bool>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let array = export(py, a)?;
+    let same = match &dtype {
+        Some(d) => array.getattr("dtype")?.eq(py.import("numpy")?.getattr("dtype")?.call1((d,))?)?,
+        None => true,
+    };
+    match (same, copy) {
+        (true, None | Some(false)) => Ok(array),
+        (false, Some(false)) => {
+            Err(PyValueError::new_err(format!("a tensor of dtype {} becomes another dtype only by a copy", a.dtype())))
+        }
+        (same, _) => {
+            let kwargs = PyDict::new(py);
+            kwargs.set_item("copy", true)?;
+            let dtype = if same { array.getattr("dtype")? } else { dtype.unwrap_or_else(|| py.None().into_bound(py)) };
+            array.call_method("astype", PyTuple::new(py, [dtype])?, Some(&kwargs))
+        }
+    }
+}
+
+/// A tensor of data: a number, nested lists, an array or a tensor, copied. Python floats become float32 and integers
+/// int64; arrays keep their element type.
+#[pyfunction]
+#[pyo3(signature = (data, dtype = None))]
+fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
+    let x = asarray(data, dtype)?.get();
+    if x.place().is_some() || data.extract::<PyRef<'_, PyTensor>>().is_err() && x.is_unique() {
+        return Ok(x.into());
+    }
+    Ok(Tensor::from(x.copy()?).at(x.place()).into())
+}
+
+/// A tensor of data, as `tensor`, but over the same memory where that is possible: an array that is changed afterwards
+/// changes the tensor too.
+#[pyfunction]
+#[pyo3(signature = (data, dtype = None))]
+fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
+    let mut exact = None;
+    if let (Some(d), Ok(t)) = (dtype, data.cast::<PyTensor>()) {
+        return Ok(crate::ops::astype(&value(t), d)?.into());
+    }
+    // Numbers go to a float64 or int64 without a detour through float32.
+    if let Some(d) = dtype
+        && (data.cast::<pyo3::types::PyList>().is_ok() || data.cast::<pyo3::types::PyTuple>().is_ok() || data.is_instance_of::<pyo3::types::PyFloat>() || data.is_instance_of::<pyo3::types::PyInt>())
+    {
+        let array = data.py().import("numpy")?.call_method1("asarray", (data,))?;
+        exact = view(&array)?.map(|a| a.cast(d)).transpose()?;
+    }
+    let x = match exact {
+        Some(a) => Tensor::from(a),
+        None => data.extract::<super::Operand>()?.0,
+    };
+    Ok(match dtype {
+        Some(d) => crate::ops::astype(&x, d)?,
+        None => x,
+    }
+    .into())
+}
+
+/// A tensor over the memory of a NumPy array, which must not be changed while the tensor lives.
+#[pyfunction]
+#[pyo3(signature = (array, /))]
+fn from_numpy(array: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+    match view(array)? {
+        Some(a) => Ok(Tensor::from(a).into()),
+        None => Err(PyTypeError::new_err(format!("from_numpy: expected a NumPy array, got {}", array.get_type().name()?))),
+    }
+}
+
+/// Rebuilds a tensor from its pickle.
+#[pyfunction]
+fn _restore(bytes: &[u8], shape: Vec<usize>, dtype: DType) -> PyResult<PyTensor> {
+    let expected = crate::shape::checked_size(&shape).and_then(|n| n.checked_mul(dtype.size()));
+    if expected != Some(bytes.len()) {
+        return Err(Error::Value(format!("a pickled tensor of {} bytes does not fill its shape", bytes.len())).into());
+    }
+    let mut out = Array::empty("restore", &shape, dtype)?;
+    each!(dtype, all: T => {
+        let to = out.fresh_mut::<T>();
+        // SAFETY: as many bytes as the elements take; for bool they are made 0 or 1 below.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_mut_ptr().cast::<u8>(), bytes.len()) };
+    });
+    if dtype == DType::Bool {
+        return Ok(Tensor::from(out.cast(DType::U8)?.cast(DType::Bool)?).into());
+    }
+    Ok(Tensor::from(out).into())
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(tensor, m)?)?;
+    m.add_function(wrap_pyfunction!(asarray, m)?)?;
+    m.add_function(wrap_pyfunction!(from_numpy, m)?)?;
+    m.add_function(wrap_pyfunction!(_restore, m)?)
+}

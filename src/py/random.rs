@@ -1,0 +1,187 @@
+//! Random tensors: generators with a seed of their own, and the one that everybody shares.
+
+use super::tensor::PyTensor;
+use crate::array::Array;
+use crate::dtype::{DType, each};
+use crate::error::Error;
+use crate::kernels::random::{self, Place};
+use crate::shape::Axes;
+use crate::tape::Tensor;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::sync::{Mutex, PoisonError};
+
+/// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
+/// threads.
+#[pyclass(name = "Generator", module = "oxiflux", frozen)]
+struct Generator(Mutex<Place>);
+
+impl Generator {
+    /// Draws from the stream and moves it on; a draw that fails leaves it where it was.
+    fn draw<R>(&self, f: impl FnOnce(Place) -> PyResult<(Place, R)>) -> PyResult<R> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (next, drawn) = f(*place)?;
+        *place = next;
+        Ok(drawn)
+    }
+}
+
+/// The lengths in `*shape`: integers, or one tuple of them.
+fn dims(shape: &Bound<'_, PyTuple>) -> PyResult<Vec<usize>> {
+    let lengths = if shape.len() == 1 { shape.get_item(0)?.extract::<Axes>()? } else { shape.extract::<Axes>()? };
+    let Axes::These(lengths) = lengths else { return Err(PyTypeError::new_err("a shape is integers, not None")) };
+    lengths
+        .iter()
+        .map(|&n| usize::try_from(n).map_err(|_| PyValueError::new_err(format!("a shape has no negative length, got {n}"))))
+        .collect()
+}
+
+fn not_float(dtype: DType) -> PyErr {
+    Error::DType(format!("random: {dtype} is not a floating type")).into()
+}
+
+#[pymethods]
+impl Generator {
+    #[new]
+    #[pyo3(signature = (seed = 0))]
+    fn new(seed: u64) -> Self {
+        Generator(Mutex::new(Place { key: seed, counter: 0 }))
+    }
+    /// Numbers equally likely in [0, 1).
+    #[pyo3(signature = (*shape, dtype = DType::F32))]
+    fn rand(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
+        let mut out = Array::empty("rand", &dims(shape)?, dtype)?;
+        self.draw(|place| {
+            let n = out.size();
+            // SAFETY: the output is fresh and of n elements.
+            let next = each!(dtype, float: T => unsafe { random::uniform::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
+            Ok((next, Tensor::from(out).into()))
+        })
+    }
+    /// Normal numbers of mean 0 and variance 1.
+    #[pyo3(signature = (*shape, dtype = DType::F32))]
+    fn randn(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
+        let mut out = Array::empty("randn", &dims(shape)?, dtype)?;
+        self.draw(|place| {
+            let n = out.size();
+            // SAFETY: the output is fresh and of n elements.
+            let next = each!(dtype, float: T => unsafe { random::normal::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
+            Ok((next, Tensor::from(out).into()))
+        })
+    }
+    /// Integers equally likely from `low` to `high`, which is not among them.
+    #[pyo3(signature = (low, high, shape = None, dtype = DType::I64))]
+    fn randint(&self, low: i64, high: i64, shape: Option<Axes>, dtype: DType) -> PyResult<PyTensor> {
+        if low >= high {
+            return Err(PyValueError::new_err(format!("randint: there is no integer from {low} to below {high}")));
+        }
+        let lengths: Vec<usize> = match shape {
+            None | Some(Axes::All) => Vec::new(),
+            Some(Axes::These(n)) => n.iter().map(|&n| usize::try_from(n).map_err(|_| PyValueError::new_err(format!("a shape has no negative length, got {n}")))).collect::<PyResult<_>>()?,
+        };
+        let mut out = Array::empty("randint", &lengths, DType::I64)?;
+        self.draw(|place| {
+            let n = out.size();
+            // SAFETY: the output is fresh and of n elements, and the range is not empty.
+            let next = unsafe { random::integers(place, low, high, n, out.fresh_ptr()) };
+            Ok((next, Tensor::from(out.cast(dtype)?).into()))
+        })
+    }
+    /// The numbers below `n` in random order.
+    fn randperm(&self, n: usize) -> PyResult<PyTensor> {
+        let mut out = Array::empty("randperm", &[n], DType::I64)?;
+        self.draw(|place| {
+            // SAFETY: the output is fresh and of n elements.
+            let next = unsafe { random::permutation(place, n, out.fresh_ptr()) };
+            Ok((next, Tensor::from(out).into()))
+        })
+    }
+    /// `n` generators whose streams have nothing in common with each other or with this one.
+    fn split(&self, n: usize) -> PyResult<Vec<Generator>> {
+        let mut keys = Array::empty("split", &[n], DType::U64)?;
+        self.draw(|place| {
+            // SAFETY: the output is fresh and of n elements.
+            let next = unsafe { random::bits(place, n, keys.fresh_ptr()) };
+            let keys = keys.to_vec::<u64>()?;
+            Ok((next, keys.into_iter().map(|key| Generator(Mutex::new(Place { key, counter: 0 }))).collect()))
+        })
+    }
+    /// The place in the stream, to be given to `set_state`.
+    fn get_state(&self) -> (u64, u64) {
+        let place = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (place.key, place.counter)
+    }
+    /// Goes to a place that `get_state` gave.
+    fn set_state(&self, state: (u64, u64)) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Place { key: state.0, counter: state.1 };
+    }
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (u64,), (u64, u64))> {
+        let state = slf.get().get_state();
+        Ok((slf.get_type().into_any(), (state.0,), state))
+    }
+    fn __setstate__(&self, state: (u64, u64)) {
+        self.set_state(state);
+    }
+    fn __repr__(&self) -> String {
+        let (key, counter) = self.get_state();
+        format!("Generator(seed={key}, counter={counter})")
+    }
+}
+
+/// The generator that everything random draws from unless it is given another.
+#[pyfunction]
+fn default_generator(py: Python<'_>) -> PyResult<Py<Generator>> {
+    static SHARED: pyo3::sync::PyOnceLock<Py<Generator>> = pyo3::sync::PyOnceLock::new();
+    let shared = SHARED.get_or_try_init(py, || {
+        // Different in every process until `seed` is called.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        Py::new(py, Generator::new(now ^ u64::from(std::process::id()).rotate_left(32)))
+    })?;
+    Ok(shared.clone_ref(py))
+}
+
+/// Starts the shared generator anew: the same seed gives the same numbers.
+#[pyfunction]
+#[pyo3(signature = (n, /))]
+fn seed(py: Python<'_>, n: u64) -> PyResult<()> {
+    default_generator(py)?.get().set_state((n, 0));
+    Ok(())
+}
+
+/// Numbers equally likely in [0, 1), from the shared generator.
+#[pyfunction]
+#[pyo3(signature = (*shape, dtype = DType::F32))]
+fn rand(shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
+    default_generator(shape.py())?.get().rand(shape, dtype)
+}
+
+/// Normal numbers of mean 0 and variance 1, from the shared generator.
+#[pyfunction]
+#[pyo3(signature = (*shape, dtype = DType::F32))]
+fn randn(shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
+    default_generator(shape.py())?.get().randn(shape, dtype)
+}
+
+/// Integers equally likely from `low` to `high`, which is not among them, from the shared generator.
+#[pyfunction]
+#[pyo3(signature = (low, high, shape = None, dtype = DType::I64))]
+fn randint(py: Python<'_>, low: i64, high: i64, shape: Option<Axes>, dtype: DType) -> PyResult<PyTensor> {
+    default_generator(py)?.get().randint(low, high, shape, dtype)
+}
+
+/// The numbers below `n` in random order, from the shared generator.
+#[pyfunction]
+fn randperm(py: Python<'_>, n: usize) -> PyResult<PyTensor> {
+    default_generator(py)?.get().randperm(n)
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Generator>()?;
+    m.add_function(wrap_pyfunction!(default_generator, m)?)?;
+    m.add_function(wrap_pyfunction!(seed, m)?)?;
+    m.add_function(wrap_pyfunction!(rand, m)?)?;
+    m.add_function(wrap_pyfunction!(randn, m)?)?;
+    m.add_function(wrap_pyfunction!(randint, m)?)?;
+    m.add_function(wrap_pyfunction!(randperm, m)?)
+}

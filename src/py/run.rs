@@ -1,0 +1,22 @@
+//! The one door through which work leaves the interpreter: it decides whether to release the GIL.
+
+use super::PyTensor;
+use crate::error::Result;
+use crate::tape::Tensor;
+use pyo3::prelude::*;
+
+/// Inputs of at least this many elements take long enough (about 20 us) that other Python threads should run meanwhile.
+const LONG: usize = 1 << 15;
+
+/// Does an operation, without the GIL if its inputs are large.
+#[inline]
+pub(crate) fn run(inputs: &[&Tensor], f: impl FnOnce() -> Result<Tensor> + Send) -> PyResult<PyTensor> {
+    if inputs.iter().map(|t| t.size()).sum::<usize>() < LONG {
+        return Ok(f()?.into());
+    }
+    Python::attach(|py| {
+        let result = py.detach(f);
+        py.check_signals()?;
+        Ok(result?.into())
+    })
+}

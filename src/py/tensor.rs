@@ -1,0 +1,454 @@
+//! The Python class `Tensor`.
+
+use super::operand::{Operand, pair, value};
+use super::{gradient, index, numpy, run};
+use crate::array::Array;
+use crate::dtype::{DType, each};
+use crate::error::{Error, Result};
+use crate::ops;
+use crate::shape::{self, Axes};
+use crate::tape::Tensor;
+use pyo3::basic::CompareOp;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+use std::sync::{Mutex, PoisonError};
+
+/// A dense array of numbers of one type, on the CPU.
+///
+/// Operations on tensors are recorded inside `gradient` and nowhere else. A tensor can be assigned to (`x[0] = 1`) and
+/// an optimiser updates it in place, but what has been made from it before never changes.
+#[pyclass(name = "Tensor", module = "oxiflux", frozen, weakref)]
+pub(crate) struct PyTensor(Mutex<Tensor>);
+
+impl From<Tensor> for PyTensor {
+    #[inline]
+    fn from(t: Tensor) -> Self {
+        PyTensor(Mutex::new(t))
+    }
+}
+
+impl PyTensor {
+    /// The tensor in it.
+    #[inline]
+    pub(super) fn get(&self) -> Tensor {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another tensor in its place.
+    pub(super) fn set(&self, t: Tensor) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = t;
+    }
+
+    /// Takes the array out, to be put back changed; nothing else of this thread may look meanwhile.
+    pub(super) fn take(&self) -> Array {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *held, Array::nothing().into()).into_array()
+    }
+}
+
+type Two = fn(&Tensor, &Tensor) -> Result<Tensor>;
+
+/// An operator: `NotImplemented` for values that are not tensors, so that their class may answer.
+fn operator<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>, f: Two) -> PyResult<Bound<'py, PyAny>> {
+    let py = a.py();
+    let (a, b) = match pair(a, b) {
+        Ok(operands) => operands,
+        Err(e) if e.is_instance_of::<PyTypeError>(py) && !e.is_instance_of::<super::error::DTypeError>(py) => {
+            return Ok(py.NotImplemented().into_bound(py));
+        }
+        Err(e) => return Err(e),
+    };
+    Ok(Bound::new(py, run(&[&a, &b], || f(&a, &b))?)?.into_any())
+}
+
+#[pymethods]
+impl PyTensor {
+    /// The lengths of the axes.
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.get().shape())
+    }
+    /// The type of the elements.
+    #[getter]
+    fn dtype(&self) -> DType {
+        self.get().dtype()
+    }
+    /// The number of axes.
+    #[getter]
+    fn ndim(&self) -> usize {
+        self.get().ndim()
+    }
+    /// The number of elements.
+    #[getter]
+    fn size(&self) -> usize {
+        self.get().size()
+    }
+    /// The bytes that the elements take.
+    #[getter]
+    fn nbytes(&self) -> usize {
+        let t = self.get();
+        t.size() * t.dtype().size()
+    }
+    /// Where the elements are: always "cpu".
+    #[getter]
+    fn device(&self) -> &'static str {
+        "cpu"
+    }
+    /// The tensor with its axes reversed.
+    #[getter(T)]
+    fn transposed(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        Ok(ops::permute_dims(&value(slf), Axes::All)?.into())
+    }
+    /// The tensor with its last two axes exchanged.
+    #[getter(mT)]
+    fn matrix_transposed(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        Ok(ops::matrix_transpose(&value(slf))?.into())
+    }
+
+    /// A read-only NumPy array over the same memory. It keeps these values when the tensor is assigned to.
+    fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        numpy::export(py, self.get().array())
+    }
+    #[pyo3(signature = (dtype = None, copy = None))]
+    fn __array__<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: Option<Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        numpy::array_protocol(py, self.get().array(), dtype, copy)
+    }
+    #[classattr]
+    fn __array_ufunc__() -> Option<bool> {
+        None // NumPy leaves operators to us
+    }
+    #[classattr]
+    fn __array_priority__() -> f64 {
+        1000.0
+    }
+
+    /// The only element, as a Python number.
+    fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let t = self.get();
+        t.array().item()?;
+        // SAFETY: there is one element at the start.
+        each!(t.dtype(), all: T => Ok(unsafe { *t.ptr::<T>() }.into_pyobject(py)?.to_owned().into_any()))
+    }
+    /// The elements as nested lists of Python numbers.
+    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.numpy(py)?.call_method0("tolist")
+    }
+    /// The same values as another element type.
+    fn astype(slf: &Bound<'_, Self>, dtype: DType) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::astype(&x, dtype))
+    }
+    /// A tensor of its own with the same values.
+    fn copy(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        let x = value(slf);
+        let place = x.place();
+        Ok(Tensor::from(x.copy()?).at(place).into())
+    }
+    fn __copy__(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        Self::copy(slf)
+    }
+    fn __deepcopy__(slf: &Bound<'_, Self>, _memo: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+        Self::copy(slf)
+    }
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, Bound<'py, PyTuple>, &'static str))> {
+        let a = self.get().contiguous()?;
+        let bytes = a.size() * a.dtype().size();
+        let start = each!(a.dtype(), all: T => a.ptr::<T>().cast::<u8>());
+        // SAFETY: a row-major array holds that many bytes from its start.
+        let bytes = PyBytes::new(py, unsafe { std::slice::from_raw_parts(start, bytes) });
+        let restore = py.import("oxiflux._core")?.getattr("_restore")?;
+        Ok((restore, (bytes, PyTuple::new(py, a.shape())?, a.dtype().name())))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let t = self.get();
+        let kwargs = pyo3::types::PyDict::new(py);
+        kwargs.set_item("separator", ", ")?;
+        kwargs.set_item("prefix", "Tensor(")?;
+        let text: String =
+            py.import("numpy")?.call_method("array2string", (numpy::export(py, t.array())?,), Some(&kwargs))?.extract()?;
+        let plain = matches!(t.dtype(), DType::F32 | DType::I64 | DType::Bool) && t.size() > 0;
+        let shape = if t.size() == 0 { format!(", shape={}", shape::show(t.shape())) } else { String::new() };
+        let dtype = if plain { String::new() } else { format!(", dtype={}", t.dtype()) };
+        Ok(format!("Tensor({text}{shape}{dtype})"))
+    }
+    fn __len__(&self) -> PyResult<usize> {
+        self.get().shape().first().copied().ok_or_else(|| PyTypeError::new_err("a 0-d tensor has no len()"))
+    }
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let n = slf.len()?;
+        let items = (0..n).map(|i| slf.get_item(i)).collect::<PyResult<Vec<_>>>()?;
+        Ok(pyo3::types::PyList::new(slf.py(), items)?.try_iter()?.into_any())
+    }
+    fn __contains__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (a, b) = pair(slf, other)?;
+        Ok(ops::any(&ops::equal(&a, &b)?, Axes::All, false)?.item()? != 0.0)
+    }
+    fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+        index::get(&value(slf), key)
+    }
+    fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
+        if gradient::place_of(slf.as_ptr() as usize).is_some() || crate::tape::is_recording() && slf.get().get().place().is_some() {
+            return Err(PyValueError::new_err(
+                "a tensor that a gradient is being taken through cannot be assigned to; make a new one, for instance with where",
+            ));
+        }
+        index::set(slf, key, item)
+    }
+    fn __bool__(&self) -> PyResult<bool> {
+        let t = self.get();
+        if t.size() != 1 {
+            let shape = shape::show(t.shape());
+            return Err(PyValueError::new_err(format!("a tensor of shape {shape} is neither true nor false; use any or all")));
+        }
+        Ok(t.array().item()? != 0.0)
+    }
+    fn __float__(&self) -> PyResult<f64> {
+        Ok(self.get().array().item()?)
+    }
+    fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.item(py)?.call_method0("__int__")
+    }
+    fn __index__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.get().dtype().is_float() {
+            return Err(PyTypeError::new_err("only integer tensors can be used as an index"));
+        }
+        self.__int__(py)
+    }
+    fn __hash__(slf: &Bound<'_, Self>) -> isize {
+        slf.as_ptr() as isize >> 4 // by identity: tensors are compared element by element
+    }
+    fn __richcmp__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
+        let f: Two = match op {
+            CompareOp::Eq => ops::equal,
+            CompareOp::Ne => ops::not_equal,
+            CompareOp::Lt => ops::less,
+            CompareOp::Le => ops::less_equal,
+            CompareOp::Gt => ops::greater,
+            CompareOp::Ge => ops::greater_equal,
+        };
+        operator(slf, other, f)
+    }
+    fn __add__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::add)
+    }
+    fn __radd__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::add)
+    }
+    fn __sub__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::subtract)
+    }
+    fn __rsub__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::subtract)
+    }
+    fn __mul__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::multiply)
+    }
+    fn __rmul__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::multiply)
+    }
+    fn __truediv__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::divide)
+    }
+    fn __rtruediv__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::divide)
+    }
+    fn __floordiv__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::floor_divide)
+    }
+    fn __rfloordiv__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::floor_divide)
+    }
+    fn __mod__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::remainder)
+    }
+    fn __rmod__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::remainder)
+    }
+    fn __matmul__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::matmul)
+    }
+    fn __rmatmul__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::matmul)
+    }
+    fn __and__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::bitwise_and)
+    }
+    fn __rand__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::bitwise_and)
+    }
+    fn __or__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::bitwise_or)
+    }
+    fn __ror__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::bitwise_or)
+    }
+    fn __xor__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::bitwise_xor)
+    }
+    fn __rxor__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::bitwise_xor)
+    }
+    fn __lshift__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::bitwise_left_shift)
+    }
+    fn __rlshift__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::bitwise_left_shift)
+    }
+    fn __rshift__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(slf, other, ops::bitwise_right_shift)
+    }
+    fn __rrshift__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        operator(other, slf, ops::bitwise_right_shift)
+    }
+    fn __neg__(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::negative(&x))
+    }
+    fn __pos__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+    fn __abs__(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::abs(&x))
+    }
+    fn __invert__(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::bitwise_invert(&x))
+    }
+    fn __pow__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, modulo: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        match modulo {
+            None => operator(slf, other, ops::pow),
+            Some(_) => Ok(slf.py().NotImplemented().into_bound(slf.py())),
+        }
+    }
+    fn __rpow__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, modulo: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        match modulo {
+            None => operator(other, slf, ops::pow),
+            Some(_) => Ok(slf.py().NotImplemented().into_bound(slf.py())),
+        }
+    }
+
+    /// The same elements in row-major order with another shape; one length may be -1.
+    #[pyo3(signature = (*shape))]
+    fn reshape(slf: &Bound<'_, Self>, shape: &Bound<'_, PyTuple>) -> PyResult<PyTensor> {
+        Ok(ops::reshape(&value(slf), lengths(shape)?)?.into())
+    }
+    /// The axes in another order; reversed, if none is given.
+    #[pyo3(signature = (*axes))]
+    fn transpose(slf: &Bound<'_, Self>, axes: &Bound<'_, PyTuple>) -> PyResult<PyTensor> {
+        let order = if axes.is_empty() { Axes::All } else { lengths(axes)? };
+        Ok(ops::permute_dims(&value(slf), order)?.into())
+    }
+    /// The elements in row-major order along one axis.
+    fn flatten(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        Ok(ops::reshape(&value(slf), Axes::All)?.into())
+    }
+    /// The elements in row-major order along one axis.
+    fn ravel(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        Self::flatten(slf)
+    }
+    /// The matrix product with another tensor.
+    fn dot(slf: &Bound<'_, Self>, other: Operand) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x, &other.0], || ops::matmul(&x, &other.0))
+    }
+    /// The sum over axes.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
+    fn sum(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::sum(&x, axis, keepdims))
+    }
+    /// The arithmetic mean over axes.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
+    fn mean(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::mean(&x, axis, keepdims))
+    }
+    /// The largest element over axes.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
+    fn max(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::max(&x, axis, keepdims))
+    }
+    /// The smallest element over axes.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
+    fn min(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::min(&x, axis, keepdims))
+    }
+    /// The variance over axes, `sum((x - mean)^2) / (n - ddof)`.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, ddof = 0.0))]
+    fn var(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool, ddof: f64) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::var(&x, axis, keepdims, ddof))
+    }
+    /// The standard deviation over axes.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, ddof = 0.0))]
+    fn std(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool, ddof: f64) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::std(&x, axis, keepdims, ddof))
+    }
+    /// Whether any element over axes is not zero.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
+    fn any(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
+        Ok(ops::any(&value(slf), axis, keepdims)?.into())
+    }
+    /// Whether every element over axes is not zero.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
+    fn all(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
+        Ok(ops::all(&value(slf), axis, keepdims)?.into())
+    }
+    /// Where the first largest element is.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
+    fn argmax(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
+        Ok(ops::argmax(&value(slf), axis, keepdims)?.into())
+    }
+    /// Where the first smallest element is.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
+    fn argmin(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
+        Ok(ops::argmin(&value(slf), axis, keepdims)?.into())
+    }
+    /// The nearest whole numbers.
+    fn round(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+        Ok(ops::round(&value(slf))?.into())
+    }
+}
+
+/// Integers given one by one or as one sequence.
+fn lengths(args: &Bound<'_, PyTuple>) -> PyResult<Axes> {
+    match args.len() {
+        1 => match args.get_item(0)?.extract::<Axes>()? {
+            Axes::All => Err(PyTypeError::new_err("expected integers, got None")),
+            these => Ok(these),
+        },
+        _ => args.extract(),
+    }
+}
+
+/// Gives a tensor the values of another, in place; shape must be equal, the element type is kept.
+#[pyfunction]
+#[pyo3(signature = (x, y, /))]
+fn assign(x: &Bound<'_, PyTensor>, y: Operand) -> PyResult<()> {
+    let old = x.get().get();
+    if old.shape() != y.0.shape() {
+        let (want, got) = (shape::show(old.shape()), shape::show(y.0.shape()));
+        return Err(Error::Shape(format!("assign: a tensor of shape {want} cannot take values of shape {got}")).into());
+    }
+    let values = y.0.cast(old.dtype())?;
+    // Foreign memory may be changed by its owner, and views keep the whole of what they view.
+    let values = if values.is_unique() { values } else { values.copy()? };
+    x.get().set(values.into());
+    Ok(())
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyTensor>()?;
+    m.add_function(wrap_pyfunction!(assign, m)?)
+}

@@ -1,0 +1,163 @@
+//! What the children of a Python object are: the one definition of the tree that a model is.
+
+use super::tensor::PyTensor;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyCFunction, PyDict, PyFloat, PyFunction, PyInt, PyList, PyModule, PyString, PyTuple, PyType};
+use std::collections::HashSet;
+
+/// An object seen as a node of a tree.
+pub(super) enum Node<'py> {
+    /// A tensor.
+    Tensor(Bound<'py, PyTensor>),
+    /// A dict.
+    Dict(Bound<'py, PyDict>),
+    /// A list.
+    List(Bound<'py, PyList>),
+    /// A tuple.
+    Tuple(Bound<'py, PyTuple>),
+    /// An object with attributes, or a closure with what it has captured.
+    Object(Bound<'py, PyDict>),
+    /// Anything else.
+    Leaf,
+}
+
+/// Looks at an object.
+pub(super) fn node<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
+    if let Ok(t) = ob.cast_exact::<PyTensor>() {
+        return Ok(Node::Tensor(t.clone()));
+    }
+    if ob.is_none() || ob.is_instance_of::<PyString>() || ob.is_instance_of::<PyFloat>() || ob.is_instance_of::<PyInt>() {
+        return Ok(Node::Leaf);
+    }
+    if let Ok(tuple) = ob.cast::<PyTuple>() {
+        return Ok(Node::Tuple(tuple.clone()));
+    }
+    if let Ok(list) = ob.cast::<PyList>() {
+        return Ok(Node::List(list.clone()));
+    }
+    if let Ok(dict) = ob.cast::<PyDict>() {
+        return Ok(Node::Dict(dict.clone()));
+    }
+    if let Ok(function) = ob.cast::<PyFunction>() {
+        return captured(function.as_any());
+    }
+    let opaque = ob.is_instance_of::<PyCFunction>()
+        || ob.is_instance_of::<PyBool>()
+        || ob.is_instance_of::<PyBytes>()
+        || ob.is_instance_of::<PyType>()
+        || ob.is_instance_of::<PyModule>();
+    if opaque { Ok(Node::Leaf) } else { attributes(ob) }
+}
+
+fn attributes<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
+    // SAFETY: a live object; a new reference or null with an error set comes back.
+    let found = unsafe { Bound::from_owned_ptr_or_opt(ob.py(), ffi::PyObject_GenericGetDict(ob.as_ptr(), std::ptr::null_mut())) };
+    match found {
+        Some(dict) => Ok(Node::Object(dict.cast_into()?)),
+        None => {
+            drop(PyErr::take(ob.py()));
+            slots(ob)
+        }
+    }
+}
+
+/// The attributes of an object whose class has `__slots__` instead of a dict.
+fn slots<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
+    let Ok(names) = ob.getattr(intern!(ob.py(), "__slots__")) else { return Ok(Node::Leaf) };
+    let dict = PyDict::new(ob.py());
+    let names = if names.is_instance_of::<PyString>() { PyTuple::new(ob.py(), [names])?.into_any() } else { names };
+    for name in names.try_iter()? {
+        let name = name?.cast_into::<PyString>()?;
+        if let Ok(value) = ob.getattr(&name) {
+            dict.set_item(name, value)?;
+        }
+    }
+    Ok(Node::Object(dict))
+}
+
+/// What a closure has captured, by name.
+fn captured<'py>(function: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
+    let py = function.py();
+    let cells = function.getattr(intern!(py, "__closure__"))?;
+    if cells.is_none() {
+        return Ok(Node::Leaf);
+    }
+    let names = function.getattr(intern!(py, "__code__"))?.getattr(intern!(py, "co_freevars"))?;
+    let dict = PyDict::new(py);
+    for (name, cell) in names.try_iter()?.zip(cells.try_iter()?) {
+        if let Ok(content) = cell?.getattr(intern!(py, "cell_contents")) {
+            dict.set_item(name?, content)?;
+        }
+    }
+    Ok(Node::Object(dict))
+}
+
+/// The names to which a class restricts training, if it does.
+pub(super) fn trainable_names<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match ob.getattr_opt(intern!(ob.py(), "trainable"))? {
+        Some(method) if !method.is_none() && method.is_callable() => Ok(Some(method.call0()?)),
+        _ => Ok(None),
+    }
+}
+
+/// The children of an object as (key, child) pairs: items of dicts, lists and tuples, attributes of objects, what a
+/// closure has captured; None for what has no children. With `trainable` a class may restrict them.
+#[pyfunction]
+#[pyo3(signature = (ob, /, trainable = false))]
+pub(super) fn children<'py>(ob: &Bound<'py, PyAny>, trainable: bool) -> PyResult<Option<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>>> {
+    let numbered = |items: Vec<Bound<'py, PyAny>>| -> PyResult<Vec<_>> {
+        items.into_iter().enumerate().map(|(i, x)| Ok((i.into_pyobject(ob.py())?.into_any(), x))).collect()
+    };
+    Ok(Some(match node(ob)? {
+        Node::Tensor(_) | Node::Leaf => return Ok(None),
+        Node::Dict(dict) => dict.iter().collect(),
+        Node::List(list) => numbered(list.iter().collect())?,
+        Node::Tuple(tuple) => numbered(tuple.iter().collect())?,
+        Node::Object(dict) => match trainable_names(ob)?.filter(|_| trainable) {
+            None => dict.iter().collect(),
+            Some(names) => dict.iter().filter(|(k, _)| names.contains(k).unwrap_or(false)).collect(),
+        },
+    }))
+}
+
+/// The tensors of a tree as (path, tensor) pairs, each tensor once, depth first; with `trainable` only the floating ones
+/// among the children that are trained.
+#[pyfunction]
+#[pyo3(signature = (ob, /, trainable = false))]
+fn leaves<'py>(ob: &Bound<'py, PyAny>, trainable: bool) -> PyResult<Vec<(Bound<'py, PyTuple>, Bound<'py, PyTensor>)>> {
+    let (mut found, mut seen, mut path) = (Vec::new(), HashSet::new(), Vec::new());
+    collect(ob, trainable, &mut path, &mut seen, &mut found)?;
+    Ok(found)
+}
+
+fn collect<'py>(
+    ob: &Bound<'py, PyAny>,
+    trainable: bool,
+    path: &mut Vec<Bound<'py, PyAny>>,
+    seen: &mut HashSet<usize>,
+    found: &mut Vec<(Bound<'py, PyTuple>, Bound<'py, PyTensor>)>,
+) -> PyResult<()> {
+    if let Ok(t) = ob.cast_exact::<PyTensor>() {
+        if (!trainable || t.get().get().dtype().is_float()) && seen.insert(t.as_ptr() as usize) {
+            found.push((PyTuple::new(ob.py(), path.iter())?, t.clone()));
+        }
+        return Ok(());
+    }
+    let Some(children) = children(ob, trainable)? else { return Ok(()) };
+    if !seen.insert(ob.as_ptr() as usize) {
+        return Ok(()); // shared, or part of itself
+    }
+    for (key, child) in children {
+        path.push(key);
+        collect(&child, trainable, path, seen, found)?;
+        path.pop();
+    }
+    Ok(())
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(children, m)?)?;
+    m.add_function(wrap_pyfunction!(leaves, m)?)
+}

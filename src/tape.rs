@@ -1,0 +1,420 @@
+//! The tape: a list of what was computed, written while a [`Scope`] is open and walked backwards by `gradient`.
+//!
+//! A [`Tensor`] names its place on a tape by number, so entries hold no references to each other: nothing recurses when
+//! a long tape is walked or dropped. Outside a scope nothing is recorded. A scope opened inside another writes on the
+//! same tape, which is what makes a gradient differentiable.
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::shape::Dims;
+use smallvec::SmallVec;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A place on a tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    tape: u64,
+    node: u32,
+}
+
+/// An array and its place on a tape, if what computed it was recorded.
+#[derive(Clone)]
+pub struct Tensor {
+    array: Array,
+    place: Option<Place>,
+}
+
+impl From<Array> for Tensor {
+    #[inline]
+    fn from(array: Array) -> Self {
+        Tensor { array, place: None }
+    }
+}
+
+impl Deref for Tensor {
+    type Target = Array;
+    #[inline]
+    fn deref(&self) -> &Array {
+        &self.array
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.array)
+    }
+}
+
+impl Tensor {
+    /// The values.
+    #[inline]
+    pub fn array(&self) -> &Array {
+        &self.array
+    }
+    /// The values, for an owner of the tensor.
+    #[inline]
+    pub fn into_array(self) -> Array {
+        self.array
+    }
+    /// The same values at another place of a tape.
+    #[inline]
+    pub fn at(&self, place: Option<Place>) -> Tensor {
+        Tensor { array: self.array.clone(), place }
+    }
+    /// Where it is on a tape.
+    #[inline]
+    pub fn place(&self) -> Option<Place> {
+        self.place
+    }
+    #[inline]
+    fn node_on(&self, tape: u64) -> Option<u32> {
+        self.place.filter(|p| p.tape == tape).map(|p| p.node)
+    }
+}
+
+/// What an operation's gradient rule looks at, kept on the tape until the walk has passed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// Only the incoming gradient and the shapes.
+    Nothing,
+    /// The inputs.
+    Inputs,
+    /// The result.
+    Output,
+    /// The inputs and the result.
+    Both,
+}
+
+/// The gradients that a rule gives: one for each input, `None` where it is not wanted or there is no dependence.
+pub type Grads = SmallVec<[Option<Tensor>; 3]>;
+
+/// An operation: its parameters, and all there is to know of it.
+///
+/// To add one, see `ops/mod.rs`.
+pub trait Operation: fmt::Debug + 'static {
+    /// The name, as in Python and in messages.
+    fn name(&self) -> &'static str;
+
+    /// The result for these inputs.
+    fn forward(&self, inputs: &[&Array]) -> Result<Array>;
+
+    /// What [`Operation::backward`] needs.
+    fn keeps(&self) -> Keeps {
+        Keeps::Nothing
+    }
+
+    /// The gradient rule, written with tensor operations so that it is differentiable itself. A gradient may still have
+    /// the broadcast shape of the result: the walk sums it back to the shape of its input.
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads>;
+}
+
+/// What a gradient rule is told beside the incoming gradient.
+pub struct Context<'a> {
+    kept: &'a [Tensor],
+    keeps: Keeps,
+    wanted: &'a [bool],
+    shapes: &'a [(Dims, DType)],
+}
+
+impl Context<'_> {
+    /// Input `i`, of an operation that keeps its inputs.
+    pub fn input(&self, i: usize) -> &Tensor {
+        debug_assert!(matches!(self.keeps, Keeps::Inputs | Keeps::Both));
+        &self.kept[i]
+    }
+    /// The result, of an operation that keeps it.
+    pub fn output(&self) -> &Tensor {
+        debug_assert!(matches!(self.keeps, Keeps::Output | Keeps::Both));
+        &self.kept[self.kept.len() - 1]
+    }
+    /// Whether the gradient of input `i` is wanted.
+    pub fn wants(&self, i: usize) -> bool {
+        self.wanted[i]
+    }
+    /// The shape of input `i`; only known of inputs whose gradient is wanted.
+    pub fn shape(&self, i: usize) -> &[usize] {
+        &self.shapes[i].0
+    }
+    /// How many inputs there are.
+    pub fn inputs(&self) -> usize {
+        self.wanted.len()
+    }
+    /// Asks `rule` for the gradient of each input that wants one.
+    pub fn each(&self, mut rule: impl FnMut(usize) -> Result<Tensor>) -> Result<Grads> {
+        (0..self.wanted.len()).map(|i| self.wanted[i].then(|| rule(i)).transpose()).collect()
+    }
+}
+
+const UNTRACKED: u32 = u32::MAX;
+
+/// One line of a tape.
+pub(crate) struct Entry {
+    /// `None` for a variable, where the walk ends.
+    pub(crate) op: Option<Box<dyn Operation>>,
+    inputs: SmallVec<[u32; 4]>,
+    kept: Vec<Tensor>,
+    keeps: Keeps,
+    pub(crate) shape: Dims,
+    pub(crate) dtype: DType,
+}
+
+impl Entry {
+    /// What remains of an entry that the walk has taken.
+    fn spent() -> Entry {
+        let (inputs, kept, shape) = (SmallVec::new(), Vec::new(), Dims::new());
+        Entry { op: None, inputs, kept, keeps: Keeps::Nothing, shape, dtype: DType::F32 }
+    }
+}
+
+/// A list of what was computed, in order.
+pub(crate) struct Tape {
+    id: u64,
+    entries: RefCell<Vec<Entry>>,
+}
+
+struct Current {
+    /// The tape being written, or 0: one look tells an operation that there is nothing to record.
+    id: Cell<u64>,
+    tape: RefCell<Option<Rc<Tape>>>,
+}
+
+thread_local! {
+    static CURRENT: Current = const { Current { id: Cell::new(0), tape: RefCell::new(None) } };
+    /// The entries of the last tape, emptied, for the next one.
+    static SPARE: Cell<Vec<Entry>> = const { Cell::new(Vec::new()) };
+}
+
+/// Whether a scope is open on this thread and not paused.
+#[inline]
+pub fn is_recording() -> bool {
+    CURRENT.with(|c| c.id.get() != 0)
+}
+
+/// Does `op` on `inputs` and records it where something on the tape goes in.
+#[inline]
+pub fn apply<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
+    let arrays: SmallVec<[&Array; 4]> = inputs.iter().map(|t| &t.array).collect();
+    let value = op.forward(&arrays)?;
+    Ok(record(op, inputs, value))
+}
+
+/// Records that `op` made `value` of `inputs`, if any of those is on the tape.
+#[inline]
+pub fn record<O: Operation>(op: O, inputs: &[&Tensor], value: Array) -> Tensor {
+    let tape = CURRENT.with(|c| c.id.get());
+    if tape == 0 || !value.dtype().is_float() || inputs.iter().all(|t| t.node_on(tape).is_none()) {
+        return value.into();
+    }
+    write(tape, Box::new(op), inputs, value)
+}
+
+fn write(tape: u64, op: Box<dyn Operation>, inputs: &[&Tensor], value: Array) -> Tensor {
+    let keeps = op.keeps();
+    let mut kept = Vec::new();
+    if matches!(keeps, Keeps::Inputs | Keeps::Both) {
+        kept.reserve_exact(inputs.len() + 1);
+        kept.extend(inputs.iter().map(|&t| t.clone()));
+    }
+    let mut y = Tensor { array: value, place: None };
+    let inputs = inputs.iter().map(|t| t.node_on(tape).unwrap_or(UNTRACKED)).collect();
+    let (shape, dtype) = (Dims::from_slice(y.array.shape()), y.array.dtype());
+    CURRENT.with(|c| {
+        if let Some(current) = &*c.tape.borrow() {
+            let mut entries = current.entries.borrow_mut();
+            y.place = Some(Place { tape, node: entries.len() as u32 });
+            if matches!(keeps, Keeps::Output | Keeps::Both) {
+                kept.push(y.clone());
+            }
+            entries.push(Entry { op: Some(op), inputs, kept, keeps, shape, dtype });
+        }
+    });
+    y
+}
+
+/// Recording on this thread, from [`Scope::enter`] to [`Scope::close`] or the drop.
+pub struct Scope {
+    tape: Rc<Tape>,
+    first: u32,
+    nested: bool,
+    before: Option<(u64, Option<Rc<Tape>>)>,
+}
+
+impl Scope {
+    /// Starts recording: on the tape that is being written, if there is one.
+    pub fn enter() -> Scope {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        CURRENT.with(|c| {
+            let before = (c.id.get(), c.tape.borrow().clone());
+            if let (1.., Some(tape)) = &before {
+                let first = tape.entries.borrow().len() as u32;
+                return Scope { tape: tape.clone(), first, nested: true, before: Some(before) };
+            }
+            let id = NEXT.fetch_add(1, Ordering::Relaxed);
+            let tape = Rc::new(Tape { id, entries: RefCell::new(SPARE.take()) });
+            c.id.set(id);
+            c.tape.replace(Some(tape.clone()));
+            Scope { tape, first: 0, nested: false, before: Some(before) }
+        })
+    }
+
+    /// The same values as a variable of this scope: what the gradient is taken for.
+    pub fn watch(&self, x: &Tensor) -> Tensor {
+        match x.node_on(self.tape.id) {
+            // On the tape already, by an outer scope: a line of its own keeps the two derivatives apart.
+            Some(_) => write(self.tape.id, Box::new(Same), &[x], x.array.clone()),
+            None => {
+                let mut entries = self.tape.entries.borrow_mut();
+                let place = Place { tape: self.tape.id, node: entries.len() as u32 };
+                let (shape, dtype) = (Dims::from_slice(x.array.shape()), x.array.dtype());
+                entries.push(Entry { shape, dtype, ..Entry::spent() });
+                x.at(Some(place))
+            }
+        }
+    }
+
+    /// Stops recording, and hands over what was recorded.
+    pub fn close(mut self) -> Trace {
+        self.restore();
+        Trace { tape: self.tape.clone(), first: self.first, nested: self.nested }
+    }
+
+    fn restore(&mut self) {
+        if let Some((id, tape)) = self.before.take() {
+            CURRENT.with(|c| {
+                c.id.set(id);
+                c.tape.replace(tape);
+            });
+        }
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
+/// The identity, which a nested scope puts between an outer variable and its own.
+#[derive(Debug)]
+struct Same;
+
+impl Operation for Same {
+    fn name(&self) -> &'static str {
+        "same"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        Ok(x[0].clone())
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        cx.each(|_| Ok(g.clone()))
+    }
+}
+
+/// Nothing is recorded while it lives.
+pub struct Paused(u64);
+
+impl Paused {
+    /// Stops recording on this thread until the drop.
+    pub fn new() -> Paused {
+        Paused(CURRENT.with(|c| c.id.replace(0)))
+    }
+}
+
+impl Default for Paused {
+    fn default() -> Self {
+        Paused::new()
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        CURRENT.with(|c| c.id.set(self.0));
+    }
+}
+
+/// What a scope recorded, ready to be walked.
+pub struct Trace {
+    tape: Rc<Tape>,
+    first: u32,
+    nested: bool,
+}
+
+/// One step of the walk: a line, and the lines its gradients go to.
+pub(crate) struct Step {
+    entry: Entry,
+    node: usize,
+    wanted: SmallVec<[bool; 4]>,
+    shapes: SmallVec<[(Dims, DType); 3]>,
+}
+
+impl Trace {
+    /// Whether an outer scope still needs what this one recorded.
+    pub(crate) fn is_nested(&self) -> bool {
+        self.nested
+    }
+
+    /// The line of this trace on which a tensor is, counted from its first.
+    pub(crate) fn line(&self, x: &Tensor) -> Option<usize> {
+        x.node_on(self.tape.id).and_then(|n| n.checked_sub(self.first)).map(|n| n as usize)
+    }
+
+    /// Takes line `node` off the tape, unless it is a variable.
+    pub(crate) fn take(&self, node: usize) -> Option<Step> {
+        let mut entries = self.tape.entries.borrow_mut();
+        let at = node + self.first as usize;
+        entries[at].op.as_ref()?;
+        let entry = std::mem::replace(&mut entries[at], Entry::spent());
+        let parents = entry.inputs.iter().map(|&p| p != UNTRACKED && p >= self.first);
+        let wanted: SmallVec<[bool; 4]> = parents.collect();
+        let shapes = entry.inputs.iter().zip(&wanted).map(|(&p, &w)| match w {
+            true => (entries[p as usize].shape.clone(), entries[p as usize].dtype),
+            false => (Dims::new(), DType::F32),
+        });
+        let shapes = shapes.collect();
+        // Lines below still ask for the shape of this one only through their own parents, which come earlier.
+        entries[at].shape = entry.shape.clone();
+        entries[at].dtype = entry.dtype;
+        Some(Step { entry, node, wanted, shapes })
+    }
+
+    /// Puts a line back that will be walked again.
+    pub(crate) fn put_back(&self, step: Step) {
+        self.tape.entries.borrow_mut()[step.node + self.first as usize] = step.entry;
+    }
+
+    /// The line, shape and dtype to which the gradient of input `i` of a step goes.
+    pub(crate) fn parent<'a>(&self, step: &'a Step, i: usize) -> Option<(usize, &'a (Dims, DType))> {
+        step.wanted[i].then(|| ((step.entry.inputs[i] - self.first) as usize, &step.shapes[i]))
+    }
+}
+
+impl Step {
+    /// Applies the gradient rule.
+    pub(crate) fn backward(&self, g: &Tensor) -> Result<Grads> {
+        let cx = Context {
+            kept: &self.entry.kept,
+            keeps: self.entry.keeps,
+            wanted: &self.wanted,
+            shapes: &self.shapes,
+        };
+        match &self.entry.op {
+            Some(op) if self.wanted.contains(&true) => op.backward(&cx, g),
+            _ => Ok(self.wanted.iter().map(|_| None).collect()),
+        }
+    }
+}
+
+impl Drop for Tape {
+    fn drop(&mut self) {
+        let mut entries = self.entries.take();
+        entries.clear();
+        if entries.capacity() <= 1 << 12 {
+            let _ = SPARE.try_with(|s| s.set(entries));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Keeping woken workers off the processor of the caller that wakes them.
+//!
+//! On a virtual machine the kernel takes a halted processor for one that the host has taken away, so it wakes a worker on
+//! the waker's own processor, where it waits for milliseconds behind the very work that it should share.
+
+/// The workers' threads and the processor that they avoid.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    #[cfg(target_os = "linux")]
+    inner: std::sync::Mutex<linux::Inner>,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Place {
+    pub(super) fn enter(&self) {}
+
+    pub(super) fn await_workers(&self, _workers: usize) {}
+
+    pub(super) fn avoid_caller(&self) {}
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::Place;
+    use std::sync::PoisonError;
+    use std::time::{Duration, Instant};
+
+    /// How long a new team waits for its workers, once.
+    const PATIENCE: Duration = Duration::from_millis(10);
+
+    #[derive(Debug, Default)]
+    pub(super) struct Inner {
+        workers: Vec<libc::pid_t>,
+        avoided: Option<libc::c_int>,
+    }
+
+    impl Place {
+        /// Called by each worker as its thread starts.
+        pub(in crate::team) fn enter(&self) {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: has no preconditions.
+            inner.workers.push(unsafe { libc::gettid() });
+            inner.avoided = None;
+        }
+
+        /// Waits a while for the threads of the workers to start, so that all of them are known.
+        pub(in crate::team) fn await_workers(&self, workers: usize) {
+            let start = Instant::now();
+            let started = || self.inner.lock().unwrap_or_else(PoisonError::into_inner).workers.len();
+            while started() < workers && start.elapsed() < PATIENCE {
+                std::thread::yield_now();
+            }
+        }
+
+        /// Lets the workers run wherever the caller may, except where it is now. If that leaves nothing, or the system
+        /// refuses, the workers stay as they are: this only ever makes a region faster.
+        pub(in crate::team) fn avoid_caller(&self) {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: has no preconditions.
+            let here = unsafe { libc::sched_getcpu() };
+            if inner.avoided == Some(here) {
+                return;
+            }
+            inner.avoided = Some(here);
+            let Ok(cpu) = usize::try_from(here) else { return };
+            if cpu >= libc::CPU_SETSIZE as usize {
+                return;
+            }
+            // SAFETY: a set of processors is plain bits, for which zero is valid; the calls get its true size, and `cpu`
+            // is within it.
+            unsafe {
+                let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+                if libc::sched_getaffinity(0, size_of_val(&allowed), &mut allowed) != 0 {
+                    return;
+                }
+                libc::CPU_CLR(cpu, &mut allowed);
+                if libc::CPU_COUNT(&allowed) == 0 {
+                    return;
+                }
+                for &worker in &inner.workers {
+                    libc::sched_setaffinity(worker, size_of_val(&allowed), &allowed);
+                }
+            }
+        }
+    }
+}

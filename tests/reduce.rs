@@ -1,0 +1,283 @@
+//! Reductions, scans, sorts and searches against plain loops, over all layouts and odd sizes.
+
+use oxiflux::kernels::number::Number;
+use oxiflux::kernels::reduce::*;
+use oxiflux::kernels::scan::scan;
+use oxiflux::kernels::sort::{Sortable, argsort, searchsorted, sort};
+
+const AXES: [(usize, usize, usize); 26] = [
+    (0, 3, 2),
+    (2, 3, 0),
+    (2, 0, 3),
+    (1, 1, 1),
+    (3, 1, 2),
+    (2, 7, 1),
+    (3, 8, 1),
+    (2, 63, 1),
+    (2, 64, 1),
+    (2, 73, 1),
+    (3, 2100, 1),
+    (1, 100_001, 1),
+    (2, 40_000, 1),
+    (500, 10, 1),
+    (2, 5, 3),
+    (2, 64, 10),
+    (1, 64, 512),
+    (2, 33, 63),
+    (1, 50, 64),
+    (1, 100, 65),
+    (3, 1000, 7),
+    (1, 20_000, 5),
+    (1, 300, 513),
+    (1, 3, 70_001),
+    (1, 90, 3000),
+    (2, 5000, 77),
+];
+
+fn axes() -> impl Iterator<Item = Axis> {
+    AXES.into_iter().map(|(outer, n, inner)| Axis { outer, n, inner })
+}
+
+fn noise(n: usize) -> Vec<f64> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / (1 << 23) as f64 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+fn size(a: Axis) -> usize {
+    a.outer * a.n * a.inner
+}
+
+/// The elements of `x` along the axis, for each place of the result.
+fn lanes<T: Copy>(a: Axis, x: &[T]) -> Vec<Vec<T>> {
+    let at = |o, j| (0..a.n).map(move |i| (o * a.n + i) * a.inner + j);
+    (0..a.outer).flat_map(|o| (0..a.inner).map(move |j| at(o, j).map(|i| x[i]).collect())).collect()
+}
+
+fn fold<K: Fold>(a: Axis, x: &[K::In]) -> Vec<K::Out> {
+    let mut out = Vec::with_capacity(a.outer * a.inner);
+    // SAFETY: `x` has the size of the axis; each element of the result is written.
+    unsafe {
+        reduce::<K>(a, x.as_ptr(), out.as_mut_ptr());
+        out.set_len(a.outer * a.inner);
+    }
+    out
+}
+
+fn place<T: Number>(f: unsafe fn(Axis, *const T, *mut i64), a: Axis, x: &[T]) -> Vec<i64> {
+    let mut out = vec![-1; a.outer * a.inner];
+    // SAFETY: `x` has the size of the axis.
+    unsafe { f(a, x.as_ptr(), out.as_mut_ptr()) };
+    out
+}
+
+#[test]
+fn float_sums_are_within_a_few_ulp_of_the_sum_of_magnitudes() {
+    for a in axes() {
+        let x: Vec<f32> = noise(size(a)).iter().map(|&x| x as f32).collect();
+        let wide: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let (single, double) = (fold::<Sum<f32>>(a, &x), fold::<Sum<f64>>(a, &wide));
+        for (i, lane) in lanes(a, &wide).iter().enumerate() {
+            let (sum, magnitude) = (lane.iter().sum::<f64>(), lane.iter().map(|x| x.abs()).sum::<f64>());
+            assert!((f64::from(single[i]) - sum).abs() <= 2e-7 * magnitude, "{a:?}: {} for {sum}", single[i]);
+            assert!((double[i] - sum).abs() <= 2e-15 * magnitude + 1e-16 * lane.len() as f64, "{a:?}");
+        }
+    }
+}
+
+#[test]
+fn the_error_of_a_long_sum_does_not_grow_with_its_length() {
+    let n = 1 << 24;
+    let x = vec![0.1_f32; n];
+    let exact = f64::from(0.1_f32) * n as f64;
+    let row = fold::<Sum<f32>>(Axis { outer: 1, n, inner: 1 }, &x)[0];
+    assert!((f64::from(row) / exact - 1.0).abs() < 1e-6, "row sum {row} for {exact}");
+    let columns = fold::<Sum<f32>>(Axis { outer: 1, n: n / 16, inner: 16 }, &x);
+    assert!(columns.iter().all(|&c| (f64::from(c) * 16.0 / exact - 1.0).abs() < 1e-6), "{columns:?}");
+}
+
+#[test]
+fn integer_sums_and_products_are_exact_and_wrap_around() {
+    for a in axes() {
+        let x: Vec<i32> = noise(size(a)).iter().map(|x| (x * 2e9) as i32).collect();
+        let expected: Vec<i64> = lanes(a, &x).iter().map(|l| l.iter().map(|&x| i64::from(x)).sum()).collect();
+        assert_eq!(fold::<Sum<i32>>(a, &x), expected, "{a:?}");
+        let product = |l: &Vec<i32>| l.iter().fold(1_i64, |p, &x| p.wrapping_mul(i64::from(x)));
+        assert_eq!(fold::<Prod<i32>>(a, &x), lanes(a, &x).iter().map(product).collect::<Vec<_>>(), "{a:?}");
+        let bytes: Vec<u8> = x.iter().map(|&x| x as u8).collect();
+        let expected: Vec<u64> =
+            lanes(a, &bytes).iter().map(|l| l.iter().map(|&x| u64::from(x)).sum()).collect();
+        assert_eq!(fold::<Sum<u8>>(a, &bytes), expected, "{a:?}");
+    }
+    assert_eq!(fold::<Sum<u64>>(Axis { outer: 1, n: 2, inner: 1 }, &[u64::MAX, 3]), [2]);
+}
+
+#[test]
+fn extremes_and_their_first_places_match_loops() {
+    for a in axes() {
+        // Few distinct values, so that each occurs often.
+        let x: Vec<f32> = noise(size(a)).iter().map(|x| (x * 4.0).round() as f32).collect();
+        let (max, min) = (fold::<Max<f32>>(a, &x), fold::<Min<f32>>(a, &x));
+        let lanes = lanes(a, &x);
+        for (i, lane) in lanes.iter().enumerate() {
+            assert_eq!(max[i], lane.iter().copied().fold(f32::NEG_INFINITY, f32::max), "{a:?}");
+            assert_eq!(min[i], lane.iter().copied().fold(f32::INFINITY, f32::min), "{a:?}");
+        }
+        if a.n > 0 {
+            let first = |l: &[f32], v: f32| l.iter().position(|&x| x == v).map_or(-1, |i| i as i64);
+            let expected = |v: &[f32]| lanes.iter().zip(v).map(|(l, &v)| first(l, v)).collect::<Vec<_>>();
+            assert_eq!(place(argmax, a, &x), expected(&max), "{a:?}");
+            assert_eq!(place(argmin, a, &x), expected(&min), "{a:?}");
+            let whole: Vec<i64> = x.iter().map(|&x| x as i64).collect();
+            assert_eq!(place(argmax, a, &whole), expected(&max), "{a:?}");
+        }
+    }
+}
+
+#[test]
+fn a_nan_is_both_the_largest_and_the_smallest() {
+    for a in axes().filter(|a| a.n > 2) {
+        let mut x: Vec<f64> = noise(size(a));
+        // The last two of each lane: whatever the order of the merges, one NaN must survive, and the first be found.
+        for o in 0..a.outer {
+            x[(o * a.n + a.n - 2) * a.inner..(o + 1) * a.n * a.inner].fill(f64::NAN);
+        }
+        assert!(fold::<Max<f64>>(a, &x).iter().chain(&fold::<Min<f64>>(a, &x)).all(|x| x.is_nan()), "{a:?}");
+        assert!(
+            place(argmax, a, &x).iter().chain(&place(argmin, a, &x)).all(|&i| i == a.n as i64 - 2),
+            "{a:?}"
+        );
+    }
+}
+
+#[test]
+fn extremes_of_infinities_and_limits_are_found() {
+    let a = Axis { outer: 1, n: 3, inner: 1 };
+    assert_eq!(fold::<Max<f32>>(a, &[f32::NEG_INFINITY; 3]), [f32::NEG_INFINITY]);
+    assert_eq!(place(argmax, a, &[f32::NEG_INFINITY; 3]), [0]);
+    assert_eq!(fold::<Min<i8>>(a, &[127; 3]), [127]);
+    assert_eq!(fold::<Max<i64>>(a, &[i64::MIN; 3]), [i64::MIN]);
+    assert_eq!(fold::<Max<bool>>(a, &[false, true, false]), [true]);
+    assert_eq!(place(argmin, a, &[true, false, false]), [1]);
+}
+
+#[test]
+fn logical_reductions_and_counts_match_loops() {
+    for a in axes() {
+        for bound in [-2.0, 0.0, 0.9999, 2.0] {
+            let x: Vec<f32> =
+                noise(size(a)).iter().map(|&x| if x > bound { x as f32 } else { 0.0 }).collect();
+            let l = lanes(a, &x);
+            let expect = |f: fn(&Vec<f32>) -> bool| l.iter().map(f).collect::<Vec<_>>();
+            assert_eq!(fold::<Any<f32>>(a, &x), expect(|l| l.iter().any(|&x| x != 0.0)), "{a:?}");
+            assert_eq!(fold::<All<f32>>(a, &x), expect(|l| l.iter().all(|&x| x != 0.0)), "{a:?}");
+            let bools: Vec<bool> = x.iter().map(|&x| x != 0.0).collect();
+            let count = |l: &Vec<bool>| l.iter().filter(|&&x| x).count() as i64;
+            let expected: Vec<i64> = lanes(a, &bools).iter().map(count).collect();
+            assert_eq!(fold::<CountNonzero<f32>>(a, &x), expected, "{a:?}");
+            assert_eq!(fold::<Sum<bool>>(a, &bools), expected, "{a:?}");
+        }
+    }
+}
+
+#[test]
+fn scans_match_running_loops() {
+    for a in axes() {
+        let x: Vec<i32> = noise(size(a)).iter().map(|x| (x * 1e9) as i32 | 1).collect();
+        let (mut sums, mut products) = (vec![0; x.len()], vec![0; x.len()]);
+        let floats: Vec<f32> = noise(size(a)).iter().map(|&x| x as f32).collect();
+        let mut running = vec![0.0; x.len()];
+        // SAFETY: all have the size of the axis.
+        unsafe {
+            scan::<Sum<i32>>(a, x.as_ptr(), sums.as_mut_ptr());
+            scan::<Prod<i32>>(a, x.as_ptr(), products.as_mut_ptr());
+            scan::<Sum<f32>>(a, floats.as_ptr(), running.as_mut_ptr());
+        }
+        let places: Vec<usize> = (0..x.len()).collect();
+        for lane in lanes(a, &places) {
+            let (mut sum, mut product, mut float, mut magnitude) = (0_i64, 1_i64, 0.0_f64, 0.0_f64);
+            for i in lane {
+                sum += i64::from(x[i]);
+                product = product.wrapping_mul(i64::from(x[i]));
+                float += f64::from(floats[i]);
+                magnitude += f64::from(floats[i].abs());
+                assert_eq!((sums[i], products[i]), (sum, product), "{a:?}");
+                assert!((f64::from(running[i]) - float).abs() <= 1e-5 * magnitude, "{a:?}");
+            }
+        }
+    }
+}
+
+fn sorted<T: Sortable>(n: usize, x: &[T], descending: bool) -> (Vec<T>, Vec<i64>) {
+    let (mut out, mut places) = (x.to_vec(), vec![-1; x.len()]);
+    // SAFETY: all have `x.len()` elements, in rows of `n`.
+    unsafe {
+        sort(x.len() / n.max(1), n, x.as_ptr(), out.as_mut_ptr(), descending);
+        argsort(x.len() / n.max(1), n, x.as_ptr(), places.as_mut_ptr(), descending);
+    }
+    (out, places)
+}
+
+#[test]
+fn sorts_are_those_of_a_stable_comparison() {
+    for n in [0, 1, 2, 31, 5000] {
+        let x: Vec<f64> = noise(3 * n).iter().map(|x| (x * 100.0).round()).collect();
+        for descending in [false, true] {
+            let (values, places) = sorted(n, &x, descending);
+            for (row, x) in x.chunks_exact(n.max(1)).enumerate() {
+                let mut expected: Vec<usize> = (0..n).collect();
+                expected.sort_by(|&i, &j| {
+                    if descending { x[j].total_cmp(&(x[i] + 0.0)) } else { x[i].total_cmp(&x[j]) }
+                });
+                expected.sort_by(|&i, &j| {
+                    let order = x[i].partial_cmp(&x[j]).expect("no NaN here").then(std::cmp::Ordering::Equal);
+                    let order = if descending { order.reverse() } else { order };
+                    order.then(if x[i] == x[j] { i.cmp(&j) } else { std::cmp::Ordering::Equal })
+                });
+                for (k, &i) in expected.iter().enumerate() {
+                    assert_eq!(places[row * n + k], i as i64, "{n} {descending}");
+                    assert_eq!(values[row * n + k], x[i], "{n} {descending}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_is_last_and_zeros_keep_their_order() {
+    let nan = f32::NAN;
+    let x = [nan, 0.0, -0.0, -1.0, f32::INFINITY, -nan, f32::NEG_INFINITY];
+    let (up, places) = sorted(7, &x, false);
+    assert_eq!(up[..5], [f32::NEG_INFINITY, -1.0, 0.0, 0.0, f32::INFINITY]);
+    assert!(up[5].is_nan() && up[6].is_nan());
+    assert_eq!(places, [6, 3, 1, 2, 4, 0, 5]);
+    let (down, places) = sorted(7, &x, true);
+    assert_eq!(down[..5], [f32::INFINITY, 0.0, 0.0, -1.0, f32::NEG_INFINITY]);
+    assert_eq!(places, [4, 1, 2, 3, 6, 0, 5]);
+}
+
+#[test]
+fn integers_and_bools_of_all_widths_sort() {
+    assert_eq!(sorted(3, &[i8::MAX, i8::MIN, 0], false).0, [i8::MIN, 0, i8::MAX]);
+    assert_eq!(sorted(3, &[0, u64::MAX, 1], true).0, [u64::MAX, 1, 0]);
+    assert_eq!(sorted(3, &[i64::MAX, i64::MIN, 0], true).1, [0, 2, 1]);
+    assert_eq!(sorted(4, &[true, false, true, false], false).1, [1, 3, 0, 2]);
+    assert_eq!(sorted(4, &[true, false, true, false], true).1, [0, 2, 1, 3]);
+}
+
+#[test]
+fn searches_find_the_place_before_or_after_equals() {
+    let table = [-1.0_f32, 0.0, 0.0, 2.0, f32::NAN];
+    let values = [-2.0, -1.0, -0.0, 1.0, 2.0, 3.0, f32::NAN];
+    let search = |right| {
+        let mut out = [-1; 7];
+        // SAFETY: the arrays have these lengths.
+        unsafe { searchsorted(table.as_ptr(), 5, values.as_ptr(), 7, right, out.as_mut_ptr()) };
+        out
+    };
+    assert_eq!(search(false), [0, 0, 1, 3, 3, 4, 4]);
+    assert_eq!(search(true), [0, 1, 3, 3, 4, 4, 5]);
+}
