@@ -20,10 +20,13 @@ _LONGEST_VALUE = 60
 
 
 class Printed:
-    """What a layer is for printing: it can say itself on one line, and shows as a line or a table of its parts."""
+    """What a layer is for printing: it can say itself on one line, and shows as a line or a table of its
+    parts.
+    """
 
     def describe(self) -> str:
-        """This layer on one line: its class, simple attributes and shapes of its tensors, unless a subclass says more.
+        """The layer on one line: its class, simple attributes and shapes of its tensors, unless a subclass
+        says more.
 
         >>> import oxiflux as flux
         >>> flux.Dense(2, 3, flux.relu).describe()
@@ -84,7 +87,7 @@ def html(model: Any) -> str:
         rows = [_Row(0, rows[0].text, _comment(model, " non-trainable"))]
     cell = '<td style="text-align:left;font-family:monospace;padding-left:{}em">{}</td>'
     lines = [
-        f"<tr>{cell.format(1 + 2 * depth, escape(line))}{cell.format(1, escape(comment.removeprefix('# ')))}</tr>"
+        f"<tr>{cell.format(1 + 2 * depth, escape(line))}{cell.format(1, escape(comment[2:]))}</tr>"
         for depth, line, comment in rows
     ]
     total = " ".join(part.strip(" #") for part in _total(model, 1).splitlines())
@@ -230,4 +233,3 @@ def _bytes(n: float) -> str:
             break
         n /= 1024
     return f"{n} bytes" if unit == "bytes" else f"{n:.1f} {unit}"
-

@@ -17,9 +17,9 @@ __all__ = ["Layer"]
 class Layer(Printed):
     """Base of the layers; a class of one's own needs only its attributes and a `__call__`.
 
-    Every floating tensor reachable through attributes, lists, tuples and dicts is a trainable parameter; a method
-    `trainable(self)` that returns names of attributes restricts them. Assigning to a parameter keeps its dtype, and
-    raises ShapeError for another shape. `describe(self)` is the layer on one line.
+    Every floating tensor reachable through attributes, lists, tuples and dicts is a trainable parameter; a
+    method `trainable(self)` that returns names of attributes restricts them. Assigning to a parameter keeps
+    its dtype, and raises ShapeError for another shape. `describe(self)` is the layer on one line.
 
     >>> import oxiflux as flux
     >>> class Affine(flux.Layer):
@@ -59,7 +59,8 @@ def blame(error: Exception, layer: str, shape: Any = None) -> None:
 
 
 def locate(error: Exception, container: str, key: Hashable) -> None:
-    """Adds to an error from within a container which of its layers it comes from: `Chain[1]["decoder"][0]: …`.
+    """Adds to an error from within a container which of its layers it comes from: `Chain[1]["decoder"][0]:
+    …`.
 
     Errors of shapes and dtypes get it in their message, errors of other code in a note.
     """
