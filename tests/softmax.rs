@@ -219,3 +219,16 @@ fn the_exponential_of_softmax_is_within_its_bound() {
     assert_eq!([0.0_f32, -0.0, -88.0, f32::NEG_INFINITY].map(f32::exp_down::<true>), [1.0, 1.0, 0.0, 0.0]);
     assert!(f32::NAN.exp_down::<true>().is_nan());
 }
+
+#[test]
+fn the_gradient_of_many_rows_is_that_of_each() {
+    let (m, n) = (131, 32_003);
+    let x: Vec<f32> = noise(m * n, 8.0).iter().map(|&x| x as f32).collect();
+    let labels: Vec<i64> = (0..m).map(|i| (i * 4001 % n) as i64).collect();
+    let (_, large) = loss_and_gradient(m, n, &x, &labels, &[0.5], 0);
+    for i in 0..m {
+        let row = i * n..(i + 1) * n;
+        let (_, small) = loss_and_gradient(1, n, &x[row.clone()], &labels[i..=i], &[0.5], 0);
+        assert_eq!(large[row], small, "row {i}");
+    }
+}

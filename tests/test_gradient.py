@@ -24,7 +24,8 @@ def test_the_jacobian_of_a_linear_map_is_its_matrix():
 def test_a_jacobian_has_the_shape_of_result_and_argument():
     x, y = f64(RNG.normal(size=(2, 3))), f64(RNG.normal(size=(3, 5)))
     value, (jx, jy) = flux.withjacobian(lambda a, b: a @ b, x, y)
-    assert jx.shape == (2, 5, 2, 3) and jy.shape == (2, 5, 3, 5)
+    assert jx.shape == (2, 5, 2, 3)
+    assert jy.shape == (2, 5, 3, 5)
     np.testing.assert_allclose(jx.numpy(), np.einsum("ik,lj->ijkl", np.eye(2), y.numpy()), atol=1e-14)
     np.testing.assert_allclose(value.numpy(), x.numpy() @ y.numpy(), rtol=1e-14)
 
@@ -32,7 +33,8 @@ def test_a_jacobian_has_the_shape_of_result_and_argument():
 def test_the_jacobian_of_a_model_is_a_tree():
     m = flux.Chain(flux.Dense(4, 3), flux.tanh)
     (j,) = flux.jacobian(lambda m: m(X), m)
-    assert j.layers[0].weight.shape == (3, 4, 3) and j.layers[0].bias.shape == (3, 3)
+    assert j.layers[0].weight.shape == (3, 4, 3)
+    assert j.layers[0].bias.shape == (3, 3)
     assert j.layers[1] is None
 
 
@@ -135,7 +137,9 @@ def test_a_custom_gradient_can_be_differentiated_again():
     exp = flux.custom_gradient(lambda dy, y, x: dy * y)(lambda x: flux.exp(x))
     assert flux.gradcheck(exp, X, order=2)
     cube = flux.custom_gradient(lambda dy, y, x: dy * 3 * x**2)(lambda x: flux.floor(x) * 0 + x**3)
-    np.testing.assert_allclose(np.diag(flux.hessian(lambda x: cube(x).sum(), f64(X)).numpy()), 6 * X, rtol=1e-12)
+    np.testing.assert_allclose(
+        np.diag(flux.hessian(lambda x: cube(x).sum(), f64(X)).numpy()), 6 * X, rtol=1e-12
+    )
 
 
 def test_a_custom_gradient_outside_a_gradient_is_the_function():
@@ -205,7 +209,9 @@ def test_a_checkpoint_computes_twice():
 def test_a_checkpoint_draws_the_same_random_numbers_again():
     x = flux.ones(50)
     flux.seed(3)
-    y, (g,) = flux.withgradient(lambda x: ((z := flux.checkpoint(lambda x: x * flux.rand(50), x)).sum(), z), x)
+    y, (g,) = flux.withgradient(
+        lambda x: ((z := flux.checkpoint(lambda x: x * flux.rand(50), x)).sum(), z), x
+    )
     np.testing.assert_array_equal(g.numpy(), y[1].numpy())
     after = flux.rand(3).numpy()
     flux.seed(3)

@@ -99,7 +99,9 @@ def test_initialiser_has_its_distribution(name, shape):
     assert stats.kstest(values, distribution(name, *flux.nfan(shape)).cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("name", ["glorot_uniform", "glorot_normal", "kaiming_uniform", "kaiming_normal", "orthogonal"])
+@pytest.mark.parametrize(
+    "name", ["glorot_uniform", "glorot_normal", "kaiming_uniform", "kaiming_normal", "orthogonal"]
+)
 def test_gain_multiplies(name):
     init = getattr(flux, name)
     once, thrice = (init((9, 9), gain=g, rng=flux.Generator(1)).numpy() for g in (1, 3))
@@ -110,7 +112,8 @@ def test_gain_multiplies(name):
 def test_truncated_normal_is_a_normal_that_is_cut_off(lo, hi):
     flux.seed(2)
     values = flux.truncated_normal(20_000, lo=lo, hi=hi).numpy()
-    assert values.min() >= lo and values.max() <= hi
+    assert values.min() >= lo
+    assert values.max() <= hi
     assert stats.kstest(values, stats.truncnorm(lo, hi).cdf).pvalue > 1e-3
 
 
@@ -145,17 +148,21 @@ def test_sparse_init_is_for_matrices():
 def test_sparse_init_spreads_its_zeros():
     flux.seed(0)
     zeros = (flux.sparse_init((400, 4), sparsity=0.5).numpy() == 0).sum(axis=0)
-    assert zeros.sum() == 800 and (zeros > 150).all()
+    assert zeros.sum() == 800
+    assert (zeros > 150).all()
 
 
 def test_identity_init_shifts():
     np.testing.assert_array_equal(flux.identity_init((3, 3), shift=1).numpy(), np.roll(np.eye(3), 1, axis=0))
-    np.testing.assert_array_equal(flux.identity_init((3, 4), shift=(1, 2)).numpy(), np.roll(np.eye(3, 4), (1, 2), (0, 1)))
+    np.testing.assert_array_equal(
+        flux.identity_init((3, 4), shift=(1, 2)).numpy(), np.roll(np.eye(3, 4), (1, 2), (0, 1))
+    )
 
 
 def test_identity_init_of_a_kernel_is_one_at_its_centre():
     w = flux.identity_init((3, 5, 2, 3), gain=4).numpy()
-    assert w.sum() == 8 and w[1, 2, 0, 0] == w[1, 2, 1, 1] == 4
+    assert w.sum() == 8
+    assert w[1, 2, 0, 0] == w[1, 2, 1, 1] == 4
 
 
 def test_identity_init_of_a_vector_is_zeros():
@@ -165,7 +172,8 @@ def test_identity_init_of_a_vector_is_zeros():
 def test_create_bias():
     w = flux.ones((2, 3), dtype=flux.float64)
     assert flux.create_bias(w, True, 3).dtype == "float64"
-    assert flux.create_bias(w, False, 3) is None and flux.create_bias(w, None, 3) is None
+    assert flux.create_bias(w, False, 3) is None
+    assert flux.create_bias(w, None, 3) is None
     assert flux.create_bias(w, [1, 2, 3], 3).tolist() == [1.0, 2.0, 3.0]
     with pytest.raises(flux.ShapeError, match=r"\(3,\), got \(2,\)"):
         flux.create_bias(w, [1, 2], 3)

@@ -27,14 +27,15 @@ def test_dense_is_its_formula(size_in, size_out, batch, bias):
     x = x_of(*batch, size_in)
     expected = x.astype(np.float64) @ layer.weight.numpy() + (layer.bias.numpy() if bias else 0)
     y = layer(x)
-    assert y.shape == (*batch, size_out) and y.dtype == "float32"
+    assert y.shape == (*batch, size_out)
+    assert y.dtype == "float32"
     np.testing.assert_allclose(y.numpy(), np.tanh(expected), rtol=1e-4, atol=1e-5)
 
 
 ACTIVATIONS = [
-    "celu", "elu", "gelu", "gelu_erf", "gelu_tanh", "hardsigmoid", "hardswish", "hardtanh", "identity", "leakyrelu", "lisht",
-    "logcosh", "logsigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "sigmoid_fast", "softplus", "softshrink", "softsign",
-    "swish", "tanh", "tanh_fast", "tanhshrink", "thresholdrelu", "trelu",
+    "celu", "elu", "gelu", "gelu_erf", "gelu_tanh", "hardsigmoid", "hardswish", "hardtanh", "identity",
+    "leakyrelu", "lisht", "logcosh", "logsigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "sigmoid_fast",
+    "softplus", "softshrink", "softsign", "swish", "tanh", "tanh_fast", "tanhshrink", "thresholdrelu", "trelu",
 ]  # fmt: skip
 
 
@@ -68,7 +69,9 @@ def test_any_function_is_an_activation(activation):
     np.testing.assert_allclose(layer(x).numpy(), layer.activation(plain(x)).numpy(), rtol=1e-6)
 
 
-@pytest.mark.parametrize("x", [np.ones((2, 3)), np.ones((2, 3), int), [[1, 1, 1], [1, 1, 1]], np.ones((2, 6))[:, ::2]])
+@pytest.mark.parametrize(
+    "x", [np.ones((2, 3)), np.ones((2, 3), int), [[1, 1, 1], [1, 1, 1]], np.ones((2, 6))[:, ::2]]
+)
 def test_dense_stays_float32_whatever_it_is_given(x):
     layer = flux.Dense(3, 2, init=flux.ones32)
     assert layer(x).dtype == "float32"
@@ -120,7 +123,8 @@ def test_dense_refuses_what_init_makes_in_another_shape():
 
 def test_init_may_be_a_numpy_function():
     layer = flux.Dense(2, 3, init=np.zeros)
-    assert layer.weight.dtype == "float32" and layer.weight.shape == (2, 3)
+    assert layer.weight.dtype == "float32"
+    assert layer.weight.shape == (2, 3)
 
 
 def test_dense_takes_a_bias():
@@ -141,7 +145,8 @@ def test_dense_of_arrays():
 def test_dense_of_a_tensor_shares_it():
     w = flux.ones((2, 2), dtype=flux.float64)
     layer = flux.Dense.of(w)
-    assert layer.weight is w and layer.bias.dtype == "float64"
+    assert layer.weight is w
+    assert layer.bias.dtype == "float64"
 
 
 # Assignment to parameters
@@ -151,7 +156,8 @@ def test_dense_of_a_tensor_shares_it():
 def test_an_assigned_parameter_keeps_its_dtype(value):
     layer = flux.Dense(2, 3)
     layer.weight = value
-    assert type(layer.weight) is flux.Tensor and layer.weight.dtype == "float32"
+    assert type(layer.weight) is flux.Tensor
+    assert layer.weight.dtype == "float32"
     assert layer.weight.tolist() == [[1, 1, 1], [1, 1, 1]]
 
 
@@ -215,9 +221,12 @@ def test_chain_passes_gradients_to_every_layer():
 def test_chain_is_indexed_like_a_tuple():
     layers = [flux.Dense(2, 2), flux.relu, flux.Dense(2, 1)]
     m = flux.Chain(*layers)
-    assert list(m) == layers and m[-1] is layers[-1] and len(m) == 3
+    assert list(m) == layers
+    assert m[-1] is layers[-1]
+    assert len(m) == 3
     assert [m[i] for i in range(3)] == layers
-    assert m[1:].layers == tuple(layers[1:]) and m[::-1].layers == tuple(layers[::-1])
+    assert m[1:].layers == tuple(layers[1:])
+    assert m[::-1].layers == tuple(layers[::-1])
     for bad in (3, -4):
         with pytest.raises(IndexError, match="of 3"):
             m[bad]
@@ -258,9 +267,10 @@ def test_another_error_keeps_its_message_and_gets_a_note():
     def broken(x):
         raise ZeroDivisionError("mine")
 
-    with pytest.raises(ZeroDivisionError, match="^mine") as error:
+    with pytest.raises(ZeroDivisionError, match=r"^mine") as error:
         flux.Chain(flux.relu, flux.Chain(broken))(flux.ones(2))
-    assert str(error.value) == "mine" and error.value.__notes__ == ["in Chain[1][0]"]
+    assert str(error.value) == "mine"
+    assert error.value.__notes__ == ["in Chain[1][0]"]
 
 
 def test_activations_of_a_chain():
@@ -321,7 +331,8 @@ def test_a_layer_may_withhold_parameters():
 
 
 @pytest.mark.parametrize(
-    ("shape", "flat"), [((5,), (5, 1)), ((5, 3), (5, 3)), ((2, 3, 4), (2, 12)), ((0, 3, 4), (0, 12)), ((3, 0, 4), (3, 0))]
+    ("shape", "flat"),
+    [((5,), (5, 1)), ((5, 3), (5, 3)), ((2, 3, 4), (2, 12)), ((0, 3, 4), (0, 12)), ((3, 0, 4), (3, 0))],
 )
 def test_flatten_keeps_the_first_axis(shape, flat):
     assert flux.flatten(flux.zeros(shape)).shape == flat

@@ -8,6 +8,7 @@ from scipy import special
 
 import oxiflux as flux
 
+
 # Name, options, how the prediction and the target are drawn, and the loss of each element (or row) in NumPy.
 def huber(p, t, delta=1.0):
     d = abs(p - t)
@@ -29,14 +30,26 @@ ELEMENTWISE = [
     ("msle", {}, "positive", "positive", lambda p, t: np.log(p / t) ** 2),
     ("huber_loss", {}, "real", "real", huber),
     ("huber_loss", {"delta": 0.3}, "real", "real", lambda p, t: huber(p, t, 0.3)),
-    ("binarycrossentropy", {}, "unit", "unit", lambda p, t: -special.xlogy(t, p) - special.xlogy(1 - t, 1 - p)),
+    (
+        "binarycrossentropy",
+        {},
+        "unit",
+        "unit",
+        lambda p, t: -special.xlogy(t, p) - special.xlogy(1 - t, 1 - p),
+    ),
     ("logitbinarycrossentropy", {}, "real", "unit", lambda p, t: (1 - t) * p - special.log_expit(p)),
     ("poisson_loss", {}, "positive", "positive", lambda p, t: p - t * np.log(p)),
     ("hinge_loss", {}, "real", "sign", lambda p, t: np.maximum(0, 1 - p * t)),
     ("squared_hinge_loss", {}, "real", "sign", lambda p, t: np.maximum(0, 1 - p * t) ** 2),
     ("binary_focal_loss", {}, "unit", "unit", binary_focal),
     ("binary_focal_loss", {"gamma": 0.5}, "unit", "unit", lambda p, t: binary_focal(p, t, 0.5)),
-    ("siamese_contrastive_loss", {}, "positive", "unit", lambda p, t: (1 - t) * p**2 + t * np.maximum(0, 1 - p) ** 2),
+    (
+        "siamese_contrastive_loss",
+        {},
+        "positive",
+        "unit",
+        lambda p, t: (1 - t) * p**2 + t * np.maximum(0, 1 - p) ** 2,
+    ),
 ]
 ROWWISE = [
     ("crossentropy", {}, "rows", "rows", lambda p, t: -(t * np.log(p)).sum(-1)),
@@ -88,7 +101,8 @@ def test_loss_equals_its_formula(case, shape):
     name, options, kind_p, kind_t, formula = case
     p, t = draw(kind_p, shape, 1), draw(kind_t, shape, 2)
     result = getattr(flux, name)(flux.tensor(p), t, **options)
-    assert result.shape == () and result.dtype == "float64"
+    assert result.shape == ()
+    assert result.dtype == "float64"
     assert result.item() == pytest.approx(np.mean(formula(p, t)), rel=1e-12, abs=1e-14)
 
 
@@ -153,7 +167,7 @@ def test_the_message_says_how_to_mend_the_shape(name, p, t, mend):
 
 @pytest.mark.parametrize("shape", [(32, 2), (2, 32), (33,)])
 def test_no_mending_is_suggested_where_there_is_none(shape):
-    with pytest.raises(flux.ShapeError, match="different shapes$"):
+    with pytest.raises(flux.ShapeError, match=r"different shapes$"):
         flux.mse(flux.ones((32, 1)), flux.ones(shape))
 
 
@@ -166,7 +180,15 @@ def test_an_empty_batch_is_refused(name, shape):
 
 @pytest.mark.parametrize("name", ["mse", "mae"])
 @pytest.mark.parametrize(
-    "target", [np.array([1, 2, 3]), np.array([1, 2, 3], np.uint8), [1, 2, 3], (1, 2, 3), range(1, 4), np.array([1.0, 2, 3])]
+    "target",
+    [
+        np.array([1, 2, 3]),
+        np.array([1, 2, 3], np.uint8),
+        [1, 2, 3],
+        (1, 2, 3),
+        range(1, 4),
+        np.array([1.0, 2, 3]),
+    ],
 )
 def test_targets_of_every_kind_take_the_dtype_of_the_prediction(name, target):
     result = getattr(flux, name)(flux.tensor([1.5, 2.5, 3.5]), target)
@@ -213,7 +235,9 @@ def test_labels_equal_their_one_hot_rows(name, dtype, shape):
 @pytest.mark.parametrize("name", LABELLED)
 def test_a_single_observation_has_a_single_label(name):
     p = flux.tensor(draw("rows", (4,), 0))
-    assert getattr(flux, name)(p, 2).item() == pytest.approx(getattr(flux, name)(p, [0, 0, 1, 0]).item(), rel=1e-6)
+    assert getattr(flux, name)(p, 2).item() == pytest.approx(
+        getattr(flux, name)(p, [0, 0, 1, 0]).item(), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", LABELLED)
@@ -240,7 +264,9 @@ def test_labels_have_the_gradient_of_one_hot_rows(name):
 def test_a_label_out_of_range_is_named_with_its_place(name, label, position):
     labels = np.zeros(3, np.int64)
     labels[position] = label
-    with pytest.raises(IndexError, match=rf"^{name}: label {label} at position {position} is not one of the classes 0 to 3"):
+    with pytest.raises(
+        IndexError, match=rf"^{name}: label {label} at position {position} is not one of the classes 0 to 3"
+    ):
         getattr(flux, name)(flux.ones((3, 4)) / 4, labels)
 
 
@@ -259,7 +285,10 @@ def test_a_nan_label_is_a_value_error(name):
 
 @pytest.mark.parametrize("name", LABELLED)
 def test_a_column_of_labels_is_refused_with_a_hint(name):
-    with pytest.raises(flux.ShapeError, match=rf"{name}: prediction \(5, 3\) and labels \(5, 1\) do not fit; use y\[\.\.\., 0\]"):
+    with pytest.raises(
+        flux.ShapeError,
+        match=rf"{name}: prediction \(5, 3\) and labels \(5, 1\) do not fit; use y\[\.\.\., 0\]",
+    ):
         getattr(flux, name)(flux.ones((5, 3)) / 3, np.zeros((5, 1), int))
 
 
@@ -275,17 +304,20 @@ def test_an_axis_out_of_range_is_refused(name):
 def test_crossentropies_are_finite_for_certain_and_wrong_predictions():
     p = flux.tensor([[1.0, 0.0], [0.0, 1.0]])
     value, (g,) = flux.withgradient(lambda x: flux.crossentropy(x, [1, 0]), p)
-    assert np.isfinite(value.item()) and np.isfinite(g.numpy()).all()
+    assert np.isfinite(value.item())
+    assert np.isfinite(g.numpy()).all()
     value, (g,) = flux.withgradient(lambda x: flux.binarycrossentropy(x, [[0, 1], [1, 0]]), p)
-    assert np.isfinite(value.item()) and np.isfinite(g.numpy()).all()
+    assert np.isfinite(value.item())
+    assert np.isfinite(g.numpy()).all()
 
 
 @pytest.mark.parametrize("scale", [300.0, 1e4])
 def test_logit_losses_and_their_gradients_are_finite_for_large_logits(scale):
     logits = flux.tensor(np.array([[scale, -scale, 0.0], [-scale, 0.0, scale]], np.float32))
     for loss, y in ((flux.logitcrossentropy, [1, 0]), (flux.logitbinarycrossentropy, [[0, 1, 1], [1, 0, 0]])):
-        value, (g,) = flux.withgradient(lambda x: loss(x, y), logits)  # noqa: B023
-        assert np.isfinite(value.item()) and np.isfinite(g.numpy()).all()
+        value, (g,) = flux.withgradient(lambda x: loss(x, y), logits)
+        assert np.isfinite(value.item())
+        assert np.isfinite(g.numpy()).all()
 
 
 def test_a_class_without_weight_and_without_probability_costs_nothing():

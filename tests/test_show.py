@@ -82,7 +82,9 @@ def test_a_layer_of_ones_own_lists_its_attributes():
 
 def test_tensors_that_are_not_trained_are_counted_apart():
     assert repr(Running()) == "Running(weight=(3,), mean=(3,))  # 3 parameters, plus 3 non-trainable"
-    assert "  Running(weight=(3,), mean=(3,)),      # 3 parameters, plus 3\n" in repr(flux.Chain(Running(), flux.relu))
+    assert "  Running(weight=(3,), mean=(3,)),      # 3 parameters, plus 3\n" in repr(
+        flux.Chain(Running(), flux.relu)
+    )
 
 
 def test_a_line_that_is_too_long_keeps_its_comment():
@@ -112,7 +114,10 @@ def test_a_closure_is_printed_by_its_name():
     def twice(x):
         return inner(inner(x))
 
-    assert repr(flux.Chain(twice, flux.Dense(2, 1))).splitlines()[1] == "  twice,                                # 6 parameters"
+    assert (
+        repr(flux.Chain(twice, flux.Dense(2, 1))).splitlines()[1]
+        == "  twice,                                # 6 parameters"
+    )
 
 
 def test_lists_dicts_and_plain_objects_within_a_chain():
@@ -164,7 +169,8 @@ def test_printing_during_a_gradient_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    ("n", "shown"), [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (40_000, "39.1 KiB"), (3 << 30, "3.0 GiB")]
+    ("n", "shown"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (40_000, "39.1 KiB"), (3 << 30, "3.0 GiB")],
 )
 def test_sizes_are_in_powers_of_1024(n, shown):
     assert show._bytes(n) == shown
@@ -172,6 +178,9 @@ def test_sizes_are_in_powers_of_1024(n, shown):
 
 def test_notebooks_get_a_table():
     html = flux.Chain(flux.Dense(2, 3), lambda x: x, flux.Dense(3, 1))._repr_html_()
-    assert html.startswith("<table") and html.count("<tr>") == 5
-    assert "Dense(2 =&gt; 3)" in html and "9 parameters" in html and "&lt;lambda&gt;" in html
+    assert html.startswith("<table")
+    assert html.count("<tr>") == 5
+    assert "Dense(2 =&gt; 3)" in html
+    assert "9 parameters" in html
+    assert "&lt;lambda&gt;" in html
     assert "Total: 4 arrays, 13 parameters, 52 bytes." in html

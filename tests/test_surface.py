@@ -1,4 +1,6 @@
-"""The public surface and the layout of the sources: what is exported is documented, and nothing imports to its right."""
+"""The public surface and the layout of the sources: what is exported is documented, and nothing imports to
+its right.
+"""
 
 import ast
 import inspect
@@ -54,7 +56,11 @@ def imported(path):
                 yield node.module.split(".")[0]
             else:
                 yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("oxiflux."):
+        elif (
+            isinstance(node, ast.ImportFrom)
+            and node.level == 0
+            and (node.module or "").startswith("oxiflux.")
+        ):
             yield node.module.split(".")[1]
 
 
@@ -96,9 +102,21 @@ def test_the_version_is_that_of_the_crate():
 
 
 def test_importing_takes_only_numpy_along():
-    code = "import sys, numpy; before = set(sys.modules); import oxiflux; print(*sorted(set(sys.modules) - before))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"scipy", "torch", "tqdm", "html", "concurrent", "multiprocessing", "asyncio", "inspect", "typing_extensions"}
+    code = "import sys, numpy; old = set(sys.modules); import oxiflux; print(*sorted(set(sys.modules) - old))"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {
+        "scipy",
+        "torch",
+        "tqdm",
+        "html",
+        "concurrent",
+        "multiprocessing",
+        "asyncio",
+        "inspect",
+        "typing_extensions",
+    }
     assert not heavy & {name.split(".")[0] for name in out}
 
 
@@ -113,7 +131,9 @@ def test_no_module_imports_to_its_right(path):
         theirs = level(name)
         # `_version` and the like are on no level and import nothing.
         if theirs is not None and name != top(path):
-            assert theirs < mine or (theirs == mine and name in {"show", "init"}), f"{relative(path)} imports {name}"
+            assert theirs < mine or (theirs == mine and name in {"show", "init"}), (
+                f"{relative(path)} imports {name}"
+            )
 
 
 @pytest.mark.parametrize("path", [*python_files, *rust_files], ids=relative)
@@ -121,7 +141,9 @@ def test_a_long_file_says_why(path):
     lines = path.read_text().splitlines()
     if len(lines) > LINES:
         head = " ".join(lines[:10]).lower()
-        assert "one file" in head or "long" in head, f"{relative(path)} has {len(lines)} lines and gives no reason"
+        assert "one file" in head or "long" in head, (
+            f"{relative(path)} has {len(lines)} lines and gives no reason"
+        )
 
 
 def test_only_py_and_the_operations_name_python():

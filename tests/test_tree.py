@@ -52,7 +52,12 @@ def test_trainables_say_their_paths():
 def test_trainables_are_found_in_every_kind_of_container():
     w = [flux.ones(n) for n in range(1, 8)]
     Point = namedtuple("Point", "x y")
-    tree = {"a": [w[0], (w[1],)], "b": Pair(w[2], Point(w[3], w[4])), "c": SimpleNamespace(inner=w[5]), "d": 3.0}
+    tree = {
+        "a": [w[0], (w[1],)],
+        "b": Pair(w[2], Point(w[3], w[4])),
+        "c": SimpleNamespace(inner=w[5]),
+        "d": 3.0,
+    }
     captured = w[6]
     found = flux.trainables([tree, lambda x: x + captured])
     assert [t.shape[0] for t in found] == [1, 2, 3, 4, 5, 6, 7]
@@ -74,7 +79,8 @@ def test_params_of_several_models_are_in_order_and_each_once():
     a, b = flux.Dense(2, 3), flux.Dense(3, 1)
     ps = flux.params(a, b, a)
     assert len(ps) == 4
-    assert ps[0] is a.weight and ps[3] is b.bias
+    assert ps[0] is a.weight
+    assert ps[3] is b.bias
     assert [ps.index(p) for p in ps] == [0, 1, 2, 3]
 
 
@@ -108,11 +114,27 @@ def test_fmap_replaces_every_tensor_and_leaves_the_original():
 
 def test_fmap_keeps_the_types_of_containers():
     Point = namedtuple("Point", "x y")
-    tree = {"p": Point(flux.ones(2), 1), "l": [flux.ones(2)], "t": (flux.ones(2), "s"), "d": Pair(flux.ones(2), None)}
+    tree = {
+        "p": Point(flux.ones(2), 1),
+        "l": [flux.ones(2)],
+        "t": (flux.ones(2), "s"),
+        "d": Pair(flux.ones(2), None),
+    }
     new = flux.fmap(lambda x: x + 1, tree)
-    assert type(new["p"]) is Point and type(new["l"]) is list and type(new["t"]) is tuple and type(new["d"]) is Pair
-    assert new["p"].x.tolist() == new["l"][0].tolist() == new["t"][0].tolist() == new["d"].left.tolist() == [2, 2]
-    assert new["p"].y == 1 and new["t"][1] == "s" and new["d"].right is None
+    assert type(new["p"]) is Point
+    assert type(new["l"]) is list
+    assert type(new["t"]) is tuple
+    assert type(new["d"]) is Pair
+    assert (
+        new["p"].x.tolist()
+        == new["l"][0].tolist()
+        == new["t"][0].tolist()
+        == new["d"].left.tolist()
+        == [2, 2]
+    )
+    assert new["p"].y == 1
+    assert new["t"][1] == "s"
+    assert new["d"].right is None
 
 
 def test_fmap_keeps_tied_tensors_tied():
@@ -126,7 +148,8 @@ def test_fmap_keeps_tied_tensors_tied():
 
 def test_fmap_may_change_dtype_and_shape():
     new = flux.fmap(lambda x: x.astype(flux.float64).reshape(-1), flux.Dense(2, 3))
-    assert new.weight.shape == (6,) and new.weight.dtype == "float64"
+    assert new.weight.shape == (6,)
+    assert new.weight.dtype == "float64"
 
 
 def test_fmap_stops_where_exclude_says():
@@ -153,10 +176,14 @@ def test_fmap_of_an_object_that_holds_itself_ends():
 
 
 def test_state_is_plain_data():
-    tree = {"enc": flux.Dense(2, 3, flux.relu), "rest": (flux.Dense(3, 1, bias=False), 0.5, "name", True, [None])}
+    tree = {
+        "enc": flux.Dense(2, 3, flux.relu),
+        "rest": (flux.Dense(3, 1, bias=False), 0.5, "name", True, [None]),
+    }
     s = flux.state(tree)
     assert set(s["enc"]) == {"weight", "bias", "activation"}
-    assert s["enc"]["weight"].shape == (2, 3) and s["enc"]["activation"] is None
+    assert s["enc"]["weight"].shape == (2, 3)
+    assert s["enc"]["activation"] is None
     assert s["rest"][0]["bias"] is None
     assert s["rest"][1:] == (0.5, "name", True, [None])
 
@@ -196,19 +223,32 @@ def test_loadmodel_loads_what_is_not_trained_too():
 def test_loadmodel_converts_to_the_dtype_of_the_model():
     a = flux.Dense(2, 3)
     flux.loadmodel(a, {"weight": np.ones((2, 3)), "bias": np.zeros(3), "activation": None})
-    assert a.weight.dtype == "float32" and a.weight.tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert a.weight.dtype == "float32"
+    assert a.weight.tolist() == [[1, 1, 1], [1, 1, 1]]
 
 
 @pytest.mark.parametrize(
     ("dst", "src", "message"),
     [
-        (lambda: flux.Chain(flux.Dense(2, 3)), lambda: flux.Chain(flux.Dense(2, 4)), r"layers\[0\]\.weight has shape \(2, 3\)"),
-        (lambda: flux.Chain(flux.Dense(2, 3)), lambda: flux.Chain(flux.Dense(2, 3), flux.relu), r"layers has 1 items"),
+        (
+            lambda: flux.Chain(flux.Dense(2, 3)),
+            lambda: flux.Chain(flux.Dense(2, 4)),
+            r"layers\[0\]\.weight has shape \(2, 3\)",
+        ),
+        (
+            lambda: flux.Chain(flux.Dense(2, 3)),
+            lambda: flux.Chain(flux.Dense(2, 3), flux.relu),
+            r"layers has 1 items",
+        ),
         (lambda: flux.Chain(a=flux.Dense(2, 3)), lambda: flux.Chain(b=flux.Dense(2, 3)), r"layers\.b"),
         (lambda: flux.Dense(2, 3), lambda: {"bias": np.zeros(3)}, r"no weight"),
         (lambda: flux.Dense(2, 3), lambda: {"weight": "?", "bias": np.zeros(3)}, r"weight is a tensor.*'\?'"),
         (lambda: flux.Dense(2, 3), lambda: 3, r"the model is a Dense.*and 3 in the source"),
-        (lambda: flux.Dense(2, 3, bias=False), lambda: {"weight": np.ones((2, 3)), "bias": np.ones(3)}, r"bias is None"),
+        (
+            lambda: flux.Dense(2, 3, bias=False),
+            lambda: {"weight": np.ones((2, 3)), "bias": np.ones(3)},
+            r"bias is None",
+        ),
     ],
 )
 def test_loadmodel_of_something_else_names_the_place(dst, src, message):
@@ -246,7 +286,8 @@ def test_f64_and_back_convert_in_place():
     m = model()
     dense = m[0]
     assert flux.f64(m) is m
-    assert m[0] is dense and dense.weight.dtype == "float64" == m[1][0].weight.dtype
+    assert m[0] is dense
+    assert dense.weight.dtype == "float64" == m[1][0].weight.dtype
     assert m(np.ones((2, 3))).dtype == "float64"
     flux.f32(m)
     assert {str(t.dtype) for t in flux.trainables(m)} == {"float32"}
@@ -265,5 +306,6 @@ def test_f64_keeps_ties_and_integers():
     b.weight = a.weight
     b.steps = flux.tensor([1, 2])
     flux.f64(flux.Chain(a, b))
-    assert a.weight is b.weight and a.weight.dtype == "float64"
+    assert a.weight is b.weight
+    assert a.weight.dtype == "float64"
     assert b.steps.dtype == "int64"

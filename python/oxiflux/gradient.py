@@ -33,9 +33,9 @@ __all__ = [
 def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
     """The gradient of the number `f(*args)` with respect to each argument.
 
-    An argument is anything that holds tensors; its gradient mirrors it: a tensor for a tensor, a list for a list, an
-    object with the same attributes for a layer; None where `f` does not depend on it. Raises ShapeError unless `f`
-    gives a single number.
+    An argument is anything that holds tensors; its gradient mirrors it: a tensor for a tensor, a list for a
+    list, an object with the same attributes for a layer; None where `f` does not depend on it. Raises
+    ShapeError unless `f` gives a single number.
 
     >>> import oxiflux as flux
     >>> flux.gradient(lambda x: (x**2).sum(), flux.tensor([1.0, 2.0]))[0].tolist()
@@ -76,8 +76,8 @@ def pullback(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., tupl
 def jacobian(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
     """The derivative of every number of the tensor `f(*args)` by every number of each argument.
 
-    For an argument of shape `in` it has the shape `out + in`; for a model it is a tree of these. None where `f` does not
-    depend on the argument. One backward pass for each number of the result.
+    For an argument of shape `in` it has the shape `out + in`; for a model it is a tree of these. None where
+    `f` does not depend on the argument. One backward pass for each number of the result.
 
     >>> import oxiflux as flux
     >>> flux.jacobian(lambda x: x**2, flux.tensor([1.0, 2.0]))[0].tolist()
@@ -137,7 +137,8 @@ def diaghessian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, ...]:
 
 
 def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Tensor, Tensor]:
-    """The value `y = f(*args)` and its change when the arguments change by `tangents`, the Jacobian times them.
+    """The value `y = f(*args)` and its change when the arguments change by `tangents`, the Jacobian times
+    them.
 
     It takes two backward passes: `dy -> back(dy)` is linear, and its own pullback is the Jacobian.
 
@@ -149,7 +150,9 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     args = [_float_tensor("jvp", x) for x in args]
     tangents = [_core.asarray(t) for t in tangents]
     if [x.shape for x in args] != [t.shape for t in tangents]:
-        raise ShapeError(f"jvp: arguments {[x.shape for x in args]} and tangents {[t.shape for t in tangents]} differ")
+        raise ShapeError(
+            f"jvp: arguments {[x.shape for x in args]} and tangents {[t.shape for t in tangents]} differ"
+        )
     y = f(*args)
 
     def paired(dy: Tensor) -> Tensor:
@@ -166,10 +169,13 @@ def ignore_derivatives(x: Any) -> Any:
     >>> import oxiflux as flux
     >>> flux.gradient(lambda x: (x * flux.ignore_derivatives(x)).sum(), flux.tensor([3.0]))[0].tolist()
     [3.0]
-    >>> flux.gradient(lambda x: (x * flux.ignore_derivatives(lambda: x**2)).sum(), flux.tensor([3.0]))[0].tolist()
+    >>> squared = lambda x: x * flux.ignore_derivatives(lambda: x**2)
+    >>> flux.gradient(lambda x: squared(x).sum(), flux.tensor([3.0]))[0].tolist()
     [9.0]
     """
-    is_function = isinstance(x, (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial))
+    is_function = isinstance(
+        x, (types.FunctionType, types.BuiltinFunctionType, types.MethodType, functools.partial)
+    )
     if not is_function:
         return fmap(stop_gradient, x)
     with _core.paused():
@@ -179,9 +185,9 @@ def ignore_derivatives(x: Any) -> Any:
 def custom_gradient(rule: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """Gives a Python function a gradient of its own: `rule(dy, y, *args)`, one gradient for each argument.
 
-    `dy` is the gradient that comes in for the result `y = f(*args)`. The rule gives a sequence with None where there is
-    no gradient, or a single tensor if there is one argument. It is made of tensor operations, so that it can be
-    differentiated too. A gradient of another shape than its argument raises ShapeError.
+    `dy` is the gradient that comes in for the result `y = f(*args)`. The rule gives a sequence with None
+    where there is no gradient, or a single tensor if there is one argument. It is made of tensor operations,
+    so that it can be differentiated too. A gradient of another shape than its argument raises ShapeError.
 
     >>> import oxiflux as flux
     >>> @flux.custom_gradient(lambda dy, y, x: dy)
@@ -202,7 +208,9 @@ def custom_gradient(rule: Callable[..., Any]) -> Callable[[Callable[..., Any]], 
                 grads = rule(dy, y, *args)
                 grads = (grads,) if grads is None or isinstance(grads, Tensor) else tuple(grads)
                 if len(grads) != len(args):
-                    raise ValueError(f"custom_gradient: {len(grads)} gradients for {len(args)} arguments of {f.__name__}")
+                    raise ValueError(
+                        f"custom_gradient: {len(grads)} gradients for {len(args)} arguments of {f.__name__}"
+                    )
                 for i in places:
                     if grads[i] is not None and grads[i].shape != args[i].shape:
                         what = f"the gradient of argument {i} of {f.__name__} has shape {grads[i].shape}"
@@ -220,9 +228,9 @@ def custom_gradient(rule: Callable[..., Any]) -> Callable[[Callable[..., Any]], 
 def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
     """`f(*args)` without keeping what its gradient needs: the gradient computes `f` again. Time for memory.
 
-    Gradients reach the arguments and, if `f` is a layer, its parameters; a tensor that `f` takes from elsewhere, such as
-    a variable around it, counts as a constant. Random numbers are the same the second time. Ref: Chen et al., "Training
-    deep nets with sublinear memory cost", 2016.
+    Gradients reach the arguments and, if `f` is a layer, its parameters; a tensor that `f` takes from
+    elsewhere, such as a variable around it, counts as a constant. Random numbers are the same the second
+    time. Ref: Chen et al., "Training deep nets with sublinear memory cost", 2016.
 
     >>> import oxiflux as flux
     >>> block = flux.Chain(flux.Dense(2, 8, flux.tanh), flux.Dense(8, 2))
@@ -262,10 +270,12 @@ def gradcheck(
     atol: float = 1e-7,
     order: int = 1,
 ) -> bool:
-    """Whether the gradients of `f` agree with central differences in float64, `(f(x + eps) - f(x - eps)) / 2eps`.
+    """Whether the gradients of `f` agree with central differences in float64, `(f(x + eps) - f(x - eps)) /
+    2eps`.
 
-    Checked are all numbers of the floating arguments against a fixed random weighting of the result, and with `order=2`
-    the gradient of the gradient too. Returns True; a disagreement raises AssertionError with the place and both numbers.
+    Checked are all numbers of the floating arguments against a fixed random weighting of the result, and with
+    `order=2` the gradient of the gradient too. Returns True; a disagreement raises AssertionError with the
+    place and both numbers.
 
     >>> import oxiflux as flux
     >>> flux.gradcheck(lambda x: flux.sin(x) * x, [0.3, 1.2], order=2)
@@ -286,14 +296,23 @@ def gradcheck(
 
         def directional(*z: Tensor) -> Tensor:
             grads = gradient(weighted, *z)
-            return sum(((grads[i] * directions[i]).sum() for i in places if grads[i] is not None), start=_core.sum(weights) * 0)
+            return sum(
+                ((grads[i] * directions[i]).sum() for i in places if grads[i] is not None),
+                start=_core.sum(weights) * 0,
+            )
 
         _compare(directional, xs, places, eps, rtol, atol, "second")
     return True
 
 
 def _compare(
-    f: Callable[..., Tensor], xs: list[Tensor], places: list[int], eps: float, rtol: float, atol: float, order: str
+    f: Callable[..., Tensor],
+    xs: list[Tensor],
+    places: list[int],
+    eps: float,
+    rtol: float,
+    atol: float,
+    order: str,
 ) -> None:
     """Checks each partial derivative of a number."""
     try:
@@ -303,7 +322,9 @@ def _compare(
     for i in places:
         g = _or_zeros(grads[i], xs[i]).numpy()
         if g.shape != xs[i].shape:
-            raise AssertionError(f"gradcheck: argument {i} has shape {xs[i].shape} and its gradient {g.shape}")
+            raise AssertionError(
+                f"gradcheck: argument {i} has shape {xs[i].shape} and its gradient {g.shape}"
+            )
         for place in np.ndindex(xs[i].shape):
             ends = []
             for step in (eps, -eps):
@@ -313,7 +334,10 @@ def _compare(
             difference = (ends[0] - ends[1]) / (2 * eps)
             if not abs(g[place] - difference) <= atol + rtol * abs(difference):
                 where = f"argument {i}{list(map(int, place)) if place else ''}"
-                raise AssertionError(f"gradcheck: {order} derivative by {where} is {g[place]:.10g}, differences give {difference:.10g}")
+                raise AssertionError(
+                    f"gradcheck: {order} derivative by {where} is {g[place]:.10g}, "
+                    f"differences give {difference:.10g}"
+                )
 
 
 def _units(y: Tensor) -> list[Tensor]:
@@ -336,7 +360,10 @@ def _zip_map(f: Callable[..., Any], *trees: Any) -> Any:
     if isinstance(one, types.SimpleNamespace):
         keys = dict.fromkeys(key for t in given for key in vars(t))
         return types.SimpleNamespace(
-            **{key: _zip_map(f, *(None if t is None else getattr(t, key, None) for t in trees)) for key in keys}
+            **{
+                key: _zip_map(f, *(None if t is None else getattr(t, key, None) for t in trees))
+                for key in keys
+            }
         )
     return f(*trees)
 

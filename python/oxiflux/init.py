@@ -1,9 +1,10 @@
-"""Initialisers of parameters: each is called with a shape, or with its options alone to be called with a shape later.
+"""Initialisers of parameters: each is called with a shape, or with its options alone to be called with a
+shape later.
 
     init((3, 2))    init(3, 2)    init(gain=2)((3, 2))    init((3, 2), rng=generator)
 
-All give float32 tensors and draw from the default generator, which `seed` sets, unless they get one of their own.
-Weights are laid out `(in, out)` and `(*kernel, in, out)`.
+All give float32 tensors and draw from the default generator, which `seed` sets, unless they get one of their
+own. Weights are laid out `(in, out)` and `(*kernel, in, out)`.
 """
 
 from __future__ import annotations
@@ -69,10 +70,11 @@ def _generator(rng: Generator | None) -> Generator:
 
 
 def nfan(*shape: int | Sequence[int]) -> tuple[int, int]:
-    """`(fan_in, fan_out)` of a weight: how many inputs an output sums over, and how many outputs an input reaches.
+    """`(fan_in, fan_out)` of a weight: how many inputs an output sums over, and how many outputs an input
+    reaches.
 
-    A matrix is `(in, out)`; of `(*kernel, in, out)` both are multiplied by the size of the kernel; a vector of `n`
-    counts as `(1, n)`.
+    A matrix is `(in, out)`; of `(*kernel, in, out)` both are multiplied by the size of the kernel; a vector
+    of `n` counts as `(1, n)`.
 
     >>> import oxiflux as flux
     >>> flux.nfan(10, 20), flux.nfan((3, 3, 2, 10))
@@ -163,8 +165,9 @@ def truncated_normal(
 ) -> Tensor:
     """Normal with the given mean and standard deviation, on condition that the value lies in `[lo, hi]`.
 
-    `x = mean + std * sqrt(2) * erfinv(2u - 1)` with `u` uniform between the cumulative probabilities of `lo` and `hi`.
-    Raises ValueError unless `lo < hi` and `std > 0`. Ref: Burkardt, "The truncated normal distribution", 2014.
+    `x = mean + std * sqrt(2) * erfinv(2u - 1)` with `u` uniform between the cumulative probabilities of `lo`
+    and `hi`. Raises ValueError unless `lo < hi` and `std > 0`. Ref: Burkardt, "The truncated normal
+    distribution", 2014.
 
     >>> import oxiflux as flux
     >>> w = flux.truncated_normal(1000, lo=0, hi=1)
@@ -183,8 +186,9 @@ def truncated_normal(
 def orthogonal(shape: Shape, *, gain: float = 1, rng: Generator | None = None) -> Tensor:
     """A random matrix with orthonormal rows or columns, whichever are fewer, times `gain`.
 
-    More than two axes are a matrix of `prod(shape[:-1])` rows. Raises ShapeError for fewer than two. Ref: Saxe,
-    McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks", 2014.
+    More than two axes are a matrix of `prod(shape[:-1])` rows. Raises ShapeError for fewer than two. Ref:
+    Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+    networks", 2014.
 
     >>> import numpy as np, oxiflux as flux
     >>> w = flux.orthogonal(5, 3).numpy()
@@ -205,7 +209,8 @@ def orthogonal(shape: Shape, *, gain: float = 1, rng: Generator | None = None) -
 def sparse_init(shape: Shape, *, sparsity: float, std: float = 0.01, rng: Generator | None = None) -> Tensor:
     """Normal with mean 0 and standard deviation `std`, but zero at `ceil(sparsity * out)` places of each row.
 
-    Raises ShapeError unless the shape is `(in, out)`. Ref: Martens, "Deep learning via Hessian-free optimization", 2010.
+    Raises ShapeError unless the shape is `(in, out)`. Ref: Martens, "Deep learning via Hessian-free
+    optimization", 2010.
 
     >>> import oxiflux as flux
     >>> (flux.sparse_init(4, 10, sparsity=0.25).numpy() == 0).sum(axis=1).tolist()
@@ -223,10 +228,11 @@ def sparse_init(shape: Shape, *, sparsity: float, std: float = 0.01, rng: Genera
 def identity_init(
     shape: Shape, *, gain: float = 1, shift: int | tuple[int, ...] = 0, rng: Generator | None = None
 ) -> Tensor:
-    """What makes a layer the identity, times `gain`: ones on the diagonal, at the centre of a convolution's kernel.
+    """What makes a layer the identity, times `gain`: ones on the diagonal, at the centre of a convolution's
+    kernel.
 
-    A vector is zeros, for a bias. `shift` rolls the result, a number along the first axis and a tuple along the first
-    axes. `rng` is taken as by every initialiser, and not used.
+    A vector is zeros, for a bias. `shift` rolls the result, a number along the first axis and a tuple along
+    the first axes. `rng` is taken as by every initialiser, and not used.
 
     >>> import oxiflux as flux
     >>> flux.identity_init(2, 3).tolist()
@@ -287,7 +293,8 @@ def randn32(shape: Shape, *, rng: Generator | None = None) -> Tensor:
 
 
 def create_bias(weight: Tensor, bias: bool | ArrayLike | Tensor | None, *shape: int) -> Tensor | None:
-    """A layer's bias from what its constructor was given: True for zeros, False or None for none, or the values.
+    """A layer's bias from what its constructor was given: True for zeros, False or None for none, or the
+    values.
 
     The result has the dtype of `weight`. Values of another shape raise ShapeError.
 
@@ -316,7 +323,9 @@ def _normal(shape: Shape, std: float, rng: Generator | None) -> Tensor:
 
 
 def _erfinv(x: np.ndarray) -> np.ndarray:
-    """The inverse of erf: Winitzki's approximation (2008), good to 2e-3, and three steps of Newton's method."""
+    """The inverse of erf: Winitzki's approximation (2008), good to 2e-3, and three steps of Newton's
+    method.
+    """
     x = np.clip(x, -1 + 2**-53, 1 - 2**-53)
     log = np.log1p(-x * x)
     half = 2 / (math.pi * 0.147) + log / 2

@@ -50,8 +50,8 @@ def onehotbatch(data: ArrayLike | Sequence[Any], labels: Sequence[Any], default:
 def onecold(y: ArrayLike, labels: Sequence[Any] | None = None) -> Any:
     """The class of the largest number on the last axis: its index, or its name if `labels` are given.
 
-    Indices come as a tensor and names as (nested) lists, in the shape of `y` without its last axis; for a vector it is
-    one index or name. Raises ShapeError if the number of labels is not that of the classes.
+    Indices come as a tensor and names as (nested) lists, in the shape of `y` without its last axis; for a
+    vector it is one index or name. Raises ShapeError if the number of labels is not that of the classes.
 
     >>> import oxiflux as flux
     >>> flux.onecold([[0.1, 0.9], [0.8, 0.2]]).tolist()

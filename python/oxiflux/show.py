@@ -12,11 +12,33 @@ import numpy as np
 from . import _core
 from ._core import Tensor
 
-__all__ = ["describe", "generic", "html", "name_of", "text"]
+__all__ = ["Printed", "describe", "generic", "html", "name_of", "text"]
 
 _COMMENT_COLUMN = 40
 _TOTAL_COLUMN = 20
 _LONGEST_VALUE = 60
+
+
+class Printed:
+    """What a layer is for printing: it can say itself on one line, and shows as a line or a table of its
+    parts.
+    """
+
+    def describe(self) -> str:
+        """The layer on one line: its class, simple attributes and shapes of its tensors, unless a subclass
+        says more.
+
+        >>> import oxiflux as flux
+        >>> flux.Dense(2, 3, flux.relu).describe()
+        'Dense(2 => 3, relu)'
+        """
+        return generic(self)
+
+    def __repr__(self) -> str:
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        return html(self)
 
 
 class _Row(NamedTuple):
@@ -44,9 +66,11 @@ def text(model: Any) -> str:
         return f"{rows[0].text}  {comment}" if comment else rows[0].text
     lines = []
     for depth, line, comment in rows[:-1]:
-        line = "  " * depth + line + ("," if depth and line[-1] not in "([{" else "")
-        lines.append(f"{line:<{_COMMENT_COLUMN}}{comment}" if len(line) < _COMMENT_COLUMN - 1 and comment else _join(line, comment))
-    return "\n".join([*lines, rows[-1].text + _total(model, len(rows[-1].text))])
+        line = "  " * depth + line + ("" if line[-1] in "([{" else ",")
+        gap = max(2, _COMMENT_COLUMN - len(line)) if comment else 0
+        lines.append(line + " " * gap + comment)
+    closing = rows[-1].text
+    return "\n".join([*lines, closing + _total(model, len(closing))])
 
 
 def html(model: Any) -> str:
@@ -63,7 +87,7 @@ def html(model: Any) -> str:
         rows = [_Row(0, rows[0].text, _comment(model, " non-trainable"))]
     cell = '<td style="text-align:left;font-family:monospace;padding-left:{}em">{}</td>'
     lines = [
-        f"<tr>{cell.format(1 + 2 * depth, escape(line))}{cell.format(1, escape(comment.removeprefix('# ')))}</tr>"
+        f"<tr>{cell.format(1 + 2 * depth, escape(line))}{cell.format(1, escape(comment[2:]))}</tr>"
         for depth, line, comment in rows
     ]
     total = " ".join(part.strip(" #") for part in _total(model, 1).splitlines())
@@ -78,9 +102,9 @@ def describe(x: Any) -> str:
     >>> describe(flux.relu), describe(flux.zeros((3, 4))), describe([flux.Dense(2, 3), 0.5])
     ('relu', 'float32 tensor (3, 4)', '[Dense(2 => 3), 0.5]')
     """
-    own = getattr(x, "describe", None)
-    if own is not None and not isinstance(x, type) and hasattr(x, "_repr_html_"):
-        return own()
+    if isinstance(x, Printed):
+        # A class that says how it is represented is taken at its word.
+        return x.describe() if type(x).__repr__ is Printed.__repr__ else repr(x)
     if isinstance(x, (Tensor, np.ndarray)):
         return f"{x.dtype} tensor {tuple(x.shape)}"
     if isinstance(x, (type, FunctionType, functools.partial)) or (callable(x) and _core.children(x) is None):
@@ -129,7 +153,7 @@ def _rows(x: Any, depth: int = 0, name: str | None = None) -> Iterator[_Row]:
     label = "" if name is None else f"{name} = "
     parts = _parts(x)
     if parts is None:
-        yield _Row(depth, label + _line(x), _comment(x))
+        yield _Row(depth, label + describe(x), _comment(x))
         return
     opening, closing = {list: "[]", tuple: "()", dict: "{}"}.get(type(x)) or (f"{type(x).__name__}(", ")")
     yield _Row(depth, label + opening, "")
@@ -138,31 +162,23 @@ def _rows(x: Any, depth: int = 0, name: str | None = None) -> Iterator[_Row]:
     yield _Row(depth, closing, "")
 
 
-def _line(x: Any) -> str:
-    """A line of a table. A class that says how it is represented is taken at its word."""
-    own = type(x).__repr__
-    if hasattr(x, "_repr_html_") and own.__module__ != "oxiflux.layers.base":
-        return repr(x)
-    return describe(x)
-
-
 def _parts(x: Any) -> list[tuple[str | None, Any]] | None:
     """What is listed below `x`: its layers and what is beside them; None for what fits on its line."""
-    shown = getattr(x, "_shown", None)
-    if shown is not None:
-        parts = shown()
+    listed = getattr(x, "_shown", None)
+    if listed is not None:
+        parts = listed()
     else:
-        kids = None if _speaks_for_itself(x) or isinstance(x, FunctionType) else _core.children(x)
+        is_line = isinstance(x, FunctionType) or (isinstance(x, Printed) and _speaks_for_itself(type(x)))
+        kids = None if is_line else _core.children(x)
         if not kids:
             return None
-        named = not isinstance(x, (list, tuple))
-        parts = [(str(key) if named else None, kid) for key, kid in kids if not str(key).startswith("_")]
+        is_named = not isinstance(x, (list, tuple))
+        parts = [(str(key) if is_named else None, kid) for key, kid in kids if not str(key).startswith("_")]
     return None if all(_is_leaflike(part) for _, part in parts) else parts
 
 
-def _speaks_for_itself(x: Any) -> bool:
-    own = getattr(type(x), "describe", None)
-    return own is not None and own.__module__ != "oxiflux.layers.base"
+def _speaks_for_itself(layer: type[Printed]) -> bool:
+    return layer.describe is not Printed.describe or layer.__repr__ is not Printed.__repr__
 
 
 def _is_leaflike(x: Any) -> bool:
@@ -217,7 +233,3 @@ def _bytes(n: float) -> str:
             break
         n /= 1024
     return f"{n} bytes" if unit == "bytes" else f"{n:.1f} {unit}"
-
-
-def _join(line: str, comment: str) -> str:
-    return f"{line}  {comment}" if comment else line

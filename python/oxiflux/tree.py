@@ -38,6 +38,7 @@ class Params(tuple[Tensor, ...]):
     __slots__ = ()
 
     def __new__(cls, tensors: Iterable[Tensor] = ()) -> Self:
+        """The parameters in the given order, those that occur again left out."""
         return super().__new__(cls, {id(t): t for t in tensors}.values())
 
     def __contains__(self, x: object) -> bool:
@@ -65,8 +66,8 @@ def trainables(model: Any, path: Literal[True]) -> list[tuple[Path, Tensor]]: ..
 def trainables(model: Any, path: bool = False) -> list[Tensor] | list[tuple[Path, Tensor]]:
     """The trainable tensors of a model, depth first, each once even if two layers share it.
 
-    Trainable are the floating tensors of every attribute, unless the layer names them itself in `trainable()`. With
-    `path=True` each comes as `(path, tensor)`, the path being the keys that lead to it.
+    Trainable are the floating tensors of every attribute, unless the layer names them itself in
+    `trainable()`. With `path=True` each comes as `(path, tensor)`, the path being the keys that lead to it.
 
     >>> import oxiflux as flux
     >>> model = flux.Chain(flux.Dense(2, 3), flux.Dense(3, 1, bias=False))
@@ -91,10 +92,11 @@ def params(*models: Any) -> Params:
 
 
 def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] | None = None) -> Any:
-    """A copy of a tree in which `f(x)` stands for every tensor `x`; what holds none is shared with the original.
+    """A copy of a tree in which `f(x)` stands for every tensor `x`; what holds none is shared with the
+    original.
 
-    `exclude` says which nodes `f` is called on instead: those for which it is true, and the walk stops there. An object
-    that occurs twice is mapped once, so that tied weights stay tied. Ref: Functors.jl, `fmap`.
+    `exclude` says which nodes `f` is called on instead: those for which it is true, and the walk stops there.
+    An object that occurs twice is mapped once, so that tied weights stay tied. Ref: Functors.jl, `fmap`.
 
     >>> import oxiflux as flux
     >>> flux.fmap(lambda x: x * 10, {"a": flux.tensor([1, 2]), "b": (3, "kept")})["a"].tolist()
@@ -121,9 +123,9 @@ def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] |
 def state(model: Any) -> Any:
     """The state of a model: nested plain dicts, lists and tuples of tensors, numbers, strings and booleans.
 
-    Objects become dicts of their attributes; what is neither data nor a container of data, such as an activation
-    function, becomes None. The tensors are copies: training the model further leaves its state alone. Ref: Flux.jl,
-    `state`.
+    Objects become dicts of their attributes; what is neither data nor a container of data, such as an
+    activation function, becomes None. The tensors are copies: training the model further leaves its state
+    alone. Ref: Flux.jl, `state`.
 
     >>> import oxiflux as flux
     >>> s = flux.state(flux.Chain(flux.Dense(2, 3), flux.relu))
@@ -146,9 +148,9 @@ def state(model: Any) -> Any:
 def loadmodel(dst: Model, src: Any) -> Model:
     """Copies every tensor of `src`, a model or a `state`, into the model `dst`, and returns `dst`.
 
-    Structure and shapes are checked first: a mismatch raises `ShapeError` naming the place and nothing is changed.
-    Values take the dtype of `dst`. A missing bias and a bias of zeros stand for each other. Functions and numbers are
-    not loaded. Ref: Flux.jl, `loadmodel!`.
+    Structure and shapes are checked first: a mismatch raises `ShapeError` naming the place and nothing is
+    changed. Values take the dtype of `dst`. A missing bias and a bias of zeros stand for each other.
+    Functions and numbers are not loaded. Ref: Flux.jl, `loadmodel!`.
 
     >>> import oxiflux as flux
     >>> a, b = flux.Dense(2, 3), flux.Dense(2, 3)
@@ -240,7 +242,7 @@ def _put(node: Any, items: list[tuple[Any, Any]]) -> None:
         elif isinstance(node, FunctionType):
             (node.__closure__ or ())[node.__code__.co_freevars.index(key)].cell_contents = value
         else:
-            # A layer's own rule would convert the new value to the dtype of the old, and a dataclass may be frozen.
+            # A layer would convert the new value to the dtype of the old, and a dataclass may be frozen.
             object.__setattr__(node, key, value)
 
 
@@ -272,26 +274,37 @@ def _pairs(dst: Any, src: Any, path: Path) -> Iterator[tuple[Path, Tensor, Any]]
     if isinstance(src, (Tensor, np.ndarray)):
         if dst is None and not np.any(np.asarray(src)):
             return
-        raise ShapeError(f"loadmodel: {_show(path)} is {_kind(dst)} in the model and a tensor of shape {src.shape} in the source")
+        raise ShapeError(
+            f"loadmodel: {_show(path)} is {_kind(dst)} in the model "
+            f"and a tensor of shape {tuple(src.shape)} in the source"
+        )
     kids = _core.children(dst)
     if kids is None:
         return
     theirs = _core.children(src)
     if theirs is None:
         if _core.leaves(dst):
-            raise ShapeError(f"loadmodel: {_show(path)} is {_kind(dst)} in the model and {_kind(src)} in the source")
+            raise ShapeError(
+                f"loadmodel: {_show(path)} is {_kind(dst)} in the model and {_kind(src)} in the source"
+            )
         return
     given = dict(theirs)
     if isinstance(dst, (list, tuple)) and len(kids) != len(given):
-        raise ShapeError(f"loadmodel: {_show(path)} has {len(kids)} items in the model and {len(given)} in the source")
+        raise ShapeError(
+            f"loadmodel: {_show(path)} has {len(kids)} items in the model and {len(given)} in the source"
+        )
     extra = [key for key, value in theirs if key not in dict(kids) and _core.leaves(value)]
     if extra:
-        raise ShapeError(f"loadmodel: the model has no {_show((*path, extra[0]))}, which is a part of the source")
+        raise ShapeError(
+            f"loadmodel: the model has no {_show((*path, extra[0]))}, which is a part of the source"
+        )
     for key, kid in kids:
         if key in given:
             yield from _pairs(kid, given[key], (*path, key))
         elif _core.leaves(kid):
-            raise ShapeError(f"loadmodel: the source has no {_show((*path, key))}, which is a part of the model")
+            raise ShapeError(
+                f"loadmodel: the source has no {_show((*path, key))}, which is a part of the model"
+            )
 
 
 def _fitting(path: Path, tensor: Tensor, value: Any) -> Tensor:
@@ -299,9 +312,15 @@ def _fitting(path: Path, tensor: Tensor, value: Any) -> Tensor:
     if value is None or value is False:
         return _core.zeros(tensor.shape, dtype=tensor.dtype)
     if not isinstance(value, (Tensor, np.ndarray)):
-        raise ShapeError(f"loadmodel: {_show(path)} is a tensor of shape {tensor.shape} in the model and {_kind(value)} in the source")
+        raise ShapeError(
+            f"loadmodel: {_show(path)} is a tensor of shape {tensor.shape} in the model "
+            f"and {_kind(value)} in the source"
+        )
     if tuple(value.shape) != tensor.shape:
-        raise ShapeError(f"loadmodel: {_show(path)} has shape {tensor.shape} in the model and {tuple(value.shape)} in the source")
+        raise ShapeError(
+            f"loadmodel: {_show(path)} has shape {tensor.shape} in the model "
+            f"and {tuple(value.shape)} in the source"
+        )
     return _core.tensor(value).astype(tensor.dtype)
 
 

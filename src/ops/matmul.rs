@@ -41,7 +41,10 @@ impl Operation for Matmul {
         if b.shape()[nb - 2] != k {
             return Err(mismatch(a, b));
         }
-        let stack = shape::broadcast("matmul", &a.shape()[..na - 2], &b.shape()[..nb - 2])?;
+        let stack = shape::broadcast("matmul", &a.shape()[..na - 2], &b.shape()[..nb - 2]).map_err(|_| {
+            let (a, b) = (shape::show(a.shape()), shape::show(b.shape()));
+            Error::Shape(format!("matmul: the leading axes of shapes {a} and {b} do not broadcast together"))
+        })?;
         let mut dims = stack.clone();
         dims.extend([m, n]);
         let mut out = Array::empty("matmul", &dims, a.dtype())?;

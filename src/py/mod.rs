@@ -1,5 +1,6 @@
 //! The Python module `oxiflux._core`: the only place that names pyo3 and numpy.
 
+mod dlpack;
 mod dtype;
 mod error;
 mod gradient;
@@ -51,6 +52,7 @@ fn empty_cache() {
 #[pymodule(name = "_core", gil_used = true)]
 fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     crate::ops::register(m)?;
+    dlpack::register(m)?;
     dtype::register(m)?;
     error::register(m)?;
     gradient::register(m)?;

@@ -11,7 +11,7 @@ use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayMethods, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyRange, PyTuple};
 
 fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
     let found = match (descr.kind(), descr.itemsize()) {
@@ -54,11 +54,28 @@ pub(super) fn view(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     }))
 }
 
-/// Nested lists of numbers: floats become float32, integers int64.
-pub(super) fn from_nested(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
-    let array = ob.py().import("numpy")?.call_method1("asarray", (ob,))?;
-    let Some(a) = view(&array)? else { return Err(PyTypeError::new_err("not an array")) };
-    Ok(if a.dtype() == DType::F64 { a.cast(DType::F32)? } else { a })
+/// Nested lists of numbers, floats as float64; `None` for what is no list, tuple or range, or holds tensors.
+pub(super) fn sequence(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
+    if !(ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>() || ob.is_instance_of::<PyRange>()) {
+        return Ok(None);
+    }
+    if ob.len()? > 0 && ob.get_item(0)?.is_exact_instance_of::<PyTensor>() {
+        return Ok(None);
+    }
+    let array = ob.py().import("numpy")?.call_method1("asarray", (ob,)).map_err(|e| ragged(ob, e))?;
+    view(&array)
+}
+
+/// NumPy's complaint about lists of unequal lengths, with the lengths.
+fn ragged(ob: &Bound<'_, PyAny>, e: PyErr) -> PyErr {
+    if !e.is_instance_of::<PyValueError>(ob.py()) {
+        return e;
+    }
+    let lengths = ob.try_iter().map(|items| items.flatten().map(|i| i.len().map_or("1".into(), |n| n.to_string())).take(8).collect::<Vec<_>>());
+    match lengths {
+        Ok(lengths) => super::error::ShapeError::new_err(format!("tensor: nested lists of unequal lengths: {}", lengths.join(", "))),
+        Err(_) => e,
+    }
 }
 
 /// Whatever NumPy takes as an array by one of its protocols.
@@ -155,11 +172,11 @@ fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> 
         return Ok(crate::ops::astype(&value(t), d)?.into());
     }
     // Numbers go to a float64 or int64 without a detour through float32.
-    if let Some(d) = dtype
-        && (data.cast::<pyo3::types::PyList>().is_ok() || data.cast::<pyo3::types::PyTuple>().is_ok() || data.is_instance_of::<pyo3::types::PyFloat>() || data.is_instance_of::<pyo3::types::PyInt>())
-    {
-        let array = data.py().import("numpy")?.call_method1("asarray", (data,))?;
-        exact = view(&array)?.map(|a| a.cast(d)).transpose()?;
+    if let Some(d) = dtype {
+        exact = match sequence(data)? {
+            Some(array) => Some(array.cast(d)?),
+            None => number(data, d)?,
+        };
     }
     let x = match exact {
         Some(a) => Tensor::from(a),
@@ -170,6 +187,17 @@ fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> 
         None => x,
     }
     .into())
+}
+
+/// A Python number as a 0-d array of an element type.
+fn number(data: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Option<Array>> {
+    if data.is_instance_of::<PyFloat>() || (dtype.is_float() && data.is_instance_of::<PyInt>()) {
+        return Ok(Some(Array::filled("tensor", &[], data.extract()?, dtype)?));
+    }
+    if dtype == DType::U64 && data.is_instance_of::<PyInt>() {
+        return Ok(Some(Array::scalar(data.extract::<u64>()?)?));
+    }
+    Ok(None)
 }
 
 /// A tensor over the memory of a NumPy array, which must not be changed while the tensor lives.

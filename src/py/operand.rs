@@ -55,7 +55,9 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
             let items: Vec<Tensor> = items.iter().map(value).collect();
             return Ok(ops::stack(&items.iter().collect::<Vec<_>>(), 0)?);
         }
-        return Ok(numpy::from_nested(ob)?.into());
+    }
+    if let Some(array) = numpy::sequence(ob)? {
+        return Ok(if array.dtype() == DType::F64 { array.cast(DType::F32)? } else { array }.into());
     }
     numpy::from_protocols(ob).map(Tensor::from)
 }
@@ -74,7 +76,10 @@ fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
     if let Ok(b) = ob.cast_exact::<PyBool>() {
         return Ok(Array::filled("number", &[], f64::from(u8::from(b.is_true())), like)?.into());
     }
-    let x = convert(ob)?;
+    let x = match numpy::sequence(ob)? {
+        Some(array) => array.into(), // in the precision it came in
+        None => convert(ob)?,
+    };
     Ok(if like.is_float() && x.dtype().is_float() { ops::astype(&x, like)? } else { x })
 }
 

@@ -89,7 +89,8 @@ impl Generator {
         })
     }
     /// The numbers below `n` in random order.
-    fn randperm(&self, n: usize) -> PyResult<PyTensor> {
+    fn randperm(&self, n: isize) -> PyResult<PyTensor> {
+        let n = usize::try_from(n).map_err(|_| PyValueError::new_err(format!("randperm: {n} is not a number of elements")))?;
         let mut out = Array::empty("randperm", &[n], DType::I64)?;
         self.draw(|place| {
             // SAFETY: the output is fresh and of n elements.
@@ -172,7 +173,7 @@ fn randint(py: Python<'_>, low: i64, high: i64, shape: Option<Axes>, dtype: DTyp
 
 /// The numbers below `n` in random order, from the shared generator.
 #[pyfunction]
-fn randperm(py: Python<'_>, n: usize) -> PyResult<PyTensor> {
+fn randperm(py: Python<'_>, n: isize) -> PyResult<PyTensor> {
     default_generator(py)?.get().randperm(n)
 }
 

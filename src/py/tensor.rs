@@ -1,7 +1,7 @@
 //! The Python class `Tensor`.
 
 use super::operand::{Operand, pair, value};
-use super::{gradient, index, numpy, run};
+use super::{dlpack, gradient, index, numpy, run};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
@@ -118,6 +118,23 @@ impl PyTensor {
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
         numpy::array_protocol(py, self.get().array(), dtype, copy)
+    }
+    #[pyo3(signature = (*, stream = None, max_version = None, dl_device = None, copy = None))]
+    fn __dlpack__<'py>(
+        &self,
+        py: Python<'py>,
+        stream: Option<Bound<'py, PyAny>>,
+        max_version: Option<(u32, u32)>,
+        dl_device: Option<(i32, i32)>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if stream.is_some() || dl_device.is_some_and(|d| d.0 != 1) {
+            return Err(pyo3::exceptions::PyBufferError::new_err("a tensor of oxiflux is on the CPU, without streams"));
+        }
+        dlpack::export(py, self.get().array(), max_version, copy)
+    }
+    fn __dlpack_device__(&self) -> (i32, i32) {
+        (1, 0)
     }
     #[classattr]
     fn __array_ufunc__() -> Option<bool> {

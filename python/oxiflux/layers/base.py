@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, show
+from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
+from ..show import Printed
 
 __all__ = ["Layer"]
 
 
-class Layer:
+class Layer(Printed):
     """Base of the layers; a class of one's own needs only its attributes and a `__call__`.
 
-    Every floating tensor reachable through attributes, lists, tuples and dicts is a trainable parameter; a method
-    `trainable(self)` that returns names of attributes restricts them. Assigning to a parameter keeps its dtype, and
-    raises ShapeError for another shape. `describe(self)` is the layer on one line.
+    Every floating tensor reachable through attributes, lists, tuples and dicts is a trainable parameter; a
+    method `trainable(self)` that returns names of attributes restricts them. Assigning to a parameter keeps
+    its dtype, and raises ShapeError for another shape. `describe(self)` is the layer on one line.
 
     >>> import oxiflux as flux
     >>> class Affine(flux.Layer):
@@ -50,21 +51,6 @@ class Layer:
             raise ShapeError(f"{self.describe()}: {name} has shape {old.shape}, got {new.shape}")
         return new if new.dtype == old.dtype else new.astype(old.dtype)
 
-    def describe(self) -> str:
-        """This layer on one line: its class, simple attributes and shapes of its tensors, unless a subclass says more.
-
-        >>> import oxiflux as flux
-        >>> flux.Dense(2, 3, flux.relu).describe()
-        'Dense(2 => 3, relu)'
-        """
-        return show.generic(self)
-
-    def __repr__(self) -> str:
-        return show.text(self)
-
-    def _repr_html_(self) -> str:
-        return show.html(self)
-
 
 def blame(error: Exception, layer: str, shape: Any = None) -> None:
     """Puts the layer's description in front of the message of an error that its operation raised."""
@@ -73,7 +59,8 @@ def blame(error: Exception, layer: str, shape: Any = None) -> None:
 
 
 def locate(error: Exception, container: str, key: Hashable) -> None:
-    """Adds to an error from within a container which of its layers it comes from: `Chain[1]["decoder"][0]: …`.
+    """Adds to an error from within a container which of its layers it comes from: `Chain[1]["decoder"][0]:
+    …`.
 
     Errors of shapes and dtypes get it in their message, errors of other code in a note.
     """

@@ -17,9 +17,9 @@ Function = Callable[[Any], Any]
 class Chain(Layer):
     """Calls its layers one after another: `Chain(f, g)(x) == g(f(x))`; without layers it is the identity.
 
-    A layer is anything that can be called with one argument. Layers are found by position, or by name if they were
-    given as keywords; a slice is a Chain of the same layers. `layers` is the tuple or dict of them. An error of shapes
-    or dtypes says where it comes from: `Chain[1]: Dense(3 => 2): expected …`.
+    A layer is anything that can be called with one argument. Layers are found by position, or by name if they
+    were given as keywords; a slice is a Chain of the same layers. `layers` is the tuple or dict of them. An
+    error of shapes or dtypes says where it comes from: `Chain[1]: Dense(3 => 2): expected …`.
 
     >>> import oxiflux as flux
     >>> model = flux.Chain(flux.Dense(10, 5, flux.relu), flux.Dense(5, 2), flux.softmax)
@@ -41,12 +41,13 @@ class Chain(Layer):
     def __init__(self, *layers: Function, **named: Function) -> None:
         if layers and named:
             raise TypeError("Chain: give all layers by position or all by name")
-        for key, layer in (named.items() if named else enumerate(layers)):
+        for key, layer in named.items() if named else enumerate(layers):
             if not callable(layer):
                 raise TypeError(f"Chain: layer {key!r} is a {type(layer).__name__}, which cannot be called")
         self.layers = named or layers
 
     def __call__(self, x: Any) -> Any:
+        """The result of the last layer."""
         layers = self.layers
         steps = iter(layers if type(layers) is tuple else layers.values())  # type: ignore[union-attr]
         try:
@@ -74,7 +75,11 @@ class Chain(Layer):
     def __getitem__(self, key: int | str | slice) -> Any:
         if isinstance(key, str):
             if not isinstance(self.layers, dict) or key not in self.layers:
-                names = f"its layers are {', '.join(map(str, self._keys()))}" if self.layers else "it has no layers"
+                names = (
+                    f"its layers are {', '.join(map(str, self._keys()))}"
+                    if self.layers
+                    else "it has no layers"
+                )
                 raise KeyError(f"Chain: there is no layer {key!r}; {names}")
             return self.layers[key]
         if isinstance(key, slice):
@@ -87,13 +92,15 @@ class Chain(Layer):
             raise IndexError(f"Chain: layer {key} of {len(self)}") from None
 
     def describe(self) -> str:
-        """This chain and all that is in it on one line."""
+        """The chain and all that is in it on one line."""
         if isinstance(self.layers, dict):
             return f"Chain({', '.join(f'{name}={describe(layer)}' for name, layer in self.layers.items())})"
         return f"Chain({', '.join(map(describe, self.layers))})"
 
     def _shown(self) -> list[tuple[str | None, Any]]:
-        """What a table of this chain lists: the layers themselves instead of the attribute that holds them."""
+        """What a table of this chain lists: the layers themselves instead of the attribute that holds
+        them.
+        """
         if isinstance(self.layers, dict):
             return list(self.layers.items())
         return [(None, layer) for layer in self.layers]

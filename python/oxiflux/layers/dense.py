@@ -25,9 +25,9 @@ _dense = _core.dense
 class Dense(Layer):
     """`activation(x @ weight + bias)` on the last axis: `(…, size_in)` becomes `(…, size_out)`.
 
-    `weight` is `(size_in, size_out)`, made by `init`; `bias` is `(size_out,)`: zeros, or none with `bias=False`, or the
-    given values. `activation` is any function of a tensor; those of this package are computed in the same pass. An
-    input of another size raises ShapeError.
+    `weight` is `(size_in, size_out)`, made by `init`; `bias` is `(size_out,)`: zeros, or none with
+    `bias=False`, or the given values. `activation` is any function of a tensor; those of this package are
+    computed in the same pass. An input of another size raises ShapeError.
 
     >>> import oxiflux as flux
     >>> layer = flux.Dense(5, 2, flux.tanh, bias=False)
@@ -64,7 +64,8 @@ class Dense(Layer):
         bias: bool | ArrayLike | Tensor = True,
         activation: Callable[[Tensor], Tensor] = identity,
     ) -> Dense:
-        """The layer with this weight of shape `(size_in, size_out)`; a tensor keeps its dtype, the rest is float32.
+        """The layer with this weight of shape `(size_in, size_out)`; a tensor keeps its dtype, the rest is
+        float32.
 
         >>> import oxiflux as flux
         >>> flux.Dense.of([[1.0], [2.0]], [0.5])([[1, 1]]).tolist()
@@ -85,6 +86,7 @@ class Dense(Layer):
         self.activation = activation
 
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+        """`activation(x @ weight + bias)`."""
         try:
             return _dense(x, self.weight, self.bias, self.activation)
         except (ShapeError, DTypeError) as error:
@@ -97,14 +99,16 @@ class Dense(Layer):
             raise
 
     def describe(self) -> str:
-        """This layer on one line."""
+        """The layer on one line."""
         size_in, size_out = self.weight.shape
         activation = "" if self.activation is identity else f", {name_of(self.activation)}"
         return f"Dense({size_in} => {size_out}{activation}{'' if self.bias is not None else '; bias=False'})"
 
 
 def _parameter(values: Any) -> Tensor:
-    """Given values as a parameter: floating, and float32 unless they are a tensor of another floating dtype."""
+    """Given values as a parameter: floating, and float32 unless they are a tensor of another floating
+    dtype.
+    """
     if type(values) is Tensor and values.dtype in FLOATS:
         return values
     return _core.tensor(values).astype(_core.float32)

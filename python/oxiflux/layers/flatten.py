@@ -18,8 +18,8 @@ __all__ = ["flatten"]
 def flatten(x: ArrayLike) -> Tensor:
     """Joins all axes but the first, which is the batch: `(n, a, b, …)` becomes `(n, a * b * …)`.
 
-    A vector becomes one column. A NumPy array stays one, so that it takes the dtype of the layer that it meets next.
-    Raises ShapeError for a single number.
+    A vector becomes one column. A NumPy array stays one, so that it takes the dtype of the layer that it
+    meets next. Raises ShapeError for a single number.
 
     >>> import oxiflux as flux
     >>> flux.flatten(flux.zeros((10, 3, 4, 5))).shape

@@ -91,6 +91,12 @@ fn ln_of_split<const FMA: bool>(e: f64, f: f64) -> f64 {
     fma::<FMA>(e, LN_2_HIGH, f - (half - tail))
 }
 
+/// `ln(1 + x)` for `0 ≤ x ≤ 1`.
+#[inline(always)]
+fn ln_1p_unit<const FMA: bool>(x: f64) -> f64 {
+    ln_1p_inside::<FMA>(x)
+}
+
 standard! { f64:
     /// The logarithm to base 2.
     log2

@@ -33,31 +33,44 @@ macro_rules! algorithms {
             sum
         }
 
-        /// `2ⁿ` for an exponent of a normal number.
+        /// `(m, eʳ - 1)` where `x = n ln 2 + r`, `|r| ≤ ln 2 / 2`, and the low bits of `m` are `n + SHIFT`.
         #[inline(always)]
-        fn power_of_two(n: $Int) -> $T {
-            $T::from_bits(((n + BIAS) << MANTISSA) as $Bits)
-        }
-
-        /// `(n, eʳ - 1)` where `x = n ln 2 + r` and `|r| ≤ ln 2 / 2`.
-        #[inline(always)]
-        fn reduced_expm1<const FMA: bool>(x: $T) -> ($Int, $T) {
-            let rounded = fma::<FMA>(x, std::$T::consts::LOG2_E, ROUND);
-            let n = rounded - ROUND;
+        fn reduced_expm1<const FMA: bool, const SHIFT: $Int>(x: $T) -> ($Bits, $T) {
+            let round = ROUND + SHIFT as $T;
+            let rounded = fma::<FMA>(x, std::$T::consts::LOG2_E, round);
+            let n = rounded - round;
             let r = fma::<FMA>(-n, LN_2_LOW, fma::<FMA>(-n, LN_2_HIGH, x));
             let p = fma::<FMA>(r * r, polynomial::<FMA, _>(r, EXP), r);
-            (rounded.to_bits().wrapping_sub(ROUND.to_bits()) as $Int, p)
+            (rounded.to_bits(), p)
+        }
+
+        /// The number whose exponent is in the low bits of `m`; those above may be anything.
+        #[inline(always)]
+        fn with_exponent(m: $Bits) -> $T {
+            $T::from_bits(m << MANTISSA)
+        }
+
+        /// `eˣ` for `x ≤ EXP_MAX`.
+        #[inline(always)]
+        fn exp_below<const FMA: bool>(x: $T) -> $T {
+            let x = if x < EXP_MIN { EXP_MIN } else { x };
+            let (m, p) = reduced_expm1::<FMA, { 2 * BIAS }>(x);
+            // Two factors, since one cannot reach the denormals nor `2ⁿ` just above the largest number.
+            let half = m >> 1;
+            (p + 1.0) * with_exponent(half) * with_exponent(m.wrapping_sub(half))
+        }
+
+        /// `eˣ` for results that are not close to the smallest and largest numbers.
+        #[inline(always)]
+        fn exp_inside<const FMA: bool>(x: $T) -> $T {
+            let (m, p) = reduced_expm1::<FMA, BIAS>(x);
+            (p + 1.0) * with_exponent(m)
         }
 
         /// `eˣ`, within 1 ulp.
         #[inline(always)]
         pub fn exp<const FMA: bool>(x: $T) -> $T {
-            let x = if x < EXP_MIN { EXP_MIN } else { x };
-            let x = if x > EXP_MAX { EXP_MAX } else { x };
-            let (n, p) = reduced_expm1::<FMA>(x);
-            // Two factors, since one cannot reach the denormals nor `2ⁿ` just above the largest number.
-            let half = n >> 1;
-            (p + 1.0) * power_of_two(half) * power_of_two(n - half)
+            exp_below::<FMA>(if x > EXP_MAX { EXP_MAX } else { x })
         }
 
         /// `eˣ - 1`, within 2 ulp.
@@ -65,8 +78,8 @@ macro_rules! algorithms {
         pub fn expm1<const FMA: bool>(x: $T) -> $T {
             let y = if x < -50.0 { -50.0 } else { x };
             let y = if y > EXP_MAX { EXP_MAX } else { y };
-            let (n, p) = reduced_expm1::<FMA>(y);
-            let half = power_of_two(n - 1);
+            let (m, p) = reduced_expm1::<FMA, { BIAS - 1 }>(y);
+            let half = with_exponent(m);
             (2.0 * fma::<FMA>(half, p, half - 0.5)).copysign(x)
         }
 
@@ -75,8 +88,8 @@ macro_rules! algorithms {
         pub fn tanh<const FMA: bool>(x: $T) -> $T {
             let y = x.abs();
             let y = if y > 20.0 { 20.0 } else { y };
-            let (n, p) = reduced_expm1::<FMA>(2.0 * y);
-            let scale = power_of_two(n);
+            let (m, p) = reduced_expm1::<FMA, BIAS>(2.0 * y);
+            let scale = with_exponent(m);
             let t = fma::<FMA>(scale, p, scale - 1.0);
             (t / (t + 2.0)).copysign(x)
         }
@@ -84,7 +97,7 @@ macro_rules! algorithms {
         /// `1 / (1 + e⁻ˣ)`, within 3 ulp.
         #[inline(always)]
         pub fn sigmoid<const FMA: bool>(x: $T) -> $T {
-            let e = exp::<FMA>(-x.abs());
+            let e = exp_below::<FMA>(-x.abs());
             (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
         }
 
@@ -119,6 +132,12 @@ macro_rules! algorithms {
             if x < 0.0 { $T::NAN } else { y }
         }
 
+        /// `2ⁿ` for an exponent of a normal number.
+        #[inline(always)]
+        fn power_of_two(n: $Int) -> $T {
+            with_exponent((n + BIAS) as $Bits)
+        }
+
         /// The natural logarithm, within 1 ulp.
         #[inline(always)]
         pub fn ln<const FMA: bool>(x: $T) -> $T {
@@ -145,15 +164,15 @@ macro_rules! algorithms {
         /// `ln(1 + eˣ)`, within 3 ulp.
         #[inline(always)]
         pub fn softplus<const FMA: bool>(x: $T) -> $T {
-            (if x < 0.0 { 0.0 } else { x }) + ln_1p_inside::<FMA>(exp::<FMA>(-x.abs()))
+            (if x < 0.0 { 0.0 } else { x }) + ln_1p_unit::<FMA>(exp_below::<FMA>(-x.abs()))
         }
 
         /// `eʸ / 2 - shift`, for `0 ≤ y` and up to where the hyperbolic functions overflow, later than `eʸ`.
         #[inline(always)]
         fn half_exp<const FMA: bool>(y: $T, shift: $T) -> $T {
             let y = if y > EXP_MAX + 0.5 { EXP_MAX + 0.5 } else { y };
-            let (n, p) = reduced_expm1::<FMA>(y);
-            let quarter = power_of_two(n - 2);
+            let (m, p) = reduced_expm1::<FMA, { BIAS - 2 }>(y);
+            let quarter = with_exponent(m);
             2.0 * fma::<FMA>(quarter, p, quarter - 0.5 * shift)
         }
 
@@ -205,7 +224,7 @@ macro_rules! algorithms {
             let y = x.abs();
             let near = fma::<FMA>(y, polynomial::<FMA, _>(y * y, ERF_NEAR), y);
             let far = if y > ERF_MAX { ERF_MAX } else { y };
-            let far = 1.0 - exp::<FMA>(polynomial::<FMA, _>(far, LN_ERFC));
+            let far = 1.0 - exp_inside::<FMA>(polynomial::<FMA, _>(far, LN_ERFC));
             (if y < ERF_SPLIT { near } else { far }).copysign(x)
         }
 

@@ -22,17 +22,21 @@ const LN: [f32; 8] =
 /// Below this `erf x = x + x P(x²)`; above, `1 - exp(Q(x))`; above the maximum, 1.
 const ERF_SPLIT: f32 = 0.9;
 const ERF_MAX: f32 = 4.0;
-const ERF_NEAR: [f32; 7] =
-    [0.12837917, -0.37612635, 0.11283715, -0.026860509, 0.005203859, -0.00081756385, 8.513099e-05];
-const LN_ERFC: [f32; 8] = [
-    0.00016920359,
-    -1.1294883,
-    -0.63340086,
-    -0.10822036,
-    0.025080603,
-    -0.0041562496,
-    0.00043139243,
-    -2.0828516e-05,
+const ERF_NEAR: [f32; 6] = [0.12837915, -0.37612525, 0.11282141, -0.026778908, 0.005011963, -0.00060903607];
+const LN_ERFC: [f32; 7] =
+    [-0.000166475, -1.1277971, -0.6369763, -0.10411345, 0.022315092, -0.0030654569, 0.0001982159];
+
+/// `(ln(1 + x) - x) / x²` for `0 ≤ x ≤ 1`
+const LN_1P: [f32; 9] = [
+    -0.4999993,
+    0.33330512,
+    -0.24958587,
+    0.196954,
+    -0.15355395,
+    0.10680551,
+    -0.05766439,
+    0.020204553,
+    -0.003318465,
 ];
 
 /// `(sin r - r) / r³` and `(cos r - 1 + r²/2) / r⁴`, in powers of `r²`
@@ -45,6 +49,12 @@ fn ln_of_split<const FMA: bool>(e: f32, f: f32) -> f32 {
     let square = f * f;
     let tail = fma::<FMA>(-0.5, square, square * f * polynomial::<FMA, _>(f, LN));
     fma::<FMA>(e, LN_2_HIGH, fma::<FMA>(e, LN_2_LOW, tail) + f)
+}
+
+/// `ln(1 + x)` for `0 ≤ x ≤ 1`.
+#[inline(always)]
+fn ln_1p_unit<const FMA: bool>(x: f32) -> f32 {
+    fma::<FMA>(x * x, polynomial::<FMA, _>(x, LN_1P), x)
 }
 
 /// The logarithm to base 2, within 3 ulp.
