@@ -7,7 +7,8 @@ use std::hint::black_box;
 /// Values spread over an interval.
 fn spread(shape: &[usize], (low, high): (f64, f64)) -> Tensor {
     let n: usize = shape.iter().product();
-    let values: Vec<f32> = (0..n).map(|i| (low + (high - low) * (i as f64 + 0.5) / n as f64) as f32).collect();
+    let values: Vec<f32> =
+        (0..n).map(|i| (low + (high - low) * (i as f64 + 0.5) / n as f64) as f32).collect();
     Array::from_slice(shape, &values).expect("memory").into()
 }
 
@@ -22,7 +23,8 @@ fn operations(c: &mut Criterion) {
     group.finish();
     let mut group = c.benchmark_group("ops on 2^20 numbers");
     for name in ["relu", "tanh", "sigmoid", "gelu", "exp"] {
-        let Some(case) = ops::OPS.iter().flat_map(|f| f.iter()).find(|op| op.name == name).and_then(|op| op.cases.first())
+        let Some(case) =
+            ops::OPS.iter().flat_map(|f| f.iter()).find(|op| op.name == name).and_then(|op| op.cases.first())
         else {
             continue;
         };

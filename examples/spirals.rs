@@ -54,8 +54,7 @@ fn main() -> Result<()> {
 
     for epoch in 0..=500 {
         let tensors: Vec<Tensor> = parameters.iter().cloned().map(Tensor::from).collect();
-        let (loss, grads) =
-            withgradient(|p| ops::logitcrossentropy_mean(&network(&x, p)?, &y), &tensors)?;
+        let (loss, grads) = withgradient(|p| ops::logitcrossentropy_mean(&network(&x, p)?, &y), &tensors)?;
         if epoch % 100 == 0 {
             let right = ops::equal(&ops::argmax(&network(&x, &tensors)?, 1.into(), false)?, &y)?;
             let accuracy = ops::mean(&right, oxiflux::shape::Axes::All, false)?.item()?;

@@ -34,8 +34,15 @@ impl<A: Element, B: Element> map::Map for Cast<A, B> {
     fn f<const FMA: bool>(&self, x: A) -> B {
         let float = A::DTYPE.is_float();
         // Floats go to integers through i64, as C does for values in range; u64 keeps its upper half.
-        if B::DTYPE == DType::Bool || B::DTYPE.is_float() || (float && B::DTYPE == DType::U64 && x.to_f64() > 0.0) {
-            if !float && A::DTYPE != DType::U64 && B::DTYPE.is_float() { B::from_i64(x.to_i64()) } else { B::from_f64(x.to_f64()) }
+        if B::DTYPE == DType::Bool
+            || B::DTYPE.is_float()
+            || (float && B::DTYPE == DType::U64 && x.to_f64() > 0.0)
+        {
+            if !float && A::DTYPE != DType::U64 && B::DTYPE.is_float() {
+                B::from_i64(x.to_i64())
+            } else {
+                B::from_f64(x.to_f64())
+            }
         } else {
             B::from_i64(x.to_i64())
         }
@@ -55,12 +62,27 @@ impl Array {
     #[cfg(feature = "python")]
     pub(crate) fn nothing() -> Array {
         // SAFETY: no element is reached.
-        unsafe { Array::foreign(std::ptr::NonNull::<u8>::dangling().as_ptr(), &[0], &[1], DType::Bool, Box::new(())) }
+        unsafe {
+            Array::foreign(
+                std::ptr::NonNull::<u8>::dangling().as_ptr(),
+                &[0],
+                &[1],
+                DType::Bool,
+                Box::new(()),
+            )
+        }
     }
 
     fn from_buffer(buffer: Buffer, shape: &[usize], dtype: DType) -> Array {
         let start = buffer.data();
-        Array { buffer, start, shape: Dims::from_slice(shape), strides: shape::row_major(shape), dtype, row_major: true }
+        Array {
+            buffer,
+            start,
+            shape: Dims::from_slice(shape),
+            strides: shape::row_major(shape),
+            dtype,
+            row_major: true,
+        }
     }
 
     /// An array over memory that belongs to somebody else; strides are in elements.
@@ -181,7 +203,8 @@ impl Array {
     #[inline]
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         // SAFETY: a row-major array holds `size` elements from its start.
-        (self.row_major && T::DTYPE == self.dtype).then(|| unsafe { std::slice::from_raw_parts(self.ptr(), self.size()) })
+        (self.row_major && T::DTYPE == self.dtype)
+            .then(|| unsafe { std::slice::from_raw_parts(self.ptr(), self.size()) })
     }
 
     /// The elements for writing, copied first if anyone else can see them (value semantics).
@@ -254,7 +277,9 @@ impl Array {
         if shape::checked_size(shape) != Some(self.size()) {
             let (from, to) = (shape::show(&self.shape), shape::show(shape));
             let n = self.size();
-            return Err(Error::Shape(format!("reshape: {n} elements of shape {from} do not fill shape {to}")));
+            return Err(Error::Shape(format!(
+                "reshape: {n} elements of shape {from} do not fill shape {to}"
+            )));
         }
         if let Some(strides) = self.reshaped_strides(shape) {
             return Ok(self.view(0, Dims::from_slice(shape), strides));

@@ -38,7 +38,11 @@ impl fmt::Display for Error {
                 f.write_str(s)
             }
             Error::Memory { op, shape, dtype } => {
-                write!(f, "{op}: cannot allocate a tensor of shape {} and dtype {dtype}", crate::shape::show(shape))
+                write!(
+                    f,
+                    "{op}: cannot allocate a tensor of shape {} and dtype {dtype}",
+                    crate::shape::show(shape)
+                )
             }
         }
     }

@@ -17,7 +17,8 @@ pub fn backward(
     keep: bool,
 ) -> Result<Vec<Option<Tensor>>> {
     let ends = outputs.iter().filter_map(|(y, g)| trace.line(y).map(|line| (line, g)));
-    let mut grads: Vec<Option<Tensor>> = vec![None; ends.clone().map(|(line, _)| line + 1).max().unwrap_or(0)];
+    let mut grads: Vec<Option<Tensor>> =
+        vec![None; ends.clone().map(|(line, _)| line + 1).max().unwrap_or(0)];
     for (line, g) in ends {
         accumulate(&mut grads[line], g.clone())?;
     }

@@ -2,20 +2,20 @@
 //!
 //! Each module may use those listed above it, never those below.
 
-pub mod error;
-pub mod dtype;
-pub mod shape;
-pub(crate) mod isa;
-pub mod memory;
-pub mod team;
-pub mod kernels;
 pub mod array;
-pub mod tape;
-pub mod ops;
+pub mod dtype;
+pub mod error;
 pub mod gradient;
+pub(crate) mod isa;
+pub mod kernels;
+pub mod memory;
+pub mod ops;
 pub mod optim;
 #[cfg(feature = "python")]
 mod py;
+pub mod shape;
+pub mod tape;
+pub mod team;
 
 pub use array::Array;
 pub use dtype::DType;

@@ -257,7 +257,10 @@ mod tests {
         let mut last = (0, 64);
         for bytes in 1..200_000 {
             let (class, capacity) = class_of(bytes);
-            assert!(capacity >= bytes && (capacity <= 256 || capacity * 4 <= bytes * 5 + 256), "{bytes}: {capacity}");
+            assert!(
+                capacity >= bytes && (capacity <= 256 || capacity * 4 <= bytes * 5 + 256),
+                "{bytes}: {capacity}"
+            );
             assert!(class == last.0 || class == last.0 + 1 && capacity > last.1, "{bytes}: {class} {last:?}");
             assert_eq!(class_of(capacity), (class, capacity));
             last = (class, capacity);

@@ -24,11 +24,15 @@ impl Parameter {
         let misfit = self.state.iter().chain([&self.grad]).find(|a| a.shape() != shape);
         if let Some(a) = misfit {
             let (want, got) = (shape::show(shape), shape::show(a.shape()));
-            return Err(Error::Shape(format!("update: a gradient or state of shape {got} for a parameter of shape {want}")));
+            return Err(Error::Shape(format!(
+                "update: a gradient or state of shape {got} for a parameter of shape {want}"
+            )));
         }
         if !dtype.is_float() || self.state.len() != states {
             let n = self.state.len();
-            return Err(Error::Value(format!("update: a {dtype} parameter with {n} tensors of state, expected a float with {states}")));
+            return Err(Error::Value(format!(
+                "update: a {dtype} parameter with {n} tensors of state, expected a float with {states}"
+            )));
         }
         self.grad = self.grad.cast(dtype)?.contiguous()?;
         for a in self.state.iter_mut().chain([&mut self.value]) {

@@ -66,7 +66,11 @@ pub fn broadcast(op: &str, a: &[usize], b: &[usize]) -> Result<Dims> {
         .map(|i| match (at(a, i), at(b, i)) {
             (x, y) if x == y || y == 1 => Ok(x),
             (1, y) => Ok(y),
-            _ => Err(Error::Shape(format!("{op}: shapes {} and {} do not broadcast together", show(a), show(b)))),
+            _ => Err(Error::Shape(format!(
+                "{op}: shapes {} and {} do not broadcast together",
+                show(a),
+                show(b)
+            ))),
         })
         .collect()
 }

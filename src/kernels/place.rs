@@ -57,7 +57,13 @@ pub unsafe fn gather<T: Copy>(rows: &[i64], width: usize, x: *const T, out: *mut
     team::run(rows.len().div_ceil(group), rows.len() * width / 4, |task| {
         for (i, &row) in rows.iter().enumerate().skip(task * group).take(group) {
             // SAFETY: a row of `x`, and a row of `out` of this task's own.
-            unsafe { std::ptr::copy_nonoverlapping(x.get().add(row as usize * width), out.get().add(i * width), width) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    x.get().add(row as usize * width),
+                    out.get().add(i * width),
+                    width,
+                )
+            };
         }
     });
 }
@@ -66,7 +72,12 @@ pub unsafe fn gather<T: Copy>(rows: &[i64], width: usize, x: *const T, out: *mut
 ///
 /// # Safety
 /// As for [`gather`], with `x` and `out` exchanged; they must not overlap.
-pub unsafe fn scatter_add<T: Copy + std::ops::AddAssign>(rows: &[i64], width: usize, x: *const T, out: *mut T) {
+pub unsafe fn scatter_add<T: Copy + std::ops::AddAssign>(
+    rows: &[i64],
+    width: usize,
+    x: *const T,
+    out: *mut T,
+) {
     for (i, &row) in rows.iter().enumerate() {
         // SAFETY: a row of each.
         unsafe {

@@ -89,6 +89,22 @@ pub(crate) mod row;
 mod traced;
 
 list![
-    unary, activation, step, binary, compare, select, cast, movement, view, join, index, creation, reduce, matmul,
-    softmax, dense, loss, crossentropy,
+    unary,
+    activation,
+    step,
+    binary,
+    compare,
+    select,
+    cast,
+    movement,
+    view,
+    join,
+    index,
+    creation,
+    reduce,
+    matmul,
+    softmax,
+    dense,
+    loss,
+    crossentropy,
 ];

@@ -114,10 +114,17 @@ unsafe extern "C" fn drop_capsule(capsule: *mut ffi::PyObject) {
 
 /// A capsule over the tensor's memory, marked read-only where the consumer understands that; else over a copy, which the
 /// consumer may write.
-pub(super) fn export<'py>(py: Python<'py>, a: &Array, max_version: Option<(u32, u32)>, copy: Option<bool>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn export<'py>(
+    py: Python<'py>,
+    a: &Array,
+    max_version: Option<(u32, u32)>,
+    copy: Option<bool>,
+) -> PyResult<Bound<'py, PyAny>> {
     let versioned = max_version.is_some_and(|v| v.0 >= 1);
     if !versioned && copy == Some(false) {
-        return Err(PyBufferError::new_err("this consumer does not know read-only memory: it can only have a copy"));
+        return Err(PyBufferError::new_err(
+            "this consumer does not know read-only memory: it can only have a copy",
+        ));
     }
     let own = if copy == Some(true) || !versioned { a.copy()? } else { a.clone() };
     let shared = versioned && copy != Some(true);
@@ -125,13 +132,16 @@ pub(super) fn export<'py>(py: Python<'py>, a: &Array, max_version: Option<(u32, 
     let context = Box::into_raw(context).cast();
     let (pointer, name): (*mut c_void, &CStr) = if versioned {
         let flags = if shared { READ_ONLY } else { 0 };
-        let managed = ManagedVersioned { version: (1, 0), context, deleter: Some(delete_versioned), flags, tensor };
+        let managed =
+            ManagedVersioned { version: (1, 0), context, deleter: Some(delete_versioned), flags, tensor };
         (Box::into_raw(Box::new(managed)).cast(), NAME_VERSIONED)
     } else {
         (Box::into_raw(Box::new(Managed { tensor, context, deleter: Some(delete) })).cast(), NAME)
     };
     // SAFETY: pointer, name and destructor belong together.
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(pointer, name.as_ptr(), Some(drop_capsule))) }
+    unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(pointer, name.as_ptr(), Some(drop_capsule)))
+    }
 }
 
 /// Calls the producer's deleter when the last tensor over its memory is gone.
@@ -183,10 +193,16 @@ fn dtype_of(t: &Description) -> Option<DType> {
 #[pyo3(signature = (x, /, *, device = None, copy = None))]
 fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&str>, copy: Option<bool>) -> PyResult<PyTensor> {
     if device.is_some_and(|d| d != "cpu") {
-        return Err(PyBufferError::new_err(format!("from_dlpack: oxiflux has no device {}", device.unwrap_or_default())));
+        return Err(PyBufferError::new_err(format!(
+            "from_dlpack: oxiflux has no device {}",
+            device.unwrap_or_default()
+        )));
     }
     let producer = x.getattr("__dlpack__").map_err(|_| {
-        PyTypeError::new_err(format!("from_dlpack: {} has no __dlpack__", x.get_type().name().map_or_else(|_| "it".into(), |n| n.to_string())))
+        PyTypeError::new_err(format!(
+            "from_dlpack: {} has no __dlpack__",
+            x.get_type().name().map_or_else(|_| "it".into(), |n| n.to_string())
+        ))
     })?;
     let kwargs = PyDict::new(x.py());
     kwargs.set_item("max_version", (1, 0))?;
@@ -208,9 +224,16 @@ fn import(capsule: &Bound<'_, PyCapsule>) -> PyResult<Array> {
         if pointer.is_null() {
             return Err(PyErr::fetch(capsule.py()));
         }
-        let t = if versioned { &(*pointer.cast::<ManagedVersioned>()).tensor } else { &(*pointer.cast::<Managed>()).tensor };
+        let t = if versioned {
+            &(*pointer.cast::<ManagedVersioned>()).tensor
+        } else {
+            &(*pointer.cast::<Managed>()).tensor
+        };
         let Some(dtype) = dtype_of(t) else {
-            return Err(PyBufferError::new_err(format!("from_dlpack: no element type of {} bits and code {}", t.bits, t.code)));
+            return Err(PyBufferError::new_err(format!(
+                "from_dlpack: no element type of {} bits and code {}",
+                t.bits, t.code
+            )));
         };
         if t.device.0 != CPU {
             return Err(PyBufferError::new_err("from_dlpack: the array is not in the memory of the CPU"));

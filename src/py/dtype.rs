@@ -65,7 +65,11 @@ impl<'py> FromPyObject<'_, 'py> for DType {
         }
         if let Ok(class) = ob.cast::<PyType>() {
             let py = ob.py();
-            let builtin = [(py.get_type::<PyBool>(), DType::Bool), (py.get_type::<PyFloat>(), DType::F32), (py.get_type::<PyInt>(), DType::I64)];
+            let builtin = [
+                (py.get_type::<PyBool>(), DType::Bool),
+                (py.get_type::<PyFloat>(), DType::F32),
+                (py.get_type::<PyInt>(), DType::I64),
+            ];
             if let Some((_, d)) = builtin.iter().find(|(t, _)| class.is(t)) {
                 return Ok(*d);
             }
@@ -83,7 +87,9 @@ impl<'py> IntoPyObject<'py> for DType {
     type Error = PyErr;
     fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         static OBJECTS: pyo3::sync::PyOnceLock<Vec<Py<PyDType>>> = pyo3::sync::PyOnceLock::new();
-        let objects = OBJECTS.get_or_try_init(py, || DType::ALL.iter().map(|&d| Py::new(py, PyDType(d))).collect::<PyResult<_>>())?;
+        let objects = OBJECTS.get_or_try_init(py, || {
+            DType::ALL.iter().map(|&d| Py::new(py, PyDType(d))).collect::<PyResult<_>>()
+        })?;
         let at = DType::ALL.iter().position(|&d| d == self).unwrap_or(0);
         Ok(objects[at].bind(py).clone().into_any())
     }
@@ -98,8 +104,13 @@ impl<'py> FromPyObject<'_, 'py> for Axes {
         if let Ok(axis) = ob.extract::<isize>() {
             return Ok(axis.into());
         }
-        let wrong = |_| PyTypeError::new_err(format!("expected an integer or a tuple of integers, got {}", &*ob));
-        ob.try_iter().map_err(wrong)?.map(|i| i?.extract::<isize>().map_err(wrong)).collect::<PyResult<_>>().map(Axes::These)
+        let wrong =
+            |_| PyTypeError::new_err(format!("expected an integer or a tuple of integers, got {}", &*ob));
+        ob.try_iter()
+            .map_err(wrong)?
+            .map(|i| i?.extract::<isize>().map_err(wrong))
+            .collect::<PyResult<_>>()
+            .map(Axes::These)
     }
 }
 

@@ -95,7 +95,9 @@ impl<'py> Watch<'py, '_> {
                 (alias, Plan::Variable(i))
             }
             // Subclasses are objects with a mind of their own, such as `Params`: they go in as they are.
-            Node::List(_) | Node::Dict(_) | Node::Tuple(_) if !is_plain(ob)? => (ob.clone(), self.inside(ob)?),
+            Node::List(_) | Node::Dict(_) | Node::Tuple(_) if !is_plain(ob)? => {
+                (ob.clone(), self.inside(ob)?)
+            }
             Node::List(list) => {
                 let (items, plans) = self.arguments(list.iter())?;
                 (PyList::new(self.py, items)?.into_any(), Plan::List(plans))
@@ -126,7 +128,10 @@ impl<'py> Watch<'py, '_> {
                         return same(Plan::Nothing);
                     }
                     let i = self.variable(&array.into());
-                    return Ok((Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any(), Plan::Variable(i)));
+                    return Ok((
+                        Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any(),
+                        Plan::Variable(i),
+                    ));
                 }
                 let plan = self.inside(ob)?;
                 (ob.clone(), plan)
@@ -134,18 +139,27 @@ impl<'py> Watch<'py, '_> {
             Node::Leaf => {
                 if let Ok(f) = ob.cast::<PyFloat>() {
                     let i = self.variable(&Array::scalar(f.value() as f32)?.into());
-                    return Ok((Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any(), Plan::Number(i)));
+                    return Ok((
+                        Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any(),
+                        Plan::Number(i),
+                    ));
                 }
                 if let Some(array) = super::numpy::view(ob)?.filter(|a| a.dtype().is_float()) {
                     let i = self.variable(&array.into());
-                    return Ok((Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any(), Plan::Variable(i)));
+                    return Ok((
+                        Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any(),
+                        Plan::Variable(i),
+                    ));
                 }
                 return same(Plan::Nothing);
             }
         })
     }
 
-    fn arguments(&mut self, items: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<(Vec<Bound<'py, PyAny>>, Vec<Plan>)> {
+    fn arguments(
+        &mut self,
+        items: impl Iterator<Item = Bound<'py, PyAny>>,
+    ) -> PyResult<(Vec<Bound<'py, PyAny>>, Vec<Plan>)> {
         let (mut rebuilt, mut plans) = (Vec::new(), Vec::new());
         for item in items {
             let (item, plan) = self.argument(&item)?;
@@ -182,8 +196,12 @@ impl<'py> Watch<'py, '_> {
         self.path.push(ob.as_ptr() as usize);
         let plan = match node {
             Node::List(list) => Plan::List(list.iter().map(|x| self.inside(&x)).collect::<PyResult<_>>()?),
-            Node::Tuple(tuple) => Plan::Tuple(tuple.iter().map(|x| self.inside(&x)).collect::<PyResult<_>>()?),
-            Node::Dict(dict) => Plan::Dict(dict.iter().map(|(k, x)| Ok((k.unbind(), self.inside(&x)?))).collect::<PyResult<_>>()?),
+            Node::Tuple(tuple) => {
+                Plan::Tuple(tuple.iter().map(|x| self.inside(&x)).collect::<PyResult<_>>()?)
+            }
+            Node::Dict(dict) => Plan::Dict(
+                dict.iter().map(|(k, x)| Ok((k.unbind(), self.inside(&x)?))).collect::<PyResult<_>>()?,
+            ),
             Node::Object(dict) => {
                 let names = tree::trainable_names(ob)?;
                 let mut plans = Vec::with_capacity(dict.len());
@@ -214,7 +232,9 @@ impl<'py> Watch<'py, '_> {
 
 /// Whether a container can be rebuilt: a list, tuple or dict itself, or a named tuple.
 fn is_plain(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let exact = ob.is_exact_instance_of::<PyList>() || ob.is_exact_instance_of::<PyTuple>() || ob.is_exact_instance_of::<PyDict>();
+    let exact = ob.is_exact_instance_of::<PyList>()
+        || ob.is_exact_instance_of::<PyTuple>()
+        || ob.is_exact_instance_of::<PyDict>();
     Ok(exact || ob.hasattr("_make")?)
 }
 
@@ -245,7 +265,11 @@ impl Plan {
     }
 
     /// The gradients in the shape of the argument.
-    fn build<'py>(&self, py: Python<'py>, grads: &[Option<Bound<'py, PyTensor>>]) -> PyResult<Bound<'py, PyAny>> {
+    fn build<'py>(
+        &self,
+        py: Python<'py>,
+        grads: &[Option<Bound<'py, PyTensor>>],
+    ) -> PyResult<Bound<'py, PyAny>> {
         let none = || Ok(py.None().into_bound(py));
         Ok(match self {
             Plan::Nothing => return none(),
@@ -265,11 +289,19 @@ impl Plan {
     }
 }
 
-fn build_all<'py>(items: &[Plan], py: Python<'py>, grads: &[Option<Bound<'py, PyTensor>>]) -> PyResult<Vec<Bound<'py, PyAny>>> {
+fn build_all<'py>(
+    items: &[Plan],
+    py: Python<'py>,
+    grads: &[Option<Bound<'py, PyTensor>>],
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
     items.iter().map(|p| p.build(py, grads)).collect()
 }
 
-fn named<'py>(items: &[(Py<PyAny>, Plan)], py: Python<'py>, grads: &[Option<Bound<'py, PyTensor>>]) -> PyResult<Bound<'py, PyDict>> {
+fn named<'py>(
+    items: &[(Py<PyAny>, Plan)],
+    py: Python<'py>,
+    grads: &[Option<Bound<'py, PyTensor>>],
+) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (key, plan) in items {
         dict.set_item(key, plan.build(py, grads)?)?;
@@ -280,7 +312,9 @@ fn named<'py>(items: &[(Py<PyAny>, Plan)], py: Python<'py>, grads: &[Option<Boun
 /// `types.SimpleNamespace`.
 pub(super) fn namespace(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CLASS: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
-    CLASS.get_or_try_init(py, || Ok(py.import("types")?.getattr("SimpleNamespace")?.unbind())).map(|c| c.bind(py))
+    CLASS
+        .get_or_try_init(py, || Ok(py.import("types")?.getattr("SimpleNamespace")?.unbind()))
+        .map(|c| c.bind(py))
 }
 
 /// What came of calling a function with its arguments watched.
@@ -309,9 +343,15 @@ fn call<'py>(f: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Call
     Ok(Called { result, trace: scope.close(), variables, plans })
 }
 
-fn grads_of<'py>(py: Python<'py>, grads: Vec<Option<Tensor>>, plans: &[Plan]) -> PyResult<Bound<'py, PyTuple>> {
-    let grads: Vec<Option<Bound<'py, PyTensor>>> =
-        grads.into_iter().map(|g| g.map(|g| Bound::new(py, PyTensor::from(g))).transpose()).collect::<PyResult<_>>()?;
+fn grads_of<'py>(
+    py: Python<'py>,
+    grads: Vec<Option<Tensor>>,
+    plans: &[Plan],
+) -> PyResult<Bound<'py, PyTuple>> {
+    let grads: Vec<Option<Bound<'py, PyTensor>>> = grads
+        .into_iter()
+        .map(|g| g.map(|g| Bound::new(py, PyTensor::from(g))).transpose())
+        .collect::<PyResult<_>>()?;
     PyTuple::new(py, build_all(plans, py, &grads)?)
 }
 
@@ -321,7 +361,10 @@ fn grads_of<'py>(py: Python<'py>, grads: Vec<Option<Tensor>>, plans: &[Plan]) ->
 /// depend on it".
 #[pyfunction]
 #[pyo3(signature = (f, /, *args))]
-fn withgradient<'py>(f: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+fn withgradient<'py>(
+    f: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
     let called = call(f, args)?;
     let loss = match called.result.cast::<PyTuple>() {
         Ok(tuple) if !tuple.is_empty() => tuple.get_item(0)?,
@@ -372,7 +415,10 @@ impl Pullback {
             };
             if seed.shape() != y.shape() {
                 let (got, want) = (shape::show(seed.shape()), shape::show(y.shape()));
-                return Err(Error::Shape(format!("pullback: a gradient of shape {got} for a result of shape {want}")).into());
+                return Err(Error::Shape(format!(
+                    "pullback: a gradient of shape {got} for a result of shape {want}"
+                ))
+                .into());
             }
             seeds.push((y.clone(), seed));
         }
@@ -384,11 +430,21 @@ impl Pullback {
 /// The value of `f(*args)`, and a function that takes a gradient of it back to the arguments.
 #[pyfunction]
 #[pyo3(signature = (f, /, *args))]
-fn pullback<'py>(f: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+fn pullback<'py>(
+    f: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let called = call(f, args)?;
     let several = called.result.is_instance_of::<PyTuple>() || called.result.is_instance_of::<PyList>();
-    let outputs = if several { super::many(&called.result)? } else { vec![called.result.extract::<Operand>()?.0] };
-    let back = Pullback { outputs, single: !several, trace: called.trace, variables: called.variables, plans: called.plans };
+    let outputs =
+        if several { super::many(&called.result)? } else { vec![called.result.extract::<Operand>()?.0] };
+    let back = Pullback {
+        outputs,
+        single: !several,
+        trace: called.trace,
+        variables: called.variables,
+        plans: called.plans,
+    };
     Ok((called.result, Bound::new(f.py(), back)?.into_any()))
 }
 
@@ -449,14 +505,24 @@ impl Operation for Custom {
             let found = self.0.bind(py).call1((g,))?;
             let found: Vec<Bound<'_, PyAny>> = match found.cast::<PyTuple>() {
                 Ok(tuple) => tuple.iter().collect(),
-                Err(_) => found.cast::<PyList>().map(|l| l.iter().collect()).unwrap_or_else(|_| vec![found.clone()]),
+                Err(_) => {
+                    found.cast::<PyList>().map(|l| l.iter().collect()).unwrap_or_else(|_| vec![found.clone()])
+                }
             };
             if found.len() != cx.inputs() {
-                return Err(PyValueError::new_err(format!("custom_gradient: {} gradients for {} arguments", found.len(), cx.inputs())));
+                return Err(PyValueError::new_err(format!(
+                    "custom_gradient: {} gradients for {} arguments",
+                    found.len(),
+                    cx.inputs()
+                )));
             }
             let mut grads = Grads::new();
             for (i, dx) in found.into_iter().enumerate() {
-                grads.push(if dx.is_none() || !cx.wants(i) { None } else { Some(checked(dx.extract::<Operand>()?.0, cx.shape(i))?) });
+                grads.push(if dx.is_none() || !cx.wants(i) {
+                    None
+                } else {
+                    Some(checked(dx.extract::<Operand>()?.0, cx.shape(i))?)
+                });
             }
             Ok(grads)
         })

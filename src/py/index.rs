@@ -29,18 +29,27 @@ fn part(ob: &Bound<'_, PyAny>) -> PyResult<Index> {
     if ob.is_instance_of::<PyList>() && ob.len()? == 0 {
         return Ok(Index::Array(crate::Array::empty("index", &[0], crate::DType::I64)?));
     }
-    if !ob.is_instance_of::<PyBool>() && !ob.is_instance_of::<PyTensor>() && !ob.hasattr("__array__")? && ob.hasattr("__index__")? {
+    if !ob.is_instance_of::<PyBool>()
+        && !ob.is_instance_of::<PyTensor>()
+        && !ob.hasattr("__array__")?
+        && ob.hasattr("__index__")?
+    {
         return Ok(Index::At(ob.call_method0("__index__")?.extract()?));
     }
     let wrong = |_| {
         let class = ob.get_type().name().map_or_else(|_| "?".into(), |n| n.to_string());
-        PyIndexError::new_err(format!("index: integers, slices, None, ..., and integer or bool arrays can index a tensor, not {class}"))
+        PyIndexError::new_err(format!(
+            "index: integers, slices, None, ..., and integer or bool arrays can index a tensor, not {class}"
+        ))
     };
     let array = ob.extract::<Operand>().map_err(wrong)?.0.into_array();
     match array.dtype().kind() {
         Kind::Bool => Ok(Index::Mask(array)),
         Kind::Integer => Ok(Index::Array(array)),
-        Kind::Float => Err(PyIndexError::new_err(format!("index: arrays that index a tensor are integer or bool, not {}", array.dtype()))),
+        Kind::Float => Err(PyIndexError::new_err(format!(
+            "index: arrays that index a tensor are integer or bool, not {}",
+            array.dtype()
+        ))),
     }
 }
 
@@ -60,7 +69,9 @@ pub(super) fn get(x: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
 pub(super) fn set(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
     let (_, value) = super::pair(x, item)?;
     if value.place().is_some() {
-        return Err(PyTypeError::new_err("a tensor that depends on a gradient's variables cannot be assigned into another; use where, concat or stack"));
+        return Err(PyTypeError::new_err(
+            "a tensor that depends on a gradient's variables cannot be assigned into another; use where, concat or stack",
+        ));
     }
     let key = parts(key)?;
     let mut array = x.get().take();

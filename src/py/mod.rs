@@ -30,7 +30,9 @@ fn get_num_threads() -> usize {
 #[pyo3(signature = (n, /))]
 fn set_num_threads(n: isize) -> PyResult<()> {
     if n < 1 {
-        return Err(pyo3::exceptions::PyValueError::new_err(format!("set_num_threads: {n} is not a number of threads")));
+        return Err(pyo3::exceptions::PyValueError::new_err(format!(
+            "set_num_threads: {n} is not a number of threads"
+        )));
     }
     crate::team::set_threads(n as usize);
     Ok(())

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::shape::Strides;
 use crate::tape::Tensor;
 use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
-use numpy::{PyArrayDescr, PyArrayMethods, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyRange, PyTuple};
@@ -71,9 +71,14 @@ fn ragged(ob: &Bound<'_, PyAny>, e: PyErr) -> PyErr {
     if !e.is_instance_of::<PyValueError>(ob.py()) {
         return e;
     }
-    let lengths = ob.try_iter().map(|items| items.flatten().map(|i| i.len().map_or("1".into(), |n| n.to_string())).take(8).collect::<Vec<_>>());
+    let lengths = ob.try_iter().map(|items| {
+        items.flatten().map(|i| i.len().map_or("1".into(), |n| n.to_string())).take(8).collect::<Vec<_>>()
+    });
     match lengths {
-        Ok(lengths) => super::error::ShapeError::new_err(format!("tensor: nested lists of unequal lengths: {}", lengths.join(", "))),
+        Ok(lengths) => super::error::ShapeError::new_err(format!(
+            "tensor: nested lists of unequal lengths: {}",
+            lengths.join(", ")
+        )),
         Err(_) => e,
     }
 }
@@ -83,7 +88,9 @@ pub(super) fn from_protocols(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
     let protocols = ["__array__", "__array_interface__", "__buffer__"];
     if !protocols.iter().any(|p| ob.hasattr(*p).unwrap_or(false)) {
         let class = ob.get_type().name()?;
-        return Err(PyTypeError::new_err(format!("expected a tensor, an array, a number or a list of numbers, got {class}")));
+        return Err(PyTypeError::new_err(format!(
+            "expected a tensor, an array, a number or a list of numbers, got {class}"
+        )));
     }
     let array = ob.py().import("numpy")?.call_method1("asarray", (ob,))?;
     view(&array)?.ok_or_else(|| PyTypeError::new_err("not an array"))
@@ -138,13 +145,18 @@ pub(super) fn array_protocol<'py>(
     };
     match (same, copy) {
         (true, None | Some(false)) => Ok(array),
-        (false, Some(false)) => {
-            Err(PyValueError::new_err(format!("a tensor of dtype {} becomes another dtype only by a copy", a.dtype())))
-        }
+        (false, Some(false)) => Err(PyValueError::new_err(format!(
+            "a tensor of dtype {} becomes another dtype only by a copy",
+            a.dtype()
+        ))),
         (same, _) => {
             let kwargs = PyDict::new(py);
             kwargs.set_item("copy", true)?;
-            let dtype = if same { array.getattr("dtype")? } else { dtype.unwrap_or_else(|| py.None().into_bound(py)) };
+            let dtype = if same {
+                array.getattr("dtype")?
+            } else {
+                dtype.unwrap_or_else(|| py.None().into_bound(py))
+            };
             array.call_method("astype", PyTuple::new(py, [dtype])?, Some(&kwargs))
         }
     }
@@ -206,7 +218,10 @@ fn number(data: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Option<Array>> {
 fn from_numpy(array: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
     match view(array)? {
         Some(a) => Ok(Tensor::from(a).into()),
-        None => Err(PyTypeError::new_err(format!("from_numpy: expected a NumPy array, got {}", array.get_type().name()?))),
+        None => Err(PyTypeError::new_err(format!(
+            "from_numpy: expected a NumPy array, got {}",
+            array.get_type().name()?
+        ))),
     }
 }
 
@@ -215,7 +230,11 @@ fn from_numpy(array: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
 fn _restore(bytes: &[u8], shape: Vec<usize>, dtype: DType) -> PyResult<PyTensor> {
     let expected = crate::shape::checked_size(&shape).and_then(|n| n.checked_mul(dtype.size()));
     if expected != Some(bytes.len()) {
-        return Err(Error::Value(format!("a pickled tensor of {} bytes does not fill its shape", bytes.len())).into());
+        return Err(Error::Value(format!(
+            "a pickled tensor of {} bytes does not fill its shape",
+            bytes.len()
+        ))
+        .into());
     }
     let mut out = Array::empty("restore", &shape, dtype)?;
     each!(dtype, all: T => {

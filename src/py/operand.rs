@@ -49,7 +49,8 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         return Ok(array.into());
     }
     if ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>() {
-        if let Ok(items) = ob.try_iter()?.map(|i| Ok(i?.cast_into_exact::<PyTensor>()?)).collect::<PyResult<Vec<_>>>()
+        if let Ok(items) =
+            ob.try_iter()?.map(|i| Ok(i?.cast_into_exact::<PyTensor>()?)).collect::<PyResult<Vec<_>>>()
             && !items.is_empty()
         {
             let items: Vec<Tensor> = items.iter().map(value).collect();
@@ -135,7 +136,10 @@ pub(crate) fn meet<const N: usize>(obs: [&Bound<'_, PyAny>; N]) -> PyResult<[Ten
 /// The tensors of a sequence.
 pub(crate) fn many(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
     if !(ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>()) && ob.try_iter().is_err() {
-        return Err(PyTypeError::new_err(format!("expected a sequence of tensors, got {}", ob.get_type().name()?)));
+        return Err(PyTypeError::new_err(format!(
+            "expected a sequence of tensors, got {}",
+            ob.get_type().name()?
+        )));
     }
     ob.try_iter()?.map(|item| Ok(item?.extract::<Operand>()?.0)).collect()
 }

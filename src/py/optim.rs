@@ -6,8 +6,8 @@ use super::tensor::PyTensor;
 use super::tree::{self, Node};
 use crate::error::{Error, Result};
 use crate::kernels::update as kernel;
-use crate::optim::{Parameter, step};
 use crate::ops;
+use crate::optim::{Parameter, step};
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -39,7 +39,9 @@ impl Leaf {
         let frozen = if self.frozen { ", frozen=True" } else { "" };
         Ok(format!("Leaf({}, {}{frozen})", self.rule.bind(py).repr()?, self.state.bind(py).repr()?))
     }
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>, Py<PyAny>, bool))> {
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>, Py<PyAny>, bool))> {
         let (py, leaf) = (slf.py(), slf.borrow());
         Ok((slf.get_type().into_any(), (leaf.rule.clone_ref(py), leaf.state.clone_ref(py), leaf.frozen)))
     }
@@ -130,7 +132,11 @@ fn kernel_of<'py>(rule: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyStri
 }
 
 /// Collects the tensors of a rule's state, and its clock.
-fn read_state<'py>(state: &Bound<'py, PyAny>, tensors: &mut Vec<Bound<'py, PyTensor>>, clock: &mut Option<Clock>) -> PyResult<()> {
+fn read_state<'py>(
+    state: &Bound<'py, PyAny>,
+    tensors: &mut Vec<Bound<'py, PyTensor>>,
+    clock: &mut Option<Clock>,
+) -> PyResult<()> {
     if let Ok(t) = state.cast_exact::<PyTensor>() {
         tensors.push(t.clone());
     } else if let Ok(tuple) = state.cast::<PyTuple>() {
@@ -170,11 +176,16 @@ fn moved_on<'py>(state: &Bound<'py, PyAny>, clock: Clock) -> PyResult<Bound<'py,
 }
 
 /// The child of a tree under a key: an item, or an attribute.
-fn child<'py>(tree: &Bound<'py, PyAny>, key: &Bound<'py, PyAny>, attribute: bool) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn child<'py>(
+    tree: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+    attribute: bool,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     if tree.is_none() {
         return Ok(None);
     }
-    let found = if attribute { tree.getattr_opt(key.cast::<PyString>()?)? } else { Some(tree.get_item(key)?) };
+    let found =
+        if attribute { tree.getattr_opt(key.cast::<PyString>()?)? } else { Some(tree.get_item(key)?) };
     Ok(found.filter(|x| !x.is_none()))
 }
 
@@ -189,7 +200,9 @@ fn collect<'py>(
     if let Ok(leaf) = state.cast::<Leaf>() {
         let Ok(tensor) = model.cast_exact::<PyTensor>() else {
             let class = model.get_type().name()?;
-            return Err(PyTypeError::new_err(format!("update: the state has a rule where the model has a {class}")));
+            return Err(PyTypeError::new_err(format!(
+                "update: the state has a rule where the model has a {class}"
+            )));
         };
         if !seen.insert(tensor.as_ptr() as usize) || leaf.borrow().frozen {
             return Ok(());
@@ -204,8 +217,14 @@ fn collect<'py>(
     let (keys, attribute): (Vec<Bound<'py, PyAny>>, bool) = match tree::node(state)? {
         Node::Object(dict) => (dict.keys().iter().collect(), true),
         Node::Dict(dict) => (dict.keys().iter().collect(), false),
-        Node::List(list) => ((0..list.len()).map(|i| Ok(i.into_pyobject(model.py())?.into_any())).collect::<PyResult<_>>()?, false),
-        Node::Tuple(tuple) => ((0..tuple.len()).map(|i| Ok(i.into_pyobject(model.py())?.into_any())).collect::<PyResult<_>>()?, false),
+        Node::List(list) => (
+            (0..list.len()).map(|i| Ok(i.into_pyobject(model.py())?.into_any())).collect::<PyResult<_>>()?,
+            false,
+        ),
+        Node::Tuple(tuple) => (
+            (0..tuple.len()).map(|i| Ok(i.into_pyobject(model.py())?.into_any())).collect::<PyResult<_>>()?,
+            false,
+        ),
         Node::Tensor(_) | Node::Leaf => return Ok(()),
     };
     for key in keys {
@@ -233,7 +252,9 @@ fn update(state: &Bound<'_, PyAny>, model: &Bound<'_, PyAny>, grads: &Bound<'_, 
         let together: Vec<Found<'_>>;
         (together, found) = found.into_iter().partition(|f| f.rule.is(&rule) && f.clock == clock);
         match kernel_of(&rule)? {
-            Some(name) if KERNELS.contains(&&*name.to_cow()?) => fused(&name.to_cow()?, &rule, clock, &together)?,
+            Some(name) if KERNELS.contains(&&*name.to_cow()?) => {
+                fused(&name.to_cow()?, &rule, clock, &together)?
+            }
             _ => in_python(&rule, &together)?,
         }
     }
@@ -285,14 +306,20 @@ fn in_python(rule: &Bound<'_, PyAny>, together: &[Found<'_>]) -> PyResult<()> {
         let g = Bound::new(py, PyTensor::from(f.grad.clone()))?;
         let state = f.leaf.borrow().state.clone_ref(py);
         let result = rule.call_method1(intern!(py, "apply"), (state, &f.tensor, g))?;
-        let (state, dx): (Bound<'_, PyAny>, Bound<'_, PyAny>) = result.extract().map_err(|_| {
-            PyTypeError::new_err(format!("update: {rule}.apply must return (state, dx)"))
-        })?;
+        let (state, dx): (Bound<'_, PyAny>, Bound<'_, PyAny>) = result
+            .extract()
+            .map_err(|_| PyTypeError::new_err(format!("update: {rule}.apply must return (state, dx)")))?;
         let x = f.tensor.get().get();
-        let new = if dx.is_none() { x.clone() } else { ops::subtract(&x, &ops::astype(&dx.extract::<Operand>()?.0, x.dtype())?)? };
+        let new = if dx.is_none() {
+            x.clone()
+        } else {
+            ops::subtract(&x, &ops::astype(&dx.extract::<Operand>()?.0, x.dtype())?)?
+        };
         if new.shape() != x.shape() {
             let (want, got) = (crate::shape::show(x.shape()), crate::shape::show(new.shape()));
-            return Err(PyValueError::new_err(format!("update: {rule}.apply made a step of shape {got} for a parameter of shape {want}")));
+            return Err(PyValueError::new_err(format!(
+                "update: {rule}.apply made a step of shape {got} for a parameter of shape {want}"
+            )));
         }
         f.tensor.get().set(new.at(None));
         f.leaf.borrow_mut().state = state.unbind();

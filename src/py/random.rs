@@ -29,11 +29,17 @@ impl Generator {
 
 /// The lengths in `*shape`: integers, or one tuple of them.
 fn dims(shape: &Bound<'_, PyTuple>) -> PyResult<Vec<usize>> {
-    let lengths = if shape.len() == 1 { shape.get_item(0)?.extract::<Axes>()? } else { shape.extract::<Axes>()? };
-    let Axes::These(lengths) = lengths else { return Err(PyTypeError::new_err("a shape is integers, not None")) };
+    let lengths =
+        if shape.len() == 1 { shape.get_item(0)?.extract::<Axes>()? } else { shape.extract::<Axes>()? };
+    let Axes::These(lengths) = lengths else {
+        return Err(PyTypeError::new_err("a shape is integers, not None"));
+    };
     lengths
         .iter()
-        .map(|&n| usize::try_from(n).map_err(|_| PyValueError::new_err(format!("a shape has no negative length, got {n}"))))
+        .map(|&n| {
+            usize::try_from(n)
+                .map_err(|_| PyValueError::new_err(format!("a shape has no negative length, got {n}")))
+        })
         .collect()
 }
 
@@ -74,11 +80,20 @@ impl Generator {
     #[pyo3(signature = (low, high, shape = None, dtype = DType::I64))]
     fn randint(&self, low: i64, high: i64, shape: Option<Axes>, dtype: DType) -> PyResult<PyTensor> {
         if low >= high {
-            return Err(PyValueError::new_err(format!("randint: there is no integer from {low} to below {high}")));
+            return Err(PyValueError::new_err(format!(
+                "randint: there is no integer from {low} to below {high}"
+            )));
         }
         let lengths: Vec<usize> = match shape {
             None | Some(Axes::All) => Vec::new(),
-            Some(Axes::These(n)) => n.iter().map(|&n| usize::try_from(n).map_err(|_| PyValueError::new_err(format!("a shape has no negative length, got {n}")))).collect::<PyResult<_>>()?,
+            Some(Axes::These(n)) => n
+                .iter()
+                .map(|&n| {
+                    usize::try_from(n).map_err(|_| {
+                        PyValueError::new_err(format!("a shape has no negative length, got {n}"))
+                    })
+                })
+                .collect::<PyResult<_>>()?,
         };
         let mut out = Array::empty("randint", &lengths, DType::I64)?;
         self.draw(|place| {
@@ -90,7 +105,8 @@ impl Generator {
     }
     /// The numbers below `n` in random order.
     fn randperm(&self, n: isize) -> PyResult<PyTensor> {
-        let n = usize::try_from(n).map_err(|_| PyValueError::new_err(format!("randperm: {n} is not a number of elements")))?;
+        let n = usize::try_from(n)
+            .map_err(|_| PyValueError::new_err(format!("randperm: {n} is not a number of elements")))?;
         let mut out = Array::empty("randperm", &[n], DType::I64)?;
         self.draw(|place| {
             // SAFETY: the output is fresh and of n elements.
@@ -136,7 +152,9 @@ fn default_generator(py: Python<'_>) -> PyResult<Py<Generator>> {
     static SHARED: pyo3::sync::PyOnceLock<Py<Generator>> = pyo3::sync::PyOnceLock::new();
     let shared = SHARED.get_or_try_init(py, || {
         // Different in every process until `seed` is called.
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |d| d.as_nanos() as u64);
         Py::new(py, Generator::new(now ^ u64::from(std::process::id()).rotate_left(32)))
     })?;
     Ok(shared.clone_ref(py))

@@ -54,7 +54,9 @@ fn operator<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>, f: Two) -> PyResu
     let py = a.py();
     let (a, b) = match pair(a, b) {
         Ok(operands) => operands,
-        Err(e) if e.is_instance_of::<PyTypeError>(py) && !e.is_instance_of::<super::error::DTypeError>(py) => {
+        Err(e)
+            if e.is_instance_of::<PyTypeError>(py) && !e.is_instance_of::<super::error::DTypeError>(py) =>
+        {
             return Ok(py.NotImplemented().into_bound(py));
         }
         Err(e) => return Err(e),
@@ -129,7 +131,9 @@ impl PyTensor {
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
         if stream.is_some() || dl_device.is_some_and(|d| d.0 != 1) {
-            return Err(pyo3::exceptions::PyBufferError::new_err("a tensor of oxiflux is on the CPU, without streams"));
+            return Err(pyo3::exceptions::PyBufferError::new_err(
+                "a tensor of oxiflux is on the CPU, without streams",
+            ));
         }
         dlpack::export(py, self.get().array(), max_version, copy)
     }
@@ -173,7 +177,10 @@ impl PyTensor {
     fn __deepcopy__(slf: &Bound<'_, Self>, _memo: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
         Self::copy(slf)
     }
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, Bound<'py, PyTuple>, &'static str))> {
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, Bound<'py, PyTuple>, &'static str))> {
         let a = self.get().contiguous()?;
         let bytes = a.size() * a.dtype().size();
         let start = each!(a.dtype(), all: T => a.ptr::<T>().cast::<u8>());
@@ -188,8 +195,10 @@ impl PyTensor {
         let kwargs = pyo3::types::PyDict::new(py);
         kwargs.set_item("separator", ", ")?;
         kwargs.set_item("prefix", "Tensor(")?;
-        let text: String =
-            py.import("numpy")?.call_method("array2string", (numpy::export(py, t.array())?,), Some(&kwargs))?.extract()?;
+        let text: String = py
+            .import("numpy")?
+            .call_method("array2string", (numpy::export(py, t.array())?,), Some(&kwargs))?
+            .extract()?;
         let plain = matches!(t.dtype(), DType::F32 | DType::I64 | DType::Bool) && t.size() > 0;
         let shape = if t.size() == 0 { format!(", shape={}", shape::show(t.shape())) } else { String::new() };
         let dtype = if plain { String::new() } else { format!(", dtype={}", t.dtype()) };
@@ -211,7 +220,9 @@ impl PyTensor {
         index::get(&value(slf), key)
     }
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
-        if gradient::place_of(slf.as_ptr() as usize).is_some() || crate::tape::is_recording() && slf.get().get().place().is_some() {
+        if gradient::place_of(slf.as_ptr() as usize).is_some()
+            || crate::tape::is_recording() && slf.get().get().place().is_some()
+        {
             return Err(PyValueError::new_err(
                 "a tensor that a gradient is being taken through cannot be assigned to; make a new one, for instance with where",
             ));
@@ -222,7 +233,9 @@ impl PyTensor {
         let t = self.get();
         if t.size() != 1 {
             let shape = shape::show(t.shape());
-            return Err(PyValueError::new_err(format!("a tensor of shape {shape} is neither true nor false; use any or all")));
+            return Err(PyValueError::new_err(format!(
+                "a tensor of shape {shape} is neither true nor false; use any or all"
+            )));
         }
         Ok(t.array().item()? != 0.0)
     }
@@ -241,7 +254,11 @@ impl PyTensor {
     fn __hash__(slf: &Bound<'_, Self>) -> isize {
         slf.as_ptr() as isize >> 4 // by identity: tensors are compared element by element
     }
-    fn __richcmp__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, op: CompareOp) -> PyResult<Bound<'py, PyAny>> {
+    fn __richcmp__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Bound<'py, PyAny>,
+        op: CompareOp,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let f: Two = match op {
             CompareOp::Eq => ops::equal,
             CompareOp::Ne => ops::not_equal,
@@ -339,13 +356,21 @@ impl PyTensor {
         let x = value(slf);
         run(&[&x], || ops::bitwise_invert(&x))
     }
-    fn __pow__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, modulo: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    fn __pow__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Bound<'py, PyAny>,
+        modulo: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         match modulo {
             None => operator(slf, other, ops::pow),
             Some(_) => Ok(slf.py().NotImplemented().into_bound(slf.py())),
         }
     }
-    fn __rpow__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, modulo: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    fn __rpow__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Bound<'py, PyAny>,
+        modulo: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         match modulo {
             None => operator(other, slf, ops::pow),
             Some(_) => Ok(slf.py().NotImplemented().into_bound(slf.py())),
@@ -456,7 +481,10 @@ fn assign(x: &Bound<'_, PyTensor>, y: Operand) -> PyResult<()> {
     let old = x.get().get();
     if old.shape() != y.0.shape() {
         let (want, got) = (shape::show(old.shape()), shape::show(y.0.shape()));
-        return Err(Error::Shape(format!("assign: a tensor of shape {want} cannot take values of shape {got}")).into());
+        return Err(Error::Shape(format!(
+            "assign: a tensor of shape {want} cannot take values of shape {got}"
+        ))
+        .into());
     }
     let values = y.0.cast(old.dtype())?;
     // Foreign memory may be changed by its owner, and views keep the whole of what they view.

@@ -4,7 +4,10 @@ use super::tensor::PyTensor;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyCFunction, PyDict, PyFloat, PyFunction, PyInt, PyList, PyModule, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyBool, PyBytes, PyCFunction, PyDict, PyFloat, PyFunction, PyInt, PyList, PyModule, PyString, PyTuple,
+    PyType,
+};
 use std::collections::HashSet;
 
 /// An object seen as a node of a tree.
@@ -28,7 +31,11 @@ pub(super) fn node<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
     if let Ok(t) = ob.cast_exact::<PyTensor>() {
         return Ok(Node::Tensor(t.clone()));
     }
-    if ob.is_none() || ob.is_instance_of::<PyString>() || ob.is_instance_of::<PyFloat>() || ob.is_instance_of::<PyInt>() {
+    if ob.is_none()
+        || ob.is_instance_of::<PyString>()
+        || ob.is_instance_of::<PyFloat>()
+        || ob.is_instance_of::<PyInt>()
+    {
         return Ok(Node::Leaf);
     }
     if let Ok(tuple) = ob.cast::<PyTuple>() {
@@ -53,7 +60,9 @@ pub(super) fn node<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
 
 fn attributes<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
     // SAFETY: a live object; a new reference or null with an error set comes back.
-    let found = unsafe { Bound::from_owned_ptr_or_opt(ob.py(), ffi::PyObject_GenericGetDict(ob.as_ptr(), std::ptr::null_mut())) };
+    let found = unsafe {
+        Bound::from_owned_ptr_or_opt(ob.py(), ffi::PyObject_GenericGetDict(ob.as_ptr(), std::ptr::null_mut()))
+    };
     match found {
         Some(dict) => Ok(Node::Object(dict.cast_into()?)),
         None => {
@@ -67,7 +76,8 @@ fn attributes<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
 fn slots<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
     let Ok(names) = ob.getattr(intern!(ob.py(), "__slots__")) else { return Ok(Node::Leaf) };
     let dict = PyDict::new(ob.py());
-    let names = if names.is_instance_of::<PyString>() { PyTuple::new(ob.py(), [names])?.into_any() } else { names };
+    let names =
+        if names.is_instance_of::<PyString>() { PyTuple::new(ob.py(), [names])?.into_any() } else { names };
     for name in names.try_iter()? {
         let name = name?.cast_into::<PyString>()?;
         if let Ok(value) = ob.getattr(&name) {
@@ -106,7 +116,10 @@ pub(super) fn trainable_names<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bo
 /// closure has captured; None for what has no children. With `trainable` a class may restrict them.
 #[pyfunction]
 #[pyo3(signature = (ob, /, trainable = false))]
-pub(super) fn children<'py>(ob: &Bound<'py, PyAny>, trainable: bool) -> PyResult<Option<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>>> {
+pub(super) fn children<'py>(
+    ob: &Bound<'py, PyAny>,
+    trainable: bool,
+) -> PyResult<Option<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>>> {
     let numbered = |items: Vec<Bound<'py, PyAny>>| -> PyResult<Vec<_>> {
         items.into_iter().enumerate().map(|(i, x)| Ok((i.into_pyobject(ob.py())?.into_any(), x))).collect()
     };
@@ -126,7 +139,10 @@ pub(super) fn children<'py>(ob: &Bound<'py, PyAny>, trainable: bool) -> PyResult
 /// among the children that are trained.
 #[pyfunction]
 #[pyo3(signature = (ob, /, trainable = false))]
-fn leaves<'py>(ob: &Bound<'py, PyAny>, trainable: bool) -> PyResult<Vec<(Bound<'py, PyTuple>, Bound<'py, PyTensor>)>> {
+fn leaves<'py>(
+    ob: &Bound<'py, PyAny>,
+    trainable: bool,
+) -> PyResult<Vec<(Bound<'py, PyTuple>, Bound<'py, PyTensor>)>> {
     let (mut found, mut seen, mut path) = (Vec::new(), HashSet::new(), Vec::new());
     collect(ob, trainable, &mut path, &mut seen, &mut found)?;
     Ok(found)
