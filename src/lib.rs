@@ -6,7 +6,7 @@ pub mod array;
 pub mod dtype;
 pub mod error;
 pub mod gradient;
-pub(crate) mod isa;
+pub mod isa;
 pub mod kernels;
 pub mod memory;
 pub mod ops;

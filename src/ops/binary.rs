@@ -88,10 +88,10 @@ macro_rules! binary {
                 }
                 fn forward(&self, x: &[&Array]) -> Result<Array> {
                     let name = stringify!($name);
-                    // SAFETY: both are of the dispatched type.
-                    each!(x[0].dtype(), $set: T =>
-                        unsafe { zip(&$name::Kernel::<T>(std::marker::PhantomData), name, x[0], x[1]) },
-                        else Err(Error::DType(format!("{name}: not defined for {}", x[0].dtype()))))
+                    each!(x[0].dtype(), $set: T => {
+                        // SAFETY: both are of the dispatched type.
+                        unsafe { zip(&$name::Kernel::<T>(std::marker::PhantomData), name, x[0], x[1]) }
+                    }, else Err(Error::DType(format!("{name}: not defined for {}", x[0].dtype()))))
                 }
                 fn keeps(&self) -> Keeps {
                     Keeps::$keeps

@@ -29,10 +29,10 @@ macro_rules! compare {
             pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
                 let name = stringify!($name);
                 let (a, b) = compare!(@prepare $set, name, a, b);
-                // SAFETY: both are of the dispatched type.
-                let call = |a: &Array, b: &Array| compare!(@dispatch $set, a.dtype(), T =>
-                    unsafe { zip(&$name::Kernel::<T>(PhantomData), name, a, b) },
-                    else Err(Error::DType(format!("{name}: not defined for {}", a.dtype()))));
+                let call = |a: &Array, b: &Array| compare!(@dispatch $set, a.dtype(), T => {
+                    // SAFETY: both are of the dispatched type.
+                    unsafe { zip(&$name::Kernel::<T>(PhantomData), name, a, b) }
+                }, else Err(Error::DType(format!("{name}: not defined for {}", a.dtype()))));
                 Ok(call(&a, &b)?.into())
             }
         )+

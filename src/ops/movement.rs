@@ -100,7 +100,7 @@ fn reshape_signed(x: &Tensor, lengths: Axes) -> Result<Tensor> {
         None => return bad(),
     };
     let unknown = lengths.iter().filter(|&&n| n < 0).count();
-    if unknown > 1 || lengths.iter().any(|&n| n < -1) || (unknown == 1 && (known == 0 || x.size() % known != 0)) {
+    if unknown > 1 || lengths.iter().any(|&n| n < -1) || (unknown == 1 && (known == 0 || !x.size().is_multiple_of(known))) {
         return bad();
     }
     let dims: Dims = lengths.iter().map(|&n| if n < 0 { x.size() / known } else { n as usize }).collect();

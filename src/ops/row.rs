@@ -17,10 +17,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// The parameters of a row, such as the slope of `leakyrelu`; those it does not have are 0.
-pub type Parameters = [f64; 2];
+pub(crate) type Parameters = [f64; 2];
 
 /// A row: an element-wise function of one argument and its derivative.
-pub trait Row: Copy + Send + Sync + 'static {
+pub(crate) trait Row: Copy + Send + Sync + 'static {
     /// Its name in Rust and in Python.
     const NAME: &'static str;
     /// Whether the derivative is written in terms of the result (`y`) and not of the argument (`x`).

@@ -246,7 +246,7 @@ fn import(capsule: &Bound<'_, PyCapsule>) -> PyResult<Array> {
             false => lengths(t.strides).iter().map(|&s| s as isize).collect(),
         };
         let data = t.data.cast::<u8>().wrapping_add(t.byte_offset as usize);
-        if data as usize % dtype.size() != 0 {
+        if !(data as usize).is_multiple_of(dtype.size()) {
             return Err(PyBufferError::new_err("from_dlpack: the memory is not aligned to its elements"));
         }
         ffi::PyCapsule_SetName(ptr, used.as_ptr());

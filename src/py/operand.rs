@@ -48,14 +48,13 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     if let Some(array) = numpy::view(ob)? {
         return Ok(array.into());
     }
-    if ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>() {
-        if let Ok(items) =
+    if (ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>())
+        && let Ok(items) =
             ob.try_iter()?.map(|i| Ok(i?.cast_into_exact::<PyTensor>()?)).collect::<PyResult<Vec<_>>>()
-            && !items.is_empty()
-        {
-            let items: Vec<Tensor> = items.iter().map(value).collect();
-            return Ok(ops::stack(&items.iter().collect::<Vec<_>>(), 0)?);
-        }
+        && !items.is_empty()
+    {
+        let items: Vec<Tensor> = items.iter().map(value).collect();
+        return Ok(ops::stack(&items.iter().collect::<Vec<_>>(), 0)?);
     }
     if let Some(array) = numpy::sequence(ob)? {
         return Ok(if array.dtype() == DType::F64 { array.cast(DType::F32)? } else { array }.into());
