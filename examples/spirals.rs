@@ -1,6 +1,7 @@
 //! Trains a network of two hidden layers in pure Rust to tell two spirals apart.
 //!
 //! `cargo run --release --example spirals`
+#![allow(clippy::print_stdout)] // a program talks
 
 use oxiflux::gradient::withgradient;
 use oxiflux::kernels::random::{self, Place};
