@@ -48,7 +48,7 @@ fn late_workers_meet_only_live_tasks() {
             let sum = AtomicUsize::new(0);
             let chunks = 2 + round as usize % 5;
             run(chunks, LONG, |i| {
-                if (round + i as u64) % 64 == 0 {
+                if (round + i as u64).is_multiple_of(64) {
                     std::thread::yield_now();
                 }
                 sum.fetch_add(i + 1, SeqCst);

@@ -1,4 +1,8 @@
 //! Copying a part of an operand into a panel, in the order in which the micro-kernel reads it.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "the loops count registers, which they unroll over several arrays"
+)]
 
 use super::simd::{Simd, prefetch};
 

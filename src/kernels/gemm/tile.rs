@@ -1,4 +1,8 @@
 //! The micro-kernel: one tile of C in registers.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "the loops count registers, which they unroll over several arrays"
+)]
 
 use super::simd::{Simd, prefetch};
 

@@ -1,6 +1,6 @@
 //! A matrix by a vector: bound by the reading of the matrix, which is read once, in order.
 
-use super::simd::{Simd, prefetch};
+use super::simd::Simd;
 
 /// `out[i] = sum over d of matrix[i, d] * x[d]`, with contiguous `x` and `out`.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ pub(super) unsafe fn axpys<S: Simd>(p: &Vector<S::Elem>) {
 
 #[inline(always)]
 unsafe fn axpys_abreast<S: Simd, const N: usize>(p: &Vector<S::Elem>, d: usize) {
-    // SAFETY: the caller's promise; the last register is masked. Prefetched addresses need not be valid.
+    // SAFETY: the caller's promise; the last register is masked.
     unsafe {
         let mut cols = [p.matrix; N];
         let mut x = [S::zero(); N];
@@ -110,7 +110,6 @@ unsafe fn axpys_abreast<S: Simd, const N: usize>(p: &Vector<S::Elem>, d: usize) 
             if left >= S::LANES {
                 let mut sum = if d == 0 { S::zero() } else { S::load(out) };
                 for c in 0..N {
-                    prefetch(cols[c].wrapping_add(i).wrapping_offset(N as isize * p.stride));
                     sum = S::load(cols[c].add(i)).mul_add(x[c], sum);
                 }
                 sum.store(out);
