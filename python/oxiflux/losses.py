@@ -410,7 +410,9 @@ def _first(labels: np.ndarray, bad: np.ndarray) -> str:
 def _onehot(labels: Tensor, yhat: Tensor, axis: int) -> Tensor:
     """Integer labels as zeros and ones in the shape and dtype of the prediction."""
     y = _core.one_hot(labels, yhat.shape[axis], dtype=yhat.dtype)
-    return y if axis in (-1, yhat.ndim - 1) else _core.moveaxis(y, -1, axis)
+    order = list(range(y.ndim - 1))
+    order.insert(axis % y.ndim, y.ndim - 1)
+    return _core.permute_dims(y, order)
 
 
 def _eps(yhat: Tensor, eps: float | None) -> float:
