@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub const WORTH_SHARING: usize = 5_000;
 
 /// How long an idle worker looks for the next region. Longer than the Python between two operations of a training step.
-const LOOK: Duration = Duration::from_micros(100);
+const LOOK: Duration = Duration::from_micros(200);
 
 /// The same with more threads than processors, where each look is taken from a thread that has work.
 const LOOK_CROWDED: Duration = Duration::from_micros(5);
@@ -280,15 +280,16 @@ impl Team {
     /// Sees to it that `wanted` workers serve or are about to.
     #[inline]
     fn lend(&self, wanted: usize) {
+        // Each time, because a caller that has moved onto the processor of a serving worker would keep it from running.
+        if !self.shared.crowded {
+            self.shared.place.avoid_caller();
+        }
         // Only the leader adds and a leaving worker subtracts, so `serving` cannot pass the number of workers. A worker
         // that leaves just now looks once more after it has said so; missing it would only cost its help.
         let serving = self.shared.serving.0.load(Ordering::SeqCst);
         if let Some(pool) = &self.pool
             && serving < wanted
         {
-            if !self.shared.crowded {
-                self.shared.place.avoid_caller();
-            }
             self.shared.serving.0.fetch_add(wanted - serving, Ordering::SeqCst);
             for _ in serving..wanted {
                 let shared = Arc::clone(&self.shared);

@@ -35,7 +35,8 @@ def test_dense_is_its_formula(size_in, size_out, batch, bias):
 ACTIVATIONS = [
     "celu", "elu", "gelu", "gelu_erf", "gelu_tanh", "hardsigmoid", "hardswish", "hardtanh", "identity",
     "leakyrelu", "lisht", "logcosh", "logsigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "sigmoid_fast",
-    "softplus", "softshrink", "softsign", "swish", "tanh", "tanh_fast", "tanhshrink", "thresholdrelu", "trelu",
+    "softplus", "softshrink", "softsign", "swish", "tanh", "tanh_fast", "tanhshrink", "thresholdrelu",
+    "trelu",
 ]  # fmt: skip
 
 

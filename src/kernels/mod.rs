@@ -8,6 +8,7 @@ pub mod gemm;
 pub mod map;
 pub mod math;
 pub mod number;
+pub mod place;
 pub mod places;
 pub mod random;
 pub mod real;

@@ -89,6 +89,6 @@ pub(crate) mod row;
 mod traced;
 
 list![
-    stub, unary, activation, step, binary, compare, select, cast, movement, reduce, matmul, softmax, dense, loss,
-    crossentropy,
+    unary, activation, step, binary, compare, select, cast, movement, view, join, index, creation, reduce, matmul,
+    softmax, dense, loss, crossentropy,
 ];

@@ -94,6 +94,8 @@ impl<'py> Watch<'py, '_> {
                 self.known.insert(address, (i, Some(alias.clone())));
                 (alias, Plan::Variable(i))
             }
+            // Subclasses are objects with a mind of their own, such as `Params`: they go in as they are.
+            Node::List(_) | Node::Dict(_) | Node::Tuple(_) if !is_plain(ob)? => (ob.clone(), self.inside(ob)?),
             Node::List(list) => {
                 let (items, plans) = self.arguments(list.iter())?;
                 (PyList::new(self.py, items)?.into_any(), Plan::List(plans))
@@ -208,6 +210,12 @@ impl<'py> Watch<'py, '_> {
             self.before.push((address, before));
         }
     }
+}
+
+/// Whether a container can be rebuilt: a list, tuple or dict itself, or a named tuple.
+fn is_plain(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let exact = ob.is_exact_instance_of::<PyList>() || ob.is_exact_instance_of::<PyTuple>() || ob.is_exact_instance_of::<PyDict>();
+    Ok(exact || ob.hasattr("_make")?)
 }
 
 /// Gives `WATCHED` back as it was, whatever happens in between.

@@ -63,7 +63,8 @@ pub(super) fn set(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, item: &Bound<
         return Err(PyTypeError::new_err("a tensor that depends on a gradient's variables cannot be assigned into another; use where, concat or stack"));
     }
     let key = parts(key)?;
-    let changed = ops::assign(x.get().get().array(), &key, value.array())?;
-    x.get().set(changed.into());
-    Ok(())
+    let mut array = x.get().take();
+    let done = ops::assign(&mut array, &key, value.array());
+    x.get().set(array.into());
+    Ok(done?)
 }

@@ -7,7 +7,10 @@
 #[derive(Debug, Default)]
 pub(super) struct Place {
     #[cfg(target_os = "linux")]
-    inner: std::sync::Mutex<linux::Inner>,
+    workers: std::sync::Mutex<Vec<libc::pid_t>>,
+    /// The number of the avoided processor plus one; zero for none.
+    #[cfg(target_os = "linux")]
+    avoided: std::sync::atomic::AtomicUsize,
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -23,46 +26,45 @@ impl Place {
 mod linux {
     use super::Place;
     use std::sync::PoisonError;
+    use std::sync::atomic::Ordering::Relaxed;
     use std::time::{Duration, Instant};
 
     /// How long a new team waits for its workers, once.
     const PATIENCE: Duration = Duration::from_millis(10);
 
-    #[derive(Debug, Default)]
-    pub(super) struct Inner {
-        workers: Vec<libc::pid_t>,
-        avoided: Option<libc::c_int>,
-    }
-
     impl Place {
         /// Called by each worker as its thread starts.
         pub(in crate::team) fn enter(&self) {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: has no preconditions.
-            inner.workers.push(unsafe { libc::gettid() });
-            inner.avoided = None;
+            let thread = unsafe { libc::gettid() };
+            self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+            self.avoided.store(0, Relaxed);
         }
 
         /// Waits a while for the threads of the workers to start, so that all of them are known.
         pub(in crate::team) fn await_workers(&self, workers: usize) {
             let start = Instant::now();
-            let started = || self.inner.lock().unwrap_or_else(PoisonError::into_inner).workers.len();
+            let started = || self.workers.lock().unwrap_or_else(PoisonError::into_inner).len();
             while started() < workers && start.elapsed() < PATIENCE {
                 std::thread::yield_now();
             }
         }
 
-        /// Lets the workers run wherever the caller may, except where it is now. If that leaves nothing, or the system
-        /// refuses, the workers stay as they are: this only ever makes a region faster.
+        /// Keeps the workers off the processor of the caller, which leads the team.
+        #[inline]
         pub(in crate::team) fn avoid_caller(&self) {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: has no preconditions.
-            let here = unsafe { libc::sched_getcpu() };
-            if inner.avoided == Some(here) {
-                return;
+            let Ok(cpu) = usize::try_from(unsafe { libc::sched_getcpu() }) else { return };
+            if self.avoided.load(Relaxed) != cpu + 1 {
+                self.avoided.store(cpu + 1, Relaxed);
+                self.avoid(cpu);
             }
-            inner.avoided = Some(here);
-            let Ok(cpu) = usize::try_from(here) else { return };
+        }
+
+        /// Lets the workers run wherever the caller may, except on `cpu`. If that leaves nothing, or the system refuses,
+        /// the workers stay as they are: this only ever makes a region faster.
+        #[cold]
+        fn avoid(&self, cpu: usize) {
             if cpu >= libc::CPU_SETSIZE as usize {
                 return;
             }
@@ -77,7 +79,7 @@ mod linux {
                 if libc::CPU_COUNT(&allowed) == 0 {
                     return;
                 }
-                for &worker in &inner.workers {
+                for &worker in self.workers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                     libc::sched_setaffinity(worker, size_of_val(&allowed), &allowed);
                 }
             }

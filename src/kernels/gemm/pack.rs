@@ -1,9 +1,12 @@
 //! Copying a part of an operand into a panel, in the order in which the micro-kernel reads it.
 
-use super::simd::Simd;
+use super::simd::{Simd, prefetch};
 
 /// The most lanes of any register.
 const MOST_LANES: usize = 16;
+
+/// Rows that are asked for ahead of their copying: rows of a wide matrix are on pages that no hardware foresees.
+const AHEAD: isize = 16;
 
 /// One panel: `dst[d * width + i] = src[i * across + d * along]` for `i < count` and `d < depth`.
 ///
@@ -53,6 +56,10 @@ unsafe fn copy<S: Simd>(p: &Pack<S::Elem>) {
         let mask = S::first(rest);
         let (mut src, mut dst) = (p.src, p.dst);
         for _ in 0..p.depth {
+            let ahead = src.wrapping_offset(AHEAD * p.along);
+            for v in 0..p.count.div_ceil(S::LANES) {
+                prefetch(ahead.wrapping_add(v * S::LANES));
+            }
             for v in 0..full {
                 S::load(src.add(v * S::LANES)).store(dst.add(v * S::LANES));
             }
@@ -103,6 +110,7 @@ unsafe fn block<S: Simd, const FULL: bool>(
         let mut now = [S::zero(); MOST_LANES];
         for i in 0..S::LANES {
             let row = src.wrapping_offset(i as isize * across);
+            prefetch(row.wrapping_add(S::LANES));
             if FULL {
                 now[i] = S::load(row);
             } else if i < rows {

@@ -1,8 +1,8 @@
 //! How a product is cut into chunks, and what is packed for them.
 //!
 //! There are two ways to go through a chunk, and each packs one operand panel by panel, just before it is used:
-//! - by columns, for sums long enough that a panel of B is worth keeping in the first cache: A is packed beforehand, by
-//!   all threads, and each panel of B meets all of its rows;
+//! - by columns, for sums long enough that a panel of B is worth keeping in the first cache: a block of A is in place or
+//!   packed beforehand, and each panel of B meets all of its rows;
 //! - by rows, for short sums and narrow products, where C is most of the traffic and is written in order: B is in place
 //!   or packed beforehand, and each panel of A meets all columns.
 
@@ -25,11 +25,14 @@ const MOST_CHUNKS: usize = 64;
 /// Terms of a sum that are added up in registers before C is visited: a panel of B of so many rows fits the first cache.
 const DEPTH: usize = 320;
 
-/// Elements of A that are packed beforehand, so that they stay in the second cache.
-const SLAB: usize = 288 << 10;
+/// Elements of A that a thread packs at a time, so that they stay in its second cache.
+const SLAB: usize = 144 << 10;
 
-/// Rows of A that are packed beforehand at most.
-const SLAB_ROWS: usize = 1024;
+/// Rows of A that a thread packs at a time.
+const BLOCK_ROWS: usize = 512;
+
+/// Rows from which two threads do better with a block of A for each than with the same block twice.
+const TWO_BLOCKS: usize = 192;
 
 /// Elements of B that are packed beforehand at most.
 const PACKED_B: usize = 128 << 10;
@@ -48,6 +51,9 @@ const STACK: usize = 4096;
 
 /// Rows of A up to which B is read in place when it goes by columns: more rows pay for packing it.
 const FEW_ROWS: usize = 144;
+
+/// Rows of A up to which A is read in place when the product goes by columns.
+const DIRECT_ROWS: usize = 144;
 
 /// Elements of a result of a matrix by a vector that are summed up in one go.
 const VECTOR_PIECE: usize = 1024;
@@ -176,7 +182,7 @@ impl<T: Element> Product<'_, T> {
         if x.1 == 1 {
             run(x.0);
         } else {
-            scratch::with(Slot::Shared, self.k, |copy: *mut T| {
+            scratch::with(Slot::Many, self.k, |copy: *mut T| {
                 for d in 0..self.k {
                     // SAFETY: the caller's promise, and the scratch has `k` elements.
                     unsafe { *copy.add(d) = *x.0.wrapping_offset(d as isize * x.1) };
@@ -268,7 +274,7 @@ impl<T: Element> Product<'_, T> {
         if self.b.cols == 1 {
             return run(None);
         }
-        scratch::with(Slot::Shared, self.k * self.n.next_multiple_of(lanes), |panels: *mut T| {
+        scratch::with(Slot::Many, self.k * self.n.next_multiple_of(lanes), |panels: *mut T| {
             let tiles = self.n.div_ceil(cols);
             let shared = Ptr(panels);
             team::run(tiles, self.k * self.n / 8, |tile| {
@@ -384,7 +390,7 @@ impl<T: Element> Product<'_, T> {
         };
         match from {
             RowsOf::InPlace(_) => through(std::ptr::null_mut()),
-            RowsOf::Packed => scratch::with(Slot::Own, width * self.k.div_ceil(self.depths()), through),
+            RowsOf::Packed => scratch::with(Slot::One, width * self.k.div_ceil(self.depths()), through),
         }
     }
 
@@ -453,82 +459,137 @@ impl<T: Element> Product<'_, T> {
     // By columns.
 
     unsafe fn by_columns(&self) {
-        let blocks = self.m.div_ceil(SLAB_ROWS);
-        for block in 0..blocks {
-            let rows = part(self.m, blocks, block);
-            let depths = self.depths();
-            let longest = self.k.div_ceil(depths);
-            let slab = (SLAB / (rows.len() * longest)).max(1);
-            let slabs = depths.div_ceil(slab);
-            for s in 0..slabs {
-                // SAFETY: the caller's promise.
-                unsafe { self.slab(rows.clone(), part(depths, slabs, s)) };
-            }
+        let depths = self.depths();
+        if self.a.cols == 1 && self.m <= DIRECT_ROWS {
+            // SAFETY: the caller's promise.
+            return unsafe { self.slab(1, 0..depths, true) };
+        }
+        let blocks = self.m.div_ceil(BLOCK_ROWS).max(if self.m >= TWO_BLOCKS { 2 } else { 1 });
+        let longest = self.m.div_ceil(blocks) * self.k.div_ceil(depths);
+        let slabs = depths.div_ceil((SLAB / longest).max(1));
+        for s in 0..slabs {
+            // SAFETY: the caller's promise.
+            unsafe { self.slab(blocks, part(depths, slabs, s), false) };
         }
     }
 
-    /// Adds the parts `depths` of the sums for a block of rows.
-    unsafe fn slab(&self, rows: Range<usize>, depths: Range<usize>) {
-        let height = self.kernels.rows;
-        let width = height.next_multiple_of(self.kernels.lanes);
-        let panels = rows.len().div_ceil(height);
-        let start = part(self.k, self.depths(), depths.start).start;
-        let terms = part(self.k, self.depths(), depths.end - 1).end - start;
-        let share = |nanos: usize| nanos / self.m * rows.len() / self.k * terms;
-        scratch::with(Slot::Shared, panels * width * terms, |packed: *mut T| {
-            let packed = Ptr(packed);
-            let panel_at = |i: usize, p: &Range<usize>| {
-                packed.get().wrapping_add((p.start - start) * panels * width + i * width * p.len())
-            };
-            let panel_rows = |i: usize| {
-                let r = part(rows.len(), panels, i);
-                rows.start + r.start..rows.start + r.end
-            };
-            let pack_nanos = rows.len() * terms / 8;
-            let groups = power_of_two((pack_nanos / (CHUNK_NANOS / 8)).clamp(1, panels));
-            team::run(groups, pack_nanos, |g| {
-                for i in part(panels, groups, g) {
-                    for p in depths.clone() {
-                        let p = part(self.k, self.depths(), p);
-                        // SAFETY: the caller's promise; each panel has a place of its own.
-                        unsafe { self.pack_a(p.clone(), panel_rows(i), width, panel_at(i, &p)) };
-                    }
+    /// Adds the parts `depths` of the sums, for all of C in `blocks` of rows.
+    ///
+    /// Each thread packs the block of A that it works on for itself: lines that another core has just written take longer
+    /// to fetch than to make. Chunks of one block are next to each other, so a thread seldom changes blocks.
+    unsafe fn slab(&self, blocks: usize, depths: Range<usize>, in_place: bool) {
+        let lanes = self.kernels.lanes;
+        let units = self.n.div_ceil(lanes);
+        let pieces = (self.chunks() / blocks).clamp(1, power_of_two(units / 4));
+        let terms = self.terms(depths.start).start..self.terms(depths.end - 1).end;
+        let key = scratch::keys(blocks);
+        let nanos = (self.nanos() / self.k).saturating_mul(terms.len()).max(1);
+        team::run(blocks * pieces, nanos, |chunk| {
+            let (block, units) = (chunk / pieces, part(units, pieces, chunk % pieces));
+            let rows = part(self.m, blocks, block);
+            let columns = units.start * lanes..(units.end * lanes).min(self.n);
+            let panels = Panels::new(rows, self.kernels);
+            // SAFETY: the caller's promise; the chunks are disjoint.
+            unsafe {
+                if in_place {
+                    return self.columns_chunk(&panels, columns, depths.clone(), None);
                 }
-            });
-            let units = self.n.div_ceil(self.kernels.lanes);
-            let chunks = self.chunks().min(power_of_two(units / 4));
-            team::run(chunks, share(self.nanos()).max(1), |chunk| {
-                let units = part(units, chunks, chunk);
-                let columns = units.start * self.kernels.lanes..(units.end * self.kernels.lanes).min(self.n);
-                let in_place = self.b.cols == 1 && rows.len() <= FEW_ROWS;
-                let own = if in_place { 0 } else { self.kernels.cols() * DEPTH };
-                scratch::with(Slot::Own, own, |own: *mut T| {
-                    for p in depths.clone() {
-                        let p = part(self.k, self.depths(), p);
-                        for j in columns.clone().step_by(self.kernels.cols()) {
-                            let count = self.kernels.cols().min(columns.end - j);
-                            // SAFETY: the caller's promise; all panels of A are packed, and the chunks are disjoint.
-                            unsafe {
-                                let b = if in_place {
-                                    (self.b.at(p.start, j), self.b.rows)
-                                } else {
-                                    let wide = count.next_multiple_of(self.kernels.lanes);
-                                    self.pack_b(p.clone(), j..j + count, wide, own);
-                                    (own.cast_const(), wide as isize)
-                                };
-                                for i in 0..panels {
-                                    let a = (panel_at(i, &p).cast_const(), width as isize);
-                                    self.tile(Layout::Panel, a, b, panel_rows(i), j..j + count, &p);
-                                }
+                scratch::filled(
+                    key + block as u64,
+                    panels.len() * terms.len(),
+                    |packed: *mut T| {
+                        for p in depths.clone().map(|p| self.terms(p)) {
+                            for i in 0..panels.count {
+                                let dst = packed.add(panels.offset(i, &p, terms.start));
+                                self.pack_a(p.clone(), panels.rows(i), panels.width, dst);
                             }
                         }
-                    }
-                    if depths.end == self.depths() {
-                        // SAFETY: the caller's promise; the chunk is finished.
-                        unsafe { self.map(rows.clone(), columns.clone()) };
-                    }
-                });
-            });
+                    },
+                    |packed: *mut T| {
+                        self.columns_chunk(&panels, columns, depths.clone(), Some((packed, terms.start)))
+                    },
+                );
+            }
         });
+    }
+
+    /// Part `p` of the sums.
+    fn terms(&self, p: usize) -> Range<usize> {
+        part(self.k, self.depths(), p)
+    }
+
+    /// One chunk by columns, with A packed from some term on, or row-major in place.
+    unsafe fn columns_chunk(
+        &self,
+        panels: &Panels,
+        columns: Range<usize>,
+        depths: Range<usize>,
+        packed: Option<(*mut T, usize)>,
+    ) {
+        let (lanes, cols) = (self.kernels.lanes, self.kernels.cols());
+        let in_place = self.b.cols == 1 && panels.all.len() <= FEW_ROWS;
+        let own = if in_place { 0 } else { cols * self.k.div_ceil(self.depths()) };
+        scratch::with(Slot::One, own, |own: *mut T| {
+            for p in depths.clone().map(|p| self.terms(p)) {
+                for j in columns.clone().step_by(cols) {
+                    let j = j..(j + cols).min(columns.end);
+                    // SAFETY: the caller's promise; `own` has room for a panel of B, and the panels of A are packed.
+                    unsafe {
+                        let b = if in_place {
+                            (self.b.at(p.start, j.start), self.b.rows)
+                        } else {
+                            let wide = j.len().next_multiple_of(lanes);
+                            self.pack_b(p.clone(), j.clone(), wide, own);
+                            (own.cast_const(), wide as isize)
+                        };
+                        for i in 0..panels.count {
+                            let rows = panels.rows(i);
+                            let (layout, a) = match packed {
+                                None => (Layout::Rows, (self.a.at(rows.start, p.start), self.a.rows)),
+                                Some((packed, start)) => {
+                                    let a = packed.add(panels.offset(i, &p, start)).cast_const();
+                                    (Layout::Panel, (a, panels.width as isize))
+                                }
+                            };
+                            self.tile(layout, a, b, rows, j.clone(), &p);
+                        }
+                    }
+                }
+            }
+        });
+        if depths.end == self.depths() {
+            // SAFETY: the caller's promise; the chunk is finished.
+            unsafe { self.map(panels.all.clone(), columns) };
+        }
+    }
+}
+
+/// Rows cut evenly into panels, and where those lie when packed one after the other, part after part of the sums.
+struct Panels {
+    all: Range<usize>,
+    count: usize,
+    width: usize,
+}
+
+impl Panels {
+    fn new<T>(all: Range<usize>, kernels: &Kernels<T>) -> Self {
+        let count = all.len().div_ceil(kernels.rows);
+        Self { all, count, width: kernels.rows.next_multiple_of(kernels.lanes) }
+    }
+
+    /// The rows of panel `i`.
+    fn rows(&self, i: usize) -> Range<usize> {
+        let rows = part(self.all.len(), self.count, i);
+        self.all.start + rows.start..self.all.start + rows.end
+    }
+
+    /// Elements of all panels for each term.
+    fn len(&self) -> usize {
+        self.count * self.width
+    }
+
+    /// Where panel `i` is for `terms`, when packing began with the term `start`.
+    fn offset(&self, i: usize, terms: &Range<usize>, start: usize) -> usize {
+        (terms.start - start) * self.len() + i * self.width * terms.len()
     }
 }

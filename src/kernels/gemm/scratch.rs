@@ -3,6 +3,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A page, so that panels share no cache line and start evenly in the cache's sets.
 const ALIGN: usize = 4096;
@@ -14,6 +15,8 @@ const KEPT: usize = 16 << 20;
 pub(super) struct Scratch {
     memory: NonNull<u8>,
     bytes: usize,
+    /// The key of what `filled` has put here; zero for nothing.
+    holds: u64,
 }
 
 thread_local! {
@@ -23,19 +26,54 @@ thread_local! {
 /// Which of the two scratches of a thread: a product may hold both at a time.
 #[derive(Clone, Copy)]
 pub(super) enum Slot {
-    /// What all threads read: the operand packed beforehand.
-    Shared,
-    /// What one chunk packs for itself.
-    Own,
+    /// For what many chunks read.
+    Many,
+    /// For what one chunk packs for itself.
+    One,
 }
 
 /// Calls `f` with room for `len` elements, aligned to a page and uninitialised.
 pub(super) fn with<T, R>(slot: Slot, len: usize, f: impl FnOnce(*mut T) -> R) -> R {
-    let bytes = len.saturating_mul(size_of::<T>()).max(1);
+    lend(slot, bytes_of::<T>(len), |scratch| {
+        scratch.holds = 0;
+        f(scratch.memory.as_ptr().cast())
+    })
+}
+
+/// Calls `f` with room for `len` elements that `fill` has filled, unless this thread still holds what it filled for the
+/// same `key`: then as they are.
+pub(super) fn filled<T, R>(
+    key: u64,
+    len: usize,
+    fill: impl FnOnce(*mut T),
+    f: impl FnOnce(*mut T) -> R,
+) -> R {
+    lend(Slot::Many, bytes_of::<T>(len), |scratch| {
+        let memory = scratch.memory.as_ptr().cast();
+        if scratch.holds != key {
+            scratch.holds = 0;
+            fill(memory);
+            scratch.holds = key;
+        }
+        f(memory)
+    })
+}
+
+/// The first of `n` keys for [`filled`] that nobody else has.
+pub(super) fn keys(n: usize) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(n as u64, Ordering::Relaxed)
+}
+
+fn bytes_of<T>(len: usize) -> usize {
+    len.saturating_mul(size_of::<T>()).max(1)
+}
+
+fn lend<R>(slot: Slot, bytes: usize, f: impl FnOnce(&mut Scratch) -> R) -> R {
     // Taken out of its slot, so that a product inside `f` gets another.
     let kept = SLOTS.try_with(|slots| slots[slot as usize].take()).ok().flatten();
-    let scratch = kept.filter(|s| s.bytes >= bytes).unwrap_or_else(|| Scratch::new(bytes));
-    let result = f(scratch.memory.as_ptr().cast());
+    let mut scratch = kept.filter(|s| s.bytes >= bytes).unwrap_or_else(|| Scratch::new(bytes));
+    let result = f(&mut scratch);
     if scratch.bytes <= KEPT {
         // Fails only while the thread ends, when the memory is simply freed.
         _ = SLOTS.try_with(|slots| slots[slot as usize].set(Some(scratch)));
@@ -50,7 +88,7 @@ impl Scratch {
         };
         // SAFETY: the layout is not of size zero.
         let memory = unsafe { alloc(layout) };
-        Self { memory: NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout)), bytes }
+        Self { memory: NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout)), bytes, holds: 0 }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::copy::gather;
 use super::layout::{Layout, Odometer};
+use super::tiles::Tiling;
 use crate::isa::Isa;
 use crate::team;
 use std::mem::MaybeUninit;
@@ -32,24 +33,24 @@ const CHUNK_NANOS: f64 = 5000.0;
 const CHUNK_ELEMENTS: usize = 32 * 1024;
 
 #[repr(align(64))]
-struct Buffer([MaybeUninit<u8>; BUFFER]);
+pub(super) struct Buffer(pub(super) [MaybeUninit<u8>; BUFFER]);
 
 impl Buffer {
-    const EMPTY: Buffer = Buffer([MaybeUninit::uninit(); BUFFER]);
+    pub(super) const EMPTY: Buffer = Buffer([MaybeUninit::uninit(); BUFFER]);
 }
 
 /// A kernel and what it is applied to.
-struct Walk<'a, const N: usize> {
+pub(super) struct Walk<'a, const N: usize> {
     kernel: &'a dyn Block,
     isa: Isa,
-    layout: Layout<N>,
-    inputs: [Input<'a>; N],
+    pub(super) layout: Layout<N>,
+    pub(super) inputs: [Input<'a>; N],
     out: *mut u8,
     out_size: usize,
     /// Whether the output is computed into a buffer first, since it overlaps an input.
     staged: bool,
     /// Elements that fit every buffer.
-    block: usize,
+    pub(super) block: usize,
 }
 
 // SAFETY: the pointers are read and written within a chunk only, and no two chunks write to the same place.
@@ -78,12 +79,20 @@ pub(super) unsafe fn drive<const N: usize>(
     let (inner, _) = layout.inner();
     let block = BUFFER / largest;
     let short = inner < SHORT.min(block) && layout.shape.len() > 1;
+    let walk = Walk { kernel, isa, layout, inputs, out, out_size, staged, block };
+    let cost = (total as f64 * nanos) as usize;
+    if !short
+        && block >= SHORT
+        && let Some(tiling) = Tiling::of(&walk)
+    {
+        // SAFETY: the caller's; pieces are disjoint.
+        return team::run(tiling.pieces(), cost, |i| unsafe { tiling.run(&walk, i) });
+    }
     let mut chunk = ((CHUNK_NANOS / nanos) as usize).clamp(1024, CHUNK_ELEMENTS);
     if short {
         chunk = chunk.next_multiple_of(block / inner * inner);
     }
-    let walk = Walk { kernel, isa, layout, inputs, out, out_size, staged, block };
-    team::run(total.div_ceil(chunk), (total as f64 * nanos) as usize, |i| {
+    team::run(total.div_ceil(chunk), cost, |i| {
         let (start, end) = (i * chunk, total.min((i + 1) * chunk));
         // SAFETY: the caller's; chunks are disjoint.
         unsafe { if short { walk.short_rows(start, end) } else { walk.long_rows(start, end) } }
@@ -106,7 +115,7 @@ fn overlap<const N: usize>(layout: &Layout<N>, i: usize, x: Input<'_>, out: *mut
 impl<const N: usize> Walk<'_, N> {
     /// # Safety
     /// The element must be within the input.
-    unsafe fn at(&self, i: usize, offset: isize) -> *const u8 {
+    pub(super) unsafe fn at(&self, i: usize, offset: isize) -> *const u8 {
         // SAFETY: the caller's.
         unsafe { self.inputs[i].data.offset(offset * self.inputs[i].size as isize) }
     }
@@ -115,7 +124,7 @@ impl<const N: usize> Walk<'_, N> {
     ///
     /// # Safety
     /// As for [`Block::run`], but that inputs may overlap the output if it is staged.
-    unsafe fn run(&self, inputs: [*const u8; N], start: usize, n: usize, stage: &mut Buffer) {
+    pub(super) unsafe fn run(&self, inputs: [*const u8; N], start: usize, n: usize, stage: &mut Buffer) {
         // SAFETY: the caller's; a staged block fits the buffer.
         unsafe {
             let out = self.out.add(start * self.out_size);

@@ -48,12 +48,12 @@ impl<const N: usize> Layout<N> {
 
     /// Adds an axis inside the others.
     pub(super) fn push(&mut self, n: usize, strides: [isize; N]) {
-        if let (Some(outer), Some(outer_strides)) = (self.shape.last_mut(), self.strides.last_mut()) {
-            if (0..N).all(|i| outer_strides[i] == strides[i] * n as isize) {
-                *outer *= n;
-                *outer_strides = strides;
-                return;
-            }
+        if let (Some(outer), Some(outer_strides)) = (self.shape.last_mut(), self.strides.last_mut())
+            && (0..N).all(|i| outer_strides[i] == strides[i] * n as isize)
+        {
+            *outer *= n;
+            *outer_strides = strides;
+            return;
         }
         self.shape.push(n);
         self.strides.push(strides);

@@ -9,6 +9,7 @@ mod drive;
 mod layout;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 pub use copy::copy;
 
@@ -103,6 +104,7 @@ macro_rules! kernels {
         /// writable as a contiguous row-major array of `shape`. `out` may be an input of the same layout; otherwise
         /// they must not overlap.
         #[inline]
+        #[allow(clippy::too_many_arguments)] // a place and strides for each operand
         pub unsafe fn $map<K: $Kernel>(
             k: &K,
             shape: &[usize],
@@ -115,6 +117,7 @@ macro_rules! kernels {
 
         /// As the public function, with a given instruction set.
         #[inline]
+        #[allow(clippy::too_many_arguments)] // as above
         unsafe fn $with<K: $Kernel>(
             isa: Isa,
             k: &K,

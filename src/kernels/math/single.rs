@@ -9,7 +9,7 @@ const EXP_MIN: f32 = -104.0;
 const EXP_MAX: f32 = 89.0;
 
 /// ln 2 in two parts; products of the high one with an exponent are exact.
-const LN_2_HIGH: f32 = 0.693359375;
+const LN_2_HIGH: f32 = 355.0 / 512.0;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// `(eʳ - 1 - r) / r²`
@@ -68,7 +68,7 @@ pub fn log2<const FMA: bool>(x: f32) -> f32 {
 #[inline(always)]
 pub fn log10<const FMA: bool>(x: f32) -> f32 {
     // log10 2 in two parts, as ln 2 above.
-    const HIGH: f32 = 0.30078125;
+    const HIGH: f32 = 77.0 / 256.0;
     const LOW: f32 = 0.000_248_745_66;
     let (e, f) = split_any(x);
     let mantissa = ln_of_split::<FMA>(0.0, f) * std::f32::consts::LOG10_E;

@@ -1,0 +1,354 @@
+//! Indexing as NumPy does it: a view for integers and slices, then one gather of rows for integer and bool arrays.
+
+use super::movement::{permute, reshape_to};
+use super::view::{put, slice};
+use super::Case;
+use crate::array::{Array, Range};
+use crate::dtype::{DType, each};
+use crate::error::{Error, Result};
+use crate::kernels::place;
+use crate::shape::{self, Dims};
+use crate::tape::{Context, Grads, Operation, Tensor, apply};
+
+/// One part of an index.
+#[derive(Clone, Debug)]
+pub enum Index {
+    /// One element of an axis, which goes; negative counts from the back.
+    At(isize),
+    /// A range of an axis, as Python's `start:stop:step`.
+    Slice {
+        /// The first element.
+        start: Option<isize>,
+        /// The first element that is not taken.
+        stop: Option<isize>,
+        /// How far apart the elements are.
+        step: Option<isize>,
+    },
+    /// A new axis of length 1.
+    NewAxis,
+    /// As many whole axes as are left.
+    Ellipsis,
+    /// Elements of an axis by number.
+    Array(Array),
+    /// The elements at which a mask over one or more axes is true.
+    Mask(Array),
+}
+
+/// Rows of a matrix by number.
+#[derive(Debug)]
+struct Gather {
+    rows: Array,
+    of: usize,
+}
+
+/// The opposite: rows added up at their numbers.
+#[derive(Debug)]
+struct ScatterAdd {
+    rows: Array,
+    of: usize,
+}
+
+fn numbers(rows: &Array) -> &[i64] {
+    rows.as_slice::<i64>().unwrap_or_default()
+}
+
+impl Operation for Gather {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (x, width) = (x[0].contiguous()?, x[0].shape()[1]);
+        let mut out = Array::empty("gather", &[self.rows.size(), width], x.dtype())?;
+        each!(x.dtype(), all: T => {
+            // SAFETY: the numbers are rows of `x`, which is row-major; the output is fresh.
+            unsafe { place::gather(numbers(&self.rows), width, x.ptr::<T>(), out.fresh_ptr()) };
+        });
+        Ok(out)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        cx.each(|i| {
+            let g = super::broadcast_to(g, &[self.rows.size(), cx.shape(i)[1]])?;
+            apply(ScatterAdd { rows: self.rows.clone(), of: self.of }, &[&g])
+        })
+    }
+}
+
+impl Operation for ScatterAdd {
+    fn name(&self) -> &'static str {
+        "scatter_add"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (x, width) = (x[0].contiguous()?, x[0].shape()[1]);
+        let mut out = Array::filled("scatter_add", &[self.of, width], 0.0, x.dtype())?;
+        each!(x.dtype(), float: T => {
+            // SAFETY: the numbers are rows of the output, which is ours; `x` is row-major.
+            unsafe { place::scatter_add(numbers(&self.rows), width, x.ptr::<T>(), out.make_mut::<T>()?.as_mut_ptr()) };
+        }, else return Err(Error::DType(format!("scatter_add: not defined for {}", x.dtype()))));
+        Ok(out)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        cx.each(|i| {
+            let g = super::broadcast_to(g, &[self.of, cx.shape(i)[1]])?;
+            apply(Gather { rows: self.rows.clone(), of: self.of }, &[&g])
+        })
+    }
+}
+
+/// `start:stop:step` on an axis of `n` elements, by Python's rules.
+fn range(start: Option<isize>, stop: Option<isize>, step: Option<isize>, n: usize) -> Result<Range> {
+    let (n, step) = (n as isize, step.unwrap_or(1));
+    if step == 0 {
+        return Err(Error::Value("index: a slice's step is not zero".into()));
+    }
+    let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
+    let place = |x: isize| (if x < 0 { x.saturating_add(n) } else { x }).clamp(low, high);
+    let start = start.map_or(if step > 0 { low } else { high }, place);
+    let stop = stop.map_or(if step > 0 { high } else { low }, place);
+    let length = if step > 0 { (stop - start + step - 1) / step } else { (start - stop - step - 1) / -step };
+    Ok(if length <= 0 { Range { start: 0, step: 1, length: 0 } } else { Range { start: start as usize, step, length: length as usize } })
+}
+
+fn at(i: isize, axis: usize, n: usize) -> Result<usize> {
+    let m = n as isize;
+    if (-m..m).contains(&i) {
+        return Ok(if i < 0 { i + m } else { i } as usize);
+    }
+    Err(Error::Index(format!("index: {i} is out of range for axis {axis} with size {n}")))
+}
+
+/// Where a mask is true: one array of numbers for each of its axes.
+fn nonzero(mask: &Array) -> Result<Vec<Array>> {
+    let mask = mask.contiguous()?;
+    let mut places = vec![Vec::new(); mask.ndim()];
+    for (i, _) in mask.as_slice::<bool>().unwrap_or_default().iter().enumerate().filter(|(_, t)| **t) {
+        let mut rest = i;
+        for k in (0..mask.ndim()).rev() {
+            places[k].push((rest % mask.shape()[k]) as i64);
+            rest /= mask.shape()[k];
+        }
+    }
+    places.iter().map(|p| Array::from_slice(&[p.len()], p)).collect()
+}
+
+/// An index, worked out for a shape.
+struct Resolved {
+    /// The ranges of the tensor's axes.
+    ranges: Vec<Range>,
+    /// The shape of the view: without the axes that integers take, with the new ones.
+    view: Dims,
+    /// The axes of the view that arrays index.
+    arrays: Vec<(usize, Array)>,
+    /// Whether those arrays stand side by side in the index.
+    adjacent: bool,
+}
+
+fn resolve(shape: &[usize], key: &[Index]) -> Result<Resolved> {
+    let takes = |k: &Index| match k {
+        Index::NewAxis | Index::Ellipsis => 0,
+        Index::Mask(m) => m.ndim(),
+        _ => 1,
+    };
+    let taken: usize = key.iter().map(takes).sum();
+    if taken > shape.len() {
+        let shape = shape::show(shape);
+        return Err(Error::Index(format!("index: {taken} indices are too many for shape {shape}")));
+    }
+    if key.iter().filter(|k| matches!(k, Index::Ellipsis)).count() > 1 {
+        return Err(Error::Index("index: an index has one ellipsis at most".into()));
+    }
+    let advanced = key.iter().any(|k| matches!(k, Index::Array(_) | Index::Mask(_)));
+    let (mut ranges, mut view, mut arrays) = (Vec::new(), Dims::new(), Vec::new());
+    let mut spots = Vec::new();
+    let whole = |ranges: &mut Vec<Range>, view: &mut Dims, n: usize| {
+        ranges.push(Range::all(n));
+        view.push(n);
+    };
+    for (spot, k) in key.iter().enumerate() {
+        let axis = ranges.len();
+        match k {
+            Index::NewAxis => view.push(1),
+            Index::Ellipsis => (0..shape.len() - taken).for_each(|i| whole(&mut ranges, &mut view, shape[axis + i])),
+            // Among arrays an integer is an array of no axes.
+            Index::At(i) if advanced => {
+                arrays.push((view.len(), Array::scalar(at(*i, axis, shape[axis])? as i64)?));
+                spots.push(spot);
+                whole(&mut ranges, &mut view, shape[axis]);
+            }
+            Index::At(i) => ranges.push(Range { start: at(*i, axis, shape[axis])?, step: 1, length: 1 }),
+            Index::Slice { start, stop, step } => {
+                let r = range(*start, *stop, *step, shape[axis])?;
+                view.push(r.length);
+                ranges.push(r);
+            }
+            Index::Array(a) => {
+                arrays.push((view.len(), a.clone()));
+                spots.push(spot);
+                whole(&mut ranges, &mut view, shape[axis]);
+            }
+            Index::Mask(m) => {
+                let over = &shape[axis..axis + m.ndim()];
+                if m.shape() != over {
+                    let (m, over) = (shape::show(m.shape()), shape::show(over));
+                    return Err(Error::Index(format!("index: a mask of shape {m} on axes of shape {over}")));
+                }
+                let found = if m.ndim() == 0 { return mask_of_no_axes(shape, key, spot) } else { nonzero(m)? };
+                for (n, a) in over.iter().zip(found) {
+                    arrays.push((view.len(), a));
+                    whole(&mut ranges, &mut view, *n);
+                }
+                spots.push(spot);
+            }
+        }
+    }
+    (ranges.len()..shape.len()).for_each(|i| whole(&mut ranges, &mut view, shape[i]));
+    let adjacent = spots.windows(2).all(|w| w[1] == w[0] + 1);
+    Ok(Resolved { ranges, view, arrays, adjacent })
+}
+
+/// A single truth value takes all or nothing, along a new axis.
+fn mask_of_no_axes(shape: &[usize], key: &[Index], spot: usize) -> Result<Resolved> {
+    let Index::Mask(m) = &key[spot] else { return resolve(shape, key) };
+    let mut key = key.to_vec();
+    let numbers: &[i64] = if m.item()? != 0.0 { &[0] } else { &[] };
+    key[spot] = Index::NewAxis;
+    let mut resolved = resolve(shape, &key)?;
+    let at = key[..spot].iter().filter(|k| !matches!(k, Index::At(_))).count();
+    resolved.arrays.push((at, Array::from_slice(&[numbers.len()], numbers)?));
+    Ok(resolved)
+}
+
+/// The numbers of the rows that arrays name, of a matrix whose rows are the places of the indexed axes.
+fn rows(view: &[usize], arrays: &[(usize, Array)]) -> Result<(Array, Dims)> {
+    let mut shape = Dims::new();
+    for (_, a) in arrays {
+        shape = shape::broadcast("index", &shape, a.shape()).map_err(|_| {
+            let shapes: Vec<String> = arrays.iter().map(|(_, a)| shape::show(a.shape())).collect();
+            Error::Index(format!("index: arrays of shapes {} do not broadcast together", shapes.join(", ")))
+        })?;
+    }
+    let mut total = vec![0i64; shape::size(&shape)];
+    for (axis, a) in arrays {
+        let n = view[*axis];
+        let a = a.cast(DType::I64)?.broadcast_to(&shape)?.contiguous()?;
+        for (t, &i) in total.iter_mut().zip(numbers(&a)) {
+            *t = *t * n as i64 + at(i as isize, *axis, n)? as i64;
+        }
+    }
+    Ok((Array::from_slice(&[total.len()], &total)?, shape))
+}
+
+/// `x[key]`, by NumPy's rules.
+pub fn index(x: &Tensor, key: &[Index]) -> Result<Tensor> {
+    let Resolved { ranges, view, arrays, adjacent } = resolve(x.shape(), key)?;
+    let part = if ranges.iter().zip(x.shape()).all(|(r, &n)| *r == Range::all(n)) { x.clone() } else { slice(x, &ranges)? };
+    let part = reshape_to(&part, &view)?;
+    if arrays.is_empty() {
+        return Ok(part);
+    }
+    let (rows, shape) = rows(&view, &arrays)?;
+    let indexed: Vec<usize> = arrays.iter().map(|(axis, _)| *axis).collect();
+    let others: Vec<usize> = (0..view.len()).filter(|i| !indexed.contains(i)).collect();
+    let order: Vec<usize> = indexed.iter().chain(&others).copied().collect();
+    let front = if order.is_sorted() { part } else { permute(&part, &order)? };
+    let of = indexed.iter().map(|&i| view[i]).product();
+    let width = others.iter().map(|&i| view[i]).product();
+    let taken = apply(Gather { rows, of }, &[&reshape_to(&front, &[of, width])?])?;
+    let mut dims = shape.clone();
+    dims.extend(others.iter().map(|&i| view[i]));
+    let taken = reshape_to(&taken, &dims)?;
+    // Side by side, the arrays' axes take the place of those they index; else they come first.
+    let before = if adjacent { others.iter().filter(|&&i| i < indexed[0]).count() } else { 0 };
+    if before == 0 {
+        return Ok(taken);
+    }
+    let k = shape.len();
+    let order: Vec<usize> = (k..k + before).chain(0..k).chain(k + before..dims.len()).collect();
+    permute(&taken, &order)
+}
+
+/// `x[key] = value`: the value broadcasts to the part and takes its type. `x` is copied first if others see it.
+pub fn assign(x: &mut Array, key: &[Index], value: &Array) -> Result<()> {
+    let Resolved { ranges, view, arrays, .. } = resolve(x.shape(), key)?;
+    let fit = |shape: &[usize]| -> Result<Array> {
+        // Leading axes of length 1 may be too many, as in NumPy.
+        let extra = value.ndim().saturating_sub(shape.len());
+        let value = if value.shape()[..extra].iter().all(|&n| n == 1) { value.reshape(&value.shape()[extra..])? } else { value.clone() };
+        value.cast(x.dtype())?.broadcast_to(shape).map_err(|_| {
+            let (v, to) = (shape::show(value.shape()), shape::show(shape));
+            Error::Shape(format!("index: values of shape {v} do not broadcast to the part of shape {to}"))
+        })
+    };
+    if arrays.is_empty() {
+        let lengths: Dims = ranges.iter().map(|r| r.length).collect();
+        let value = fit(&view)?.reshape(&lengths)?;
+        return put(x, &ranges, &value);
+    }
+    // Which elements the key names: those of the numbers 0, 1, … that it takes.
+    let all: Vec<i64> = (0..x.size() as i64).collect();
+    let places = index(&Array::from_slice(x.shape(), &all)?.into(), key)?.contiguous()?;
+    let value = fit(places.shape())?.contiguous()?;
+    each!(x.dtype(), all: T => {
+        let (to, from) = (x.make_mut::<T>()?, value.as_slice::<T>().unwrap_or_default());
+        for (&i, &v) in numbers(&places).iter().zip(from) {
+            to[i as usize] = v;
+        }
+    });
+    Ok(())
+}
+
+operations! {
+    /// The elements that an integer tensor names along an axis; all of them by number, if no axis is given.
+    take(x, indices; axis: isize = 0) = taken, cases [
+        Case { f: |t| take(&t[0], &some_indices(&[3])?, 1), shapes: &[&[2, 3, 2]], domain: (-1.0, 1.0) },
+        Case { f: |t| take(&t[0], &some_indices(&[2, 2])?, 0), shapes: &[&[3, 2]], domain: (-1.0, 1.0) },
+    ];
+    /// For each place along the other axes, the elements along `axis` that an integer tensor names there.
+    take_along_axis(x, indices; axis: isize = -1) = taken_along, cases [
+        Case { f: |t| take_along_axis(&t[0], &some_indices(&[2, 4])?, 1), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
+    ];
+}
+
+/// Indices for the checks: 0, 2, 1, 0, …
+fn some_indices(shape: &[usize]) -> Result<Tensor> {
+    let values: Vec<i64> = (0..shape::size(shape) as i64).map(|i| i * 2 % 3).collect();
+    Ok(Array::from_slice(shape, &values)?.into())
+}
+
+fn whole() -> Index {
+    Index::Slice { start: None, stop: None, step: None }
+}
+
+fn integers(op: &str, indices: &Tensor) -> Result<()> {
+    if indices.dtype().is_float() {
+        return Err(Error::DType(format!("{op}: indices are integers, not {}", indices.dtype())));
+    }
+    Ok(())
+}
+
+fn taken(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
+    integers("take", indices)?;
+    let axis = shape::axis("take", axis, x.ndim())?;
+    let mut key = vec![whole(); axis];
+    key.push(Index::Array(indices.array().clone()));
+    index(x, &key)
+}
+
+fn taken_along(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
+    integers("take_along_axis", indices)?;
+    let axis = shape::axis("take_along_axis", axis, x.ndim())?;
+    let fits = indices.ndim() == x.ndim() && (0..x.ndim()).all(|i| i == axis || indices.shape()[i] == x.shape()[i]);
+    if !fits {
+        let (a, b) = (shape::show(x.shape()), shape::show(indices.shape()));
+        return Err(Error::Shape(format!("take_along_axis: shapes {a} and {b} differ beside axis {axis}")));
+    }
+    let key = (0..x.ndim()).map(|i| {
+        if i == axis {
+            return Ok(Index::Array(indices.array().clone()));
+        }
+        let mut dims = Dims::from_elem(1, x.ndim());
+        dims[i] = x.shape()[i];
+        let numbers: Vec<i64> = (0..x.shape()[i] as i64).collect();
+        Ok(Index::Array(Array::from_slice(&dims, &numbers)?))
+    });
+    index(x, &key.collect::<Result<Vec<_>>>()?)
+}

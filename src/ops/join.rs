@@ -1,0 +1,122 @@
+//! Tensors put together along an axis.
+
+use super::movement::reshape_to;
+use super::view::{narrow, put};
+use super::{Case, binary};
+use crate::array::{Array, Range};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::shape::{self, Dims};
+use crate::tape::{Context, Grads, Operation, Tensor, apply};
+use std::borrow::Cow;
+
+#[derive(Debug)]
+struct Concat {
+    axis: usize,
+    lengths: Vec<usize>,
+}
+
+impl Operation for Concat {
+    fn name(&self) -> &'static str {
+        "concat"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let mut dims = Dims::from_slice(x[0].shape());
+        dims[self.axis] = self.lengths.iter().sum();
+        let mut out = Array::empty("concat", &dims, x[0].dtype())?;
+        let mut ranges: Vec<Range> = dims.iter().map(|&n| Range::all(n)).collect();
+        for (part, &length) in x.iter().zip(&self.lengths) {
+            ranges[self.axis].length = length;
+            put(&mut out, &ranges, part)?;
+            ranges[self.axis].start += length;
+        }
+        Ok(out)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let total: usize = self.lengths.iter().sum();
+        cx.each(|i| {
+            let mut dims = Dims::from_slice(cx.shape(i));
+            dims[self.axis] = total;
+            let start = self.lengths[..i].iter().sum();
+            narrow(&super::broadcast_to(g, &dims)?, self.axis, start, self.lengths[i])
+        })
+    }
+}
+
+/// The tensors one after the other along an axis that they have; their other axes must agree.
+pub fn concat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
+    let Some(first) = tensors.first() else { return Err(Error::Value("concat: there are no tensors".into())) };
+    let axis = shape::axis("concat", axis, first.ndim())?;
+    let agree = |t: &Tensor| {
+        t.ndim() == first.ndim() && (0..t.ndim()).all(|i| i == axis || t.shape()[i] == first.shape()[i])
+    };
+    if let Some((i, t)) = tensors.iter().enumerate().find(|(_, t)| !agree(t)) {
+        let (a, b) = (shape::show(first.shape()), shape::show(t.shape()));
+        return Err(Error::Shape(format!("concat: shapes {a} and {b} (tensor {i}) differ beside axis {axis}")));
+    }
+    let dtype = tensors.iter().fold(first.dtype(), |d: DType, t| d.promote(t.dtype()));
+    let tensors: Vec<Cow<'_, Tensor>> = tensors.iter().map(|t| binary::as_dtype(t, dtype)).collect::<Result<_>>()?;
+    let lengths = tensors.iter().map(|t| t.shape()[axis]).collect();
+    apply(Concat { axis, lengths }, &tensors.iter().map(|t| &**t).collect::<Vec<_>>())
+}
+
+/// The tensors, all of one shape, along a new axis.
+pub fn stack(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
+    let Some(first) = tensors.first() else { return Err(Error::Value("stack: there are no tensors".into())) };
+    let at = shape::axis("stack", axis, first.ndim() + 1)?;
+    if let Some((i, t)) = tensors.iter().enumerate().find(|(_, t)| t.shape() != first.shape()) {
+        let (a, b) = (shape::show(first.shape()), shape::show(t.shape()));
+        return Err(Error::Shape(format!("stack: shapes {a} and {b} (tensor {i}) differ")));
+    }
+    let mut dims = Dims::from_slice(first.shape());
+    dims.insert(at, 1);
+    let columns: Vec<Tensor> = tensors.iter().map(|t| reshape_to(t, &dims)).collect::<Result<_>>()?;
+    concat(&columns.iter().collect::<Vec<_>>(), at as isize)
+}
+
+pub(super) const OPS: &[super::Op] = &[
+    super::Op {
+        name: "concat",
+        cases: &[Case { f: |t| concat(&[&t[0], &t[1]], 1), shapes: &[&[2, 3], &[2, 1]], domain: (-1.0, 1.0) }],
+    },
+    super::Op {
+        name: "stack",
+        cases: &[Case { f: |t| stack(&[&t[0], &t[1], &t[0]], -1), shapes: &[&[2, 3], &[2, 3]], domain: (-1.0, 1.0) }],
+    },
+];
+
+#[cfg(feature = "python")]
+mod python {
+    use crate::py::PyTensor;
+    use pyo3::prelude::*;
+
+    /// The tensors one after the other along an axis that they have; their other axes must agree.
+    #[pyfunction]
+    #[pyo3(signature = (tensors, /, axis = Some(0)))]
+    pub(super) fn concat(tensors: &Bound<'_, PyAny>, axis: Option<isize>) -> PyResult<PyTensor> {
+        let mut tensors = crate::py::many(tensors)?;
+        if axis.is_none() {
+            for t in &mut tensors {
+                *t = super::reshape_to(t, &[t.size()])?;
+            }
+        }
+        let tensors: Vec<_> = tensors.iter().collect();
+        crate::py::run(&tensors, || super::concat(&tensors, axis.unwrap_or(0)))
+    }
+
+    /// The tensors, all of one shape, along a new axis.
+    #[pyfunction]
+    #[pyo3(signature = (tensors, /, axis = 0))]
+    pub(super) fn stack(tensors: &Bound<'_, PyAny>, axis: isize) -> PyResult<PyTensor> {
+        let tensors = crate::py::many(tensors)?;
+        let tensors: Vec<_> = tensors.iter().collect();
+        crate::py::run(&tensors, || super::stack(&tensors, axis))
+    }
+}
+
+#[cfg(feature = "python")]
+pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+    use pyo3::prelude::*;
+    m.add_function(pyo3::wrap_pyfunction!(python::concat, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(python::stack, m)?)
+}

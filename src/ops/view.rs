@@ -1,0 +1,143 @@
+//! Parts of a tensor along its axes, and axes of length 1 put in or taken out.
+
+use super::Case;
+use super::movement::reshape_to;
+use crate::array::{Array, Range};
+use crate::dtype::each;
+use crate::error::{Error, Result};
+use crate::kernels::place::place;
+use crate::shape::{self, Axes, Dims};
+use crate::tape::{Context, Grads, Operation, Tensor, apply};
+use smallvec::SmallVec;
+
+type Ranges = SmallVec<[Range; 4]>;
+
+/// A range of each axis.
+#[derive(Debug)]
+struct Slice(Ranges);
+
+/// The opposite: zeros, with the tensor in the ranges.
+#[derive(Debug)]
+struct Embed {
+    ranges: Ranges,
+    shape: Dims,
+}
+
+impl Operation for Slice {
+    fn name(&self) -> &'static str {
+        "slice"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        Ok(x[0].slice(&self.0))
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let lengths: Dims = self.0.iter().map(|r| r.length).collect();
+        let g = super::broadcast_to(g, &lengths)?;
+        cx.each(|i| apply(Embed { ranges: self.0.clone(), shape: Dims::from_slice(cx.shape(i)) }, &[&g]))
+    }
+}
+
+impl Operation for Embed {
+    fn name(&self) -> &'static str {
+        "embed"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let mut out = Array::filled("embed", &self.shape, 0.0, x[0].dtype())?;
+        put(&mut out, &self.ranges, x[0])?;
+        Ok(out)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let g = super::broadcast_to(g, &self.shape)?;
+        cx.each(|_| slice(&g, &self.ranges))
+    }
+}
+
+/// Writes `x` into ranges of the axes of `out`, which is made unique first; the type must be the same.
+pub(crate) fn put(out: &mut Array, ranges: &[Range], x: &Array) -> Result<()> {
+    let x = x.contiguous()?;
+    each!(out.dtype(), all: T => {
+        let start = out.make_mut::<T>()?.as_mut_ptr();
+        // The view is only looked at: it must not make the buffer look shared while it is written.
+        let (strides, offset) = {
+            let part = out.slice(ranges);
+            // SAFETY: both point into the same buffer.
+            (part.strides().to_vec(), unsafe { part.ptr::<T>().offset_from(start.cast_const()) })
+        };
+        if x.size() > 0 {
+            // SAFETY: the ranges lie in `out`, which is unique; `x` is row-major and of their shape.
+            unsafe { place(x.shape(), x.ptr::<T>(), start.offset(offset), &strides) };
+        }
+    });
+    Ok(())
+}
+
+/// A range of each axis; the ranges must lie within the axes.
+pub(crate) fn slice(x: &Tensor, ranges: &[Range]) -> Result<Tensor> {
+    apply(Slice(Ranges::from_slice(ranges)), &[x])
+}
+
+/// `length` elements of one axis from `start`, the other axes whole.
+pub(crate) fn narrow(x: &Tensor, axis: usize, start: usize, length: usize) -> Result<Tensor> {
+    let mut ranges: Ranges = x.shape().iter().map(|&n| Range::all(n)).collect();
+    ranges[axis] = Range { start, step: 1, length };
+    slice(x, &ranges)
+}
+
+operations! {
+    /// The elements in reverse order along axes.
+    flip(x; axis: Axes = Axes::All) = reversed,
+        cases [Case { f: |t| flip(&t[0], 0.into()), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
+    /// A new axis of length 1 at a place of the result.
+    expand_dims(x; axis: isize = 0) = widened,
+        cases [Case { f: |t| expand_dims(&t[0], 1), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
+    /// Without axes of length 1: those named, or all.
+    squeeze(x; axis: Axes = Axes::All) = narrowed,
+        cases [Case { f: |t| squeeze(&t[0], 1.into()), shapes: &[&[3, 1, 2]], domain: (-1.0, 1.0) }];
+    /// The elements each so many times along an axis, neighbours together.
+    repeat(x; repeats: usize = 1, axis: isize = 0) = repeated,
+        cases [Case { f: |t| repeat(&t[0], 3, 1), shapes: &[&[2, 2]], domain: (-1.0, 1.0) }];
+}
+
+fn reversed(x: &Tensor, axis: Axes) -> Result<Tensor> {
+    let axes = axis.resolve("flip", x.ndim())?;
+    let range = |(i, &n): (usize, &usize)| match n {
+        0 => Range::all(0),
+        n if axes.contains(&i) => Range { start: n - 1, step: -1, length: n },
+        n => Range::all(n),
+    };
+    slice(x, &x.shape().iter().enumerate().map(range).collect::<Ranges>())
+}
+
+fn widened(x: &Tensor, axis: isize) -> Result<Tensor> {
+    let at = shape::axis("expand_dims", axis, x.ndim() + 1)?;
+    let mut dims = Dims::from_slice(x.shape());
+    dims.insert(at, 1);
+    reshape_to(x, &dims)
+}
+
+fn narrowed(x: &Tensor, axis: Axes) -> Result<Tensor> {
+    let dims: Dims = match &axis {
+        Axes::All => x.shape().iter().copied().filter(|&n| n != 1).collect(),
+        Axes::These(_) => {
+            let axes = axis.resolve("squeeze", x.ndim())?;
+            if let Some(&i) = axes.iter().find(|&&i| x.shape()[i] != 1) {
+                let shape = shape::show(x.shape());
+                return Err(Error::Value(format!("squeeze: axis {i} of shape {shape} has length {}, not 1", x.shape()[i])));
+            }
+            (0..x.ndim()).filter(|i| !axes.contains(i)).map(|i| x.shape()[i]).collect()
+        }
+    };
+    reshape_to(x, &dims)
+}
+
+fn repeated(x: &Tensor, repeats: usize, axis: isize) -> Result<Tensor> {
+    let at = shape::axis("repeat", axis, x.ndim())?;
+    let mut dims = Dims::from_slice(x.shape());
+    dims.insert(at + 1, 1);
+    let column = reshape_to(x, &dims)?;
+    dims[at + 1] = repeats;
+    let spread = super::broadcast_to(&column, &dims)?;
+    dims.remove(at + 1);
+    dims[at] *= repeats;
+    reshape_to(&spread, &dims)
+}
