@@ -73,7 +73,7 @@ def main() -> None:
     old = STUB.read_text()
     head, _, _ = old.partition(MARK)
     written = set(re.findall(r"^(?:def |class )?(\w+)", head, re.MULTILINE))
-    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", STUB, "-"]
+    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(STUB), "-"]
     unformatted = head + MARK + "".join(lines(written))
     new = subprocess.run(ruff, input=unformatted, check=True, stdout=subprocess.PIPE, text=True).stdout
     if new == old:
