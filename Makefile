@@ -12,7 +12,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test check lint test-rust test-python wheel bench bench-peers docs clean
+.PHONY: help venv build demo test check lint test-rust test-python wheel bench bench-peers stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,7 +48,8 @@ test-rust: ## unit tests, tests/*.rs and examples in the docs
 
 test-python: build ## tests/*.py, examples in the docs, and the stub against the module
 	$(PY) -m pytest
-	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml
+	$(PY) scripts/stubs.py --check
+	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml --allowlist scripts/stubtest.allow
 
 # zig links against an old glibc, so that the wheel runs where this machine's glibc would be too new.
 ifeq ($(shell uname -s),Linux)
@@ -67,6 +68,9 @@ bench: ## cargo bench: matmul, operations, training steps
 bench-peers: build ## training steps beside PyTorch and JAX: make bench-peers PEERS=/path/to/python
 	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/peers.py run --backends torch,torch-tuned,torch-compile,jax,numpy,oxiflux \
 		--plugin benches/python/oxiflux_cases.py --threads 2 --against oxiflux
+
+stubs: build ## write the operations into python/oxiflux/_core.pyi
+	$(PY) scripts/stubs.py
 
 docs: ## the Rust crate's documentation, in target/doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
