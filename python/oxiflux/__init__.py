@@ -5,7 +5,7 @@ Every public name is listed here, a group for each module that it comes from.
 # ruff: noqa: I001, RUF022
 # fmt: off
 
-from . import losses
+from . import losses, optimisers
 from ._core import (
     DType, DTypeError, Generator, Leaf, ShapeError, Tensor, abs, acos, acosh, add, all, any, arange, argmax,
     argmin, argsort, asarray, asin, asinh, astype, atan, atan2, atanh, bitwise_and, bitwise_invert,
@@ -23,8 +23,9 @@ from ._core import (
     signbit, sin, sinh, softmax, softplus, softshrink, softsign, sort, sqrt, square, squeeze, stack, std,
     subtract, sum, swish, take, take_along_axis, tan, tanh, tanh_fast, tanhshrink, tensor, tensordot,
     thresholdrelu, tile, trelu, tril, triu, trunc, uint16, uint32, uint64, uint8, unique_all, unique_counts,
-    unique_inverse, unique_values, unstack, update, var, vecdot, where, zeros, zeros_like,
+    unique_inverse, unique_values, unstack, var, vecdot, where, zeros, zeros_like,
 )
+from .data import DataLoader
 from .gradient import (
     checkpoint, custom_gradient, diaghessian, gradcheck, gradient, hessian, ignore_derivatives, jacobian,
     jvp, pullback, stop_gradient, withgradient, withjacobian,
@@ -40,40 +41,48 @@ from .losses import (
     poisson_loss, siamese_contrastive_loss, squared_hinge_loss, tversky_loss,
 )
 from .onehot import onecold, onehot, onehotbatch
+from .optimisers import (
+    AMSGrad, AccumGrad, AdaBelief, AdaDelta, AdaGrad, AdaMax, Adam, AdamW, ClipGrad, ClipNorm, Descent, Lion,
+    Momentum, NAdam, Nesterov, OAdam, OptimiserChain, RAdam, RMSProp, Rprop, Rule, SignDecay, WeightDecay,
+    adjust, freeze, setup, thaw, update,
+)
+from .train import train, trainstep, trainstep_withgradient
 from .tree import Params, f32, f64, fmap, loadmodel, modules, params, state, trainables
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Chain", "DType", "DTypeError", "Dense", "Generator", "Layer", "Leaf", "Params", "ShapeError", "Tensor",
-    "__version__", "abs", "acos", "acosh", "activations", "add", "all", "any", "arange", "argmax", "argmin",
-    "argsort", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "binary_focal_loss",
-    "binarycrossentropy", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
-    "bitwise_right_shift", "bitwise_xor", "bool_", "broadcast_arrays", "broadcast_to", "ceil", "celu",
-    "checkpoint", "clip", "concat", "copysign", "cos", "cosh", "count_nonzero", "create_bias",
-    "crossentropy", "cumulative_prod", "cumulative_sum", "custom_gradient", "default_generator",
-    "diaghessian", "dice_coeff_loss", "diff", "divide", "einsum", "elu", "empty", "empty_like", "equal",
-    "erf", "exp", "expand_dims", "expm1", "eye", "f32", "f64", "flatten", "flip", "float32", "float64",
-    "floor", "floor_divide", "fmap", "focal_loss", "from_dlpack", "from_numpy", "full", "full_like", "gelu",
-    "gelu_erf", "gelu_tanh", "get_num_threads", "glorot_normal", "glorot_uniform", "glu", "gradcheck",
-    "gradient", "greater", "greater_equal", "hardsigmoid", "hardswish", "hardtanh", "hessian", "hinge_loss",
-    "huber_loss", "hypot", "identity", "identity_init", "ignore_derivatives", "int16", "int32", "int64",
-    "int8", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kaiming_normal", "kaiming_uniform",
-    "kldivergence", "label_smoothing", "leakyrelu", "lecun_normal", "less", "less_equal", "linspace",
-    "lisht", "loadmodel", "log", "log10", "log1p", "log2", "logaddexp", "logcosh", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logitbinarycrossentropy", "logitcrossentropy",
-    "logsigmoid", "logsoftmax", "logsumexp", "losses", "mae", "matmul", "matrix_transpose", "max",
-    "maximum", "mean", "min", "minimum", "mish", "modules", "moveaxis", "mse", "msle", "multiply",
-    "negative", "nextafter", "nfan", "nonzero", "not_equal", "onecold", "onehot", "onehotbatch", "ones",
-    "ones32", "ones_like", "orthogonal", "outer", "params", "permute_dims", "poisson_loss", "pow", "prod",
-    "pullback", "rand", "rand32", "randint", "randn", "randn32", "randperm", "reciprocal", "relu", "relu6",
-    "remainder", "repeat", "reshape", "roll", "round", "rrelu", "searchsorted", "seed", "selu",
-    "set_num_threads", "siamese_contrastive_loss", "sigmoid", "sigmoid_fast", "sign", "signbit", "sin",
-    "sinh", "softmax", "softplus", "softshrink", "softsign", "sort", "sparse_init", "sqrt", "square",
-    "squared_hinge_loss", "squeeze", "stack", "state", "std", "stop_gradient", "subtract", "sum", "swish",
-    "take", "take_along_axis", "tan", "tanh", "tanh_fast", "tanhshrink", "tensor", "tensordot",
-    "thresholdrelu", "tile", "trainables", "trelu", "tril", "triu", "trunc", "truncated_normal",
-    "tversky_loss", "uint16", "uint32", "uint64", "uint8", "unique_all", "unique_counts", "unique_inverse",
-    "unique_values", "unstack", "update", "var", "vecdot", "where", "withgradient", "withjacobian", "zeros",
-    "zeros32", "zeros_like",
+    "AMSGrad", "AccumGrad", "AdaBelief", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "Chain",
+    "ClipGrad", "ClipNorm", "DType", "DTypeError", "DataLoader", "Dense", "Descent", "Generator", "Layer",
+    "Leaf", "Lion", "Momentum", "NAdam", "Nesterov", "OAdam", "OptimiserChain", "Params", "RAdam", "RMSProp",
+    "Rprop", "Rule", "ShapeError", "SignDecay", "Tensor", "WeightDecay", "__version__", "abs", "acos",
+    "acosh", "activations", "add", "adjust", "all", "any", "arange", "argmax", "argmin", "argsort", "asarray",
+    "asin", "asinh", "astype", "atan", "atan2", "atanh", "binary_focal_loss", "binarycrossentropy",
+    "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
+    "bool_", "broadcast_arrays", "broadcast_to", "ceil", "celu", "checkpoint", "clip", "concat", "copysign",
+    "cos", "cosh", "count_nonzero", "create_bias", "crossentropy", "cumulative_prod", "cumulative_sum",
+    "custom_gradient", "default_generator", "diaghessian", "dice_coeff_loss", "diff", "divide", "einsum",
+    "elu", "empty", "empty_like", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "f32", "f64",
+    "flatten", "flip", "float32", "float64", "floor", "floor_divide", "fmap", "focal_loss", "freeze",
+    "from_dlpack", "from_numpy", "full", "full_like", "gelu", "gelu_erf", "gelu_tanh", "get_num_threads",
+    "glorot_normal", "glorot_uniform", "glu", "gradcheck", "gradient", "greater", "greater_equal",
+    "hardsigmoid", "hardswish", "hardtanh", "hessian", "hinge_loss", "huber_loss", "hypot", "identity",
+    "identity_init", "ignore_derivatives", "int16", "int32", "int64", "int8", "isfinite", "isinf", "isnan",
+    "jacobian", "jvp", "kaiming_normal", "kaiming_uniform", "kldivergence", "label_smoothing", "leakyrelu",
+    "lecun_normal", "less", "less_equal", "linspace", "lisht", "loadmodel", "log", "log10", "log1p", "log2",
+    "logaddexp", "logcosh", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "logitbinarycrossentropy", "logitcrossentropy", "logsigmoid", "logsoftmax", "logsumexp", "losses", "mae",
+    "matmul", "matrix_transpose", "max", "maximum", "mean", "min", "minimum", "mish", "modules", "moveaxis",
+    "mse", "msle", "multiply", "negative", "nextafter", "nfan", "nonzero", "not_equal", "onecold", "onehot",
+    "onehotbatch", "ones", "ones32", "ones_like", "orthogonal", "outer", "params", "permute_dims",
+    "poisson_loss", "pow", "prod", "pullback", "rand", "rand32", "randint", "randn", "randn32", "randperm",
+    "reciprocal", "relu", "relu6", "remainder", "repeat", "reshape", "roll", "round", "rrelu", "searchsorted",
+    "seed", "selu", "set_num_threads", "setup", "siamese_contrastive_loss", "sigmoid", "sigmoid_fast", "sign",
+    "signbit", "sin", "sinh", "softmax", "softplus", "softshrink", "softsign", "sort", "sparse_init", "sqrt",
+    "square", "squared_hinge_loss", "squeeze", "stack", "state", "std", "stop_gradient", "subtract", "sum",
+    "swish", "take", "take_along_axis", "tan", "tanh", "tanh_fast", "tanhshrink", "tensor", "tensordot",
+    "thaw", "thresholdrelu", "tile", "train", "trainables", "trainstep", "trainstep_withgradient", "trelu",
+    "tril", "triu", "trunc", "truncated_normal", "tversky_loss", "uint16", "uint32", "uint64", "uint8",
+    "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "update", "var", "vecdot",
+    "where", "withgradient", "withjacobian", "zeros", "zeros32", "zeros_like",
 ]
