@@ -1,0 +1,178 @@
+"""The state of an optimiser: a tree like the model, with a `Leaf` at every trainable tensor."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import is_dataclass, replace
+from typing import Any
+
+from .. import _core
+from .._core import Leaf, Tensor
+from ..tree import FLOATS
+from .modifiers import OptimiserChain
+
+__all__ = ["adjust", "freeze", "setup", "thaw", "update"]
+
+
+def setup(rule: Any, model: Any) -> Any:
+    """The state that `update` needs: the model's tree, with `Leaf(rule, rule.init(x))` for each parameter `x`
+    and None for what is not trained.
+
+    A tensor that occurs twice has one Leaf. Ref: Optimisers.jl, `setup`.
+
+    >>> import oxiflux as flux
+    >>> state = flux.setup(flux.Momentum(), flux.Dense(2, 1))
+    >>> state.bias
+    Leaf(Momentum(0.01, 0.9), Tensor([0.0]))
+    """
+    if isinstance(rule, type) or not (hasattr(rule, "init") and hasattr(rule, "apply")):
+        raise TypeError(f"setup: {rule!r} is no rule; a rule has init(x) and apply(state, x, dx)")
+    if not isinstance(model, Tensor) and _core.children(model) is None:
+        raise TypeError(f"setup: {model!r} is no model: it holds no tensors")
+    made: dict[int, Any] = {}
+
+    def walk(node: Any) -> Any:
+        if id(node) in made:
+            return made[id(node)]
+        made[id(node)] = None  # what holds itself is not walked again
+        made[id(node)] = state = new(node)
+        return state
+
+    def new(node: Any) -> Any:
+        if isinstance(node, Tensor):
+            return Leaf(rule, rule.init(node)) if node.dtype in FLOATS else None
+        items = [(key, walk(kid)) for key, kid in _core.children(node, trainable=True) or []]
+        if all(state is None for _, state in items):
+            return None
+        if isinstance(node, (list, tuple)):
+            return type(node)([s for _, s in items]) if type(node) in (list, tuple) else tuple(s for _, s in items)
+        if isinstance(node, dict):
+            return dict(items)
+        return _core.Namespace(**{key: state for key, state in items if state is not None})
+
+    state = walk(model)
+    if state is None:
+        raise ValueError(f"setup: the model {model!r} has no trainable parameters")
+    return state
+
+
+def update(state: Any, model: Any, grads: Any) -> None:
+    """One optimiser step: changes the model's tensors and the state in place.
+
+    `grads` is what `gradient` gives for the model. Parameters whose gradient is None, and frozen ones, stay as
+    they are. Trees that do not match raise TypeError, and shapes that do not, ShapeError; nothing is then
+    changed. Ref: Optimisers.jl, `update!`.
+
+    >>> import oxiflux as flux
+    >>> model = {"w": flux.tensor([1.0, 2.0])}
+    >>> flux.update(flux.setup(flux.Descent(0.5), model), model, {"w": flux.tensor([1.0, 0.0])})
+    >>> model["w"].tolist()
+    [0.5, 2.0]
+    """
+    match("update", state, model, "the model")
+    match("update", state, grads, "the gradient")
+    _core.update(state, model, grads)
+
+
+def adjust(state: Any, eta: float | None = None, **hyper: float) -> None:
+    """Changes hyper-parameters of the rules in a state, or in a part of it, and keeps what they remember.
+
+    A name that no rule here has raises ValueError. Ref: Optimisers.jl, `adjust!`.
+
+    >>> import oxiflux as flux
+    >>> state = flux.setup(flux.Momentum(), flux.Dense(2, 1, bias=False))
+    >>> flux.adjust(state, 0.1, rho=0.5)
+    >>> state.weight.rule
+    Momentum(0.1, 0.5)
+    """
+    if eta is not None:
+        hyper["eta"] = eta
+    leaves = _leaves(state)
+    # Parameters that shared a rule still do, so that one kernel call updates them all.
+    rules = {id(leaf.rule): leaf.rule for leaf in leaves}
+    known: set[str] = set()
+    changed = {key: _with(rule, hyper, known) for key, rule in rules.items()}
+    if unknown := sorted(set(hyper) - known):
+        raise ValueError(f"adjust: no rule of this state has {', '.join(unknown)}: {list(rules.values())}")
+    for leaf in leaves:
+        leaf.rule = changed[id(leaf.rule)]
+
+
+def freeze(state: Any) -> None:
+    """Holds the parameters of a state, or of a part of it, as they are: `update` passes them over.
+
+    >>> import oxiflux as flux
+    >>> state = flux.setup(flux.Descent(), flux.Dense(2, 1))
+    >>> flux.freeze(state.bias)
+    >>> state.bias
+    Leaf(Descent(0.1), None, frozen=True)
+    """
+    for leaf in _leaves(state):
+        leaf.frozen = True
+
+
+def thaw(state: Any) -> None:
+    """Lets `update` change the parameters of a state again; the reverse of `freeze`."""
+    for leaf in _leaves(state):
+        leaf.frozen = False
+
+
+def match(caller: str, state: Any, tree: Any, name: str, path: str = "") -> None:
+    """Raises TypeError unless every place of a state exists in another tree, where None stands for any."""
+    kind = type(state)
+    if kind is Leaf or tree is None or state is None:
+        return
+    if kind is _core.Namespace:
+        for key, part in vars(state).items():
+            try:
+                kid = getattr(tree, key)
+            except AttributeError:
+                raise _mismatch(caller, name, f"{path}.{key}", tree) from None
+            if type(part) is not Leaf:
+                match(caller, part, kid, name, f"{path}.{key}")
+        return
+    if kind is not dict and (not isinstance(tree, (list, tuple)) or len(tree) != len(state)):
+        raise _mismatch(caller, name, f"{path}[{len(state) - 1}]", tree)
+    for key, part in state.items() if kind is dict else enumerate(state):
+        if part is None:
+            continue
+        try:
+            kid = tree[key]
+        except (KeyError, TypeError):
+            raise _mismatch(caller, name, f"{path}[{key!r}]", tree) from None
+        if type(part) is not Leaf:
+            match(caller, part, kid, name, f"{path}[{key!r}]")
+
+
+def _mismatch(caller: str, name: str, path: str, tree: Any) -> TypeError:
+    place = path.removeprefix(".")
+    return TypeError(f"{caller}: the state has {place}, which does not fit {name}, there a {type(tree).__name__}")
+
+
+def _leaves(state: Any) -> list[Leaf]:
+    """The leaves of a state, each once."""
+    found: dict[int, Leaf] = {}
+
+    def walk(node: Any) -> None:
+        if isinstance(node, Leaf):
+            found[id(node)] = node
+        else:
+            for _, kid in _core.children(node) or []:
+                walk(kid)
+
+    walk(state)
+    return list(found.values())
+
+
+def _with(rule: Any, hyper: dict[str, float], known: set[str]) -> Any:
+    """The rule with those hyper-parameters that it has; their names are added to `known`."""
+    if isinstance(rule, OptimiserChain):
+        return OptimiserChain(*(_with(part, hyper, known) for part in rule.rules))
+    own = {key: value for key, value in hyper.items() if hasattr(rule, key)}
+    known.update(own)
+    if is_dataclass(rule):
+        return replace(rule, **own)  # type: ignore[type-var]
+    changed = copy.copy(rule)
+    for key, value in own.items():
+        setattr(changed, key, value)
+    return changed
