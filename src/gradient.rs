@@ -79,9 +79,9 @@ pub fn seed(loss: &Tensor) -> Result<Tensor> {
 /// The value of `f(xs)` and its gradient with respect to each of `xs`.
 ///
 /// ```
-/// use oxiflux::{Array, Tensor, gradient::withgradient, ops};
+/// use oxiflux::{Array, Tensor, gradient::withgradient, ops, shape::Axes};
 /// let x = Tensor::from(Array::from_slice(&[3], &[1.0, 2.0, 3.0])?);
-/// let (loss, grads) = withgradient(|x| ops::sum(&ops::mul(&x[0], &x[0])?, None, false), &[x])?;
+/// let (loss, grads) = withgradient::<oxiflux::Error>(|x| ops::sum(&ops::multiply(&x[0], &x[0])?, Axes::All, false), &[x])?;
 /// assert_eq!(loss.item()?, 14.0);
 /// let dx = grads[0].as_ref().map(|g| g.to_vec::<f64>()).transpose()?;
 /// assert_eq!(dx, Some(vec![2.0, 4.0, 6.0]));

@@ -78,8 +78,8 @@ rows! {
     /// `x - tanh(x)`.
     tanhshrink = |x| x - tanh(x), d(x) = |x| tanh(x) * tanh(x), on (-2.0, 2.0), 0.6 ns;
     /// `x` brought nearer to 0 by `lambda`, and 0 within it.
-    softshrink(lambda = 0.5) = |x| when_gt(x, lambda, x - lambda, when_gt(-lambda, x, x + lambda, 0.0)),
-        d(x) = |x| when_gt(x, lambda, 1.0, when_gt(-lambda, x, 1.0, 0.0)), on (0.7, 2.0), 0.4 ns;
+    softshrink(lambd = 0.5) = |x| when_gt(x, lambd, x - lambd, when_gt(-lambd, x, x + lambd, 0.0)),
+        d(x) = |x| when_gt(x, lambd, 1.0, when_gt(-lambd, x, 1.0, 0.0)), on (0.7, 2.0), 0.4 ns;
     /// `x / (1 + |x|)`.
     softsign = |x| x / (abs(x) + 1.0), d(x) = |x| 1.0 / ((abs(x) + 1.0) * (abs(x) + 1.0)), on (0.2, 2.0), 0.5 ns;
     /// `log(1 + e^x)` without overflow.
