@@ -43,6 +43,11 @@ def test_a_jacobian_has_zeros_where_one_result_does_not_depend():
     assert [g.tolist() for g in j] == [[2, 0], [0, 3]]
 
 
+def test_the_jacobian_of_an_empty_result_is_empty():
+    (j,) = flux.jacobian(lambda x: x[:0] * 2, f64(X))
+    assert j.shape == (0, 4)
+
+
 def test_a_jacobian_of_no_dependence_is_none():
     assert flux.jacobian(lambda x: f64(X), f64(X)) == (None,)
 

@@ -99,7 +99,7 @@ def withjacobian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, tuple[Any, 
         raise TypeError(f"jacobian: the function must give a tensor, got a {type(y).__name__}")
     rows = [back(dy) for dy in _units(y)]
     if not rows:
-        return y, tuple(_zip_map(lambda g: g, g) for g in back(y))
+        return y, tuple(_zip_map(lambda g: _core.zeros(y.shape + g.shape, dtype=g.dtype), g) for g in back(y))
     return y, tuple(_zip_map(lambda *g: _stacked(g, y.shape), *grads) for grads in zip(*rows, strict=True))
 
 
@@ -249,13 +249,15 @@ def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
     def call(tensors: list[Tensor]) -> Tensor:
         given = {id(old): new for old, new in zip(inputs, tensors, strict=True)}
         g, xs = fmap(lambda x: given.get(id(x), x), tree)
-        return g(*xs)
+        y: Tensor = g(*xs)
+        return y
 
     def back(dy: Tensor) -> list[Tensor | None]:
         now = generator.get_state()
         generator.set_state(before)
         try:
-            return pullback(call, inputs)[1](dy)[0]
+            grads: list[Tensor | None] = pullback(call, inputs)[1](dy)[0]
+            return grads
         finally:
             generator.set_state(now)
 
@@ -288,7 +290,8 @@ def gradcheck(
     weights = _core.tensor(rng.uniform(0.5, 1.5, _core.asarray(f(*xs)).shape))
 
     def weighted(*z: Tensor) -> Tensor:
-        return (f(*z) * weights).sum()
+        total: Tensor = (f(*z) * weights).sum()
+        return total
 
     _compare(weighted, xs, places, eps, rtol, atol, "first")
     if order >= 2:

@@ -150,7 +150,8 @@ def lecun_normal(shape: Shape, *, rng: Generator | None = None) -> Tensor:
     (10, 1000)
     """
     std = math.sqrt(1 / max(1, nfan(shape)[0])) / _STD_WITHIN_2
-    return truncated_normal(shape, std=std, lo=-2 * std, hi=2 * std, rng=rng)
+    weight: Tensor = truncated_normal(shape, std=std, lo=-2 * std, hi=2 * std, rng=rng)
+    return weight
 
 
 @_initialiser
@@ -329,7 +330,7 @@ def _erfinv(x: np.ndarray) -> np.ndarray:
     x = np.clip(x, -1 + 2**-53, 1 - 2**-53)
     log = np.log1p(-x * x)
     half = 2 / (math.pi * 0.147) + log / 2
-    y = np.copysign(np.sqrt(np.sqrt(half * half - log / 0.147) - half), x)
+    y: np.ndarray = np.copysign(np.sqrt(np.sqrt(half * half - log / 0.147) - half), x)
     for _ in range(3):
         y -= (_core.erf(_core.tensor(y)).numpy() - x) * (math.sqrt(math.pi) / 2) * np.exp(y * y)
     return y

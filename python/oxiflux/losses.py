@@ -337,8 +337,9 @@ def _target(y: ArrayLike) -> Tensor:
     """`y` as a tensor; what is in a list keeps its precision until the dtype of the prediction is known."""
     if type(y) is Tensor:
         return y
-    is_list = isinstance(y, (list, tuple))
-    return _core.asarray(y if is_list and any(isinstance(item, Tensor) for item in y) else np.asarray(y))
+    if isinstance(y, (list, tuple)) and any(isinstance(item, Tensor) for item in y):
+        return _core.asarray(y)
+    return _core.asarray(np.asarray(y))
 
 
 def _float(x: ArrayLike) -> Tensor:

@@ -30,7 +30,7 @@ def onehot(label: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tensor:
     return _core.one_hot(_core.tensor(_lookup("onehot", labels, default)(label)), len(labels))
 
 
-def onehotbatch(data: ArrayLike | Sequence[Any], labels: Sequence[Any], default: Any = _RAISE) -> Tensor:
+def onehotbatch(data: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tensor:
     """One one-hot row for each item of `data`: a boolean tensor of shape `data.shape + (len(labels),)`.
 
     An item that is not among `labels` counts as `default` if there is one, else raises ValueError.

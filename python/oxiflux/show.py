@@ -17,6 +17,7 @@ __all__ = ["Printed", "describe", "generic", "html", "name_of", "text"]
 _COMMENT_COLUMN = 40
 _TOTAL_COLUMN = 20
 _LONGEST_VALUE = 60
+_BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), dict: ("{", "}")}
 
 
 class Printed:
@@ -155,7 +156,7 @@ def _rows(x: Any, depth: int = 0, name: str | None = None) -> Iterator[_Row]:
     if parts is None:
         yield _Row(depth, label + describe(x), _comment(x))
         return
-    opening, closing = {list: "[]", tuple: "()", dict: "{}"}.get(type(x)) or (f"{type(x).__name__}(", ")")
+    opening, closing = _BRACKETS.get(type(x)) or (f"{type(x).__name__}(", ")")
     yield _Row(depth, label + opening, "")
     for key, part in parts:
         yield from _rows(part, depth + 1, key)

@@ -246,7 +246,7 @@ def _put(node: Any, items: list[tuple[Any, Any]]) -> None:
             object.__setattr__(node, key, value)
 
 
-def _convert(model: Any, dtype: Any) -> Any:
+def _convert(model: Model, dtype: _core.DType) -> Model:
     done: dict[int, tuple[Any, Any]] = {}
 
     def walk(node: Any) -> Any:
@@ -263,7 +263,8 @@ def _convert(model: Any, dtype: Any) -> Any:
                     _put(node, changed)
         return done[id(node)][1]
 
-    return walk(model)
+    converted: Model = walk(model)
+    return converted
 
 
 def _pairs(dst: Any, src: Any, path: Path) -> Iterator[tuple[Path, Tensor, Any]]:

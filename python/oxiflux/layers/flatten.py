@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["flatten"]
 
 
-def flatten(x: ArrayLike) -> Tensor:
+def flatten(x: ArrayLike) -> Tensor | np.ndarray:
     """Joins all axes but the first, which is the batch: `(n, a, b, …)` becomes `(n, a * b * …)`.
 
     A vector becomes one column. A NumPy array stays one, so that it takes the dtype of the layer that it
