@@ -34,7 +34,7 @@ def shapes(state):
     return state.shape if isinstance(state, flux.Tensor) else type(state)
 
 
-@pytest.mark.parametrize("rule", rules())
+@pytest.mark.parametrize("rule", list(rules()))
 def test_the_kernel_does_what_apply_says(rule):
     assert rule.kernel in _core.kernels
     # In a chain the rule runs by its definition.
@@ -43,7 +43,7 @@ def test_the_kernel_does_what_apply_says(rule):
     assert shapes(state) == shapes(chained)
 
 
-@pytest.mark.parametrize("rule", rules())
+@pytest.mark.parametrize("rule", list(rules()))
 def test_options_out_of_range_name_the_rule_and_the_number(rule):
     for field in dataclasses.fields(rule):
         old = getattr(rule, field.name)
