@@ -172,7 +172,7 @@ class Rprop(Rule):
     gamma: Pair = (1e-6, 50.0)
 
     def init(self, x: Tensor) -> Any:
-        return _core.zeros_like(x), _core.full_like(x, self.eta)
+        return _core.zeros_like(x), _core.zeros_like(x) + self.eta
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
         before, h = state
@@ -325,7 +325,7 @@ class AdaGrad(Rule):
     eps: float = 1e-8
 
     def init(self, x: Tensor) -> Any:
-        return _core.full_like(x, self.eps)
+        return _core.zeros_like(x) + self.eps
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
         a = state + dx * dx
@@ -370,7 +370,7 @@ class AMSGrad(Rule):
     eps: float = 1e-8
 
     def init(self, x: Tensor) -> Any:
-        return tuple(_core.full_like(x, self.eps) for _ in range(3))
+        return tuple(_core.zeros_like(x) + self.eps for _ in range(3))
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
         m, v, w = state
