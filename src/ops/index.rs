@@ -117,7 +117,7 @@ fn at(i: isize, axis: usize, n: usize) -> Result<usize> {
 }
 
 /// Where a mask is true: one array of numbers for each of its axes.
-fn nonzero(mask: &Array) -> Result<Vec<Array>> {
+pub(super) fn nonzero(mask: &Array) -> Result<Vec<Array>> {
     let mask = mask.contiguous()?;
     let mut places = vec![Vec::new(); mask.ndim()];
     for (i, _) in mask.as_slice::<bool>().unwrap_or_default().iter().enumerate().filter(|(_, t)| **t) {

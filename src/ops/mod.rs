@@ -80,7 +80,7 @@ macro_rules! list {
         #[cfg(feature = "python")]
         pub(crate) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
             $($file::register(m)?;)+
-            Ok(())
+            sort::register_functions(m)
         }
     };
 }
@@ -102,6 +102,8 @@ list![
     index,
     creation,
     reduce,
+    scan,
+    sort,
     matmul,
     softmax,
     dense,

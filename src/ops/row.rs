@@ -4,10 +4,10 @@
 //! [`Traced`](super::traced::Traced) tensor when the derivative has to be recorded for a second one.
 
 use super::binary::strides;
-use super::multiply;
+use super::{maximum, multiply, subtract};
 use super::traced;
 use crate::array::Array;
-use crate::dtype::each;
+use crate::dtype::{Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::map::{self, Map, Zip};
 use crate::kernels::real::{Lane, Literal, Real};
@@ -119,6 +119,24 @@ pub(crate) fn gradient<K: Row>(g: &Tensor, v: &Tensor, p: Parameters) -> Result<
     Ok(out.into())
 }
 
+/// The functions that integers and truth values have in their own type; the others compute in a floating one.
+pub(crate) fn of_integers(name: &'static str, x: &Tensor) -> Option<Result<Tensor>> {
+    let zero = || Ok(Array::filled(name, &[], 0.0, x.dtype())?.into());
+    match (name, x.dtype().kind()) {
+        (_, Kind::Float) => None,
+        ("negative", Kind::Bool) => Some(not_float_named(name, x)),
+        ("negative", _) => Some(zero().and_then(|zero| subtract(&zero, x))),
+        ("abs", Kind::Integer) if x.dtype().is_signed() => Some(super::negative(x).and_then(|y| maximum(x, &y))),
+        ("abs" | "identity", _) => Some(Ok(x.clone())),
+        ("square", _) => Some(multiply(x, x)),
+        _ => None,
+    }
+}
+
+fn not_float_named(name: &str, x: &Array) -> Result<Tensor> {
+    Err(Error::DType(format!("{name}: not defined for {}", x.dtype())))
+}
+
 /// A row seen without its type: what a layer needs to fuse an activation.
 pub struct Activation {
     /// The name of the row.
@@ -212,6 +230,9 @@ macro_rules! rows {
             }
             $(#[$doc])+
             pub fn $name(x: &Tensor $(, $($p: f64),+)?) -> Result<Tensor> {
+                if let Some(done) = super::row::of_integers(stringify!($name), x) {
+                    return done;
+                }
                 let x = super::binary::as_float(x)?;
                 let p = rows!(@pad [$($($p),+)?]);
                 crate::tape::apply(super::row::Unary::<$name::Kernel>(p, std::marker::PhantomData), &[&x])

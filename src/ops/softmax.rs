@@ -3,6 +3,7 @@
 use super::binary::as_float;
 use super::movement::{broadcast_to, permute, reshape_to};
 use super::reduce::reduced_shape;
+use super::view::narrow;
 use super::{Case, multiply, subtract, sum};
 use crate::array::Array;
 use crate::dtype::each;
@@ -108,6 +109,10 @@ operations! {
         Case { f: |t| logsoftmax(&t[0], -1), shapes: &[&[2, 5]], domain: (-2.0, 2.0) },
         Case { f: |t| logsoftmax(&t[0], 1), shapes: &[&[2, 3, 4]], domain: (-2.0, 2.0) },
     ];
+    /// The first half of an axis times the sigmoid of the second.
+    glu(x; axis: isize = -1) = gated, cases [
+        Case { f: |t| glu(&t[0], 0), shapes: &[&[4, 3]], domain: (-2.0, 2.0) },
+    ];
     /// `log(sum(exp(x)))` over axes, without overflow.
     logsumexp(x; axis: Axes = Axes::All, keepdims: bool = false) = log_sum, cases [
         Case { f: |t| logsumexp(&t[0], 1.into(), true), shapes: &[&[2, 5]], domain: (-2.0, 2.0) },
@@ -133,6 +138,16 @@ fn normalised(x: &Tensor, axis: isize) -> Result<Tensor> {
 
 fn log_normalised(x: &Tensor, axis: isize) -> Result<Tensor> {
     along("logsoftmax", x, axis, |x| apply(Softmax { log: true }, &[x]))
+}
+
+fn gated(x: &Tensor, axis: isize) -> Result<Tensor> {
+    let axis = shape::axis("glu", axis, x.ndim())?;
+    let n = x.shape()[axis];
+    if !n.is_multiple_of(2) {
+        let shape = shape::show(x.shape());
+        return Err(Error::Shape(format!("glu: axis {axis} of shape {shape} has length {n}, which has no halves")));
+    }
+    multiply(&narrow(x, axis, 0, n / 2)?, &super::sigmoid(&narrow(x, axis, n / 2, n / 2)?)?)
 }
 
 fn log_sum(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {

@@ -1,0 +1,118 @@
+//! Running sums and products along an axis, and the product over axes.
+
+use super::movement::{permute, reshape_to};
+use super::reduce::reduced_shape;
+use super::view::narrow;
+use super::{Case, broadcast_to, concat, flip, multiply};
+use crate::array::Array;
+use crate::dtype::each;
+use crate::error::Result;
+use crate::kernels::reduce::{Axis, Prod, Sum};
+use crate::kernels::scan as kernel;
+use crate::shape::{self, Axes};
+use crate::tape::{Context, Grads, Operation, Tensor, apply};
+use smallvec::SmallVec;
+
+fn around(x: &Array, axis: usize) -> Axis {
+    let s = x.shape();
+    Axis { outer: shape::size(&s[..axis]), n: s[axis], inner: shape::size(&s[axis + 1..]) }
+}
+
+/// The sum of the elements up to each, along an axis.
+#[derive(Debug)]
+struct CumulativeSum(usize);
+
+impl Operation for CumulativeSum {
+    fn name(&self) -> &'static str {
+        "cumulative_sum"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
+        let mut out = Array::empty("cumulative_sum", x.shape(), x.dtype())?;
+        each!(x.dtype(), wide: T => {
+            // SAFETY: both are row-major of that layout and type; the output is fresh.
+            unsafe { kernel::scan::<Sum<T>>(around(&x, self.0), x.ptr(), out.fresh_ptr()) };
+        });
+        Ok(out)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        // What an element is part of are the sums from its place on.
+        let axis = self.0 as isize;
+        cx.each(|i| {
+            let g = broadcast_to(g, cx.shape(i))?;
+            flip(&apply(CumulativeSum(self.0), &[&flip(&g, axis.into())?])?, axis.into())
+        })
+    }
+}
+
+operations! {
+    /// The sum of the elements up to each, along an axis. Integers are summed in 64 bits.
+    cumulative_sum(x; axis: isize = -1) = running_sum, cases [
+        Case { f: |t| cumulative_sum(&t[0], 1), shapes: &[&[2, 4, 2]], domain: (-1.0, 1.0) },
+    ];
+    /// The product of the elements up to each, along an axis. Integers are multiplied in 64 bits.
+    cumulative_prod(x; axis: isize = -1) = running_product, cases [
+        Case { f: |t| cumulative_prod(&t[0], 0), shapes: &[&[4, 2]], domain: (-1.0, 1.0) },
+        Case { f: |t| cumulative_prod(&super::subtract(&t[0], &t[0])?, 0), shapes: &[&[3]], domain: (0.5, 1.0) },
+    ];
+    /// The product over axes. Integers are multiplied in 64 bits.
+    prod(x; axis: Axes = Axes::All, keepdims: bool = false) = product, cases [
+        Case { f: |t| prod(&t[0], Axes::All, false), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
+        Case { f: |t| prod(&t[0], [0, 2].into(), true), shapes: &[&[2, 3, 2]], domain: (0.5, 1.5) },
+        Case { f: |t| prod(&super::subtract(&t[0], &t[0])?, 0.into(), false), shapes: &[&[2]], domain: (0.5, 1.5) },
+    ];
+}
+
+fn running_sum(x: &Tensor, axis: isize) -> Result<Tensor> {
+    apply(CumulativeSum(shape::axis("cumulative_sum", axis, x.ndim())?), &[x])
+}
+
+/// Doubling: after step `s` each element holds the product of the `2^s` up to it. All of it has gradients, zeros included.
+fn running_product(x: &Tensor, axis: isize) -> Result<Tensor> {
+    let axis = shape::axis("cumulative_prod", axis, x.ndim())?;
+    if !x.dtype().is_float() || !crate::tape::is_recording() {
+        return plain_product(x, axis);
+    }
+    let n = x.shape()[axis];
+    let (mut y, mut reach) = (x.clone(), 1);
+    while reach < n {
+        let head = narrow(&y, axis, 0, reach)?;
+        let rest = multiply(&narrow(&y, axis, reach, n - reach)?, &narrow(&y, axis, 0, n - reach)?)?;
+        y = concat(&[&head, &rest], axis as isize)?;
+        reach *= 2;
+    }
+    Ok(y)
+}
+
+fn plain_product(x: &Tensor, axis: usize) -> Result<Tensor> {
+    let x = x.cast(x.dtype().widest())?.contiguous()?;
+    let mut out = Array::empty("cumulative_prod", x.shape(), x.dtype())?;
+    each!(x.dtype(), wide: T => {
+        // SAFETY: both are row-major of that layout and type; the output is fresh.
+        unsafe { kernel::scan::<Prod<T>>(around(&x, axis), x.ptr(), out.fresh_ptr()) };
+    });
+    Ok(out.into())
+}
+
+/// By halves: a tree of products, whose gradients need no division and so are right where there are zeros.
+fn product(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
+    let axes = axis.resolve("prod", x.ndim())?;
+    let order: SmallVec<[usize; 4]> =
+        (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
+    let rows: usize = order[..x.ndim() - axes.len()].iter().map(|&i| x.shape()[i]).product();
+    let n: usize = axes.iter().map(|&i| x.shape()[i]).product();
+    let kept = reduced_shape(x.shape(), &axes, keepdims);
+    let moved = reshape_to(&permute(x, &order)?, &[rows, n])?;
+    if n == 0 {
+        return Ok(Array::filled("prod", &kept, 1.0, x.dtype().widest())?.into());
+    }
+    let mut y = super::astype(&moved, x.dtype().widest())?;
+    while y.shape()[1] > 1 {
+        let n = y.shape()[1];
+        let half = n / 2;
+        let low = narrow(&y, 1, 0, half)?;
+        let halves = multiply(&low, &narrow(&y, 1, half, half)?)?;
+        y = if n % 2 == 0 { halves } else { concat(&[&halves, &narrow(&y, 1, n - 1, 1)?], 1)? };
+    }
+    reshape_to(&y, &kept)
+}

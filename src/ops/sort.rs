@@ -1,0 +1,102 @@
+//! Order: sorting, where things are in a sorted tensor, and where a tensor is not zero.
+
+use super::movement::permute;
+use super::{Case, take_along_axis};
+use crate::array::Array;
+use crate::dtype::{DType, each};
+use crate::error::{Error, Result};
+use crate::kernels::sort as kernel;
+use crate::shape;
+use crate::tape::Tensor;
+use smallvec::SmallVec;
+
+operations! {
+    /// The elements in ascending order along an axis, NaN last. Equal elements keep their order.
+    sort(x; axis: isize = -1, descending: bool = false) = sorted, cases [
+        Case { f: |t| sort(&t[0], 0, false), shapes: &[&[5, 2]], domain: (-1.0, 1.0) },
+        Case { f: |t| sort(&t[0], -1, true), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
+    ];
+    /// The places of the elements in ascending order along an axis, NaN last. Equal elements keep their order.
+    argsort(x; axis: isize = -1, descending: bool = false) = sorting, cases [];
+}
+
+/// The axes with `axis` and the last exchanged.
+fn to_last(x: &Array, axis: usize) -> SmallVec<[usize; 4]> {
+    let mut order: SmallVec<[usize; 4]> = (0..x.ndim()).collect();
+    order.swap(axis, x.ndim() - 1);
+    order
+}
+
+fn sorting(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
+    let axis = shape::axis("argsort", axis, x.ndim())?;
+    let order = to_last(x, axis);
+    let rows = x.cast(x.dtype().widest())?.permute(&order).contiguous()?;
+    let n = rows.shape()[rows.ndim() - 1];
+    let mut out = Array::empty("argsort", rows.shape(), DType::I64)?;
+    if rows.size() > 0 {
+        each!(rows.dtype(), wide: T => {
+            // SAFETY: both are row-major of that many rows; the output is fresh.
+            unsafe { kernel::argsort::<T>(rows.size() / n, n, rows.ptr(), out.fresh_ptr(), descending) };
+        });
+    }
+    permute(&out.into(), &order)
+}
+
+fn sorted(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
+    shape::axis("sort", axis, x.ndim())?;
+    take_along_axis(x, &sorting(x, axis, descending)?, axis)
+}
+
+/// For each of `values` the place in the sorted vector `x` before which it would go: before equal ones, or with `right`
+/// after them.
+pub fn searchsorted(x: &Tensor, values: &Tensor, right: bool) -> Result<Tensor> {
+    if x.ndim() != 1 {
+        let shape = shape::show(x.shape());
+        return Err(Error::Shape(format!("searchsorted: expected a vector to search in, got shape {shape}")));
+    }
+    let dtype = x.dtype().promote(values.dtype()).widest();
+    let (x, v) = (x.cast(dtype)?.contiguous()?, values.cast(dtype)?.contiguous()?);
+    let mut out = Array::empty("searchsorted", v.shape(), DType::I64)?;
+    each!(dtype, wide: T => {
+        // SAFETY: both are row-major of those sizes; the output is fresh and of the size of the values.
+        unsafe { kernel::searchsorted::<T>(x.ptr(), x.size(), v.ptr(), v.size(), right, out.fresh_ptr()) };
+    });
+    Ok(out.into())
+}
+
+#[cfg(feature = "python")]
+mod functions {
+    use crate::py::{Operand, PyTensor};
+    use crate::tape::Tensor;
+    use pyo3::exceptions::PyValueError;
+    use pyo3::prelude::*;
+    use pyo3::types::PyTuple;
+
+    /// For each of `values` the place in the sorted vector `x` before which it would go: before equal ones (`side="left"`)
+    /// or after them (`side="right"`).
+    #[pyfunction]
+    #[pyo3(signature = (x, values, /, *, side = "left"))]
+    pub(crate) fn searchsorted(x: Operand, values: &Bound<'_, PyAny>, side: &str) -> PyResult<PyTensor> {
+        let right = match side {
+            "left" => false,
+            "right" => true,
+            _ => return Err(PyValueError::new_err(format!("searchsorted: side is \"left\" or \"right\", not {side:?}"))),
+        };
+        Ok(super::searchsorted(&x.0, &values.extract::<Operand>()?.0, right)?.into())
+    }
+
+    /// Where the elements are not zero: for each axis the places along it, in row-major order.
+    #[pyfunction]
+    #[pyo3(signature = (x, /))]
+    pub(crate) fn nonzero<'py>(py: Python<'py>, x: Operand) -> PyResult<Bound<'py, PyTuple>> {
+        let places = super::super::index::nonzero(super::super::compare::truth(&x.0)?.array())?;
+        PyTuple::new(py, places.into_iter().map(|a| PyTensor::from(Tensor::from(a))))
+    }
+}
+
+#[cfg(feature = "python")]
+pub(super) fn register_functions(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+    use pyo3::prelude::*;
+    m.add_function(pyo3::wrap_pyfunction!(functions::searchsorted, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(functions::nonzero, m)?)
+}
