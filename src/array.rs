@@ -8,7 +8,6 @@ use crate::shape::{self, Dims, Strides};
 use std::fmt;
 
 /// A strided view of a shared buffer. Cloning is cheap and shares the elements; writing needs [`Array::make_mut`].
-#[derive(Clone)]
 pub struct Array {
     buffer: Buffer,
     start: *mut u8,
@@ -16,6 +15,16 @@ pub struct Array {
     strides: Strides,
     dtype: DType,
     row_major: bool,
+}
+
+impl Clone for Array {
+    #[inline]
+    fn clone(&self) -> Self {
+        // From slices: cloning these vectors element by element is what an operation would spend most of its time on.
+        let (shape, strides) = (Dims::from_slice(&self.shape), Strides::from_slice(&self.strides));
+        let Array { start, dtype, row_major, .. } = *self;
+        Array { buffer: self.buffer.clone(), start, shape, strides, dtype, row_major }
+    }
 }
 
 // SAFETY: `start` points into `buffer`, which is `Send` and `Sync`; writing asks for its uniqueness.

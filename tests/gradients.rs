@@ -17,7 +17,8 @@ impl Stream {
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
     fn tensor(&mut self, shape: &[usize], (low, high): (f64, f64)) -> Tensor {
-        let values: Vec<f64> = (0..shape.iter().product()).map(|_| low + (high - low) * self.next()).collect();
+        let values: Vec<f64> =
+            (0..shape.iter().product()).map(|_| low + (high - low) * self.next()).collect();
         Array::from_slice(shape, &values).expect("memory").into()
     }
 }
@@ -63,7 +64,9 @@ fn differences(f: &Function<'_>, x: &[Tensor]) -> Result<Vec<Vec<f64>>> {
 fn disagreement(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     let pairs = a.iter().flatten().zip(b.iter().flatten());
     assert_eq!(a.iter().map(Vec::len).collect::<Vec<_>>(), b.iter().map(Vec::len).collect::<Vec<_>>());
-    pairs.map(|(a, b)| if a.is_nan() { f64::INFINITY } else { (a - b).abs() / b.abs().max(1.0) }).fold(0.0, f64::max)
+    pairs
+        .map(|(a, b)| if a.is_nan() { f64::INFINITY } else { (a - b).abs() / b.abs().max(1.0) })
+        .fold(0.0, f64::max)
 }
 
 /// The sum of the gradients of `f`, weighted: a scalar whose gradient is of second order.
@@ -91,7 +94,9 @@ fn check(name: &str, f: &Function<'_>, x: &[Tensor]) -> std::result::Result<(), 
     match run() {
         Err(e) => Err(format!("{name}: {e}")),
         Ok((first, second)) if first < 1e-6 && second < 1e-5 => Ok(()),
-        Ok((first, second)) => Err(format!("{name}: off by {first:.1e} in the first order, {second:.1e} in the second")),
+        Ok((first, second)) => {
+            Err(format!("{name}: off by {first:.1e} in the first order, {second:.1e} in the second"))
+        }
     }
 }
 

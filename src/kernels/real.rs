@@ -21,6 +21,8 @@ macro_rules! unary {
         {
             /// The constant `value`.
             fn lit(value: f64) -> Self;
+            /// `self * y + z`, rounded once where the processor has that as one instruction.
+            fn mul_add(self, y: Self, z: Self) -> Self;
             $($(#[$doc])* fn $name(self) -> Self;)*
             /// The larger of the two; NaN if either is.
             fn max(self, y: Self) -> Self;
@@ -47,6 +49,10 @@ macro_rules! unary {
 macro_rules! lanes {
     ($T:ident, $math:ident, $($name:ident)*) => {
         impl<const FMA: bool> Real for Lane<$T, FMA> {
+            #[inline(always)]
+            fn mul_add(self, y: Self, z: Self) -> Self {
+                if FMA { Lane(self.0.mul_add(y.0, z.0)) } else { self * y + z }
+            }
             #[inline(always)]
             fn lit(value: f64) -> Self {
                 Lane(value as $T)

@@ -70,7 +70,7 @@ rules! {
         /// The learning rate.
         eta: f64 = 0.1,
     } keeps 0;
-    |r, p, g, s| { (p - g * r.eta, s) }
+    |r, p, g, s| { (g.mul_add(R::lit(-r.eta), p), s) }
 
     /// `v = rho * v + eta * g`; `p - v`.
     Momentum {

@@ -46,9 +46,9 @@ rows! {
     /// `x` above 0, else `a * x`.
     leakyrelu(a = 0.01) = |x| when_gt(x, 0.0, x, a * x), d(x) = |x| when_gt(x, 0.0, 1.0, a), on (0.2, 2.0), 0.3 ns;
     /// `x` above the threshold `theta`, else 0.
-    trelu(theta = 1.0) = |x| when_gt(x, theta, x, 0.0), d(x) = |x| when_gt(x, theta, 1.0, 0.0), on (1.2, 3.0), 0.3 ns;
+    trelu(theta = 1.0) = |x| when_gt(x, theta, x, when_gt(theta, x, 0.0, x - theta)), d(x) = |x| when_gt(x, theta, 1.0, 0.0), on (1.2, 3.0), 0.3 ns;
     /// `x` above the threshold `theta`, else 0: `trelu` by its other name.
-    thresholdrelu(theta = 1.0) = |x| when_gt(x, theta, x, 0.0),
+    thresholdrelu(theta = 1.0) = |x| when_gt(x, theta, x, when_gt(theta, x, 0.0, x - theta)),
         d(x) = |x| when_gt(x, theta, 1.0, 0.0), on (1.2, 3.0), 0.3 ns;
     /// `x` above 0, else `alpha (e^x - 1)`.
     elu(alpha = 1.0) = |x| when_gt(x, 0.0, x, alpha * expm1(x)),
@@ -78,18 +78,18 @@ rows! {
     /// `x - tanh(x)`.
     tanhshrink = |x| x - tanh(x), d(x) = |x| tanh(x) * tanh(x), on (-2.0, 2.0), 0.6 ns;
     /// `x` brought nearer to 0 by `lambda`, and 0 within it.
-    softshrink(lambd = 0.5) = |x| when_gt(x, lambd, x - lambd, when_gt(-lambd, x, x + lambd, 0.0)),
+    softshrink(lambd = 0.5) = |x| when_gt(x, lambd, x - lambd, when_gt(-lambd, x, x + lambd, x * 0.0)),
         d(x) = |x| when_gt(x, lambd, 1.0, when_gt(-lambd, x, 1.0, 0.0)), on (0.7, 2.0), 0.4 ns;
     /// `x / (1 + |x|)`.
     softsign = |x| x / (abs(x) + 1.0), d(x) = |x| 1.0 / ((abs(x) + 1.0) * (abs(x) + 1.0)), on (0.2, 2.0), 0.5 ns;
     /// `log(1 + e^x)` without overflow.
     softplus = |x| softplus(x), d(x) = |x| sigmoid(x), on (-3.0, 3.0), 1.0 ns;
     /// `log(cosh(x))` without overflow.
-    logcosh = |x| x + softplus(x * -2.0) - LN_2, d(x) = |x| tanh(x), on (-2.0, 2.0), 1.0 ns;
+    logcosh = |x| abs(x) + softplus(abs(x) * -2.0) - LN_2, d(x) = |x| tanh(x), on (-2.0, 2.0), 1.0 ns;
     /// `x * sigmoid(x)`.
     swish = |x| x * sigmoid(x), d(x) = |x| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x))), on (-2.0, 2.0), 0.7 ns;
     /// `x * hardsigmoid(x)`.
-    hardswish = |x| when_gt(-3.0, x, 0.0, when_gt(x, 3.0, x, x * (x + 3.0) / 6.0)),
+    hardswish = |x| when_gt(-3.0, x, x * 0.0, when_gt(x, 3.0, x, x * (x + 3.0) / 6.0)),
         d(x) = |x| when_gt(-3.0, x, 0.0, when_gt(x, 3.0, 1.0, (x * 2.0 + 3.0) / 6.0)), on (-2.5, 2.5), 0.5 ns;
     /// `x * tanh(x)`.
     lisht = |x| x * tanh(x), d(x) = |x| tanh(x) + x * (1.0 - tanh(x) * tanh(x)), on (-2.0, 2.0), 0.7 ns;

@@ -74,16 +74,17 @@ pub(super) const OPS: &[super::Op] = &[];
 mod python {
     use crate::array::Array;
     use crate::dtype::DType;
+    use crate::error::Error;
     use crate::py::{Operand, PyTensor};
     use crate::shape::Axes;
     use crate::tape::Tensor;
-    use pyo3::exceptions::{PyTypeError, PyValueError};
+    use pyo3::exceptions::PyTypeError;
     use pyo3::prelude::*;
     use pyo3::types::{PyBool, PyFloat, PyInt};
 
     fn lengths(shape: &Axes) -> PyResult<Vec<usize>> {
         let Axes::These(shape) = shape else { return Err(PyTypeError::new_err("a shape is an integer or a tuple of integers, not None")) };
-        let negative = |n| PyValueError::new_err(format!("a shape has no negative length, got {n}"));
+        let negative = |n| PyErr::from(Error::Shape(format!("a shape has no negative length, got {n}")));
         shape.iter().map(|&n| usize::try_from(n).map_err(|_| negative(n))).collect()
     }
 

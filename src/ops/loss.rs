@@ -87,7 +87,7 @@ macro_rules! kernels {
             const NANOS: f64 = 0.4;
             #[inline(always)]
             fn f<const FMA: bool>(&self, a: $t, b: $t) -> $t {
-                (D::d(f64::from(a - b)) * self.0) as $t
+                D::d(f64::from(a - b)) as $t * self.0 as $t
             }
         }
     )+};

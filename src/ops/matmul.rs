@@ -100,6 +100,33 @@ impl<T: Copy> Shared<T> {
     }
 }
 
+/// The sum of products of two vectors.
+#[derive(Debug)]
+struct Dot;
+
+impl Operation for Dot {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (a, b) = (x[0], x[1]);
+        let mut out = Array::empty("matmul", &[], a.dtype())?;
+        each!(a.dtype(), float: T => {
+            let row = Operand { ptr: a.ptr::<T>(), rows: 0, cols: a.strides()[0] };
+            let column = Operand { ptr: b.ptr::<T>(), rows: b.strides()[0], cols: 0 };
+            // SAFETY: both are vectors of that length; the output is one fresh element.
+            unsafe { gemm::gemm(1, 1, a.size(), row, column, out.fresh_ptr(), 1, &plain()) };
+        }, else return Err(Error::DType(format!("matmul: not defined for {}", a.dtype()))));
+        Ok(out)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        cx.each(|i| super::multiply(g, cx.input(1 - i)))
+    }
+}
+
 operations! {
     /// The matrix product, on the last two axes; the leading axes broadcast. A vector counts as a row on the left and as a column on the right.
     matmul(a, b) = product, cases [
@@ -126,11 +153,14 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if !va && !vb {
         return apply(Matmul, &[&a, &b]);
     }
-    let row = if va { Some(reshape_to(&a, &[1, a.size()])?) } else { None };
-    let column = if vb { Some(reshape_to(&b, &[b.size(), 1])?) } else { None };
     if a.shape()[a.ndim() - 1] != b.shape()[b.ndim().saturating_sub(2)] {
         return Err(mismatch(&a, &b));
     }
+    if va && vb {
+        return apply(Dot, &[&a, &b]);
+    }
+    let row = if va { Some(reshape_to(&a, &[1, a.size()])?) } else { None };
+    let column = if vb { Some(reshape_to(&b, &[b.size(), 1])?) } else { None };
     let y = apply(Matmul, &[row.as_ref().unwrap_or(&a), column.as_ref().unwrap_or(&b)])?;
     let mut dims = Dims::from_slice(y.shape());
     if vb {

@@ -4,8 +4,8 @@
 //! [`Traced`](super::traced::Traced) tensor when the derivative has to be recorded for a second one.
 
 use super::binary::strides;
-use super::{maximum, multiply, subtract};
 use super::traced;
+use super::{maximum, multiply, subtract};
 use crate::array::Array;
 use crate::dtype::{Kind, each};
 use crate::error::{Error, Result};
@@ -126,7 +126,9 @@ pub(crate) fn of_integers(name: &'static str, x: &Tensor) -> Option<Result<Tenso
         (_, Kind::Float) => None,
         ("negative", Kind::Bool) => Some(not_float_named(name, x)),
         ("negative", _) => Some(zero().and_then(|zero| subtract(&zero, x))),
-        ("abs", Kind::Integer) if x.dtype().is_signed() => Some(super::negative(x).and_then(|y| maximum(x, &y))),
+        ("abs", Kind::Integer) if x.dtype().is_signed() => {
+            Some(super::negative(x).and_then(|y| maximum(x, &y)))
+        }
         ("abs" | "identity", _) => Some(Ok(x.clone())),
         ("square", _) => Some(multiply(x, x)),
         _ => None,

@@ -109,6 +109,9 @@ impl Real for Traced {
         let dtype = EVALUATION.with_borrow(|e| e.dtype);
         put(Array::filled("constant", &[], x, dtype).map(Tensor::from))
     }
+    fn mul_add(self, y: Traced, z: Traced) -> Traced {
+        self * y + z
+    }
     functions! {
         exp = exp, expm1 = expm1, ln = log, ln_1p = log1p, log2 = log2, log10 = log10, sqrt = sqrt, sin = sin, cos = cos,
         tan = tan, asin = asin, acos = acos, atan = atan, sinh = sinh, cosh = cosh, tanh = tanh, asinh = asinh,

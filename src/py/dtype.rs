@@ -2,7 +2,7 @@
 
 use crate::dtype::{DType, Kind};
 use crate::shape::Axes;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString, PyType};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -104,8 +104,12 @@ impl<'py> FromPyObject<'_, 'py> for Axes {
         if let Ok(axis) = ob.extract::<isize>() {
             return Ok(axis.into());
         }
-        let wrong =
-            |_| PyTypeError::new_err(format!("expected an integer or a tuple of integers, got {}", &*ob));
+        let wrong = |e: PyErr| match e.is_instance_of::<PyOverflowError>(ob.py()) {
+            true => e,
+            false => {
+                PyTypeError::new_err(format!("expected an integer or a tuple of integers, got {}", &*ob))
+            }
+        };
         ob.try_iter()
             .map_err(wrong)?
             .map(|i| i?.extract::<isize>().map_err(wrong))

@@ -11,7 +11,7 @@ create_exception!(oxiflux, DTypeError, PyTypeError, "An element type that the fu
 impl From<Error> for PyErr {
     fn from(error: Error) -> PyErr {
         // The exception of a user's own gradient rule comes out as it went in.
-        if let (Error::Unsupported(_), Some(raised)) = (&error, super::gradient::raised()) {
+        if let (Error::Unsupported(_), Some(raised)) = (&error, super::custom::raised()) {
             return raised;
         }
         let text = error.to_string();

@@ -22,7 +22,7 @@ fn part(ob: &Bound<'_, PyAny>) -> PyResult<Index> {
     if let Ok(slice) = ob.cast::<PySlice>() {
         let bound = |name: &str| -> PyResult<Option<isize>> {
             let value = slice.getattr(name)?;
-            if value.is_none() { Ok(None) } else { value.call_method0("__index__")?.extract().map(Some) }
+            if value.is_none() { Ok(None) } else { value.extract().map(Some) }
         };
         return Ok(Index::Slice { start: bound("start")?, stop: bound("stop")?, step: bound("step")? });
     }

@@ -1,5 +1,6 @@
 //! The Python module `oxiflux._core`: the only place that names pyo3 and numpy.
 
+mod custom;
 mod dlpack;
 mod dtype;
 mod error;
@@ -12,6 +13,7 @@ mod random;
 mod run;
 mod tensor;
 mod tree;
+mod watch;
 
 pub(crate) use operand::{Operand, many, meet, pair};
 pub(crate) use run::run;
@@ -54,6 +56,7 @@ fn empty_cache() {
 #[pymodule(name = "_core", gil_used = true)]
 fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     crate::ops::register(m)?;
+    custom::register(m)?;
     dlpack::register(m)?;
     dtype::register(m)?;
     error::register(m)?;

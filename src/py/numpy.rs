@@ -9,7 +9,7 @@ use crate::shape::Strides;
 use crate::tape::Tensor;
 use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyRange, PyTuple};
 
@@ -63,6 +63,11 @@ pub(super) fn sequence(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
         return Ok(None);
     }
     let array = ob.py().import("numpy")?.call_method1("asarray", (ob,)).map_err(|e| ragged(ob, e))?;
+    if array.getattr("dtype")?.getattr("kind")?.eq("O")?
+        && array.getattr("flat")?.try_iter()?.all(|x| x.is_ok_and(|x| x.is_instance_of::<PyInt>()))
+    {
+        return Err(PyOverflowError::new_err("tensor: an integer of the list does not fit 64 bits"));
+    }
     view(&array)
 }
 

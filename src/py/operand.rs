@@ -1,7 +1,7 @@
 //! Python values as tensors: what a function takes.
 
 use super::tensor::PyTensor;
-use super::{gradient, numpy};
+use super::{numpy, watch};
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::ops;
@@ -28,7 +28,7 @@ impl<'py> FromPyObject<'_, 'py> for Operand {
 #[inline]
 pub(super) fn value(t: &Bound<'_, PyTensor>) -> Tensor {
     let x = t.get().get();
-    match gradient::place_of(t.as_ptr() as usize) {
+    match watch::place_of(t.as_ptr() as usize) {
         None => x,
         place => x.at(place),
     }

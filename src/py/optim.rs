@@ -1,9 +1,9 @@
 //! The optimiser step: three trees walked together, one kernel call for all parameters that share a rule.
 
-use super::gradient::namespace;
 use super::operand::Operand;
 use super::tensor::PyTensor;
 use super::tree::{self, Node};
+use super::watch::namespace;
 use crate::error::{Error, Result};
 use crate::kernels::update as kernel;
 use crate::ops;
@@ -13,19 +13,22 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyFrozenSet, PyInt, PyString, PyTuple};
 use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What an optimiser keeps for one parameter: its rule, the rule's state, and whether updates are held back.
-#[pyclass(module = "oxiflux._core", name = "Leaf", subclass)]
-pub(super) struct Leaf {
-    /// The rule.
-    #[pyo3(get, set)]
+#[pyclass(module = "oxiflux._core", name = "Leaf", frozen)]
+pub(super) struct Leaf(Mutex<Held>);
+
+struct Held {
     rule: Py<PyAny>,
-    /// What the rule remembers of the steps before.
-    #[pyo3(get, set)]
     state: Py<PyAny>,
-    /// Whether `update` passes over this parameter.
-    #[pyo3(get, set)]
     frozen: bool,
+}
+
+impl Leaf {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[pymethods]
@@ -33,17 +36,44 @@ impl Leaf {
     #[new]
     #[pyo3(signature = (rule, state = None, frozen = false))]
     fn new(py: Python<'_>, rule: Py<PyAny>, state: Option<Py<PyAny>>, frozen: bool) -> Self {
-        Leaf { rule, state: state.unwrap_or_else(|| py.None()), frozen }
+        Leaf(Mutex::new(Held { rule, state: state.unwrap_or_else(|| py.None()), frozen }))
+    }
+    /// The rule.
+    #[getter]
+    fn rule(&self, py: Python<'_>) -> Py<PyAny> {
+        self.held().rule.clone_ref(py)
+    }
+    #[setter]
+    fn set_rule(&self, rule: Py<PyAny>) {
+        self.held().rule = rule;
+    }
+    /// What the rule remembers of the steps before.
+    #[getter]
+    fn state(&self, py: Python<'_>) -> Py<PyAny> {
+        self.held().state.clone_ref(py)
+    }
+    #[setter]
+    fn set_state(&self, state: Py<PyAny>) {
+        self.held().state = state;
+    }
+    /// Whether `update` passes over this parameter.
+    #[getter]
+    fn frozen(&self) -> bool {
+        self.held().frozen
+    }
+    #[setter]
+    fn set_frozen(&self, frozen: bool) {
+        self.held().frozen = frozen;
     }
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let frozen = if self.frozen { ", frozen=True" } else { "" };
-        Ok(format!("Leaf({}, {}{frozen})", self.rule.bind(py).repr()?, self.state.bind(py).repr()?))
+        let frozen = if self.frozen() { ", frozen=True" } else { "" };
+        Ok(format!("Leaf({}, {}{frozen})", self.rule(py).bind(py).repr()?, self.state(py).bind(py).repr()?))
     }
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>, Py<PyAny>, bool))> {
-        let (py, leaf) = (slf.py(), slf.borrow());
-        Ok((slf.get_type().into_any(), (leaf.rule.clone_ref(py), leaf.state.clone_ref(py), leaf.frozen)))
+        let (py, leaf) = (slf.py(), slf.get());
+        Ok((slf.get_type().into_any(), (leaf.rule(py), leaf.state(py), leaf.frozen())))
     }
 }
 
@@ -204,13 +234,13 @@ fn collect<'py>(
                 "update: the state has a rule where the model has a {class}"
             )));
         };
-        if !seen.insert(tensor.as_ptr() as usize) || leaf.borrow().frozen {
+        if !seen.insert(tensor.as_ptr() as usize) || leaf.get().frozen() {
             return Ok(());
         }
         let grad = grads.extract::<Operand>()?.0;
-        let rule = leaf.borrow().rule.bind(model.py()).clone();
+        let rule = leaf.get().rule(model.py()).into_bound(model.py());
         let (mut tensors, mut clock) = (Vec::new(), None);
-        read_state(leaf.borrow().state.bind(model.py()), &mut tensors, &mut clock)?;
+        read_state(leaf.get().state(model.py()).bind(model.py()), &mut tensors, &mut clock)?;
         found.push(Found { leaf: leaf.clone(), rule, tensor: tensor.clone(), grad, state: tensors, clock });
         return Ok(());
     }
@@ -292,8 +322,8 @@ fn fused(name: &str, rule: &Bound<'_, PyAny>, clock: Option<Clock>, together: &[
         let beta = Fields(rule).pair("beta")?;
         let next = Clock { beta_t: (at.beta_t.0 * beta.0, at.beta_t.1 * beta.1), t: at.t + 1 };
         for f in together {
-            let state = moved_on(f.leaf.borrow().state.bind(rule.py()), next)?.unbind();
-            f.leaf.borrow_mut().state = state;
+            let state = moved_on(f.leaf.get().state(rule.py()).bind(rule.py()), next)?.unbind();
+            f.leaf.get().set_state(state);
         }
     }
     Ok(())
@@ -304,7 +334,7 @@ fn in_python(rule: &Bound<'_, PyAny>, together: &[Found<'_>]) -> PyResult<()> {
     let py = rule.py();
     for f in together {
         let g = Bound::new(py, PyTensor::from(f.grad.clone()))?;
-        let state = f.leaf.borrow().state.clone_ref(py);
+        let state = f.leaf.get().state(py);
         let result = rule.call_method1(intern!(py, "apply"), (state, &f.tensor, g))?;
         let (state, dx): (Bound<'_, PyAny>, Bound<'_, PyAny>) = result
             .extract()
@@ -322,7 +352,7 @@ fn in_python(rule: &Bound<'_, PyAny>, together: &[Found<'_>]) -> PyResult<()> {
             )));
         }
         f.tensor.get().set(new.at(None));
-        f.leaf.borrow_mut().state = state.unbind();
+        f.leaf.get().set_state(state.unbind());
     }
     Ok(())
 }

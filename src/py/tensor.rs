@@ -1,7 +1,7 @@
 //! The Python class `Tensor`.
 
 use super::operand::{Operand, pair, value};
-use super::{dlpack, gradient, index, numpy, run};
+use super::{dlpack, index, numpy, run, watch};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
@@ -220,7 +220,7 @@ impl PyTensor {
         index::get(&value(slf), key)
     }
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
-        if gradient::place_of(slf.as_ptr() as usize).is_some()
+        if watch::place_of(slf.as_ptr() as usize).is_some()
             || crate::tape::is_recording() && slf.get().get().place().is_some()
         {
             return Err(PyValueError::new_err(
@@ -234,7 +234,8 @@ impl PyTensor {
         if t.size() != 1 {
             let shape = shape::show(t.shape());
             return Err(PyValueError::new_err(format!(
-                "a tensor of shape {shape} is neither true nor false; use any or all"
+                "the truth of a tensor of shape {shape} with {} elements is ambiguous; use any or all",
+                t.size()
             )));
         }
         Ok(t.array().item()? != 0.0)

@@ -1,0 +1,100 @@
+//! Gradient rules written in Python.
+
+use super::operand::Operand;
+use super::tensor::PyTensor;
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::shape;
+use crate::tape::{self, Context, Grads, Keeps, Operation, Tensor};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use std::cell::RefCell;
+use std::fmt;
+
+/// A rule given by a Python function.
+struct Custom(Py<PyAny>);
+
+impl fmt::Debug for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("custom")
+    }
+}
+
+impl Operation for Custom {
+    fn name(&self) -> &'static str {
+        "custom"
+    }
+    fn forward(&self, _: &[&Array]) -> Result<Array> {
+        Err(Error::Unsupported("custom: the value is computed in Python".into()))
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Nothing
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        Python::attach(|py| {
+            let g = Bound::new(py, PyTensor::from(g.clone()))?;
+            let found = self.0.bind(py).call1((g,))?;
+            let found: Vec<Bound<'_, PyAny>> = match found.cast::<PyTuple>() {
+                Ok(tuple) => tuple.iter().collect(),
+                Err(_) => {
+                    found.cast::<PyList>().map(|l| l.iter().collect()).unwrap_or_else(|_| vec![found.clone()])
+                }
+            };
+            if found.len() != cx.inputs() {
+                return Err(PyValueError::new_err(format!(
+                    "custom_gradient: {} gradients for {} arguments",
+                    found.len(),
+                    cx.inputs()
+                )));
+            }
+            let mut grads = Grads::new();
+            for (i, dx) in found.into_iter().enumerate() {
+                grads.push(if dx.is_none() || !cx.wants(i) {
+                    None
+                } else {
+                    Some(checked(dx.extract::<Operand>()?.0, cx.shape(i))?)
+                });
+            }
+            Ok(grads)
+        })
+        .map_err(raise)
+    }
+}
+
+fn checked(dx: Tensor, shape: &[usize]) -> Result<Tensor> {
+    if shape::broadcast("custom_gradient", dx.shape(), shape).is_ok_and(|s| s[..] == *dx.shape()) {
+        return Ok(dx);
+    }
+    let (got, want) = (shape::show(dx.shape()), shape::show(shape));
+    Err(Error::Shape(format!("custom_gradient: a gradient of shape {got} for an argument of shape {want}")))
+}
+
+thread_local! {
+    /// The exception of a Python rule, on its way through Rust.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+fn raise(e: PyErr) -> Error {
+    let text = e.to_string();
+    RAISED.set(Some(e));
+    Error::Unsupported(text)
+}
+
+/// The exception that a Python rule raised, if that is why a walk failed.
+pub(super) fn raised() -> Option<PyErr> {
+    RAISED.take()
+}
+
+/// Records that `value` was computed from `inputs` and that `rule` takes a gradient of it back to each of them.
+#[pyfunction]
+#[pyo3(signature = (value, inputs, rule, /))]
+fn custom(value: Operand, inputs: &Bound<'_, PyAny>, rule: Py<PyAny>) -> PyResult<PyTensor> {
+    let inputs = super::many(inputs)?;
+    let value = value.0.into_array();
+    Ok(tape::record(Custom(rule), &inputs.iter().collect::<Vec<_>>(), value).into())
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(custom, m)?)
+}
