@@ -108,8 +108,8 @@ ACTIVATIONS = {
     "swish": activation(lambda x: x * sigmoid(x), large=False),
     "tanh_fast": activation(np.tanh, rtol=16),
     "tanhshrink": activation(lambda x: x - np.tanh(x), atol=8, large=False),
-    "thresholdrelu": activation(lambda x: np.where(x > 1, x, 0 * x), large=False),
-    "trelu": activation(lambda x: np.where(x > 1, x, 0 * x), large=False),
+    "thresholdrelu": activation(lambda x: np.where(x <= 1, 0, x), large=False),
+    "trelu": activation(lambda x: np.where(x <= 1, 0, x), large=False),
 }
 
 SAME = {

@@ -11,7 +11,7 @@ use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyRange, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyRange, PyTuple};
 
 fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
     let found = match (descr.kind(), descr.itemsize()) {
@@ -206,13 +206,16 @@ fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> 
     .into())
 }
 
-/// A Python number as a 0-d array of an element type.
+/// A Python number as a 0-d array of an element type; integers must fit.
 fn number(data: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Option<Array>> {
-    if data.is_instance_of::<PyFloat>() || (dtype.is_float() && data.is_instance_of::<PyInt>()) {
+    if data.is_instance_of::<PyBool>() {
+        return Ok(None);
+    }
+    if data.is_instance_of::<PyFloat>() {
         return Ok(Some(Array::filled("tensor", &[], data.extract()?, dtype)?));
     }
-    if dtype == DType::U64 && data.is_instance_of::<PyInt>() {
-        return Ok(Some(Array::scalar(data.extract::<u64>()?)?));
+    if data.is_instance_of::<PyInt>() && dtype != DType::Bool {
+        return Ok(Some(super::operand::integer(data, dtype)?.into_array()));
     }
     Ok(None)
 }

@@ -83,7 +83,8 @@ fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
     Ok(if like.is_float() && x.dtype().is_float() { ops::astype(&x, like)? } else { x })
 }
 
-fn integer(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
+/// A Python integer in a type, which it must fit; in int64 where that is bool.
+pub(super) fn integer(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
     if like.is_float() {
         return Ok(Array::filled("number", &[], ob.extract::<f64>()?, like)?.into());
     }
