@@ -1,0 +1,126 @@
+"""The cases of `peers.py` in oxiflux, each written as a user would write it; a plugin, which sees `impl` and `setup`."""
+
+# ruff: noqa: F821
+import numpy as np
+
+import oxiflux as flux
+
+
+@setup("oxiflux")
+def _(threads):
+    if threads:
+        flux.set_num_threads(threads)
+
+
+def perceptron(spec):
+    """A chain of dense layers with relu between them, from weights that are (out, in)."""
+    count = sum(name.startswith("w") for name in spec)
+    layers = []
+    for i in range(count):
+        weight, bias = np.ascontiguousarray(spec[f"w{i}"].T), flux.tensor(spec[f"b{i}"])
+        layer = flux.Dense(*weight.shape, flux.relu if i + 1 < count else flux.identity, bias=bias)
+        layer.weight = flux.tensor(weight)
+        layers.append(layer)
+    return flux.Chain(*layers)
+
+
+def training(loss, model, rule):
+    """One step of gradient descent on `loss(model)`, which it returns."""
+    state = flux.setup(rule, model)
+
+    def step():
+        value, grads = flux.withgradient(loss, model)
+        flux.update(state, model, grads[0])
+        return value
+
+    return step
+
+
+@impl("linreg", "oxiflux")
+def _(spec):
+    model = flux.Dense(1, 1, bias=flux.tensor(spec["b"]))
+    model.weight = flux.tensor(spec["w"])
+    x, y = flux.tensor(spec["x"]), flux.tensor(spec["y"])
+    return training(lambda m: flux.mse(m(x), y), model, flux.Descent(spec["lr"]))
+
+
+@impl("mlp_tiny", "oxiflux")
+def _(spec):
+    x, y = flux.tensor(spec["x"]), flux.tensor(spec["y"])
+    return training(lambda m: flux.mse(m(x), y), perceptron(spec), flux.Descent(spec["lr"]))
+
+
+@impl(["mlp_b64", "mlp_b128"], "oxiflux")
+def _(spec):
+    x, labels = flux.tensor(spec["x"]), flux.tensor(spec["t"])
+    return training(lambda m: flux.logitcrossentropy(m(x), labels), perceptron(spec), flux.Adam(1e-3))
+
+
+@impl("ce_32k", "oxiflux")
+def _(spec):
+    x, labels = flux.tensor(spec["x"]), flux.tensor(spec["t"])
+
+    def step():
+        return flux.withgradient(lambda x: flux.logitcrossentropy(x, labels), x)[0]
+
+    return step
+
+
+@impl(["adam_10m", "adam_small"], "oxiflux")
+def _(spec):
+    model = [flux.tensor(p) for p in spec["p"]]
+    grads = [flux.tensor(g) for g in spec["g"]]
+    state = flux.setup(flux.Adam(1e-3), model)
+
+    def step():
+        flux.update(state, model, grads)
+
+    return step
+
+
+@impl("tiny_chain", "oxiflux")
+def _(spec):
+    x, y = flux.tensor(spec["x"]), flux.tensor(spec["y"])
+
+    def loss(x):
+        for _ in range(100):
+            x = x + y
+        return x.sum()
+
+    def step():
+        return flux.withgradient(loss, x)[0]
+
+    return step
+
+
+def elementwise(operation):
+    def build(spec):
+        x = flux.tensor(spec["x"])
+
+        def step():
+            return operation(x)[0]
+
+        return step
+
+    return build
+
+
+impl("ew_add_1m", "oxiflux")(elementwise(lambda x: x + 1.0))
+impl("ew_relu_1m", "oxiflux")(elementwise(flux.relu))
+impl("ew_exp_1m", "oxiflux")(elementwise(flux.exp))
+impl("ew_tanh_1m", "oxiflux")(elementwise(flux.tanh))
+impl("ew_sigmoid_1m", "oxiflux")(elementwise(flux.sigmoid))
+impl("ew_gelu_1m", "oxiflux")(elementwise(flux.gelu_erf))
+
+
+@impl("ew_chain_1m", "oxiflux")
+def _(spec):
+    x = flux.tensor(spec["x"])
+
+    def loss(x):
+        return (flux.gelu_erf(x) * flux.sigmoid(x) + flux.tanh(x) * flux.exp(-x * x)).sum()
+
+    def step():
+        return flux.withgradient(loss, x)[0]
+
+    return step
