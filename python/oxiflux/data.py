@@ -149,7 +149,7 @@ def _ahead(batches: Iterator[Any], depth: int = 2) -> Iterator[Any]:
                 room.acquire()
                 if stop.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             ready.put((None, error, True))
         else:
             ready.put((None, None, True))

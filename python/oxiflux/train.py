@@ -45,7 +45,7 @@ def train(
     step = lambda m: compute(m, *batch)
     for i, batch in enumerate(_shown(data, progress), 1):
         if type(batch) is not tuple:
-            batch = (batch,)  # noqa: PLW2901
+            batch = (batch,)
         value, (grads,) = withgradient(step, model)
         if not isfinite(value[0] if type(value) is tuple else value):
             raise _not_finite("train", value, f" at step {i}")
@@ -98,13 +98,17 @@ class _Parameters:
 _KEPT: dict[int, dict[tuple[int, ...], tuple[_Parameters, Any]]] = {}
 
 
-def _prepared(caller: str, loss: Callable[..., Any], model: Any, state: Any) -> tuple[Callable[..., Any], Any, Any]:
+def _prepared(
+    caller: str, loss: Callable[..., Any], model: Any, state: Any
+) -> tuple[Callable[..., Any], Any, Any]:
     """The loss as a function of model and batch, the model and the state, in either style."""
     if isinstance(model, Params):
         parameters, state = _kept_by(state, model)
         return lambda _, *batch: loss(*batch), parameters, state
     if hasattr(state, "apply") and hasattr(state, "init"):
-        raise TypeError(f"{caller}: {state!r} is a rule; give setup({state!r}, model), made once before training")
+        raise TypeError(
+            f"{caller}: {state!r} is a rule; give setup({state!r}, model), made once before training"
+        )
     match(caller, state, model, "the model")
     return loss, model, state
 

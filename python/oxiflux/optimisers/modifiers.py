@@ -23,7 +23,9 @@ class OptimiserChain(Rule):
     def __init__(self, *rules: Any) -> None:
         for rule in rules:
             if isinstance(rule, type) or not (hasattr(rule, "init") and hasattr(rule, "apply")):
-                raise TypeError(f"OptimiserChain: {rule!r} is no rule; a rule has init(x) and apply(state, x, dx)")
+                raise TypeError(
+                    f"OptimiserChain: {rule!r} is no rule; a rule has init(x) and apply(state, x, dx)"
+                )
         self.rules = rules
 
     def __repr__(self) -> str:
