@@ -152,6 +152,7 @@ class Generator:
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @disjoint_base
+@final
 class Leaf:
     rule: Any
     state: Any

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from ._core import _TensorLike as ArrayLike
 
 __all__ = [
-    "broadcast_arrays", "can_cast", "clip", "diagonal", "diff", "einsum", "finfo", "iinfo", "isdtype", "meshgrid",
-    "moveaxis", "outer", "positive", "result_type", "roll", "split", "swapaxes", "tensordot", "tile", "trace", "tril",
-    "triu", "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "vecdot",
+    "broadcast_arrays", "can_cast", "clip", "diagonal", "diff", "einsum", "finfo", "iinfo",
+    "isdtype", "meshgrid", "moveaxis", "outer", "positive", "repeat", "result_type", "roll",
+    "rrelu", "split", "swapaxes", "tensordot", "tile", "trace", "tril", "triu", "unique_all",
+    "unique_counts", "unique_inverse", "unique_values", "unstack", "vecdot",
 ]  # fmt: skip
 
 
@@ -29,7 +30,12 @@ def _axis(function: str, axis: int, ndim: int) -> int:
 
 
 def positive(x: ArrayLike, /) -> Tensor:
-    """`x` itself."""
+    """`x` itself.
+
+    >>> import oxiflux as flux
+    >>> flux.positive([1, -2])
+    Tensor([ 1, -2])
+    """
     return _core.asarray(x)
 
 
@@ -54,7 +60,12 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
 
 
 def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> Tensor:
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    >>> import oxiflux as flux
+    >>> flux.swapaxes(flux.zeros((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
+    """
     x = _core.asarray(x)
     order = list(range(x.ndim))
     i, j = _axis("swapaxes", axis1, x.ndim), _axis("swapaxes", axis2, x.ndim)
@@ -89,8 +100,52 @@ def _narrow(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return x[(slice(None),) * (axis % x.ndim) + (slice(start, stop),)]
 
 
+def repeat(x: ArrayLike, repeats: int | ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """The elements each so many times along an axis, neighbours together; flattened first, if no axis is given.
+
+    >>> import oxiflux as flux
+    >>> flux.repeat([1, 2], 2), flux.repeat([1, 2], [0, 3])
+    (Tensor([1, 1, 2, 2]), Tensor([2, 2, 2]))
+    """
+    x = _core.asarray(x)
+    if axis is None:
+        x, axis = _core.reshape(x, (x.size,)), 0
+    if isinstance(repeats, int):
+        if repeats < 0:
+            raise ValueError(f"repeat: {repeats} is not a number of times")
+        return _core.repeat(x, repeats, axis)
+    at = _axis("repeat", axis, x.ndim)
+    counts = _core.asarray(repeats).numpy()
+    if counts.shape not in ((x.shape[at],), (1,), ()):
+        raise ShapeError(f"repeat: {counts.shape} counts for axis {at} of shape {x.shape}")
+    return _core.take(x, np.repeat(np.arange(x.shape[at]), counts), at)
+
+
+def rrelu(x: ArrayLike, /, lo: float = 1 / 8, hi: float = 1 / 3) -> Tensor:
+    """`x` above 0, else `a * x` with a slope `a` drawn for each element, equally likely between `lo` and `hi`.
+
+    Ref: Xu et al. 2015, Empirical evaluation of rectified activations.
+
+    >>> import oxiflux as flux
+    >>> y = flux.rrelu([1.0, -1.0]).tolist()
+    >>> y[0], -0.34 < y[1] < -0.12
+    (1.0, True)
+    """
+    if not lo <= hi:
+        raise ValueError(f"rrelu: slopes from {lo} to {hi} are none")
+    x = _core.asarray(x)
+    x = x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
+    slope = lo + (hi - lo) * _core.rand(*x.shape, dtype=x.dtype) if x.ndim else _core.asarray(lo, x.dtype)
+    return _core.where(_core.less(x, 0), slope * x, x)
+
+
 def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
-    """The whole tensor side by side so many times along each axis."""
+    """The whole tensor side by side so many times along each axis.
+
+    >>> import oxiflux as flux
+    >>> flux.tile([1, 2], 2)
+    Tensor([1, 2, 1, 2])
+    """
     x = _core.asarray(x)
     times = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
     shape = (1,) * (len(times) - x.ndim) + tuple(x.shape)
@@ -102,7 +157,12 @@ def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
 
 
 def broadcast_arrays(*xs: ArrayLike) -> list[Tensor]:
-    """The tensors repeated, without copying, to the shape that they have in common."""
+    """The tensors repeated, without copying, to the shape that they have in common.
+
+    >>> import oxiflux as flux
+    >>> [x.shape for x in flux.broadcast_arrays(flux.zeros((2, 1)), flux.zeros(3))]
+    [(2, 3), (2, 3)]
+    """
     tensors = [_core.asarray(x) for x in xs]
     try:
         shape = np.broadcast_shapes(*(x.shape for x in tensors))
@@ -113,7 +173,12 @@ def broadcast_arrays(*xs: ArrayLike) -> list[Tensor]:
 
 
 def meshgrid(*xs: ArrayLike, indexing: str = "xy") -> list[Tensor]:
-    """The coordinates of a grid from vectors of coordinates; with `indexing="xy"` the first two axes are exchanged."""
+    """The coordinates of a grid from vectors of coordinates; with `indexing="xy"` the first two axes are exchanged.
+
+    >>> import oxiflux as flux
+    >>> [x.shape for x in flux.meshgrid([1, 2, 3], [4, 5])]
+    [(2, 3), (2, 3)]
+    """
     if indexing not in ("xy", "ij"):
         raise ValueError(f'meshgrid: indexing is "xy" or "ij", not {indexing!r}')
     tensors = [_core.asarray(x) for x in xs]
@@ -127,7 +192,12 @@ def meshgrid(*xs: ArrayLike, indexing: str = "xy") -> list[Tensor]:
 
 
 def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
-    """The tensors of which `stack` along this axis would make `x`."""
+    """The tensors of which `stack` along this axis would make `x`.
+
+    >>> import oxiflux as flux
+    >>> flux.unstack([[1, 2], [3, 4]])
+    (Tensor([1, 2]), Tensor([3, 4]))
+    """
     x = _core.asarray(x)
     at = _axis("unstack", axis, x.ndim)
     return tuple(x[(slice(None),) * at + (i,)] for i in range(x.shape[at]))
@@ -154,7 +224,12 @@ def split(x: ArrayLike, sections: int | Sequence[int], /, axis: int = 0) -> tupl
 
 
 def diff(x: ArrayLike, /, *, axis: int = -1, n: int = 1) -> Tensor:
-    """The differences of neighbours along an axis, `n` times over."""
+    """The differences of neighbours along an axis, `n` times over.
+
+    >>> import oxiflux as flux
+    >>> flux.diff([1, 4, 9])
+    Tensor([3, 5])
+    """
     x = _core.asarray(x)
     for _ in range(n):
         length = x.shape[_axis("diff", axis, x.ndim)]
@@ -163,7 +238,12 @@ def diff(x: ArrayLike, /, *, axis: int = -1, n: int = 1) -> Tensor:
 
 
 def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:
-    """`x` held between two bounds, either of which may be left out."""
+    """`x` held between two bounds, either of which may be left out.
+
+    >>> import oxiflux as flux
+    >>> flux.clip([-1.0, 0.5, 2.0], 0, 1)
+    Tensor([0. , 0.5, 1. ])
+    """
     x = _core.asarray(x)
     if min is not None:
         x = _core.maximum(x, min)
@@ -178,19 +258,36 @@ def _triangle(x: Tensor, k: int, function: str) -> Tensor:
 
 
 def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
-    """The matrix with zeros above its `k`-th diagonal."""
+    """The matrix with zeros above its `k`-th diagonal.
+
+    >>> import oxiflux as flux
+    >>> flux.tril([[1, 2], [3, 4]])
+    Tensor([[1, 0],
+            [3, 4]])
+    """
     x = _core.asarray(x)
     return _core.where(_triangle(x, k, "tril"), x, _core.zeros((), x.dtype))
 
 
 def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
-    """The matrix with zeros below its `k`-th diagonal."""
+    """The matrix with zeros below its `k`-th diagonal.
+
+    >>> import oxiflux as flux
+    >>> flux.triu([[1, 2], [3, 4]])
+    Tensor([[1, 2],
+            [0, 4]])
+    """
     x = _core.asarray(x)
     return _core.where(_triangle(x, k - 1, "triu"), _core.zeros((), x.dtype), x)
 
 
 def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
-    """The diagonal of two axes as a new last axis."""
+    """The diagonal of two axes as a new last axis.
+
+    >>> import oxiflux as flux
+    >>> flux.diagonal([[1, 2], [3, 4]])
+    Tensor([1, 4])
+    """
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = x.shape[-2:]
     n = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
@@ -199,27 +296,49 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = 
 
 
 def trace(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
-    """The sum of the diagonal of the last two axes."""
+    """The sum of the diagonal of the last two axes.
+
+    >>> import oxiflux as flux
+    >>> flux.trace([[1, 2], [3, 4]])
+    Tensor(5)
+    """
     return _core.sum(diagonal(x, offset=offset), axis=-1)
 
 
 def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Every product of an element of `a` and one of `b`, as a matrix."""
+    """Every product of an element of `a` and one of `b`, as a matrix.
+
+    >>> import oxiflux as flux
+    >>> flux.outer([1, 2], [3, 4])
+    Tensor([[3, 4],
+            [6, 8]])
+    """
     return _core.multiply(_core.reshape(_core.asarray(a), (-1, 1)), _core.reshape(_core.asarray(b), (1, -1)))
 
 
 def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """The sum of products along an axis of both."""
+    """The sum of products along an axis of both.
+
+    >>> import oxiflux as flux
+    >>> flux.vecdot([1, 2], [3, 4])
+    Tensor(11)
+    """
     a, b = _core.asarray(a), _core.asarray(b)
     if not a.ndim or not b.ndim or a.shape[axis] != b.shape[axis]:
         raise ShapeError(f"vecdot: shapes {a.shape} and {b.shape} differ along axis {axis}")
-    return _core.sum(_core.multiply(a, b), axis=axis)
+    dtype = result_type(a, b)
+    return _core.astype(_core.sum(_core.multiply(a, b), axis=axis), dtype)
 
 
 def tensordot(
     a: ArrayLike, b: ArrayLike, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
 ) -> Tensor:
-    """The sum of products over axes of both: the last `axes` of `a` with the first of `b`, or those that are named."""
+    """The sum of products over axes of both: the last `axes` of `a` with the first of `b`, or those that are named.
+
+    >>> import oxiflux as flux
+    >>> flux.tensordot(flux.zeros((2, 3)), flux.zeros((3, 4)), axes=1).shape
+    (2, 4)
+    """
     a, b = _core.asarray(a), _core.asarray(b)
     if isinstance(axes, int):
         if axes < 0 or axes > min(a.ndim, b.ndim):
@@ -265,6 +384,7 @@ def einsum(subscripts: str, /, *operands: ArrayLike) -> Tensor:
     if gone:
         total = _core.sum(total, axis=gone)
         letters = "".join(c for c in letters if c in output)
+    total = _core.astype(total, result_type(*tensors))
     return _core.permute_dims(total, tuple(letters.index(c) for c in output)) if len(output) > 1 else total
 
 
@@ -368,7 +488,12 @@ class UniqueInverse(NamedTuple):
 
 
 def unique_all(x: ArrayLike, /) -> UniqueAll:
-    """The different elements in ascending order, where each is first, which each is, and how often each is there."""
+    """The different elements in ascending order, where each is first, which each is, and how often each is there.
+
+    >>> import oxiflux as flux
+    >>> flux.unique_all([3, 1, 3]).indices
+    Tensor([1, 0])
+    """
     x = _core.asarray(x)
     found = np.unique(x.numpy(), return_index=True, return_inverse=True, return_counts=True, equal_nan=False)
     values, indices, inverse, counts = (_core.tensor(a) for a in found)
@@ -376,13 +501,23 @@ def unique_all(x: ArrayLike, /) -> UniqueAll:
 
 
 def unique_counts(x: ArrayLike, /) -> UniqueCounts:
-    """The different elements in ascending order, and how often each is there."""
+    """The different elements in ascending order, and how often each is there.
+
+    >>> import oxiflux as flux
+    >>> flux.unique_counts([3, 1, 3]).counts
+    Tensor([1, 2])
+    """
     found = unique_all(x)
     return UniqueCounts(found.values, found.counts)
 
 
 def unique_inverse(x: ArrayLike, /) -> UniqueInverse:
-    """The different elements in ascending order, and which of them each element is."""
+    """The different elements in ascending order, and which of them each element is.
+
+    >>> import oxiflux as flux
+    >>> flux.unique_inverse([3, 1, 3]).inverse_indices
+    Tensor([1, 0, 1])
+    """
     found = unique_all(x)
     return UniqueInverse(found.values, found.inverse_indices)
 
@@ -398,7 +533,12 @@ def unique_values(x: ArrayLike, /) -> Tensor:
 
 
 def result_type(*arrays_and_dtypes: ArrayLike | DType) -> DType:
-    """The element type that an operation on these would have."""
+    """The element type that an operation on these would have.
+
+    >>> import oxiflux as flux
+    >>> flux.result_type(flux.int8, flux.float32)
+    oxiflux.float32
+    """
     types = [x if isinstance(x, DType) else _core.asarray(x).dtype for x in arrays_and_dtypes]
     total = _core.zeros((), types[0])
     for d in types[1:]:
@@ -407,7 +547,12 @@ def result_type(*arrays_and_dtypes: ArrayLike | DType) -> DType:
 
 
 def can_cast(source: ArrayLike | DType, to: DType, /) -> bool:
-    """Whether every value of one element type is a value of another, by NumPy's rules."""
+    """Whether every value of one element type is a value of another, by NumPy's rules.
+
+    >>> import oxiflux as flux
+    >>> flux.can_cast(flux.int8, flux.int16), flux.can_cast(flux.float32, flux.int64)
+    (True, False)
+    """
     name = source if isinstance(source, DType) else _core.asarray(source).dtype
     return np.can_cast(str(name), str(to))
 
@@ -415,6 +560,10 @@ def can_cast(source: ArrayLike | DType, to: DType, /) -> bool:
 def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...], /) -> bool:
     """Whether an element type is of a kind: "bool", "signed integer", "unsigned integer", "integral", "real floating",
     "numeric", or one of several.
+
+    >>> import oxiflux as flux
+    >>> flux.isdtype(flux.int8, "signed integer")
+    True
     """
     kinds = {
         "bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f",
@@ -429,11 +578,27 @@ def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...], /) -> boo
     return bool(dtype == kind)
 
 
-def finfo(dtype: DType | ArrayLike, /) -> np.finfo:  # type: ignore[type-arg]
-    """The limits of a floating type, as NumPy describes them."""
-    return np.finfo(str(dtype if isinstance(dtype, DType) else _core.asarray(dtype).dtype))
+def _name(dtype: DType | ArrayLike | str) -> str:
+    return str(
+        _core.dtype(dtype) if isinstance(dtype, (DType, str, type, np.dtype)) else _core.asarray(dtype).dtype
+    )
 
 
-def iinfo(dtype: DType | ArrayLike, /) -> np.iinfo:  # type: ignore[type-arg]
-    """The limits of an integer type, as NumPy describes them."""
-    return np.iinfo(str(dtype if isinstance(dtype, DType) else _core.asarray(dtype).dtype))
+def finfo(dtype: DType | ArrayLike | str, /) -> np.finfo:
+    """The limits of a floating type, as NumPy describes them.
+
+    >>> import oxiflux as flux
+    >>> float(flux.finfo(flux.float32).eps)
+    1.1920928955078125e-07
+    """
+    return np.finfo(_name(dtype))
+
+
+def iinfo(dtype: DType | ArrayLike | str, /) -> np.iinfo:
+    """The limits of an integer type, as NumPy describes them.
+
+    >>> import oxiflux as flux
+    >>> flux.iinfo(flux.int8).max
+    127
+    """
+    return np.iinfo(_name(dtype))

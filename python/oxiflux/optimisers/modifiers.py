@@ -82,7 +82,7 @@ class ClipGrad(Rule):
     delta: float = 10.0
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
-        return state, _core.clip(dx, -self.delta, self.delta)
+        return state, _core.maximum(_core.minimum(dx, self.delta), -self.delta)
 
 
 @dataclass(eq=False, repr=False)
@@ -116,7 +116,7 @@ class AccumGrad(Rule):
     n: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, int) or isinstance(self.n, bool):
+        if type(self.n) is not int:
             raise TypeError(f"AccumGrad: n must be a whole number, got {self.n!r}")
         if self.n < 1:
             raise ValueError(f"AccumGrad: n must be at least 1, got {self.n}")
