@@ -25,9 +25,10 @@ from ._core import (
     tanh, tanh_fast, tanhshrink, tensor, thresholdrelu, trelu, trunc, uint16, uint32, uint64, uint8, var,
     where, zeros, zeros_like,
 )
+from .einsum import einsum, tensordot
 from .functions import (
-    broadcast_arrays, can_cast, clip, diagonal, diff, einsum, finfo, iinfo, isdtype, meshgrid, moveaxis,
-    outer, positive, repeat, result_type, roll, rrelu, split, swapaxes, tensordot, tile, trace, tril,
+    broadcast_arrays, can_cast, clip, diagonal, diff, finfo, iinfo, isdtype, meshgrid, moveaxis,
+    outer, positive, repeat, result_type, roll, rrelu, split, swapaxes, tile, trace, tril,
     triu, unique_all, unique_counts, unique_inverse, unique_values, unstack, vecdot,
 )
 from .data import DataLoader

@@ -98,6 +98,8 @@ class Dense(Layer):
                 ) from None
             blame(error, self.describe())
             raise
+        except TypeError as error:
+            raise TypeError(f"{self.describe()}: {error}") from None
 
     def describe(self) -> str:
         """The layer on one line."""
