@@ -21,7 +21,7 @@ LINES = 500
 # Left may be imported by right. Modules on one level do not import each other, except as said below.
 LEVELS = [
     {"_core"},
-    {"tree", "functions"},
+    {"tree", "functions", "threadpools"},
     {"einsum"},
     {"init", "losses", "gradient", "optimisers", "onehot", "show"},
     {"layers"},

@@ -5,7 +5,7 @@ Every public name is listed here, a group for each module that it comes from.
 # ruff: noqa: I001, RUF022
 # fmt: off
 
-from . import losses, optimisers
+from . import losses, optimisers, threadpools
 from ._core import (
     DType, DTypeError, Generator, Leaf, ShapeError, Tensor, abs, acos, acosh, add, all, any, arange,
     argmax, argmin, argsort, asarray, asin, asinh, astype, atan, atan2, atanh, bitwise_and,
@@ -92,7 +92,7 @@ __all__ = [
     "sigmoid", "sigmoid_fast", "sign", "signbit", "sin", "sinh", "softmax", "softplus", "softshrink",
     "softsign", "sort", "sparse_init", "split", "sqrt", "square", "squared_hinge_loss", "squeeze",
     "stack", "state", "std", "stop_gradient", "subtract", "sum", "swapaxes", "swish", "take",
-    "take_along_axis", "tan", "tanh", "tanh_fast", "tanhshrink", "tensor", "tensordot", "thaw",
+    "take_along_axis", "tan", "tanh", "tanh_fast", "tanhshrink", "tensor", "tensordot", "thaw", "threadpools",
     "thresholdrelu", "tile", "trace", "train", "trainables", "trainstep", "trainstep_withgradient",
     "trelu", "tril", "triu", "trunc", "truncated_normal", "tversky_loss", "uint16", "uint32", "uint64",
     "uint8", "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "update", "var",

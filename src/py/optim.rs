@@ -252,7 +252,9 @@ fn collect<'py>(
     }
     if grads.is_instance_of::<PyTensor>() {
         let class = state.get_type().name()?;
-        return Err(PyTypeError::new_err(format!("update: the gradient is a tensor where the state has a {class}")));
+        return Err(PyTypeError::new_err(format!(
+            "update: the gradient is a tensor where the state has a {class}"
+        )));
     }
     let (keys, attribute): (Vec<Bound<'py, PyAny>>, bool) = match tree::node(state)? {
         Node::Object(dict) => (dict.keys().iter().collect(), true),
