@@ -47,6 +47,13 @@ class Rule:
 
     A rule of one's own needs no base class, only `init` and `apply`; the default ones here keep no state and
     subtract the gradient itself.
+
+    >>> import oxiflux as flux
+    >>> class Sign(flux.Rule):
+    ...     def apply(self, state, x, dx):
+    ...         return state, 0.1 * flux.sign(dx)
+    >>> Sign()
+    Sign()
     """
 
     kernel: ClassVar[str | None] = None

@@ -112,7 +112,7 @@ class Poly(Schedule):
         _at_least_one(self, "max_iter", self.max_iter)
 
     def __call__(self, t: int) -> float:
-        return self.start * max(0.0, 1 - _not_negative(self, t) / self.max_iter) ** self.degree
+        return float(self.start * max(0.0, 1 - _not_negative(self, t) / self.max_iter) ** self.degree)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Inv(Schedule):
     degree: float
 
     def __call__(self, t: int) -> float:
-        return self.start / (1 + _not_negative(self, t) * self.decay) ** self.degree
+        return float(self.start / (1 + _not_negative(self, t) * self.decay) ** self.degree)
 
 
 @dataclass(frozen=True)

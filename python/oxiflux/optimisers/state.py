@@ -111,7 +111,15 @@ def freeze(state: Any) -> None:
 
 
 def thaw(state: Any) -> None:
-    """Lets `update` change the parameters of a state again; the reverse of `freeze`."""
+    """Lets `update` change the parameters of a state again; the reverse of `freeze`.
+
+    >>> import oxiflux as flux
+    >>> state = flux.setup(flux.Descent(), flux.Dense(2, 1))
+    >>> flux.freeze(state)
+    >>> flux.thaw(state)
+    >>> state.bias.frozen
+    False
+    """
     for leaf in _leaves(state):
         leaf.frozen = False
 
