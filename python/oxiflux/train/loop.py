@@ -8,16 +8,22 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _core
-from .optimisers import setup
-from .optimisers.state import match
-from .tree import Params
+from .. import _core
+from ..optimisers import setup
+from ..optimisers.state import match
+from ..tree import Params
 
 __all__ = ["train", "trainstep", "trainstep_withgradient"]
 
 
 def train(
-    loss: Callable[..., Any], model: Any, data: Iterable[Any], state: Any, *, progress: bool | None = None
+    loss: Callable[..., Any],
+    model: Any,
+    data: Iterable[Any],
+    state: Any,
+    *,
+    callback: Callable[[Any], object] | None = None,
+    progress: bool | None = None,
 ) -> None:
     """One pass over `data`: for each batch `update(state, model, gradient(loss))`.
 
@@ -28,7 +34,9 @@ def train(
     Implicit style: with `params(model)` in the place of the model the loss is called with the batch only, and
     the last argument is the rule itself, which keeps its state from one call to the next.
 
-    A loss that is not finite raises ValueError before anything is changed. `progress` shows a bar with tqdm; by
+    A loss that is not finite raises ValueError before anything is changed. `callback` is called after each step with
+    the value of the loss before it, and ends the pass by returning True: `losses.append` collects the losses, and
+    `early_stopping` fits. `progress` shows a bar with tqdm; by
     default if it is installed and the standard error is a terminal. Ref: Flux.jl, `train!`.
 
     >>> import oxiflux as flux
@@ -37,6 +45,10 @@ def train(
     >>> flux.train(loss, model, [[0.0, 0.0]] * 3, flux.setup(flux.Descent(0.25), model))
     >>> model["w"].tolist()
     [0.125, 0.25]
+    >>> losses = []
+    >>> flux.train(loss, model, [[0.0, 0.0]], flux.setup(flux.Descent(0.25), model), callback=losses.append)
+    >>> losses
+    [Tensor(0.078125)]
     """
     compute, model, state = _prepared("train", loss, model, state)
     withgradient, update, isfinite = _core.withgradient, _core.update, math.isfinite
@@ -45,11 +57,13 @@ def train(
     step = lambda m: compute(m, *batch)
     for i, batch in enumerate(_shown(data, progress), 1):
         if type(batch) is not tuple:
-            batch = (batch,)  # noqa: PLW2901
+            batch = (batch,)
         value, (grads,) = withgradient(step, model)
         if not isfinite(value[0] if type(value) is tuple else value):
             raise _not_finite("train", value, f" at step {i}")
         update(state, model, grads)
+        if callback is not None and callback(value) is True:
+            return
 
 
 def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> Any:
@@ -98,13 +112,17 @@ class _Parameters:
 _KEPT: dict[int, dict[tuple[int, ...], tuple[_Parameters, Any]]] = {}
 
 
-def _prepared(caller: str, loss: Callable[..., Any], model: Any, state: Any) -> tuple[Callable[..., Any], Any, Any]:
+def _prepared(
+    caller: str, loss: Callable[..., Any], model: Any, state: Any
+) -> tuple[Callable[..., Any], Any, Any]:
     """The loss as a function of model and batch, the model and the state, in either style."""
     if isinstance(model, Params):
         parameters, state = _kept_by(state, model)
         return lambda _, *batch: loss(*batch), parameters, state
     if hasattr(state, "apply") and hasattr(state, "init"):
-        raise TypeError(f"{caller}: {state!r} is a rule; give setup({state!r}, model), made once before training")
+        raise TypeError(
+            f"{caller}: {state!r} is a rule; give setup({state!r}, model), made once before training"
+        )
     match(caller, state, model, "the model")
     return loss, model, state
 
