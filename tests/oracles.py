@@ -1,8 +1,8 @@
 """An independent NumPy function for every element-wise operation and every reduction."""
 
 import math
-from dataclasses import dataclass, field
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 

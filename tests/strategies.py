@@ -26,7 +26,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 # OXIFLUX_EXPLORE=1 draws new examples each time, and more of them.
-settings.register_profile("explore", parent=settings.get_profile("default"), max_examples=400, derandomize=False)
+settings.register_profile(
+    "explore", parent=settings.get_profile("default"), max_examples=400, derandomize=False
+)
 settings.load_profile("explore" if os.environ.get("OXIFLUX_EXPLORE") else "default")
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
@@ -57,7 +59,9 @@ def values(rng, shape, dtype, domain=(-4.0, 4.0)):
     if dtype.kind in "iu":
         low = max(int(np.ceil(low)), 0 if dtype.kind == "u" else -100)
         return np.asarray(rng.integers(low, max(int(np.floor(high)), low), shape, dtype=dtype, endpoint=True))
-    return np.asarray(rng.integers(int(np.ceil(low * 8)), int(np.floor(high * 8)), shape, endpoint=True) / 8, dtype)
+    return np.asarray(
+        rng.integers(int(np.ceil(low * 8)), int(np.floor(high * 8)), shape, endpoint=True) / 8, dtype
+    )
 
 
 def laid_out(rng, array):
@@ -70,7 +74,11 @@ def laid_out(rng, array):
     order = rng.permutation(array.ndim)
     lengths, index = [], []
     for length in array.shape:
-        step, before, after = int(rng.choice([1, 1, -1, 2, -3])), int(rng.integers(0, 2)), int(rng.integers(0, 2))
+        step, before, after = (
+            int(rng.choice([1, 1, -1, 2, -3])),
+            int(rng.integers(0, 2)),
+            int(rng.integers(0, 2)),
+        )
         covered = (length - 1) * abs(step) + 1 if length else 0
         lengths.append(before + covered + after)
         if not length:

@@ -40,7 +40,10 @@ SHAPES = {
     "matmul of a scalar": (lambda: flux.zeros(()) @ flux.zeros((4, 5)), ["matmul", "()"]),
     "matmul of batches": (lambda: flux.zeros((2, 3, 4)) @ flux.zeros((3, 4, 5)), ["matmul", "(2, 3, 4)"]),
     "vecdot": (lambda: flux.vecdot(flux.zeros((2,)), flux.zeros((3,))), ["vecdot", "(2,)", "(3,)"]),
-    "tensordot": (lambda: flux.tensordot(flux.zeros((2, 3)), flux.zeros((4, 2)), axes=1), ["tensordot", "(2, 3)"]),
+    "tensordot": (
+        lambda: flux.tensordot(flux.zeros((2, 3)), flux.zeros((4, 2)), axes=1),
+        ["tensordot", "(2, 3)"],
+    ),
     "reshape": (lambda: flux.reshape(flux.zeros((2, 3)), (4, 2)), ["reshape", "6", "(4, 2)"]),
     "reshape by two unknowns": (lambda: flux.reshape(flux.zeros((2, 3)), (-1, -1)), ["reshape", "(-1, -1)"]),
     "reshape by a negative length": (lambda: flux.reshape(flux.zeros((2, 3)), (-2, 3)), ["reshape", "-2"]),
@@ -179,7 +182,14 @@ def test_layer_says_its_name_for_a_wrong_type():
 
 # Lists
 
-RAGGED = [[[1.0, 2.0], [3.0]], [[1.0], 2.0], [1.0, [2.0]], [[[1]], [[1, 2]]], [[1, 2], []], [np.zeros(2), np.zeros(3)]]
+RAGGED = [
+    [[1.0, 2.0], [3.0]],
+    [[1.0], 2.0],
+    [1.0, [2.0]],
+    [[[1]], [[1, 2]]],
+    [[1, 2], []],
+    [np.zeros(2), np.zeros(3)],
+]
 
 
 @pytest.mark.parametrize("value", RAGGED, ids=str)
@@ -265,7 +275,13 @@ LOGITS = np.zeros((4, 3), np.float32)
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3], [0, 1, 2, -1], [0, 1, 2, 10**12]], ids=str)
 def test_label_out_of_range(name, labels):
     prediction = flux.softmax(flux.tensor(LOGITS))
-    fails((IndexError, ValueError), lambda: getattr(flux, name)(prediction, np.array(labels)), name, labels[-1], 3)
+    fails(
+        (IndexError, ValueError),
+        lambda: getattr(flux, name)(prediction, np.array(labels)),
+        name,
+        labels[-1],
+        3,
+    )
 
 
 @pytest.mark.parametrize("name", ["crossentropy", "logitcrossentropy"])
@@ -386,7 +402,7 @@ def test_loss_that_is_no_number(loss):
 
 
 def test_integer_loss():
-    loss = lambda x: flux.sum(flux.astype(x, "int64"))  # noqa: E731
+    loss = lambda x: flux.sum(flux.astype(x, "int64"))
     fails((TypeError, ValueError), lambda: flux.gradient(loss, flux.zeros((3,))), "loss", "int64")
 
 
@@ -447,7 +463,7 @@ def train_with(loss, data):
     return lambda model, state: flux.train(loss, model, data, state)
 
 
-SQUARES = lambda m, x, y: flux.mse(m(x), y)  # noqa: E731
+SQUARES = lambda m, x, y: flux.mse(m(x), y)
 
 FAILING_STEPS = {
     "features": train_with(SQUARES, [(np.zeros((4, 3)), np.zeros((4, 1)))]),

@@ -24,7 +24,9 @@ def test_last_batch(partial, sizes, parallel):
     assert [len(b) for b in loader] == sizes and len(loader) == len(sizes)
 
 
-@pytest.mark.parametrize("data", [np.arange(50), flux.arange(50), range(50)], ids=["array", "tensor", "range"])
+@pytest.mark.parametrize(
+    "data", [np.arange(50), flux.arange(50), range(50)], ids=["array", "tensor", "range"]
+)
 def test_shuffling_is_a_new_permutation_each_pass_and_repeats_with_the_seed(data):
     def passes():
         loader = flux.DataLoader(data, batchsize=7, shuffle=True, rng=flux.Generator(3))
@@ -41,7 +43,7 @@ def test_pairs_stay_together_when_shuffled():
 
 
 def test_collate_gets_the_items():
-    loader = flux.DataLoader((np.arange(3), "abc".split() * 3), batchsize=2, collate=list)
+    loader = flux.DataLoader((np.arange(3), ["abc"] * 3), batchsize=2, collate=list)
     assert [[(int(i), s) for i, s in b] for b in loader] == [[(0, "abc"), (1, "abc")], [(2, "abc")]]
 
 

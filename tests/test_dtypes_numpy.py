@@ -4,9 +4,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EVERYTHING, FLOATS, INTEGERS, NUMBERS, SEEDS, SHAPES, check, laid_out, promoted, quiet, values
 
 import oxiflux as flux
+from strategies import (
+    EVERYTHING,
+    FLOATS,
+    INTEGERS,
+    NUMBERS,
+    SEEDS,
+    SHAPES,
+    check,
+    laid_out,
+    promoted,
+    quiet,
+    values,
+)
 
 
 def dtype_of(t):
@@ -45,7 +57,10 @@ def test_tensor_takes_a_dtype_by_name_by_object_and_from_numpy(dtype):
 
 
 def test_nested_tensors_and_arrays_make_a_tensor():
-    check(flux.tensor([flux.tensor([1.0, 2.0]), flux.tensor([3.0, 4.0])]), np.array([[1, 2], [3, 4]], np.float32))
+    check(
+        flux.tensor([flux.tensor([1.0, 2.0]), flux.tensor([3.0, 4.0])]),
+        np.array([[1, 2], [3, 4]], np.float32),
+    )
 
 
 @pytest.mark.parametrize("dtype", [*INTEGERS, "bool"])
@@ -87,7 +102,13 @@ def test_python_integers_are_weak(dtype, number):
     x = flux.tensor(np.array([1, 3], dtype))
     if isinstance(number, np.generic) and np.dtype(dtype).kind != "f":
         return  # NumPy's scalars carry a dtype among integers
-    for result in (x + number, number * x, x - number if dtype[0] != "u" else x + number, x // number, number**x):
+    for result in (
+        x + number,
+        number * x,
+        x - number if dtype[0] != "u" else x + number,
+        x // number,
+        number**x,
+    ):
         assert dtype_of(result) == dtype
 
 
@@ -118,7 +139,7 @@ def test_numpy_arrays_that_meet_a_floating_tensor_take_its_dtype(dtype, other):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_lists_that_meet_a_floating_tensor_take_its_dtype(dtype):
     x = flux.tensor(np.ones((2, 2), dtype))
-    for result in (x + [[1, 2], [3, 4]], [1.0, 2.0] * x, flux.maximum(x, [[0.5], [2]])):
+    for result in (x + [[1, 2], [3, 4]], [1.0, 2.0] * x, flux.maximum(x, [[0.5], [2]])):  # noqa: RUF005
         assert dtype_of(result) == dtype
 
 
@@ -172,7 +193,12 @@ def test_result_type_and_can_cast(a, b):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_finfo(dtype):
     info, expected = flux.finfo(dtype), np.finfo(dtype)
-    assert (info.bits, info.eps, info.max, info.min) == (expected.bits, expected.eps, expected.max, expected.min)
+    assert (info.bits, info.eps, info.max, info.min) == (
+        expected.bits,
+        expected.eps,
+        expected.max,
+        expected.min,
+    )
     assert info.smallest_normal == expected.smallest_normal
 
 

@@ -54,7 +54,9 @@ def check_second(f, xs, rtol=1e-5, atol=1e-6):
     directions = [flux.tensor(np.random.default_rng(2 + i).normal(size=x.shape)) for i, x in enumerate(xs)]
 
     def slope(*a):
-        terms = [flux.sum(g * v) for g, v in zip(flux.gradient(f, *a), directions, strict=True) if g is not None]
+        terms = [
+            flux.sum(g * v) for g, v in zip(flux.gradient(f, *a), directions, strict=True) if g is not None
+        ]
         return sum(terms, flux.tensor(np.zeros(())))
 
     check_first(slope, xs, rtol, atol)
@@ -73,7 +75,10 @@ CASES = {
     "maximum and minimum": (lambda a, b: flux.maximum(a, b) + 3 * flux.minimum(a, b), [(3, 4), (4,)]),
     "where": (lambda a, b: flux.where(flux.tensor(MASK), a, b), [(3, 4), (4,)]),
     "clip": (lambda a: flux.clip(a, -1.03, 1.01), [(9,)]),
-    "atan2 hypot logaddexp": (lambda a, b: flux.atan2(a, b) + flux.hypot(a, b) + flux.logaddexp(a, b), [(3,), (2, 3)]),
+    "atan2 hypot logaddexp": (
+        lambda a, b: flux.atan2(a, b) + flux.hypot(a, b) + flux.logaddexp(a, b),
+        [(3,), (2, 3)],
+    ),
     "used many times": (lambda a: a * a * a + a / (1 + a * a) - a, [(5,)]),
     "used as both operands": (lambda a: a @ a + a * a, [(3, 3)]),
     "sum": (lambda a: flux.sum(a * a), [(2, 3)]),
@@ -100,7 +105,10 @@ CASES = {
     "tensordot": (lambda a, b: flux.tensordot(a, b, axes=1), [(2, 3), (3, 4)]),
     "einsum": (lambda a, b: flux.einsum("bij,jk->bki", a, b), [(2, 3, 4), (4, 2)]),
     "einsum of a trace": (lambda a: flux.einsum("ii->", a @ a), [(3, 3)]),
-    "reshape and transpose": (lambda a: flux.reshape(flux.permute_dims(a, (2, 0, 1)), (4, -1)) ** 2, [(2, 3, 4)]),
+    "reshape and transpose": (
+        lambda a: flux.reshape(flux.permute_dims(a, (2, 0, 1)), (4, -1)) ** 2,
+        [(2, 3, 4)],
+    ),
     "broadcast_to": (lambda a: flux.broadcast_to(a, (2, 3, 4)) ** 2, [(3, 1)]),
     "expand squeeze": (lambda a: flux.squeeze(flux.expand_dims(a, axis=1) ** 2, axis=1), [(2, 3)]),
     "flip roll": (lambda a: flux.flip(a, axis=0) * flux.roll(a, 1, axis=1), [(2, 3)]),
@@ -117,14 +125,20 @@ CASES = {
     "newaxis and ellipsis": (lambda a: a[..., None] * a[:, None], [(3, 4)]),
     "mask": (lambda a: a[flux.tensor(MASK)] ** 2, [(3, 4)]),
     "integer array with repeats": (lambda a: a[flux.tensor(INDEX)] ** 2, [(3, 4)]),
-    "integer arrays": (lambda a: a[flux.tensor(np.array([0, 2, 2])), flux.tensor(np.array([1, 3, 3]))] ** 2, [(3, 4)]),
+    "integer arrays": (
+        lambda a: a[flux.tensor(np.array([0, 2, 2])), flux.tensor(np.array([1, 3, 3]))] ** 2,
+        [(3, 4)],
+    ),
     "mixed index": (lambda a: a[1:, flux.tensor(np.array([0, 0, 2]))] ** 2, [(3, 4, 2)]),
     "iteration": (lambda a: sum(row * (i + 1) for i, row in enumerate(a)) ** 2, [(3, 2)]),
     "astype and back": (lambda a: flux.astype(flux.astype(a, "float64") ** 2, "float64"), [(3,)]),
     "dense": (lambda x, w, b: flux.tanh(x @ w + b), [(4, 3), (3, 2), (2,)]),
     "mse": (lambda a: flux.mse(a, np.ones((2, 3))), [(2, 3)]),
     "logitcrossentropy": (lambda a: flux.logitcrossentropy(a, np.array([0, 2])), [(2, 3)]),
-    "logitcrossentropy of probabilities": (lambda a: flux.logitcrossentropy(a, np.full((2, 3), 1 / 3)), [(2, 3)]),
+    "logitcrossentropy of probabilities": (
+        lambda a: flux.logitcrossentropy(a, np.full((2, 3), 1 / 3)),
+        [(2, 3)],
+    ),
     "logitbinarycrossentropy": (lambda a: flux.logitbinarycrossentropy(a, np.array([0.0, 1.0, 0.5])), [(3,)]),
     "empty": (lambda a, b: flux.concat([a, flux.exp(b)], axis=0), [(0, 3), (2, 3)]),
     "matmul over an empty axis": (lambda a, b, c: a @ b + c, [(2, 0), (0, 3), (3,)]),
@@ -379,7 +393,9 @@ class Plain:
 
 
 def test_gradient_of_a_dataclass():
-    (g,) = flux.gradient(lambda p: sum_of_squares(p.left, p.right), Pair(flux.tensor([1.0]), flux.tensor([2.0])))
+    (g,) = flux.gradient(
+        lambda p: sum_of_squares(p.left, p.right), Pair(flux.tensor([1.0]), flux.tensor([2.0]))
+    )
     assert (g.left.item(), g.right.item()) == (2.0, 4.0)
 
 
@@ -566,7 +582,9 @@ def test_hessian_equals_differences_of_the_gradient():
 
 
 def test_hessian_of_a_linear_function_is_zero():
-    np.testing.assert_array_equal(flux.hessian(lambda x: flux.sum(2 * x), flux.ones((3,))).numpy(), np.zeros((3, 3)))
+    np.testing.assert_array_equal(
+        flux.hessian(lambda x: flux.sum(2 * x), flux.ones((3,))).numpy(), np.zeros((3, 3))
+    )
 
 
 def test_diaghessian_is_the_diagonal_of_the_hessian():
@@ -731,7 +749,9 @@ def test_threads_have_tapes_of_their_own():
             x = flux.tensor(np.full(50, float(n + 1)))
             start.wait()
             for _ in range(50):
-                (g,) = flux.gradient(lambda t: flux.sum(t**3 + flux.gradient(lambda s: flux.sum(s * t), t)[0]), x)
+                (g,) = flux.gradient(
+                    lambda t: flux.sum(t**3 + flux.gradient(lambda s: flux.sum(s * t), t)[0]), x
+                )
                 np.testing.assert_allclose(g.numpy(), 3.0 * (n + 1) ** 2 + 1, rtol=1e-12)
             results[n] = True
         except BaseException as error:

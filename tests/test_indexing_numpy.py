@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from strategies import EVERYTHING, SEEDS, SHAPES, check, laid_out, values
 
 import oxiflux as flux
+from strategies import EVERYTHING, SEEDS, SHAPES, check, laid_out, values
 
 SMALL = hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=5)
 
@@ -44,7 +44,9 @@ def test_boolean_mask(data, shape, seed):
 def test_integer_arrays(data, shape, seed):
     rng = np.random.default_rng(seed)
     x = values(rng, shape, data.draw(st.sampled_from(EVERYTHING)))
-    index = data.draw(hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=4)))
+    index = data.draw(
+        hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=4))
+    )
     check(laid_out(rng, x)[as_tensors(index)], x[index])
 
 
@@ -98,7 +100,16 @@ def test_a_single_element_is_a_0d_tensor():
 
 @pytest.mark.parametrize(
     "index",
-    [3, -4, (0, 4), (0, 0, 0), (..., 0, 0, 0), np.array([0, 3]), np.array([-4]), (slice(None), np.array([4]))],
+    [
+        3,
+        -4,
+        (0, 4),
+        (0, 0, 0),
+        (..., 0, 0, 0),
+        np.array([0, 3]),
+        np.array([-4]),
+        (slice(None), np.array([4])),
+    ],
     ids=str,
 )
 def test_index_out_of_range(index):
@@ -114,7 +125,9 @@ def test_index_of_no_kind(index):
         flux.zeros((3, 4))[as_tensors(index)]
 
 
-@pytest.mark.parametrize("mask", [np.ones(4, bool), np.ones((3, 3), bool), np.ones((3, 4, 1), bool)], ids=lambda m: str(m.shape))
+@pytest.mark.parametrize(
+    "mask", [np.ones(4, bool), np.ones((3, 3), bool), np.ones((3, 4, 1), bool)], ids=lambda m: str(m.shape)
+)
 def test_mask_of_another_shape(mask):
     with pytest.raises(IndexError, match=r"\d"):
         flux.zeros((3, 4))[flux.tensor(mask)]
@@ -136,7 +149,9 @@ def test_assignment_to_a_basic_index(data, shape, seed):
     check(t, x)
 
 
-@pytest.mark.parametrize("index", [i for i in MIXED if None not in [p for p in i if p is None or p is ...]], ids=str)
+@pytest.mark.parametrize(
+    "index", [i for i in MIXED if None not in [p for p in i if p is None or p is ...]], ids=str
+)
 def test_assignment_to_a_mixed_index(index):
     x = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
     t = flux.tensor(x)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import FLOATS, NUMBERS, SEEDS, broadcastable, check, laid_out, promoted, values
 
 import oxiflux as flux
+from strategies import FLOATS, NUMBERS, SEEDS, broadcastable, check, laid_out, promoted, values
 
 LENGTHS = st.integers(0, 6)
 # Past every tile and panel boundary of a blocked product, and one to either side.
@@ -56,7 +56,9 @@ def test_matmul_of_transposed_operands(dtype, transposes, size):
     check(ta @ tb, expected, dtype, rtol=0, atol=4 * eps * np.sqrt(k) * np.abs(a).max() * np.abs(b).max() * 3)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 5000), (1, 5000, 1), (5000, 1, 1), (300, 257, 129), (2, 1000, 3), (513, 3, 517)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 5000), (1, 5000, 1), (5000, 1, 1), (300, 257, 129), (2, 1000, 3), (513, 3, 517)]
+)
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_matmul_of_large_and_thin_matrices(shape, dtype):
     rng = np.random.default_rng(0)
@@ -90,7 +92,9 @@ def test_matmul_of_integers_wraps_as_numpy(dtype):
     check(flux.tensor(a) @ flux.tensor(a).T, a @ a.T)
 
 
-@given(data=st.data(), seed=SEEDS, n=st.integers(0, 5), dtype=st.sampled_from(NUMBERS), shapes=broadcastable(2))
+@given(
+    data=st.data(), seed=SEEDS, n=st.integers(0, 5), dtype=st.sampled_from(NUMBERS), shapes=broadcastable(2)
+)
 def test_vecdot(data, seed, n, dtype, shapes):
     rng = np.random.default_rng(seed)
     a, b = (values(rng, (*shape, n), dtype) for shape in shapes)
@@ -109,7 +113,9 @@ def test_tensordot_over_adjacent_axes(seed, axes, dtype):
     shared = tuple(int(n) for n in rng.integers(0, 4, axes))
     a, b = values(rng, (2, 3, *shared), dtype), values(rng, (*shared, 3), dtype)
     expected = np.tensordot(a, b, axes)
-    check(flux.tensordot(laid_out(rng, a), laid_out(rng, b), axes=axes), expected, dtype, rtol=1e-5, atol=1e-4)
+    check(
+        flux.tensordot(laid_out(rng, a), laid_out(rng, b), axes=axes), expected, dtype, rtol=1e-5, atol=1e-4
+    )
 
 
 def test_tensordot_over_named_axes():
@@ -170,7 +176,13 @@ def test_einsum(subscripts, dtype):
         operands.append(values(rng, (*lengths, *dots) if term.endswith("...") else (*dots, *lengths), dtype))
     expected = np.einsum(subscripts, *operands)
     result = flux.einsum(subscripts, *(laid_out(rng, x) for x in operands))
-    check(result, expected, dtype, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-4 if dtype == "float32" else 1e-12)
+    check(
+        result,
+        expected,
+        dtype,
+        rtol=1e-5 if dtype == "float32" else 1e-12,
+        atol=1e-4 if dtype == "float32" else 1e-12,
+    )
 
 
 @pytest.mark.parametrize("subscripts", ["bij,bjk->bik", "ij,kj->ik", "a,ab,b->"])

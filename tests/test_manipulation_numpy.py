@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EVERYTHING, NUMBERS, SEEDS, SHAPES, broadcastable, check, laid_out, values
 
 import oxiflux as flux
+from strategies import EVERYTHING, NUMBERS, SEEDS, SHAPES, broadcastable, check, laid_out, values
 
 DTYPES = st.sampled_from(EVERYTHING)
 

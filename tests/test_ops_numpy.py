@@ -1,9 +1,13 @@
-"""Element-wise operations and reductions agree with NumPy in value, shape and dtype, over shapes, layouts and dtypes."""
+"""Element-wise operations and reductions agree with NumPy in value, shape and dtype."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import oracles
+import oxiflux as flux
+from oxiflux import _core
 from strategies import (
     EVERYTHING,
     FLOATS,
@@ -19,10 +23,6 @@ from strategies import (
     quiet,
     values,
 )
-
-import oracles
-import oxiflux as flux
-from oxiflux import _core
 
 # Operations of the core that do not fit the tables, each with the file that tests it against NumPy.
 TESTED_ELSEWHERE = {
@@ -101,7 +101,24 @@ def test_function_of_one_argument(name, data, shape, seed):
     compare(getattr(flux, name)(laid_out(rng, x)), expected, dtype, oracle)
 
 
-EXTREMES = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-30, -1e-30, 1e-42, 80.0, -80.0, 3e4, -3e4]
+EXTREMES = [
+    np.inf,
+    -np.inf,
+    np.nan,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    1e-30,
+    -1e-30,
+    1e-42,
+    80.0,
+    -80.0,
+    3e4,
+    -3e4,
+]
 
 
 @pytest.mark.parametrize("name", sorted(n for n, o in oracles.UNARY.items() if "float32" in o.dtypes))
@@ -144,7 +161,9 @@ def operands(data, seed, oracle):
     dtypes = [data.draw(st.sampled_from(oracle.dtypes)) for _ in range(2)]
     a, b = (
         values(rng, shape, dtype, domain)
-        for shape, dtype, domain in zip(shapes, dtypes, (oracle.domain, oracle.second or oracle.domain), strict=True)
+        for shape, dtype, domain in zip(
+            shapes, dtypes, (oracle.domain, oracle.second or oracle.domain), strict=True
+        )
     )
     return rng, avoid_zero(a) if "a" in oracle.nonzero else a, avoid_zero(b) if "b" in oracle.nonzero else b
 
@@ -201,7 +220,9 @@ def test_bits(name, data, seed):
     compare(getattr(flux, name)(laid_out(rng, a), laid_out(rng, b)), oracle.f(ca, cb), dtype, oracle)
 
 
-@pytest.mark.parametrize("name", ["equal", "less", "maximum", "minimum", "add", "multiply", "divide", "hypot", "atan2"])
+@pytest.mark.parametrize(
+    "name", ["equal", "less", "maximum", "minimum", "add", "multiply", "divide", "hypot", "atan2"]
+)
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_function_of_two_arguments_at_extremes(name, dtype):
     x = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -2.5], dtype)
@@ -317,7 +338,12 @@ def test_reduction_of_many_elements(name, shape, axis):
 
 
 def test_sum_in_float32_keeps_the_digits_of_many_equal_elements():
-    check(flux.sum(flux.full((10_000_000,), 0.1)), np.float32(0.1).astype(np.float64) * 1e7, "float32", rtol=3e-7)
+    check(
+        flux.sum(flux.full((10_000_000,), 0.1)),
+        np.float32(0.1).astype(np.float64) * 1e7,
+        "float32",
+        rtol=3e-7,
+    )
 
 
 @given(shape=SHAPES, seed=SEEDS, data=st.data())
@@ -350,7 +376,9 @@ def test_softmax_and_its_kin(name, shape, seed, data):
 # Methods and operators
 
 
-@pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "var", "std", "any", "all", "argmax", "argmin"])
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "max", "min", "var", "std", "any", "all", "argmax", "argmin"]
+)
 def test_reduction_is_also_a_method(name):
     x = flux.tensor(np.arange(6.0, dtype=np.float32).reshape(2, 3))
     check(getattr(x, name)(axis=1), getattr(flux, name)(x, axis=1).numpy())
@@ -387,7 +415,8 @@ def test_operator_on_tensors_scalars_and_arrays_from_either_side(operator, dtype
 
 
 @pytest.mark.parametrize(
-    "f", [lambda a, b: a & b, lambda a, b: a | b, lambda a, b: a ^ b, lambda a, b: a << b, lambda a, b: a >> b]
+    "f",
+    [lambda a, b: a & b, lambda a, b: a | b, lambda a, b: a ^ b, lambda a, b: a << b, lambda a, b: a >> b],
 )
 def test_operator_on_integers(f):
     a, b = np.array([[5, 12, 7]], np.int32), np.array([[2], [1]], np.int32)

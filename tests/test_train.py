@@ -8,7 +8,10 @@ import pytest
 import oxiflux as flux
 from oxiflux import _core
 
-RULES = "AMSGrad AdaBelief AdaDelta AdaGrad AdaMax Adam AdamW Descent Lion Momentum NAdam Nesterov OAdam RAdam RMSProp Rprop"
+RULES = (
+    "AMSGrad AdaBelief AdaDelta AdaGrad AdaMax Adam AdamW Descent Lion "
+    "Momentum NAdam Nesterov OAdam RAdam RMSProp Rprop"
+)
 X = np.random.default_rng(0).normal(size=(5, 7))
 GRADIENTS = np.random.default_rng(1).normal(size=(8, 5, 7))
 

@@ -49,7 +49,7 @@ def work(library: str, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
         make, multiply = torch.rand, torch.matmul
-        swap = lambda x: x.transpose(-1, -2)  # noqa: E731
+        swap = lambda x: x.transpose(-1, -2)
     else:
         os.environ["OXIFLUX_NUM_THREADS"] = str(threads)
         import numpy as np
@@ -57,9 +57,9 @@ def work(library: str, threads: int) -> None:
         import oxiflux
 
         generator = np.random.default_rng(0)
-        make = lambda shape: oxiflux.tensor(generator.random(shape, dtype=np.float32))  # noqa: E731
+        make = lambda shape: oxiflux.tensor(generator.random(shape, dtype=np.float32))
         multiply = oxiflux.matmul
-        swap = lambda x: oxiflux.permute_dims(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))  # noqa: E731
+        swap = lambda x: oxiflux.permute_dims(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
     table, operands = shapes(), {}
     for line in sys.stdin:
         i = int(line)

@@ -31,7 +31,7 @@ def operations(library: str) -> list[Callable[[], object]]:
 
         flux.set_num_threads(1)
         a, b, x, w = map(flux.tensor, (a, b, x, w))
-        loss = lambda w: flux.tanh(x @ w)  # noqa: E731
+        loss = lambda w: flux.tanh(x @ w)
         return [lambda: flux.relu(a), lambda: a + b, lambda: flux.gradient(loss, w)]
     if library == "torch":
         import torch
@@ -54,7 +54,7 @@ def work(library: str) -> None:
         def seconds(times: int) -> float:
             start = time.perf_counter()
             for _ in range(times):
-                call()  # noqa: B023
+                call()
             return time.perf_counter() - start
 
         if i not in repeats:

@@ -25,7 +25,15 @@ The parent compares the first loss of all backends of a case (rtol 2e-3) so that
 Add a case: @case("name", unit=...) def _(): return {...numpy arrays...}
 """
 
-import argparse, json, math, os, subprocess, sys, tempfile, time, statistics as st
+import argparse
+import json
+import math
+import os
+import statistics as st
+import subprocess
+import sys
+import tempfile
+import time
 
 CASES = {}  # name -> (spec function, meta)
 IMPLS = {}  # (case, backend) -> builder
@@ -305,7 +313,6 @@ def _(s):
 
 @impl(["adam_10m", "adam_small"], ["torch", "torch-tuned"])
 def _(s):
-    import torch
 
     ps = [TP(a) for a in s["p"]]
     for p, g in zip(ps, s["g"]):
@@ -326,14 +333,16 @@ def J(a):
 
 
 def j_adam(ps):
-    import jax, jax.numpy as jnp
+    import jax
+    import jax.numpy as jnp
 
     z = jax.tree.map(jnp.zeros_like, ps)
     return (jnp.zeros((), "int32"), z, jax.tree.map(jnp.zeros_like, ps))
 
 
 def j_adam_apply(ps, gs, o, lr=1e-3, b1=0.9, b2=0.999, eps=1e-8):
-    import jax, jax.numpy as jnp
+    import jax
+    import jax.numpy as jnp
 
     n, m, v = o
     n = n + 1
@@ -366,7 +375,8 @@ def j_train(loss, ps, data, opt="adam", lr=1e-3):
 
 
 def j_ce(z, t):
-    import jax, jax.numpy as jnp
+    import jax
+    import jax.numpy as jnp
 
     lse = jax.nn.logsumexp(z, axis=-1)
     return (lse - jnp.take_along_axis(z, t[:, None], 1)[:, 0]).mean()
@@ -436,7 +446,8 @@ def _(s):
 
 def _j_ew(op):
     def build(s):
-        import jax, jax.numpy as jnp
+        import jax
+        import jax.numpy as jnp
 
         x = J(s["x"])
         f = jax.jit(
@@ -466,7 +477,8 @@ for _o in EW:
 
 @impl("ew_chain_1m", "jax")
 def _(s):
-    import jax, jax.numpy as jnp
+    import jax
+    import jax.numpy as jnp
 
     x = J(s["x"])
     f = jax.jit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ from . import _core
 from ._core import DType, ShapeError, Tensor
 
 if TYPE_CHECKING:
-    from ._core import ArrayLike
+    from ._core import _TensorLike as ArrayLike
 
 __all__ = [
     "broadcast_arrays", "can_cast", "clip", "diagonal", "diff", "einsum", "finfo", "iinfo", "isdtype", "meshgrid",
@@ -41,7 +42,9 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
     """
     x = _core.asarray(x)
     froms = [_axis("moveaxis", a, x.ndim) for a in ([source] if isinstance(source, int) else source)]
-    tos = [_axis("moveaxis", a, x.ndim) for a in ([destination] if isinstance(destination, int) else destination)]
+    tos = [
+        _axis("moveaxis", a, x.ndim) for a in ([destination] if isinstance(destination, int) else destination)
+    ]
     if len(froms) != len(tos):
         raise ValueError(f"moveaxis: {len(froms)} axes cannot go to {len(tos)} places")
     order = [a for a in range(x.ndim) if a not in froms]
@@ -69,7 +72,9 @@ def roll(x: ArrayLike, /, shift: int | Sequence[int], axis: int | Sequence[int] 
     x = _core.asarray(x)
     if axis is None:
         total = shift if isinstance(shift, int) else sum(shift)
-        return _core.reshape(roll(_core.reshape(x, (-1,)) if x.size else x, total, 0) if x.size else x, x.shape)
+        return _core.reshape(
+            roll(_core.reshape(x, (-1,)) if x.size else x, total, 0) if x.size else x, x.shape
+        )
     axes = [axis] if isinstance(axis, int) else list(axis)
     shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
     for a, s in zip(axes, shifts, strict=True):
@@ -140,10 +145,12 @@ def split(x: ArrayLike, sections: int | Sequence[int], /, axis: int = 0) -> tupl
     n = x.shape[at]
     if isinstance(sections, int):
         if sections < 1 or n % sections:
-            raise ShapeError(f"split: axis {at} of shape {x.shape} does not split into {sections} equal parts")
+            raise ShapeError(
+                f"split: axis {at} of shape {x.shape} does not split into {sections} equal parts"
+            )
         sections = range(n // sections, n, n // sections)
     places = [0, *sections, n]
-    return tuple(_narrow(x, at, a, b) for a, b in zip(places, places[1:], strict=False))
+    return tuple(_narrow(x, at, a, b) for a, b in itertools.pairwise(places))
 
 
 def diff(x: ArrayLike, /, *, axis: int = -1, n: int = 1) -> Tensor:
@@ -222,7 +229,9 @@ def tensordot(
         over_a = [_axis("tensordot", i, a.ndim) for i in axes[0]]
         over_b = [_axis("tensordot", i, b.ndim) for i in axes[1]]
     if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
-        raise ShapeError(f"tensordot: shapes {a.shape} and {b.shape} differ along the axes {over_a} and {over_b}")
+        raise ShapeError(
+            f"tensordot: shapes {a.shape} and {b.shape} differ along the axes {over_a} and {over_b}"
+        )
     left = [i for i in range(a.ndim) if i not in over_a]
     right = [i for i in range(b.ndim) if i not in over_b]
     k = math.prod(a.shape[i] for i in over_a)
@@ -271,8 +280,10 @@ def _parse(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
     for s, x in zip(parts, tensors, strict=True):
         named = len(s.replace("...", ""))
         extra = x.ndim - named if "..." in s else 0
-        if named + extra != x.ndim or extra < 0 or not s.replace("...", "").isalpha() and named:
-            raise ShapeError(f"einsum: {s!r} in {subscripts!r} does not describe an operand of shape {x.shape}")
+        if named + extra != x.ndim or extra < 0 or (not s.replace("...", "").isalpha() and named):
+            raise ShapeError(
+                f"einsum: {s!r} in {subscripts!r} does not describe an operand of shape {x.shape}"
+            )
         widest = max(widest, extra)
         inputs.append(s.replace("...", spare[len(spare) - extra :]))
     dots = spare[len(spare) - widest :] if widest else ""
@@ -293,15 +304,15 @@ def _diagonals(letters: str, x: Tensor, subscripts: str) -> tuple[str, Tensor]:
             i = letters.index(c)
             j = letters.index(c, i + 1)
             if x.shape[i] != x.shape[j]:
-                raise ShapeError(f"einsum: axis {c!r} of {subscripts!r} has sizes {x.shape[i]} and {x.shape[j]}")
+                raise ShapeError(
+                    f"einsum: axis {c!r} of {subscripts!r} has sizes {x.shape[i]} and {x.shape[j]}"
+                )
             x = diagonal(x, axis1=i, axis2=j)
             letters = letters[:i] + letters[i + 1 : j] + letters[j + 1 :] + c
     return letters, x
 
 
-def _contract(
-    a: str, x: Tensor, b: str, y: Tensor, later: set[str], subscripts: str
-) -> tuple[str, Tensor]:
+def _contract(a: str, x: Tensor, b: str, y: Tensor, later: set[str], subscripts: str) -> tuple[str, Tensor]:
     """Two operands as one: axes of both that nobody needs later are summed over by a batched matrix product."""
     for c in set(a) & set(b):
         i, j = x.shape[a.index(c)], y.shape[b.index(c)]
@@ -321,7 +332,9 @@ def _contract(
     lengths = [size[c] for c in batch]
     m, k, n = (math.prod(size[c] for c in group) for group in (rows, over, columns))
     x = _core.reshape(_core.permute_dims(x, tuple(a.index(c) for c in batch + rows + over)), (*lengths, m, k))
-    y = _core.reshape(_core.permute_dims(y, tuple(b.index(c) for c in batch + over + columns)), (*lengths, k, n))
+    y = _core.reshape(
+        _core.permute_dims(y, tuple(b.index(c) for c in batch + over + columns)), (*lengths, k, n)
+    )
     together = batch + rows + columns
     return "".join(together), _core.reshape(_core.matmul(x, y), tuple(size[c] for c in together))
 
@@ -355,7 +368,7 @@ class UniqueInverse(NamedTuple):
 
 
 def unique_all(x: ArrayLike, /) -> UniqueAll:
-    """The different elements in ascending order, where each is first, which each element is, and how often each is there."""
+    """The different elements in ascending order, where each is first, which each is, and how often each is there."""
     x = _core.asarray(x)
     found = np.unique(x.numpy(), return_index=True, return_inverse=True, return_counts=True, equal_nan=False)
     values, indices, inverse, counts = (_core.tensor(a) for a in found)
@@ -402,7 +415,7 @@ def can_cast(source: ArrayLike | DType, to: DType, /) -> bool:
 def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...], /) -> bool:
     """Whether an element type is of a kind: "bool", "signed integer", "unsigned integer", "integral", "real floating",
     "numeric", or one of several.
-    """  # noqa: D205
+    """
     kinds = {
         "bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f",
         "complex floating": "", "numeric": "iuf",

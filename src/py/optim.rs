@@ -205,18 +205,24 @@ fn moved_on<'py>(state: &Bound<'py, PyAny>, clock: Clock) -> PyResult<Bound<'py,
     Ok(state.clone())
 }
 
-/// The child of a tree under a key: an item, or an attribute.
+/// The child of a tree under a key, an item or an attribute; `None` where the tree is None there.
 fn child<'py>(
     tree: &Bound<'py, PyAny>,
     key: &Bound<'py, PyAny>,
     attribute: bool,
+    what: &str,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     if tree.is_none() {
         return Ok(None);
     }
-    let found =
-        if attribute { tree.getattr_opt(key.cast::<PyString>()?)? } else { Some(tree.get_item(key)?) };
-    Ok(found.filter(|x| !x.is_none()))
+    let found = if attribute { tree.getattr_opt(key.cast::<PyString>()?)? } else { tree.get_item(key).ok() };
+    let missing = || {
+        let key = key.repr().map_or_else(|_| "?".into(), |k| k.to_string());
+        PyTypeError::new_err(format!(
+            "update: the state has {key} where {what} has not: they differ in structure"
+        ))
+    };
+    Ok(Some(found.ok_or_else(missing)?).filter(|x| !x.is_none()))
 }
 
 /// Walks state, model and gradients together.
@@ -258,9 +264,9 @@ fn collect<'py>(
         Node::Tensor(_) | Node::Leaf => return Ok(()),
     };
     for key in keys {
-        let Some(part) = child(state, &key, attribute)? else { continue };
-        let Some(g) = child(grads, &key, attribute)? else { continue };
-        if let Some(m) = child(model, &key, attribute)? {
+        let Some(part) = child(state, &key, attribute, "the state")? else { continue };
+        let Some(g) = child(grads, &key, attribute, "the gradient")? else { continue };
+        if let Some(m) = child(model, &key, attribute, "the model")? {
             collect(&part, &m, &g, seen, found)?;
         }
     }

@@ -206,7 +206,10 @@ def test_softmax_over_the_first_axis():
 def test_logsoftmax_is_the_logarithm_of_softmax(axis):
     x = flux.tensor(np.arange(15.0).reshape(3, 5) ** 2 / 30)
     np.testing.assert_allclose(
-        flux.logsoftmax(x, axis=axis).numpy(), np.log(flux.softmax(x, axis=axis).numpy()), rtol=1e-12, atol=1e-14
+        flux.logsoftmax(x, axis=axis).numpy(),
+        np.log(flux.softmax(x, axis=axis).numpy()),
+        rtol=1e-12,
+        atol=1e-14,
     )
 
 
@@ -219,7 +222,9 @@ def test_softmax_and_its_kin_are_safe_for_large_logits():
 
 def test_logsumexp_of_a_vector():
     x = np.array([1.0, 2.0, 3.0])
-    np.testing.assert_allclose(flux.logsumexp(flux.tensor(x), axis=-1).numpy(), np.log(np.exp(x).sum()), rtol=1e-15)
+    np.testing.assert_allclose(
+        flux.logsumexp(flux.tensor(x), axis=-1).numpy(), np.log(np.exp(x).sum()), rtol=1e-15
+    )
 
 
 def test_glu_gates_one_half_with_the_other():

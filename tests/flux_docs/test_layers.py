@@ -107,7 +107,7 @@ def test_chain_slices_to_a_chain():
     assert isinstance(head, flux.Chain)
     assert len(m) == 3 and len(head) == 2
     assert head[0] is m[0]
-    assert [layer for layer in m][2] is m[2]
+    assert list(m)[2] is m[2]
 
 
 def test_empty_chain_is_the_identity():
@@ -130,7 +130,9 @@ def test_chain_prints_a_table_with_totals():
         "  Dense(10 => 5, tanh),                 # 55 parameters",
         "  Dense(5 => 2),                        # 12 parameters",
     ]
-    assert re.fullmatch(r"\)                   # Total: 4 arrays, 67 parameters, \d+ bytes\.", lines[3]), lines[3]
+    assert re.fullmatch(r"\)                   # Total: 4 arrays, 67 parameters, \d+ bytes\.", lines[3]), (
+        lines[3]
+    )
     assert len(lines) == 4
 
 

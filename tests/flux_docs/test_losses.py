@@ -187,7 +187,9 @@ PAIRS = {
 def test_loss_and_gradient_keep_the_dtype_of_the_prediction(name, dtype):
     y_hat, y = PAIRS[name]
     f = getattr(flux.losses, name)
-    value, (g,) = flux.withgradient(lambda t: f(t, np.array(y, np.float64)), flux.tensor(np.array(y_hat, dtype)))
+    value, (g,) = flux.withgradient(
+        lambda t: f(t, np.array(y, np.float64)), flux.tensor(np.array(y_hat, dtype))
+    )
     assert value.numpy().dtype == dtype
     assert g.numpy().dtype == dtype
 
@@ -197,7 +199,9 @@ def test_loss_is_also_at_top_level(name):
     assert getattr(flux, name) is getattr(flux.losses, name)
 
 
-@pytest.mark.parametrize("name", ["mae", "mse", "msle", "huber_loss", "binarycrossentropy", "logitbinarycrossentropy"])
+@pytest.mark.parametrize(
+    "name", ["mae", "mse", "msle", "huber_loss", "binarycrossentropy", "logitbinarycrossentropy"]
+)
 def test_agg_receives_the_loss_of_each_element(name):
     y_hat, y = PAIRS[name]
     f = getattr(flux, name)

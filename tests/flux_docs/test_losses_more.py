@@ -125,7 +125,12 @@ def test_siamese_contrastive_loss():
 
 @pytest.mark.parametrize(
     ("margin", "expected"),
-    [(1, 0.2333333333333333), (0.5, 0.10000000000000002), (1.5, 0.5333333333333333), (0, 0.09166666666666667)],
+    [
+        (1, 0.2333333333333333),
+        (0.5, 0.10000000000000002),
+        (1.5, 0.5333333333333333),
+        (0, 0.09166666666666667),
+    ],
 )
 def test_siamese_contrastive_loss_of_a_matrix(margin, expected):
     close(flux.siamese_contrastive_loss(f64(TWO_PROBABILITIES), TWO_ONE_HOT, margin=margin), expected)

@@ -70,20 +70,32 @@ RULES = [
     pytest.param(lambda: flux.Descent(), descent, {}, id="Descent"),
     pytest.param(lambda: flux.Descent(0.5), descent, {"eta": 0.5}, id="Descent(0.5)"),
     pytest.param(lambda: flux.Momentum(), momentum, {}, id="Momentum"),
-    pytest.param(lambda: flux.Momentum(0.2, 0.5), momentum, {"eta": 0.2, "rho": 0.5}, id="Momentum(0.2, 0.5)"),
+    pytest.param(
+        lambda: flux.Momentum(0.2, 0.5), momentum, {"eta": 0.2, "rho": 0.5}, id="Momentum(0.2, 0.5)"
+    ),
     pytest.param(lambda: flux.Nesterov(), nesterov, {}, id="Nesterov"),
-    pytest.param(lambda: flux.Nesterov(0.2, 0.5), nesterov, {"eta": 0.2, "rho": 0.5}, id="Nesterov(0.2, 0.5)"),
+    pytest.param(
+        lambda: flux.Nesterov(0.2, 0.5), nesterov, {"eta": 0.2, "rho": 0.5}, id="Nesterov(0.2, 0.5)"
+    ),
     pytest.param(lambda: flux.RMSProp(), rmsprop, {}, id="RMSProp"),
     pytest.param(lambda: flux.RMSProp(centred=True), rmsprop, {"centred": True}, id="RMSProp centred"),
     pytest.param(
-        lambda: flux.RMSProp(0.1, 0.5, 1e-3), rmsprop, {"eta": 0.1, "rho": 0.5, "eps": 1e-3}, id="RMSProp(0.1, 0.5)"
+        lambda: flux.RMSProp(0.1, 0.5, 1e-3),
+        rmsprop,
+        {"eta": 0.1, "rho": 0.5, "eps": 1e-3},
+        id="RMSProp(0.1, 0.5)",
     ),
     pytest.param(lambda: flux.Adam(), adam, {}, id="Adam"),
     pytest.param(
-        lambda: flux.Adam(0.1, (0.5, 0.75), 1e-3), adam, {"eta": 0.1, "beta": (0.5, 0.75), "eps": 1e-3}, id="Adam(0.1)"
+        lambda: flux.Adam(0.1, (0.5, 0.75), 1e-3),
+        adam,
+        {"eta": 0.1, "beta": (0.5, 0.75), "eps": 1e-3},
+        id="Adam(0.1)",
     ),
     pytest.param(lambda: flux.AdamW(), adamw, {}, id="AdamW"),
-    pytest.param(lambda: flux.AdamW(0.1, (0.9, 0.999), 0.25), adamw, {"eta": 0.1, "decay": 0.25}, id="AdamW decay"),
+    pytest.param(
+        lambda: flux.AdamW(0.1, (0.9, 0.999), 0.25), adamw, {"eta": 0.1, "decay": 0.25}, id="AdamW decay"
+    ),
     pytest.param(
         lambda: flux.AdamW(0.1, (0.9, 0.999), 0.25, couple=False),
         adamw,

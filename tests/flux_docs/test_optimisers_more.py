@@ -116,7 +116,9 @@ RULES = [
         id="Rprop at its limits",
     ),
     pytest.param(lambda: flux.RAdam(), radam, {}, id="RAdam"),
-    pytest.param(lambda: flux.RAdam(0.1, (0.9, 0.99)), radam, {"eta": 0.1, "beta": (0.9, 0.99)}, id="RAdam(0.1)"),
+    pytest.param(
+        lambda: flux.RAdam(0.1, (0.9, 0.99)), radam, {"eta": 0.1, "beta": (0.9, 0.99)}, id="RAdam(0.1)"
+    ),
     pytest.param(lambda: flux.AdaMax(), adamax, {}, id="AdaMax"),
     pytest.param(lambda: flux.OAdam(), oadam, {}, id="OAdam"),
     pytest.param(lambda: flux.AdaGrad(), adagrad, {}, id="AdaGrad"),
@@ -267,7 +269,9 @@ def test_a_rule_of_ones_own():
         pytest.param(lambda: flux.RMSProp(0.1), id="RMSProp"),
         pytest.param(lambda: flux.AdaGrad(1.0), id="AdaGrad"),
         pytest.param(lambda: flux.OptimiserChain(flux.ClipNorm(), flux.Adam(0.1)), id="ClipNorm, Adam"),
-        pytest.param(lambda: flux.OptimiserChain(flux.ClipGrad(0.5), flux.Momentum(0.1)), id="ClipGrad, Momentum"),
+        pytest.param(
+            lambda: flux.OptimiserChain(flux.ClipGrad(0.5), flux.Momentum(0.1)), id="ClipGrad, Momentum"
+        ),
     ],
 )
 def test_rule_minimises_a_product_of_two_factors(rule):

@@ -184,7 +184,10 @@ class Rprop(Rule):
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
         before, h = state
         agreement = before * dx
-        grown, shrunk = _core.minimum(h * self.ell[1], self.gamma[1]), _core.maximum(h * self.ell[0], self.gamma[0])
+        grown, shrunk = (
+            _core.minimum(h * self.ell[1], self.gamma[1]),
+            _core.maximum(h * self.ell[0], self.gamma[0]),
+        )
         h = _core.where(agreement > 0, grown, _core.where(agreement < 0, shrunk, h))
         dx = _core.where(agreement < 0, 0.0, dx)
         return (dx, h), h * _core.sign(dx)

@@ -44,7 +44,11 @@ def setup(rule: Any, model: Any) -> Any:
         if all(state is None for _, state in items):
             return None
         if isinstance(node, (list, tuple)):
-            return type(node)([s for _, s in items]) if type(node) in (list, tuple) else tuple(s for _, s in items)
+            return (
+                type(node)([s for _, s in items])
+                if type(node) in (list, tuple)
+                else tuple(s for _, s in items)
+            )
         if isinstance(node, dict):
             return dict(items)
         return _core.Namespace(**{key: state for key, state in items if state is not None})
@@ -68,8 +72,6 @@ def update(state: Any, model: Any, grads: Any) -> None:
     >>> model["w"].tolist()
     [0.5, 2.0]
     """
-    match("update", state, model, "the model")
-    match("update", state, grads, "the gradient")
     _core.update(state, model, grads)
 
 
@@ -153,7 +155,9 @@ def match(caller: str, state: Any, tree: Any, name: str, path: str = "") -> None
 
 def _mismatch(caller: str, name: str, path: str, tree: Any) -> TypeError:
     place = path.removeprefix(".")
-    return TypeError(f"{caller}: the state has {place}, which does not fit {name}, there a {type(tree).__name__}")
+    return TypeError(
+        f"{caller}: the state has {place}, which does not fit {name}, there a {type(tree).__name__}"
+    )
 
 
 def _leaves(state: Any) -> list[Leaf]:
