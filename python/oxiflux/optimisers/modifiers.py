@@ -120,7 +120,7 @@ class AccumGrad(Rule):
     n: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, int) or isinstance(self.n, bool):
+        if type(self.n) is not int:
             raise TypeError(f"AccumGrad: n must be a whole number, got {self.n!r}")
         if self.n < 1:
             raise ValueError(f"AccumGrad: n must be at least 1, got {self.n}")

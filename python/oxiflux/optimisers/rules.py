@@ -11,6 +11,7 @@ Optimisers.jl.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -474,14 +475,14 @@ def _next(at: Pair, beta: Pair) -> Pair:
 
 
 # What a hyper-parameter may be: the words for an error, and the test.
-_RANGES = {
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "rho": ("from 0 up to but not including 1", lambda v: 0 <= v < 1),
     "beta": ("from 0 up to but not including 1", lambda v: 0 <= v < 1),
     "p": ("positive", lambda v: v > 0),
     "delta": ("positive", lambda v: v > 0),
     "omega": ("positive", lambda v: v > 0),
 }
-_DEFAULT_RANGE = ("0 or more and finite", lambda v: 0 <= v < math.inf)
+_DEFAULT_RANGE: tuple[str, Callable[[float], bool]] = ("0 or more and finite", lambda v: 0 <= v < math.inf)
 
 
 def _checked(rule: str, name: str, value: Any) -> Any:
