@@ -174,7 +174,7 @@ fn a_long_chain_goes_backward_and_gives_its_memory_back() -> Result<()> {
                 }
                 ops::sum(&h, Axes::All, false)
             },
-            &[x.clone()],
+            std::slice::from_ref(&x),
         )?;
         assert!(grads[0].is_some() && y.item()?.is_finite());
         drop((y, grads));
@@ -192,7 +192,7 @@ fn a_trace_that_is_kept_can_be_walked_again() -> Result<()> {
     let y = ops::sum(&ops::square(&v)?, Axes::All, false)?;
     let trace = scope.close();
     for _ in 0..2 {
-        let g = backward(&trace, &[(y.clone(), seed(&y)?)], &[v.clone()], true)?;
+        let g = backward(&trace, &[(y.clone(), seed(&y)?)], std::slice::from_ref(&v), true)?;
         assert_eq!(g[0].as_ref().map(|g| g.to_vec::<f64>()).transpose()?, Some(vec![2.0, 4.0, 6.0]));
     }
     Ok(())

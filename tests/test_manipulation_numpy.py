@@ -332,3 +332,14 @@ def test_a_tensor_does_not_see_changes_to_the_array_it_was_made_of():
     t = flux.tensor(a)
     a[0] = 1
     assert t.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("shape", [(3, 4), (0, 2), (2, 1, 5), (1, 63)])
+def test_cumulative_prod(shape, axis):
+    x = np.random.default_rng(0).normal(size=shape)
+    np.testing.assert_allclose(
+        flux.cumulative_prod(flux.tensor(x), axis).numpy(), np.cumprod(x, axis), rtol=1e-12
+    )
+    recorded = flux.withgradient(lambda x: (flux.cumulative_prod(x, axis).sum(), x), flux.tensor(x))[0][0]
+    np.testing.assert_allclose(recorded.item(), np.cumprod(x, axis).sum(), rtol=1e-9, atol=1e-12)

@@ -26,6 +26,19 @@ from strategies import (
 
 # Operations of the core that do not fit the tables, each with the file that tests it against NumPy.
 TESTED_ELSEWHERE = {
+    "cumulative_prod": "test_manipulation_numpy.py",
+    "argsort": "test_manipulation_numpy.py",
+    "concat": "test_manipulation_numpy.py",
+    "cumulative_sum": "test_bad_input.py",
+    "expand_dims": "test_manipulation_numpy.py",
+    "flip": "test_manipulation_numpy.py",
+    "glu": "flux_docs/test_activations.py",
+    "repeat": "test_manipulation_numpy.py",
+    "sort": "test_manipulation_numpy.py",
+    "squeeze": "test_manipulation_numpy.py",
+    "stack": "test_manipulation_numpy.py",
+    "take": "test_manipulation_numpy.py",
+    "take_along_axis": "test_manipulation_numpy.py",
     "astype": "test_dtypes_numpy.py",
     "dense": "flux_docs/test_layers.py",
     "logitcrossentropy_labels": "flux_docs/test_losses.py",

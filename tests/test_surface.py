@@ -22,6 +22,7 @@ LINES = 500
 LEVELS = [
     {"_core"},
     {"tree", "functions"},
+    {"einsum"},
     {"init", "losses", "gradient", "optimisers", "onehot", "show"},
     {"layers"},
     {"data", "train"},

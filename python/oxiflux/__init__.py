@@ -19,16 +19,17 @@ from ._core import (
     logical_not, logical_or, logical_xor, logsigmoid, logsoftmax, logsumexp, matmul, matrix_transpose,
     max, maximum, mean, memory_in_use, min, minimum, mish, multiply, negative, nextafter, nonzero,
     not_equal, one_hot, ones, ones_like, paused, permute_dims, pow, power, prod, rand, randint, randn,
-    randperm, reciprocal, relu, relu6, remainder, repeat, reshape, round, searchsorted, seed, selu,
+    randperm, reciprocal, relu, relu6, remainder, reshape, round, searchsorted, seed, selu,
     set_num_threads, sigmoid, sigmoid_fast, sign, signbit, sin, sinh, softmax, softplus, softshrink,
     softsign, sort, sqrt, square, squeeze, stack, std, subtract, sum, swish, take, take_along_axis, tan,
     tanh, tanh_fast, tanhshrink, tensor, thresholdrelu, trelu, trunc, uint16, uint32, uint64, uint8, var,
     where, zeros, zeros_like,
 )
+from .einsum import einsum, tensordot
 from .functions import (
-    broadcast_arrays, can_cast, clip, diagonal, diff, einsum, finfo, iinfo, isdtype, meshgrid, moveaxis,
-    outer, positive, result_type, roll, split, swapaxes, tensordot, tile, trace, tril, triu, unique_all,
-    unique_counts, unique_inverse, unique_values, unstack, vecdot,
+    broadcast_arrays, can_cast, clip, diagonal, diff, finfo, iinfo, isdtype, meshgrid, moveaxis,
+    outer, positive, repeat, result_type, roll, rrelu, split, swapaxes, tile, trace, tril,
+    triu, unique_all, unique_counts, unique_inverse, unique_values, unstack, vecdot,
 )
 from .data import DataLoader
 from .gradient import (
@@ -54,6 +55,8 @@ from .optimisers import (
 from .train import train, trainstep, trainstep_withgradient
 from .tree import Params, f32, f64, fmap, loadmodel, modules, params, state, trainables
 
+bool = bool_  # the array API's name for it
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -64,19 +67,19 @@ __all__ = [
     "acos", "acosh", "activations", "add", "adjust", "all", "any", "arange", "argmax", "argmin",
     "argsort", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "binary_focal_loss",
     "binarycrossentropy", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
-    "bitwise_right_shift", "bitwise_xor", "bool_", "broadcast_arrays", "broadcast_to", "can_cast", "ceil",
-    "celu", "checkpoint", "clip", "concat", "copysign", "cos", "cosh", "count_nonzero", "create_bias",
-    "crossentropy", "cumulative_prod", "cumulative_sum", "custom_gradient", "default_generator",
-    "diaghessian", "diagonal", "dice_coeff_loss", "diff", "divide", "dtype", "einsum", "elu", "empty",
-    "empty_cache", "empty_like", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "f32", "f64",
-    "finfo", "flatten", "flip", "float32", "float64", "floor", "floor_divide", "fmap", "focal_loss",
-    "freeze", "from_dlpack", "from_numpy", "full", "full_like", "gelu", "gelu_erf", "gelu_tanh",
-    "get_num_threads", "glorot_normal", "glorot_uniform", "glu", "gradcheck", "gradient", "greater",
-    "greater_equal", "hardsigmoid", "hardswish", "hardtanh", "hessian", "hinge_loss", "huber_loss",
-    "hypot", "identity", "identity_init", "ignore_derivatives", "iinfo", "int16", "int32", "int64",
-    "int8", "is_recording", "isdtype", "isfinite", "isinf", "isnan", "jacobian", "jvp", "kaiming_normal",
-    "kaiming_uniform", "kldivergence", "label_smoothing", "leakyrelu", "lecun_normal", "less",
-    "less_equal", "linspace", "lisht", "loadmodel", "log", "log10", "log1p", "log2", "logaddexp",
+    "bitwise_right_shift", "bitwise_xor", "bool", "bool_", "broadcast_arrays", "broadcast_to", "can_cast",
+    "ceil", "celu", "checkpoint", "clip", "concat", "copysign", "cos", "cosh", "count_nonzero",
+    "create_bias", "crossentropy", "cumulative_prod", "cumulative_sum", "custom_gradient",
+    "default_generator", "diaghessian", "diagonal", "dice_coeff_loss", "diff", "divide", "dtype",
+    "einsum", "elu", "empty", "empty_cache", "empty_like", "equal", "erf", "exp", "expand_dims", "expm1",
+    "eye", "f32", "f64", "finfo", "flatten", "flip", "float32", "float64", "floor", "floor_divide",
+    "fmap", "focal_loss", "freeze", "from_dlpack", "from_numpy", "full", "full_like", "gelu", "gelu_erf",
+    "gelu_tanh", "get_num_threads", "glorot_normal", "glorot_uniform", "glu", "gradcheck", "gradient",
+    "greater", "greater_equal", "hardsigmoid", "hardswish", "hardtanh", "hessian", "hinge_loss",
+    "huber_loss", "hypot", "identity", "identity_init", "ignore_derivatives", "iinfo", "int16", "int32",
+    "int64", "int8", "is_recording", "isdtype", "isfinite", "isinf", "isnan", "jacobian", "jvp",
+    "kaiming_normal", "kaiming_uniform", "kldivergence", "label_smoothing", "leakyrelu", "lecun_normal",
+    "less", "less_equal", "linspace", "lisht", "loadmodel", "log", "log10", "log1p", "log2", "logaddexp",
     "logcosh", "logical_and", "logical_not", "logical_or", "logical_xor", "logitbinarycrossentropy",
     "logitcrossentropy", "logsigmoid", "logsoftmax", "logsumexp", "losses", "mae", "matmul",
     "matrix_transpose", "max", "maximum", "mean", "memory_in_use", "meshgrid", "min", "minimum", "mish",
@@ -85,13 +88,13 @@ __all__ = [
     "optimisers", "orthogonal", "outer", "params", "paused", "permute_dims", "poisson_loss", "positive",
     "pow", "power", "prod", "pullback", "rand", "rand32", "randint", "randn", "randn32", "randperm",
     "reciprocal", "relu", "relu6", "remainder", "repeat", "reshape", "result_type", "roll", "round",
-    "searchsorted", "seed", "selu", "set_num_threads", "setup", "siamese_contrastive_loss", "sigmoid",
-    "sigmoid_fast", "sign", "signbit", "sin", "sinh", "softmax", "softplus", "softshrink", "softsign",
-    "sort", "sparse_init", "split", "sqrt", "square", "squared_hinge_loss", "squeeze", "stack", "state",
-    "std", "stop_gradient", "subtract", "sum", "swapaxes", "swish", "take", "take_along_axis", "tan",
-    "tanh", "tanh_fast", "tanhshrink", "tensor", "tensordot", "thaw", "thresholdrelu", "tile", "trace",
-    "train", "trainables", "trainstep", "trainstep_withgradient", "trelu", "tril", "triu", "trunc",
-    "truncated_normal", "tversky_loss", "uint16", "uint32", "uint64", "uint8", "unique_all",
-    "unique_counts", "unique_inverse", "unique_values", "unstack", "update", "var", "vecdot", "where",
-    "withgradient", "withjacobian", "zeros", "zeros32", "zeros_like",
+    "rrelu", "searchsorted", "seed", "selu", "set_num_threads", "setup", "siamese_contrastive_loss",
+    "sigmoid", "sigmoid_fast", "sign", "signbit", "sin", "sinh", "softmax", "softplus", "softshrink",
+    "softsign", "sort", "sparse_init", "split", "sqrt", "square", "squared_hinge_loss", "squeeze",
+    "stack", "state", "std", "stop_gradient", "subtract", "sum", "swapaxes", "swish", "take",
+    "take_along_axis", "tan", "tanh", "tanh_fast", "tanhshrink", "tensor", "tensordot", "thaw",
+    "thresholdrelu", "tile", "trace", "train", "trainables", "trainstep", "trainstep_withgradient",
+    "trelu", "tril", "triu", "trunc", "truncated_normal", "tversky_loss", "uint16", "uint32", "uint64",
+    "uint8", "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "update", "var",
+    "vecdot", "where", "withgradient", "withjacobian", "zeros", "zeros32", "zeros_like",
 ]

@@ -6,7 +6,6 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
 _TensorLike: TypeAlias = Tensor | ArrayLike
@@ -151,7 +150,7 @@ class Generator:
     def __setstate__(self, state: tuple[int, int]) -> None: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
-@disjoint_base
+@final
 class Leaf:
     rule: Any
     state: Any

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,9 +15,10 @@ if TYPE_CHECKING:
     from ._core import _TensorLike as ArrayLike
 
 __all__ = [
-    "broadcast_arrays", "can_cast", "clip", "diagonal", "diff", "einsum", "finfo", "iinfo", "isdtype", "meshgrid",
-    "moveaxis", "outer", "positive", "result_type", "roll", "split", "swapaxes", "tensordot", "tile", "trace", "tril",
-    "triu", "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "vecdot",
+    "broadcast_arrays", "can_cast", "clip", "diagonal", "diff", "finfo", "iinfo",
+    "isdtype", "meshgrid", "moveaxis", "outer", "positive", "repeat", "result_type", "roll",
+    "rrelu", "split", "swapaxes", "tile", "trace", "tril", "triu", "unique_all",
+    "unique_counts", "unique_inverse", "unique_values", "unstack", "vecdot",
 ]  # fmt: skip
 
 
@@ -29,7 +29,12 @@ def _axis(function: str, axis: int, ndim: int) -> int:
 
 
 def positive(x: ArrayLike, /) -> Tensor:
-    """`x` itself."""
+    """`x` itself.
+
+    >>> import oxiflux as flux
+    >>> flux.positive([1, -2])
+    Tensor([ 1, -2])
+    """
     return _core.asarray(x)
 
 
@@ -54,7 +59,12 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
 
 
 def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> Tensor:
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    >>> import oxiflux as flux
+    >>> flux.swapaxes(flux.zeros((2, 3, 4)), 0, 2).shape
+    (4, 3, 2)
+    """
     x = _core.asarray(x)
     order = list(range(x.ndim))
     i, j = _axis("swapaxes", axis1, x.ndim), _axis("swapaxes", axis2, x.ndim)
@@ -89,8 +99,52 @@ def _narrow(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return x[(slice(None),) * (axis % x.ndim) + (slice(start, stop),)]
 
 
+def repeat(x: ArrayLike, repeats: int | ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """The elements each so many times along an axis, neighbours together; flattened first, if no axis is given.
+
+    >>> import oxiflux as flux
+    >>> flux.repeat([1, 2], 2), flux.repeat([1, 2], [0, 3])
+    (Tensor([1, 1, 2, 2]), Tensor([2, 2, 2]))
+    """
+    x = _core.asarray(x)
+    if axis is None:
+        x, axis = _core.reshape(x, (x.size,)), 0
+    if isinstance(repeats, int):
+        if repeats < 0:
+            raise ValueError(f"repeat: {repeats} is not a number of times")
+        return _core.repeat(x, repeats, axis)
+    at = _axis("repeat", axis, x.ndim)
+    counts = _core.asarray(repeats).numpy()
+    if counts.shape not in ((x.shape[at],), (1,), ()):
+        raise ShapeError(f"repeat: {counts.shape} counts for axis {at} of shape {x.shape}")
+    return _core.take(x, np.repeat(np.arange(x.shape[at]), counts), at)
+
+
+def rrelu(x: ArrayLike, /, lo: float = 1 / 8, hi: float = 1 / 3) -> Tensor:
+    """`x` above 0, else `a * x` with a slope `a` drawn for each element, equally likely between `lo` and `hi`.
+
+    Ref: Xu et al. 2015, Empirical evaluation of rectified activations.
+
+    >>> import oxiflux as flux
+    >>> y = flux.rrelu([1.0, -1.0]).tolist()
+    >>> y[0], -0.34 < y[1] < -0.12
+    (1.0, True)
+    """
+    if not lo <= hi:
+        raise ValueError(f"rrelu: slopes from {lo} to {hi} are none")
+    x = _core.asarray(x)
+    x = x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
+    slope = lo + (hi - lo) * _core.rand(*x.shape, dtype=x.dtype) if x.ndim else _core.asarray(lo, x.dtype)
+    return _core.where(_core.less(x, 0), slope * x, x)
+
+
 def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
-    """The whole tensor side by side so many times along each axis."""
+    """The whole tensor side by side so many times along each axis.
+
+    >>> import oxiflux as flux
+    >>> flux.tile([1, 2], 2)
+    Tensor([1, 2, 1, 2])
+    """
     x = _core.asarray(x)
     times = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
     shape = (1,) * (len(times) - x.ndim) + tuple(x.shape)
@@ -102,7 +156,12 @@ def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
 
 
 def broadcast_arrays(*xs: ArrayLike) -> list[Tensor]:
-    """The tensors repeated, without copying, to the shape that they have in common."""
+    """The tensors repeated, without copying, to the shape that they have in common.
+
+    >>> import oxiflux as flux
+    >>> [x.shape for x in flux.broadcast_arrays(flux.zeros((2, 1)), flux.zeros(3))]
+    [(2, 3), (2, 3)]
+    """
     tensors = [_core.asarray(x) for x in xs]
     try:
         shape = np.broadcast_shapes(*(x.shape for x in tensors))
@@ -113,7 +172,12 @@ def broadcast_arrays(*xs: ArrayLike) -> list[Tensor]:
 
 
 def meshgrid(*xs: ArrayLike, indexing: str = "xy") -> list[Tensor]:
-    """The coordinates of a grid from vectors of coordinates; with `indexing="xy"` the first two axes are exchanged."""
+    """The coordinates of a grid from vectors of coordinates; with `indexing="xy"` the first two axes are exchanged.
+
+    >>> import oxiflux as flux
+    >>> [x.shape for x in flux.meshgrid([1, 2, 3], [4, 5])]
+    [(2, 3), (2, 3)]
+    """
     if indexing not in ("xy", "ij"):
         raise ValueError(f'meshgrid: indexing is "xy" or "ij", not {indexing!r}')
     tensors = [_core.asarray(x) for x in xs]
@@ -127,7 +191,12 @@ def meshgrid(*xs: ArrayLike, indexing: str = "xy") -> list[Tensor]:
 
 
 def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
-    """The tensors of which `stack` along this axis would make `x`."""
+    """The tensors of which `stack` along this axis would make `x`.
+
+    >>> import oxiflux as flux
+    >>> flux.unstack([[1, 2], [3, 4]])
+    (Tensor([1, 2]), Tensor([3, 4]))
+    """
     x = _core.asarray(x)
     at = _axis("unstack", axis, x.ndim)
     return tuple(x[(slice(None),) * at + (i,)] for i in range(x.shape[at]))
@@ -154,7 +223,12 @@ def split(x: ArrayLike, sections: int | Sequence[int], /, axis: int = 0) -> tupl
 
 
 def diff(x: ArrayLike, /, *, axis: int = -1, n: int = 1) -> Tensor:
-    """The differences of neighbours along an axis, `n` times over."""
+    """The differences of neighbours along an axis, `n` times over.
+
+    >>> import oxiflux as flux
+    >>> flux.diff([1, 4, 9])
+    Tensor([3, 5])
+    """
     x = _core.asarray(x)
     for _ in range(n):
         length = x.shape[_axis("diff", axis, x.ndim)]
@@ -163,7 +237,12 @@ def diff(x: ArrayLike, /, *, axis: int = -1, n: int = 1) -> Tensor:
 
 
 def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:
-    """`x` held between two bounds, either of which may be left out."""
+    """`x` held between two bounds, either of which may be left out.
+
+    >>> import oxiflux as flux
+    >>> flux.clip([-1.0, 0.5, 2.0], 0, 1)
+    Tensor([0. , 0.5, 1. ])
+    """
     x = _core.asarray(x)
     if min is not None:
         x = _core.maximum(x, min)
@@ -178,19 +257,36 @@ def _triangle(x: Tensor, k: int, function: str) -> Tensor:
 
 
 def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
-    """The matrix with zeros above its `k`-th diagonal."""
+    """The matrix with zeros above its `k`-th diagonal.
+
+    >>> import oxiflux as flux
+    >>> flux.tril([[1, 2], [3, 4]])
+    Tensor([[1, 0],
+            [3, 4]])
+    """
     x = _core.asarray(x)
     return _core.where(_triangle(x, k, "tril"), x, _core.zeros((), x.dtype))
 
 
 def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
-    """The matrix with zeros below its `k`-th diagonal."""
+    """The matrix with zeros below its `k`-th diagonal.
+
+    >>> import oxiflux as flux
+    >>> flux.triu([[1, 2], [3, 4]])
+    Tensor([[1, 2],
+            [0, 4]])
+    """
     x = _core.asarray(x)
     return _core.where(_triangle(x, k - 1, "triu"), _core.zeros((), x.dtype), x)
 
 
 def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
-    """The diagonal of two axes as a new last axis."""
+    """The diagonal of two axes as a new last axis.
+
+    >>> import oxiflux as flux
+    >>> flux.diagonal([[1, 2], [3, 4]])
+    Tensor([1, 4])
+    """
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = x.shape[-2:]
     n = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
@@ -199,149 +295,38 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = 
 
 
 def trace(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
-    """The sum of the diagonal of the last two axes."""
+    """The sum of the diagonal of the last two axes.
+
+    >>> import oxiflux as flux
+    >>> flux.trace([[1, 2], [3, 4]])
+    Tensor(5)
+    """
     return _core.sum(diagonal(x, offset=offset), axis=-1)
 
 
 def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
-    """Every product of an element of `a` and one of `b`, as a matrix."""
+    """Every product of an element of `a` and one of `b`, as a matrix.
+
+    >>> import oxiflux as flux
+    >>> flux.outer([1, 2], [3, 4])
+    Tensor([[3, 4],
+            [6, 8]])
+    """
     return _core.multiply(_core.reshape(_core.asarray(a), (-1, 1)), _core.reshape(_core.asarray(b), (1, -1)))
 
 
 def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """The sum of products along an axis of both."""
+    """The sum of products along an axis of both.
+
+    >>> import oxiflux as flux
+    >>> flux.vecdot([1, 2], [3, 4])
+    Tensor(11)
+    """
     a, b = _core.asarray(a), _core.asarray(b)
     if not a.ndim or not b.ndim or a.shape[axis] != b.shape[axis]:
         raise ShapeError(f"vecdot: shapes {a.shape} and {b.shape} differ along axis {axis}")
-    return _core.sum(_core.multiply(a, b), axis=axis)
-
-
-def tensordot(
-    a: ArrayLike, b: ArrayLike, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
-) -> Tensor:
-    """The sum of products over axes of both: the last `axes` of `a` with the first of `b`, or those that are named."""
-    a, b = _core.asarray(a), _core.asarray(b)
-    if isinstance(axes, int):
-        if axes < 0 or axes > min(a.ndim, b.ndim):
-            raise ShapeError(f"tensordot: shapes {a.shape} and {b.shape} have no {axes} axes to sum over")
-        over_a, over_b = list(range(a.ndim - axes, a.ndim)), list(range(axes))
-    else:
-        over_a = [_axis("tensordot", i, a.ndim) for i in axes[0]]
-        over_b = [_axis("tensordot", i, b.ndim) for i in axes[1]]
-    if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
-        raise ShapeError(
-            f"tensordot: shapes {a.shape} and {b.shape} differ along the axes {over_a} and {over_b}"
-        )
-    left = [i for i in range(a.ndim) if i not in over_a]
-    right = [i for i in range(b.ndim) if i not in over_b]
-    k = math.prod(a.shape[i] for i in over_a)
-    m, n = math.prod(a.shape[i] for i in left), math.prod(b.shape[i] for i in right)
-    y = _core.matmul(
-        _core.reshape(_core.permute_dims(a, (*left, *over_a)), (m, k)),
-        _core.reshape(_core.permute_dims(b, (*over_b, *right)), (k, n)),
-    )
-    return _core.reshape(y, (*(a.shape[i] for i in left), *(b.shape[i] for i in right)))
-
-
-def einsum(subscripts: str, /, *operands: ArrayLike) -> Tensor:
-    """The sum of products that Einstein's notation describes, two operands at a time.
-
-    Letters name axes; those that are missing after `->` are summed over, a repeated one takes the diagonal, and `...`
-    stands for axes that broadcast.
-
-    >>> import oxiflux as flux
-    >>> x, y = flux.ones((2, 3)), flux.ones((3, 4))
-    >>> flux.einsum("ij,jk->ik", x, y).shape
-    (2, 4)
-    """
-    tensors = [_core.asarray(x) for x in operands]
-    inputs, output = _parse(subscripts, tensors)
-    terms = [_diagonals(s, x, subscripts) for s, x in zip(inputs, tensors, strict=True)]
-    letters, total = terms[0]
-    for i, (more, x) in enumerate(terms[1:], 1):
-        later = set(output).union(*(s for s, _ in terms[i + 1 :]))
-        letters, total = _contract(letters, total, more, x, later, subscripts)
-    gone = tuple(i for i, c in enumerate(letters) if c not in output)
-    if gone:
-        total = _core.sum(total, axis=gone)
-        letters = "".join(c for c in letters if c in output)
-    return _core.permute_dims(total, tuple(letters.index(c) for c in output)) if len(output) > 1 else total
-
-
-def _parse(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
-    """The letters of each operand and of the result, an ellipsis spelled out in capital Greek ones."""
-    text = subscripts.replace(" ", "")
-    left, arrow, right = text.partition("->")
-    parts = left.split(",")
-    if len(parts) != len(tensors):
-        raise ValueError(f"einsum: {subscripts!r} describes {len(parts)} operands, got {len(tensors)}")
-    spare = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ"
-    inputs, widest = [], 0
-    for s, x in zip(parts, tensors, strict=True):
-        named = len(s.replace("...", ""))
-        extra = x.ndim - named if "..." in s else 0
-        if named + extra != x.ndim or extra < 0 or (not s.replace("...", "").isalpha() and named):
-            raise ShapeError(
-                f"einsum: {s!r} in {subscripts!r} does not describe an operand of shape {x.shape}"
-            )
-        widest = max(widest, extra)
-        inputs.append(s.replace("...", spare[len(spare) - extra :]))
-    dots = spare[len(spare) - widest :] if widest else ""
-    if arrow:
-        output = right.replace("...", dots)
-    else:
-        every = "".join(inputs)
-        output = dots + "".join(sorted(c for c in set(every) if every.count(c) == 1 and c not in dots))
-    unknown = [c for c in output if not any(c in s for s in inputs)]
-    if unknown or len(set(output)) != len(output):
-        raise ValueError(f"einsum: the result of {subscripts!r} has axes that are unknown or named twice")
-    return inputs, output
-
-
-def _diagonals(letters: str, x: Tensor, subscripts: str) -> tuple[str, Tensor]:
-    for c in sorted(set(letters)):
-        while letters.count(c) > 1:
-            i = letters.index(c)
-            j = letters.index(c, i + 1)
-            if x.shape[i] != x.shape[j]:
-                raise ShapeError(
-                    f"einsum: axis {c!r} of {subscripts!r} has sizes {x.shape[i]} and {x.shape[j]}"
-                )
-            x = diagonal(x, axis1=i, axis2=j)
-            letters = letters[:i] + letters[i + 1 : j] + letters[j + 1 :] + c
-    return letters, x
-
-
-def _contract(a: str, x: Tensor, b: str, y: Tensor, later: set[str], subscripts: str) -> tuple[str, Tensor]:
-    """Two operands as one: axes of both that nobody needs later are summed over by a batched matrix product."""
-    for c in set(a) & set(b):
-        i, j = x.shape[a.index(c)], y.shape[b.index(c)]
-        if i != j and 1 not in (i, j):
-            raise ShapeError(f"einsum: axis {c!r} of {subscripts!r} has sizes {i} and {j}")
-    a, x = _sum_alone(a, x, later.union(b))
-    b, y = _sum_alone(b, y, later.union(a))
-    batch = [c for c in a if c in b and c in later]
-    over = [c for c in a if c in b and c not in later]
-    rows, columns = [c for c in a if c not in b], [c for c in b if c not in a]
-    size = {c: max(x.shape[a.index(c)] if c in a else 1, y.shape[b.index(c)] if c in b else 1) for c in a + b}
-    for c in batch + over:  # an axis of length 1 broadcasts
-        if 0 in (x.shape[a.index(c)], y.shape[b.index(c)]):
-            size[c] = 0
-    x = _core.broadcast_to(x, tuple(size[c] for c in a))
-    y = _core.broadcast_to(y, tuple(size[c] for c in b))
-    lengths = [size[c] for c in batch]
-    m, k, n = (math.prod(size[c] for c in group) for group in (rows, over, columns))
-    x = _core.reshape(_core.permute_dims(x, tuple(a.index(c) for c in batch + rows + over)), (*lengths, m, k))
-    y = _core.reshape(
-        _core.permute_dims(y, tuple(b.index(c) for c in batch + over + columns)), (*lengths, k, n)
-    )
-    together = batch + rows + columns
-    return "".join(together), _core.reshape(_core.matmul(x, y), tuple(size[c] for c in together))
-
-
-def _sum_alone(letters: str, x: Tensor, needed: set[str]) -> tuple[str, Tensor]:
-    gone = tuple(i for i, c in enumerate(letters) if c not in needed)
-    return ("".join(c for c in letters if c in needed), _core.sum(x, axis=gone)) if gone else (letters, x)
+    dtype = result_type(a, b)
+    return _core.astype(_core.sum(_core.multiply(a, b), axis=axis), dtype)
 
 
 class UniqueAll(NamedTuple):
@@ -368,7 +353,12 @@ class UniqueInverse(NamedTuple):
 
 
 def unique_all(x: ArrayLike, /) -> UniqueAll:
-    """The different elements in ascending order, where each is first, which each is, and how often each is there."""
+    """The different elements in ascending order, where each is first, which each is, and how often each is there.
+
+    >>> import oxiflux as flux
+    >>> flux.unique_all([3, 1, 3]).indices
+    Tensor([1, 0])
+    """
     x = _core.asarray(x)
     found = np.unique(x.numpy(), return_index=True, return_inverse=True, return_counts=True, equal_nan=False)
     values, indices, inverse, counts = (_core.tensor(a) for a in found)
@@ -376,13 +366,23 @@ def unique_all(x: ArrayLike, /) -> UniqueAll:
 
 
 def unique_counts(x: ArrayLike, /) -> UniqueCounts:
-    """The different elements in ascending order, and how often each is there."""
+    """The different elements in ascending order, and how often each is there.
+
+    >>> import oxiflux as flux
+    >>> flux.unique_counts([3, 1, 3]).counts
+    Tensor([1, 2])
+    """
     found = unique_all(x)
     return UniqueCounts(found.values, found.counts)
 
 
 def unique_inverse(x: ArrayLike, /) -> UniqueInverse:
-    """The different elements in ascending order, and which of them each element is."""
+    """The different elements in ascending order, and which of them each element is.
+
+    >>> import oxiflux as flux
+    >>> flux.unique_inverse([3, 1, 3]).inverse_indices
+    Tensor([1, 0, 1])
+    """
     found = unique_all(x)
     return UniqueInverse(found.values, found.inverse_indices)
 
@@ -398,7 +398,12 @@ def unique_values(x: ArrayLike, /) -> Tensor:
 
 
 def result_type(*arrays_and_dtypes: ArrayLike | DType) -> DType:
-    """The element type that an operation on these would have."""
+    """The element type that an operation on these would have.
+
+    >>> import oxiflux as flux
+    >>> flux.result_type(flux.int8, flux.float32)
+    oxiflux.float32
+    """
     types = [x if isinstance(x, DType) else _core.asarray(x).dtype for x in arrays_and_dtypes]
     total = _core.zeros((), types[0])
     for d in types[1:]:
@@ -407,7 +412,12 @@ def result_type(*arrays_and_dtypes: ArrayLike | DType) -> DType:
 
 
 def can_cast(source: ArrayLike | DType, to: DType, /) -> bool:
-    """Whether every value of one element type is a value of another, by NumPy's rules."""
+    """Whether every value of one element type is a value of another, by NumPy's rules.
+
+    >>> import oxiflux as flux
+    >>> flux.can_cast(flux.int8, flux.int16), flux.can_cast(flux.float32, flux.int64)
+    (True, False)
+    """
     name = source if isinstance(source, DType) else _core.asarray(source).dtype
     return np.can_cast(str(name), str(to))
 
@@ -415,6 +425,10 @@ def can_cast(source: ArrayLike | DType, to: DType, /) -> bool:
 def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...], /) -> bool:
     """Whether an element type is of a kind: "bool", "signed integer", "unsigned integer", "integral", "real floating",
     "numeric", or one of several.
+
+    >>> import oxiflux as flux
+    >>> flux.isdtype(flux.int8, "signed integer")
+    True
     """
     kinds = {
         "bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f",
@@ -429,11 +443,27 @@ def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...], /) -> boo
     return bool(dtype == kind)
 
 
-def finfo(dtype: DType | ArrayLike, /) -> np.finfo:  # type: ignore[type-arg]
-    """The limits of a floating type, as NumPy describes them."""
-    return np.finfo(str(dtype if isinstance(dtype, DType) else _core.asarray(dtype).dtype))
+def _name(dtype: DType | ArrayLike | str) -> str:
+    return str(
+        _core.dtype(dtype) if isinstance(dtype, (DType, str, type, np.dtype)) else _core.asarray(dtype).dtype
+    )
 
 
-def iinfo(dtype: DType | ArrayLike, /) -> np.iinfo:  # type: ignore[type-arg]
-    """The limits of an integer type, as NumPy describes them."""
-    return np.iinfo(str(dtype if isinstance(dtype, DType) else _core.asarray(dtype).dtype))
+def finfo(dtype: DType | ArrayLike | str, /) -> np.finfo:
+    """The limits of a floating type, as NumPy describes them.
+
+    >>> import oxiflux as flux
+    >>> float(flux.finfo(flux.float32).eps)
+    1.1920928955078125e-07
+    """
+    return np.finfo(_name(dtype))
+
+
+def iinfo(dtype: DType | ArrayLike | str, /) -> np.iinfo:
+    """The limits of an integer type, as NumPy describes them.
+
+    >>> import oxiflux as flux
+    >>> flux.iinfo(flux.int8).max
+    127
+    """
+    return np.iinfo(_name(dtype))

@@ -182,47 +182,44 @@ def ignore_derivatives(x: Any) -> Any:
         return fmap(stop_gradient, x())
 
 
-def custom_gradient(rule: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
-    """Gives a Python function a gradient of its own: `rule(dy, y, *args)`, one gradient for each argument.
+def custom_gradient(f: Callable[..., tuple[Any, Callable[[Tensor], Any]]]) -> Callable[..., Tensor]:
+    """Gives a Python function a gradient of its own: `f(*args)` returns its value and the pullback.
 
-    `dy` is the gradient that comes in for the result `y = f(*args)`. The rule gives a sequence with None
-    where there is no gradient, or a single tensor if there is one argument. It is made of tensor operations,
-    so that it can be differentiated too. A gradient of another shape than its argument raises ShapeError.
+    The pullback takes the gradient that comes in for the value to one gradient for each argument: a sequence with
+    None where there is none, or a single tensor if there is one argument. Made of tensor operations on the arguments,
+    it can be differentiated too. What computes the value is not recorded, and may leave tensors for NumPy. A gradient
+    of another shape than its argument raises ShapeError.
 
     >>> import oxiflux as flux
-    >>> @flux.custom_gradient(lambda dy, y, x: dy)
+    >>> @flux.custom_gradient
     ... def straight_through(x):
-    ...     return flux.round(x)
+    ...     return flux.round(x), lambda g: g
     >>> flux.gradient(lambda x: straight_through(x).sum(), flux.tensor([0.2, 1.7]))[0].tolist()
     [1.0, 1.0]
     """
 
-    def decorate(f: Callable[..., Any]) -> Callable[..., Tensor]:
-        @functools.wraps(f)
-        def wrapped(*args: Any) -> Tensor:
-            places = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
-            with _core.paused():
-                value = _core.asarray(f(*args))
+    @functools.wraps(f)
+    def wrapped(*args: Any) -> Tensor:
+        places = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
+        with _core.paused():
+            value, pullback = f(*args)
 
-            def back(dy: Tensor) -> list[Tensor | None]:
-                grads = rule(dy, y, *args)
-                grads = (grads,) if grads is None or isinstance(grads, Tensor) else tuple(grads)
-                if len(grads) != len(args):
-                    raise ValueError(
-                        f"custom_gradient: {len(grads)} gradients for {len(args)} arguments of {f.__name__}"
-                    )
-                for i in places:
-                    if grads[i] is not None and grads[i].shape != args[i].shape:
-                        what = f"the gradient of argument {i} of {f.__name__} has shape {grads[i].shape}"
-                        raise ShapeError(f"custom_gradient: {what}, the argument {args[i].shape}")
-                return [grads[i] for i in places]
+        def back(g: Tensor) -> list[Tensor | None]:
+            grads = pullback(g)
+            grads = (grads,) if grads is None or isinstance(grads, Tensor) else tuple(grads)
+            if len(grads) != len(args):
+                raise ValueError(
+                    f"custom_gradient: {len(grads)} gradients for {len(args)} arguments of {f.__name__}"
+                )
+            for i in places:
+                if grads[i] is not None and tuple(grads[i].shape) != args[i].shape:
+                    what = f"the gradient of argument {i} of {f.__name__} has shape {grads[i].shape}"
+                    raise ShapeError(f"custom_gradient: {what}, the argument {args[i].shape}")
+            return [grads[i] for i in places]
 
-            y = _core.custom(value, [args[i] for i in places], back)
-            return y
+        return _core.custom(_core.asarray(value), [args[i] for i in places], back)
 
-        return wrapped
-
-    return decorate
+    return wrapped
 
 
 def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:

@@ -104,6 +104,8 @@ def huber_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, delta: float =
     >>> round(flux.huber_loss([1.1, 2.1, 3.1], [1, 2, 3], delta=0.05).item(), 6)
     0.00375
     """
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     yhat, y = _pair("huber_loss", yhat, y)
     d = _core.abs(yhat - y)
     return agg(where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta)))

@@ -43,7 +43,11 @@ def onehotbatch(data: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tens
     """
     items = data if hasattr(data, "shape") else np.asarray(list(data))
     place = _lookup("onehotbatch", labels, default)
-    places = [place(item) for item in np.asarray(items).ravel().tolist()]
+    # Items of several types would all become strings in a plain array.
+    mixed = (
+        items if hasattr(data, "shape") or items.dtype.kind not in "US" else np.asarray(list(data), object)
+    )
+    places = [place(item) for item in np.asarray(mixed).ravel().tolist()]
     return _core.one_hot(_core.tensor(np.array(places, np.int64).reshape(items.shape)), len(labels))
 
 

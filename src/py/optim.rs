@@ -250,6 +250,10 @@ fn collect<'py>(
         found.push(Found { leaf: leaf.clone(), rule, tensor: tensor.clone(), grad, state: tensors, clock });
         return Ok(());
     }
+    if grads.is_instance_of::<PyTensor>() {
+        let class = state.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("update: the gradient is a tensor where the state has a {class}")));
+    }
     let (keys, attribute): (Vec<Bound<'py, PyAny>>, bool) = match tree::node(state)? {
         Node::Object(dict) => (dict.keys().iter().collect(), true),
         Node::Dict(dict) => (dict.keys().iter().collect(), false),

@@ -50,7 +50,8 @@ class Dense(Layer):
         bias: bool | ArrayLike | Tensor = True,
         init: Callable[[tuple[int, int]], Any] = glorot_uniform,
     ) -> None:
-        if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in (size_in, size_out)):
+        sizes: tuple[Any, Any] = (size_in, size_out)
+        if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in sizes):
             raise ValueError(f"Dense: sizes are non-negative integers, got {size_in!r} and {size_out!r}")
         weight = _parameter(init((size_in, size_out)))
         if weight.shape != (size_in, size_out):
@@ -97,6 +98,8 @@ class Dense(Layer):
                 ) from None
             blame(error, self.describe())
             raise
+        except TypeError as error:
+            raise TypeError(f"{self.describe()}: {error}") from None
 
     def describe(self) -> str:
         """The layer on one line."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from .. import _core
 from .._core import Tensor
-from ..functions import clip
 from .rules import Rule, Step
 
 __all__ = [
@@ -86,7 +85,7 @@ class ClipGrad(Rule):
     delta: float = 10.0
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
-        return state, clip(dx, -self.delta, self.delta)
+        return state, _core.maximum(_core.minimum(dx, self.delta), -self.delta)
 
 
 @dataclass(eq=False, repr=False)

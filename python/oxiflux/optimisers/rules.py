@@ -499,7 +499,7 @@ def _checked(rule: str, name: str, value: Any) -> Any:
 def _checked_number(rule: str, name: str, value: Any) -> float:
     words, allowed = _RANGES.get(name, _DEFAULT_RANGE)
     try:
-        number = float(value)
+        number: float = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{rule}: {name} must be a number, got {value!r}") from None
     if not allowed(number):

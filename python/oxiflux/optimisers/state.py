@@ -116,10 +116,10 @@ def thaw(state: Any) -> None:
     """Lets `update` change the parameters of a state again; the reverse of `freeze`.
 
     >>> import oxiflux as flux
-    >>> state = flux.setup(flux.Descent(), flux.Dense(2, 1))
+    >>> state = flux.setup(flux.Descent(), flux.Dense(2, 1, bias=False))
     >>> flux.freeze(state)
     >>> flux.thaw(state)
-    >>> state.bias.frozen
+    >>> state.weight.frozen
     False
     """
     for leaf in _leaves(state):
