@@ -1,18 +1,92 @@
-"""DataLoader: batches of every kind of data."""
+"""DataLoader and the functions on data sets: items, parts and batches of every kind of data."""
+
+import collections
+import itertools
+import threading
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import oxiflux as flux
+from oxiflux import data as mlutils
+from oxiflux.data import (
+    batch,
+    batchseq,
+    chunk,
+    eachobs,
+    filterobs,
+    getobs,
+    groupobs,
+    joinobs,
+    kfolds,
+    leavepout,
+    mapobs,
+    numobs,
+    oversample,
+    randobs,
+    rpad_constant,
+    shuffleobs,
+    splitobs,
+    unbatch,
+    undersample,
+)
+
+
+class Squares:
+    """A data set that is not in memory: it counts what is asked of it."""
+
+    def __init__(self, n):
+        self.n, self.asked = n, []
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        if not 0 <= i < self.n:
+            raise IndexError(i)
+        self.asked.append(i)
+        return np.array([i, i * i]), i
+
+
+def plain(x):
+    """Arrays and tensors as lists, in whatever holds them."""
+    if isinstance(x, (tuple, list)):
+        return type(x)(map(plain, x))
+    if isinstance(x, dict):
+        return {key: plain(value) for key, value in x.items()}
+    return x.tolist() if hasattr(x, "tolist") else x
+
+
+def kinds(n):
+    """The same items, `0` to `n - 1` squared, in every form."""
+    values = np.arange(n) ** 2
+    return {
+        "array": values,
+        "tensor": flux.tensor(values),
+        "list": values.tolist(),
+        "range": range(n),
+        "tuple": (values, flux.tensor(values)),
+        "dict": {"a": values, "b": values.tolist()},
+        "frame": pd.DataFrame({"a": values, "b": values}),
+        "series": pd.Series(values),
+        "mapped": mapobs(lambda i: i * i, range(n)),
+        "object": Squares(n),
+    }
+
+
+KINDS = list(kinds(0))
 
 
 def test_batches_keep_the_form_of_the_data():
     x, y = np.arange(10).reshape(5, 2), list("abcde")
-    for batch in (
+    for batches in (
         flux.DataLoader((x, y), batchsize=5),
         [tuple(b.values()) for b in flux.DataLoader({"x": x, "y": y}, batchsize=5)],
     ):
-        ((a, b),) = batch
+        ((a, b),) = batches
         np.testing.assert_array_equal(a, x)
         assert b == y
 
@@ -64,3 +138,482 @@ def test_errors_name_the_sizes():
         flux.DataLoader(5)
     with pytest.raises(ValueError, match="0"):
         flux.DataLoader([1], batchsize=0)
+
+
+# Items
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [0, 1, 7])
+def test_items_are_counted(kind, n):
+    assert numobs(kinds(n)[kind]) == n
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "where", [slice(1, 6, 2), [1, 3, 5], np.array([1, -4, 5]), [False, True] * 3 + [False]]
+)
+def test_several_items_are_the_single_ones(kind, where):
+    data = kinds(7)[kind]
+    several = getobs(data, where)
+    assert numobs(several) == 3
+    for i, place in enumerate([1, 3, 5]):
+        assert plain(getobs(several, i)) == plain(getobs(data, place))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_there_is_no_item_beyond_the_last(kind):
+    data = kinds(3)[kind]
+    for where in (3, -4, [0, 3], [-4]):
+        with pytest.raises(IndexError):
+            getobs(data, where)
+
+
+def test_slices_of_arrays_share_memory():
+    x = np.arange(10)
+    assert np.shares_memory(getobs(x, slice(2, 5)), x)
+    (batch_,) = flux.DataLoader(x, batchsize=10)
+    assert np.shares_memory(batch_, x)
+
+
+def test_named_tuples_stay_named():
+    pair = collections.namedtuple("Pair", "x y")
+    data = pair(np.arange(4), list("abcd"))
+    assert getobs(data, 1) == pair(1, "b")
+    assert [b.y for b in flux.DataLoader(data, batchsize=2)] == [["a", "b"], ["c", "d"]]
+
+
+def test_what_is_no_data_is_refused():
+    for bad in (5, "text", None, {1, 2}):
+        with pytest.raises(TypeError, match="numobs"):
+            numobs(bad)
+    with pytest.raises(ValueError, match="no data"):
+        numobs(())
+    with pytest.raises(flux.ShapeError, match="mask"):
+        getobs(np.arange(3), [True, False])
+    with pytest.raises(TypeError, match="places"):
+        getobs(np.arange(3), [0.5])
+
+
+# Batches
+
+
+def test_samples_in_a_list_are_put_together():
+    samples = [(np.full(2, i, np.float32), i, str(i)) for i in range(5)]
+    first, *_ = flux.DataLoader(samples, batchsize=2)
+    assert plain(first) == ([[0, 0], [1, 1]], [0, 1], ["0", "1"])
+    assert first[0].dtype == np.float32
+
+
+def test_a_data_set_object_makes_its_items_when_they_are_needed():
+    data = Squares(5)
+    batches = iter(flux.DataLoader(data, batchsize=2))
+    assert data.asked == []
+    assert plain(next(batches)) == ([[0, 0], [1, 1]], [0, 1]) and data.asked == [0, 1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_every_kind_of_data_in_batches(kind, shuffle):
+    data = kinds(7)[kind]
+    loader = flux.DataLoader(data, batchsize=3, shuffle=shuffle)
+    sizes = [numobs(b) for b in loader]
+    assert sizes == [3, 3, 1] and len(loader) == 3
+    assert numobs(next(iter(flux.DataLoader(data, batchsize=3, partial=False)))) == 3
+
+
+def test_data_that_can_only_be_iterated():
+    loader = flux.DataLoader((i * i for i in itertools.count()), batchsize=3)
+    assert plain(list(itertools.islice(loader, 2))) == [[0, 1, 4], [9, 16, 25]]
+    with pytest.raises(TypeError, match="generator"):
+        len(loader)
+    with pytest.raises(TypeError, match="shuffled"):
+        flux.DataLoader(iter([1]), shuffle=True)
+    sizes = [len(b) for b in flux.DataLoader(iter(range(5)), batchsize=2, partial=False)]
+    assert sizes == [2, 2]
+
+
+def test_single_items_in_order_and_shuffled():
+    assert list(eachobs(["a", "b", "c"])) == ["a", "b", "c"]
+    assert sorted(eachobs(list(range(9)), shuffle=True)) == list(range(9))
+    assert len(eachobs(np.zeros((3, 2)))) == 3
+    assert [x.shape for x in eachobs(np.zeros((3, 2)))] == [(2,)] * 3
+    assert list(eachobs(iter("ab"))) == ["a", "b"]
+    assert [len(x) for x in eachobs(np.zeros(5), batchsize=2)] == [2, 2, 1]
+
+
+def test_shuffling_follows_the_seed():
+    def order():
+        return np.concatenate(list(flux.DataLoader(np.arange(40), batchsize=7, shuffle=True))).tolist()
+
+    flux.seed(5)
+    first = order()
+    flux.seed(5)
+    assert order() == first != list(range(40))
+
+
+def test_data_that_changed_its_length_is_noticed():
+    data = [1, 2, 3]
+    loader = flux.DataLoader(data)
+    data.append(4)
+    with pytest.raises(ValueError, match="3 items .* 4 now"):
+        next(iter(loader))
+
+
+def test_stopping_early_ends_the_thread():
+    before = threading.active_count()
+    for _ in range(20):
+        for _ in flux.DataLoader(np.arange(1000), parallel=True):
+            break
+    waited = threading.Event()
+    while threading.active_count() > before and not waited.wait(0.01):
+        pass
+    assert threading.active_count() == before
+
+
+def test_batches_before_an_error_in_the_thread_arrive():
+    def half(items):
+        if items[0] == 4:
+            raise RuntimeError("unreadable")
+        return items
+
+    seen = []
+    with pytest.raises(RuntimeError, match="unreadable"):
+        seen.extend(flux.DataLoader(list(range(9)), batchsize=2, collate=half, parallel=True))
+    seen = []
+    loader = flux.DataLoader(list(range(9)), batchsize=2, collate=half, parallel=True)
+    with pytest.raises(RuntimeError):
+        for b in loader:
+            seen.append(b)
+    assert seen == [[0, 1], [2, 3]]
+
+
+def test_collate_must_be_a_function():
+    with pytest.raises(TypeError, match="collate"):
+        flux.DataLoader([1], collate=3)
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([1, 2], [1, 2]),
+        ([1.5, np.float32(2)], [1.5, 2.0]),
+        ([[1, 2], [3, 4]], [[1, 2], [3, 4]]),
+        ([np.zeros((1, 2)), np.ones((1, 2))], [[[0, 0]], [[1, 1]]]),
+        ([flux.ones((2,)), flux.zeros((2,))], [[1, 1], [0, 0]]),
+        ([flux.ones((2,)), np.zeros(2)], [[1, 1], [0, 0]]),
+        (["a", "b"], ["a", "b"]),
+        ([["a"], ["b"]], [["a"], ["b"]]),
+        ([[1], [2, 3]], None),
+        ([(1, "a"), (2, "b")], ([1, 2], ["a", "b"])),
+        ([{"x": (1, 2)}, {"x": (3, 4)}], {"x": ([1, 3], [2, 4])}),
+    ],
+)
+def test_batch_by_kind_of_item(items, expected):
+    if expected is None:
+        with pytest.raises(flux.ShapeError, match=r"batch: .*\(1,\), \(2,\)"):
+            batch(items)
+    else:
+        assert plain(batch(items)) == expected
+
+
+def test_tensors_give_tensors():
+    assert isinstance(batch([flux.ones((2,)), np.zeros(2)]), flux.Tensor)
+    assert isinstance(rpad_constant(flux.ones((2,)), 3), flux.Tensor)
+    assert all(isinstance(x, flux.Tensor) for x in chunk(flux.ones((4,)), 2))
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        ([], "no items"),
+        ([{"a": 1}, {"b": 1}], "different keys"),
+        ([(1, 2), (1,)], "different lengths"),
+        ([np.zeros(3), np.zeros(4)], r"\(3,\), \(4,\)"),
+    ],
+)
+def test_batch_says_what_does_not_fit(items, words):
+    with pytest.raises(ValueError, match=words):
+        batch(items)
+
+
+def test_unbatch_is_the_reverse_of_batch():
+    items = [(np.arange(3) + i, {"n": i}) for i in range(4)]
+    assert plain(unbatch(batch(items))) == plain(items)
+
+
+def test_batchseq_pads_the_short_ones():
+    a, b = np.arange(6.0).reshape(3, 2), np.ones((1, 2))
+    steps = batchseq([a, b], -1)
+    assert [s.shape for s in steps] == [(2, 2)] * 3
+    assert plain(steps[2]) == [[4, 5], [-1, -1]]
+    with pytest.raises(ValueError, match="no sequences"):
+        batchseq([])
+
+
+def test_padding_by_axes():
+    x = [[1, 2], [3, 4]]
+    assert plain(rpad_constant(x, 3)) == [[1, 2, 0], [3, 4, 0], [0, 0, 0]]
+    assert plain(rpad_constant(x, (2, 3), 9)) == [[1, 2, 9], [3, 4, 9]]
+    assert plain(rpad_constant(flux.tensor(x), 3, 9, axis=-1)) == [[1, 2, 9], [3, 4, 9]]
+    assert plain(rpad_constant(x, 1)) == x
+    with pytest.raises(IndexError, match="axis 2"):
+        rpad_constant(x, 3, axis=2)
+    with pytest.raises(flux.ShapeError, match="3 sizes for 2 axes"):
+        rpad_constant(x, (1, 2, 3))
+
+
+@given(st.integers(0, 40), st.integers(1, 12))
+def test_chunks_are_consecutive_and_of_one_size_but_the_last(n, k):
+    for parts in (chunk(range(n), k), chunk(list(range(n)), k), chunk(np.arange(n), k)):
+        assert [int(i) for part in parts for i in part] == list(range(n))
+        assert len(parts) <= k
+        assert {len(part) for part in parts[:-1]} <= {-(-n // k)}
+    by_size = chunk(np.arange(n), size=k)
+    assert [len(part) for part in by_size] == [k] * (n // k) + [n % k] * (n % k > 0)
+
+
+def test_chunks_along_an_axis_and_of_given_sizes():
+    x = np.arange(12).reshape(2, 6)
+    assert [p.shape for p in chunk(x, 3, axis=-1)] == [(2, 2)] * 3
+    assert [p.shape for p in chunk(flux.tensor(x), size=[1, 0, 5], axis=1)] == [(2, 1), (2, 0), (2, 5)]
+    assert plain(chunk(x, [0, 2])) == [[[0, 1, 2, 3, 4, 5]], [], [[6, 7, 8, 9, 10, 11]]]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: chunk([1, 2]), TypeError),
+        (lambda: chunk([1, 2], 1, size=1), TypeError),
+        (lambda: chunk([1, 2], 0), ValueError),
+        (lambda: chunk([1, 2], size=0), ValueError),
+        (lambda: chunk([1, 2], size=[1, 2]), flux.ShapeError),
+        (lambda: chunk([1, 2], [1, 0]), ValueError),
+        (lambda: chunk([1, 2], 1, axis=1), ValueError),
+        (lambda: chunk(np.zeros(2), 1, axis=1), IndexError),
+    ],
+)
+def test_chunk_says_what_is_wrong(call, error):
+    with pytest.raises(error, match="chunk"):
+        call()
+
+
+def test_gradients_pass_through_batches_and_chunks():
+    x = flux.tensor([1.0, 2.0, 3.0, 4.0])
+
+    def f(x):
+        a, b = chunk(x, 2)
+        padded = rpad_constant(batch([a * a, b]), 3, axis=1)
+        return (padded * padded).sum()
+
+    assert flux.gradient(f, x)[0].tolist() == [4.0, 32.0, 6.0, 8.0]
+
+
+# Parts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_splits_have_every_item_once(kind, shuffle):
+    data = kinds(10)[kind]
+    parts = splitobs(data, at=(0.5, 0.3), shuffle=shuffle)
+    assert [numobs(p) for p in parts] == [5, 3, 2]
+    items = [plain(getobs(p, i)) for p in parts for i in range(numobs(p))]
+    wanted = [plain(getobs(data, i)) for i in range(10)]
+    assert sorted(items, key=str) == sorted(wanted, key=str)
+    assert shuffle or items == wanted
+
+
+@pytest.mark.parametrize(
+    ("n", "at", "sizes"),
+    [
+        (10, 0.75, [8, 2]),
+        (5, 0.5, [2, 3]),
+        (10, 3, [3, 7]),
+        (10, (3, 4), [3, 4, 3]),
+        (0, 0.5, [0, 0]),
+        (3, (1.0,), [3, 0]),
+        (10, (0.1,) * 9, [1] * 10),
+        (7, (), [7]),
+    ],
+)
+def test_sizes_of_splits(n, at, sizes):
+    assert [len(r) for r in splitobs(n, at)] == sizes
+    assert [len(p) for p in splitobs(np.zeros(n), at)] == sizes
+
+
+@pytest.mark.parametrize("at", [1.5, -0.1, (0.7, 0.7), 11, (6, 6), (-1, 3)])
+def test_splits_that_do_not_fit(at):
+    with pytest.raises(ValueError, match="splitobs"):
+        splitobs(10, at)
+
+
+def test_a_stratified_split_keeps_the_proportions():
+    labels = ["a"] * 80 + ["b"] * 20
+    for shuffle in (False, True):
+        train, test = splitobs((np.arange(100), labels), at=0.75, stratified=labels, shuffle=shuffle)
+        assert collections.Counter(train[1]) == {"a": 60, "b": 15}
+        assert sorted([*train[0], *test[0]]) == list(range(100))
+    with pytest.raises(flux.ShapeError, match="3 labels for 2"):
+        splitobs([1, 2], 0.5, stratified=[1, 2, 3])
+
+
+def test_parts_of_what_is_not_in_memory_are_views():
+    data = Squares(6)
+    train, test = splitobs(shuffleobs(data), at=4)
+    assert data.asked == []
+    items = [i for _, i in train] + [i for _, i in test]
+    assert sorted(items) == list(range(6)) and data.asked == items
+    assert plain(getobs(test)) == [plain(test[0]), plain(test[1])]
+
+
+@given(st.integers(2, 30), st.data())
+def test_each_item_is_for_validation_once(n, data):
+    k = data.draw(st.integers(2, n))
+    folds = list(kfolds(np.arange(n), k))
+    assert len(folds) == k
+    assert np.concatenate([val for _, val in folds]).tolist() == list(range(n))
+    assert all(sorted([*train, *val]) == list(range(n)) for train, val in folds)
+    assert {len(val) for _, val in folds} <= {n // k, -(-n // k)}
+
+
+def test_folds_as_documented():
+    train, val = kfolds(10, 5)
+    assert [t.tolist() for t in train][:2] == [[2, 3, 4, 5, 6, 7, 8, 9], [0, 1, 4, 5, 6, 7, 8, 9]]
+    assert val == [range(2), range(2, 4), range(4, 6), range(6, 8), range(8, 10)]
+    assert plain(leavepout(10, 2)) == plain(kfolds(10, 5))
+    assert len(list(leavepout(np.zeros(7)))) == 7
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: kfolds(3, 4), lambda: kfolds([1, 2], 1), lambda: leavepout([1, 2], 2)]
+)
+def test_too_many_or_too_few_folds(call):
+    with pytest.raises(ValueError, match="between"):
+        call()
+
+
+LABELS = np.array([0, 1, 1, 1, 1, 0, 2, 1])
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_oversampling_balances_and_keeps_every_item(shuffle):
+    x, y = oversample((np.arange(8), LABELS), shuffle=shuffle)
+    assert np.bincount(y).tolist() == [5, 5, 5]
+    assert (LABELS[x] == y).all() and set(x.tolist()) == set(range(8))
+    assert shuffle or x[:8].tolist() == list(range(8))
+    assert np.bincount(LABELS[oversample(np.arange(8), LABELS, fraction=0.5)]).tolist() == [2, 5, 2]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_undersampling_balances(shuffle):
+    x, y = undersample((np.arange(8), flux.tensor(LABELS)), shuffle=shuffle)
+    assert sorted(y.tolist()) == [0, 1, 2] and len(set(x.tolist())) == 3
+    assert shuffle or x.tolist() == sorted(x.tolist())
+
+
+def test_classes_that_do_not_fit_the_data():
+    for f in (oversample, undersample):
+        with pytest.raises(TypeError, match=f"{f.__name__}: the classes are missing"):
+            f(np.arange(3))
+        with pytest.raises(flux.ShapeError, match=f"{f.__name__}: 2 classes for 3"):
+            f(np.arange(3), [0, 1])
+        with pytest.raises(ValueError, match="no items"):
+            f([], [])
+        with pytest.raises(TypeError, match="labels"):
+            f([1, 2], [[0, 1], [1, 0]])
+
+
+def test_random_items_may_occur_again():
+    flux.seed(1)
+    drawn = randobs(np.arange(3), 100)
+    assert set(drawn.tolist()) == {0, 1, 2}
+    assert randobs(["a"]) == "a"
+    with pytest.raises(ValueError, match="randobs"):
+        randobs([])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        shuffleobs,
+        lambda data, rng: randobs(data, 9, rng=rng),
+        lambda data, rng: splitobs(data, 3, True, rng=rng)[0],
+        lambda data, rng: undersample(data, data % 3, rng=rng),
+    ],
+)
+def test_a_generator_repeats_a_choice(f):
+    data = np.arange(30)
+    assert plain(f(data, rng=flux.Generator(3))) == plain(f(data, rng=flux.Generator(3)))
+    assert plain(f(data, rng=flux.Generator(3))) != plain(f(data, rng=flux.Generator(4)))
+
+
+# Data made of data
+
+
+@pytest.mark.parametrize("batched", [False, True, "auto"])
+def test_mapped_data(batched):
+    data = mapobs(lambda x: {"sum": x["a"] + x["b"]}, {"a": np.arange(5), "b": np.ones(5)}, batched=batched)
+    assert len(data) == 5 and data[3]["sum"] == 4
+    assert data[-1]["sum"] == 5
+    some = plain(getobs(data, slice(1, 3)))
+    assert some == ({"sum": [2, 3]} if batched else [{"sum": 2}, {"sum": 3}])
+    batches = list(flux.DataLoader(data, batchsize=2))
+    assert plain(batches) == [{"sum": [1, 2]}, {"sum": [3, 4]}, {"sum": [5]}]
+
+
+def test_functions_map_batches_only_if_told():
+    seen = []
+    f = lambda x: seen.append(np.ndim(x)) or x
+    for batched, dims in ((False, [0, 0]), (True, [1]), ("auto", [1])):
+        seen.clear()
+        next(iter(flux.DataLoader(mapobs(f, np.arange(4), batched=batched), batchsize=2)))
+        assert seen == dims
+    with pytest.raises(TypeError, match="mapobs"):
+        mapobs(3, [1])
+
+
+def test_maps_in_tuples_and_dicts():
+    a, b = mapobs((abs, str), [-1, 2])
+    assert list(a) == [1, 2] and list(b) == ["-1", "2"]
+    both = mapobs({"size": abs, "text": str}, [-1, 2])
+    assert getobs(both, 0) == {"size": 1, "text": "-1"}
+
+
+def parity(item):
+    while isinstance(item, (tuple, dict)):
+        item = next(iter(item.values() if isinstance(item, dict) else item))
+    return int(np.ravel(item)[0]) % 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_filter_and_group_agree(kind):
+    data = kinds(7)[kind]
+    groups = groupobs(parity, data)
+    assert sorted(groups) == [0, 1]
+    for key, group in groups.items():
+        same = filterobs(lambda item, key=key: parity(item) == key, data)
+        assert plain(unbatch(group)) == plain(unbatch(same))
+    assert numobs(filterobs(lambda _: False, data)) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_joined_data_has_the_items_of_both(kind):
+    a, b = kinds(3)[kind], kinds(4)[kind]
+    both = joinobs(a, b)
+    assert numobs(both) == 7
+    wanted = plain(unbatch(a) + unbatch(b))
+    assert plain(unbatch(both)) == wanted
+    assert plain(getobs(both, -1)) == wanted[-1]
+
+
+def test_joining_different_kinds():
+    both = joinobs(range(2), [10, 11], np.arange(20, 22))
+    assert [int(x) for x in both] == [0, 1, 10, 11, 20, 21]
+    assert plain(list(flux.DataLoader(both, batchsize=4))) == [[0, 1, 10, 11], [20, 21]]
+    with pytest.raises(ValueError, match="joinobs"):
+        joinobs()
+
+
+def test_all_names_are_sorted():
+    assert mlutils.__all__ == sorted(mlutils.__all__)

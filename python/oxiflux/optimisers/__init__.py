@@ -1,6 +1,8 @@
-"""Rules that turn gradients into steps, modifiers of gradients, and the state that `update` keeps for them."""
+"""Rules that turn gradients into steps, modifiers of gradients, the state that `update` keeps for them, and schedules
+of their hyper-parameters.
+"""
 
-from .modifiers import AccumGrad, ClipGrad, ClipNorm, OptimiserChain, SignDecay, WeightDecay
+from .modifiers import AccumGrad, ClipGrad, ClipNorm, MixedPrecision, OptimiserChain, SignDecay, WeightDecay
 from .rules import (
     AdaBelief,
     AdaDelta,
@@ -20,6 +22,20 @@ from .rules import (
     Rprop,
     Rule,
 )
+from .schedules import (
+    Cos,
+    CosAnneal,
+    Exp,
+    Inv,
+    Loop,
+    OneCycle,
+    Poly,
+    Schedule,
+    Sequence,
+    Step,
+    Triangle,
+    Warmup,
+)
 from .state import adjust, freeze, setup, thaw, update
 
 __all__ = [
@@ -33,18 +49,31 @@ __all__ = [
     "AdamW",
     "ClipGrad",
     "ClipNorm",
+    "Cos",
+    "CosAnneal",
     "Descent",
+    "Exp",
+    "Inv",
     "Lion",
+    "Loop",
+    "MixedPrecision",
     "Momentum",
     "NAdam",
     "Nesterov",
     "OAdam",
+    "OneCycle",
     "OptimiserChain",
+    "Poly",
     "RAdam",
     "RMSProp",
     "Rprop",
     "Rule",
+    "Schedule",
+    "Sequence",
     "SignDecay",
+    "Step",
+    "Triangle",
+    "Warmup",
     "WeightDecay",
     "adjust",
     "freeze",

@@ -50,8 +50,11 @@ class Rule:
     subtract the gradient itself.
 
     >>> import oxiflux as flux
-    >>> isinstance(flux.Adam(), flux.Rule)
-    True
+    >>> class Sign(flux.Rule):
+    ...     def apply(self, state, x, dx):
+    ...         return state, 0.1 * flux.sign(dx)
+    >>> Sign()
+    Sign()
     """
 
     kernel: ClassVar[str | None] = None

@@ -9,7 +9,7 @@ from typing import Any
 from .. import _core
 from .._core import Leaf, Tensor
 from ..tree import FLOATS
-from .modifiers import OptimiserChain
+from .modifiers import MixedPrecision, OptimiserChain, checked_rule
 
 __all__ = ["adjust", "freeze", "setup", "thaw", "update"]
 
@@ -25,8 +25,7 @@ def setup(rule: Any, model: Any) -> Any:
     >>> state.bias
     Leaf(Momentum(0.01, 0.9), Tensor([0.0]))
     """
-    if isinstance(rule, type) or not (hasattr(rule, "init") and hasattr(rule, "apply")):
-        raise TypeError(f"setup: {rule!r} is no rule; a rule has init(x) and apply(state, x, dx)")
+    checked_rule("setup", rule)
     if not isinstance(model, Tensor) and _core.children(model) is None:
         raise TypeError(f"setup: {model!r} is no model: it holds no tensors")
     made: dict[int, Any] = {}
@@ -180,6 +179,8 @@ def _with(rule: Any, hyper: dict[str, float], known: set[str]) -> Any:
     """The rule with those hyper-parameters that it has; their names are added to `known`."""
     if isinstance(rule, OptimiserChain):
         return OptimiserChain(*(_with(part, hyper, known) for part in rule.rules))
+    if isinstance(rule, MixedPrecision):
+        return MixedPrecision(_with(rule.rule, hyper, known), rule.dtype)
     own = {key: value for key, value in hyper.items() if hasattr(rule, key)}
     known.update(own)
     if is_dataclass(rule):

@@ -8,16 +8,22 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _core
-from .optimisers import setup
-from .optimisers.state import match
-from .tree import Params
+from .. import _core
+from ..optimisers import setup
+from ..optimisers.state import match
+from ..tree import Params
 
 __all__ = ["train", "trainstep", "trainstep_withgradient"]
 
 
 def train(
-    loss: Callable[..., Any], model: Any, data: Iterable[Any], state: Any, *, progress: bool | None = None
+    loss: Callable[..., Any],
+    model: Any,
+    data: Iterable[Any],
+    state: Any,
+    *,
+    callback: Callable[[Any], object] | None = None,
+    progress: bool | None = None,
 ) -> None:
     """One pass over `data`: for each batch `update(state, model, gradient(loss))`.
 
@@ -28,7 +34,9 @@ def train(
     Implicit style: with `params(model)` in the place of the model the loss is called with the batch only, and
     the last argument is the rule itself, which keeps its state from one call to the next.
 
-    A loss that is not finite raises ValueError before anything is changed. `progress` shows a bar with tqdm; by
+    A loss that is not finite raises ValueError before anything is changed. `callback` is called after each step with
+    the value of the loss before it, and ends the pass by returning True: `losses.append` collects the losses, and
+    `early_stopping` fits. `progress` shows a bar with tqdm; by
     default if it is installed and the standard error is a terminal. Ref: Flux.jl, `train!`.
 
     >>> import oxiflux as flux
@@ -37,6 +45,10 @@ def train(
     >>> flux.train(loss, model, [[0.0, 0.0]] * 3, flux.setup(flux.Descent(0.25), model))
     >>> model["w"].tolist()
     [0.125, 0.25]
+    >>> losses = []
+    >>> flux.train(loss, model, [[0.0, 0.0]], flux.setup(flux.Descent(0.25), model), callback=losses.append)
+    >>> losses
+    [Tensor(0.078125)]
     """
     compute, model, state = _prepared("train", loss, model, state)
     withgradient, update, isfinite = _core.withgradient, _core.update, math.isfinite
@@ -50,6 +62,8 @@ def train(
         if not isfinite(value[0] if type(value) is tuple else value):
             raise _not_finite("train", value, f" at step {i}")
         update(state, model, grads)
+        if callback is not None and callback(value) is True:
+            return
 
 
 def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> Any:

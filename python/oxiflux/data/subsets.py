@@ -1,0 +1,199 @@
+"""Parts of a data set: splits, folds, random and balanced selections.
+
+What is in memory is cut at once, so that parts of arrays are arrays, and consecutive items of them are not copied;
+parts of other data are views that make items when asked for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._core import Generator, ShapeError, Tensor
+from .items import count, generator, getobs, permutation, subset
+
+__all__ = ["kfolds", "leavepout", "oversample", "randobs", "shuffleobs", "splitobs", "undersample"]
+
+
+def splitobs(
+    data: Any,
+    at: float | Sequence[float],
+    shuffle: bool = False,
+    stratified: Any = None,
+    rng: Generator | None = None,
+) -> tuple[Any, ...]:
+    """Consecutive parts of `data`: fractions, or numbers of items, and what is left over.
+
+    `shuffle` brings the items into a random order first. With `stratified`, the label of each item, every label is
+    split in these proportions. A number instead of data gives ranges of indices. Ref: MLUtils.jl, `splitobs`.
+
+    >>> splitobs(100, at=(0.1, 0.4))
+    (range(0, 10), range(10, 50), range(50, 100))
+    >>> import numpy as np
+    >>> (x, y), (x_test, y_test) = splitobs((np.zeros((5, 2)), np.arange(5)), at=0.8)
+    >>> x.shape, y_test.tolist()
+    ((4, 2), [4])
+    """
+    n = data if isinstance(data, int) else count("splitobs", data)
+    if stratified is not None:
+        if len(stratified) != n:
+            raise ShapeError(f"splitobs: {len(stratified)} labels for {n} items")
+        groups = [g[permutation(rng, len(g))] if shuffle else g for g in _groups(stratified)]
+        parts = zip(*([g[r.start : r.stop] for r in _ranges(len(g), at)] for g in groups), strict=True)
+        wanted = [np.concatenate(part) for part in parts]
+        wanted = [w[permutation(rng, len(w))] if shuffle else np.sort(w) for w in wanted]
+        return tuple(w if isinstance(data, int) else subset(data, w) for w in wanted)
+    ranges = _ranges(n, at)
+    if shuffle:
+        order = permutation(rng, n)
+        chosen = [order[r.start : r.stop] for r in ranges]
+        return tuple(w if isinstance(data, int) else subset(data, w) for w in chosen)
+    return tuple(r if isinstance(data, int) else subset(data, slice(r.start, r.stop)) for r in ranges)
+
+
+def shuffleobs(data: Any, rng: Generator | None = None) -> Any:
+    """The items of `data` in a random order. Ref: MLUtils.jl, `shuffleobs`.
+
+    >>> import numpy as np
+    >>> x, y = shuffleobs((np.arange(5), np.arange(5) * 10))
+    >>> sorted(x.tolist()), (y == 10 * x).all()
+    ([0, 1, 2, 3, 4], np.True_)
+    """
+    return subset(data, permutation(rng, count("shuffleobs", data)))
+
+
+def randobs(data: Any, n: int | None = None, rng: Generator | None = None) -> Any:
+    """One item of `data` at random, or `n` of them, in which an item may occur again. Ref: MLUtils.jl, `randobs`.
+
+    >>> randobs(["a"]), randobs(["a"], 3)
+    ('a', ['a', 'a', 'a'])
+    """
+    total = count("randobs", data)
+    if total == 0:
+        raise ValueError("randobs: the data has no items")
+    where = np.asarray(generator(rng).randint(0, total, (1 if n is None else n,)))
+    return getobs(data, int(where[0]) if n is None else where)
+
+
+def kfolds(data: Any, k: int = 5) -> Any:
+    """Pairs of `(train, validation)`: each of `k` equal parts of `data` in its turn is for validation.
+
+    If the number of items is not a multiple of `k`, the first parts have one more. Items are not shuffled; for that
+    there is `kfolds(shuffleobs(data))`. A number instead of data gives the lists of all training and of all
+    validation indices. Ref: MLUtils.jl, `kfolds`.
+
+    >>> [(train, val) for train, val in kfolds([10, 20, 30], 3)]
+    [([20, 30], [10]), ([10, 30], [20]), ([10, 20], [30])]
+    >>> kfolds(5, 2)[1]
+    [range(0, 3), range(3, 5)]
+    """
+    n = data if isinstance(data, int) else count("kfolds", data)
+    if not 2 <= k <= n:
+        raise ValueError(
+            f"kfolds: the number of folds must be between 2 and the number of items, {n}, got {k}"
+        )
+    ends = np.cumsum([n // k + (i < n % k) for i in range(k)]).tolist()
+    val = [range(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+    train = [np.r_[: r.start, r.stop : n] for r in val]
+    if isinstance(data, int):
+        return train, val
+
+    def folds() -> Iterator[tuple[Any, Any]]:
+        for t, v in zip(train, val, strict=True):
+            yield subset(data, t), subset(data, slice(v.start, v.stop))
+
+    return folds()
+
+
+def leavepout(data: Any, p: int = 1) -> Any:
+    """`kfolds` with parts of `p` items, or one more where the number of items is not a multiple of `p`.
+
+    Ref: MLUtils.jl, `leavepout`.
+
+    >>> [val for _, val in leavepout(["a", "b", "c", "d"], 2)]
+    [['a', 'b'], ['c', 'd']]
+    """
+    n = data if isinstance(data, int) else count("leavepout", data)
+    if not 1 <= p <= n // 2:
+        raise ValueError(f"leavepout: p must be between 1 and half the number of items, {n}, got {p}")
+    return kfolds(data, n // p)
+
+
+def oversample(
+    data: Any, classes: Any = None, fraction: float = 1, shuffle: bool = True, rng: Generator | None = None
+) -> Any:
+    """`data` with items repeated so that every class has at least `fraction` of the items that the largest has.
+
+    `classes` has the label of each item; for a tuple, its last part by default. Without `shuffle` the repeated items
+    follow at the end. Ref: MLUtils.jl, `oversample`.
+
+    >>> x, y = oversample(([1, 2, 3, 4], ["a", "b", "b", "b"]))
+    >>> sorted(y)
+    ['a', 'a', 'a', 'b', 'b', 'b']
+    """
+    groups = _labelled("oversample", data, classes)
+    wanted = round(fraction * max(map(len, groups)))
+    chosen = [np.arange(count("oversample", data))]
+    for group in groups:
+        missing = max(0, wanted - len(group))
+        chosen += [group] * (missing // len(group))
+        chosen.append(group[permutation(rng, len(group))[: missing % len(group)]])
+    where = np.concatenate(chosen)
+    return subset(data, where[permutation(rng, len(where))] if shuffle else where)
+
+
+def undersample(data: Any, classes: Any = None, shuffle: bool = True, rng: Generator | None = None) -> Any:
+    """`data` with items left out at random so that every class has as many as the smallest.
+
+    `classes` has the label of each item; for a tuple, its last part by default. Without `shuffle` the items keep
+    their order. Ref: MLUtils.jl, `undersample`.
+
+    >>> x, y = undersample(([1, 2, 3, 4], ["a", "b", "b", "b"]))
+    >>> sorted(y)
+    ['a', 'b']
+    """
+    groups = _labelled("undersample", data, classes)
+    smallest = min(map(len, groups))
+    where = np.concatenate([group[permutation(rng, len(group))[:smallest]] for group in groups])
+    return subset(data, where[permutation(rng, len(where))] if shuffle else np.sort(where))
+
+
+def _ranges(n: int, at: float | Sequence[float]) -> list[range]:
+    """The parts of `n` items: of each size or fraction in `at`, and the rest."""
+    parts = [at] if isinstance(at, (int, float)) else list(at)
+    whole = all(isinstance(p, int) for p in parts)
+    if any(p < 0 for p in parts) or sum(parts) > (n if whole else 1 + 1e-9):
+        of = f"{n} items" if whole else "1"
+        raise ValueError(f"splitobs: the parts must be positive and add up to at most {of}, got {at!r}")
+    ends = [0]
+    for p in parts:
+        ends.append(min(n, ends[-1] + (int(p) if whole else round(p * n))))
+    return [range(a, b) for a, b in zip(ends, [*ends[1:], n], strict=True)]
+
+
+def _labelled(caller: str, data: Any, classes: Any) -> list[np.ndarray[Any, Any]]:
+    """The indices of the items of each class."""
+    if classes is None:
+        if not isinstance(data, tuple):
+            raise TypeError(f"{caller}: the classes are missing; only in a tuple the last part has them")
+        classes = data[-1]
+    n = count(caller, data)
+    if len(classes) != n:
+        raise ShapeError(f"{caller}: {len(classes)} classes for {n} items")
+    if n == 0:
+        raise ValueError(f"{caller}: the data has no items")
+    return _groups(classes)
+
+
+def _groups(labels: Any) -> list[np.ndarray[Any, Any]]:
+    """The indices at which each label occurs, the labels in their order of appearance."""
+    values = labels.tolist() if isinstance(labels, (np.ndarray, Tensor)) else list(labels)
+    found: dict[Any, list[int]] = {}
+    for i, label in enumerate(values):
+        try:
+            found.setdefault(label, []).append(i)
+        except TypeError:
+            raise TypeError(f"labels must be numbers or text, got {label!r}") from None
+    return [np.array(indices) for indices in found.values()]

@@ -1,0 +1,306 @@
+"""Schedules: hyper-parameters as functions of the step.
+
+A schedule keeps nothing: `schedule(t)` is its value at step `t`, counted from 0, and iterating gives the values
+from there on without end. The learning rate follows one by `adjust(state, schedule(t))` before step `t`. Wherever
+a schedule is made of others, a number stands for a constant one, and any function of `t` for a schedule. Names and
+formulas are those of ParameterSchedulers.jl, which counts from 1.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import abc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate, count
+
+__all__ = [
+    "Cos",
+    "CosAnneal",
+    "Exp",
+    "Inv",
+    "Loop",
+    "OneCycle",
+    "Poly",
+    "Schedule",
+    "Sequence",
+    "Step",
+    "Triangle",
+    "Warmup",
+]
+
+Part = Callable[[int], float] | float
+
+
+class Schedule:
+    """What all schedules share: they are called with a step, and iterated.
+
+    A schedule of one's own needs only `__call__`; from here it gets iteration.
+
+    >>> class Halved(Schedule):
+    ...     def __call__(self, t: int) -> float:
+    ...         return 0.5**t
+    >>> etas = iter(Halved())
+    >>> next(etas), next(etas), next(etas)
+    (1.0, 0.5, 0.25)
+    """
+
+    def __call__(self, t: int) -> float:
+        """The value at step `t`, counted from 0."""
+        raise NotImplementedError(f"{type(self).__name__} has no __call__(t)")
+
+    def __iter__(self) -> Iterator[float]:
+        return map(self, count())
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """A staircase: `start * decay**i` on stair `i`, of `step_sizes[i]` steps; the last one has no end.
+
+    A single number in `step_sizes` is the size of every stair.
+
+    >>> [Step(1.0, 0.5, [2, 1])(t) for t in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.5]
+    >>> [Step(1.0, 0.5, 2)(t) for t in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+
+    start: float
+    decay: float
+    step_sizes: int | abc.Sequence[int]
+
+    def __post_init__(self) -> None:
+        for size in [self.step_sizes] if isinstance(self.step_sizes, int) else self.step_sizes:
+            _at_least_one(self, "step_sizes", size)
+
+    def __call__(self, t: int) -> float:
+        _not_negative(self, t)
+        if isinstance(self.step_sizes, int):
+            return self.start * self.decay ** (t // self.step_sizes)
+        return self.start * self.decay ** _stair(self.step_sizes, t)
+
+
+@dataclass(frozen=True)
+class Exp(Schedule):
+    """Exponential decay: `start * decay**t`.
+
+    >>> [Exp(1.0, 0.5)(t) for t in range(4)]
+    [1.0, 0.5, 0.25, 0.125]
+    """
+
+    start: float
+    decay: float
+
+    def __call__(self, t: int) -> float:
+        return self.start * self.decay ** _not_negative(self, t)
+
+
+@dataclass(frozen=True)
+class Poly(Schedule):
+    """Polynomial decay: `start * (1 - t / max_iter)**degree`, and 0 from step `max_iter` on.
+
+    >>> [Poly(1.0, 2, 4)(t) for t in range(6)]
+    [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
+    """
+
+    start: float
+    degree: float
+    max_iter: int
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "max_iter", self.max_iter)
+
+    def __call__(self, t: int) -> float:
+        return float(self.start * max(0.0, 1 - _not_negative(self, t) / self.max_iter) ** self.degree)
+
+
+@dataclass(frozen=True)
+class Inv(Schedule):
+    """Inverse decay: `start / (1 + t * decay)**degree`.
+
+    >>> [Inv(1.0, 1.0, 1)(t) for t in (0, 1, 3)]
+    [1.0, 0.5, 0.25]
+    """
+
+    start: float
+    decay: float
+    degree: float
+
+    def __call__(self, t: int) -> float:
+        return float(self.start / (1 + _not_negative(self, t) * self.decay) ** self.degree)
+
+
+@dataclass(frozen=True)
+class Triangle(Schedule):
+    """A triangular wave between `min(l0, l1)`, at step 0, and `max(l0, l1)`, half a `period` later.
+
+    >>> [Triangle(0.0, 1.0, 4)(t) for t in range(6)]
+    [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
+    """
+
+    l0: float
+    l1: float
+    period: int
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "period", self.period)
+
+    def __call__(self, t: int) -> float:
+        place = _not_negative(self, t) % self.period / self.period
+        return _between(self.l0, self.l1, 2 * min(place, 1 - place))
+
+
+@dataclass(frozen=True)
+class CosAnneal(Schedule):
+    """Half a cosine from `max(l0, l1)` down to `min(l0, l1)`: `low + (high - low) * (1 + cos(pi * t / period)) / 2`.
+
+    With `restart` it jumps back up after each `period`, without it swings back. Ref: Loshchilov and Hutter, "SGDR:
+    Stochastic Gradient Descent with Warm Restarts", 2016.
+
+    >>> [round(CosAnneal(0.0, 1.0, 2)(t), 3) for t in range(4)]
+    [1.0, 0.5, 1.0, 0.5]
+    >>> [round(CosAnneal(0.0, 1.0, 2, restart=False)(t), 3) for t in range(4)]
+    [1.0, 0.5, 0.0, 0.5]
+    """
+
+    l0: float
+    l1: float
+    period: int
+    restart: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "period", self.period)
+
+    def __call__(self, t: int) -> float:
+        t = _not_negative(self, t)
+        return _between(self.l0, self.l1, _cosine(t % self.period if self.restart else t, self.period))
+
+
+Cos = CosAnneal
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Half a cosine up from `startval` to `maxval` in `ceil(percent_start * nsteps)` of `nsteps` steps, and another
+    down to `endval`, which then stays.
+
+    `startval` is `maxval / 25` and `endval` is `maxval / 1e5` unless given. Ref: Smith and Topin, "Super-Convergence:
+    Very Fast Training of Neural Networks Using Large Learning Rates", 2017.
+
+    >>> [round(OneCycle(8, 1.0, startval=0.0, endval=0.5)(t), 3) for t in (0, 1, 2, 5, 8)]
+    [0.0, 0.5, 1.0, 0.75, 0.5]
+    """
+
+    nsteps: int
+    maxval: float
+    startval: float | None = None
+    endval: float | None = None
+    percent_start: float = 0.25
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "nsteps", self.nsteps)
+        if not 0 <= self.percent_start <= 1:
+            raise ValueError(f"OneCycle: percent_start must be between 0 and 1, got {self.percent_start!r}")
+
+    def __call__(self, t: int) -> float:
+        up = math.ceil(self.percent_start * self.nsteps)
+        if _not_negative(self, t) < up:
+            start = self.maxval / 25 if self.startval is None else self.startval
+            return start + (self.maxval - start) * (1 - _cosine(t, up))
+        end = self.maxval / 1e5 if self.endval is None else self.endval
+        if t >= self.nsteps:
+            return end
+        return end + (self.maxval - end) * _cosine(t - up, self.nsteps - up)
+
+
+class Sequence(Schedule):
+    """Schedules one after the other, each beginning at its own step 0: `Sequence((first, n), (second, m), …)` follows
+    `first` for `n` steps. The last one has no end.
+
+    >>> [Sequence((0.1, 2), (Exp(1.0, 0.5), 3))(t) for t in range(5)]
+    [0.1, 0.1, 1.0, 0.5, 0.25]
+    """
+
+    def __init__(self, *stages: tuple[Part, int]) -> None:
+        if not stages:
+            raise ValueError("Sequence: there are no schedules")
+        for _, size in stages:
+            _at_least_one(self, "the number of steps", size)
+        self.stages = stages
+
+    def __call__(self, t: int) -> float:
+        sizes = [size for _, size in self.stages]
+        i = _stair(sizes, _not_negative(self, t))
+        return _value(self.stages[i][0], t - sum(sizes[:i]))
+
+    def __repr__(self) -> str:
+        return f"Sequence({', '.join(map(repr, self.stages))})"
+
+
+@dataclass(frozen=True)
+class Warmup(Schedule):
+    """A straight line from `start` to the first value of `schedule` in `steps` steps, then `schedule` from its step 0.
+
+    >>> [Warmup(Exp(1.0, 0.5), 2)(t) for t in range(5)]
+    [0.0, 0.5, 1.0, 0.5, 0.25]
+    """
+
+    schedule: Part
+    steps: int
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "steps", self.steps)
+
+    def __call__(self, t: int) -> float:
+        if _not_negative(self, t) >= self.steps:
+            return _value(self.schedule, t - self.steps)
+        return self.start + (_value(self.schedule, 0) - self.start) * t / self.steps
+
+
+@dataclass(frozen=True)
+class Loop(Schedule):
+    """The first `period` steps of a schedule, again and again: `schedule(t % period)`.
+
+    >>> [Loop(Exp(1.0, 0.5), 2)(t) for t in range(5)]
+    [1.0, 0.5, 1.0, 0.5, 1.0]
+    """
+
+    schedule: Part
+    period: int
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "period", self.period)
+
+    def __call__(self, t: int) -> float:
+        return _value(self.schedule, _not_negative(self, t) % self.period)
+
+
+def _value(part: Part, t: int) -> float:
+    return part(t) if callable(part) else part
+
+
+def _stair(sizes: abc.Sequence[int], t: int) -> int:
+    """The number of the stair on which `t` lies, with stairs of these sizes and the last one without end."""
+    return bisect_right(list(accumulate(sizes[:-1])), t)
+
+
+def _between(a: float, b: float, place: float) -> float:
+    return min(a, b) + abs(a - b) * place
+
+
+def _cosine(t: int, period: int) -> float:
+    """From 1 at 0 to 0 at `period`."""
+    return (1 + math.cos(math.pi * t / period)) / 2
+
+
+def _not_negative(schedule: Schedule, t: int) -> int:
+    if t < 0:
+        raise ValueError(f"{type(schedule).__name__}: steps count from 0, got {t}")
+    return t
+
+
+def _at_least_one(schedule: Schedule, name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{type(schedule).__name__}: {name} must be at least 1, got {value!r}")

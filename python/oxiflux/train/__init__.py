@@ -1,0 +1,14 @@
+"""Training: the loop over batches, and the conditions under which it calls or stops."""
+
+from .callbacks import early_stopping, patience, plateau, throttle
+from .loop import train, trainstep, trainstep_withgradient
+
+__all__ = [
+    "early_stopping",
+    "patience",
+    "plateau",
+    "throttle",
+    "train",
+    "trainstep",
+    "trainstep_withgradient",
+]

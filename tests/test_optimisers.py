@@ -1,0 +1,202 @@
+"""Schedules, and the modifiers that rules can be wrapped in. The rules themselves are held to Optimisers.jl in
+flux_docs/.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+from oxiflux import optimisers
+from oxiflux.optimisers import (
+    Cos,
+    CosAnneal,
+    Exp,
+    Inv,
+    Loop,
+    MixedPrecision,
+    OneCycle,
+    Poly,
+    Sequence,
+    Step,
+    Triangle,
+    Warmup,
+)
+
+# ParameterSchedulers.jl's formulas, which count from 1.
+
+
+def cosine(t, period):
+    return (1 + math.cos(math.pi * (t - 1) / period)) / 2
+
+
+def one_cycle(t, n, start, top, end, percent):
+    up = math.ceil(percent * n)
+    if t > n:
+        return end
+    if t <= up:
+        return abs(start - top) * cosine(t + up, up) + min(start, top)
+    return abs(top - end) * cosine(t - up, n - up) + min(top, end)
+
+
+def step(t, start, decay, sizes):
+    ends = np.cumsum(sizes)
+    return start * decay ** min(sum(t > end for end in ends), len(sizes) - 1)
+
+
+FORMULAS = [
+    (Step(0.3, 0.5, [2, 3, 4]), lambda t: step(t, 0.3, 0.5, [2, 3, 4])),
+    (Exp(0.3, 0.9), lambda t: 0.3 * 0.9 ** (t - 1)),
+    (Poly(0.3, 2, 50), lambda t: 0.3 * (1 - (t - 1) / 50) ** 2),
+    (Inv(0.3, 0.5, 2), lambda t: 0.3 / (1 + (t - 1) * 0.5) ** 2),
+    (
+        Triangle(0.1, 0.3, 7),
+        lambda t: 0.2 * 2 / math.pi * abs(math.asin(math.sin(math.pi * (t - 1) / 7))) + 0.1,
+    ),
+    (CosAnneal(0.1, 0.3, 7), lambda t: 0.2 * (1 + math.cos(math.pi * ((t - 1) % 7) / 7)) / 2 + 0.1),
+    (Cos(0.3, 0.1, 7, restart=False), lambda t: 0.2 * cosine(t, 7) + 0.1),
+    (OneCycle(50, 0.1), lambda t: one_cycle(t, 50, 0.1 / 25, 0.1, 0.1 / 1e5, 0.25)),
+    (
+        OneCycle(7, 0.1, startval=1e-4, endval=1e-2, percent_start=0.3),
+        lambda t: one_cycle(t, 7, 1e-4, 0.1, 1e-2, 0.3),
+    ),
+    (Loop(Exp(1.0, 0.5), 3), lambda t: 0.5 ** ((t - 1) % 3)),
+    (
+        Sequence((Exp(1.0, 0.5), 3), (0.7, 2), (Exp(0.4, 0.9), 1)),
+        lambda t: 0.5 ** (t - 1) if t <= 3 else 0.7 if t <= 5 else 0.4 * 0.9 ** (t - 6),
+    ),
+    (Warmup(Exp(1.0, 0.5), 4, start=0.2), lambda t: 0.2 + 0.2 * (t - 1) if t <= 4 else 0.5 ** (t - 5)),
+]
+
+
+@pytest.mark.parametrize(("schedule", "formula"), FORMULAS, ids=[repr(s) for s, _ in FORMULAS])
+def test_schedule_follows_its_formula(schedule, formula):
+    for t in range(50):
+        assert schedule(t) == pytest.approx(formula(t + 1), abs=1e-15), t
+
+
+@pytest.mark.parametrize("schedule", [s for s, _ in FORMULAS], ids=repr)
+def test_iterating_a_schedule_starts_at_its_first_step_each_time(schedule):
+    values = [schedule(t) for t in range(9)]
+    assert list(itertools.islice(schedule, 9)) == list(itertools.islice(schedule, 9)) == values
+
+
+def test_stairs_of_one_size_go_on():
+    assert [Step(1.0, 0.5, 2)(t) for t in (0, 1, 2, 7)] == [1.0, 1.0, 0.5, 0.125]
+
+
+def test_a_polynomial_ends_at_zero():
+    assert Poly(1.0, 0.5, 3)(3) == Poly(1.0, 0.5, 3)(99) == 0
+
+
+def test_one_cycle_stays_at_its_end():
+    assert OneCycle(10, 1.0, endval=0.2)(10) == OneCycle(10, 1.0, endval=0.2)(1000) == 0.2
+
+
+@pytest.mark.parametrize("percent", [0.0, 1.0])
+def test_one_cycle_without_a_way_up_or_down(percent):
+    values = [OneCycle(4, 1.0, percent_start=percent)(t) for t in range(5)]
+    assert sorted(values[:4], reverse=percent == 0) == values[:4] and values[4] == 1e-5
+
+
+def test_schedules_are_made_of_schedules_functions_and_numbers():
+    schedule = Warmup(Sequence((lambda t: 1.0 - t / 10, 2), (Loop(Step(0.5, 0.5, 1), 2), 9)), 1)
+    assert [schedule(t) for t in range(7)] == [0.0, 1.0, 0.9, 0.5, 0.25, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Triangle(0, 1, 0), "Triangle: period .* 0"),
+        (lambda: Step(1, 0.5, [2, -3]), "Step: step_sizes .* -3"),
+        (lambda: OneCycle(10, 1.0, percent_start=1.5), "OneCycle: percent_start .* 1.5"),
+        (lambda: Sequence(), "Sequence: there are no"),
+        (lambda: Sequence((1.0, 0)), "Sequence: .* 0"),
+        (lambda: Warmup(1.0, 0), "Warmup: steps .* 0"),
+        (lambda: Exp(1.0, 0.5)(-1), "Exp: .* -1"),
+    ],
+)
+def test_a_schedule_says_what_is_wrong(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_training_along_a_schedule():
+    model = {"w": flux.tensor([1.0])}
+    state = flux.setup(flux.Descent(), model)
+    for eta in itertools.islice(Exp(0.5, 0.5), 3):
+        flux.adjust(state, eta)
+        flux.update(state, model, {"w": flux.tensor([1.0])})
+    assert model["w"].tolist() == [0.125]
+
+
+# MixedPrecision
+
+
+def test_mixed_precision_adds_up_steps_that_the_parameter_cannot_hold():
+    results = []
+    for rule in (flux.Descent(1.0), MixedPrecision(flux.Descent(1.0), "float64")):
+        model = {"w": flux.tensor([1.0, -1.0])}
+        state = flux.setup(rule, model)
+        for _ in range(1000):
+            flux.update(state, model, {"w": flux.tensor([2.0**-30, 2.0**-30])})
+        assert model["w"].dtype == "float32"
+        results.append(model["w"].numpy())
+    np.testing.assert_array_equal(results[0], [1.0, -1.0])
+    np.testing.assert_array_equal(results[1], np.float32([1 - 1000 * 2.0**-30, -1 - 1000 * 2.0**-30]))
+
+
+def test_mixed_precision_is_the_rule_in_the_wider_type_rounded():
+    gradients = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
+    start = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
+    wide, mixed = {"w": flux.tensor(start.astype(np.float64))}, {"w": flux.tensor(start)}
+    states = flux.setup(flux.Adam(0.1), wide), flux.setup(MixedPrecision(flux.Adam(0.1), "float64"), mixed)
+    for g in gradients:
+        flux.update(states[0], wide, {"w": flux.tensor(g.astype(np.float64))})
+        flux.update(states[1], mixed, {"w": flux.tensor(g)})
+    np.testing.assert_allclose(states[1]["w"].state[0].numpy(), wide["w"].numpy(), rtol=1e-12)
+    np.testing.assert_array_equal(mixed["w"].numpy(), states[1]["w"].state[0].numpy().astype(np.float32))
+
+
+def test_mixed_precision_waits_when_its_rule_does():
+    model = {"w": flux.tensor([1.0])}
+    rule = MixedPrecision(flux.OptimiserChain(flux.AccumGrad(2), flux.Descent(1.0)), "float64")
+    state = flux.setup(rule, model)
+    seen = []
+    for _ in range(4):
+        flux.update(state, model, {"w": flux.tensor([0.25])})
+        seen.append(model["w"].item())
+    assert seen == [1.0, 0.75, 0.75, 0.5]
+
+
+def test_adjust_reaches_into_mixed_precision():
+    state = flux.setup(MixedPrecision(flux.Adam(), "float64"), {"w": flux.ones((2,))})
+    flux.adjust(state, 0.5)
+    assert repr(state["w"].rule) == "MixedPrecision(Adam(0.5, (0.9, 0.999), 1e-08), float64)"
+
+
+@pytest.mark.parametrize("wrapper", [MixedPrecision, flux.OptimiserChain])
+def test_what_is_no_rule_is_refused_by_name(wrapper):
+    with pytest.raises(TypeError, match=wrapper.__name__):
+        wrapper(flux.Adam)
+    with pytest.raises(TypeError, match=wrapper.__name__):
+        wrapper(0.1)
+
+
+# The implicit style
+
+
+def test_update_takes_parameters_and_their_gradients():
+    model = flux.Dense(2, 1)
+    model.weight = flux.tensor([[1.0], [2.0]])
+    ps = flux.params(model)
+    state = flux.setup(flux.Descent(0.5), ps)
+    flux.update(state, ps, (flux.tensor([[1.0], [1.0]]), None))
+    assert model.weight.tolist() == [[0.5], [1.5]] and model.bias.tolist() == [0.0]
+
+
+def test_everything_is_exported():
+    assert all(hasattr(optimisers, name) for name in optimisers.__all__)
+    assert list(optimisers.__all__) == sorted(optimisers.__all__)
