@@ -1,12 +1,16 @@
 """Rules, their state, and the training loop."""
 
 import dataclasses
+import math
+import threading
+import time
 
 import numpy as np
 import pytest
 
 import oxiflux as flux
 from oxiflux import _core
+from oxiflux.train import early_stopping, patience, plateau, throttle
 
 RULES = (
     "AMSGrad AdaBelief AdaDelta AdaGrad AdaMax Adam AdamW Descent Lion "
@@ -126,3 +130,174 @@ def test_the_implicit_style_keeps_the_state_of_its_rule():
 def test_a_rule_in_the_place_of_its_state_says_what_to_do():
     with pytest.raises(TypeError, match="setup"):
         flux.train(square, {"w": flux.ones((1,))}, [], flux.Adam())
+
+
+# Callbacks
+
+
+def test_a_callback_gets_the_loss_before_each_step():
+    model = {"w": flux.tensor([1.0])}
+    losses = []
+    state = flux.setup(flux.Descent(0.25), model)
+    flux.train(square, model, [(np.zeros(1),)] * 3, state, callback=losses.append)
+    assert [x.item() for x in losses] == [1.0, 0.25, 0.0625]
+    # Only True ends the pass, so that a callback may give what it likes.
+    flux.train(square, model, [(np.zeros(1),)] * 3, state, callback=lambda _: 1)
+    assert model["w"].item() == 0.5**6
+
+
+def test_a_callback_ends_the_pass_in_the_explicit_style():
+    model = {"w": flux.tensor([1.0])}
+    stop = patience(lambda loss: loss < 0.5, 2)
+    state = flux.setup(flux.Descent(0.25), model)
+    flux.train(square, model, [(np.zeros(1),)] * 9, state, callback=stop)
+    assert model["w"].item() == 0.5**3
+
+
+def test_a_callback_ends_the_pass_in_the_implicit_style():
+    layer = flux.Dense(1, 1, bias=False)
+    layer.weight = flux.tensor([[1.0]])
+    stop = patience(lambda loss: loss < 0.5, 2)
+    loss = lambda x: (layer(x) ** 2).sum()
+    flux.train(loss, flux.params(layer), [(np.ones((1, 1)),)] * 9, flux.Descent(0.25), callback=stop)
+    assert layer.weight.item() == 0.5**3
+
+
+def test_a_callback_is_not_called_for_a_loss_that_is_not_finite():
+    model, seen = {"w": flux.tensor([1.0])}, []
+    state = flux.setup(flux.Descent(), model)
+    with pytest.raises(ValueError, match="step 1"):
+        flux.train(square, model, [(np.full(1, np.inf),)], state, callback=seen.append)
+    assert seen == []
+
+
+def test_patience_counts_in_a_row_and_passes_its_arguments_on():
+    trigger = patience(lambda a, b=0: a + b > 1, 2)
+    calls = [trigger(2), trigger(0), trigger(1, b=1), trigger(2), trigger(2)]
+    assert calls == [False, False, False, True, True]
+
+
+def test_early_stopping_as_flux_documents_it():
+    # A loss of 1, 2, 3, … is never below the initial score of 0: true at the third call.
+    loss = iter(range(1, 100))
+    stop = early_stopping(lambda: next(loss), 3)
+    assert [stop() for _ in range(4)] == [False, False, True, True]
+
+
+def test_plateau_as_flux_documents_it():
+    # -9, 8, -7, 6, … are 19, 17, 15, 13 apart, from the initial score of 10 on.
+    values = iter([-9, 8, -7, 6, -5])
+    flat = plateau(lambda: next(values), 3, init_score=10, min_dist=18)
+    assert [flat() for _ in range(4)] == [False, False, False, True]
+
+
+def test_early_stopping_counts_from_the_best_score():
+    stop = early_stopping(lambda loss: loss, 3, init_score=math.inf)
+    assert not any(stop(x) for x in (5.0, 4.0, 4.5, 4.2, 3.9, 3.95, 4.1))
+    assert stop(3.9001)
+
+
+def test_early_stopping_asks_for_the_least_distance():
+    stop = early_stopping(lambda loss: loss, 2, init_score=math.inf, min_dist=0.5)
+    assert [stop(x) for x in (5.0, 4.9, 4.8)] == [False, False, True]
+
+
+def test_early_stopping_takes_nan_for_no_better():
+    for losses, last in (((1.0, math.nan, math.nan), True), ((2.0, math.nan, 1.0, 1.5), False)):
+        stop = early_stopping(lambda loss: loss, 2, init_score=math.inf)
+        assert [stop(x) for x in losses] == [False] * (len(losses) - 1) + [last]
+
+
+def test_early_stopping_of_a_score_that_is_to_rise():
+    stop = early_stopping(lambda s: s, 2, distance=lambda best, score: score - best)
+    assert [stop(x) for x in (0.5, 0.6, 0.55, 0.6, 0.58, 0.57)] == [False] * 5 + [True]
+
+
+def test_early_stopping_works_with_tensors():
+    stop = early_stopping(lambda loss: loss, 2, init_score=math.inf)
+    assert [stop(flux.tensor(x)) for x in (2.0, 3.0, 3.0)] == [False, False, True]
+
+
+class Clock:
+    """Time that passes when told to, and the timers that wait for it."""
+
+    def __init__(self):
+        self.now, self.timers = 100.0, []
+
+    def timer(self, seconds, call):
+        clock = self
+
+        class Timer:
+            def start(self):
+                clock.timers.append((clock.now + seconds, call))
+
+        return Timer()
+
+    def wait(self, seconds):
+        self.now += seconds
+        due = [call for end, call in self.timers if end <= self.now]
+        self.timers = [(end, call) for end, call in self.timers if end > self.now]
+        for call in due:
+            call()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(threading, "Timer", clock.timer)
+    return clock
+
+
+def test_throttle_calls_at_once_and_then_waits(clock):
+    calls = []
+    f = throttle(lambda x: calls.append(x) or x, 10)
+    assert [f(1), f(2)] == [1, 1]
+    clock.wait(9.9)
+    assert f(3) == 1
+    clock.wait(0.2)
+    assert f(4) == 4 and calls == [1, 4] and not clock.timers
+
+
+def test_throttle_calls_once_more_at_the_end(clock):
+    calls = []
+    f = throttle(lambda x: calls.append(x) or x, 10, trailing=True)
+    for i in range(5):
+        assert f(i) == 0
+    clock.wait(10.1)
+    assert calls == [0, 4]
+    # The call at the end begins a new time.
+    assert f(5) == 4
+    clock.wait(10.1)
+    assert calls == [0, 4, 5]
+    clock.wait(10.1)
+    assert f(6) == 6 and calls == [0, 4, 5, 6]
+
+
+def test_throttle_may_wait_first(clock):
+    calls = []
+    f = throttle(calls.append, 10, leading=False)
+    f(1)
+    f(2)
+    assert calls == []
+    clock.wait(10.1)
+    assert calls == [1]
+
+
+def test_throttle_waits_in_a_thread():
+    called = threading.Event()
+    throttle(called.set, 0.01, leading=False)()
+    assert called.wait(10)
+
+
+def test_throttle_goes_on_after_an_error(clock):
+    f = throttle(lambda x: 1 / x, 10)
+    with pytest.raises(ZeroDivisionError):
+        f(0)
+    clock.wait(11)
+    assert f(2) == 0.5
+
+
+def test_throttle_refuses_a_negative_time():
+    with pytest.raises(ValueError, match="-1"):
+        throttle(print, -1)
