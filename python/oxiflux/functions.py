@@ -52,6 +52,8 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
     ]
     if len(froms) != len(tos):
         raise ValueError(f"moveaxis: {len(froms)} axes cannot go to {len(tos)} places")
+    if len(set(froms)) != len(froms) or len(set(tos)) != len(tos):
+        raise ValueError(f"moveaxis: axes {froms} to {tos} name one twice")
     order = [a for a in range(x.ndim) if a not in froms]
     for to, a in sorted(zip(tos, froms, strict=True)):
         order.insert(to, a)
@@ -87,6 +89,8 @@ def roll(x: ArrayLike, /, shift: int | Sequence[int], axis: int | Sequence[int] 
         )
     axes = [axis] if isinstance(axis, int) else list(axis)
     shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
+    if len(axes) != len(shifts):
+        raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
     for a, s in zip(axes, shifts, strict=True):
         n = x.shape[_axis("roll", a, x.ndim)]
         if n and s % n:
@@ -217,7 +221,7 @@ def split(x: ArrayLike, sections: int | Sequence[int], /, axis: int = 0) -> tupl
             raise ShapeError(
                 f"split: axis {at} of shape {x.shape} does not split into {sections} equal parts"
             )
-        sections = range(n // sections, n, n // sections)
+        sections = [n // sections * i for i in range(1, sections)]
     places = [0, *sections, n]
     return tuple(_narrow(x, at, a, b) for a, b in itertools.pairwise(places))
 
