@@ -29,7 +29,7 @@ TESTED_ELSEWHERE = {
     "cumulative_prod": "test_manipulation_numpy.py",
     "argsort": "test_manipulation_numpy.py",
     "concat": "test_manipulation_numpy.py",
-    "cumulative_sum": "test_bad_input.py",
+    "cumulative_sum": "test_ops_numpy.py",
     "expand_dims": "test_manipulation_numpy.py",
     "flip": "test_manipulation_numpy.py",
     "glu": "flux_docs/test_activations.py",

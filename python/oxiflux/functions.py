@@ -138,7 +138,7 @@ def rrelu(x: ArrayLike, /, lo: float = 1 / 8, hi: float = 1 / 3) -> Tensor:
         raise ValueError(f"rrelu: slopes from {lo} to {hi} are none")
     x = _core.asarray(x)
     x = x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
-    slope = lo + (hi - lo) * _core.rand(*x.shape, dtype=x.dtype) if x.ndim else _core.asarray(lo, x.dtype)
+    slope = lo + (hi - lo) * _core.rand(*x.shape, dtype=x.dtype)
     return _core.where(_core.less(x, 0), slope * x, x)
 
 
