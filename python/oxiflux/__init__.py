@@ -43,7 +43,7 @@ from .init import (
     create_bias, glorot_normal, glorot_uniform, identity_init, kaiming_normal, kaiming_uniform,
     lecun_normal, nfan, ones32, orthogonal, rand32, randn32, sparse_init, truncated_normal, zeros32,
 )
-from .layers import Chain, Dense, Layer, activations, flatten
+from .layers import Chain, Dense, Layer, SamePad, activations, flatten
 from .losses import (
     binary_focal_loss, binarycrossentropy, crossentropy, dice_coeff_loss, focal_loss, hinge_loss,
     huber_loss, kldivergence, label_smoothing, logitbinarycrossentropy, logitcrossentropy, mae, mse, msle,
@@ -70,7 +70,7 @@ __all__ = [
     "ClipGrad", "ClipNorm", "Cos", "CosAnneal", "DType", "DTypeError", "DataLoader", "Dense", "Descent",
     "Exp", "Generator", "Inv", "Layer", "Leaf", "Lion", "Loop", "MixedPrecision", "Momentum", "NAdam",
     "Nesterov", "OAdam", "OneCycle", "OptimiserChain", "Params", "Poly", "RAdam", "RMSProp", "Rprop",
-    "Rule", "Schedule", "Sequence", "ShapeError", "SignDecay", "Step", "Tensor", "Triangle", "Warmup",
+    "Rule", "SamePad", "Schedule", "Sequence", "ShapeError", "SignDecay", "Step", "Tensor", "Triangle", "Warmup",
     "WeightDecay", "__version__", "abs", "acos", "acosh", "activations", "add", "adjust", "all", "any",
     "arange", "argmax", "argmin", "argsort", "asarray", "asin", "asinh", "astype", "atan", "atan2",
     "atanh", "batch", "batchseq", "binary_focal_loss", "binarycrossentropy", "bitwise_and",
