@@ -26,7 +26,10 @@ TYPES = {
     "keepdims": "bool",
     "n": "int",
     "num_classes": "int",
+    "pad": "_Axes",
     "shape": "int | Sequence[int]",
+    "stride": "_Axes",
+    "window": "_Axes",
 }
 # Operations that take one axis, and no more.
 ONE_AXIS = {"argmax", "argmin", "logsoftmax", "softmax"}

@@ -46,6 +46,8 @@ TESTED_ELSEWHERE = {
     "logsoftmax": "test_ops_numpy.py",
     "logsumexp": "test_ops_numpy.py",
     "mae": "flux_docs/test_losses.py",
+    "maxpool": "test_pool.py",
+    "meanpool": "test_pool.py",
     "matmul": "test_linalg_numpy.py",
     "matrix_transpose": "test_linalg_numpy.py",
     "permute_dims": "test_manipulation_numpy.py",

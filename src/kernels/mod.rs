@@ -10,6 +10,7 @@ pub mod math;
 pub mod number;
 pub mod place;
 pub mod places;
+pub mod pool;
 pub mod random;
 pub mod real;
 pub mod reduce;

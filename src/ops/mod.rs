@@ -109,4 +109,5 @@ list![
     dense,
     loss,
     crossentropy,
+    pool,
 ];

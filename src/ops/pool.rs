@@ -1,0 +1,250 @@
+//! Pooling over windows of channels-last images of one to three spatial axes.
+
+use super::Case;
+use super::binary::as_float;
+use super::movement::broadcast_to;
+use crate::array::Array;
+use crate::dtype::{DType, each};
+use crate::error::{Error, Result};
+use crate::kernels::pool::{self as kernel, Windows};
+use crate::shape::{self, Axes, Dims};
+use crate::tape::{Context, Grads, Operation, Tensor, apply, is_recording, record};
+
+/// The windows of a pooling, and the shapes of its two sides.
+#[derive(Clone, Debug)]
+struct Pooling {
+    op: &'static str,
+    windows: Windows,
+    input: Dims,
+    output: Dims,
+}
+
+/// The largest element of each window; `places` tells the gradient which it is, where somebody will ask.
+#[derive(Debug)]
+struct MaxPool(Pooling, Option<Array>);
+
+/// Its gradient: each number goes to its place.
+#[derive(Debug)]
+struct Spread(Pooling, Array);
+
+/// The gradient of that: the element at the place.
+#[derive(Debug)]
+struct Pick(Pooling, Array);
+
+/// The mean of each window, in which padding counts as zeros, or the transpose of that.
+#[derive(Debug)]
+struct MeanPool {
+    pooling: Pooling,
+    transposed: bool,
+}
+
+/// Runs an expression with `$p` bound to the type of stored places.
+macro_rules! places {
+    ($places:expr, $p:ident => $body:expr) => {
+        if $places.dtype() == DType::U8 { type $p = u8; $body } else { type $p = u32; $body }
+    };
+}
+
+impl Operation for MaxPool {
+    fn name(&self) -> &'static str {
+        self.0.op
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (x, mut out) = self.0.images(x[0])?;
+        if out.size() > 0 {
+            each!(x.dtype(), float: T => {
+                let nothing = std::ptr::NonNull::<()>::dangling().as_ptr();
+                // SAFETY: `images` has made the arrays of the windows' sizes; the places have no size.
+                unsafe { kernel::maxpool::<T, ()>(&self.0.windows, x.ptr(), out.fresh_ptr(), nothing) };
+            }, else return Err(self.0.not_float(&x)));
+        }
+        Ok(out)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let Some(places) = &self.1 else { return Err(Error::Unsupported("maxpool: nothing was kept".into())) };
+        cx.each(|_| apply(Spread(self.0.clone(), places.clone()), &[&broadcast_to(g, &self.0.output)?]))
+    }
+}
+
+impl Operation for Spread {
+    fn name(&self) -> &'static str {
+        "maxpool_back"
+    }
+    fn forward(&self, g: &[&Array]) -> Result<Array> {
+        let (g, mut out) = self.0.results(g[0])?;
+        if out.size() > 0 {
+            each!(g.dtype(), float: T => places!(self.1, P => {
+                // SAFETY: `results` has made the arrays of the windows' sizes; the places are those of `maxpool`.
+                unsafe { kernel::maxpool_back::<T, P>(&self.0.windows, g.ptr(), self.1.ptr(), out.fresh_ptr()) };
+            }), else return Err(self.0.not_float(&g)));
+        }
+        Ok(out)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        cx.each(|_| apply(Pick(self.0.clone(), self.1.clone()), &[&broadcast_to(g, &self.0.input)?]))
+    }
+}
+
+impl Operation for Pick {
+    fn name(&self) -> &'static str {
+        "maxpool_pick"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (x, mut out) = self.0.images(x[0])?;
+        if out.size() > 0 {
+            each!(x.dtype(), float: T => places!(self.1, P => {
+                // SAFETY: `images` has made the arrays of the windows' sizes; the places are those of `maxpool`.
+                unsafe { kernel::pick::<T, P>(&self.0.windows, x.ptr(), self.1.ptr(), out.fresh_ptr()) };
+            }), else return Err(self.0.not_float(&x)));
+        }
+        Ok(out)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        cx.each(|_| apply(Spread(self.0.clone(), self.1.clone()), &[&broadcast_to(g, &self.0.output)?]))
+    }
+}
+
+impl Operation for MeanPool {
+    fn name(&self) -> &'static str {
+        if self.transposed { "meanpool_back" } else { self.pooling.op }
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (pooling, windows) = (&self.pooling, &self.pooling.windows);
+        let (x, mut out) = if self.transposed { pooling.results(x[0]) } else { pooling.images(x[0]) }?;
+        if out.size() > 0 {
+            each!(x.dtype(), float: T => {
+                let scale = (1.0 / windows.area() as f64) as T;
+                let f = if self.transposed { kernel::meanpool_back::<T> } else { kernel::meanpool::<T> };
+                // SAFETY: `results` and `images` have made the arrays of the windows' sizes.
+                unsafe { f(windows, x.ptr(), scale, out.fresh_ptr()) };
+            }, else return Err(pooling.not_float(&x)));
+        }
+        Ok(out)
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let g = broadcast_to(g, if self.transposed { &self.pooling.input } else { &self.pooling.output })?;
+        cx.each(|_| apply(MeanPool { pooling: self.pooling.clone(), transposed: !self.transposed }, &[&g]))
+    }
+}
+
+operations! {
+    /// The largest element of each window of images `(batch, *lengths, channels)` with one to three lengths; NaN if there
+    /// is one. Of equals the first has the gradient.
+    ///
+    /// `stride` is that of the windows unless given, `pad` one number or two for each length: `(before, after, …)`.
+    maxpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0)) = max_pooled, cases [
+        Case { f: |t| maxpool(&t[0], [2].into(), Axes::All, 0.into()), shapes: &[&[2, 5, 3]], domain: (-2.0, 2.0) },
+        Case { f: |t| maxpool(&t[0], [3, 2].into(), [2, 1].into(), [1, 1, 0, 1].into()), shapes: &[&[1, 4, 3, 2]], domain: (-2.0, 2.0) },
+        Case { f: |t| maxpool(&t[0], [1, 16, 17].into(), 1.into(), [0, 0, 15, 15, 16, 15].into()), shapes: &[&[1, 2, 1, 2, 2]], domain: (-2.0, 2.0) },
+    ];
+    /// The mean of each window of images `(batch, *lengths, channels)` with one to three lengths, in which padding counts
+    /// as zeros. The parameters are those of `maxpool`.
+    meanpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0)) = mean_pooled, cases [
+        Case { f: |t| meanpool(&t[0], [2].into(), 3.into(), 0.into()), shapes: &[&[2, 5, 3]], domain: (-2.0, 2.0) },
+        Case { f: |t| meanpool(&t[0], [3, 2].into(), [2, 1].into(), [1, 1, 0, 1].into()), shapes: &[&[1, 4, 3, 2]], domain: (-2.0, 2.0) },
+        Case { f: |t| meanpool(&t[0], [1, 2, 2].into(), 1.into(), 0.into()), shapes: &[&[1, 2, 2, 3, 2]], domain: (-2.0, 2.0) },
+    ];
+}
+
+fn max_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tensor> {
+    let x = as_float(x)?;
+    let pooling = Pooling::new("maxpool", x.shape(), &window, &stride, &pad)?;
+    if !is_recording() || x.place().is_none() {
+        return apply(MaxPool(pooling, None), &[&x]);
+    }
+    let (images, mut out) = pooling.images(&x)?;
+    let small = pooling.windows.area() <= 1 << 8;
+    let mut places = Array::empty("maxpool", &pooling.output, if small { DType::U8 } else { DType::U32 })?;
+    if out.size() > 0 {
+        each!(images.dtype(), float: T => places!(places, P => {
+            // SAFETY: `images` has made the arrays of the windows' sizes, and the places are as many as results.
+            unsafe { kernel::maxpool::<T, P>(&pooling.windows, images.ptr(), out.fresh_ptr(), places.fresh_ptr()) };
+        }), else return Err(pooling.not_float(&x)));
+    }
+    Ok(record(MaxPool(pooling, Some(places)), &[&x], out))
+}
+
+fn mean_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tensor> {
+    let x = as_float(x)?;
+    let pooling = Pooling::new("meanpool", x.shape(), &window, &stride, &pad)?;
+    apply(MeanPool { pooling, transposed: false }, &[&x])
+}
+
+impl Pooling {
+    fn new(op: &'static str, x: &[usize], window: &Axes, stride: &Axes, pad: &Axes) -> Result<Pooling> {
+        let Axes::These(given) = window else {
+            return Err(Error::Value(format!("{op}: a window is needed")));
+        };
+        let n = given.len();
+        if !(1..=3).contains(&n) || x.len() != n + 2 {
+            let shape = shape::show(x);
+            return Err(Error::Shape(format!(
+                "{op}: a window of {n} {} needs (batch, *lengths, channels) with as many, one to three, got shape {shape}",
+                shape::plural(n, "length")
+            )));
+        }
+        let size = numbers(op, "window", window, n, 1)?;
+        let stride = if *stride == Axes::All { size.clone() } else { numbers(op, "stride", stride, n, 1)? };
+        let pad = numbers(op, "pad", pad, 2 * n, 0)?;
+        let mut windows = Windows {
+            batch: x[0],
+            channels: x[n + 1],
+            input: [1; 3],
+            output: [1; 3],
+            size: [1; 3],
+            stride: [1; 3],
+            before: [0; 3],
+        };
+        let (mut output, skip) = (Dims::from_slice(x), 3 - n);
+        for i in 0..n {
+            let (length, size, stride, before, after) = (x[i + 1], size[i], stride[i], pad[2 * i], pad[2 * i + 1]);
+            if before >= size || after >= size {
+                return Err(Error::Value(format!(
+                    "{op}: pad ({before}, {after}) leaves windows of length {size} on axis {} empty",
+                    i + 1
+                )));
+            }
+            let Some(room) = (length + before).checked_add(after).and_then(|n| n.checked_sub(size)) else {
+                return Err(Error::Shape(format!(
+                    "{op}: a window of length {size} is longer than axis {} of shape {} with pad ({before}, {after})",
+                    i + 1,
+                    shape::show(x)
+                )));
+            };
+            output[i + 1] = room / stride + 1;
+            (windows.input[skip + i], windows.output[skip + i]) = (length, output[i + 1]);
+            (windows.size[skip + i], windows.stride[skip + i], windows.before[skip + i]) = (size, stride, before);
+        }
+        if shape::checked_size(&size).is_none_or(|n| n > u32::MAX as usize) {
+            return Err(Error::Value(format!("{op}: the window {size:?} is too large")));
+        }
+        Ok(Pooling { op, windows, input: Dims::from_slice(x), output })
+    }
+
+    /// Images in row-major order, and memory for the results.
+    fn images(&self, x: &Array) -> Result<(Array, Array)> {
+        Ok((x.contiguous()?, Array::empty(self.op, &self.output, x.dtype())?))
+    }
+
+    /// Results in row-major order, and memory for images.
+    fn results(&self, g: &Array) -> Result<(Array, Array)> {
+        Ok((g.contiguous()?, Array::empty(self.op, &self.input, g.dtype())?))
+    }
+
+    fn not_float(&self, x: &Array) -> Error {
+        Error::DType(format!("{}: not defined for {}", self.op, x.dtype()))
+    }
+}
+
+/// One number for all, or as many as there should be.
+fn numbers(op: &str, name: &str, given: &Axes, n: usize, least: isize) -> Result<Dims> {
+    let values = match given {
+        Axes::These(v) if v.len() == n => v.clone(),
+        Axes::These(v) if v.len() == 1 => std::iter::repeat_n(v[0], n).collect(),
+        _ => return Err(Error::Value(format!("{op}: {name} is a number or {n} of them, got {given:?}"))),
+    };
+    match values.iter().find(|&&v| v < least) {
+        Some(v) => Err(Error::Value(format!("{op}: {name} is at least {least}, got {v}"))),
+        None => Ok(values.iter().map(|&v| v as usize).collect()),
+    }
+}

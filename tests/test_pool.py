@@ -1,0 +1,253 @@
+"""Pooling against a reference that looks at one window at a time, its gradients, and its errors."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+
+# A shape, a window, a stride and a padding of two numbers for each length.
+CASES = [
+    ((2, 7, 3), (2,), (2,), (0, 0)),
+    ((1, 5, 70), (5,), (1,), (4, 4)),
+    ((3, 6, 5, 1), (2, 3), (1, 2), (0, 0, 1, 1)),
+    ((2, 5, 9, 21), (3, 3), (2, 2), (1, 1, 1, 1)),
+    ((1, 9, 8, 4), (2, 2), (4, 3), (1, 0, 0, 1)),
+    ((0, 4, 4, 3), (2, 2), (2, 2), (0, 0, 0, 0)),
+    ((2, 4, 4, 0), (2, 2), (2, 2), (0, 0, 0, 0)),
+    ((2, 4, 5, 3, 5), (2, 2, 2), (1, 2, 1), (0, 1, 1, 0, 1, 1)),
+    ((1, 20, 17, 3), (20, 17), (1, 1), (0, 0, 0, 0)),
+]
+
+
+def x_of(shape, dtype=np.float32, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def pooled(x, f, fill, window, stride, pad):
+    """`f` of every window, of shape `(batch, *window, channels)`, over the padded array."""
+    sides = list(zip(pad[::2], pad[1::2], strict=True))
+    x = np.pad(x, [(0, 0), *sides, (0, 0)], constant_values=fill)
+    places = [range(0, n - w + 1, s) for n, w, s in zip(x.shape[1:-1], window, stride, strict=True)]
+    out = np.zeros((x.shape[0], *map(len, places), x.shape[-1]), x.dtype)
+    for to in itertools.product(*(range(len(p)) for p in places)):
+        box = [slice(p[i], p[i] + w) for p, i, w in zip(places, to, window, strict=True)]
+        out[:, *to] = f(x[:, *box])
+    return out
+
+
+def over_window(f):
+    return lambda box: f(box, axis=tuple(range(1, box.ndim - 1)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "window", "stride", "pad"), CASES)
+def test_maxpool_is_the_largest_of_each_window(shape, window, stride, pad, dtype):
+    x = x_of(shape, dtype)
+    y = flux.maxpool(flux.tensor(x), window, stride=stride, pad=pad)
+    assert y.dtype == np.dtype(dtype).name
+    np.testing.assert_array_equal(y.numpy(), pooled(x, over_window(np.max), -np.inf, window, stride, pad))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "window", "stride", "pad"), CASES)
+def test_meanpool_counts_padding_as_zeros(shape, window, stride, pad, dtype):
+    x = x_of(shape, dtype)
+    y = flux.meanpool(flux.tensor(x), window, stride=stride, pad=pad)
+    expected = pooled(x.astype(np.float64), over_window(np.mean), 0, window, stride, pad)
+    assert y.dtype == np.dtype(dtype).name
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(y.numpy(), expected, rtol=16 * eps, atol=16 * eps)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3.5])
+def test_lpnormpool_is_its_formula(p):
+    x = np.abs(x_of((2, 6, 5, 3), np.float64))
+    y = flux.lpnormpool(flux.tensor(x), p, (2, 3), stride=2, pad=(1, 1))
+    norm = over_window(lambda box, axis: (box**p).sum(axis) ** (1 / p))
+    np.testing.assert_allclose(y.numpy(), pooled(x, norm, 0, (2, 3), (2, 2), (1, 1, 1, 1)), rtol=1e-12)
+
+
+def test_an_input_that_is_not_contiguous_is_pooled_like_a_copy_of_it():
+    x = x_of((3, 8, 10, 4))
+    view = flux.permute_dims(flux.tensor(x)[::-1, :, ::2], (0, 2, 1, 3))
+    for pool in (flux.maxpool, flux.meanpool):
+        np.testing.assert_array_equal(
+            pool(view, (2, 2)).numpy(), pool(np.ascontiguousarray(view.numpy()), (2, 2)).numpy()
+        )
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_nan_wins_and_passes_no_other_window(recorded):
+    x = np.array([3.0, np.nan, 5.0, -np.inf, -np.inf, 1.0], np.float32).reshape(1, 6, 1)
+    f = lambda x: flux.maxpool(x, (2,))
+    y = flux.pullback(f, flux.tensor(x))[0] if recorded else f(x)
+    np.testing.assert_array_equal(y.numpy().ravel(), [np.nan, 5, 1])
+
+
+def test_the_first_of_equals_has_the_gradient():
+    x = flux.tensor(np.array([2.0, 2.0, 1.0, -np.inf, -np.inf, 7.0, np.nan, np.nan]).reshape(1, 8, 1))
+    (g,) = flux.gradient(lambda x: flux.sum(flux.maxpool(x, (2,)) * np.arange(1, 5).reshape(1, 4, 1)), x)
+    assert g.flatten().tolist() == [1, 0, 2, 0, 0, 3, 4, 0]
+    (g,) = flux.gradient(lambda x: flux.maxpool(x, (2,)).sum(), flux.full((1, 2, 1), -np.inf))
+    assert g.flatten().tolist() == [1, 0]
+
+
+def test_an_element_gets_the_gradients_of_all_windows_that_it_wins():
+    x = flux.tensor(np.array([0.0, 9.0, 1.0, 2.0]).reshape(1, 4, 1))
+    (g,) = flux.gradient(lambda x: flux.maxpool(x, (3,), stride=1, pad=1).sum(), x)
+    assert g.flatten().tolist() == [0, 3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "pool", [flux.maxpool, flux.meanpool, lambda x, *a, **k: flux.lpnormpool(x, 2, *a, **k)]
+)
+@pytest.mark.parametrize(("shape", "window", "stride", "pad"), [c for c in CASES if np.prod(c[0]) < 1000])
+def test_gradients_match_finite_differences(pool, shape, window, stride, pad):
+    x = flux.tensor(x_of(shape, np.float64))
+    assert flux.gradcheck(lambda x: flux.sum(flux.sin(pool(x, window, stride=stride, pad=pad))), x)
+
+
+def test_lpnormpool_has_no_gradient_at_zero():
+    (g,) = flux.gradient(lambda x: flux.lpnormpool(x, 2, (2,)).sum(), flux.zeros((1, 4, 1)))
+    assert g.flatten().tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(300, 3, 5, 3), (2, 65, 63, 64), (1, 20000, 1)])
+def test_the_number_of_threads_does_not_change_a_bit(shape):
+    x = flux.tensor(x_of(shape))
+    window = (3,) * (len(shape) - 2)
+    threads = flux.get_num_threads()
+    results = []
+    try:
+        for n in (1, 4):
+            flux.set_num_threads(n)
+            for pool in (flux.maxpool, flux.meanpool):
+                f = lambda x, pool=pool: flux.sum(flux.square(pool(x, window, stride=2, pad=1)))
+                value, grads = flux.withgradient(f, x)
+                results.append((value.item(), grads[0].numpy().tobytes()))
+    finally:
+        flux.set_num_threads(threads)
+    assert results[:2] == results[2:]
+
+
+def test_integers_are_pooled_in_float32():
+    y = flux.maxpool(np.arange(4).reshape(1, 4, 1), (2,))
+    assert y.dtype == "float32"
+    assert y.flatten().tolist() == [1, 3]
+
+
+# Layers
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((2, 7, 3), (3,)), ((1, 9, 6, 2), (2, 6)), ((1, 4, 5, 6, 2), (1, 2, 3))]
+)
+def test_adaptive_pools_follow_their_rule(shape, size):
+    x = x_of(shape)
+    stride = tuple(n // m for n, m in zip(shape[1:-1], size, strict=True))
+    window = tuple(n - (m - 1) * s for n, m, s in zip(shape[1:-1], size, stride, strict=True))
+    nothing = (0,) * (2 * len(size))
+    y = flux.AdaptiveMaxPool(size)(x)
+    assert y.shape == (shape[0], *size, shape[-1])
+    np.testing.assert_array_equal(y.numpy(), pooled(x, over_window(np.max), 0, window, stride, nothing))
+    y = flux.AdaptiveMeanPool(size)(x)
+    np.testing.assert_allclose(
+        y.numpy(), pooled(x, over_window(np.mean), 0, window, stride, nothing), 1e-5, 1e-6
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 3), (1, 300, 5, 2), (2, 3, 4, 5, 6), (0, 3, 4, 2)])
+def test_global_pools_leave_lengths_of_one(shape):
+    x = x_of(shape)
+    lengths = tuple(range(1, x.ndim - 1))
+    expected = x.max(lengths, keepdims=True) if x.size else x[:, :1, :1]
+    np.testing.assert_array_equal(flux.GlobalMaxPool()(x).numpy(), expected)
+    expected = x.mean(lengths, keepdims=True)
+    np.testing.assert_allclose(flux.GlobalMeanPool()(x).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_have_no_parameters_and_can_be_copied():
+    import copy
+    import pickle
+
+    model = flux.Chain(flux.MaxPool((3, 2), stride=1), flux.AdaptiveMeanPool((2, 2)), flux.GlobalMaxPool())
+    x = x_of((2, 6, 7, 3))
+    assert list(flux.trainables(model)) == []
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(twin(x).numpy(), model(x).numpy())
+
+
+# Errors
+
+
+@pytest.mark.parametrize("make", [flux.MaxPool, flux.MeanPool])
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (((0, 2),), {}),
+        (((2, -1),), {}),
+        (((2.5,),), {}),
+        (((),), {}),
+        (((1, 1, 1, 1),), {}),
+        ((2,), {}),
+        (((2, 2),), {"stride": 0}),
+        (((2, 2),), {"stride": (1, 2, 3)}),
+        (((2, 2),), {"pad": -1}),
+        (((2, 2),), {"pad": 2}),
+        (((3, 2),), {"pad": (1, 1, 1, 2)}),
+        (((2, 2),), {"pad": "same"}),
+    ],
+)
+def test_a_window_that_is_none_is_a_value_error(make, arguments, options):
+    with pytest.raises(ValueError, match="Pool"):
+        make(*arguments, **options)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 4), (4, 4, 4), (1, 1, 4, 4, 4), (1, 1, 4, 3), (1, 0, 4, 3)])
+@pytest.mark.parametrize("make", [flux.MaxPool, flux.MeanPool])
+def test_an_image_that_does_not_fit_the_window_is_a_shape_error(make, shape):
+    layer = make((2, 2))
+    with pytest.raises(flux.ShapeError) as error:
+        layer(flux.zeros(shape))
+    assert str(error.value).startswith(layer.describe())
+    assert str(tuple(shape)) in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 4), (4, 1, 3), (1, 4, 4, 3)])
+@pytest.mark.parametrize("make", [flux.AdaptiveMaxPool, flux.AdaptiveMeanPool])
+def test_an_image_that_is_smaller_than_an_adaptive_pool_makes_it_is_a_shape_error(make, shape):
+    with pytest.raises(flux.ShapeError, match=r"Pool\(\(2,\)\): expected"):
+        make((2,))(flux.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (4, 4), (4, 0, 3)])
+@pytest.mark.parametrize("layer", [flux.GlobalMaxPool(), flux.GlobalMeanPool()])
+def test_global_pools_of_nothing_are_shape_errors(layer, shape):
+    with pytest.raises(flux.ShapeError, match=r"Global\w+\(\): expected"):
+        layer(flux.zeros(shape))
+
+
+@pytest.mark.parametrize("size", [(0,), (), (1.5, 2), 3])
+def test_an_adaptive_pool_of_no_size_is_a_value_error(size):
+    with pytest.raises(ValueError, match="AdaptiveMaxPool"):
+        flux.AdaptiveMaxPool(size)
+
+
+@pytest.mark.parametrize("p", [0, -1, float("nan")])
+def test_a_norm_that_is_none_is_a_value_error(p):
+    with pytest.raises(ValueError, match="lpnormpool"):
+        flux.lpnormpool(flux.zeros((1, 4, 1)), p, (2,))
+
+
+def test_the_operation_refuses_what_the_functions_refuse():
+    x = flux.zeros((1, 4, 4, 3))
+    for bad in ({}, {"window": (0, 2)}, {"window": (2, 2), "stride": 0}, {"window": (2, 2), "pad": (1, 1)}):
+        with pytest.raises(ValueError, match="maxpool"):
+            flux._core.maxpool(x, **bad)
+    with pytest.raises(ValueError, match="maxpool"):
+        flux._core.maxpool(x, (2, 2), 1, 2)
+    huge = 2**62
+    with pytest.raises((ValueError, MemoryError)):
+        flux._core.maxpool(x, (huge, huge), 1, huge - 1)
