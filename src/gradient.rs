@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ops;
 use crate::shape;
-use crate::tape::{Scope, Tensor, Trace, is_recording};
+use crate::tape::{Grads, Scope, Step, Tensor, Trace, is_recording};
 
 /// The gradients of `outputs`, each with the gradient that comes in for it, with respect to `variables`.
 ///
@@ -15,6 +15,17 @@ pub fn backward(
     outputs: &[(Tensor, Tensor)],
     variables: &[Tensor],
     keep: bool,
+) -> Result<Vec<Option<Tensor>>> {
+    walk(trace, outputs, variables, keep, Step::backward)
+}
+
+/// [`backward`] with a say in how each gradient rule is called.
+pub(crate) fn walk(
+    trace: &Trace,
+    outputs: &[(Tensor, Tensor)],
+    variables: &[Tensor],
+    keep: bool,
+    call: impl Fn(&Step, &Tensor) -> Result<Grads>,
 ) -> Result<Vec<Option<Tensor>>> {
     let ends = outputs.iter().filter_map(|(y, g)| trace.line(y).map(|line| (line, g)));
     let mut grads: Vec<Option<Tensor>> =
@@ -35,7 +46,7 @@ pub fn backward(
         }
         let Some(step) = trace.take(line) else { continue };
         let Some(g) = grads[line].take() else { continue };
-        let found = step.backward(&g);
+        let found = call(&step, &g);
         drop(g);
         for (i, dx) in found?.into_iter().enumerate() {
             if let (Some(dx), Some((parent, (shape, dtype)))) = (dx, trace.parent(&step, i)) {

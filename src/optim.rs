@@ -44,27 +44,41 @@ impl Parameter {
     }
 }
 
+/// A rule with its hyper-parameters, whichever it is.
+pub trait AnyRule: Send + Sync {
+    /// All that may fail of one step for these parameters: what comes back does it.
+    fn prepare<'a>(&'a self, parameters: &'a mut [Parameter]) -> Result<Box<dyn FnOnce() + 'a>>;
+}
+
+impl<K: Rule + Send> AnyRule for K {
+    fn prepare<'a>(&'a self, parameters: &'a mut [Parameter]) -> Result<Box<dyn FnOnce() + 'a>> {
+        for p in parameters.iter_mut() {
+            p.prepare(K::STATES)?;
+        }
+        let (mut single, mut double) = (Vec::<Slot<f32>>::new(), Vec::<Slot<f64>>::new());
+        for p in parameters.iter_mut() {
+            match p.value.dtype() {
+                DType::F64 => double.push(slot(p)?),
+                _ => single.push(slot(p)?),
+            }
+        }
+        Ok(Box::new(move || {
+            // SAFETY: `slot` gives row-major memory of the same length for all, the written parts ours alone.
+            unsafe {
+                if !single.is_empty() {
+                    update::update(self, &single);
+                }
+                if !double.is_empty() {
+                    update::update(self, &double);
+                }
+            }
+        }))
+    }
+}
+
 /// One step of `rule` for all `parameters`. Where something does not fit, none is changed.
-pub fn step<K: Rule>(rule: &K, parameters: &mut [Parameter]) -> Result<()> {
-    for p in parameters.iter_mut() {
-        p.prepare(K::STATES)?;
-    }
-    let (mut single, mut double) = (SmallVec::<[Slot<f32>; 8]>::new(), SmallVec::<[Slot<f64>; 8]>::new());
-    for p in parameters.iter_mut() {
-        match p.value.dtype() {
-            DType::F64 => double.push(slot(p)?),
-            _ => single.push(slot(p)?),
-        }
-    }
-    // SAFETY: `slot` gives row-major memory of the same length for all, the written parts ours alone.
-    unsafe {
-        if !single.is_empty() {
-            update::update(rule, &single);
-        }
-        if !double.is_empty() {
-            update::update(rule, &double);
-        }
-    }
+pub fn step(rule: &dyn AnyRule, parameters: &mut [Parameter]) -> Result<()> {
+    rule.prepare(parameters)?();
     Ok(())
 }
 

@@ -96,7 +96,7 @@ pub type Grads = SmallVec<[Option<Tensor>; 3]>;
 /// An operation: its parameters, and all there is to know of it.
 ///
 /// To add one, see `ops/mod.rs`.
-pub trait Operation: fmt::Debug + 'static {
+pub trait Operation: fmt::Debug + Send + Sync + 'static {
     /// The name, as in Python and in messages.
     fn name(&self) -> &'static str;
 
@@ -394,6 +394,11 @@ impl Trace {
 }
 
 impl Step {
+    /// How many numbers the gradient rule looks at, beside the incoming gradient.
+    pub(crate) fn size(&self) -> usize {
+        self.entry.kept.iter().map(|t| t.size()).sum()
+    }
+
     /// Applies the gradient rule.
     pub(crate) fn backward(&self, g: &Tensor) -> Result<Grads> {
         let cx = Context {

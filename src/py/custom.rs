@@ -75,7 +75,8 @@ thread_local! {
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
-fn raise(e: PyErr) -> Error {
+/// An exception as an error: [`raised`] gives it back at the end of the walk.
+pub(super) fn raise(e: PyErr) -> Error {
     let text = e.to_string();
     RAISED.set(Some(e));
     Error::Unsupported(text)

@@ -1,13 +1,15 @@
 //! Gradients of Python functions with respect to trees of tensors.
 
+use super::custom;
 use super::operand::Operand;
+use super::run::released;
 use super::tensor::PyTensor;
 use super::watch::{Plan, Restore, Watch, build_all};
 use crate::array::Array;
 use crate::error::Error;
-use crate::gradient::{backward, seed};
+use crate::gradient::{seed, walk};
 use crate::shape;
-use crate::tape::{self, Scope, Tensor, Trace};
+use crate::tape::{self, Scope, Step, Tensor, Trace};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -30,6 +32,20 @@ fn call<'py>(f: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Call
     let result = f.call1(PyTuple::new(f.py(), items)?)?;
     drop(restore);
     Ok(Called { result, trace: scope.close(), variables, plans })
+}
+
+/// The walk back, without the GIL where a step is long.
+fn backward(
+    py: Python<'_>,
+    trace: &Trace,
+    outputs: &[(Tensor, Tensor)],
+    variables: &[Tensor],
+    keep: bool,
+) -> PyResult<Vec<Option<Tensor>>> {
+    let call = |step: &Step, g: &Tensor| {
+        released(py, g.size() + step.size(), || step.backward(g)).map_err(custom::raise)
+    };
+    Ok(walk(trace, outputs, variables, keep, call)?)
 }
 
 fn grads_of<'py>(
@@ -64,7 +80,7 @@ fn withgradient<'py>(
         return Err(PyTypeError::new_err(format!("gradient: the loss must be a single float, got {class}")));
     };
     let g = seed(&loss.0)?;
-    let grads = backward(&called.trace, &[(loss.0, g)], &called.variables, false)?;
+    let grads = backward(f.py(), &called.trace, &[(loss.0, g)], &called.variables, false)?;
     Ok((called.result, grads_of(f.py(), grads, &called.plans)?))
 }
 
@@ -111,7 +127,7 @@ impl Pullback {
             }
             seeds.push((y.clone(), seed));
         }
-        let grads = backward(&self.trace, &seeds, &self.variables, true)?;
+        let grads = backward(py, &self.trace, &seeds, &self.variables, true)?;
         grads_of(py, grads, &self.plans)
     }
 }

@@ -1,18 +1,21 @@
 //! The optimiser step: three trees walked together, one kernel call for all parameters that share a rule.
 
 use super::operand::Operand;
-use super::tensor::PyTensor;
+use super::run::released;
+use super::tensor::{PyTensor, take};
 use super::tree::{self, Node};
-use super::watch::namespace;
+use super::watch::{ByAddress, namespace};
+use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::kernels::update as kernel;
-use crate::ops;
-use crate::optim::{Parameter, step};
+use crate::optim::{AnyRule, Parameter};
+use crate::tape::Tensor;
+use crate::{ops, shape};
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyFrozenSet, PyInt, PyString, PyTuple};
-use std::collections::HashSet;
+use pyo3::types::{PyFloat, PyFrozenSet, PyInt, PyList, PyString, PyTuple};
+use smallvec::SmallVec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What an optimiser keeps for one parameter: its rule, the rule's state, and whether updates are held back.
@@ -21,13 +24,37 @@ pub(super) struct Leaf(Mutex<Held>);
 
 struct Held {
     rule: Py<PyAny>,
-    state: Py<PyAny>,
+    memory: Memory,
     frozen: bool,
+}
+
+/// What a rule remembers. Its numbers change with every step and are kept as numbers: the Python object that shows them
+/// is made anew when somebody looks.
+struct Memory {
+    state: Py<PyAny>,
+    tensors: Tensors,
+    clock: Option<Clock>,
+    is_stale: bool,
+}
+
+type Tensors = SmallVec<[Py<PyTensor>; 3]>;
+
+impl Memory {
+    fn new(state: Bound<'_, PyAny>) -> PyResult<Memory> {
+        let (mut tensors, mut clock) = (Tensors::new(), None);
+        read_state(&state, &mut tensors, &mut clock)?;
+        Ok(Memory { state: state.unbind(), tensors, clock, is_stale: false })
+    }
 }
 
 impl Leaf {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Moves the clock on.
+    fn tick(&self, clock: Clock) {
+        let memory = &mut self.held().memory;
+        (memory.clock, memory.is_stale) = (Some(clock), true);
     }
 }
 
@@ -35,8 +62,9 @@ impl Leaf {
 impl Leaf {
     #[new]
     #[pyo3(signature = (rule, state = None, frozen = false))]
-    fn new(py: Python<'_>, rule: Py<PyAny>, state: Option<Py<PyAny>>, frozen: bool) -> Self {
-        Leaf(Mutex::new(Held { rule, state: state.unwrap_or_else(|| py.None()), frozen }))
+    fn new(py: Python<'_>, rule: Py<PyAny>, state: Option<Py<PyAny>>, frozen: bool) -> PyResult<Self> {
+        let memory = Memory::new(state.unwrap_or_else(|| py.None()).into_bound(py))?;
+        Ok(Leaf(Mutex::new(Held { rule, memory, frozen })))
     }
     /// The rule.
     #[getter]
@@ -49,12 +77,19 @@ impl Leaf {
     }
     /// What the rule remembers of the steps before.
     #[getter]
-    fn state(&self, py: Python<'_>) -> Py<PyAny> {
-        self.held().state.clone_ref(py)
+    fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let memory = &mut self.held().memory;
+        if let (true, Some(clock)) = (memory.is_stale, memory.clock) {
+            memory.state = moved_on(memory.state.bind(py), clock)?.unbind();
+            memory.is_stale = false;
+        }
+        Ok(memory.state.clone_ref(py))
     }
     #[setter]
-    fn set_state(&self, state: Py<PyAny>) {
-        self.held().state = state;
+    fn set_state(&self, state: Bound<'_, PyAny>) -> PyResult<()> {
+        let memory = Memory::new(state)?;
+        self.held().memory = memory;
+        Ok(())
     }
     /// Whether `update` passes over this parameter.
     #[getter]
@@ -67,13 +102,13 @@ impl Leaf {
     }
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let frozen = if self.frozen() { ", frozen=True" } else { "" };
-        Ok(format!("Leaf({}, {}{frozen})", self.rule(py).bind(py).repr()?, self.state(py).bind(py).repr()?))
+        Ok(format!("Leaf({}, {}{frozen})", self.rule(py).bind(py).repr()?, self.state(py)?.bind(py).repr()?))
     }
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>, Py<PyAny>, bool))> {
         let (py, leaf) = (slf.py(), slf.get());
-        Ok((slf.get_type().into_any(), (leaf.rule(py), leaf.state(py), leaf.frozen())))
+        Ok((slf.get_type().into_any(), (leaf.rule(py), leaf.state(py)?, leaf.frozen())))
     }
 }
 
@@ -84,13 +119,19 @@ struct Clock {
     t: u64,
 }
 
+impl Clock {
+    fn next(self, beta: (f64, f64)) -> Clock {
+        Clock { beta_t: (self.beta_t.0 * beta.0, self.beta_t.1 * beta.1), t: self.t + 1 }
+    }
+}
+
 /// A parameter found in the trees.
 struct Found<'py> {
     leaf: Bound<'py, Leaf>,
     rule: Bound<'py, PyAny>,
     tensor: Bound<'py, PyTensor>,
-    grad: crate::Tensor,
-    state: Vec<Bound<'py, PyTensor>>,
+    grad: Tensor,
+    state: Tensors,
     clock: Option<Clock>,
 }
 
@@ -112,8 +153,8 @@ macro_rules! kernels {
     ($($name:literal $kernel:ident { $($field:ident: $read:ident $attribute:literal),* } $(at $clock:ident)?;)+) => {
         const KERNELS: &[&str] = &[$($name),+];
 
-        /// One step of a rule's kernel for parameters that share the rule and its clock.
-        fn apply(name: &str, rule: &Bound<'_, PyAny>, clock: Clock, parameters: &mut [Parameter]) -> PyResult<()> {
+        /// The kernel of a rule's object, with its hyper-parameters as they are now.
+        fn read_rule(name: &str, rule: &Bound<'_, PyAny>, clock: Clock) -> PyResult<Box<dyn AnyRule>> {
             let fields = Fields(rule);
             match name {
                 $($name => {
@@ -122,7 +163,7 @@ macro_rules! kernels {
                         $($field: kernels!(@read fields $read $attribute),)*
                         $(..kernels!(@clock $kernel $clock clock))?
                     };
-                    Ok(step(&rule, parameters)?)
+                    Ok(Box::new(rule))
                 })+
                 _ => Err(PyKeyError::new_err(format!("update: there is no kernel {name}"))),
             }
@@ -162,13 +203,9 @@ fn kernel_of<'py>(rule: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyStri
 }
 
 /// Collects the tensors of a rule's state, and its clock.
-fn read_state<'py>(
-    state: &Bound<'py, PyAny>,
-    tensors: &mut Vec<Bound<'py, PyTensor>>,
-    clock: &mut Option<Clock>,
-) -> PyResult<()> {
+fn read_state(state: &Bound<'_, PyAny>, tensors: &mut Tensors, clock: &mut Option<Clock>) -> PyResult<()> {
     if let Ok(t) = state.cast_exact::<PyTensor>() {
-        tensors.push(t.clone());
+        tensors.push(t.clone().unbind());
     } else if let Ok(tuple) = state.cast::<PyTuple>() {
         let number = |i: usize| tuple.get_item(i).and_then(|x| x.extract::<f64>());
         if tuple.len() == 2 && tuple.get_item(0)?.is_instance_of::<PyFloat>() {
@@ -205,168 +242,275 @@ fn moved_on<'py>(state: &Bound<'py, PyAny>, clock: Clock) -> PyResult<Bound<'py,
     Ok(state.clone())
 }
 
-/// The child of a tree under a key, an item or an attribute; `None` where the tree is None there.
-fn child<'py>(
-    tree: &Bound<'py, PyAny>,
-    key: &Bound<'py, PyAny>,
-    attribute: bool,
-    what: &str,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if tree.is_none() {
-        return Ok(None);
-    }
-    let found = if attribute { tree.getattr_opt(key.cast::<PyString>()?)? } else { tree.get_item(key).ok() };
-    let missing = || {
-        let key = key.repr().map_or_else(|_| "?".into(), |k| k.to_string());
-        PyTypeError::new_err(format!(
-            "update: the state has {key} where {what} has not: they differ in structure"
-        ))
-    };
-    Ok(Some(found.ok_or_else(missing)?).filter(|x| !x.is_none()))
+/// Where a child is in its parent.
+enum Key<'a, 'py> {
+    Attribute(&'a Bound<'py, PyString>),
+    Item(&'a Bound<'py, PyAny>),
+    Index(usize),
 }
 
-/// Walks state, model and gradients together.
-fn collect<'py>(
-    state: &Bound<'py, PyAny>,
-    model: &Bound<'py, PyAny>,
-    grads: &Bound<'py, PyAny>,
-    seen: &mut HashSet<usize>,
-    found: &mut Vec<Found<'py>>,
-) -> PyResult<()> {
-    if let Ok(leaf) = state.cast::<Leaf>() {
+impl<'py> Key<'_, 'py> {
+    /// The child of another tree at this place; `None` where that has None.
+    fn of(&self, tree: &Bound<'py, PyAny>, what: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let found = match self {
+            Key::Attribute(name) => tree.getattr_opt(name)?,
+            Key::Item(key) => tree.get_item(key).ok(),
+            Key::Index(i) => match (tree.cast_exact::<PyList>(), tree.cast_exact::<PyTuple>()) {
+                (Ok(list), _) => list.get_item(*i).ok(),
+                (_, Ok(tuple)) => tuple.get_item(*i).ok(),
+                _ => tree.get_item(i).ok(),
+            },
+        };
+        let missing = || {
+            let key = match self {
+                Key::Attribute(key) => key.repr(),
+                Key::Item(key) => key.repr(),
+                Key::Index(i) => {
+                    return format!(
+                        "update: the state has {i} where {what} has not: they differ in structure"
+                    );
+                }
+            };
+            let key = key.map_or_else(|_| "?".into(), |k| k.to_string());
+            format!("update: the state has {key} where {what} has not: they differ in structure")
+        };
+        Ok(Some(found.ok_or_else(|| PyTypeError::new_err(missing()))?).filter(|x| !x.is_none()))
+    }
+}
+
+/// The walk over state, model and gradients together.
+#[derive(Default)]
+struct Walk<'py> {
+    seen: ByAddress<()>,
+    found: Vec<Found<'py>>,
+}
+
+impl<'py> Walk<'py> {
+    fn node(
+        &mut self,
+        state: &Bound<'py, PyAny>,
+        model: &Bound<'py, PyAny>,
+        grads: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        if let Ok(leaf) = state.cast_exact::<Leaf>() {
+            return self.leaf(leaf, model, grads);
+        }
+        if grads.is_instance_of::<PyTensor>() {
+            let class = state.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "update: the gradient is a tensor where the state has a {class}"
+            )));
+        }
+        match tree::node(state)? {
+            Node::Object(dict) => {
+                for (name, part) in dict.iter() {
+                    self.child(&part, Key::Attribute(name.cast()?), model, grads)?;
+                }
+            }
+            Node::Dict(dict) => {
+                for (key, part) in dict.iter() {
+                    self.child(&part, Key::Item(&key), model, grads)?;
+                }
+            }
+            Node::List(list) => {
+                for (i, part) in list.iter().enumerate() {
+                    self.child(&part, Key::Index(i), model, grads)?;
+                }
+            }
+            Node::Tuple(tuple) => {
+                for (i, part) in tuple.iter().enumerate() {
+                    self.child(&part, Key::Index(i), model, grads)?;
+                }
+            }
+            Node::Tensor(_) | Node::Leaf => {}
+        }
+        Ok(())
+    }
+
+    fn child(
+        &mut self,
+        part: &Bound<'py, PyAny>,
+        key: Key<'_, 'py>,
+        model: &Bound<'py, PyAny>,
+        grads: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        if part.is_none() || grads.is_none() {
+            return Ok(());
+        }
+        let Some(g) = key.of(grads, "the gradient")? else { return Ok(()) };
+        match key.of(model, "the model")? {
+            Some(m) => self.node(part, &m, &g),
+            None => Ok(()),
+        }
+    }
+
+    fn leaf(
+        &mut self,
+        leaf: &Bound<'py, Leaf>,
+        model: &Bound<'py, PyAny>,
+        grad: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        let py = model.py();
         let Ok(tensor) = model.cast_exact::<PyTensor>() else {
             let class = model.get_type().name()?;
             return Err(PyTypeError::new_err(format!(
                 "update: the state has a rule where the model has a {class}"
             )));
         };
-        if !seen.insert(tensor.as_ptr() as usize) || leaf.get().frozen() {
+        let held = leaf.get().held();
+        if self.seen.insert(tensor.as_ptr() as usize, ()).is_some() || held.frozen {
             return Ok(());
         }
-        let grad = grads.extract::<Operand>()?.0;
-        let rule = leaf.get().rule(model.py()).into_bound(model.py());
-        let (mut tensors, mut clock) = (Vec::new(), None);
-        read_state(leaf.get().state(model.py()).bind(model.py()), &mut tensors, &mut clock)?;
-        found.push(Found { leaf: leaf.clone(), rule, tensor: tensor.clone(), grad, state: tensors, clock });
-        return Ok(());
-    }
-    if grads.is_instance_of::<PyTensor>() {
-        let class = state.get_type().name()?;
-        return Err(PyTypeError::new_err(format!(
-            "update: the gradient is a tensor where the state has a {class}"
-        )));
-    }
-    let (keys, attribute): (Vec<Bound<'py, PyAny>>, bool) = match tree::node(state)? {
-        Node::Object(dict) => (dict.keys().iter().collect(), true),
-        Node::Dict(dict) => (dict.keys().iter().collect(), false),
-        Node::List(list) => (
-            (0..list.len()).map(|i| Ok(i.into_pyobject(model.py())?.into_any())).collect::<PyResult<_>>()?,
-            false,
-        ),
-        Node::Tuple(tuple) => (
-            (0..tuple.len()).map(|i| Ok(i.into_pyobject(model.py())?.into_any())).collect::<PyResult<_>>()?,
-            false,
-        ),
-        Node::Tensor(_) | Node::Leaf => return Ok(()),
-    };
-    for key in keys {
-        let Some(part) = child(state, &key, attribute, "the state")? else { continue };
-        let Some(g) = child(grads, &key, attribute, "the gradient")? else { continue };
-        if let Some(m) = child(model, &key, attribute, "the model")? {
-            collect(&part, &m, &g, seen, found)?;
+        let grad = grad.extract::<Operand>()?.0;
+        let value = tensor.get().get();
+        if value.shape() != grad.shape() {
+            let (want, got) = (shape::show(value.shape()), shape::show(grad.shape()));
+            return Err(Error::Shape(format!(
+                "update: a gradient of shape {got} for a parameter of shape {want}"
+            ))
+            .into());
         }
+        let state: Tensors = held.memory.tensors.iter().map(|t| t.clone_ref(py)).collect();
+        if state.iter().any(|t| self.seen.insert(t.as_ptr() as usize, ()).is_some()) {
+            return Err(PyValueError::new_err(
+                "update: a tensor serves two parameters' rules, or a rule twice",
+            ));
+        }
+        let rule = held.rule.clone_ref(py).into_bound(py);
+        self.found.push(Found {
+            leaf: leaf.clone(),
+            rule,
+            tensor: tensor.clone(),
+            grad,
+            state,
+            clock: held.memory.clock,
+        });
+        Ok(())
     }
-    Ok(())
 }
 
 /// One optimiser step: walks the state, the model and the gradients together and changes the model's tensors and the
 /// state in place.
 #[pyfunction]
 #[pyo3(signature = (state, model, grads, /))]
-fn update(state: &Bound<'_, PyAny>, model: &Bound<'_, PyAny>, grads: &Bound<'_, PyAny>) -> PyResult<()> {
-    let mut found = Vec::new();
-    collect(state, model, grads, &mut HashSet::new(), &mut found)?;
-    for f in &found {
-        check(f)?;
-    }
-    while let Some(first) = found.first() {
+fn update<'py>(
+    state: &Bound<'py, PyAny>,
+    model: &Bound<'py, PyAny>,
+    grads: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    let mut walk = Walk::default();
+    walk.node(state, model, grads)?;
+    let mut rest = walk.found;
+    // Nothing is stored before everything that may fail has been done.
+    let (mut steps, mut made) = (Vec::new(), Vec::new());
+    while let Some(first) = rest.first() {
         let (rule, clock) = (first.rule.clone(), first.clock);
-        let together: Vec<Found<'_>>;
-        (together, found) = found.into_iter().partition(|f| f.rule.is(&rule) && f.clock == clock);
+        let alike = |f: &Found<'_>| f.rule.is(&rule) && f.clock == clock;
+        let together: Vec<Found<'py>> = rest.extract_if(.., |f| alike(f)).collect();
         match kernel_of(&rule)? {
             Some(name) if KERNELS.contains(&&*name.to_cow()?) => {
-                fused(&name.to_cow()?, &rule, clock, &together)?
+                let at = clock.unwrap_or(Clock { beta_t: (1.0, 1.0), t: 1 });
+                let next = match clock {
+                    Some(_) => Some(at.next(Fields(&rule).pair("beta")?)),
+                    None => None,
+                };
+                steps.push(FusedStep { rule: read_rule(&name.to_cow()?, &rule, at)?, next, together });
             }
-            _ => in_python(&rule, &together)?,
+            _ => {
+                for f in together {
+                    made.push(in_python(&rule, f)?);
+                }
+            }
         }
+    }
+    fused(state.py(), &steps)?;
+    for Made { leaf, tensor, value, state } in made {
+        tensor.get().set(value);
+        leaf.get().held().memory = state;
     }
     Ok(())
 }
 
-fn check(f: &Found<'_>) -> Result<()> {
-    let value = f.tensor.get().get();
-    if value.shape() == f.grad.shape() {
-        return Ok(());
-    }
-    let (want, got) = (crate::shape::show(value.shape()), crate::shape::show(f.grad.shape()));
-    Err(Error::Shape(format!("update: a gradient of shape {got} for a parameter of shape {want}")))
+/// Parameters that one kernel call updates, and the clock after it.
+struct FusedStep<'py> {
+    rule: Box<dyn AnyRule>,
+    next: Option<Clock>,
+    together: Vec<Found<'py>>,
 }
 
-fn fused(name: &str, rule: &Bound<'_, PyAny>, clock: Option<Clock>, together: &[Found<'_>]) -> PyResult<()> {
-    let at = clock.unwrap_or(Clock { beta_t: (1.0, 1.0), t: 1 });
-    let mut parameters: Vec<Parameter> = together
+/// Does all kernels' steps, or none where one does not fit.
+fn fused(py: Python<'_>, steps: &[FusedStep<'_>]) -> PyResult<()> {
+    /// A step holds the locks of many tensors: only one may do so.
+    static TURN: Mutex<()> = Mutex::new(());
+    let found = || steps.iter().flat_map(|s| &s.together);
+    let size = found().map(|f| f.grad.size()).sum();
+    let tensors: Vec<&PyTensor> =
+        found().flat_map(|f| f.state.iter().map(Py::get).chain([f.tensor.get()])).collect();
+    let rules: Vec<(&dyn AnyRule, Vec<(&Array, usize)>)> = steps
         .iter()
-        .map(|f| Parameter {
-            value: f.tensor.get().take(),
-            grad: f.grad.array().clone(),
-            state: f.state.iter().map(|s| s.get().take()).collect(),
-        })
+        .map(|s| (&*s.rule, s.together.iter().map(|f| (f.grad.array(), f.state.len())).collect()))
         .collect();
-    let done = apply(name, rule, at, &mut parameters);
-    for (f, p) in together.iter().zip(parameters) {
-        f.tensor.get().set(p.value.into());
-        for (to, a) in f.state.iter().zip(p.state) {
-            to.get().set(a.into());
+    released(py, size, || {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held: Vec<MutexGuard<'_, Tensor>> = tensors.iter().map(|t| t.lock()).collect();
+        let mut taken = held.iter_mut().map(|t| take(t));
+        let mut parameters: Vec<Vec<Parameter>> = rules
+            .iter()
+            .map(|(_, members)| {
+                let parameter = |&(grad, states): &(&Array, usize)| Parameter {
+                    state: taken.by_ref().take(states).collect(),
+                    value: taken.next().unwrap_or_else(Array::nothing),
+                    grad: grad.clone(),
+                };
+                members.iter().map(parameter).collect()
+            })
+            .collect();
+        let ready: Result<Vec<_>> =
+            rules.iter().zip(&mut parameters).map(|((rule, _), p)| rule.prepare(p)).collect();
+        let done = ready.map(|steps| steps.into_iter().for_each(|step| step()));
+        let results = parameters.into_iter().flatten().flat_map(|p| p.state.into_iter().chain([p.value]));
+        for (tensor, array) in held.iter_mut().zip(results) {
+            **tensor = array.into();
         }
-    }
-    done?;
-    if clock.is_some() {
-        let beta = Fields(rule).pair("beta")?;
-        let next = Clock { beta_t: (at.beta_t.0 * beta.0, at.beta_t.1 * beta.1), t: at.t + 1 };
-        for f in together {
-            let state = moved_on(f.leaf.get().state(rule.py()).bind(rule.py()), next)?.unbind();
-            f.leaf.get().set_state(state);
+        done
+    })?;
+    for step in steps {
+        if let Some(clock) = step.next {
+            step.together.iter().for_each(|f| f.leaf.get().tick(clock));
         }
     }
     Ok(())
+}
+
+/// What a rule written in Python makes of a parameter.
+struct Made<'py> {
+    leaf: Bound<'py, Leaf>,
+    tensor: Bound<'py, PyTensor>,
+    value: Tensor,
+    state: Memory,
 }
 
 /// A rule written in Python: `state, dx = rule.apply(state, x, dx)`, then `x - dx`.
-fn in_python(rule: &Bound<'_, PyAny>, together: &[Found<'_>]) -> PyResult<()> {
+fn in_python<'py>(rule: &Bound<'py, PyAny>, f: Found<'py>) -> PyResult<Made<'py>> {
     let py = rule.py();
-    for f in together {
-        let g = Bound::new(py, PyTensor::from(f.grad.clone()))?;
-        let state = f.leaf.get().state(py);
-        let result = rule.call_method1(intern!(py, "apply"), (state, &f.tensor, g))?;
-        let (state, dx): (Bound<'_, PyAny>, Bound<'_, PyAny>) = result
-            .extract()
-            .map_err(|_| PyTypeError::new_err(format!("update: {rule}.apply must return (state, dx)")))?;
-        let x = f.tensor.get().get();
-        let new = if dx.is_none() {
-            x.clone()
-        } else {
-            ops::subtract(&x, &ops::astype(&dx.extract::<Operand>()?.0, x.dtype())?)?
-        };
-        if new.shape() != x.shape() {
-            let (want, got) = (crate::shape::show(x.shape()), crate::shape::show(new.shape()));
-            return Err(PyValueError::new_err(format!(
-                "update: {rule}.apply made a step of shape {got} for a parameter of shape {want}"
-            )));
-        }
-        f.tensor.get().set(new.at(None));
-        f.leaf.get().set_state(state.unbind());
+    let g = Bound::new(py, PyTensor::from(f.grad))?;
+    let result = rule.call_method1(intern!(py, "apply"), (f.leaf.get().state(py)?, &f.tensor, g))?;
+    let (state, dx): (Bound<'_, PyAny>, Bound<'_, PyAny>) = result
+        .extract()
+        .map_err(|_| PyTypeError::new_err(format!("update: {rule}.apply must return (state, dx)")))?;
+    let x = f.tensor.get().get();
+    let value = if dx.is_none() {
+        x.clone()
+    } else {
+        ops::subtract(&x, &ops::astype(&dx.extract::<Operand>()?.0, x.dtype())?)?
+    };
+    if value.shape() != x.shape() {
+        let (want, got) = (shape::show(x.shape()), shape::show(value.shape()));
+        return Err(PyValueError::new_err(format!(
+            "update: {rule}.apply made a step of shape {got} for a parameter of shape {want}"
+        )));
     }
-    Ok(())
+    Ok(Made { leaf: f.leaf, tensor: f.tensor, value: value.at(None), state: Memory::new(state)? })
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -11,12 +11,24 @@ const LONG: usize = 1 << 15;
 /// Does an operation, without the GIL if its inputs are large.
 #[inline]
 pub(crate) fn run(inputs: &[&Tensor], f: impl FnOnce() -> Result<Tensor> + Send) -> PyResult<PyTensor> {
-    if inputs.iter().map(|t| t.size()).sum::<usize>() < LONG {
+    let size = inputs.iter().map(|t| t.size()).sum::<usize>();
+    if size < LONG {
         return Ok(f()?.into());
     }
-    Python::attach(|py| {
-        let result = py.detach(f);
-        py.check_signals()?;
-        Ok(result?.into())
-    })
+    Python::attach(|py| Ok(released(py, size, f)?.into()))
+}
+
+/// Does work on `size` elements: if those are many, without the GIL, and then looks whether Ctrl-C was pressed.
+#[inline]
+pub(super) fn released<T: Send>(
+    py: Python<'_>,
+    size: usize,
+    f: impl FnOnce() -> Result<T> + Send,
+) -> PyResult<T> {
+    if size < LONG {
+        return Ok(f()?);
+    }
+    let result = py.detach(f);
+    py.check_signals()?;
+    Ok(result?)
 }

@@ -12,7 +12,7 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A dense array of numbers of one type, on the CPU.
 ///
@@ -32,19 +32,23 @@ impl PyTensor {
     /// The tensor in it.
     #[inline]
     pub(super) fn get(&self) -> Tensor {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
     }
 
     /// Puts another tensor in its place.
     pub(super) fn set(&self, t: Tensor) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = t;
+        *self.lock() = t;
     }
 
-    /// Takes the array out, to be put back changed; nothing else of this thread may look meanwhile.
-    pub(super) fn take(&self) -> Array {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *held, Array::nothing().into()).into_array()
+    /// Keeps other threads from the tensor until the guard is dropped, which must not wait for the GIL.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Tensor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes the array out of a tensor, to be put back changed: memory that nobody else refers to is changed in place.
+pub(super) fn take(tensor: &mut Tensor) -> Array {
+    std::mem::replace(tensor, Array::nothing().into()).into_array()
 }
 
 type Two = fn(&Tensor, &Tensor) -> Result<Tensor>;

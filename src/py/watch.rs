@@ -17,7 +17,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// Addresses spread well enough as they are, but for the low bits.
 #[derive(Default)]
-struct Address(u64);
+pub(super) struct Address(u64);
 impl Hasher for Address {
     fn finish(&self) -> u64 {
         self.0
@@ -27,7 +27,7 @@ impl Hasher for Address {
         self.0 = (x as u64 >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
-type ByAddress<T> = HashMap<usize, T, BuildHasherDefault<Address>>;
+pub(super) type ByAddress<T> = HashMap<usize, T, BuildHasherDefault<Address>>;
 
 thread_local! {
     /// Where tensors that stay in their objects are on the tape: by the address of the Python object.
