@@ -104,7 +104,7 @@ rows! {
     /// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` (Hendrycks and Gimpel 2016).
     gelu_tanh = |x| x * gelu_gate(x), d(x) = |x| gelu_slope(x), on (-2.0, 2.0), 0.8 ns;
     /// `x/2 (1 + erf(x / sqrt 2))`.
-    gelu_erf = |x| x * 0.5 * (erf(x * FRAC_1_SQRT_2) + 1.0),
+    gelu_erf = |x| { let half = x * 0.5; half.mul_add(erf(x * FRAC_1_SQRT_2), half) },
         d(x) = |x| (erf(x * FRAC_1_SQRT_2) + 1.0) * 0.5 + x * exp(x * x * -0.5) * NORMAL_HEIGHT, on (-2.0, 2.0), 1.0 ns;
 }
 

@@ -60,13 +60,6 @@ macro_rules! algorithms {
             (p + 1.0) * with_exponent(half) * with_exponent(m.wrapping_sub(half))
         }
 
-        /// `eˣ` for results that are not close to the smallest and largest numbers.
-        #[inline(always)]
-        fn exp_inside<const FMA: bool>(x: $T) -> $T {
-            let (m, p) = reduced_expm1::<FMA, BIAS>(x);
-            (p + 1.0) * with_exponent(m)
-        }
-
         /// `eˣ`, within 1 ulp.
         #[inline(always)]
         pub fn exp<const FMA: bool>(x: $T) -> $T {
@@ -222,10 +215,10 @@ macro_rules! algorithms {
         #[inline(always)]
         pub fn erf<const FMA: bool>(x: $T) -> $T {
             let y = x.abs();
-            let near = fma::<FMA>(y, polynomial::<FMA, _>(y * y, ERF_NEAR), y);
-            let far = if y > ERF_MAX { ERF_MAX } else { y };
-            let far = 1.0 - exp_inside::<FMA>(polynomial::<FMA, _>(far, LN_ERFC));
-            (if y < ERF_SPLIT { near } else { far }).copysign(x)
+            let y = if y > ERF_MAX { ERF_MAX } else { y };
+            let (m, p) = reduced_expm1::<FMA, BIAS>(fma::<FMA>(y, polynomial::<FMA, _>(y, LN_ERFC), -y));
+            let scale = with_exponent(m);
+            fma::<FMA>(-scale, p, 1.0 - scale).copysign(x)
         }
 
         /// `√x`, rounded correctly.
