@@ -23,6 +23,7 @@ const KEPT_PER_CLASS: usize = 64;
 const KEPT_LARGE: usize = 1 << 30;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// Only ever tried: a child forked while another thread held it must not wait for ever.
 static LARGE: Mutex<Large> = Mutex::new(Large { bytes: 0, blocks: Vec::new() });
 
 /// Sits before the data of an owned block, or alone before foreign memory.
@@ -127,7 +128,7 @@ impl Buffer {
             // SAFETY: the cell is this thread's own, and nothing called while it is borrowed comes back here.
             CACHE.try_with(|c| unsafe { (*c.get()).blocks[class].pop() }).ok().flatten()
         } else {
-            LARGE.lock().ok().and_then(|mut large| large.take(capacity))
+            LARGE.try_lock().ok().and_then(|mut large| large.take(capacity))
         };
         let block = match cached {
             Some(block) => block,
@@ -206,7 +207,7 @@ impl Drop for Buffer {
                 release(block);
             }
         } else {
-            match LARGE.lock() {
+            match LARGE.try_lock() {
                 Ok(mut large) => large.put(capacity, block),
                 Err(_) => release(block),
             }
@@ -239,7 +240,7 @@ pub fn in_use() -> usize {
 
 /// Gives the large freed blocks that are kept for reuse back to the system.
 pub fn trim() {
-    let blocks = LARGE.lock().map(|mut large| {
+    let blocks = LARGE.try_lock().map(|mut large| {
         large.bytes = 0;
         std::mem::take(&mut large.blocks)
     });

@@ -308,3 +308,67 @@ def test_gradients_agree_with_differences(f):
     steps = h * np.eye(x.size).reshape(x.size, *x.shape)
     slopes = [(loss(flux.tensor(x + s)).item() - loss(flux.tensor(x - s)).item()) / (2 * h) for s in steps]
     np.testing.assert_allclose(gradient.numpy().ravel(), slopes, rtol=1e-6, atol=1e-6)
+
+
+def test_numbers_of_times_are_integers_and_not_negative():
+    with pytest.raises(flux.DTypeError, match="float32"):
+        flux.repeat([1, 2], [1.0, 2.0])
+    with pytest.raises(ValueError, match="-1"):
+        flux.repeat([1, 2], [1, -1])
+    with pytest.raises(ValueError, match="-1"):
+        flux.diff([1, 2], n=-1)
+
+
+def test_axes_may_be_integers_of_numpy():
+    x = flux.zeros((2, 3, 4))
+    assert flux.moveaxis(x, np.int64(0), np.int32(-1)).shape == (3, 4, 2)
+    assert flux.roll(x, np.int64(1), np.int64(0)).shape == x.shape
+    assert flux.repeat(x, np.int64(2), axis=np.int64(1)).shape == (2, 6, 4)
+
+
+def test_vecdot_counts_axes_from_the_end_of_tensors_that_differ():
+    with pytest.raises(ValueError, match="counted from the end"):
+        flux.vecdot(flux.zeros((2, 3)), flux.zeros((4, 2, 3)), axis=0)
+    with pytest.raises(flux.ShapeError):
+        flux.vecdot(flux.zeros((2, 3)), flux.zeros((2, 4)))
+    with pytest.raises(IndexError):
+        flux.vecdot(1.0, 2.0)
+
+
+@pytest.mark.parametrize("subscripts", ["...i->i", "Σi->Σ", "i1->i"])
+def test_einsum_refuses_what_numpy_refuses(subscripts):
+    x = np.zeros((2, 3))
+    with pytest.raises(ValueError):
+        np.einsum(subscripts, x)
+    with pytest.raises(ValueError):
+        flux.einsum(subscripts, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("prod", ()), ("prod", (1,)), ("cumsum", (0,)), ("cumprod", (1,)), ("clip", (0.2, 0.7)), ("clip", (None, 0.5)),
+        ("argsort", (0,)), ("squeeze", ()), ("swapaxes", (0, 2)),
+    ],
+)  # fmt: skip
+def test_methods_are_those_of_numpy(name, args):
+    x = np.random.default_rng(1).random((3, 1, 4))
+    np.testing.assert_allclose(getattr(flux.tensor(x), name)(*args).numpy(), getattr(x, name)(*args))
+
+
+def test_sort_gives_a_new_tensor():
+    x = flux.tensor([3, 1, 2])
+    assert x.sort().tolist() == [1, 2, 3]
+    assert x.sort(descending=True).tolist() == [3, 2, 1]
+    assert x.tolist() == [3, 1, 2]
+
+
+def test_a_number_fills_a_float64_tensor_in_full_precision():
+    assert flux.full((2,), 0.001, dtype=flux.float64).tolist() == [0.001, 0.001]
+    assert flux.full_like(flux.zeros(1, dtype=flux.float64), 0.001).tolist() == [0.001]
+    assert flux.full((1,), 3.0).dtype == flux.float32
+
+
+def test_a_power_of_zero_is_one_and_constant():
+    assert flux.gradient(lambda x: (x**0).sum() + x.sum(), flux.zeros(2))[0].tolist() == [1, 1]
+    assert (flux.tensor([0.0, np.nan]) ** 0).tolist() == [1, 1]

@@ -4,12 +4,14 @@ flux_docs/.
 
 import itertools
 import math
+import pickle
+import threading
 
 import numpy as np
 import pytest
 
 import oxiflux as flux
-from oxiflux import optimisers
+from oxiflux import _core, optimisers
 from oxiflux.optimisers import (
     Cos,
     CosAnneal,
@@ -200,3 +202,73 @@ def test_update_takes_parameters_and_their_gradients():
 def test_everything_is_exported():
     assert all(hasattr(optimisers, name) for name in optimisers.__all__)
     assert list(optimisers.__all__) == sorted(optimisers.__all__)
+
+
+# Steps are whole or not done at all
+
+
+class Raises(flux.Descent):
+    """A rule in Python that fails."""
+
+    kernel = None
+
+    def apply(self, state, x, dx):
+        raise RuntimeError("no step today")
+
+
+def test_a_rule_that_raises_leaves_every_parameter_and_state_as_it_was():
+    model = {"a": flux.ones(3), "b": flux.ones(3), "c": flux.ones(3)}
+    state = flux.setup(flux.Adam(), model)
+    flux.update(state, model, {k: flux.ones(3) for k in model})
+    before, clock = {k: v.tolist() for k, v in model.items()}, state["a"].state[-1]
+    moment = state["a"].state[0].tolist()
+    state["b"].rule = Raises()
+    with pytest.raises(RuntimeError, match="no step today"):
+        flux.update(state, model, {k: flux.ones(3) for k in model})
+    assert {k: v.tolist() for k, v in model.items()} == before
+    assert (state["a"].state[-1], state["a"].state[0].tolist()) == (clock, moment)
+
+
+def test_a_state_that_does_not_fit_leaves_every_parameter_as_it_was():
+    model = {"a": flux.ones(3), "b": flux.ones(3)}
+    state = {"a": flux.setup(flux.Momentum(), model["a"]), "b": flux.setup(flux.Adam(), model["b"])}
+    state["b"].state = (flux.zeros(2), flux.zeros(2), (0.9, 0.999))
+    with pytest.raises(flux.ShapeError, match=r"\(2,\).*\(3,\)"):
+        flux.update(state, model, {k: flux.ones(3) for k in model})
+    assert model["a"].tolist() == [1, 1, 1]
+    assert state["a"].state.tolist() == [0, 0, 0]
+
+
+def test_the_clock_of_a_state_is_shown_as_it_is_now():
+    x = flux.ones(2)
+    state = flux.setup(flux.Adam(), x)
+    flux.update(state, x, flux.ones(2))
+    np.testing.assert_allclose(state.state[-1], (0.9**2, 0.999**2))
+    assert pickle.loads(pickle.dumps(state)).state[-1] == state.state[-1]
+
+
+def test_one_tensor_cannot_serve_two_rules():
+    model, shared = {"a": flux.ones(2), "b": flux.ones(2)}, flux.zeros(2)
+    state = {k: _core.Leaf(flux.Momentum(), shared) for k in model}
+    with pytest.raises(ValueError, match="serves two"):
+        flux.update(state, model, {k: flux.ones(2) for k in model})
+
+
+def test_other_threads_run_during_a_long_step_and_see_whole_tensors():
+    x = flux.zeros(1 << 21)
+    state, g = flux.setup(flux.Descent(1.0), x), flux.full((1 << 21,), -1.0)
+    seen, done = [], threading.Event()
+
+    def look():
+        while not done.is_set():
+            ends = x[0].item(), x[-1].item()
+            seen.append(x.shape == (1 << 21,) and ends[0] <= ends[1])
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for _ in range(20):
+        flux.update(state, x, g)
+    done.set()
+    watcher.join()
+    assert all(seen)
+    assert x[7].item() == 20

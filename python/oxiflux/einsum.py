@@ -87,7 +87,7 @@ def _parse(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
     for s, x in zip(parts, tensors, strict=True):
         named = len(s.replace("...", ""))
         extra = x.ndim - named if "..." in s else 0
-        if named + extra != x.ndim or extra < 0 or (not s.replace("...", "").isalpha() and named):
+        if named + extra != x.ndim or extra < 0 or (named and not _is_word(s.replace("...", ""))):
             raise ShapeError(
                 f"einsum: {s!r} in {subscripts!r} does not describe an operand of shape {x.shape}"
             )
@@ -100,9 +100,15 @@ def _parse(subscripts: str, tensors: list[Tensor]) -> tuple[list[str], str]:
         every = "".join(inputs)
         output = dots + "".join(sorted(c for c in set(every) if every.count(c) == 1 and c not in dots))
     unknown = [c for c in output if not any(c in s for s in inputs)]
-    if unknown or len(set(output)) != len(output):
-        raise ValueError(f"einsum: the result of {subscripts!r} has axes that are unknown or named twice")
+    if unknown or len(set(output)) != len(output) or not set(dots) <= set(output):
+        raise ValueError(
+            f"einsum: the result of {subscripts!r} has axes that are unknown, named twice or left out"
+        )
     return inputs, output
+
+
+def _is_word(text: str) -> bool:
+    return text.isascii() and text.isalpha()
 
 
 def _diagonals(letters: str, x: Tensor, subscripts: str) -> tuple[str, Tensor]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Sequence
+from operator import index
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 import numpy as np
 
 from . import _core
-from ._core import DType, ShapeError, Tensor
+from ._core import DType, DTypeError, ShapeError, Tensor
 
 if TYPE_CHECKING:
     from ._core import _TensorLike as ArrayLike
@@ -26,6 +27,11 @@ def _axis(function: str, axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
         raise IndexError(f"{function}: axis {axis} is out of range for {ndim} dimensions")
     return axis % ndim
+
+
+def _integers(values: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:
+    """One integer of any kind, or several."""
+    return [index(i) for i in values] if isinstance(values, Iterable) else [index(values)]
 
 
 def positive(x: ArrayLike, /) -> Tensor:
@@ -46,10 +52,8 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
     (3, 4, 2)
     """
     x = _core.asarray(x)
-    froms = [_axis("moveaxis", a, x.ndim) for a in ([source] if isinstance(source, int) else source)]
-    tos = [
-        _axis("moveaxis", a, x.ndim) for a in ([destination] if isinstance(destination, int) else destination)
-    ]
+    froms = [_axis("moveaxis", a, x.ndim) for a in _integers(source)]
+    tos = [_axis("moveaxis", a, x.ndim) for a in _integers(destination)]
     if len(froms) != len(tos):
         raise ValueError(f"moveaxis: {len(froms)} axes cannot go to {len(tos)} places")
     if len(set(froms)) != len(froms) or len(set(tos)) != len(tos):
@@ -83,12 +87,12 @@ def roll(x: ArrayLike, /, shift: int | Sequence[int], axis: int | Sequence[int] 
     """
     x = _core.asarray(x)
     if axis is None:
-        total = shift if isinstance(shift, int) else sum(shift)
+        total = sum(_integers(shift))
         return _core.reshape(
             roll(_core.reshape(x, (-1,)) if x.size else x, total, 0) if x.size else x, x.shape
         )
-    axes = [axis] if isinstance(axis, int) else list(axis)
-    shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
+    axes, shifts = _integers(axis), _integers(shift)
+    shifts = shifts if hasattr(shift, "__len__") else shifts * len(axes)
     if len(axes) != len(shifts):
         raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
     for a, s in zip(axes, shifts, strict=True):
@@ -113,13 +117,15 @@ def repeat(x: ArrayLike, repeats: int | ArrayLike, /, *, axis: int | None = None
     x = _core.asarray(x)
     if axis is None:
         x, axis = _core.reshape(x, (x.size,)), 0
-    if isinstance(repeats, int):
-        if repeats < 0:
-            raise ValueError(f"repeat: {repeats} is not a number of times")
-        return _core.repeat(x, repeats, axis)
     at = _axis("repeat", axis, x.ndim)
     counts = _core.asarray(repeats).numpy()
-    if counts.shape not in ((x.shape[at],), (1,), ()):
+    if counts.dtype.kind not in "iu":
+        raise DTypeError(f"repeat: numbers of times are integers, not {counts.dtype}")
+    if (counts < 0).any():
+        raise ValueError(f"repeat: {counts.min()} is not a number of times")
+    if counts.ndim == 0:
+        return _core.repeat(x, int(counts), at)
+    if counts.shape not in ((x.shape[at],), (1,)):
         raise ShapeError(f"repeat: {counts.shape} counts for axis {at} of shape {x.shape}")
     return _core.take(x, np.repeat(np.arange(x.shape[at]), counts), at)
 
@@ -234,6 +240,8 @@ def diff(x: ArrayLike, /, *, axis: int = -1, n: int = 1) -> Tensor:
     Tensor([3, 5])
     """
     x = _core.asarray(x)
+    if n < 0:
+        raise ValueError(f"diff: {n} is not a number of times")
     for _ in range(n):
         length = x.shape[_axis("diff", axis, x.ndim)]
         x = _core.subtract(_narrow(x, axis, 1, length), _narrow(x, axis, 0, max(length - 1, 0)))
@@ -320,14 +328,19 @@ def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
 
 
 def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
-    """The sum of products along an axis of both.
+    """The sum of products along an axis of both, counted from the end where they differ in their number of axes.
 
     >>> import oxiflux as flux
     >>> flux.vecdot([1, 2], [3, 4])
     Tensor(11)
     """
     a, b = _core.asarray(a), _core.asarray(b)
-    if not a.ndim or not b.ndim or a.shape[axis] != b.shape[axis]:
+    if axis >= 0 and a.ndim != b.ndim:
+        raise ValueError(
+            f"vecdot: axis {axis} of shapes {a.shape} and {b.shape} must be counted from the end"
+        )
+    at = [_axis("vecdot", axis, x.ndim) for x in (a, b)]
+    if a.shape[at[0]] != b.shape[at[1]]:
         raise ShapeError(f"vecdot: shapes {a.shape} and {b.shape} differ along axis {axis}")
     dtype = result_type(a, b)
     return _core.astype(_core.sum(_core.multiply(a, b), axis=axis), dtype)

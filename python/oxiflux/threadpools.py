@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 __all__ = ["register"]
 
@@ -10,11 +15,11 @@ __all__ = ["register"]
 def register() -> None:
     """Makes the kernels' threads visible to `threadpoolctl.threadpool_info` and limited by `threadpool_limits`.
 
-    It is done by itself if threadpoolctl was imported before oxiflux. Raises ImportError where it isn't installed.
+    It is done by itself, whichever of the two is imported first. Raises ImportError where threadpoolctl isn't
+    installed.
 
-    >>> import threadpoolctl
     >>> import oxiflux as flux
-    >>> flux.threadpools.register()
+    >>> import threadpoolctl
     >>> with threadpoolctl.threadpool_limits(1, user_api="oxiflux"):
     ...     flux.get_num_threads()
     1
@@ -43,5 +48,29 @@ def register() -> None:
     threadpoolctl.register(Controller)
 
 
+class _Watch:
+    """A finder of modules that finds none, but registers when threadpoolctl is imported."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """The specification of threadpoolctl, with the registration after its execution; None for the rest."""
+        if name != "threadpoolctl":
+            return None
+        sys.meta_path.remove(self)
+        from importlib.util import find_spec
+
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def then_register(module: ModuleType) -> None:
+                execute(module)
+                register()
+
+            spec.loader.exec_module = then_register  # type: ignore[method-assign]
+        return spec
+
+
 if "threadpoolctl" in sys.modules:
     register()
+else:
+    sys.meta_path.insert(0, _Watch())

@@ -160,7 +160,14 @@ fn special(name: &'static str, a: &Tensor, b: &Tensor) -> Option<Result<Tensor>>
         return negative.then(|| Err(Error::Value("pow: integers to negative integer powers are not integers".into())));
     }
     let constant = b.ndim() == 0 && b.place().is_none();
-    constant.then(|| b.item().and_then(|e| if e == 2.0 { square(a) } else { power(a, e) }))
+    constant.then(|| {
+        let e = b.item()?;
+        match e {
+            0.0 => Ok(Array::filled("pow", a.shape(), 1.0, a.dtype())?.into()), // for zero too, and constant
+            2.0 => square(a),
+            _ => power(a, e),
+        }
+    })
 }
 
 /// Floating types with the functions of two arguments that only they have.

@@ -116,9 +116,16 @@ mod python {
     /// A tensor of one value; its type is that of the value, unless given.
     #[pyfunction]
     #[pyo3(signature = (shape, fill_value, dtype = None))]
-    pub(super) fn full(shape: Axes, fill_value: Operand, dtype: Option<DType>) -> PyResult<PyTensor> {
-        let value = fill_value.0.cast(dtype.unwrap_or(fill_value.0.dtype()))?;
-        Ok(Tensor::from(value.broadcast_to(&lengths(&shape)?)?.copy()?).into())
+    pub(super) fn full(shape: Axes, fill_value: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
+        repeated(fill_value, &lengths(&shape)?, dtype)
+    }
+
+    fn repeated(value: &Bound<'_, PyAny>, shape: &[usize], dtype: Option<DType>) -> PyResult<PyTensor> {
+        let value = match dtype {
+            Some(dtype) => crate::py::weak(value, dtype)?.cast(dtype)?,
+            None => value.extract::<Operand>()?.0.into_array(),
+        };
+        Ok(Tensor::from(value.broadcast_to(shape)?.copy()?).into())
     }
 
     /// Zeros of the shape and type of another tensor.
@@ -145,9 +152,8 @@ mod python {
     /// One value in the shape and type of another tensor.
     #[pyfunction]
     #[pyo3(signature = (x, /, fill_value, dtype = None))]
-    pub(super) fn full_like(x: Operand, fill_value: Operand, dtype: Option<DType>) -> PyResult<PyTensor> {
-        let value = fill_value.0.cast(dtype.unwrap_or(x.0.dtype()))?;
-        Ok(Tensor::from(value.broadcast_to(x.0.shape())?.copy()?).into())
+    pub(super) fn full_like(x: Operand, fill_value: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
+        repeated(fill_value, x.0.shape(), Some(dtype.unwrap_or(x.0.dtype())))
     }
 
     /// The type of a range of numbers: float32 if one of them is a float, else int64.

@@ -6,6 +6,7 @@ mod dtype;
 mod error;
 mod gradient;
 mod index;
+mod leaf;
 mod numpy;
 mod operand;
 mod optim;
@@ -15,7 +16,7 @@ mod tensor;
 mod tree;
 mod watch;
 
-pub(crate) use operand::{Operand, many, meet, pair};
+pub(crate) use operand::{Operand, many, meet, pair, weak};
 pub(crate) use run::run;
 pub(crate) use tensor::PyTensor;
 

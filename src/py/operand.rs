@@ -65,7 +65,7 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
 /// A value that meets a tensor of type `like`: numbers take its type where their kind allows, and so do floating arrays
 /// and lists that meet a floating tensor.
 #[inline]
-fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
+pub(crate) fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
     if let Ok(f) = ob.cast_exact::<PyFloat>() {
         let dtype = if like.is_float() { like } else { DType::F32 };
         return Ok(Array::filled("number", &[], f.value(), dtype)?.into());

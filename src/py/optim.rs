@@ -1,5 +1,6 @@
 //! The optimiser step: three trees walked together, one kernel call for all parameters that share a rule.
 
+use super::leaf::{Clock, Leaf, Memory, Tensors};
 use super::operand::Operand;
 use super::run::released;
 use super::tensor::{PyTensor, take};
@@ -14,116 +15,8 @@ use crate::{ops, shape};
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyFrozenSet, PyInt, PyList, PyString, PyTuple};
-use smallvec::SmallVec;
+use pyo3::types::{PyFrozenSet, PyList, PyString, PyTuple};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// What an optimiser keeps for one parameter: its rule, the rule's state, and whether updates are held back.
-#[pyclass(module = "oxiflux._core", name = "Leaf", frozen)]
-pub(super) struct Leaf(Mutex<Held>);
-
-struct Held {
-    rule: Py<PyAny>,
-    memory: Memory,
-    frozen: bool,
-}
-
-/// What a rule remembers. Its numbers change with every step and are kept as numbers: the Python object that shows them
-/// is made anew when somebody looks.
-struct Memory {
-    state: Py<PyAny>,
-    tensors: Tensors,
-    clock: Option<Clock>,
-    is_stale: bool,
-}
-
-type Tensors = SmallVec<[Py<PyTensor>; 3]>;
-
-impl Memory {
-    fn new(state: Bound<'_, PyAny>) -> PyResult<Memory> {
-        let (mut tensors, mut clock) = (Tensors::new(), None);
-        read_state(&state, &mut tensors, &mut clock)?;
-        Ok(Memory { state: state.unbind(), tensors, clock, is_stale: false })
-    }
-}
-
-impl Leaf {
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-    /// Moves the clock on.
-    fn tick(&self, clock: Clock) {
-        let memory = &mut self.held().memory;
-        (memory.clock, memory.is_stale) = (Some(clock), true);
-    }
-}
-
-#[pymethods]
-impl Leaf {
-    #[new]
-    #[pyo3(signature = (rule, state = None, frozen = false))]
-    fn new(py: Python<'_>, rule: Py<PyAny>, state: Option<Py<PyAny>>, frozen: bool) -> PyResult<Self> {
-        let memory = Memory::new(state.unwrap_or_else(|| py.None()).into_bound(py))?;
-        Ok(Leaf(Mutex::new(Held { rule, memory, frozen })))
-    }
-    /// The rule.
-    #[getter]
-    fn rule(&self, py: Python<'_>) -> Py<PyAny> {
-        self.held().rule.clone_ref(py)
-    }
-    #[setter]
-    fn set_rule(&self, rule: Py<PyAny>) {
-        self.held().rule = rule;
-    }
-    /// What the rule remembers of the steps before.
-    #[getter]
-    fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let memory = &mut self.held().memory;
-        if let (true, Some(clock)) = (memory.is_stale, memory.clock) {
-            memory.state = moved_on(memory.state.bind(py), clock)?.unbind();
-            memory.is_stale = false;
-        }
-        Ok(memory.state.clone_ref(py))
-    }
-    #[setter]
-    fn set_state(&self, state: Bound<'_, PyAny>) -> PyResult<()> {
-        let memory = Memory::new(state)?;
-        self.held().memory = memory;
-        Ok(())
-    }
-    /// Whether `update` passes over this parameter.
-    #[getter]
-    fn frozen(&self) -> bool {
-        self.held().frozen
-    }
-    #[setter]
-    fn set_frozen(&self, frozen: bool) {
-        self.held().frozen = frozen;
-    }
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let frozen = if self.frozen() { ", frozen=True" } else { "" };
-        Ok(format!("Leaf({}, {}{frozen})", self.rule(py).bind(py).repr()?, self.state(py)?.bind(py).repr()?))
-    }
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>, Py<PyAny>, bool))> {
-        let (py, leaf) = (slf.py(), slf.get());
-        Ok((slf.get_type().into_any(), (leaf.rule(py), leaf.state(py)?, leaf.frozen())))
-    }
-}
-
-/// The numbers in a rule's state that change from step to step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Clock {
-    beta_t: (f64, f64),
-    t: u64,
-}
-
-impl Clock {
-    fn next(self, beta: (f64, f64)) -> Clock {
-        Clock { beta_t: (self.beta_t.0 * beta.0, self.beta_t.1 * beta.1), t: self.t + 1 }
-    }
-}
 
 /// A parameter found in the trees.
 struct Found<'py> {
@@ -200,46 +93,6 @@ kernels! {
 fn kernel_of<'py>(rule: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyString>>> {
     let name = rule.getattr_opt(intern!(rule.py(), "kernel"))?;
     Ok(name.and_then(|n| n.cast_into::<PyString>().ok()))
-}
-
-/// Collects the tensors of a rule's state, and its clock.
-fn read_state(state: &Bound<'_, PyAny>, tensors: &mut Tensors, clock: &mut Option<Clock>) -> PyResult<()> {
-    if let Ok(t) = state.cast_exact::<PyTensor>() {
-        tensors.push(t.clone().unbind());
-    } else if let Ok(tuple) = state.cast::<PyTuple>() {
-        let number = |i: usize| tuple.get_item(i).and_then(|x| x.extract::<f64>());
-        if tuple.len() == 2 && tuple.get_item(0)?.is_instance_of::<PyFloat>() {
-            clock.get_or_insert(Clock { beta_t: (1.0, 1.0), t: 1 }).beta_t = (number(0)?, number(1)?);
-        } else {
-            for item in tuple.iter() {
-                read_state(&item, tensors, clock)?;
-            }
-        }
-    } else if state.is_exact_instance_of::<PyInt>() {
-        clock.get_or_insert(Clock { beta_t: (1.0, 1.0), t: 1 }).t = state.extract()?;
-    } else if state.is_exact_instance_of::<PyFloat>() {
-        clock.get_or_insert(Clock { beta_t: (1.0, 1.0), t: 1 }).beta_t = (state.extract()?, 1.0);
-    }
-    Ok(())
-}
-
-/// The state after a step: the same tensors, the clock moved on.
-fn moved_on<'py>(state: &Bound<'py, PyAny>, clock: Clock) -> PyResult<Bound<'py, PyAny>> {
-    let py = state.py();
-    if let Ok(tuple) = state.cast::<PyTuple>() {
-        if tuple.len() == 2 && tuple.get_item(0)?.is_instance_of::<PyFloat>() {
-            return Ok(PyTuple::new(py, [clock.beta_t.0, clock.beta_t.1])?.into_any());
-        }
-        let items = tuple.iter().map(|x| moved_on(&x, clock)).collect::<PyResult<Vec<_>>>()?;
-        return Ok(PyTuple::new(py, items)?.into_any());
-    }
-    if state.is_exact_instance_of::<PyInt>() {
-        return Ok(clock.t.into_pyobject(py)?.into_any());
-    }
-    if state.is_exact_instance_of::<PyFloat>() {
-        return Ok(clock.beta_t.0.into_pyobject(py)?.into_any());
-    }
-    Ok(state.clone())
 }
 
 /// Where a child is in its parent.

@@ -1,6 +1,6 @@
-//! The Python class `Tensor`.
+//! The Python class `Tensor`. Longer than other files because a class is one block of methods, most of them a line.
 
-use super::operand::{Operand, pair, value};
+use super::operand::{Operand, pair, value, weak};
 use super::{dlpack, index, numpy, run, watch};
 use crate::array::Array;
 use crate::dtype::{DType, each};
@@ -417,6 +417,63 @@ impl PyTensor {
     fn mean(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
         let x = value(slf);
         run(&[&x], || ops::mean(&x, axis, keepdims))
+    }
+    /// The product over axes.
+    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
+    fn prod(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::prod(&x, axis, keepdims))
+    }
+    /// The running sums along an axis.
+    #[pyo3(signature = (axis = -1))]
+    fn cumsum(slf: &Bound<'_, Self>, axis: isize) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::cumulative_sum(&x, axis))
+    }
+    /// The running products along an axis.
+    #[pyo3(signature = (axis = -1))]
+    fn cumprod(slf: &Bound<'_, Self>, axis: isize) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::cumulative_prod(&x, axis))
+    }
+    /// The elements in order along an axis, as a new tensor.
+    #[pyo3(signature = (axis = -1, descending = false))]
+    fn sort(slf: &Bound<'_, Self>, axis: isize, descending: bool) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::sort(&x, axis, descending))
+    }
+    /// The places of the elements in order along an axis.
+    #[pyo3(signature = (axis = -1, descending = false))]
+    fn argsort(slf: &Bound<'_, Self>, axis: isize, descending: bool) -> PyResult<PyTensor> {
+        let x = value(slf);
+        run(&[&x], || ops::argsort(&x, axis, descending))
+    }
+    /// The elements, none below `min` and none above `max`.
+    #[pyo3(signature = (min = None, max = None))]
+    fn clip(
+        slf: &Bound<'_, Self>,
+        min: Option<&Bound<'_, PyAny>>,
+        max: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyTensor> {
+        let mut x = value(slf);
+        for (limit, within) in [(min, ops::maximum as Two), (max, ops::minimum)] {
+            if let Some(limit) = limit {
+                x = within(&x, &weak(limit, x.dtype())?)?;
+            }
+        }
+        Ok(x.into())
+    }
+    /// The tensor without axes of length one, or without those that are given.
+    #[pyo3(signature = (axis = Axes::All))]
+    fn squeeze(slf: &Bound<'_, Self>, axis: Axes) -> PyResult<PyTensor> {
+        Ok(ops::squeeze(&value(slf), axis)?.into())
+    }
+    /// The tensor with two axes exchanged.
+    fn swapaxes(slf: &Bound<'_, Self>, axis1: isize, axis2: isize) -> PyResult<PyTensor> {
+        let x = value(slf);
+        let mut order: Vec<isize> = (0..x.ndim() as isize).collect();
+        order.swap(shape::axis("swapaxes", axis1, x.ndim())?, shape::axis("swapaxes", axis2, x.ndim())?);
+        Ok(ops::permute_dims(&x, Axes::These(order.into_iter().collect()))?.into())
     }
     /// The largest element over axes.
     #[pyo3(signature = (axis = Axes::All, keepdims = false))]
