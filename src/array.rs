@@ -216,6 +216,21 @@ impl Array {
             .then(|| unsafe { std::slice::from_raw_parts(self.ptr(), self.size()) })
     }
 
+    /// The bytes of the elements in memory order, when they are row-major.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        let bytes = self.size() * self.dtype.size();
+        // SAFETY: a row-major array holds that many bytes from its start.
+        self.row_major.then(|| unsafe { std::slice::from_raw_parts(self.start, bytes) })
+    }
+
+    /// The bytes of an array just made by [`Array::empty`], to be overwritten; those of a bool may only be 0 and 1.
+    pub(crate) fn fresh_bytes(&mut self) -> &mut [u8] {
+        debug_assert!(self.is_unique());
+        let bytes = self.size() * self.dtype.size();
+        // SAFETY: the buffer is ours alone and holds that many bytes.
+        unsafe { std::slice::from_raw_parts_mut(self.start, bytes) }
+    }
+
     /// The elements for writing, copied first if anyone else can see them (value semantics).
     pub fn make_mut<T: Element>(&mut self) -> Result<&mut [T]> {
         if !(self.is_unique() && self.row_major) {

@@ -27,6 +27,15 @@ pub enum Error {
         /// Its element type.
         dtype: DType,
     },
+    /// A file that the system did not let us read or write.
+    File {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// The number that the system gives the reason.
+        code: i32,
+        /// The reason.
+        reason: String,
+    },
     /// Something that is not there, said with what is.
     Unsupported(String),
 }
@@ -37,6 +46,7 @@ impl fmt::Display for Error {
             Error::Shape(s) | Error::DType(s) | Error::Index(s) | Error::Value(s) | Error::Unsupported(s) => {
                 f.write_str(s)
             }
+            Error::File { path, reason, .. } => write!(f, "{}: {reason}", path.display()),
             Error::Memory { op, shape, dtype } => {
                 write!(
                     f,

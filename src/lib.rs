@@ -5,6 +5,7 @@
 pub mod array;
 pub mod dtype;
 pub mod error;
+pub mod files;
 pub mod gradient;
 pub mod isa;
 pub mod kernels;

@@ -26,7 +26,7 @@ LEVELS = [
     {"init", "losses", "gradient", "optimisers", "onehot", "show"},
     {"layers"},
     {"data", "train"},
-    {"state"},
+    {"files"},
     {"__init__"},
 ]
 

@@ -159,10 +159,14 @@ def loadmodel(dst: Model, src: Any) -> Model:
     >>> bool(flux.all(a.weight == b.weight))
     True
     """
-    plan = [(tensor, _fitting(path, tensor, value)) for path, tensor, value in _pairs(dst, src, ())]
-    for tensor, value in plan:
+    for tensor, value in assignments(dst, src):
         _core.assign(tensor, value)
     return dst
+
+
+def assignments(dst: Any, src: Any) -> list[tuple[Tensor, Tensor]]:
+    """What `loadmodel` assigns: tensors of `dst` and their values."""
+    return [(tensor, _fitting(path, tensor, value)) for path, tensor, value in _pairs(dst, src, ())]
 
 
 def modules(model: Any) -> list[Any]:

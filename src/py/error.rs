@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use pyo3::create_exception;
-use pyo3::exceptions::{PyIndexError, PyMemoryError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 create_exception!(oxiflux, ShapeError, PyValueError, "Shapes that do not fit each other or the function.");
@@ -20,6 +20,8 @@ impl From<Error> for PyErr {
             Error::DType(_) => DTypeError::new_err(text),
             Error::Index(_) => PyIndexError::new_err(text),
             Error::Value(_) | Error::Unsupported(_) => PyValueError::new_err(text),
+            // From the number Python makes a FileNotFoundError, a PermissionError, …
+            Error::File { path, code, reason } => PyOSError::new_err((code, reason, path)),
             Error::Memory { .. } => PyMemoryError::new_err(text),
         }
     }

@@ -4,6 +4,7 @@ mod custom;
 mod dlpack;
 mod dtype;
 mod error;
+mod files;
 mod gradient;
 mod index;
 mod leaf;
@@ -61,6 +62,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     dlpack::register(m)?;
     dtype::register(m)?;
     error::register(m)?;
+    files::register(m)?;
     gradient::register(m)?;
     numpy::register(m)?;
     optim::register(m)?;

@@ -186,10 +186,7 @@ impl PyTensor {
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, Bound<'py, PyTuple>, &'static str))> {
         let a = self.get().contiguous()?;
-        let bytes = a.size() * a.dtype().size();
-        let start = each!(a.dtype(), all: T => a.ptr::<T>().cast::<u8>());
-        // SAFETY: a row-major array holds that many bytes from its start.
-        let bytes = PyBytes::new(py, unsafe { std::slice::from_raw_parts(start, bytes) });
+        let bytes = PyBytes::new(py, a.as_bytes().unwrap_or_default());
         let restore = py.import("oxiflux._core")?.getattr("_restore")?;
         Ok((restore, (bytes, PyTuple::new(py, a.shape())?, a.dtype().name())))
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -12,9 +13,17 @@ import numpy as np
 
 from .._core import Generator
 from .arrays import batch
-from .items import count, cut, item, permutation
+from .items import count, cut, generator, item, permutation
 
 __all__ = ["DataLoader", "eachobs"]
+
+
+@dataclass
+class _Pass:
+    """A pass: how many batches have been handed out, and where the generator was when its order was drawn."""
+
+    batch: int = 0
+    order: tuple[int, int] | None = None
 
 
 class DataLoader:
@@ -27,7 +36,8 @@ class DataLoader:
     length and is not shuffled.
 
     `shuffle` draws a new order for each pass, from `rng` or the default generator. Without `partial` a last batch of
-    fewer items is left out. `parallel` prepares the next batches in a thread. Ref: MLUtils.jl, `DataLoader`.
+    fewer items is left out. `parallel` prepares the next batches in a thread. In the middle of a pass `state()` is the
+    place of the next batch, from which the first pass after `load_state` goes on. Ref: MLUtils.jl, `DataLoader`.
 
     >>> import numpy as np
     >>> loader = DataLoader((np.zeros((5, 2)), np.arange(5)), batchsize=2)
@@ -64,6 +74,8 @@ class DataLoader:
         if is_stream and shuffle:
             raise TypeError(f"DataLoader: a {type(data).__name__} has no length and cannot be shuffled")
         self._count = None if is_stream else count("DataLoader", data)
+        self._pass: _Pass | None = None
+        self._next = _Pass()
 
     def __len__(self) -> int:
         if self._count is None:
@@ -76,19 +88,78 @@ class DataLoader:
         return f"DataLoader({size}, batchsize={self.batchsize}, shuffle={self.shuffle})"
 
     def __iter__(self) -> Iterator[Any]:
-        batches = self._stream() if self._count is None else self._batches(self._count)
-        return _ahead(batches) if self.parallel else batches
+        self._pass, self._next = self._next, _Pass()
+        here = self._pass
+        batches = self._stream(here) if self._count is None else self._batches(self._count, here)
+        try:
+            # Counted here: a thread is ahead of what has been handed out.
+            for made in _ahead(batches) if self.parallel else batches:
+                here.batch += 1
+                yield made
+        finally:
+            if self._pass is here:
+                self._pass = None
 
-    def _batches(self, n: int) -> Iterator[Any]:
-        data, size, collate = self.data, self.batchsize, self.collate
+    def state(self) -> dict[str, Any]:
+        """Where the loader is: the number of batches handed out in this pass, the place of the generator from which
+        its order was drawn, and the sizes by which `load_state` knows the data again.
+
+        >>> loader = DataLoader(range(6), batchsize=2)
+        >>> [batch.tolist() for batch in loader if loader.state()["batch"] == 2]
+        [[2, 3]]
+        """
+        here = self._pass or self._next
+        rng = None if self.rng is None else self.rng.get_state()
+        return {"batch": here.batch, "order": here.order, "rng": rng, **self._form()}
+
+    def load_state(self, state: Any) -> None:
+        """Goes to a place that `state` gave, of a loader with data and options like these; else raises ValueError.
+
+        >>> loader = DataLoader(range(6), batchsize=2)
+        >>> loader.load_state(loader.state() | {"batch": 1})
+        >>> [batch.tolist() for batch in loader]
+        [[2, 3], [4, 5]]
+        """
+        if not isinstance(state, dict) or state.keys() != self.state().keys():
+            raise ValueError(f"DataLoader: {state!r} is not what state() gives")
+        for name, mine in self._form().items():
+            if state[name] != mine:
+                raise ValueError(
+                    f"DataLoader: the state is of a loader with {name}={state[name]}, not {mine}"
+                )
+        if (state["rng"] is None) != (self.rng is None):
+            raise ValueError("DataLoader: only one of the state and the loader has a generator of its own")
+        if type(state["batch"]) is not int or state["batch"] < 0:
+            raise ValueError(f"DataLoader: {state['batch']!r} is no number of batches")
+        start = _Pass(state["batch"], state["order"])
+        if start.order is not None:
+            Generator().set_state(start.order)  # an error now, not when the pass starts
+        if self.rng is not None:
+            self.rng.set_state(state["rng"])
+        self._pass, self._next = None, start
+
+    def _form(self) -> dict[str, Any]:
+        return {"items": self._count, "batchsize": self.batchsize, "shuffle": self.shuffle}
+
+    def _order(self, n: int, here: _Pass) -> np.ndarray[Any, Any]:
+        """The order of this pass: a new one, or again the one that was drawn at a place of the generator."""
+        if here.order is None:
+            here.order = generator(self.rng).get_state()
+            return permutation(self.rng, n)
+        drawn = Generator()
+        drawn.set_state(here.order)
+        return permutation(drawn, n)
+
+    def _batches(self, n: int, here: _Pass) -> Iterator[Any]:
+        data, size, collate, done = self.data, self.batchsize, self.collate, here.batch
         if (now := count("DataLoader", data)) != n:
             raise ValueError(f"DataLoader: the data had {n} items when it was given and has {now} now")
-        order = permutation(self.rng, n) if self.shuffle else None
+        order = self._order(n, here) if self.shuffle else None
         if size is None:
-            for i in range(n) if order is None else order.tolist():
+            for i in range(done, n) if order is None else order[done:].tolist():
                 yield item(data, i)
             return
-        for first in range(0, len(self) * size, size):
+        for first in range(done * size, len(self) * size, size):
             last = min(first + size, n)
             if collate:
                 indices = range(first, last) if order is None else order[first:last].tolist()
@@ -96,8 +167,9 @@ class DataLoader:
             else:
                 yield cut(data, slice(first, last) if order is None else order[first:last], batch)
 
-    def _stream(self) -> Iterator[Any]:
-        items, size = iter(self.data), self.batchsize
+    def _stream(self, here: _Pass) -> Iterator[Any]:
+        size = self.batchsize
+        items = islice(self.data, here.batch * (size or 1), None)
         if size is None:
             yield from items
             return

@@ -1,0 +1,6 @@
+"""Models, states and whole runs in files: what is written, read and restored; PyTorch's state dicts."""
+
+from .checkpoints import load_checkpoint, save_checkpoint
+from .store import load, save
+
+__all__ = ["load", "load_checkpoint", "save", "save_checkpoint"]

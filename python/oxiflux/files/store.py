@@ -1,0 +1,107 @@
+"""Any tree of tensors, layers and plain data in one file."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable
+from os import PathLike
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .. import _core
+from .._core import Tensor
+from .names import classes as known_classes
+from .reading import InvalidError, Reader
+from .writing import Writer
+
+__all__ = ["Path", "load", "read", "save", "write"]
+
+Path: TypeAlias = str | PathLike[str]
+
+_KEY = "oxiflux"
+_VERSION = 1
+
+
+def save(path: Path, model: Any, *, classes: Iterable[type] = ()) -> None:
+    """Writes a model made of layers, a `state`, or any other tree of tensors and plain data to a file.
+
+    The file is in the safetensors format: the tensors under the paths that lead to them, and in its metadata a
+    description of everything else in JSON, from which `load` builds the model again. It can hold layers, rules,
+    schedules and functions of this package, numbers, texts, tuples, lists and dicts; what is shared stays shared. Other
+    functions and classes raise TypeError with their place, before anything is written; classes of your own may be
+    listed in `classes`, of which the attributes are saved, or use `save(path, state(model))` and `loadmodel`.
+
+    The file is written beside, brought to the disk and then renamed: a process that is killed meanwhile leaves the old
+    file or the new one, whole, and perhaps a `.NAME.….tmp`.
+
+    >>> import os, tempfile
+    >>> import oxiflux as flux
+    >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+    >>> flux.save(path, flux.Chain(flux.Dense(2, 3, flux.relu), flux.Dense(3, 1)))
+    >>> flux.load(path)
+    Chain(
+      Dense(2 => 3, relu),                  # 9 parameters
+      Dense(3 => 1),                        # 4 parameters
+    )                   # Total: 4 arrays, 13 parameters, 52 bytes.
+    """
+    write("save", path, model, classes)
+
+
+def load(path: Path, *, classes: Iterable[type] = ()) -> Any:
+    """Reads what `save` wrote: the model, the state or the tree, with new tensors.
+
+    Of any other safetensors file the result is a dict of its tensors by name; float16 and bfloat16 are read as float32.
+    No code of a file is run: it names classes and functions, which must be among those of this package or in
+    `classes`. A file that is cut off, changed or made to do harm raises ValueError, or DTypeError for types of elements
+    that tensors do not have, before memory is taken that is larger than the file.
+
+    >>> import os, tempfile
+    >>> import oxiflux as flux
+    >>> path = os.path.join(tempfile.mkdtemp(), "state.safetensors")
+    >>> flux.save(path, {"weight": flux.ones(2), "steps": 3})
+    >>> flux.load(path)
+    {'weight': Tensor([1.0, 1.0]), 'steps': 3}
+    """
+    return read("load", path, classes)
+
+
+def write(caller: str, path: Path, tree: Any, classes: Iterable[type], is_strict: bool = True) -> None:
+    """Writes a tree; `is_strict` is that of the Writer."""
+    writer = Writer(caller, known_classes(caller, classes), is_strict)
+    root = writer.node(tree, "")
+    crc = _checksum(root, writer.tensors)
+    description = _dumps({"version": _VERSION, "crc32": crc, "tree": root})
+    _core.write_tensors(path, list(writer.tensors.items()), {_KEY: description})
+
+
+def read(caller: str, path: Path, classes: Iterable[type]) -> Any:
+    """Reads a tree."""
+    known = known_classes(caller, classes)
+    tensors, notes = _core.read_tensors(path)
+    if _KEY not in notes:
+        return tensors
+    try:
+        description = json.loads(notes[_KEY])
+        if not isinstance(description, dict) or description.get("version") != _VERSION:
+            raise InvalidError(f"it is not of version {_VERSION}")
+        if description.get("crc32") != _checksum(description.get("tree"), tensors):
+            raise InvalidError("the file has been changed or damaged: its checksum is another")
+        return Reader(tensors, known).tree(description["tree"])
+    except (ValueError, RecursionError) as error:
+        reason = "it is too deep" if isinstance(error, RecursionError) else error
+        raise ValueError(f"{caller}: the description in {path} is not valid: {reason}") from None
+
+
+def _dumps(tree: Any) -> str:
+    return json.dumps(tree, separators=(",", ":"), allow_nan=False)
+
+
+def _checksum(tree: Any, tensors: dict[str, Tensor]) -> int:
+    """A number that changes with every bit of the contents."""
+    crc = zlib.crc32(_dumps(tree).encode())
+    for name, tensor in sorted(tensors.items()):
+        crc = zlib.crc32(f"{name}: {tensor.dtype} {tensor.shape}".encode("utf-8", "surrogatepass"), crc)
+        crc = zlib.crc32(np.ascontiguousarray(tensor.numpy()).data, crc)
+    return crc
