@@ -107,6 +107,7 @@ list![
     matmul,
     softmax,
     dense,
+    attention,
     loss,
     crossentropy,
     pool,

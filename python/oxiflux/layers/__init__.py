@@ -1,5 +1,11 @@
 """The layers, a file a family."""
 
+from .attention import (
+    MultiHeadAttention,
+    dot_product_attention,
+    dot_product_attention_scores,
+    make_causal_mask,
+)
 from .base import Layer
 from .chain import Chain, activations
 from .dense import Dense
@@ -27,10 +33,14 @@ __all__ = [
     "Layer",
     "MaxPool",
     "MeanPool",
+    "MultiHeadAttention",
     "SamePad",
     "activations",
+    "dot_product_attention",
+    "dot_product_attention_scores",
     "flatten",
     "lpnormpool",
+    "make_causal_mask",
     "maxpool",
     "meanpool",
 ]

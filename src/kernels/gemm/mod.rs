@@ -12,7 +12,7 @@ mod avx512;
 mod pack;
 mod portable;
 mod product;
-mod scratch;
+pub(super) mod scratch;
 mod simd;
 mod table;
 mod tile;
