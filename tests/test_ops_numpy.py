@@ -32,6 +32,8 @@ TESTED_ELSEWHERE = {
     "attention_apply": "test_attention.py",
     "attention_scores": "test_attention.py",
     "concat": "test_manipulation_numpy.py",
+    "conv": "test_conv.py",
+    "conv_transpose": "test_conv.py",
     "cumulative_sum": "test_ops_numpy.py",
     "expand_dims": "test_manipulation_numpy.py",
     "flip": "test_manipulation_numpy.py",

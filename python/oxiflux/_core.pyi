@@ -231,6 +231,29 @@ def attention_scores(
     causal: bool = False,
     /,
 ) -> Tensor: ...
+def conv(
+    x: _TensorLike,
+    weight: _TensorLike,
+    bias: Tensor | None,
+    activation: Callable[[Tensor], Tensor] | None,
+    /,
+    stride: Sequence[int],
+    pad: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> Tensor: ...
+def conv_transpose(
+    x: _TensorLike,
+    weight: _TensorLike,
+    bias: Tensor | None,
+    activation: Callable[[Tensor], Tensor] | None,
+    /,
+    stride: Sequence[int],
+    pad: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    outpad: Sequence[int],
+) -> Tensor: ...
 def zeros(shape: int | Sequence[int], dtype: _DTypeLike = ...) -> Tensor: ...
 def ones(shape: int | Sequence[int], dtype: _DTypeLike = ...) -> Tensor: ...
 def empty(shape: int | Sequence[int], dtype: _DTypeLike = ...) -> Tensor: ...

@@ -3,6 +3,7 @@
 pub mod arith;
 pub mod attention;
 mod block;
+pub mod conv;
 pub mod cross_entropy;
 mod dispatch;
 pub mod gemm;

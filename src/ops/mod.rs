@@ -108,6 +108,7 @@ list![
     softmax,
     dense,
     attention,
+    conv,
     loss,
     crossentropy,
     pool,

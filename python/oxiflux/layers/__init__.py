@@ -8,6 +8,7 @@ from .attention import (
 )
 from .base import Layer
 from .chain import Chain, activations
+from .conv import Conv, ConvTranspose, CrossCor, DepthwiseConv, conv, depthwiseconv
 from .dense import Dense
 from .flatten import flatten
 from .pool import (
@@ -27,7 +28,11 @@ __all__ = [
     "AdaptiveMaxPool",
     "AdaptiveMeanPool",
     "Chain",
+    "Conv",
+    "ConvTranspose",
+    "CrossCor",
     "Dense",
+    "DepthwiseConv",
     "GlobalMaxPool",
     "GlobalMeanPool",
     "Layer",
@@ -36,6 +41,8 @@ __all__ = [
     "MultiHeadAttention",
     "SamePad",
     "activations",
+    "conv",
+    "depthwiseconv",
     "dot_product_attention",
     "dot_product_attention_scores",
     "flatten",
