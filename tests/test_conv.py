@@ -137,6 +137,8 @@ def test_the_gradients_of_conv_are_its_transposes(
         ((1, 4, 3), (1, 2), 17, 33, (3, 2), (0, 0, 1, 0), (1, 1), (0, 1), 1),
         ((2, 4, 3), (3, 2), 2, 3, (2, 3), (1, 2, 0, 1), (1, 1), (1, 2), 3),
         ((2, 2, 3, 2), (2, 3, 1), 2, 2, (1, 2, 2), (0, 1, 1, 1, 0, 0), (2, 1, 1), (0, 1, 0), 2),
+        ((2, 4, 3), (3, 2), 2, 1, (1, 2), (1, 0, 0, 0), (1, 1), (0, 1), 3),
+        ((2, 4, 9), (2, 3), 1, 1, (2, 1), (1, 0, 0, 0), (1, 1), (0, 0), 19),
         ((0, 4, 3), (3, 3), 2, 3, (1, 1), (0, 0, 0, 0), (1, 1), (0, 0), 1),
     ],
 )
@@ -152,12 +154,14 @@ def test_conv_transpose_is_its_definition(
 
 
 @pytest.mark.parametrize("name", ["relu", "tanh", "gelu", "softplus"])
-@pytest.mark.parametrize("out", [1, 5, 40])
-def test_a_fused_activation_is_the_activation_after_the_layer(name, out):
+@pytest.mark.parametrize(
+    ("size_in", "out", "groups"), [(2, 1, 1), (2, 5, 1), (2, 40, 1), (4, 6, 2), (19, 19, 19)]
+)
+def test_a_fused_activation_is_the_activation_after_the_layer(name, size_in, out, groups):
     activation = getattr(flux, name)
-    fused = flux.Conv((3, 2), 2, out, activation, pad=1, bias=numbers(out))
-    plain = flux.Conv.of(fused.weight, fused.bias, pad=1)
-    x = flux.tensor(numbers(2, 9, 9, 2, dtype=np.float32))
+    fused = flux.Conv((3, 2), size_in, out, activation, pad=1, groups=groups, bias=numbers(out))
+    plain = flux.Conv.of(fused.weight, fused.bias, pad=1, groups=groups)
+    x = flux.tensor(numbers(2, 9, 9, size_in, dtype=np.float32))
     np.testing.assert_allclose(fused(x).numpy(), activation(plain(x)).numpy(), rtol=2e-6, atol=2e-6)
     (g,) = flux.gradient(lambda m: (m(x) ** 2).sum(), fused)
     (h,) = flux.gradient(lambda m: (activation(m(x)) ** 2).sum(), plain)

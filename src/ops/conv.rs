@@ -4,7 +4,7 @@
 
 use super::movement::{broadcast_to, reshape_to};
 use super::row::Activation;
-use super::{Case, add, dense, sum};
+use super::{Case, add, dense, repeat, sum};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
@@ -12,6 +12,7 @@ use crate::kernels::conv::{self, Geometry, Window};
 use crate::kernels::gemm::Epilogue;
 use crate::shape::{self, Dims};
 use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use std::borrow::Cow;
 
 /// How a window slides over images: a value for each spatial dimension, of which there are one to three.
 #[derive(Clone, Copy, Debug)]
@@ -266,7 +267,14 @@ pub fn conv(
     if sliding.groups == 1 && windows.iter().all(is_product) {
         return dense::dense(&x, &reshape_to(weight, &[each, out])?, bias, activation);
     }
-    let geometry = Geometry { batch: x.shape()[0], inputs: each * sliding.groups, outputs: out, groups: sliding.groups, windows };
+    let mut geometry =
+        Geometry { batch: x.shape()[0], inputs: each * sliding.groups, outputs: out, groups: sliding.groups, windows };
+    let mut x = x;
+    if each == 1 && sliding.groups > 1 && out > sliding.groups {
+        // Several filters for a channel are a filter for each of so many copies of it.
+        x = Cow::Owned(repeat(&x, out / sliding.groups, -1)?);
+        (geometry.inputs, geometry.groups) = (out, out);
+    }
     // An activation whose gradient looks at its argument needs that argument kept: an entry of its own on the tape.
     let apart = activation.filter(|a| is_recording() && !a.of_output);
     let activation = if apart.is_some() { None } else { activation.filter(|a| a.name != "identity") };
@@ -318,9 +326,21 @@ pub fn conv_transpose(
             ))),
         }
     })?;
-    let geometry = Geometry { batch: x.shape()[0], inputs: out, outputs: inputs, groups: sliding.groups, windows };
+    let mut geometry =
+        Geometry { batch: x.shape()[0], inputs: out, outputs: inputs, groups: sliding.groups, windows };
+    let has_copies = each == 1 && out > 1 && inputs > out;
+    if has_copies {
+        (geometry.inputs, geometry.groups) = (inputs, inputs);
+    }
     let x = super::binary::as_dtype(x, weight.dtype())?;
     let mut y = apply(InputGradient(Sizes { geometry, dims }), &[&*x, weight])?;
+    if has_copies {
+        // The transpose of making copies of a channel is adding them up.
+        let mut shape = Dims::from_slice(y.shape());
+        shape[dims + 1] = out;
+        shape.push(inputs / out);
+        y = sum(&reshape_to(&y, &shape)?, (-1).into(), false)?;
+    }
     if let Some(b) = bias {
         y = add(&y, &*super::binary::as_dtype(b, weight.dtype())?)?;
     }
@@ -358,6 +378,14 @@ pub(super) const OPS: &[super::Op] = &[
             Case {
                 f: |t| conv(&t[0], &t[1], None, None, &Sliding { pad: &[1; 4], groups: 3, ..PLAIN }),
                 shapes: &[&[2, 3, 3, 3], &[2, 2, 1, 3]],
+                domain: (-1.0, 1.0),
+            },
+            Case {
+                f: |t| {
+                    let sliding = Sliding { stride: &[2], pad: &[1, 0], dilation: &[1], groups: 2 };
+                    conv(&t[0], &t[1], Some(&t[2]), None, &sliding)
+                },
+                shapes: &[&[2, 5, 2], &[3, 1, 4], &[4]],
                 domain: (-1.0, 1.0),
             },
             Case {

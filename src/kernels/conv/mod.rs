@@ -4,17 +4,20 @@
 //! of a band of lines with zeros around ([`band`]). Its sums go over the taps of the window, one run of contiguous
 //! elements after the other. The gradient for the input is the same correlation with the taps the other way round, once
 //! for each phase of the stride ([`correlate`]); the gradient for the weight is a product whose sums go over the pixels
-//! ([`weight`]).
+//! ([`weight`]). Where each channel is a group of its own there are no products of matrices ([`depthwise`]).
 
 mod axis;
 mod band;
 mod correlate;
+mod depthwise;
 mod weight;
 
 use super::gemm::{Element, Epilogue};
+use super::number::Float;
+use axis::Axis;
 pub use axis::Window;
 use band::Images;
-use correlate::{Filters, correlate};
+use correlate::{Filters, Target, correlate};
 use weight::weight_gradient;
 
 /// A convolution of images `(batch, *input, inputs)` with a weight `(*kernel, inputs / groups, outputs)`, which gives
@@ -40,6 +43,10 @@ impl Geometry {
 
     fn group_outputs(&self) -> usize {
         self.outputs / self.groups
+    }
+
+    fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.inputs && self.groups == self.outputs
     }
 
     fn x<T>(&self, ptr: *const T, group: usize) -> Images<T> {
@@ -70,36 +77,37 @@ impl Geometry {
 /// # Safety
 /// `x` and `weight` must be readable and `y` writable, row-major and of the shapes that `g` says; `y` must not overlap
 /// the others nor be used by other threads meanwhile. The epilogue is that of a product with `outputs` columns.
-pub unsafe fn forward<T: Element>(
+pub unsafe fn forward<T: Element + Float>(
     g: &Geometry,
     x: *const T,
     weight: *const T,
     y: *mut T,
     epilogue: &Epilogue<T>,
 ) {
-    let axes = g.windows.map(|w| w.forward());
+    let axes = &g.windows.map(|w| w.forward());
+    if g.is_depthwise() {
+        let target = Target { axes, images: g.y(y, 0), columns: g.outputs, epilogue };
+        // SAFETY: the caller's promise.
+        return unsafe { depthwise::correlate(g.batch, g.x(x, 0), g.filters(weight, 0, false), &target) };
+    }
+    let columns = g.group_outputs();
     for group in 0..g.groups {
-        let filters = g.filters(weight, group, false);
-        let bias = if epilogue.bias.is_null() {
-            epilogue.bias
-        } else {
-            epilogue.bias.wrapping_add(group * g.group_outputs())
-        };
-        let epilogue = Epilogue { bias, ..*epilogue };
-        let (inputs, outputs) = (g.group_inputs(), g.group_outputs());
+        let bias =
+            if epilogue.bias.is_null() { epilogue.bias } else { epilogue.bias.wrapping_add(group * columns) };
+        let target =
+            Target { axes, images: g.y(y, group), columns, epilogue: &Epilogue { bias, ..*epilogue } };
         // SAFETY: the caller's promise.
         unsafe {
-            correlate(&axes, g.batch, (g.x(x, group), inputs), (g.y(y, group), outputs), filters, &epilogue)
+            correlate(g.batch, (g.x(x, group), g.group_inputs()), g.filters(weight, group, false), &target)
         };
     }
 }
 
-/// `dx`: what [`forward`] makes of `x` is `y`, and `dy` the gradient for `y`. Also known as a transposed convolution of
-/// `dy`.
+/// `dx`, where [`forward`] makes `y` of `x`, of the gradient `dy` for `y`. Also known as a transposed convolution of `dy`.
 ///
 /// # Safety
 /// As for [`forward`], with `dx` written and `dy` and `weight` read.
-pub unsafe fn input_gradient<T: Element>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
+pub unsafe fn input_gradient<T: Element + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
     let phases = g.windows.map(|w| w.phases());
     if phases.iter().flatten().any(|axis| axis.taps.is_empty()) {
         let pixels: usize = g.windows.iter().map(|w| w.input).product();
@@ -108,23 +116,21 @@ pub unsafe fn input_gradient<T: Element>(g: &Geometry, dy: *const T, weight: *co
     }
     let [d, h, w] = &phases;
     for (d, h, w) in d.iter().flat_map(|d| h.iter().flat_map(move |h| w.iter().map(move |w| (d, h, w)))) {
-        let axes = [d.clone(), h.clone(), w.clone()];
+        let axes: &[Axis; 3] = &[d.clone(), h.clone(), w.clone()];
         if axes.iter().any(|axis| axis.taps.is_empty()) {
             continue;
         }
-        for group in 0..g.groups {
-            let filters = g.filters(weight, group, true);
-            let (inputs, outputs) = (g.group_inputs(), g.group_outputs());
-            // SAFETY: the caller's promise.
-            unsafe {
-                correlate(
-                    &axes,
-                    g.batch,
-                    (g.y(dy, group), outputs),
-                    (g.x(dx, group), inputs),
-                    filters,
-                    &Epilogue::NONE,
-                );
+        let target =
+            |group, columns| Target { axes, images: g.x(dx, group), columns, epilogue: &Epilogue::NONE };
+        // SAFETY: the caller's promise.
+        unsafe {
+            if g.is_depthwise() {
+                depthwise::correlate(g.batch, g.y(dy, 0), g.filters(weight, 0, false), &target(0, g.inputs));
+                continue;
+            }
+            for group in 0..g.groups {
+                let (source, filters) = ((g.y(dy, group), g.group_outputs()), g.filters(weight, group, true));
+                correlate(g.batch, source, filters, &target(group, g.group_inputs()));
             }
         }
     }
@@ -134,21 +140,17 @@ pub unsafe fn input_gradient<T: Element>(g: &Geometry, dy: *const T, weight: *co
 ///
 /// # Safety
 /// As for [`forward`], with `dweight` written and `x` and `dy` read.
-pub unsafe fn filter_gradient<T: Element>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
-    let axes = g.windows.map(|w| w.forward());
-    for group in 0..g.groups {
-        let (inputs, outputs) = (g.group_inputs(), g.group_outputs());
-        let dweight = dweight.wrapping_add(group * outputs);
+pub unsafe fn filter_gradient<T: Element + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
+    let axes = &g.windows.map(|w| w.forward());
+    if g.is_depthwise() {
+        let to = (dweight, g.outputs);
         // SAFETY: the caller's promise.
-        unsafe {
-            weight_gradient(
-                &axes,
-                g.batch,
-                (g.x(x, group), inputs),
-                (g.y(dy, group), outputs),
-                dweight,
-                g.outputs,
-            );
-        }
+        return unsafe { depthwise::weight_gradient(axes, g.batch, g.x(x, 0), (g.y(dy, 0), g.outputs), to) };
+    }
+    for group in 0..g.groups {
+        let (source, dy) = ((g.x(x, group), g.group_inputs()), (g.y(dy, group), g.group_outputs()));
+        let to = (dweight.wrapping_add(group * g.group_outputs()), g.outputs);
+        // SAFETY: the caller's promise.
+        unsafe { weight_gradient(axes, g.batch, source, dy, to) };
     }
 }
