@@ -263,3 +263,15 @@ def test_gradcheck_weighs_the_result():
     wrong = ruled(lambda dy, y, x: dy * 0)(flux.softmax)
     with pytest.raises(AssertionError):
         flux.gradcheck(wrong, X)
+
+
+def test_gradcheck_checks_the_parameters_of_models():
+    layer, x = flux.Dense(3, 2, flux.tanh), [[0.5, -1.0, 2.0]]
+    assert flux.gradcheck(lambda m, x: m(x), layer, x, order=2)
+    assert layer.weight.dtype == "float32"
+
+    def half_of_the_bias(m, x):
+        return m(x) - flux.stop_gradient(m.bias) / 2
+
+    with pytest.raises(AssertionError):
+        flux.gradcheck(half_of_the_bias, layer, x)

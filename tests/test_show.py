@@ -173,7 +173,7 @@ def test_printing_during_a_gradient_changes_nothing():
     [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (40_000, "39.1 KiB"), (3 << 30, "3.0 GiB")],
 )
 def test_sizes_are_in_powers_of_1024(n, shown):
-    assert show._bytes(n) == shown
+    assert show.bytes_of(n) == shown
 
 
 def test_notebooks_get_a_table():

@@ -22,11 +22,11 @@ LINES = 500
 LEVELS = [
     {"_core"},
     {"tree", "functions", "threadpools"},
-    {"einsum"},
+    {"einsum", "vector"},
     {"init", "losses", "gradient", "optimisers", "onehot", "show"},
     {"layers"},
     {"data", "train"},
-    {"files"},
+    {"files", "shapes"},
     {"__init__"},
 ]
 
@@ -80,7 +80,9 @@ def test_all_is_complete():
         assert hasattr(flux, name), name
 
 
-@pytest.mark.parametrize("name", ["init", "losses", "gradient", "onehot", "tree", "layers"])
+@pytest.mark.parametrize(
+    "name", ["init", "losses", "gradient", "onehot", "tree", "layers", "vector", "shapes"]
+)
 def test_what_a_module_exports_the_package_exports(name):
     module = sys.modules[f"oxiflux.{name}"]
     for public in module.__all__:

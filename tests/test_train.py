@@ -301,3 +301,29 @@ def test_throttle_goes_on_after_an_error(clock):
 def test_throttle_refuses_a_negative_time():
     with pytest.raises(ValueError, match="-1"):
         throttle(print, -1)
+
+
+def closure():
+    weight, bias = flux.ones((2, 1)), flux.zeros(1)
+    return lambda x: x @ weight + bias
+
+
+@pytest.mark.parametrize("rule", [flux.Descent(0.5), flux.Adam()])
+def test_a_closure_trains_what_it_has_captured(rule):
+    f, x = closure(), flux.tensor([[1.0, 2.0]])
+    state = flux.setup(rule, f)
+    before = flux.trainables(f)
+    flux.train(lambda m, x: m(x).sum(), f, [(x,)], state)
+    flux.update(state, f, flux.gradient(lambda m: m(x).sum(), f)[0])
+    after = flux.trainables(f)
+    assert [id(t) for t in after] == [id(t) for t in before]
+    assert (after[0].numpy() < 0).all()
+    assert (after[1].numpy() < 1).all()
+    if isinstance(rule, flux.Descent):
+        assert [t.tolist() for t in after] == [[-1.0], [[0.0], [-1.0]]]
+
+
+def test_the_state_of_one_closure_does_not_fit_another():
+    w = flux.ones(1)
+    with pytest.raises(TypeError, match="bias"):
+        flux.train(lambda m, x: m(x).sum(), lambda x: x * w, [(w,)], flux.setup(flux.Descent(), closure()))

@@ -12,6 +12,7 @@ import numpy as np
 from . import _core
 from ._core import ShapeError, Tensor, stop_gradient
 from .tree import FLOATS, fmap
+from .vector import destructure
 
 __all__ = [
     "checkpoint",
@@ -272,22 +273,28 @@ def gradcheck(
     """Whether the gradients of `f` agree with central differences in float64, `(f(x + eps) - f(x - eps)) /
     2eps`.
 
-    Checked are all numbers of the floating arguments against a fixed random weighting of the result, and with
-    `order=2` the gradient of the gradient too. Returns True; a disagreement raises AssertionError with the
-    place and both numbers.
+    Checked are all numbers of the floating arguments, and all parameters of models, against a fixed random
+    weighting of the result, and with `order=2` the gradient of the gradient too. Returns True; a disagreement
+    raises AssertionError with the place and both numbers.
 
     >>> import oxiflux as flux
     >>> flux.gradcheck(lambda x: flux.sin(x) * x, [0.3, 1.2], order=2)
     True
+    >>> flux.gradcheck(lambda model, x: model(x), flux.Dense(2, 3, flux.tanh), [0.3, 1.2])
+    True
     """
-    xs = [_core.asarray(x) for x in args]
-    xs = [x.astype(_core.float64) if x.dtype in FLOATS else x for x in xs]
+    pairs = [_as_vector(x) for x in args]
+    xs = [x for x, _ in pairs]
     places = [i for i, x in enumerate(xs) if x.dtype == "float64"]
+
+    def apply(*z: Tensor) -> Any:
+        return f(*(rebuild(x) for x, (_, rebuild) in zip(z, pairs, strict=True)))
+
     rng = np.random.default_rng(0)
-    weights = _core.tensor(rng.uniform(0.5, 1.5, _core.asarray(f(*xs)).shape))
+    weights = _core.tensor(rng.uniform(0.5, 1.5, _core.asarray(apply(*xs)).shape))
 
     def weighted(*z: Tensor) -> Tensor:
-        total: Tensor = (f(*z) * weights).sum()
+        total: Tensor = (apply(*z) * weights).sum()
         return total
 
     _compare(weighted, xs, places, eps, rtol, atol, "first")
@@ -303,6 +310,14 @@ def gradcheck(
 
         _compare(directional, xs, places, eps, rtol, atol, "second")
     return True
+
+
+def _as_vector(x: Any) -> tuple[Tensor, Callable[[Tensor], Any]]:
+    """An argument in float64 as a tensor, and how to get it back: a model is the vector of its parameters."""
+    if not isinstance(x, Tensor) and _core.leaves(x, trainable=True):
+        return destructure(fmap(lambda t: t.astype(_core.float64) if t.dtype in FLOATS else t, x))
+    x = _core.asarray(x)
+    return (x.astype(_core.float64) if x.dtype in FLOATS else x), lambda z: z
 
 
 def _compare(

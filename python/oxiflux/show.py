@@ -12,7 +12,7 @@ import numpy as np
 from . import _core
 from ._core import Tensor
 
-__all__ = ["Printed", "describe", "generic", "html", "name_of", "text"]
+__all__ = ["Printed", "bytes_of", "describe", "generic", "html", "name_of", "parts", "text"]
 
 _COMMENT_COLUMN = 40
 _TOTAL_COLUMN = 20
@@ -152,30 +152,34 @@ def generic(x: Any) -> str:
 def _rows(x: Any, depth: int = 0, name: str | None = None) -> Iterator[_Row]:
     """The lines of a table; a container's last one is its closing bracket."""
     label = "" if name is None else f"{name} = "
-    parts = _parts(x)
-    if parts is None:
+    listed = parts(x)
+    if listed is None:
         yield _Row(depth, label + describe(x), _comment(x))
         return
     opening, closing = _BRACKETS.get(type(x)) or (f"{type(x).__name__}(", ")")
     yield _Row(depth, label + opening, "")
-    for key, part in parts:
+    for key, part in listed:
         yield from _rows(part, depth + 1, key)
     yield _Row(depth, closing, "")
 
 
-def _parts(x: Any) -> list[tuple[str | None, Any]] | None:
-    """What is listed below `x`: its layers and what is beside them; None for what fits on its line."""
-    listed = getattr(x, "_shown", None)
-    if listed is not None:
-        parts = listed()
+def parts(x: Any) -> list[tuple[str | None, Any]] | None:
+    """What is listed below `x`: its layers and what is beside them; None for what fits on its line.
+
+    >>> import oxiflux as flux
+    >>> parts(flux.Dense(2, 3)) is None, parts(flux.Chain(flux.Dense(2, 3)))
+    (True, [(None, Dense(2 => 3)  # 9 parameters)])
+    """
+    if hasattr(x, "_shown"):
+        listed: list[tuple[str | None, Any]] = x._shown()
     else:
         is_line = isinstance(x, FunctionType) or (isinstance(x, Printed) and _speaks_for_itself(type(x)))
         kids = None if is_line else _core.children(x)
         if not kids:
             return None
         is_named = not isinstance(x, (list, tuple))
-        parts = [(str(key) if is_named else None, kid) for key, kid in kids if not str(key).startswith("_")]
-    return None if all(_is_leaflike(part) for _, part in parts) else parts
+        listed = [(str(key) if is_named else None, kid) for key, kid in kids if not str(key).startswith("_")]
+    return None if all(_is_leaflike(part) for _, part in listed) else listed
 
 
 def _speaks_for_itself(layer: type[Printed]) -> bool:
@@ -202,7 +206,7 @@ def _total(model: Any, used: int) -> str:
     trainable, other = _tensors(model)
     if len(trainable) <= 2:
         return ""
-    count, size = sum(t.size for t in trainable), _bytes(sum(t.nbytes for t in [*trainable, *other]))
+    count, size = sum(t.size for t in trainable), bytes_of(sum(t.nbytes for t in [*trainable, *other]))
     if not other:
         return f"{'':{_TOTAL_COLUMN - used}}# Total: {len(trainable)} arrays, {count:_} parameters, {size}."
     column = _TOTAL_COLUMN // 2
@@ -228,7 +232,12 @@ def _warning(tensors: list[Tensor]) -> str:
     return "  (some Inf)" if any(np.isinf(a).any() for a in arrays) else ""
 
 
-def _bytes(n: float) -> str:
+def bytes_of(n: float) -> str:
+    """A number of bytes in powers of 1024.
+
+    >>> bytes_of(1536)
+    '1.5 KiB'
+    """
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if n < 1024 or unit == "TiB":
             break

@@ -280,7 +280,7 @@ def _pairs(dst: Any, src: Any, path: Path) -> Iterator[tuple[Path, Tensor, Any]]
         if dst is None and not np.any(np.asarray(src)):
             return
         raise ShapeError(
-            f"loadmodel: {_show(path)} is {_kind(dst)} in the model "
+            f"loadmodel: {show_path(path)} is {_kind(dst)} in the model "
             f"and a tensor of shape {tuple(src.shape)} in the source"
         )
     kids = _core.children(dst)
@@ -290,25 +290,25 @@ def _pairs(dst: Any, src: Any, path: Path) -> Iterator[tuple[Path, Tensor, Any]]
     if theirs is None:
         if _core.leaves(dst):
             raise ShapeError(
-                f"loadmodel: {_show(path)} is {_kind(dst)} in the model and {_kind(src)} in the source"
+                f"loadmodel: {show_path(path)} is {_kind(dst)} in the model and {_kind(src)} in the source"
             )
         return
     given = dict(theirs)
     if isinstance(dst, (list, tuple)) and len(kids) != len(given):
         raise ShapeError(
-            f"loadmodel: {_show(path)} has {len(kids)} items in the model and {len(given)} in the source"
+            f"loadmodel: {show_path(path)} has {len(kids)} items in the model and {len(given)} in the source"
         )
     extra = [key for key, value in theirs if key not in dict(kids) and _core.leaves(value)]
     if extra:
         raise ShapeError(
-            f"loadmodel: the model has no {_show((*path, extra[0]))}, which is a part of the source"
+            f"loadmodel: the model has no {show_path((*path, extra[0]))}, which is a part of the source"
         )
     for key, kid in kids:
         if key in given:
             yield from _pairs(kid, given[key], (*path, key))
         elif _core.leaves(kid):
             raise ShapeError(
-                f"loadmodel: the source has no {_show((*path, key))}, which is a part of the model"
+                f"loadmodel: the source has no {show_path((*path, key))}, which is a part of the model"
             )
 
 
@@ -318,12 +318,12 @@ def _fitting(path: Path, tensor: Tensor, value: Any) -> Tensor:
         return _core.zeros(tensor.shape, dtype=tensor.dtype)
     if not isinstance(value, (Tensor, np.ndarray)):
         raise ShapeError(
-            f"loadmodel: {_show(path)} is a tensor of shape {tensor.shape} in the model "
+            f"loadmodel: {show_path(path)} is a tensor of shape {tensor.shape} in the model "
             f"and {_kind(value)} in the source"
         )
     if tuple(value.shape) != tensor.shape:
         raise ShapeError(
-            f"loadmodel: {_show(path)} has shape {tensor.shape} in the model "
+            f"loadmodel: {show_path(path)} has shape {tensor.shape} in the model "
             f"and {tuple(value.shape)} in the source"
         )
     return _core.tensor(value).astype(tensor.dtype)
@@ -333,7 +333,7 @@ def _kind(x: object) -> str:
     return repr(x) if x is None or isinstance(x, (bool, int, float, str)) else f"a {type(x).__name__}"
 
 
-def _show(path: Path) -> str:
+def show_path(path: Path) -> str:
     """A path as it is written in Python: `layers[0].weight`."""
     text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
     return text.removeprefix(".") or "the model"

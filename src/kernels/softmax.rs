@@ -207,7 +207,7 @@ impl<T: Number> Fold for Highest<T> {
 }
 
 #[inline(always)]
-pub(super) unsafe fn highest<T: Float>(x: *const T, n: usize, room: usize) -> T {
+unsafe fn highest<T: Float>(x: *const T, n: usize, room: usize) -> T {
     // SAFETY: `room` elements may be read.
     unsafe {
         if n >= LANES {
@@ -252,8 +252,7 @@ unsafe fn is_infinite<T: Float>(max: T, x: *const T, n: usize) -> bool {
     max == T::HIGHEST && unsafe { no_nan(x, n) }
 }
 
-/// `exp(x - max)`.
-pub(super) struct Exp<T>(pub(super) T);
+struct Exp<T>(T);
 
 impl<T: Logit> Each<T> for Exp<T> {
     #[inline(always)]
@@ -262,7 +261,7 @@ impl<T: Logit> Each<T> for Exp<T> {
     }
 }
 
-pub(super) struct Product;
+struct Product;
 
 impl<T: Float> Each<T> for Product {
     #[inline(always)]
@@ -271,7 +270,7 @@ impl<T: Float> Each<T> for Product {
     }
 }
 
-pub(super) struct Scale<T>(pub(super) T);
+struct Scale<T>(T);
 
 impl<T: Float> Each<T> for Scale<T> {
     #[inline(always)]
@@ -440,8 +439,7 @@ struct Gradient<T, const LOG: bool> {
     out: Shared<T>,
 }
 
-/// The gradient of the softmax for the result `a` and the gradient `b` at it, whose dot product this holds.
-pub(super) struct SoftmaxGrad<T>(pub(super) T);
+struct SoftmaxGrad<T>(T);
 
 impl<T: Logit> Each<T> for SoftmaxGrad<T> {
     #[inline(always)]

@@ -107,8 +107,6 @@ list![
     matmul,
     softmax,
     dense,
-    attention,
-    conv,
     loss,
     crossentropy,
     pool,

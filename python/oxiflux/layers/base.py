@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
-from ..show import Printed
+from ..show import Printed, name_of
+from ..tree import FLOATS
 
 __all__ = ["Layer"]
 
@@ -58,7 +58,7 @@ def blame(error: Exception, layer: str, shape: Any = None) -> None:
         error.args = (f"{layer}: {error}",)
 
 
-def locate(error: Exception, container: str, key: Hashable) -> None:
+def locate(error: Exception, container: str, step: str) -> None:
     """Adds to an error from within a container which of its layers it comes from: `Chain[1]["decoder"][0]:
     …`.
 
@@ -66,7 +66,7 @@ def locate(error: Exception, container: str, key: Hashable) -> None:
     """
     placed = getattr(error, "_place", None)
     path, message = placed or ("", str(error))
-    path = f"[{key!r}]{path}"
+    path = step + path
     if isinstance(error, (ShapeError, DTypeError)):
         error.args = (f"{container}{path}: {message}",)
     else:
@@ -74,6 +74,41 @@ def locate(error: Exception, container: str, key: Hashable) -> None:
             error.__notes__.pop()
         error.add_note(f"in {container}{path}")
     error._place = path, message  # type: ignore[attr-defined]
+
+
+def parameter(values: Any) -> Tensor:
+    """Given values as a parameter: floating, and float32 unless they are a tensor of another floating
+    dtype.
+    """
+    if type(values) is Tensor and values.dtype in FLOATS:
+        return values
+    return _core.tensor(values).astype(_core.float32)
+
+
+def made(layer: str, init: Any, shape: tuple[int, ...]) -> Tensor:
+    """A parameter made by a user's initialiser, which must have heeded the shape."""
+    weight = parameter(init(shape))
+    if weight.shape != shape:
+        raise ShapeError(f"{layer}: init made a weight of shape {weight.shape}")
+    return weight
+
+
+def check_sizes(layer: str, *sizes: Any) -> None:
+    """Raises ValueError unless these are sizes of axes."""
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in sizes):
+        raise ValueError(f"{layer}: sizes are non-negative integers, got {' and '.join(map(repr, sizes))}")
+
+
+def check_activation(layer: str, activation: Any) -> None:
+    """Raises TypeError unless this can be called."""
+    if not callable(activation):
+        raise TypeError(f"{layer}: the activation must be a function, got {activation!r}")
+
+
+def options(activation: Any, bias: Any) -> str:
+    """What a layer prints behind its sizes: `, relu; bias=False`."""
+    named = "" if activation is _core.identity else f", {name_of(activation)}"
+    return named if bias is not None else f"{named}; bias=False"
 
 
 def shape_of(x: Any) -> tuple[int, ...]:

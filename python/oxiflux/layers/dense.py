@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor, identity
 from ..init import create_bias, glorot_uniform
-from ..show import name_of
-from ..tree import FLOATS
-from .base import Layer, blame, shape_of
+from .base import Layer, blame, check_activation, check_sizes, made, options, parameter, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -50,13 +46,12 @@ class Dense(Layer):
         bias: bool | ArrayLike | Tensor = True,
         init: Callable[[tuple[int, int]], Any] = glorot_uniform,
     ) -> None:
-        sizes: tuple[Any, Any] = (size_in, size_out)
-        if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in sizes):
-            raise ValueError(f"Dense: sizes are non-negative integers, got {size_in!r} and {size_out!r}")
-        weight = _parameter(init((size_in, size_out)))
-        if weight.shape != (size_in, size_out):
-            raise ShapeError(f"Dense({size_in} => {size_out}): init made a weight of shape {weight.shape}")
-        self._set(weight, bias, activation)
+        check_sizes("Dense", size_in, size_out)
+        check_activation("Dense", activation)
+        weight = made(f"Dense({size_in} => {size_out})", init, (size_in, size_out))
+        self.weight = weight
+        self.bias = create_bias(weight, bias, weight.shape[1])
+        self.activation = activation
 
     @classmethod
     def of(
@@ -72,19 +67,11 @@ class Dense(Layer):
         >>> flux.Dense.of([[1.0], [2.0]], [0.5])([[1, 1]]).tolist()
         [[3.5]]
         """
-        weight = _parameter(weight)
+        weight = parameter(weight)
         if weight.ndim != 2:
             raise ShapeError(f"Dense.of: the weight must be (in, out), got shape {weight.shape}")
-        self = cls.__new__(cls)
-        self._set(weight, bias, activation)
-        return self
-
-    def _set(self, weight: Tensor, bias: Any, activation: Any) -> None:
-        if not callable(activation):
-            raise TypeError(f"Dense: the activation must be a function, got {activation!r}")
-        self.weight = weight
-        self.bias = create_bias(weight, bias, weight.shape[1])
-        self.activation = activation
+        size_in, size_out = weight.shape
+        return cls(size_in, size_out, activation, bias=bias, init=lambda _: weight)
 
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """`activation(x @ weight + bias)`."""
@@ -104,14 +91,4 @@ class Dense(Layer):
     def describe(self) -> str:
         """The layer on one line."""
         size_in, size_out = self.weight.shape
-        activation = "" if self.activation is identity else f", {name_of(self.activation)}"
-        return f"Dense({size_in} => {size_out}{activation}{'' if self.bias is not None else '; bias=False'})"
-
-
-def _parameter(values: Any) -> Tensor:
-    """Given values as a parameter: floating, and float32 unless they are a tensor of another floating
-    dtype.
-    """
-    if type(values) is Tensor and values.dtype in FLOATS:
-        return values
-    return _core.tensor(values).astype(_core.float32)
+        return f"Dense({size_in} => {size_out}{options(self.activation, self.bias)})"

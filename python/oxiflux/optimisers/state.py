@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import is_dataclass, replace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from .. import _core
@@ -132,9 +133,11 @@ def match(caller: str, state: Any, tree: Any, name: str, path: str = "") -> None
     if kind is Leaf or tree is None or state is None:
         return
     if kind is _core.Namespace:
+        # What a closure has captured are no attributes of it.
+        kids = SimpleNamespace(**dict(_core.children(tree) or [])) if isinstance(tree, FunctionType) else tree
         for key, part in vars(state).items():
             try:
-                kid = getattr(tree, key)
+                kid = getattr(kids, key)
             except AttributeError:
                 raise _mismatch(caller, name, f"{path}.{key}", tree) from None
             if type(part) is not Leaf:

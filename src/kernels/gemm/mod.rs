@@ -9,13 +9,13 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-pub(super) mod pack;
+mod pack;
 mod portable;
-pub(super) mod product;
-pub(super) mod scratch;
+mod product;
+mod scratch;
 mod simd;
-pub(super) mod table;
-pub(super) mod tile;
+mod table;
+mod tile;
 mod vector;
 
 use crate::isa::{Isa, isa};

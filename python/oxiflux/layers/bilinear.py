@@ -1,0 +1,110 @@
+"""The layer of two inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
+from .._core import ShapeError, Tensor, identity
+from ..init import create_bias, glorot_uniform
+from .base import Layer, blame, check_activation, check_sizes, made, options, parameter, shape_of
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["Bilinear"]
+
+
+class Bilinear(Layer):
+    """`z[k] = activation(sum(x[i] * weight[i, j, k] * y[j] for i, j) + bias[k])` on the last axis.
+
+    `Bilinear((in1, in2), out)(x, y)` takes `(…, in1)` and `(…, in2)` to `(…, out)`; the leading axes
+    broadcast. A tuple is two inputs, and of a single one `y = x`. `weight` is `(in1, in2, out)`, made by
+    `init`; `bias` as for `Dense`. Raises ShapeError for inputs of other sizes. Ref: Flux.jl, `Bilinear`.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.Bilinear((5, 6), 7)
+    >>> layer
+    Bilinear((5, 6) => 7)  # 217 parameters
+    >>> layer(flux.rand(32, 5), flux.rand(32, 6)).shape
+    (32, 7)
+    >>> flux.SkipConnection(flux.Dense(5, 9, flux.tanh), flux.Bilinear((9, 5), 3))(flux.rand(32, 5)).shape
+    (32, 3)
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    activation: Callable[[Tensor], Tensor]
+
+    def __init__(
+        self,
+        sizes_in: tuple[int, int],
+        size_out: int,
+        activation: Callable[[Tensor], Tensor] = identity,
+        *,
+        bias: bool | ArrayLike | Tensor = True,
+        init: Callable[[tuple[int, int, int]], Any] = glorot_uniform,
+    ) -> None:
+        if np.shape(sizes_in) != (2,):
+            raise ValueError(f"Bilinear: the sizes of the inputs are a pair, got {sizes_in!r}")
+        shape = (*sizes_in, size_out)
+        check_sizes("Bilinear", *shape)
+        check_activation("Bilinear", activation)
+        weight = made(f"Bilinear({sizes_in} => {size_out})", init, shape)
+        self.weight = weight
+        self.bias = create_bias(weight, bias, weight.shape[2])
+        self.activation = activation
+
+    @classmethod
+    def of(
+        cls,
+        weight: ArrayLike | Tensor,
+        bias: bool | ArrayLike | Tensor = True,
+        activation: Callable[[Tensor], Tensor] = identity,
+    ) -> Bilinear:
+        """The layer with this weight of shape `(in1, in2, out)`; a tensor keeps its dtype, the rest is
+        float32.
+
+        >>> import oxiflux as flux
+        >>> flux.Bilinear.of(flux.rand(8, 16, 4), False, flux.tanh)
+        Bilinear((8, 16) => 4, tanh; bias=False)  # 512 parameters
+        """
+        weight = parameter(weight)
+        if weight.ndim != 3:
+            raise ShapeError(f"Bilinear.of: the weight must be (in1, in2, out), got shape {weight.shape}")
+        in1, in2, size_out = weight.shape
+        return cls((in1, in2), size_out, activation, bias=bias, init=lambda _: weight)
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        """The layer's value for two inputs, or one that stands for both."""
+        if len(inputs) == 1:
+            inputs = inputs[0] if isinstance(inputs[0], tuple) else inputs * 2
+        if len(inputs) != 2:
+            raise ValueError(f"{self.describe()}: takes one input or two, got {len(inputs)}")
+        *sizes, size_out = self.weight.shape
+        shapes = tuple(map(shape_of, inputs))
+        if [shape[-1:] for shape in shapes] != [(n,) for n in sizes]:
+            raise ShapeError(
+                f"{self.describe()}: expected {sizes[0]} and {sizes[1]} features on the last axis, "
+                f"got shapes {shapes[0]} and {shapes[1]}"
+            )
+        x, y = (v if type(v) is Tensor else _core.asarray(v, dtype=self.weight.dtype) for v in inputs)
+        # All products of two features are the input of a fully connected layer.
+        try:
+            pairs = x[..., :, None] * y[..., None, :]
+        except ShapeError as error:
+            blame(error, self.describe())
+            raise
+        weight = self.weight.reshape(sizes[0] * sizes[1], size_out)
+        return _core.dense(
+            pairs.reshape(*pairs.shape[:-2], sizes[0] * sizes[1]), weight, self.bias, self.activation
+        )
+
+    def describe(self) -> str:
+        """The layer on one line."""
+        in1, in2, size_out = self.weight.shape
+        sizes = str(in1) if in1 == in2 else f"({in1}, {in2})"
+        return f"Bilinear({sizes} => {size_out}{options(self.activation, self.bias)})"

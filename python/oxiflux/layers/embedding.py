@@ -1,0 +1,219 @@
+"""Lookup tables: a row of numbers for each of a vocabulary's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .. import _core
+from .._core import DTypeError, ShapeError, Tensor
+from ..init import randn32
+from ..show import name_of
+from .base import Layer, check_sizes, made, parameter, shape_of
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["Embedding", "EmbeddingBag"]
+
+
+class _Table(Layer):
+    """A weight of a row for each label."""
+
+    weight: Tensor
+
+    def __init__(self, count: int, size: int, *, init: Callable[[tuple[int, int]], Any] = randn32) -> None:
+        name = type(self).__name__
+        check_sizes(name, count, size)
+        self.weight = made(f"{name}({count} => {size})", init, (count, size))
+
+    @classmethod
+    def of(cls, weight: ArrayLike | Tensor, *options: Any, **named: Any) -> Self:
+        """The layer with this weight, a row for each label, and the options of the class.
+
+        >>> import oxiflux as flux
+        >>> flux.Embedding.of([[1, 2], [3, 4], [5, 6]])([2, 0]).tolist()
+        [[5.0, 6.0], [1.0, 2.0]]
+        """
+        weight = parameter(weight)
+        if weight.ndim != 2:
+            raise ShapeError(
+                f"{cls.__name__}.of: the weight must be (labels, size), got shape {weight.shape}"
+            )
+        count, size = weight.shape
+        return cls(count, size, *options, init=lambda _: weight, **named)
+
+    def _labels(self, x: Any) -> Tensor:
+        """Labels, or the one-hot rows of labels, as labels that are known to be in the table."""
+        labels = x if type(x) is Tensor else _core.asarray(x)
+        count = self.weight.shape[0]
+        if labels.dtype == "bool":
+            labels = self._from_onehot(labels, count)
+        elif labels.dtype.kind not in "iu":
+            raise DTypeError(f"{self.describe()}: labels are integers or one-hot rows, not {labels.dtype}")
+        if labels.size and not 0 <= (low := int(labels.min())) <= (high := int(labels.max())) < count:
+            wrong = low if low < 0 else high
+            raise IndexError(f"{self.describe()}: label {wrong} is not between 0 and {count - 1}")
+        return labels
+
+    def _from_onehot(self, x: Tensor, count: int) -> Tensor:
+        if x.shape[-1:] != (count,):
+            raise ShapeError(
+                f"{self.describe()}: expected one-hot rows of {count} on the last axis, got shape {x.shape}"
+            )
+        if not bool(_core.all(_core.count_nonzero(x, axis=-1) == 1)):
+            raise ValueError(
+                f"{self.describe()}: a one-hot row is true at one place, and not all of these are"
+            )
+        return _core.argmax(x.astype(_core.uint8), axis=-1)
+
+    def products(self, *_: Any) -> int:
+        """A lookup multiplies nothing."""
+        return 0
+
+    def describe(self) -> str:
+        """The layer on one line."""
+        count, size = self.weight.shape
+        return f"{type(self).__name__}({count} => {size}{self._options()})"
+
+    def _options(self) -> str:
+        return ""
+
+
+class Embedding(_Table):
+    """A row of `weight` for each label: labels of shape `(…)` become `(…, size)`.
+
+    `weight` is `(count, size)`, made by `init`. Labels are integers from 0 to `count - 1` in any shape, or
+    one-hot rows, booleans of shape `(…, count)`. The row of the label `padding_idx`, if there is one, starts
+    as zeros and gets no gradient. Raises IndexError for a label that is not in the table, and DTypeError for
+    floating labels. Ref: Flux.jl, `Embedding`.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.Embedding(26, 4, init=flux.identity_init(gain=22))
+    >>> layer
+    Embedding(26 => 4)  # 104 parameters
+    >>> layer(2).tolist()
+    [0.0, 0.0, 22.0, 0.0]
+    >>> layer([2, 19, 0, 19, 14]).shape, layer(flux.zeros((10, 3), dtype="int64")).shape
+    ((5, 4), (10, 3, 4))
+    >>> bool(flux.all(layer(flux.onehotbatch("cat", "abcdefghijklmnopqrstuvwxyz")) == layer([2, 0, 19])))
+    True
+    """
+
+    padding_idx: int | None
+
+    def __init__(
+        self,
+        count: int,
+        size: int,
+        *,
+        init: Callable[[tuple[int, int]], Any] = randn32,
+        padding_idx: int | None = None,
+    ) -> None:
+        super().__init__(count, size, init=init)
+        if padding_idx is not None:
+            check_sizes("Embedding", padding_idx)
+            if padding_idx >= count:
+                raise IndexError(f"Embedding: padding_idx {padding_idx} is not between 0 and {count - 1}")
+            is_padding = _core.arange(count)[:, None] == padding_idx
+            self.weight = _core.where(is_padding, 0.0, self.weight)
+        self.padding_idx = padding_idx
+
+    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+        """The rows of the labels."""
+        labels = self._labels(x)
+        rows = _core.take(self.weight, labels)
+        if self.padding_idx is None:
+            return rows
+        is_padding = _core.expand_dims(labels == self.padding_idx, -1)
+        return _core.where(is_padding, _core.stop_gradient(rows), rows)
+
+    def _options(self) -> str:
+        return "" if self.padding_idx is None else f"; padding_idx={self.padding_idx}"
+
+
+class EmbeddingBag(_Table):
+    """One row for each bag of labels: the mean of the labels' rows, or what else `reduction` makes of them.
+
+    `weight` is `(count, size)`, made by `init`. `reduction(rows, axis=…)` is `flux.mean`, `flux.sum`,
+    `flux.max` or the like. Bags are given
+
+    - all of a length, as labels `(…, n)`, which become `(…, size)`;
+    - as a list of bags, which may differ in length, and become `(bags, size)`;
+    - as the labels of all bags one after another, and the places `at` where the bags start, the first at 0;
+    - one-hot, booleans of shape `(…, n, count)`.
+
+    Raises ValueError for an empty bag, IndexError for a label that is not in the table. Ref: Flux.jl,
+    `EmbeddingBag`.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.EmbeddingBag(26, 3, init=flux.identity_init(gain=100))
+    >>> layer
+    EmbeddingBag(26 => 3)  # 78 parameters
+    >>> layer([2, 2, 0, 1]).tolist()
+    [25.0, 25.0, 50.0]
+    >>> layer([[2, 0], [1]]).tolist()
+    [[50.0, 0.0, 50.0], [0.0, 100.0, 0.0]]
+    >>> layer([2, 0, 1], at=[0, 2]).tolist()
+    [[50.0, 0.0, 50.0], [0.0, 100.0, 0.0]]
+    """
+
+    reduction: Callable[..., Tensor]
+
+    def __init__(
+        self,
+        count: int,
+        size: int,
+        reduction: Callable[..., Tensor] = _core.mean,
+        *,
+        init: Callable[[tuple[int, int]], Any] = randn32,
+    ) -> None:
+        if not callable(reduction):
+            raise TypeError(f"EmbeddingBag: the reduction must be a function, got {reduction!r}")
+        super().__init__(count, size, init=init)
+        self.reduction = reduction
+
+    def __call__(self, x: ArrayLike | Tensor | Sequence[Any], at: ArrayLike | None = None) -> Tensor:
+        """The reduced rows of each bag."""
+        if at is not None:
+            return self._ragged(self._split(x, at))
+        if isinstance(x, (list, tuple)) and any(shape_of(bag) for bag in x):
+            bags = [self._labels(bag) for bag in x]
+            if len({bag.shape for bag in bags}) > 1:
+                return self._ragged(bags)
+            x = _core.stack(bags)
+        labels = self._labels(x)
+        if not labels.shape[-1:] > (0,):
+            raise ValueError(f"{self.describe()}: a bag needs a label, got shape {labels.shape}")
+        return self.reduction(_core.take(self.weight, labels), axis=-2)
+
+    def _split(self, x: Any, at: Any) -> list[Tensor]:
+        """The labels of each bag."""
+        labels, starts = self._labels(x), np.asarray(at)
+        if labels.ndim != 1 or starts.ndim != 1 or starts.dtype.kind not in "iu":
+            raise ShapeError(
+                f"{self.describe()}: `at` goes with one axis of labels and is one axis of integers, "
+                f"got shapes {labels.shape} and {starts.shape}"
+            )
+        ends = np.append(starts[1:], labels.size)[: starts.size]
+        if starts[:1].any() or (starts >= ends).any() or (labels.size and not starts.size):
+            raise ValueError(
+                f"{self.describe()}: `at` starts at 0 and rises to less than the {labels.size} labels, "
+                f"got {starts.tolist()}"
+            )
+        return [labels[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+    def _ragged(self, bags: list[Tensor]) -> Tensor:
+        if not bags:
+            return _core.zeros((0, self.weight.shape[1]), dtype=self.weight.dtype)
+        rows = _core.take(self.weight, _core.concat(bags))
+        if not all(bag.size for bag in bags):
+            raise ValueError(f"{self.describe()}: bag {[bag.size for bag in bags].index(0)} is empty")
+        ends = np.cumsum([bag.size for bag in bags]).tolist()
+        parts = (rows[end - bag.size : end] for bag, end in zip(bags, ends, strict=True))
+        return _core.stack([self.reduction(part, axis=0) for part in parts])
+
+    def _options(self) -> str:
+        return "" if self.reduction is _core.mean else f", {name_of(self.reduction)}"

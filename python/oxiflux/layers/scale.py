@@ -1,0 +1,91 @@
+"""The element-wise affine layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._core import DTypeError, ShapeError, Tensor, identity
+from ..init import create_bias, ones32
+from .base import Layer, blame, check_activation, check_sizes, made, options, parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["Scale"]
+
+
+class Scale(Layer):
+    """`activation(scale * x + bias)`, element by element on the last axes.
+
+    `Scale(size…, activation)`: `scale` has the shape `(size…)` and is made by `init`; `bias` has the same
+    shape: zeros, or none with `bias=False`, or the given values. The input's last axes are of these sizes, or
+    broadcast with them. Raises ShapeError for others. Ref: Flux.jl, `Scale`.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.Scale(3, flux.relu)
+    >>> layer
+    Scale(3, relu)  # 6 parameters
+    >>> layer([[1, -2, 3], [-4, 5, 6]]).tolist()
+    [[1.0, 0.0, 3.0], [0.0, 5.0, 6.0]]
+    """
+
+    scale: Tensor
+    bias: Tensor | None
+    activation: Callable[[Tensor], Tensor]
+
+    def __init__(
+        self,
+        *size: Any,
+        bias: bool | ArrayLike | Tensor = True,
+        init: Callable[[tuple[int, ...]], Any] = ones32,
+        activation: Callable[[Tensor], Tensor] = identity,
+    ) -> None:
+        if size and callable(size[-1]):
+            *size, activation = size  # type: ignore[assignment]
+        check_sizes("Scale", *size)
+        check_activation("Scale", activation)
+        if not size:
+            raise ValueError("Scale: needs at least one size")
+        scale = made(f"Scale({', '.join(map(str, size))})", init, tuple(size))
+        self.scale = scale
+        self.bias = create_bias(scale, bias, *scale.shape)
+        self.activation = activation
+
+    @classmethod
+    def of(
+        cls,
+        scale: ArrayLike | Tensor,
+        bias: bool | ArrayLike | Tensor = True,
+        activation: Callable[[Tensor], Tensor] = identity,
+    ) -> Scale:
+        """The layer with this scale; a tensor keeps its dtype, the rest is float32.
+
+        >>> import oxiflux as flux
+        >>> flux.Scale.of([[1, 2, 3, 4]], False, flux.square)
+        Scale(1, 4, square; bias=False)  # 4 parameters
+        """
+        scale = parameter(scale)
+        if not scale.ndim:
+            raise ShapeError("Scale.of: the scale needs at least one axis, got a single number")
+        return cls(*scale.shape, activation, bias=bias, init=lambda _: scale)
+
+    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+        """`activation(scale * x + bias)`."""
+        try:
+            y = _core.multiply(x, self.scale)
+        except (ShapeError, DTypeError) as error:
+            blame(error, self.describe())
+            raise
+        return self.activation(y if self.bias is None else y + self.bias)
+
+    def products(self, _: Any, output: tuple[int, ...]) -> int:
+        """One for each number of the output."""
+        return math.prod(output)
+
+    def describe(self) -> str:
+        """The layer on one line."""
+        sizes = ", ".join(map(str, self.scale.shape))
+        return f"Scale({sizes}{options(self.activation, self.bias)})"

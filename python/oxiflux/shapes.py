@@ -1,0 +1,250 @@
+"""What a model makes of an input of a given shape: the shapes, sizes and costs of its layers."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _core
+from ._core import DTypeError, Tensor
+from .layers import Chain, Layer, SkipConnection
+from .layers.container import Container
+from .show import bytes_of, describe, parts
+from .tree import fmap, modules, show_path, trainables
+
+__all__ = ["outputsize", "summary"]
+
+Shape = tuple[int, ...]
+Path = tuple[Any, ...]
+
+
+class SummaryRow(NamedTuple):
+    """One call of a layer: where it is in the model, what it gave, what it holds and what it cost."""
+
+    path: str
+    layer: str
+    output: Any
+    parameters: int
+    memory: int
+    flops: int
+
+
+class Summary:
+    """A table of a model's layers: `rows` in the order of their calls, and the `total` of the columns."""
+
+    def __init__(self, rows: list[SummaryRow]) -> None:
+        self.rows = rows
+
+    @property
+    def total(self) -> SummaryRow:
+        """The sums over all rows, with the output of the last."""
+        sums = (sum(getattr(row, name) for row in self.rows) for name in ("parameters", "memory", "flops"))
+        return SummaryRow("total", "", self.rows[-1].output if self.rows else (), *sums)
+
+    def _cells(self) -> list[list[str]]:
+        def cells(row: SummaryRow) -> list[str]:
+            numbers = [f"{n:_}" if n else "" for n in (row.parameters, row.flops)]
+            return [row.path, row.layer, str(row.output), numbers[0], bytes_of(row.memory), numbers[1]]
+
+        head = ["path", "layer", "output", "parameters", "memory", "flops"]
+        return [head, *map(cells, self.rows), cells(self.total)]
+
+    def __repr__(self) -> str:
+        columns = []
+        for i, column in enumerate(zip(*self._cells(), strict=True)):
+            width = max(map(len, column))
+            columns.append([cell.ljust(width) if i < 3 else cell.rjust(width) for cell in column])
+        return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        style = 'style="text-align:left;font-family:monospace"'
+        rows = ("".join(f"<td {style}>{escape(cell)}</td>" for cell in row) for row in self._cells())
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def summary(model: Any, *shapes: Any, padbatch: bool = False) -> Summary:
+    """A table of the calls that a model makes of its layers for an input of a given shape.
+
+    The columns are the path of the layer, the shape of its output, the trainable numbers (of a layer called
+    again, only once), the bytes of its tensors and its output, and the floating-point operations: two for
+    each product of an input with a weight; what has no weights counts none. Shapes are given, and errors
+    raised, as by `outputsize`.
+
+    >>> import oxiflux as flux
+    >>> flux.summary(flux.Chain(flux.Dense(64, 128, flux.relu), flux.Dense(128, 10), flux.softmax), (32, 64))
+    path       layer                   output     parameters    memory    flops
+    layers[0]  Dense(64 => 128, relu)  (32, 128)       8_320  48.5 KiB  524_288
+    layers[1]  Dense(128 => 10)        (32, 10)        1_290   6.3 KiB   81_920
+    layers[2]  softmax                 (32, 10)                1.2 KiB
+    total                              (32, 10)        9_610  56.0 KiB  606_208
+    """
+    calls, _ = _shapes(model, shapes, padbatch)
+    rows, counted = [], set()
+    for call in calls:
+        fresh = [t for _, t in _core.leaves(call.layer) if id(t) not in counted]
+        counted |= {id(t) for t in fresh}
+        trained = {id(t) for t in trainables(call.layer)}
+        rows.append(
+            SummaryRow(
+                show_path(call.path) if call.path else "",
+                describe(call.layer),
+                call.output,
+                sum(t.size for t in fresh if id(t) in trained),
+                sum(t.nbytes for t in fresh) + sum(map(math.prod, _each(call.output))) * call.itemsize,
+                2 * _products(call),
+            )
+        )
+    return Summary(rows)
+
+
+def outputsize(model: Any, *shapes: Any, padbatch: bool = False) -> Any:
+    """The shape of what a model gives for an input of this shape; of several inputs, for these shapes.
+
+    With `padbatch=True` the shapes lack their first axis, the batch, and one of 1 is put in front. A list of
+    layers is a Chain. A model that is made of this package's layers only is run on a batch of 0, which costs
+    nothing; any other is run on zeros, in test mode. What the model raises names the layer. Ref: Flux.jl,
+    `outputsize`.
+
+    >>> import oxiflux as flux
+    >>> flux.outputsize(flux.Chain(flux.Dense(10, 4), flux.Dense(4, 2), flux.softmax), (64, 10))
+    (64, 2)
+    >>> flux.outputsize([flux.Embedding(1000, 8), flux.Dense(8, 3)], (20,), padbatch=True)
+    (1, 20, 3)
+    >>> flux.outputsize(flux.Parallel(flux.add, flux.Dense(5, 9), flux.Dense(7, 9)), (64, 5), (64, 7))
+    (64, 9)
+    """
+    return _shapes(model, shapes, padbatch)[1]
+
+
+class _Call(NamedTuple):
+    """A layer's call, with the shapes that went in and came out."""
+
+    path: Path
+    layer: Any
+    inputs: list[Shape]
+    output: Any
+    itemsize: int
+
+
+def _shapes(model: Any, shapes: tuple[Any, ...], padbatch: bool) -> tuple[list[_Call], Any]:
+    """The calls that the model makes, and the shape of its result."""
+    shapes = tuple(_checked(shape, padbatch) for shape in shapes)
+    if not shapes:
+        raise TypeError("outputsize: needs the shape of an input")
+    if isinstance(model, (list, tuple)):
+        model = Chain(*model)
+    batches = {shape[:1] for shape in shapes}
+    if len(batches) == 1 and (batch := batches.pop()) and _keeps_batches(model):
+        try:
+            calls, output = _run(model, tuple((0, *shape[1:]) for shape in shapes))
+            put = functools.partial(_with_batch, batch=batch[0])
+            calls = [c._replace(inputs=[*map(put, c.inputs)], output=put(c.output)) for c in calls]
+            return calls, put(output)
+        except Exception:
+            pass
+    return _run(model, shapes)
+
+
+def _checked(shape: Any, padbatch: bool) -> Shape:
+    numbers = tuple(shape) if isinstance(shape, (tuple, list)) else (None,)
+    if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in numbers):
+        raise ValueError(f"outputsize: a shape is a tuple of non-negative integers, got {shape!r}")
+    return (1, *numbers) if padbatch else numbers
+
+
+def _keeps_batches(model: Any) -> bool:
+    """Whether all code in a model is this package's, for which the first axis is the batch."""
+
+    def ours(x: Any) -> bool:
+        module = getattr(x, "__module__", None) or ""
+        return module.partition(".")[0] == __package__
+
+    return all(map(ours, modules(model))) and all(ours(layer) for _, layer in _layers(model))
+
+
+def _with_batch(output: Any, batch: int) -> Any:
+    """A shape, or a tuple of shapes, with the batch in place of the 0 in front."""
+    if output and isinstance(output[0], tuple):
+        return tuple(_with_batch(shape, batch) for shape in output)
+    if 0 in output[1:]:
+        raise ValueError("the batch is not in front")
+    return (batch, *output[1:]) if output[:1] == (0,) else output
+
+
+def _run(model: Any, shapes: tuple[Shape, ...]) -> tuple[list[_Call], Any]:
+    floats = [t.dtype for t in trainables(model)] or [_core.float32]
+    try:
+        return _call(model, [_core.zeros(shape, dtype=floats[0]) for shape in shapes])
+    except DTypeError:
+        return _call(model, [_core.zeros(shape, dtype=_core.int64) for shape in shapes])
+
+
+def _call(model: Any, inputs: list[Tensor]) -> tuple[list[_Call], Any]:
+    calls: list[_Call] = []
+    paths = {id(layer): path for path, layer in reversed(_layers(model))}
+    watch = functools.partial(_watched, paths=paths, calls=calls)
+    watched = fmap(watch, model, exclude=lambda x: id(x) in paths)
+    with _core.paused():
+        result = watched(tuple(inputs)) if isinstance(model, Chain) and len(inputs) > 1 else watched(*inputs)
+    return calls, _shape(result)
+
+
+def _layers(model: Any, path: Path = ()) -> list[tuple[Path, Any]]:
+    """The layers and functions within the containers of a model."""
+    is_container = isinstance(model, (type, Container, SkipConnection)) or parts(model) is not None
+    if callable(model) and not is_container:
+        return [(path, model)]
+    kids = _core.children(model) or []
+    return [found for key, kid in kids for found in _layers(kid, (*path, key))]
+
+
+def _watched(layer: Any, paths: dict[int, Path], calls: list[_Call]) -> Any:
+    """A copy of a layer in test mode that notes its calls."""
+    path = paths[id(layer)]
+
+    def noting(call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **options: Any) -> Any:
+            y = call(*args, **options)
+            shapes = [tuple(x.shape) for x in args if hasattr(x, "shape")]
+            itemsize = y.dtype.itemsize if isinstance(y, Tensor) else 4
+            calls.append(_Call(path, layer, shapes, _shape(y), itemsize))
+            return y
+
+        return noted
+
+    if not isinstance(layer, Layer):
+        return noting(layer)
+    new = copy.copy(layer)
+    if getattr(new, "active", False) is not False:
+        new.active = False
+    kind = type(layer)
+    new.__class__ = type(kind.__name__, (kind,), {"__call__": noting(kind.__call__)})
+    return new
+
+
+def _shape(y: Any) -> Any:
+    """The shape of a result, or of each of several."""
+    return tuple(map(_shape, y)) if isinstance(y, (tuple, list)) else tuple(np.shape(y))
+
+
+def _each(output: Any) -> list[Shape]:
+    """The shapes in the shape of a result."""
+    several = output and isinstance(output[0], tuple)
+    return [shape for part in output for shape in _each(part)] if several else [output]
+
+
+def _products(call: _Call) -> int:
+    """How many products of an input and a weight a call takes."""
+    output = _each(call.output)[0]
+    own: Callable[..., int] | None = getattr(call.layer, "products", None)
+    if own is not None:
+        return own(call.inputs, output)
+    # A weight is used once for each place of the output, whose last axis is its own.
+    return sum(t.size for t in trainables(call.layer) if t.ndim > 1) * math.prod(output[:-1])

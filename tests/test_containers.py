@@ -1,0 +1,354 @@
+"""Parallel, PairwiseFusion, SkipConnection, Maxout, activations, and what all containers share."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+
+
+def x_of(*shape, dtype=np.float32):
+    return np.random.default_rng(0).normal(size=shape).astype(dtype)
+
+
+def side_by_side(*parts):
+    return flux.concat(parts, axis=-1)
+
+
+def close(got, expected):
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+# Parallel
+
+
+def test_parallel_gives_one_input_to_all():
+    f, g = flux.Dense(3, 4, flux.tanh), flux.Dense(3, 2)
+    x = x_of(5, 3)
+    close(flux.Parallel(side_by_side, f, g)(x), np.hstack([f(x).numpy(), g(x).numpy()]))
+
+
+@pytest.mark.parametrize("as_tuple", [False, True])
+def test_parallel_gives_several_inputs_one_each(as_tuple):
+    f, g = flux.Dense(3, 4), flux.Dense(2, 4)
+    x, y = x_of(5, 3), x_of(5, 2)
+    model = flux.Parallel(flux.add, f, g)
+    close(model((x, y)) if as_tuple else model(x, y), f(x).numpy() + g(y).numpy())
+
+
+def test_a_single_layer_of_parallel_takes_every_input():
+    f = flux.Dense(3, 2)
+    xs = [x_of(n, 3) for n in (1, 2, 4)]
+    model = flux.Parallel(lambda *ys: flux.concat(ys), f)
+    close(model(*xs), np.concatenate([f(x).numpy() for x in xs]))
+    close(model(xs[1]), f(xs[1]).numpy())
+
+
+def test_parallel_in_a_chain_takes_the_tuple_of_the_layer_before():
+    model = flux.Chain(lambda x: (x, x * 2), flux.Parallel(flux.subtract, lambda x: x, lambda x: x))
+    assert model(flux.tensor([1.0, 2.0])).tolist() == [-1.0, -2.0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4])
+def test_parallel_refuses_another_number_of_inputs(count):
+    model = flux.Parallel(flux.add, flux.relu, flux.tanh)
+    message = rf"Parallel: 2 layers take one input or 2, got {count} inputs"
+    if count != 1:
+        with pytest.raises(ValueError, match=message):
+            model(*[np.ones(2)] * count)
+    with pytest.raises(ValueError, match=rf"got {count + 2 * (count == 1)} inputs"):
+        model(tuple([np.ones(2)] * (count if count != 1 else 3)))
+
+
+def test_parallel_by_name():
+    model = flux.Parallel(flux.add, left=flux.Dense(3, 2), right=flux.Dense(3, 2))
+    assert model["left"] is model[0]
+    assert model["right"] is model[-1]
+    assert [type(layer) for layer in model] == [flux.Dense] * 2
+    part = model[1:]
+    assert type(part) is flux.Parallel
+    assert part.connection is flux.add
+    assert part["right"] is model["right"]
+
+
+# PairwiseFusion
+
+
+def test_fusion_of_one_input_each():
+    f, g, h = flux.Dense(2, 3), flux.Dense(3, 4), flux.Dense(4, 1)
+    x, y, z = x_of(5, 2), x_of(5, 3), x_of(5, 4)
+    model = flux.PairwiseFusion(flux.add, f, g, h)
+    first = f(x)
+    second = g(first + y)
+    for results in (model(x, y, z), model((x, y, z))):
+        assert len(results) == 3
+        for got, expected in zip(results, (first, second, h(second + z)), strict=True):
+            close(got, expected.numpy())
+
+
+def test_fusion_of_one_input_for_all():
+    # Flux's own test: joined with the input again before each further layer.
+    x = x_of(1, 10)
+    model = flux.PairwiseFusion(side_by_side, lambda x: x + 1, lambda x: x + 2, lambda x: x**3)
+    y = model(flux.tensor(x))
+    close(y[0], x + 1)
+    close(y[1], np.hstack([x + 1, x]) + 2)
+    close(y[2], np.hstack([np.hstack([x + 1, x]) + 2, x]) ** 3)
+
+
+def test_fusion_of_a_single_layer_is_a_tuple_of_one():
+    (y,) = flux.PairwiseFusion(flux.add, flux.relu)(flux.tensor([-1.0, 1.0]))
+    assert y.tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_fusion_refuses_another_number_of_inputs(count):
+    model = flux.PairwiseFusion(flux.add, flux.relu, flux.relu, flux.relu)
+    with pytest.raises(ValueError, match=f"3 layers take one input or 3, got {count} inputs"):
+        model(*[np.ones(2)] * count)
+
+
+# SkipConnection
+
+
+def test_a_skip_connection_joins_the_result_and_the_input_in_this_order():
+    f = flux.Dense(3, 3, flux.tanh)
+    x = x_of(4, 3)
+    model = flux.SkipConnection(f, flux.subtract)
+    close(model(x), f(x).numpy() - x)
+
+
+def test_a_skip_connection_may_widen():
+    model = flux.SkipConnection(flux.Dense(4, 7), side_by_side)
+    assert model(x_of(10, 4)).shape == (10, 11)
+
+
+# Maxout
+
+
+def test_maxout_is_the_largest():
+    model = flux.Maxout(*(flux.Dense(3, 5) for _ in range(4)))
+    x = x_of(6, 3)
+    close(model(x), np.max([layer(x).numpy() for layer in model], axis=0))
+
+
+def test_maxout_makes_its_layers():
+    made = []
+
+    def make():
+        made.append(flux.Dense(2, 3))
+        return made[-1]
+
+    model = flux.Maxout(make, 3)
+    assert list(model) == made
+    assert len(model) == 3
+
+
+def test_maxout_of_one_layer_is_that_layer():
+    layer = flux.Dense(2, 3)
+    x = x_of(4, 2)
+    close(flux.Maxout(layer)(x), layer(x).numpy())
+
+
+# What they share
+
+MODELS = {
+    "parallel": lambda: flux.Parallel(flux.multiply, flux.Dense(3, 3, flux.tanh), flux.Dense(3, 3)),
+    "named": lambda: flux.Parallel(flux.add, a=flux.Dense(3, 3), b=flux.Chain(flux.Dense(3, 3, flux.tanh))),
+    "fusion": lambda: flux.Chain(
+        flux.PairwiseFusion(flux.multiply, flux.Dense(3, 3), flux.Dense(3, 3)), lambda ys: ys[0] + ys[1]
+    ),
+    "skip": lambda: flux.SkipConnection(flux.Chain(flux.Dense(3, 3, flux.tanh)), flux.multiply),
+    "bilinear": lambda: flux.SkipConnection(flux.Dense(3, 4), flux.Bilinear((4, 3), 2)),
+    "maxout": lambda: flux.Maxout(flux.Dense(3, 2), flux.Dense(3, 2)),
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+@every_model
+def test_gradients_of_parameters_and_input_match_differences(name):
+    assert flux.gradcheck(lambda m, x: m(x), MODELS[name](), x_of(2, 3), order=2)
+
+
+@every_model
+@pytest.mark.parametrize("batch", [0, 1, 7])
+def test_every_batch_works(name, batch):
+    assert MODELS[name]()(x_of(batch, 3)).shape[0] == batch
+
+
+@every_model
+def test_models_survive_copying_pickling_and_loading(name):
+    model, x = MODELS[name](), x_of(4, 3)
+    expected = model(x).numpy()
+    twin = copy.deepcopy(model)
+    for t in flux.trainables(model):
+        t[...] = 0
+    flux.loadmodel(model, flux.state(twin))
+    close(model(x), expected)
+    if name != "fusion":  # which holds a lambda
+        close(pickle.loads(pickle.dumps(twin))(x), expected)
+
+
+@every_model
+def test_the_paths_of_parameters_lead_to_them(name):
+    model = MODELS[name]()
+    for path, tensor in flux.trainables(model, path=True):
+        node = model
+        for key in path:
+            node = getattr(node, key) if hasattr(node, str(key)) else node[key]
+        assert node is tensor
+
+
+def test_tied_layers_train_as_one():
+    shared = flux.Dense(3, 3)
+    model = flux.Parallel(flux.add, shared, flux.Chain(shared))
+    assert len(flux.trainables(model)) == 2
+    x = x_of(4, 3)
+    (grads,) = flux.gradient(lambda m: m(x).sum(), model)
+    close(grads.layers[0].bias, np.full(3, 8.0))
+    state = flux.setup(flux.Descent(1.0), model)
+    flux.update(state, model, grads)
+    assert shared.bias.tolist() == [-8.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: flux.Parallel(3, flux.relu),
+            TypeError,
+            "Parallel: the connection must be a function, got 3",
+        ),
+        (lambda: flux.Parallel(flux.add), ValueError, "Parallel: needs at least one layer"),
+        (lambda: flux.Parallel(flux.add, flux.relu, 3), TypeError, "Parallel: layer 1 is a int"),
+        (
+            lambda: flux.Parallel(flux.add, flux.relu, a=flux.relu),
+            TypeError,
+            "all layers by position or all by name",
+        ),
+        (lambda: flux.PairwiseFusion(flux.add), ValueError, "PairwiseFusion: needs at least one"),
+        (lambda: flux.PairwiseFusion(None, flux.relu), TypeError, "PairwiseFusion: the connection"),
+        (lambda: flux.SkipConnection(3, flux.add), TypeError, "SkipConnection: layers is a int"),
+        (lambda: flux.SkipConnection(flux.relu, "+"), TypeError, "SkipConnection: connection is a str"),
+        (lambda: flux.Maxout(), ValueError, "Maxout: needs at least one layer"),
+        (lambda: flux.Maxout(lambda: flux.relu, 0), ValueError, "Maxout: needs at least one layer"),
+        (lambda: flux.Maxout(lambda: flux.relu, -1), ValueError, "Maxout: needs at least one layer"),
+        (lambda: flux.Maxout(3, 2), TypeError, "Maxout: 3 cannot be called to make layers"),
+        (lambda: flux.Maxout(lambda: 3, 2), TypeError, "Maxout: layer 0 is a int"),
+        (lambda: flux.activations(flux.relu, np.ones(2)), TypeError, "activations: expected a Chain"),
+    ],
+)
+def test_what_makes_no_container_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_an_unknown_layer_names_those_there_are():
+    model = flux.Parallel(flux.add, left=flux.relu, right=flux.tanh)
+    with pytest.raises(KeyError, match="there is no layer 'up'; its layers are left, right"):
+        model["up"]
+    with pytest.raises(IndexError, match="Parallel: layer 2 of 2"):
+        model[2]
+
+
+# Errors say where they come from
+
+
+@pytest.mark.parametrize(
+    ("model", "place"),
+    [
+        (flux.Parallel(flux.add, flux.relu, flux.Dense(2, 3)), "Parallel[1]"),
+        (flux.Parallel(flux.add, a=flux.relu, b=flux.Chain(flux.Dense(2, 3))), "Parallel['b'][0]"),
+        (flux.PairwiseFusion(flux.add, flux.relu, flux.Dense(2, 3)), "PairwiseFusion[1]"),
+        (flux.SkipConnection(flux.Chain(flux.relu, flux.Dense(2, 3)), flux.add), "SkipConnection.layers[1]"),
+        (flux.SkipConnection(flux.relu, lambda y, x: flux.Dense(2, 3)(x)), "SkipConnection.connection"),
+        (flux.Chain(flux.relu, flux.Maxout(flux.relu, flux.Dense(2, 3))), "Chain[1][1]"),
+    ],
+)  # fmt: skip
+def test_an_error_of_shapes_says_where(model, place):
+    with pytest.raises(flux.ShapeError) as error:
+        model(flux.ones((5, 4)))
+    text = f"{place}: Dense(2 => 3): expected 2 features on the last axis, got shape (5, 4)"
+    assert str(error.value) == text
+
+
+def test_an_error_of_the_connection_says_so():
+    model = flux.Chain(flux.Parallel(flux.add, flux.Dense(2, 3), flux.Dense(2, 4)))
+    with pytest.raises(flux.ShapeError, match=r"^Chain\[0\]\.connection: add: "):
+        model(np.ones((5, 2)))
+
+
+def test_other_errors_get_a_note():
+    def broken(x):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError) as error:
+        flux.SkipConnection(flux.Parallel(flux.add, flux.relu, broken), flux.add)(flux.ones(2))
+    assert error.value.__notes__ == ["in SkipConnection.layers[1]"]
+
+
+def test_activations_say_where_too():
+    with pytest.raises(flux.ShapeError, match=r"^Chain\[1\]: Dense"):
+        flux.activations(flux.Chain(flux.Dense(2, 3), flux.Dense(2, 3)), np.ones((1, 2)))
+
+
+def test_activations_of_a_named_chain_are_a_tuple_and_end_with_its_result():
+    chain = flux.Chain(a=flux.Dense(2, 3, flux.relu), b=flux.Dense(3, 1))
+    x = x_of(4, 2)
+    y, z = flux.activations(chain, x)
+    close(y, chain["a"](x).numpy())
+    close(z, chain(x).numpy())
+    assert flux.activations(flux.Chain(), x) == ()
+
+
+# Printing
+
+
+def test_nested_containers_print_as_tables():
+    model = flux.Chain(
+        flux.SkipConnection(flux.Chain(flux.Dense(4, 4, flux.relu), flux.Dense(4, 4)), flux.add),
+        flux.Parallel(side_by_side, flux.Dense(4, 2), flux.Maxout(lambda: flux.Dense(4, 1, bias=False), 2)),
+        flux.PairwiseFusion(flux.add, first=flux.Dense(3, 3), second=flux.Scale(3)),
+    )
+    assert repr(model).splitlines() == [
+        "Chain(",
+        "  SkipConnection(",
+        "    Chain(",
+        "      Dense(4 => 4, relu),              # 20 parameters",
+        "      Dense(4 => 4),                    # 20 parameters",
+        "    ),",
+        "    add,",
+        "  ),",
+        "  Parallel(",
+        "    side_by_side,",
+        "    Dense(4 => 2),                      # 10 parameters",
+        "    Maxout(",
+        "      Dense(4 => 1; bias=False),        # 4 parameters",
+        "      Dense(4 => 1; bias=False),        # 4 parameters",
+        "    ),",
+        "  ),",
+        "  PairwiseFusion(",
+        "    add,",
+        "    first = Dense(3 => 3),              # 12 parameters",
+        "    second = Scale(3),                  # 6 parameters",
+        "  ),",
+        ")                   # Total: 12 arrays, 76 parameters, 304 bytes.",
+    ]
+
+
+def test_containers_of_functions_are_one_line():
+    assert repr(flux.Parallel(flux.add, flux.relu, flux.tanh)) == "Parallel(add, relu, tanh)"
+    assert repr(flux.Parallel(flux.add, a=flux.relu)) == "Parallel(add, a=relu)"
+    assert repr(flux.SkipConnection(flux.relu, flux.add)) == "SkipConnection(relu, add)"
+    assert repr(flux.Maxout(flux.relu, flux.tanh)) == "Maxout(relu, tanh)"
+
+
+def test_notebooks_get_tables_of_all_containers():
+    html = flux.SkipConnection(
+        flux.Dense(2, 2, lambda x: x), flux.Parallel(flux.add, flux.relu)
+    )._repr_html_()
+    assert "&lt;lambda&gt;" in html
+    assert "SkipConnection(" in html
+    assert "6 parameters" in html
