@@ -245,6 +245,7 @@ def test_every_function_and_class_that_a_file_can_name_is_of_this_package():
         ({"x": [object()]}, "x.0 is a object, which is no class of oxiflux"),
         (lambda x: x, "the model is the function <lambda>"),
         ({"x": b"bytes"}, "x is a bytes"),
+        ({"x": np.longdouble(1)}, "x is a longdouble"),
         ({"x": {(1, 2): 3}}, r"the dict x has the key \(1, 2\)"),
         (flux.Dense, "the model is a type"),
     ],

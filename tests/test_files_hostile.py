@@ -286,6 +286,13 @@ def test_a_description_that_is_too_deep_is_refused(path):
         flux.load(path)
 
 
+def test_a_description_that_repeats_itself_again_and_again_is_read_in_no_time(path):
+    layer = {"object": ["Chain", {"layers": {"tuple": []}}]}
+    for depth in range(100):
+        layer = {"object": ["Chain", {"layers": {"tuple": [layer, {"same": 100 - depth}]}}]}
+    assert len(flux.load(described(path, layer))) == 2
+
+
 # Any bytes at all
 
 fuzzing = settings(

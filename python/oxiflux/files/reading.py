@@ -12,6 +12,7 @@ from .. import _core
 from .._core import Generator, Leaf, Tensor
 from ..layers import Layer
 from ..optimisers import Rule, Schedule
+from ..tree import modules
 from .names import functions_by_name
 
 __all__ = ["InvalidError", "Reader"]
@@ -58,7 +59,8 @@ class Reader:
             if unused := self.tensors.keys() - self._used:
                 raise InvalidError(f"nothing refers to the tensor {min(unused)!r}")
             for part in self._made:
-                if isinstance(part, Layer):
+                # Layers of layers are made of these, and may say each of them very often.
+                if isinstance(part, Layer) and len(modules(part)) == 1:
                     part.describe()
         except InvalidError:
             raise

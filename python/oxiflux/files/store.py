@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Iterable
 from os import PathLike
 from typing import Any, TypeAlias
@@ -78,6 +76,8 @@ def write(caller: str, path: Path, tree: Any, classes: Iterable[type], is_strict
 
 def read(caller: str, path: Path, classes: Iterable[type]) -> Any:
     """Reads a tree."""
+    import json
+
     known = known_classes(caller, classes)
     tensors, notes = _core.read_tensors(path)
     if _KEY not in notes:
@@ -95,11 +95,15 @@ def read(caller: str, path: Path, classes: Iterable[type]) -> Any:
 
 
 def _dumps(tree: Any) -> str:
+    import json  # not with the package, which most often saves nothing
+
     return json.dumps(tree, separators=(",", ":"), allow_nan=False)
 
 
 def _checksum(tree: Any, tensors: dict[str, Tensor]) -> int:
     """A number that changes with every bit of the contents."""
+    import zlib
+
     crc = zlib.crc32(_dumps(tree).encode())
     for name, tensor in sorted(tensors.items()):
         crc = zlib.crc32(f"{name}: {tensor.dtype} {tensor.shape}".encode("utf-8", "surrogatepass"), crc)

@@ -56,7 +56,7 @@ class Writer:
             return {"tensor": self._tensor(x, path)}
         if kind is np.ndarray:
             return {"array": self._tensor(_core.tensor(x), path)}
-        if isinstance(x, np.generic):
+        if isinstance(x, np.generic) and not isinstance(x.item(), np.generic):
             return self.node(x.item(), path)
         if kind is DType:
             return {"dtype": x.name}
