@@ -1,9 +1,11 @@
 """Models and states in files: what comes back, what is refused, and what a killed process leaves."""
 
+import doctest
 import functools
 import json
 import math
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -56,6 +58,31 @@ def test_a_model_comes_back_without_its_code(path):
     assert repr(again) == repr(model)
     assert np.array_equal(again(x), model(x))
     assert again[0].weight is not model[0].weight
+
+
+def made_in_the_example_of(kind):
+    """The layers that the example in the documentation of a class makes."""
+    scope = {"flux": flux, kind.__name__: kind}
+    values = []
+    for example in doctest.DocTestParser().get_examples(kind.__doc__):
+        try:
+            values.append(eval(example.source, scope))
+        except SyntaxError:
+            exec(example.source, scope)
+    return [x for x in [*values, *scope.values()] if isinstance(x, kind)]
+
+
+@pytest.mark.parametrize("name", [n for n, kind in classes("test").items() if flux.Layer in kind.__mro__[1:]])
+def test_every_layer_comes_back(path, name):
+    kind = getattr(flux, name)
+    models = made_in_the_example_of(kind)
+    assert models
+    for model in models:
+        again = there_and_back(path, model)
+        assert type(again) is type(model) and repr(again) == repr(model)
+        for (at, x), (there, y) in zip(flux._core.leaves(model), flux._core.leaves(again), strict=True):
+            assert at == there and x.dtype == y.dtype and np.array_equal(x, y)
+        assert repr(flux.state(again)) == repr(flux.state(model))
 
 
 def test_a_loaded_model_can_be_trained(path):
@@ -316,6 +343,18 @@ def test_permissions_follow_the_umask(path, mask):
     finally:
         os.umask(old)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(path):
+    flux.save(path, 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            flux.save(path, flux.ones(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert flux.load(path) == 1 and os.listdir(path.parent) == [path.name]
 
 
 def test_a_file_that_is_loaded_is_not_held(path):
