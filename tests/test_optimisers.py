@@ -272,3 +272,126 @@ def test_other_threads_run_during_a_long_step_and_see_whole_tensors():
     watcher.join()
     assert all(seen)
     assert x[7].item() == 20
+
+
+# The whole model, parts of it, and steps that fail
+
+
+def three():
+    return {"a": flux.tensor([3.0]), "b": [flux.tensor([0.0, 4.0]), flux.zeros((0,))]}
+
+
+def test_clipnorm_of_the_whole_model():
+    grads = {"a": flux.tensor([3.0]), "b": [flux.tensor([0.0, 4.0]), flux.zeros((0,))]}
+    for omega, scale in ((1.0, 0.2), (5.0, 1.0), (9.0, 1.0)):
+        for rule in (flux.ClipNorm(omega, whole=True), flux.OptimiserChain(flux.ClipNorm(omega, whole=True))):
+            model = three()
+            flux.update(flux.setup(rule, model), model, grads)
+            np.testing.assert_allclose(model["a"].numpy(), [3 - 3 * scale], atol=1e-6)
+            np.testing.assert_allclose(model["b"][0].numpy(), [0, 4 - 4 * scale], atol=1e-6)
+
+
+@pytest.mark.parametrize(("p", "norm"), [(1, 7.0), (2, 5.0), (math.inf, 4.0)])
+def test_norms_of_the_whole_model(p, norm):
+    model = three()
+    rule = flux.ClipNorm(1.0, p, whole=True)
+    flux.update(flux.setup(rule, model), model, three())
+    np.testing.assert_allclose(model["b"][0].numpy(), [0, 4 - 4 / norm], rtol=1e-6)
+    assert repr(rule) == f"ClipNorm(1.0, {float(p)}, whole=True)"
+
+
+def test_the_norm_of_the_whole_model_does_not_overflow_and_counts_tied_weights_once():
+    w = flux.tensor([3e38])
+    model = {"a": w, "b": w, "c": flux.tensor([0.0])}
+    state = flux.setup(flux.ClipNorm(5.0, whole=True), model)
+    flux.update(state, model, {"a": flux.tensor([3e38]), "b": flux.tensor([3e38]), "c": flux.tensor([-3e38])})
+    np.testing.assert_allclose(model["c"].numpy(), [5 / math.sqrt(2)], rtol=1e-6)
+
+
+def test_clipnorm_of_the_whole_model_goes_on_in_a_chain():
+    """Parameters without a gradient at some steps, and clocks that differ, do not split the norm."""
+    model = three()
+    state = flux.setup(flux.OptimiserChain(flux.ClipNorm(1.0, whole=True), flux.Descent(1.0)), model)
+    flux.update(state, model, {"a": flux.tensor([0.5]), "b": None})
+    flux.update(state, model, three() | {"a": flux.tensor([3.0])})
+    np.testing.assert_allclose(model["a"].numpy(), [3 - 0.5 - 0.6], rtol=1e-6)
+    np.testing.assert_allclose(model["b"][0].numpy(), [0, 4 - 0.8], rtol=1e-6)
+
+
+def test_clipnorm_of_the_whole_model_waits_for_accumulated_gradients():
+    chain = flux.OptimiserChain(flux.AccumGrad(2), flux.ClipNorm(1.0, whole=True), flux.Descent(1.0))
+    for rule in (chain, flux.MixedPrecision(chain, "float64")):
+        model = three()
+        state = flux.setup(rule, model)
+        flux.update(state, model, three())
+        assert model["a"].tolist() == [3.0]
+        flux.update(state, model, three())
+        np.testing.assert_allclose(model["a"].numpy(), [3 - 0.6], rtol=1e-6)
+
+
+def test_accumulated_gradients_equal_a_larger_batch():
+    x = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    y = x.sum(axis=1, keepdims=True)
+    loss = lambda m, x, y: flux.mse(m(x), y)
+    trained = []
+    for rule, size in ((flux.Adam(0.1), 12), (flux.OptimiserChain(flux.AccumGrad(3), flux.Adam(0.1)), 4)):
+        flux.seed(0)
+        model = flux.Chain(flux.Dense(3, 4, flux.tanh), flux.Dense(4, 1))
+        state = flux.setup(rule, model)
+        for _ in range(5):
+            flux.train(loss, model, flux.DataLoader((x, y), size), state)
+        trained.append([w.numpy() for w in flux.trainables(model)])
+    for a, b in zip(*trained, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_parts_of_a_model_have_rules_of_their_own():
+    model = flux.Chain(flux.Dense(2, 3), flux.Dense(3, 1))
+    paths = []
+    slow, fast = flux.Descent(0.1), flux.Descent(0.2)
+
+    def rule(path, x):
+        paths.append((path, x))
+        return None if path[-1] == "bias" else slow if path[:2] == ("layers", 0) else fast
+
+    state = flux.setup(rule, model)
+    assert [path for path, _ in paths] == [path for path, _ in flux.trainables(model, path=True)]
+    assert state.layers[0].weight.rule is slow and state.layers[1].weight.rule is fast
+    before = flux.state(model)
+    flux.update(state, model, flux.gradient(lambda m: m(np.ones((1, 2))).sum(), model)[0])
+    after = flux.state(model)
+    assert [
+        bool(flux.all(a[k] == b[k]))
+        for a, b in zip(before["layers"], after["layers"], strict=True)
+        for k in a
+        if k != "activation"
+    ] == [False, True, False, True]
+    with pytest.raises(TypeError, match="setup: 3 is no rule"):
+        flux.setup(lambda path, x: 3, model)
+    with pytest.raises(ValueError, match="no trainable parameters"):
+        flux.setup(lambda path, x: None, model)
+
+
+class Failing(flux.Rule):
+    def apply(self, state, x, dx):
+        if x.shape == (2,):
+            raise RuntimeError("second")
+        return state, dx
+
+
+class Wrong(flux.Rule):
+    def apply_all(self, states, xs, dxs):
+        return states, dxs[1:]
+
+
+def test_a_rule_that_fails_changes_nothing():
+    for rule, words in (
+        (Failing(), "second"),
+        (Wrong(), "apply_all must return 2 states and steps, got 2 and 1"),
+    ):
+        model = {"a": flux.ones(1), "b": flux.ones(2), "c": flux.ones(3)}
+        state = flux.setup(lambda path, x: flux.Momentum() if path == ("c",) else rule, model)
+        with pytest.raises((RuntimeError, ValueError), match=words):
+            flux.update(state, model, {"a": flux.ones(1), "b": flux.ones(2), "c": flux.ones(3)})
+        assert [w.tolist() for w in model.values()] == [[1.0], [1.0, 1.0], [1.0, 1.0, 1.0]]
+        assert state["c"].state.tolist() == [0.0] * 3

@@ -90,9 +90,11 @@ kernels! {
 }
 
 /// The name of the kernel of a rule's object, if it has one.
-fn kernel_of<'py>(rule: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyString>>> {
-    let name = rule.getattr_opt(intern!(rule.py(), "kernel"))?;
-    Ok(name.and_then(|n| n.cast_into::<PyString>().ok()))
+fn kernel_of(rule: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
+    let name = rule.getattr_opt(intern!(rule.py(), "kernel"))?.and_then(|n| n.cast_into::<PyString>().ok());
+    let Some(name) = name else { return Ok(None) };
+    let name = name.to_cow()?;
+    Ok(KERNELS.iter().find(|k| **k == name).copied())
 }
 
 /// Where a child is in its parent.
@@ -263,22 +265,19 @@ fn update<'py>(
     let (mut steps, mut made) = (Vec::new(), Vec::new());
     while let Some(first) = rest.first() {
         let (rule, clock) = (first.rule.clone(), first.clock);
-        let alike = |f: &Found<'_>| f.rule.is(&rule) && f.clock == clock;
+        let kernel = kernel_of(&rule)?;
+        let alike = |f: &Found<'_>| f.rule.is(&rule) && (kernel.is_none() || f.clock == clock);
         let together: Vec<Found<'py>> = rest.extract_if(.., |f| alike(f)).collect();
-        match kernel_of(&rule)? {
-            Some(name) if KERNELS.contains(&&*name.to_cow()?) => {
+        match kernel {
+            Some(name) => {
                 let at = clock.unwrap_or(Clock { beta_t: (1.0, 1.0), t: 1 });
                 let next = match clock {
                     Some(_) => Some(at.next(Fields(&rule).pair("beta")?)),
                     None => None,
                 };
-                steps.push(FusedStep { rule: read_rule(&name.to_cow()?, &rule, at)?, next, together });
+                steps.push(FusedStep { rule: read_rule(name, &rule, at)?, next, together });
             }
-            _ => {
-                for f in together {
-                    made.push(in_python(&rule, f)?);
-                }
-            }
+            None => made.extend(in_python(&rule, together)?),
         }
     }
     fused(state.py(), &steps)?;
@@ -349,13 +348,48 @@ struct Made<'py> {
 }
 
 /// A rule written in Python: `state, dx = rule.apply(state, x, dx)`, then `x - dx`.
-fn in_python<'py>(rule: &Bound<'py, PyAny>, f: Found<'py>) -> PyResult<Made<'py>> {
+///
+/// A rule that looks at all its parameters together has `apply_all` instead, with lists.
+fn in_python<'py>(rule: &Bound<'py, PyAny>, together: Vec<Found<'py>>) -> PyResult<Vec<Made<'py>>> {
     let py = rule.py();
-    let g = Bound::new(py, PyTensor::from(f.grad))?;
-    let result = rule.call_method1(intern!(py, "apply"), (f.leaf.get().state(py)?, &f.tensor, g))?;
-    let (state, dx): (Bound<'_, PyAny>, Bound<'_, PyAny>) = result
-        .extract()
-        .map_err(|_| PyTypeError::new_err(format!("update: {rule}.apply must return (state, dx)")))?;
+    let answers = match rule.getattr_opt(intern!(py, "apply_all"))? {
+        Some(apply_all) => {
+            let states = together.iter().map(|f| f.leaf.get().state(py)).collect::<PyResult<Vec<_>>>()?;
+            let tensors: Vec<_> = together.iter().map(|f| f.tensor.clone()).collect();
+            let grads: Vec<_> = together.iter().map(|f| PyTensor::from(f.grad.clone())).collect();
+            let result = apply_all.call1((states, tensors, grads))?;
+            let (states, dxs): (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>) = result.extract()?;
+            let counts = (together.len(), states.len(), dxs.len());
+            if counts.0 != counts.1 || counts.0 != counts.2 {
+                return Err(PyValueError::new_err(format!(
+                    "update: {rule}.apply_all must return {} states and steps, got {} and {}",
+                    counts.0, counts.1, counts.2
+                )));
+            }
+            states.into_iter().zip(dxs).collect()
+        }
+        None => {
+            let answer = |f: &Found<'py>| {
+                let g = PyTensor::from(f.grad.clone());
+                let result =
+                    rule.call_method1(intern!(py, "apply"), (f.leaf.get().state(py)?, &f.tensor, g))?;
+                result.extract().map_err(|_| {
+                    PyTypeError::new_err(format!("update: {rule}.apply must return (state, dx)"))
+                })
+            };
+            together.iter().map(answer).collect::<PyResult<Vec<_>>>()?
+        }
+    };
+    together.into_iter().zip(answers).map(|(f, (state, dx))| made(rule, f, state, dx)).collect()
+}
+
+/// What becomes of a parameter by the state and the step that its rule gives.
+fn made<'py>(
+    rule: &Bound<'py, PyAny>,
+    f: Found<'py>,
+    state: Bound<'py, PyAny>,
+    dx: Bound<'py, PyAny>,
+) -> PyResult<Made<'py>> {
     let x = f.tensor.get().get();
     let value = if dx.is_none() {
         x.clone()

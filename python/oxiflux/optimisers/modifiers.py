@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
 from .._core import Tensor
 from .rules import Rule, Step
+
+Steps = tuple[list[Any], list[Any]]
 
 __all__ = [
     "AccumGrad",
@@ -38,12 +41,14 @@ class OptimiserChain(Rule):
         return tuple(rule.init(x) for rule in self.rules)
 
     def apply(self, state: Any, x: Tensor, dx: Any) -> Step:
-        states = list(state)
+        return _alone(self, state, x, dx)
+
+    def apply_all(self, states: list[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
+        """The states and steps of several parameters."""
+        columns: list[Any] = list(zip(*states, strict=True))
         for i, rule in enumerate(self.rules):
-            states[i], dx = rule.apply(states[i], x, dx)
-            if dx is None:  # nothing to subtract yet: the rules that follow wait
-                break
-        return tuple(states), dx
+            columns[i], dxs = _apply_all(rule, columns[i], xs, dxs)
+        return list(zip(*columns, strict=True)) or states, dxs
 
 
 @dataclass(eq=False, repr=False)
@@ -92,20 +97,45 @@ class ClipGrad(Rule):
 class ClipNorm(Rule):
     """Bounds the `p`-norm of each parameter's gradient: `dx * min(1, omega / norm(dx))`.
 
-    A norm that is not finite raises ValueError.
+    With `whole` the norm is that of all parameters that share the rule, as if they were one: those of the whole
+    model, unless parts of it have rules of their own. A norm that is not finite raises ValueError. Ref: Pascanu et al.,
+    "On the difficulty of training recurrent neural networks", 2013.
 
     >>> ClipNorm()
     ClipNorm(10.0, 2.0)
+    >>> import oxiflux as flux
+    >>> model = {"a": flux.zeros(1), "b": flux.zeros(1)}
+    >>> grads = {"a": flux.tensor([30.0]), "b": flux.tensor([40.0])}
+    >>> flux.update(flux.setup(ClipNorm(5.0, whole=True), model), model, grads)
+    >>> model["a"].item(), model["b"].item()
+    (-3.0, -4.0)
     """
 
     omega: float = 10.0
     p: float = 2.0
+    whole: bool = False
 
-    def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
-        norm = _norm(dx, self.p)
-        if not math.isfinite(norm):
-            raise ValueError(f"ClipNorm: the gradient of a parameter of shape {x.shape} has the norm {norm}")
-        return state, dx * (self.omega / norm) if norm > self.omega else dx
+    def __repr__(self) -> str:
+        return f"ClipNorm({self.omega}, {self.p}{', whole=True' * self.whole})"
+
+    def apply(self, state: Any, x: Tensor, dx: Any) -> Step:
+        return _alone(self, state, x, dx)
+
+    def apply_all(self, states: list[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
+        """The states and steps of several parameters."""
+        norms = [0.0 if dx is None else _norm(dx, self.p) for dx in dxs]
+        for norm, x in zip(norms, xs, strict=True):
+            if not math.isfinite(norm):
+                raise ValueError(
+                    f"ClipNorm: the gradient of a parameter of shape {x.shape} has the norm {norm}"
+                )
+        if self.whole:
+            # Of float64 numbers, so that no power overflows here either.
+            norms = [_norm(_core.tensor(norms, dtype=_core.float64), self.p)] * len(norms)
+        return states, [
+            dx * (self.omega / norm) if dx is not None and norm > self.omega else dx
+            for dx, norm in zip(dxs, norms, strict=True)
+        ]
 
 
 @dataclass(eq=False, repr=False)
@@ -155,15 +185,20 @@ class MixedPrecision(Rule):
         wide = x.astype(self.dtype)
         return wide, self.rule.init(wide)
 
-    def apply(self, state: Any, x: Tensor, dx: Any) -> tuple[Any, Any]:
-        wide, inner = state
-        inner, step = self.rule.apply(inner, wide, dx.astype(self.dtype))
-        if step is None:
-            return (wide, inner), None
-        wide = wide - step
-        # Subtracting a difference could miss the rounded copy by a digit.
-        _core.assign(x, wide.astype(x.dtype))
-        return (wide, inner), None
+    def apply(self, state: Any, x: Tensor, dx: Any) -> Step:
+        return _alone(self, state, x, dx)
+
+    def apply_all(self, states: list[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
+        """The states and steps of several parameters."""
+        wides, inners = [wide for wide, _ in states], [inner for _, inner in states]
+        dxs = [None if dx is None else dx.astype(self.dtype) for dx in dxs]
+        inners, steps = _apply_all(self.rule, inners, wides, dxs)
+        for i, (x, step) in enumerate(zip(xs, steps, strict=True)):
+            if step is not None:
+                wides[i] = wides[i] - step
+                # Subtracting a difference could miss the rounded copy by a digit.
+                _core.assign(x, wides[i].astype(x.dtype))
+        return list(zip(wides, inners, strict=True)), [None] * len(xs)
 
 
 def checked_rule(caller: str, rule: Any) -> Any:
@@ -171,6 +206,24 @@ def checked_rule(caller: str, rule: Any) -> Any:
     if isinstance(rule, type) or not (hasattr(rule, "init") and hasattr(rule, "apply")):
         raise TypeError(f"{caller}: {rule!r} is no rule; a rule has init(x) and apply(state, x, dx)")
     return rule
+
+
+def _apply_all(rule: Any, states: Sequence[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
+    """One step of a rule for several parameters; where there is no gradient yet, the rule waits."""
+    if hasattr(rule, "apply_all"):
+        together: Steps = rule.apply_all(list(states), xs, dxs)
+        return together
+    steps = [
+        (state, None) if dx is None else rule.apply(state, x, dx)
+        for state, x, dx in zip(states, xs, dxs, strict=True)
+    ]
+    return [state for state, _ in steps], [dx for _, dx in steps]
+
+
+def _alone(rule: Any, state: Any, x: Tensor, dx: Any) -> Step:
+    """One step of a rule that has `apply_all`, for one parameter."""
+    (state,), (dx,) = rule.apply_all([state], [x], [dx])
+    return state, dx
 
 
 def _norm(x: Tensor, p: float) -> float:

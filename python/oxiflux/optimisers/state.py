@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import is_dataclass, replace
 from types import FunctionType, SimpleNamespace
 from typing import Any
@@ -19,29 +20,42 @@ def setup(rule: Any, model: Any) -> Any:
     """The state that `update` needs: the model's tree, with `Leaf(rule, rule.init(x))` for each parameter `x`
     and None for what is not trained.
 
-    A tensor that occurs twice has one Leaf. Ref: Optimisers.jl, `setup`.
+    A tensor that occurs twice has one Leaf. For different rules in parts of a model give a function of the path
+    that leads to a parameter, as `trainables(model, path=True)` lists them, and of the parameter: it says which rule
+    that one has, or None to leave it untrained. Ref: Optimisers.jl, `setup`.
 
     >>> import oxiflux as flux
     >>> state = flux.setup(flux.Momentum(), flux.Dense(2, 1))
     >>> state.bias
     Leaf(Momentum(0.01, 0.9), Tensor([0.0]))
+    >>> decayed, plain = flux.AdamW(lambda_=0.1), flux.Adam()
+    >>> state = flux.setup(lambda path, x: plain if path[-1] == "bias" else decayed, flux.Dense(2, 1))
+    >>> state.weight.rule, state.bias.rule
+    (AdamW(0.001, (0.9, 0.999), 0.1, 1e-08, True), Adam(0.001, (0.9, 0.999), 1e-08))
     """
-    checked_rule("setup", rule)
+    if isinstance(rule, type) or hasattr(rule, "apply") or not callable(rule):
+        checked_rule("setup", rule)
+        choose: Callable[[Any, Tensor], Any] = lambda path, x: rule
+    else:
+        choose = rule
     if not isinstance(model, Tensor) and _core.children(model) is None:
         raise TypeError(f"setup: {model!r} is no model: it holds no tensors")
     made: dict[int, Any] = {}
 
-    def walk(node: Any) -> Any:
+    def walk(node: Any, path: tuple[Any, ...]) -> Any:
         if id(node) in made:
             return made[id(node)]
         made[id(node)] = None  # what holds itself is not walked again
-        made[id(node)] = state = new(node)
+        made[id(node)] = state = new(node, path)
         return state
 
-    def new(node: Any) -> Any:
+    def new(node: Any, path: tuple[Any, ...]) -> Any:
         if isinstance(node, Tensor):
-            return Leaf(rule, rule.init(node)) if node.dtype in FLOATS else None
-        items = [(key, walk(kid)) for key, kid in _core.children(node, trainable=True) or []]
+            if node.dtype not in FLOATS:
+                return None
+            own = choose(path, node)
+            return None if own is None else Leaf(checked_rule("setup", own), own.init(node))
+        items = [(key, walk(kid, (*path, key))) for key, kid in _core.children(node, trainable=True) or []]
         if all(state is None for _, state in items):
             return None
         if isinstance(node, (list, tuple)):
@@ -54,7 +68,7 @@ def setup(rule: Any, model: Any) -> Any:
             return dict(items)
         return _core.Namespace(**{key: state for key, state in items if state is not None})
 
-    state = walk(model)
+    state = walk(model, ())
     if state is None:
         raise ValueError(f"setup: the model {model!r} has no trainable parameters")
     return state

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-import sys
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+from warnings import warn
 
 from .. import _core
 from ..optimisers import setup
 from ..optimisers.state import match
 from ..tree import Params
+from .progress import Bar, length
 
 __all__ = ["train", "trainstep", "trainstep_withgradient"]
+
+OnNaN = Literal["raise", "skip"]
 
 
 def train(
@@ -23,6 +26,7 @@ def train(
     state: Any,
     *,
     callback: Callable[[Any], object] | None = None,
+    on_nan: OnNaN = "raise",
     progress: bool | None = None,
 ) -> None:
     """One pass over `data`: for each batch `update(state, model, gradient(loss))`.
@@ -34,10 +38,10 @@ def train(
     Implicit style: with `params(model)` in the place of the model the loss is called with the batch only, and
     the last argument is the rule itself, which keeps its state from one call to the next.
 
-    A loss that is not finite raises ValueError before anything is changed. `callback` is called after each step with
-    the value of the loss before it, and ends the pass by returning True: `losses.append` collects the losses, and
-    `early_stopping` fits. `progress` shows a bar with tqdm; by
-    default if it is installed and the standard error is a terminal. Ref: Flux.jl, `train!`.
+    A loss that is not finite raises ValueError before anything is changed; with `on_nan="skip"` it is a warning, and
+    its batch is left out. `callback` is called after each step with the value of the loss before it, and ends the pass
+    by returning True: `losses.append` collects the losses, and `early_stopping` fits. `progress` shows a bar with tqdm;
+    by default if it is installed and a person watches, in a terminal or a notebook. Ref: Flux.jl, `train!`.
 
     >>> import oxiflux as flux
     >>> model = {"w": flux.tensor([1.0, 2.0])}
@@ -50,20 +54,43 @@ def train(
     >>> losses
     [Tensor(0.078125)]
     """
-    compute, model, state = _prepared("train", loss, model, state)
+    compute, model, state = prepared("train", loss, model, state)
+    with Bar("train", progress, total=length(data), leave=False) as bar:
+        for n, (value, _) in enumerate(each_step("train", compute, model, data, state, on_nan), 1):
+            if n == bar.due:
+                bar.show(n)
+            if callback is not None and callback(value) is True:
+                return
+
+
+def each_step(
+    caller: str,
+    loss: Callable[..., Any],
+    model: Any,
+    batches: Iterable[Any],
+    state: Any,
+    on_nan: OnNaN,
+    where: str = "",
+) -> Iterator[tuple[Any, float]]:
+    """A step for each batch: what the loss gave before it, and its value as a number."""
+    if on_nan not in ("raise", "skip"):
+        raise ValueError(f"{caller}: on_nan must be 'raise' or 'skip', got {on_nan!r}")
     withgradient, update, isfinite = _core.withgradient, _core.update, math.isfinite
     # One function for all steps reads the batch where the loop below puts it.
     batch: Any = ()
-    step = lambda m: compute(m, *batch)
-    for i, batch in enumerate(_shown(data, progress), 1):
+    compute = lambda m: loss(m, *batch)
+    for i, batch in enumerate(batches, 1):
         if type(batch) is not tuple:
             batch = (batch,)
-        value, (grads,) = withgradient(step, model)
-        if not isfinite(value[0] if type(value) is tuple else value):
-            raise _not_finite("train", value, f" at step {i}")
-        update(state, model, grads)
-        if callback is not None and callback(value) is True:
-            return
+        value, (grads,) = withgradient(compute, model)
+        number = float(value[0] if type(value) is tuple else value)
+        if isfinite(number):
+            update(state, model, grads)
+            yield value, number
+        elif on_nan == "raise":
+            raise _not_finite(caller, number, f" at step {i}{where}")
+        else:
+            warn(f"{caller}: the loss is {number} at step {i}{where}; its batch is left out", stacklevel=3)
 
 
 def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> Any:
@@ -88,11 +115,12 @@ def trainstep_withgradient(loss: Callable[..., Any], model: Any, batch: Any, sta
     >>> grads["w"].tolist()
     [2.0, 4.0]
     """
-    compute, model, state = _prepared("trainstep", loss, model, state)
+    compute, model, state = prepared("trainstep", loss, model, state)
     args = batch if type(batch) is tuple else (batch,)
     value, (grads,) = _core.withgradient(lambda m: compute(m, *args), model)
-    if not math.isfinite(value[0] if type(value) is tuple else value):
-        raise _not_finite("trainstep", value)
+    number = float(value[0] if type(value) is tuple else value)
+    if not math.isfinite(number):
+        raise _not_finite("trainstep", number)
     _core.update(state, model, grads)
     return value, grads
 
@@ -112,7 +140,7 @@ class _Parameters:
 _KEPT: dict[int, dict[tuple[int, ...], tuple[_Parameters, Any]]] = {}
 
 
-def _prepared(
+def prepared(
     caller: str, loss: Callable[..., Any], model: Any, state: Any
 ) -> tuple[Callable[..., Any], Any, Any]:
     """The loss as a function of model and batch, the model and the state, in either style."""
@@ -140,20 +168,5 @@ def _kept_by(rule: Any, params: Params) -> tuple[_Parameters, Any]:
     return kept[key]
 
 
-def _not_finite(caller: str, value: Any, where: str = "") -> ValueError:
-    number = float(value[0] if isinstance(value, tuple) else value)
+def _not_finite(caller: str, number: float, where: str = "") -> ValueError:
     return ValueError(f"{caller}: the loss is {number}{where}; the model is as it was before this step")
-
-
-def _shown(data: Iterable[Any], progress: bool | None) -> Iterable[Any]:
-    """The data behind a progress bar, if it is to be seen."""
-    if progress is False or (progress is None and not (sys.stderr and sys.stderr.isatty())):
-        return data
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        if progress:
-            raise ImportError("train: progress=True needs tqdm: pip install oxiflux[train]") from None
-        return data
-    # Passes shorter than a second show nothing.
-    return tqdm(data, unit="batch", leave=False, delay=0 if progress else 1)  # type: ignore[no-any-return]

@@ -1,0 +1,91 @@
+"""A progress bar that costs next to nothing: it is drawn a few times a second, and between that not looked at."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = ["Bar", "length"]
+
+_SECONDS = 0.2
+
+
+class Bar:
+    """A tqdm bar, or nothing where nobody watches: in files and pipes, or where tqdm is not installed.
+
+    The loop calls `show(n)` when it has reached step `due`, which is chosen so that this happens about every
+    `_SECONDS`, whatever a step takes.
+
+    >>> with Bar("train", False, total=3) as bar:
+    ...     shown = [n for n in range(3) if n == bar.due]
+    >>> shown
+    []
+    """
+
+    def __init__(self, caller: str, progress: bool | None, **options: Any) -> None:
+        self.due, self._gap, self._at = -1, 1, time.perf_counter()
+        self._bar = _tqdm(caller, progress, **options)
+        if self._bar is not None:
+            self.due = 1
+
+    def show(self, n: int, title: str | None = None, **numbers: float) -> None:
+        """Draws the bar after `n` steps, with a title before it and numbers behind it."""
+        if self._bar is None:
+            return
+        if title is not None:
+            self._bar.set_description(title, refresh=False)
+        if numbers:
+            self._bar.set_postfix({k: f"{v:.4g}" for k, v in numbers.items()}, refresh=False)
+        self._bar.update(n - self._bar.n)
+        now = time.perf_counter()
+        self._gap = max(1, min(2 * self._gap, int(self._gap * _SECONDS / (now - self._at + 1e-9))))
+        self.due, self._at = n + self._gap, now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def length(data: Any) -> int | None:
+    """How many batches there are, if that can be known.
+
+    >>> length([1, 2]), length(iter([1, 2]))
+    (2, None)
+    """
+    try:
+        return len(data)
+    except TypeError:
+        return None
+
+
+def _tqdm(caller: str, progress: bool | None, **options: Any) -> Any:
+    """The bar itself, where it is wanted."""
+    in_notebook = _in_notebook()
+    if progress is False or (progress is None and not (in_notebook or (sys.stderr and sys.stderr.isatty()))):
+        return None
+    try:
+        if in_notebook:
+            from tqdm.auto import tqdm
+        else:
+            from tqdm import tqdm
+    except ImportError:
+        if progress:
+            raise ImportError(f"{caller}: progress=True needs tqdm: pip install 'oxiflux[train]'") from None
+        return None
+    # What is over within a second shows nothing, unless asked to.
+    return tqdm(unit="batch", mininterval=0, miniters=1, delay=0 if progress else 1, **options)
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
