@@ -28,7 +28,12 @@ from strategies import (
 TESTED_ELSEWHERE = {
     "cumulative_prod": "test_manipulation_numpy.py",
     "argsort": "test_manipulation_numpy.py",
+    "attention": "test_attention.py",
+    "attention_apply": "test_attention.py",
+    "attention_scores": "test_attention.py",
     "concat": "test_manipulation_numpy.py",
+    "conv": "test_conv.py",
+    "conv_transpose": "test_conv.py",
     "cumulative_sum": "test_ops_numpy.py",
     "expand_dims": "test_manipulation_numpy.py",
     "flip": "test_manipulation_numpy.py",

@@ -56,6 +56,51 @@ def _(spec):
     return training(lambda m: flux.logitcrossentropy(m(x), labels), perceptron(spec), flux.Adam(1e-3))
 
 
+class Norm(flux.Layer):
+    """Normalisation of the features of each element."""
+
+    def __init__(self, size):
+        self.scale, self.shift = flux.ones(size), flux.zeros(size)
+
+    def __call__(self, x):
+        centred = x - x.mean(axis=-1, keepdims=True)
+        deviation = flux.sqrt(flux.square(centred).mean(axis=-1, keepdims=True) + 1e-5)
+        return centred / deviation * self.scale + self.shift
+
+
+class Encoder(flux.Layer):
+    """A layer of a transformer: attention and two dense layers, each beside a shortcut and after a normalisation."""
+
+    def __init__(self, spec):
+        size = spec["x"].shape[-1]
+        self.norms = [Norm(size), Norm(size)]
+        self.attention = flux.MultiHeadAttention(size, nheads=spec["heads"], bias=True)
+        self.wide, self.narrow = flux.Dense(size, 4 * size, flux.gelu_erf), flux.Dense(4 * size, size)
+        attention = self.attention
+        parts = zip(np.split(spec["wqkv"], 3), np.split(spec["bqkv"], 3), strict=True)
+        given = [*parts, *((spec["w" + name], spec["b" + name]) for name in ("o", "1", "2"))]
+        layers = [
+            attention.q_proj,
+            attention.k_proj,
+            attention.v_proj,
+            attention.out_proj,
+            self.wide,
+            self.narrow,
+        ]
+        for layer, (weight, bias) in zip(layers, given, strict=True):
+            layer.weight, layer.bias = np.ascontiguousarray(weight.T), bias
+
+    def __call__(self, x):
+        x = x + self.attention(self.norms[0](x))
+        return x + self.narrow(self.wide(self.norms[1](x)))
+
+
+@impl("encoder", "oxiflux")
+def _(spec):
+    x = flux.tensor(spec["x"])
+    return training(lambda m: flux.square(m(x)).mean(), Encoder(spec), flux.Adam(1e-3))
+
+
 @impl("ce_32k", "oxiflux")
 def _(spec):
     x, labels = flux.tensor(spec["x"]), flux.tensor(spec["t"])

@@ -112,6 +112,27 @@ def _():
 
 
 @case(
+    "encoder",
+    note="transformer encoder layer d256 h4 ff1024 seq128 batch8, pre-norm, gelu, no dropout, fwd+bwd, Adam",
+    gflop=3 * 2 * (1024 * 256 * (768 + 256 + 2048) + 2 * 8 * 4 * 128 * 128 * 64) / 1e9,
+)
+def _():
+    np = _np()
+    r, d = _rng(5), 256
+    s = dict(x=_f(r, 8, 128, d), heads=4)
+    for name, rows, cols, scale in [
+        ("qkv", 3 * d, d, 0.05),
+        ("o", d, d, 0.05),
+        ("1", 4 * d, d, 0.05),
+        ("2", d, 4 * d, 0.03),
+    ]:
+        s["w" + name], s["b" + name] = _f(r, rows, cols, scale=scale), _f(r, rows, scale=0.01)
+    for i in (1, 2):
+        s[f"g{i}"], s[f"h{i}"] = np.ones(d, "float32"), np.zeros(d, "float32")
+    return s
+
+
+@case(
     "ce_32k",
     note="softmax cross-entropy, batch 256 x vocab 32000, fwd + dlogits",
     mbytes=256 * 32000 * 4 / 1e6,
@@ -226,6 +247,22 @@ def _(s):
     m = torch.nn.Sequential(ls[0], torch.nn.ReLU(), ls[1], torch.nn.ReLU(), ls[2])
     x, y = T(s["x"]), T(s["y"])
     return t_train(lambda: torch.nn.functional.mse_loss(m(x), y), torch.optim.SGD(m.parameters(), lr=s["lr"]))
+
+
+@impl("encoder", TB)
+def _(s):
+    import torch
+
+    d, heads = s["x"].shape[-1], s["heads"]
+    m = torch.nn.TransformerEncoderLayer(
+        d, heads, 4 * d, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    attention = m.self_attn
+    attention.in_proj_weight.data, attention.in_proj_bias.data = T(s["wqkv"]), T(s["bqkv"])
+    for layer, name in ((attention.out_proj, "o"), (m.linear1, "1"), (m.linear2, "2")):
+        layer.weight.data, layer.bias.data = T(s["w" + name]), T(s["b" + name])
+    x = T(s["x"])
+    return t_train(lambda: m(x).square().mean(), t_adam(list(m.parameters())))
 
 
 @impl("ce_32k", TB)
@@ -429,6 +466,34 @@ def _(s):
     return j_train(
         loss, [(J(s[f"w{i}"]), J(s[f"b{i}"])) for i in range(3)], (J(s["x"]), J(s["y"])), "sgd", s["lr"]
     )
+
+
+def j_ln(x, g, b):
+    import jax
+
+    mean = x.mean(-1, keepdims=True)
+    var = ((x - mean) ** 2).mean(-1, keepdims=True)
+    return (x - mean) * jax.lax.rsqrt(var + 1e-5) * g + b
+
+
+@impl("encoder", "jax")
+def _(s):
+    import jax
+    import jax.numpy as jnp
+
+    heads = s["heads"]
+
+    def loss(p, x):
+        b, n, d = x.shape
+        qkv = j_lin(j_ln(x, p["g1"], p["h1"]), p["wqkv"], p["bqkv"]).reshape(b, n, 3, heads, d // heads)
+        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        a = jax.nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", q, k) * (d // heads) ** -0.5, axis=-1)
+        x = x + j_lin(jnp.einsum("bhqk,bkhd->bqhd", a, v).reshape(b, n, d), p["wo"], p["bo"])
+        h = j_lin(j_ln(x, p["g2"], p["h2"]), p["w1"], p["b1"])
+        x = x + j_lin(jax.nn.gelu(h, approximate=False), p["w2"], p["b2"])
+        return jnp.square(x).mean()
+
+    return j_train(loss, {k: J(v) for k, v in s.items() if k not in ("x", "heads")}, J(s["x"]))
 
 
 @impl("ce_32k", "jax")

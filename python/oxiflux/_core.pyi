@@ -212,6 +212,48 @@ def dense(
     activation: Callable[[Tensor], Tensor] | None = None,
     /,
 ) -> Tensor: ...
+def attention(
+    q: _TensorLike,
+    k: _TensorLike,
+    v: _TensorLike,
+    bias: _TensorLike | None = None,
+    mask: _TensorLike | None = None,
+    heads: int = 1,
+    causal: bool = False,
+    /,
+) -> Tensor: ...
+def attention_scores(
+    q: _TensorLike,
+    k: _TensorLike,
+    bias: _TensorLike | None = None,
+    mask: _TensorLike | None = None,
+    heads: int = 1,
+    causal: bool = False,
+    /,
+) -> Tensor: ...
+def conv(
+    x: _TensorLike,
+    weight: _TensorLike,
+    bias: Tensor | None,
+    activation: Callable[[Tensor], Tensor] | None,
+    /,
+    stride: Sequence[int],
+    pad: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> Tensor: ...
+def conv_transpose(
+    x: _TensorLike,
+    weight: _TensorLike,
+    bias: Tensor | None,
+    activation: Callable[[Tensor], Tensor] | None,
+    /,
+    stride: Sequence[int],
+    pad: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    outpad: Sequence[int],
+) -> Tensor: ...
 def zeros(shape: int | Sequence[int], dtype: _DTypeLike = ...) -> Tensor: ...
 def ones(shape: int | Sequence[int], dtype: _DTypeLike = ...) -> Tensor: ...
 def empty(shape: int | Sequence[int], dtype: _DTypeLike = ...) -> Tensor: ...
@@ -261,6 +303,7 @@ def astype(x: _TensorLike, /, dtype: _DTypeLike = ...) -> Tensor: ...
 def atan(x: _TensorLike, /) -> Tensor: ...
 def atan2(a: _TensorLike, b: _TensorLike, /) -> Tensor: ...
 def atanh(x: _TensorLike, /) -> Tensor: ...
+def attention_apply(scores: _TensorLike, v: _TensorLike, /) -> Tensor: ...
 def bitwise_and(a: _TensorLike, b: _TensorLike, /) -> Tensor: ...
 def bitwise_invert(x: _TensorLike, /) -> Tensor: ...
 def bitwise_left_shift(a: _TensorLike, b: _TensorLike, /) -> Tensor: ...

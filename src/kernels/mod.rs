@@ -1,7 +1,9 @@
 //! Pure functions on slices and strides. No `Array`, no tape, no Python.
 
 pub mod arith;
+pub mod attention;
 mod block;
+pub mod conv;
 pub mod cross_entropy;
 mod dispatch;
 pub mod gemm;

@@ -207,7 +207,7 @@ impl<T: Number> Fold for Highest<T> {
 }
 
 #[inline(always)]
-unsafe fn highest<T: Float>(x: *const T, n: usize, room: usize) -> T {
+pub(super) unsafe fn highest<T: Float>(x: *const T, n: usize, room: usize) -> T {
     // SAFETY: `room` elements may be read.
     unsafe {
         if n >= LANES {
@@ -252,7 +252,8 @@ unsafe fn is_infinite<T: Float>(max: T, x: *const T, n: usize) -> bool {
     max == T::HIGHEST && unsafe { no_nan(x, n) }
 }
 
-struct Exp<T>(T);
+/// `exp(x - max)`.
+pub(super) struct Exp<T>(pub(super) T);
 
 impl<T: Logit> Each<T> for Exp<T> {
     #[inline(always)]
@@ -261,7 +262,7 @@ impl<T: Logit> Each<T> for Exp<T> {
     }
 }
 
-struct Product;
+pub(super) struct Product;
 
 impl<T: Float> Each<T> for Product {
     #[inline(always)]
@@ -270,7 +271,7 @@ impl<T: Float> Each<T> for Product {
     }
 }
 
-struct Scale<T>(T);
+pub(super) struct Scale<T>(pub(super) T);
 
 impl<T: Float> Each<T> for Scale<T> {
     #[inline(always)]
@@ -439,7 +440,8 @@ struct Gradient<T, const LOG: bool> {
     out: Shared<T>,
 }
 
-struct SoftmaxGrad<T>(T);
+/// The gradient of the softmax for the result `a` and the gradient `b` at it, whose dot product this holds.
+pub(super) struct SoftmaxGrad<T>(pub(super) T);
 
 impl<T: Logit> Each<T> for SoftmaxGrad<T> {
     #[inline(always)]

@@ -33,7 +33,7 @@ fn flat(a: &Array) -> Result<Array> {
     }
 }
 
-trait Fused: gemm::Element + Element {
+pub(super) trait Fused: gemm::Element + Element {
     fn in_place(activation: &Activation) -> unsafe fn(*mut Self, usize);
 }
 impl Fused for f32 {
@@ -44,6 +44,15 @@ impl Fused for f32 {
 impl Fused for f64 {
     fn in_place(activation: &Activation) -> unsafe fn(*mut f64, usize) {
         activation.f64
+    }
+}
+
+/// The activation as the last step of a product.
+pub(super) fn fused<T: Fused>(activation: Option<&'static Activation>) -> gemm::Activation<T> {
+    match activation {
+        None => gemm::Activation::None,
+        Some(a) if a.name == "relu" => gemm::Activation::Relu,
+        Some(a) => gemm::Activation::Map(T::in_place(a)),
     }
 }
 
@@ -73,13 +82,8 @@ impl Operation for Dense {
         }
         let mut out = Array::empty("dense", &dims, x.dtype())?;
         each!(x.dtype(), float: T => {
-            let activation = match self.activation {
-                None => gemm::Activation::None,
-                Some(a) if a.name == "relu" => gemm::Activation::Relu,
-                Some(a) => gemm::Activation::Map(T::in_place(a)),
-            };
             let bias = bias.as_ref().map_or(std::ptr::null(), Array::ptr::<T>);
-            let epilogue = Epilogue { accumulate: false, bias, activation };
+            let epilogue = Epilogue { accumulate: false, bias, activation: fused(self.activation) };
             // SAFETY: shapes and strides are those of the arrays; `dense` has checked that they fit; the output is fresh.
             unsafe { gemm::gemm(m, n, k, read::<T>(&x, false), read(weight, false), out.fresh_ptr(), n, &epilogue) };
         }, else return Err(Error::DType(format!("dense: not defined for {}", x.dtype()))));
@@ -172,7 +176,7 @@ pub(super) const OPS: &[super::Op] = &[super::Op {
 }];
 
 #[cfg(feature = "python")]
-mod python {
+pub(super) mod python {
     use super::super::row::Activation;
     use crate::py::Operand;
     use pyo3::prelude::*;
@@ -180,7 +184,7 @@ mod python {
     use std::collections::HashMap;
 
     /// The activation that a Python function of this module is.
-    fn known(f: &Bound<'_, PyAny>) -> PyResult<Option<&'static Activation>> {
+    pub(in crate::ops) fn known(f: &Bound<'_, PyAny>) -> PyResult<Option<&'static Activation>> {
         static TABLE: PyOnceLock<HashMap<usize, &'static Activation>> = PyOnceLock::new();
         let py = f.py();
         let table = TABLE.get_or_try_init(py, || {

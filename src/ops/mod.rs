@@ -107,6 +107,8 @@ list![
     matmul,
     softmax,
     dense,
+    attention,
+    conv,
     loss,
     crossentropy,
     pool,

@@ -1,8 +1,15 @@
 """The layers, a file a family."""
 
+from .attention import (
+    MultiHeadAttention,
+    dot_product_attention,
+    dot_product_attention_scores,
+    make_causal_mask,
+)
 from .base import Layer
 from .bilinear import Bilinear
 from .chain import Chain, activations
+from .conv import Conv, ConvTranspose, CrossCor, DepthwiseConv, conv, depthwiseconv
 from .dense import Dense
 from .embedding import Embedding, EmbeddingBag
 from .flatten import flatten
@@ -26,7 +33,11 @@ __all__ = [
     "AdaptiveMeanPool",
     "Bilinear",
     "Chain",
+    "Conv",
+    "ConvTranspose",
+    "CrossCor",
     "Dense",
+    "DepthwiseConv",
     "Embedding",
     "EmbeddingBag",
     "GlobalMaxPool",
@@ -35,14 +46,20 @@ __all__ = [
     "MaxPool",
     "Maxout",
     "MeanPool",
+    "MultiHeadAttention",
     "PairwiseFusion",
     "Parallel",
     "SamePad",
     "Scale",
     "SkipConnection",
     "activations",
+    "conv",
+    "depthwiseconv",
+    "dot_product_attention",
+    "dot_product_attention_scores",
     "flatten",
     "lpnormpool",
+    "make_causal_mask",
     "maxpool",
     "meanpool",
 ]

@@ -9,13 +9,13 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod pack;
+pub(super) mod pack;
 mod portable;
-mod product;
-mod scratch;
+pub(super) mod product;
+pub(super) mod scratch;
 mod simd;
-mod table;
-mod tile;
+pub(super) mod table;
+pub(super) mod tile;
 mod vector;
 
 use crate::isa::{Isa, isa};

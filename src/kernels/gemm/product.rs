@@ -9,7 +9,7 @@
 use super::pack::Pack;
 use super::scratch::{self, Slot};
 use super::table::{Kernels, Layout};
-use super::tile::Tile;
+use super::tile::{Tile, WHOLE};
 use super::vector::Vector;
 use super::{Activation, Element, Epilogue, Operand};
 use crate::team;
@@ -17,7 +17,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// What a chunk should take, in nanoseconds: enough that claiming it costs nothing, little enough to even out.
-pub(super) const CHUNK_NANOS: usize = 10_000;
+pub(in crate::kernels) const CHUNK_NANOS: usize = 10_000;
 
 /// The most chunks of a product.
 const MOST_CHUNKS: usize = 64;
@@ -59,14 +59,14 @@ const DIRECT_ROWS: usize = 144;
 const VECTOR_PIECE: usize = 1024;
 
 /// About how long a product takes on one thread.
-pub(super) fn nanos(lanes: usize, m: usize, n: usize, k: usize) -> usize {
+pub(in crate::kernels) fn nanos(lanes: usize, m: usize, n: usize, k: usize) -> usize {
     let multiplications = m.saturating_mul(n.next_multiple_of(lanes)).saturating_mul(k);
     multiplications / (6 * lanes)
 }
 
 /// Part `i` of `total` cut evenly into `parts`.
 #[inline]
-fn part(total: usize, parts: usize, i: usize) -> Range<usize> {
+pub(in crate::kernels) fn part(total: usize, parts: usize, i: usize) -> Range<usize> {
     let (base, extra) = (total / parts, total % parts);
     let start = i * base + i.min(extra);
     start..start + base + usize::from(i < extra)
@@ -441,6 +441,7 @@ impl<T: Element> Product<'_, T> {
         };
         let tile = Tile {
             depth: terms.len(),
+            parts: WHOLE,
             a,
             a_stride,
             b,

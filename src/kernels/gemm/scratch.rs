@@ -20,20 +20,22 @@ pub(super) struct Scratch {
 }
 
 thread_local! {
-    static SLOTS: [Cell<Option<Scratch>>; 2] = const { [Cell::new(None), Cell::new(None)] };
+    static SLOTS: [Cell<Option<Scratch>>; 3] = const { [const { Cell::new(None) }; 3] };
 }
 
-/// Which of the two scratches of a thread: a product may hold both at a time.
+/// Which of the scratches of a thread: a product, and what it is a part of, may hold all at a time.
 #[derive(Clone, Copy)]
-pub(super) enum Slot {
+pub(in crate::kernels) enum Slot {
     /// For what many chunks read.
     Many,
     /// For what one chunk packs for itself.
     One,
+    /// For a kernel that calls products.
+    Caller,
 }
 
 /// Calls `f` with room for `len` elements, aligned to a page and uninitialised.
-pub(super) fn with<T, R>(slot: Slot, len: usize, f: impl FnOnce(*mut T) -> R) -> R {
+pub(in crate::kernels) fn with<T, R>(slot: Slot, len: usize, f: impl FnOnce(*mut T) -> R) -> R {
     lend(slot, bytes_of::<T>(len), |scratch| {
         scratch.holds = 0;
         f(scratch.memory.as_ptr().cast())

@@ -9,11 +9,16 @@ use super::simd::{Simd, prefetch};
 /// Rows of B that are asked for ahead of their use when B is read in place.
 const AHEAD: isize = 8;
 
-/// One tile: `C = relu(A B [+ C] [+ bias])` over `depth` columns of A.
+/// The sums of a product in one part.
+pub(super) const WHOLE: *const [isize] = &[0];
+
+/// One tile: `C = relu(A B [+ C] [+ bias])`.
 #[derive(Debug)]
 pub struct Tile<T> {
-    /// Terms of each sum.
+    /// Terms of each part of the sums.
     pub depth: usize,
+    /// How many elements after `a` the columns of A begin for each part of the sums; the rows of B go on.
+    pub parts: *const [isize],
     /// The rows of A, by the layout of the kernel.
     pub a: *const T,
     /// Elements between columns (`Layout::Panel`) or rows (`Layout::Rows`) of A.
@@ -64,24 +69,27 @@ pub(super) unsafe fn tile<S: Simd, const M: usize, const NV: usize, const MASKED
             }
         }
         let mut acc = [[S::zero(); NV]; M];
-        let (mut a, mut b) = (t.a, t.b);
-        for _ in 0..t.depth {
-            let mut row = [S::zero(); NV];
-            for v in 0..NV {
-                row[v] = load!(b, v);
-                prefetch(b.wrapping_offset(AHEAD * t.b_stride).wrapping_add(v * S::LANES));
-            }
-            if !ROWS {
-                prefetch(a.wrapping_offset(AHEAD * t.a_stride));
-            }
-            for r in 0..M {
-                let x = S::splat(if ROWS { *a.offset(r as isize * t.a_stride) } else { *a.add(r) });
+        let mut b = t.b;
+        for &part in &*t.parts {
+            let mut a = t.a.wrapping_offset(part);
+            for _ in 0..t.depth {
+                let mut row = [S::zero(); NV];
                 for v in 0..NV {
-                    acc[r][v] = x.mul_add(row[v], acc[r][v]);
+                    row[v] = load!(b, v);
+                    prefetch(b.wrapping_offset(AHEAD * t.b_stride).wrapping_add(v * S::LANES));
                 }
+                if !ROWS {
+                    prefetch(a.wrapping_offset(AHEAD * t.a_stride));
+                }
+                for r in 0..M {
+                    let x = S::splat(if ROWS { *a.offset(r as isize * t.a_stride) } else { *a.add(r) });
+                    for v in 0..NV {
+                        acc[r][v] = x.mul_add(row[v], acc[r][v]);
+                    }
+                }
+                a = if ROWS { a.wrapping_add(1) } else { a.wrapping_offset(t.a_stride) };
+                b = b.wrapping_offset(t.b_stride);
             }
-            a = if ROWS { a.wrapping_add(1) } else { a.wrapping_offset(t.a_stride) };
-            b = b.wrapping_offset(t.b_stride);
         }
         if t.accumulate {
             for r in 0..M {

@@ -1,0 +1,237 @@
+//! The convolution and its gradient for the input: each pixel of the result is a sum over the taps of its window.
+
+use super::axis::Axis;
+use super::band::{Band, Cut, Images, Unit};
+use crate::isa::isa;
+use crate::kernels::dispatch::Shared;
+use crate::kernels::gemm::pack::Pack;
+use crate::kernels::gemm::product::{nanos, part};
+use crate::kernels::gemm::scratch::{self, Slot};
+use crate::kernels::gemm::table::{Kernels, Layout};
+use crate::kernels::gemm::tile::Tile;
+use crate::kernels::gemm::{Activation, Element, Epilogue};
+use crate::team;
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// Pixels that are computed at a time, at most.
+const PIXELS: usize = 1024;
+
+/// Terms of a sum that are added up in registers before the result is visited: the filters for so many, in the columns
+/// of one tile, fit the first cache.
+const DEPTH: usize = 320;
+
+/// The number of chunks from which the channels of the result are not shared among threads.
+const ENOUGH: usize = 16;
+
+/// The weight of a group of channels: for each element of the window a matrix from the channels of the source to those
+/// of the result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filters<T> {
+    pub ptr: *const T,
+    /// Elements of the window in each dimension.
+    pub kernel: [usize; 3],
+    /// Elements between matrices.
+    pub tap: usize,
+    /// Elements between channels of the source.
+    pub along: isize,
+    /// Elements between channels of the result.
+    pub across: isize,
+}
+
+// SAFETY: what it points to is only read.
+unsafe impl<T: Sync> Sync for Filters<T> {}
+
+impl<T> Filters<T> {
+    /// The matrices, tap after tap in the order of the axes.
+    pub(super) fn taps(&self, [d, h, w]: &[Axis; 3]) -> SmallVec<[*const T; 32]> {
+        let mut taps = SmallVec::new();
+        for d in &d.taps {
+            for h in &h.taps {
+                let line = (d.element * self.kernel[1] + h.element) * self.kernel[2];
+                taps.extend(w.taps.iter().map(|w| self.ptr.wrapping_add((line + w.element) * self.tap)));
+            }
+        }
+        taps
+    }
+}
+
+/// The positions of the result that `axes` name, in a group of its channels.
+pub(super) struct Target<'a, T> {
+    pub axes: &'a [Axis; 3],
+    pub images: Images<T>,
+    pub columns: usize,
+    pub epilogue: &'a Epilogue<T>,
+}
+
+// SAFETY: tasks write pixels or channels of their own, and only read the bias.
+unsafe impl<T: Sync> Sync for Target<'_, T> {}
+
+impl<T: Element> Target<'_, T> {
+    /// The pixel at a position of a unit.
+    pub(super) fn pixel(&self, unit: &Unit, image: usize, line: usize, across: usize) -> *mut T {
+        let at = [unit.plane, unit.lines.start + line, unit.across.start + across];
+        let at = std::array::from_fn(|a| self.axes[a].start + at[a] * self.axes[a].step);
+        self.images.at(unit.images.start + image, at)
+    }
+
+    /// Elements between neighbours in a line.
+    pub(super) fn step(&self) -> usize {
+        self.axes[2].step * self.images.pitch
+    }
+
+    /// Applies a `Map` to the finished columns of a unit.
+    ///
+    /// # Safety
+    /// The columns must be written, and nobody else use them meanwhile.
+    pub(super) unsafe fn map(&self, unit: &Unit, columns: Range<usize>) {
+        let Activation::Map(map) = self.epilogue.activation else { return };
+        let pixels = unit.across.len();
+        // Pixels side by side with all their channels are one piece.
+        let is_whole = columns.len() == self.step();
+        let (pieces, len) = if is_whole { (1, pixels * columns.len()) } else { (pixels, columns.len()) };
+        for (image, line) in unit.each_line() {
+            for i in 0..pieces {
+                // SAFETY: the caller's promise; the piece is inside of the unit.
+                unsafe { map(self.pixel(unit, image, line, i).wrapping_add(columns.start), len) };
+            }
+        }
+    }
+}
+
+/// Writes the target, a correlation of the first `channels` channels of the source with the filters.
+///
+/// # Safety
+/// The source and the filters must be readable and the target writable where axes and channels say; the target must not
+/// overlap the others nor be used by other threads meanwhile.
+pub(super) unsafe fn correlate<T: Element>(
+    images: usize,
+    (source, channels): (Images<T>, usize),
+    filters: Filters<T>,
+    target: &Target<'_, T>,
+) {
+    let (kernels, axes, columns) = (T::kernels(isa()), target.axes, target.columns);
+    let terms = axes.iter().map(|a| a.taps.len()).product::<usize>() * channels;
+    let cut = Cut::new(axes, images, channels, PIXELS);
+    let tiles = columns.div_ceil(kernels.cols());
+    if cut.len() * tiles == 0 {
+        return;
+    }
+    scratch::with(Slot::Many, terms * columns.next_multiple_of(kernels.lanes), |panels: *mut T| {
+        let shared = Shared(panels);
+        team::run(tiles, terms * columns / 8, |tile| {
+            let first = tile * kernels.cols();
+            let count = kernels.cols().min(columns - first);
+            let width = count.next_multiple_of(kernels.lanes);
+            let (across, along) = (filters.across, filters.along);
+            for (i, tap) in filters.taps(axes).into_iter().enumerate() {
+                let src = tap.wrapping_offset(first as isize * across);
+                let dst = shared.at(first * terms + i * channels * width);
+                // SAFETY: the caller's promise; each tile has a panel of its own, with room for all terms.
+                unsafe { (kernels.pack)(&Pack { count, depth: channels, src, across, along, dst, width }) };
+            }
+        });
+        let job = Job { kernels, source, channels, target, terms, panels };
+        let pieces = ENOUGH.div_ceil(cut.len()).min(tiles);
+        let positions = images * axes.iter().map(|a| a.count).product::<usize>();
+        team::run(cut.len() * pieces, nanos(kernels.lanes, positions, columns, terms), |i| {
+            // SAFETY: the caller's promise; the panels are packed, and the chunks are disjoint.
+            unsafe { job.chunk(&cut.unit(i / pieces), part(tiles, pieces, i % pieces)) };
+        });
+    });
+}
+
+/// A correlation and where its operands are.
+struct Job<'a, T: 'static> {
+    kernels: &'static Kernels<T>,
+    source: Images<T>,
+    channels: usize,
+    target: &'a Target<'a, T>,
+    /// Terms of each sum.
+    terms: usize,
+    panels: *const T,
+}
+
+// SAFETY: the chunks read the source, the panels and the bias, and write disjoint parts of the target.
+unsafe impl<T: Sync> Sync for Job<'_, T> {}
+
+/// Terms that are summed up in one go: the same terms of each of some runs of taps.
+struct Terms {
+    runs: Range<usize>,
+    of_run: Range<usize>,
+}
+
+/// The sums over `runs` runs of `len` terms, in parts of up to about `DEPTH` terms.
+fn parts(runs: usize, len: usize) -> SmallVec<[Terms; 8]> {
+    if len > DEPTH {
+        let pieces = len.div_ceil(DEPTH);
+        let of_run =
+            |i: usize| (0..pieces).map(move |p| Terms { runs: i..i + 1, of_run: part(len, pieces, p) });
+        return (0..runs).flat_map(of_run).collect();
+    }
+    let groups = runs.div_ceil(DEPTH / len.max(1));
+    (0..groups).map(|i| Terms { runs: part(runs, groups, i), of_run: 0..len }).collect()
+}
+
+impl<T: Element> Job<'_, T> {
+    /// One unit of the target in the columns of some tiles.
+    unsafe fn chunk(&self, unit: &Unit, tiles: Range<usize>) {
+        let axes = self.target.axes;
+        let run = axes[2].run();
+        // SAFETY: the caller's promise.
+        unsafe {
+            Band::with(axes, &self.source, self.channels, unit, |band| {
+                let runs = band.runs(run);
+                let parts = parts(runs.len(), run * self.channels);
+                for tile in tiles.clone() {
+                    for terms in &parts {
+                        self.column_of_tiles(unit, tile, band, &runs, terms);
+                    }
+                }
+            });
+            let cols = self.kernels.cols();
+            self.target.map(unit, tiles.start * cols..(tiles.end * cols).min(self.target.columns));
+        }
+    }
+
+    unsafe fn column_of_tiles(
+        &self,
+        unit: &Unit,
+        tile: usize,
+        band: &Band<'_, T>,
+        runs: &[isize],
+        terms: &Terms,
+    ) {
+        let first = tile * self.kernels.cols();
+        let cols = self.kernels.cols().min(self.target.columns - first);
+        let width = cols.next_multiple_of(self.kernels.lanes);
+        let height = if cols <= self.kernels.lanes { 2 * self.kernels.rows } else { self.kernels.rows };
+        let count = unit.across.len().div_ceil(height);
+        let before = terms.runs.start * (self.terms / runs.len()) + terms.of_run.start;
+        let is_last =
+            terms.runs.end == runs.len() && (before + terms.runs.len() * terms.of_run.len()) == self.terms;
+        let epilogue = self.target.epilogue;
+        let has_bias = is_last && !epilogue.bias.is_null();
+        for (image, line) in unit.each_line() {
+            for i in 0..count {
+                let rows = part(unit.across.len(), count, i);
+                let tile = Tile {
+                    depth: terms.of_run.len(),
+                    parts: &runs[terms.runs.clone()],
+                    a: band.at(image, line, rows.start).wrapping_add(terms.of_run.start),
+                    a_stride: band.pixel() as isize,
+                    b: self.panels.wrapping_add(first * self.terms + before * width),
+                    b_stride: width as isize,
+                    c: self.target.pixel(unit, image, line, rows.start).wrapping_add(first),
+                    c_stride: self.target.step(),
+                    cols,
+                    accumulate: before > 0,
+                    bias: if has_bias { epilogue.bias.wrapping_add(first) } else { std::ptr::null() },
+                    relu: is_last && matches!(epilogue.activation, Activation::Relu),
+                };
+                // SAFETY: the caller's promise; `isa` chose kernels that this processor has.
+                unsafe { self.kernels.tile(Layout::Rows, rows.len(), cols)(&tile) };
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Convolutions of images with channels last, in up to three dimensions, and their gradients.
+//!
+//! No matrix of patches is made: the micro-kernel of the matrix product reads the pixels where they are, or in a copy
+//! of a band of lines with zeros around ([`band`]). Its sums go over the taps of the window, one run of contiguous
+//! elements after the other. The gradient for the input is the same correlation with the taps the other way round, once
+//! for each phase of the stride ([`correlate`]); the gradient for the weight is a product whose sums go over the pixels
+//! ([`weight`]). Where each channel is a group of its own there are no products of matrices ([`depthwise`]).
+
+mod axis;
+mod band;
+mod correlate;
+mod depthwise;
+mod weight;
+
+use super::gemm::{Element, Epilogue};
+use super::number::Float;
+use axis::Axis;
+pub use axis::Window;
+use band::Images;
+use correlate::{Filters, Target, correlate};
+use weight::weight_gradient;
+
+/// A convolution of images `(batch, *input, inputs)` with a weight `(*kernel, inputs / groups, outputs)`, which gives
+/// images `(batch, *output, outputs)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Images.
+    pub batch: usize,
+    /// Channels of the input.
+    pub inputs: usize,
+    /// Channels of the output.
+    pub outputs: usize,
+    /// Groups of channels that do not meet; divides both numbers of channels.
+    pub groups: usize,
+    /// The window in each dimension; windows of one element stand for dimensions that there are not.
+    pub windows: [Window; 3],
+}
+
+impl Geometry {
+    fn group_inputs(&self) -> usize {
+        self.inputs / self.groups
+    }
+
+    fn group_outputs(&self) -> usize {
+        self.outputs / self.groups
+    }
+
+    fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.inputs && self.groups == self.outputs
+    }
+
+    fn x<T>(&self, ptr: *const T, group: usize) -> Images<T> {
+        let ptr = ptr.wrapping_add(group * self.group_inputs()).cast_mut();
+        Images { ptr, size: self.windows.map(|w| w.input), pitch: self.inputs }
+    }
+
+    fn y<T>(&self, ptr: *const T, group: usize) -> Images<T> {
+        let ptr = ptr.wrapping_add(group * self.group_outputs()).cast_mut();
+        Images { ptr, size: self.windows.map(|w| w.output), pitch: self.outputs }
+    }
+
+    /// The filters of a group; with `transposed`, from outputs to inputs.
+    fn filters<T>(&self, weight: *const T, group: usize, transposed: bool) -> Filters<T> {
+        let (along, across) = (self.outputs as isize, 1);
+        Filters {
+            ptr: weight.wrapping_add(group * self.group_outputs()),
+            kernel: self.windows.map(|w| w.kernel),
+            tap: self.group_inputs() * self.outputs,
+            along: if transposed { across } else { along },
+            across: if transposed { along } else { across },
+        }
+    }
+}
+
+/// `y = activation(x * weight + bias)`, a cross-correlation.
+///
+/// # Safety
+/// `x` and `weight` must be readable and `y` writable, row-major and of the shapes that `g` says; `y` must not overlap
+/// the others nor be used by other threads meanwhile. The epilogue is that of a product with `outputs` columns.
+pub unsafe fn forward<T: Element + Float>(
+    g: &Geometry,
+    x: *const T,
+    weight: *const T,
+    y: *mut T,
+    epilogue: &Epilogue<T>,
+) {
+    let axes = &g.windows.map(|w| w.forward());
+    if g.is_depthwise() {
+        let target = Target { axes, images: g.y(y, 0), columns: g.outputs, epilogue };
+        // SAFETY: the caller's promise.
+        return unsafe { depthwise::correlate(g.batch, g.x(x, 0), g.filters(weight, 0, false), &target) };
+    }
+    let columns = g.group_outputs();
+    for group in 0..g.groups {
+        let bias =
+            if epilogue.bias.is_null() { epilogue.bias } else { epilogue.bias.wrapping_add(group * columns) };
+        let target =
+            Target { axes, images: g.y(y, group), columns, epilogue: &Epilogue { bias, ..*epilogue } };
+        // SAFETY: the caller's promise.
+        unsafe {
+            correlate(g.batch, (g.x(x, group), g.group_inputs()), g.filters(weight, group, false), &target)
+        };
+    }
+}
+
+/// `dx`, where [`forward`] makes `y` of `x`, of the gradient `dy` for `y`. Also known as a transposed convolution of `dy`.
+///
+/// # Safety
+/// As for [`forward`], with `dx` written and `dy` and `weight` read.
+pub unsafe fn input_gradient<T: Element + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
+    let phases = g.windows.map(|w| w.phases());
+    if phases.iter().flatten().any(|axis| axis.taps.is_empty()) {
+        let pixels: usize = g.windows.iter().map(|w| w.input).product();
+        // SAFETY: the caller's promise; zero bytes are zeros.
+        unsafe { dx.write_bytes(0, g.batch * pixels * g.inputs) };
+    }
+    let [d, h, w] = &phases;
+    for (d, h, w) in d.iter().flat_map(|d| h.iter().flat_map(move |h| w.iter().map(move |w| (d, h, w)))) {
+        let axes: &[Axis; 3] = &[d.clone(), h.clone(), w.clone()];
+        if axes.iter().any(|axis| axis.taps.is_empty()) {
+            continue;
+        }
+        let target =
+            |group, columns| Target { axes, images: g.x(dx, group), columns, epilogue: &Epilogue::NONE };
+        // SAFETY: the caller's promise.
+        unsafe {
+            if g.is_depthwise() {
+                depthwise::correlate(g.batch, g.y(dy, 0), g.filters(weight, 0, false), &target(0, g.inputs));
+                continue;
+            }
+            for group in 0..g.groups {
+                let (source, filters) = ((g.y(dy, group), g.group_outputs()), g.filters(weight, group, true));
+                correlate(g.batch, source, filters, &target(group, g.group_inputs()));
+            }
+        }
+    }
+}
+
+/// `dweight`, the gradient for the weight of [`forward`], of the gradient `dy` for its result.
+///
+/// # Safety
+/// As for [`forward`], with `dweight` written and `x` and `dy` read.
+pub unsafe fn filter_gradient<T: Element + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
+    let axes = &g.windows.map(|w| w.forward());
+    if g.is_depthwise() {
+        let to = (dweight, g.outputs);
+        // SAFETY: the caller's promise.
+        return unsafe { depthwise::weight_gradient(axes, g.batch, g.x(x, 0), (g.y(dy, 0), g.outputs), to) };
+    }
+    for group in 0..g.groups {
+        let (source, dy) = ((g.x(x, group), g.group_inputs()), (g.y(dy, group), g.group_outputs()));
+        let to = (dweight.wrapping_add(group * g.group_outputs()), g.outputs);
+        // SAFETY: the caller's promise.
+        unsafe { weight_gradient(axes, g.batch, source, dy, to) };
+    }
+}

@@ -1,0 +1,499 @@
+//! Convolutions. A weight, the images before and those after make one number, linear in each of the three; a convolution
+//! is its gradient for the images after, a transposed convolution that for the images before. So each of the three
+//! operations here is the gradient rule of the two others.
+
+use super::movement::{broadcast_to, reshape_to};
+use super::row::Activation;
+use super::{Case, add, dense, repeat, sum};
+use crate::array::Array;
+use crate::dtype::each;
+use crate::error::{Error, Result};
+use crate::kernels::conv::{self, Geometry, Window};
+use crate::kernels::gemm::Epilogue;
+use crate::shape::{self, Dims};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use std::borrow::Cow;
+
+/// How a window slides over images: a value for each spatial dimension, of which there are one to three.
+#[derive(Clone, Copy, Debug)]
+pub struct Sliding<'a> {
+    /// From one window to the next.
+    pub stride: &'a [usize],
+    /// Zeros before and after each dimension, one pair after the other.
+    pub pad: &'a [usize],
+    /// From one element of a window to the next.
+    pub dilation: &'a [usize],
+    /// Groups of channels that do not meet.
+    pub groups: usize,
+}
+
+/// The sizes of a convolution and how many spatial dimensions they stand for.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    geometry: Geometry,
+    dims: usize,
+}
+
+impl Sizes {
+    fn images(&self, channels: usize, size: impl Fn(&Window) -> usize) -> Dims {
+        let mut shape = Dims::from_slice(&[self.geometry.batch]);
+        shape.extend(self.windows().iter().map(size));
+        shape.push(channels);
+        shape
+    }
+    fn windows(&self) -> &[Window] {
+        &self.geometry.windows[3 - self.dims..]
+    }
+    fn x(&self) -> Dims {
+        self.images(self.geometry.inputs, |w| w.input)
+    }
+    fn y(&self) -> Dims {
+        self.images(self.geometry.outputs, |w| w.output)
+    }
+    fn weight(&self) -> Dims {
+        let mut shape: Dims = self.windows().iter().map(|w| w.kernel).collect();
+        shape.extend([self.geometry.inputs / self.geometry.groups, self.geometry.outputs]);
+        shape
+    }
+}
+
+fn not_float(x: &Array) -> Error {
+    Error::DType(format!("conv: not defined for {}", x.dtype()))
+}
+
+/// `activation(x * weight + bias)`.
+#[derive(Debug)]
+struct Conv {
+    sizes: Sizes,
+    activation: Option<&'static Activation>,
+}
+
+impl Operation for Conv {
+    fn name(&self) -> &'static str {
+        "conv"
+    }
+    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        let (x, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
+        let bias = inputs.get(2).map(|b| b.contiguous()).transpose()?;
+        let mut y = Array::empty("conv", &self.sizes.y(), x.dtype())?;
+        each!(x.dtype(), float: T => {
+            let bias = bias.as_ref().map_or(std::ptr::null(), Array::ptr::<T>);
+            let epilogue = Epilogue { accumulate: false, bias, activation: dense::fused(self.activation) };
+            // SAFETY: the arrays are row-major and of the shapes of the geometry; the output is fresh.
+            unsafe { conv::forward::<T>(&self.sizes.geometry, x.ptr(), weight.ptr(), y.fresh_ptr(), &epilogue) };
+        }, else return Err(not_float(&x)));
+        Ok(y)
+    }
+    fn keeps(&self) -> Keeps {
+        if self.activation.is_some() { Keeps::Both } else { Keeps::Inputs }
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        // One derivative of the activation serves all gradients.
+        let dz = match self.activation {
+            Some(a) => (a.gradient)(g, cx.output())?,
+            None => broadcast_to(g, &self.sizes.y())?,
+        };
+        cx.each(|i| match i {
+            0 => apply(InputGradient(self.sizes), &[&dz, cx.input(1)]),
+            1 => apply(WeightGradient(self.sizes), &[cx.input(0), &dz]),
+            _ => sum_pixels(&dz),
+        })
+    }
+}
+
+/// The sum over all axes but the last.
+fn sum_pixels(x: &Tensor) -> Result<Tensor> {
+    let channels = x.shape()[x.ndim() - 1];
+    let pixels = shape::size(&x.shape()[..x.ndim() - 1]);
+    sum(&reshape_to(x, &[pixels, channels])?, 0.into(), false)
+}
+
+/// The gradient of a convolution for its images, of the gradient for its result and its weight.
+#[derive(Debug)]
+struct InputGradient(Sizes);
+
+impl Operation for InputGradient {
+    fn name(&self) -> &'static str {
+        "conv_transpose"
+    }
+    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        let (dy, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
+        let mut dx = Array::empty("conv_transpose", &self.0.x(), dy.dtype())?;
+        each!(dy.dtype(), float: T => {
+            // SAFETY: the arrays are row-major and of the shapes of the geometry; the output is fresh.
+            unsafe { conv::input_gradient::<T>(&self.0.geometry, dy.ptr(), weight.ptr(), dx.fresh_ptr()) };
+        }, else return Err(not_float(&dy)));
+        Ok(dx)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let g = broadcast_to(g, &self.0.x())?;
+        cx.each(|i| match i {
+            0 => apply(Conv { sizes: self.0, activation: None }, &[&g, cx.input(1)]),
+            _ => apply(WeightGradient(self.0), &[&g, cx.input(0)]),
+        })
+    }
+}
+
+/// The gradient of a convolution for its weight, of its images and the gradient for its result.
+#[derive(Debug)]
+struct WeightGradient(Sizes);
+
+impl Operation for WeightGradient {
+    fn name(&self) -> &'static str {
+        "conv_weight_gradient"
+    }
+    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        let (x, dy) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
+        let mut dweight = Array::empty("conv_weight_gradient", &self.0.weight(), x.dtype())?;
+        each!(x.dtype(), float: T => {
+            // SAFETY: the arrays are row-major and of the shapes of the geometry; the output is fresh.
+            unsafe { conv::filter_gradient::<T>(&self.0.geometry, x.ptr(), dy.ptr(), dweight.fresh_ptr()) };
+        }, else return Err(not_float(&x)));
+        Ok(dweight)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let g = broadcast_to(g, &self.0.weight())?;
+        cx.each(|i| match i {
+            0 => apply(InputGradient(self.0), &[cx.input(1), &g]),
+            _ => apply(Conv { sizes: self.0, activation: None }, &[cx.input(0), &g]),
+        })
+    }
+}
+
+/// What a convolution and its transpose check alike: the rank of the images and the parameters.
+fn check(images: &Tensor, weight: &Tensor, s: &Sliding<'_>) -> Result<usize> {
+    let wrong = |what: String| Err(Error::Shape(format!("conv: {what}")));
+    let dims = weight.ndim().saturating_sub(2);
+    if !(1..=3).contains(&dims) {
+        return wrong(format!(
+            "expected a weight of shape (*window, in, out) with 1 to 3 spatial dimensions, got shape {}",
+            shape::show(weight.shape())
+        ));
+    }
+    if images.ndim() != dims + 2 {
+        return wrong(format!(
+            "expected {} axes, the batch, {dims} spatial and the channels, got shape {}",
+            dims + 2,
+            shape::show(images.shape())
+        ));
+    }
+    if s.stride.len() != dims || s.dilation.len() != dims || s.pad.len() != 2 * dims {
+        return wrong(format!("stride, dilation and padding must be given for {dims} spatial dimensions"));
+    }
+    if s.groups == 0 || s.stride.contains(&0) || s.dilation.contains(&0) || weight.shape()[..dims].contains(&0) {
+        return Err(Error::Value("conv: window, stride, dilation and groups must be positive".into()));
+    }
+    Ok(dims)
+}
+
+/// The window in each dimension, where `lengths` works out the lengths of input and output of dimension `i` from what the
+/// window reaches.
+fn windows(
+    dims: usize,
+    weight: &Tensor,
+    s: &Sliding<'_>,
+    lengths: impl Fn(usize, usize) -> Result<(usize, usize)>,
+) -> Result<[Window; 3]> {
+    let mut windows = [Window { input: 1, kernel: 1, output: 1, stride: 1, dilation: 1, before: 0 }; 3];
+    for (i, window) in windows[3 - dims..].iter_mut().enumerate() {
+        let (kernel, stride, dilation, before) = (weight.shape()[i], s.stride[i], s.dilation[i], s.pad[2 * i]);
+        let (input, output) = lengths(i, (kernel - 1).saturating_mul(dilation).saturating_add(1))?;
+        *window = Window { input, kernel, output, stride, dilation, before };
+    }
+    Ok(windows)
+}
+
+fn channels(images: &Tensor, expected: usize) -> Result<()> {
+    let shape = images.shape();
+    if shape[shape.len() - 1] == expected {
+        return Ok(());
+    }
+    let (shape, noun) = (shape::show(shape), shape::plural(expected, "channel"));
+    Err(Error::Shape(format!("conv: expected {expected} {noun} on the last axis, got shape {shape}")))
+}
+
+fn groups(number: usize, channels: usize) -> Result<()> {
+    if channels.is_multiple_of(number) {
+        return Ok(());
+    }
+    Err(Error::Shape(format!("conv: {number} groups do not divide {channels} output channels")))
+}
+
+fn check_bias(bias: Option<&Tensor>, out: usize) -> Result<()> {
+    match bias {
+        Some(b) if b.shape() != [out] => {
+            let shape = shape::show(b.shape());
+            Err(Error::Shape(format!("conv: expected a bias of shape ({out},), got shape {shape}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `activation(x * weight + bias)`, a cross-correlation of `x` of shape `(batch, *spatial, in)` with a weight of shape
+/// `(*window, in / groups, out)`.
+pub fn conv(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    activation: Option<&'static Activation>,
+    sliding: &Sliding<'_>,
+) -> Result<Tensor> {
+    let dims = check(x, weight, sliding)?;
+    let (each, out) = (weight.shape()[dims], weight.shape()[dims + 1]);
+    channels(x, each.saturating_mul(sliding.groups))?;
+    groups(sliding.groups, out)?;
+    check_bias(bias, out)?;
+    let windows = windows(dims, weight, sliding, |i, reach| {
+        let (n, before, after) = (x.shape()[i + 1], sliding.pad[2 * i], sliding.pad[2 * i + 1]);
+        let padded = n.checked_add(before).and_then(|n| n.checked_add(after)).filter(|&n| n < isize::MAX as usize);
+        match padded.and_then(|padded| padded.checked_sub(reach)) {
+            Some(room) => Ok((n, room / sliding.stride[i] + 1)),
+            None => Err(Error::Shape(format!(
+                "conv: a window that reaches over {reach} does not fit {n} with padding {before} and {after}, in spatial dimension {i} of shape {}",
+                shape::show(x.shape())
+            ))),
+        }
+    })?;
+    let x = super::binary::as_dtype(x, weight.dtype())?;
+    let bias = bias.map(|b| super::binary::as_dtype(b, weight.dtype())).transpose()?;
+    let bias = bias.as_deref();
+    let is_product = |w: &Window| w.kernel == 1 && w.stride == 1 && w.input == w.output;
+    if sliding.groups == 1 && windows.iter().all(is_product) {
+        return dense::dense(&x, &reshape_to(weight, &[each, out])?, bias, activation);
+    }
+    let mut geometry =
+        Geometry { batch: x.shape()[0], inputs: each * sliding.groups, outputs: out, groups: sliding.groups, windows };
+    let mut x = x;
+    if each == 1 && sliding.groups > 1 && out > sliding.groups {
+        // Several filters for a channel are a filter for each of so many copies of it.
+        x = Cow::Owned(repeat(&x, out / sliding.groups, -1)?);
+        (geometry.inputs, geometry.groups) = (out, out);
+    }
+    // An activation whose gradient looks at its argument needs that argument kept: an entry of its own on the tape.
+    let apart = activation.filter(|a| is_recording() && !a.of_output);
+    let activation = if apart.is_some() { None } else { activation.filter(|a| a.name != "identity") };
+    let op = Conv { sizes: Sizes { geometry, dims }, activation };
+    let y = match bias {
+        Some(b) => apply(op, &[&x, weight, b])?,
+        None => apply(op, &[&x, weight])?,
+    };
+    match apart {
+        Some(a) => (a.apply)(&y),
+        None => Ok(y),
+    }
+}
+
+/// `activation(xᵀ + bias)` with the transposed convolution `xᵀ` of `x` of shape `(batch, *spatial, in)`, whose weight has
+/// the shape `(*window, out / groups, in)`; `outpad` is added to each length of the result.
+pub fn conv_transpose(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    activation: Option<&'static Activation>,
+    sliding: &Sliding<'_>,
+    outpad: &[usize],
+) -> Result<Tensor> {
+    let dims = check(x, weight, sliding)?;
+    if outpad.len() != dims {
+        return Err(Error::Shape(format!("conv: outpad must be given for {dims} spatial dimensions")));
+    }
+    let (each, inputs) = (weight.shape()[dims], weight.shape()[dims + 1]);
+    channels(x, inputs)?;
+    if !inputs.is_multiple_of(sliding.groups) {
+        return Err(Error::Shape(format!("conv: {} groups do not divide {inputs} input channels", sliding.groups)));
+    }
+    let out = each.saturating_mul(sliding.groups);
+    check_bias(bias, out)?;
+    let windows = windows(dims, weight, sliding, |i, reach| {
+        let (n, before, after) = (x.shape()[i + 1], sliding.pad[2 * i], sliding.pad[2 * i + 1]);
+        let stride = sliding.stride[i];
+        if outpad[i] >= stride {
+            return Err(Error::Value(format!("conv: outpad {} must be smaller than the stride {stride}", outpad[i])));
+        }
+        let length = n.saturating_sub(1).checked_mul(stride).and_then(|n| n.checked_add(reach));
+        let length = length.and_then(|l| l.checked_add(outpad[i])).filter(|&l| n > 0 && l < isize::MAX as usize);
+        match length.and_then(|l| l.checked_sub(before)?.checked_sub(after)) {
+            Some(length) => Ok((length, n)),
+            None => Err(Error::Shape(format!(
+                "conv: padding {before} and {after} leaves nothing of spatial dimension {i} of shape {}",
+                shape::show(x.shape())
+            ))),
+        }
+    })?;
+    let mut geometry =
+        Geometry { batch: x.shape()[0], inputs: out, outputs: inputs, groups: sliding.groups, windows };
+    let has_copies = each == 1 && out > 1 && inputs > out;
+    if has_copies {
+        (geometry.inputs, geometry.groups) = (inputs, inputs);
+    }
+    let x = super::binary::as_dtype(x, weight.dtype())?;
+    let mut y = apply(InputGradient(Sizes { geometry, dims }), &[&*x, weight])?;
+    if has_copies {
+        // The transpose of making copies of a channel is adding them up.
+        let mut shape = Dims::from_slice(y.shape());
+        shape[dims + 1] = out;
+        shape.push(inputs / out);
+        y = sum(&reshape_to(&y, &shape)?, (-1).into(), false)?;
+    }
+    if let Some(b) = bias {
+        y = add(&y, &*super::binary::as_dtype(b, weight.dtype())?)?;
+    }
+    match activation.filter(|a| a.name != "identity") {
+        Some(a) => (a.apply)(&y),
+        None => Ok(y),
+    }
+}
+
+/// The plain case of the gradient checks.
+const PLAIN: Sliding<'_> = Sliding { stride: &[1, 1], pad: &[0; 4], dilation: &[1, 1], groups: 1 };
+
+pub(super) const OPS: &[super::Op] = &[
+    super::Op {
+        name: "conv",
+        cases: &[
+            Case {
+                f: |t| conv(&t[0], &t[1], Some(&t[2]), super::activation("tanh"), &Sliding { pad: &[1, 0, 0, 1], ..PLAIN }),
+                shapes: &[&[2, 4, 3, 2], &[3, 2, 2, 3], &[3]],
+                domain: (-1.0, 1.0),
+            },
+            Case {
+                f: |t| {
+                    let sliding = Sliding { stride: &[2], pad: &[1, 2], dilation: &[2], groups: 1 };
+                    conv(&t[0], &t[1], Some(&t[2]), super::activation("gelu"), &sliding)
+                },
+                shapes: &[&[2, 6, 3], &[2, 3, 2], &[2]],
+                domain: (-1.0, 1.0),
+            },
+            Case {
+                f: |t| conv(&t[0], &t[1], None, None, &Sliding { stride: &[1, 2], pad: &[1; 4], groups: 2, ..PLAIN }),
+                shapes: &[&[1, 3, 4, 4], &[3, 1, 2, 2]],
+                domain: (-1.0, 1.0),
+            },
+            Case {
+                f: |t| conv(&t[0], &t[1], None, None, &Sliding { pad: &[1; 4], groups: 3, ..PLAIN }),
+                shapes: &[&[2, 3, 3, 3], &[2, 2, 1, 3]],
+                domain: (-1.0, 1.0),
+            },
+            Case {
+                f: |t| {
+                    let sliding = Sliding { stride: &[2], pad: &[1, 0], dilation: &[1], groups: 2 };
+                    conv(&t[0], &t[1], Some(&t[2]), None, &sliding)
+                },
+                shapes: &[&[2, 5, 2], &[3, 1, 4], &[4]],
+                domain: (-1.0, 1.0),
+            },
+            Case {
+                f: |t| {
+                    let sliding = Sliding { stride: &[1, 2, 3], pad: &[0, 1, 1, 0, 0, 0], dilation: &[1; 3], groups: 1 };
+                    conv(&t[0], &t[1], None, super::activation("relu"), &sliding)
+                },
+                shapes: &[&[1, 2, 3, 4, 1], &[2, 2, 1, 1, 2]],
+                domain: (0.5, 1.0),
+            },
+            Case {
+                f: |t| conv(&t[0], &t[1], Some(&t[2]), super::activation("sigmoid"), &PLAIN),
+                shapes: &[&[2, 2, 3, 3], &[1, 1, 3, 2], &[2]],
+                domain: (-1.0, 1.0),
+            },
+        ],
+    },
+    super::Op {
+        name: "conv_transpose",
+        cases: &[
+            Case {
+                f: |t| {
+                    let sliding = Sliding { stride: &[2, 3], pad: &[1, 0, 0, 1], dilation: &[1, 2], groups: 1 };
+                    conv_transpose(&t[0], &t[1], Some(&t[2]), super::activation("tanh"), &sliding, &[1, 0])
+                },
+                shapes: &[&[2, 3, 2, 2], &[2, 3, 3, 2], &[3]],
+                domain: (-1.0, 1.0),
+            },
+            Case {
+                f: |t| {
+                    let sliding = Sliding { stride: &[3], pad: &[0, 0], dilation: &[1], groups: 2 };
+                    conv_transpose(&t[0], &t[1], None, None, &sliding, &[2])
+                },
+                shapes: &[&[2, 3, 4], &[2, 1, 4]],
+                domain: (-1.0, 1.0),
+            },
+        ],
+    },
+];
+
+#[cfg(feature = "python")]
+mod python {
+    use super::super::dense::python::known;
+    use super::Sliding;
+    use crate::py::Operand;
+    use pyo3::prelude::*;
+
+    /// `activation(x * weight + bias)`, a cross-correlation of `x` of shape `(batch, *spatial, in)` with a weight of shape
+    /// `(*window, in // groups, out)`; `pad` is `(before, after)` of each dimension, one pair after the other.
+    ///
+    /// An activation of this module is computed in the same pass; any other callable is called with the result.
+    #[pyfunction]
+    #[pyo3(signature = (x, weight, bias, activation, /, stride, pad, dilation, groups))]
+    #[expect(clippy::too_many_arguments, reason = "the parameters of every convolution")]
+    pub(super) fn conv<'py>(
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        weight: &Bound<'py, PyAny>,
+        bias: Option<Operand>,
+        activation: Option<Bound<'py, PyAny>>,
+        stride: Vec<usize>,
+        pad: Vec<usize>,
+        dilation: Vec<usize>,
+        groups: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (x, weight) = crate::py::pair(x, weight)?;
+        let fused = activation.as_ref().map(known).transpose()?.flatten();
+        let bias = bias.as_ref().map(|b| &b.0);
+        let sliding = Sliding { stride: &stride, pad: &pad, dilation: &dilation, groups };
+        let y = crate::py::run(&[&x, &weight], || super::conv(&x, &weight, bias, fused, &sliding))?;
+        match activation {
+            Some(f) if fused.is_none() => f.call1((y,)),
+            _ => Ok(Bound::new(py, y)?.into_any()),
+        }
+    }
+
+    /// `activation(y + bias)` with the gradient `y` for its input of a convolution whose result has the gradient `x`: `x` has
+    /// the shape `(batch, *spatial, in)`, the weight `(*window, out // groups, in)`; `outpad` is added to each length.
+    #[pyfunction]
+    #[pyo3(signature = (x, weight, bias, activation, /, stride, pad, dilation, groups, outpad))]
+    #[expect(clippy::too_many_arguments, reason = "the parameters of every convolution")]
+    pub(super) fn conv_transpose<'py>(
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        weight: &Bound<'py, PyAny>,
+        bias: Option<Operand>,
+        activation: Option<Bound<'py, PyAny>>,
+        stride: Vec<usize>,
+        pad: Vec<usize>,
+        dilation: Vec<usize>,
+        groups: usize,
+        outpad: Vec<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (x, weight) = crate::py::pair(x, weight)?;
+        let fused = activation.as_ref().map(known).transpose()?.flatten();
+        let bias = bias.as_ref().map(|b| &b.0);
+        let sliding = Sliding { stride: &stride, pad: &pad, dilation: &dilation, groups };
+        let y = crate::py::run(&[&x, &weight], || super::conv_transpose(&x, &weight, bias, fused, &sliding, &outpad))?;
+        match activation {
+            Some(f) if fused.is_none() => f.call1((y,)),
+            _ => Ok(Bound::new(py, y)?.into_any()),
+        }
+    }
+}
+
+#[cfg(feature = "python")]
+pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+    use pyo3::prelude::*;
+    m.add_function(pyo3::wrap_pyfunction!(python::conv, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(python::conv_transpose, m)?)
+}

@@ -1,0 +1,466 @@
+"""Dot-product attention and MultiHeadAttention, against NumPy."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+
+RTOL = {np.float32: 2e-5, np.float64: 1e-12}
+
+
+def values(*shape, seed=0, dtype=np.float32):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def some(*shape, seed=9):
+    return np.random.default_rng(seed).random(shape) < 0.7
+
+
+def reference(q, k, v, bias=None, mask=None, nheads=1, causal=False):
+    """Result and scores by the definition, head by head and query by query, in float64."""
+    batch, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-2]
+    full = (*batch, nheads, queries, keys)
+    bias = np.broadcast_to(0.0 if bias is None else bias, full)
+    mask = np.broadcast_to(True if mask is None else mask, full)
+    heads = [np.split(x.astype(np.float64), nheads, axis=-1) for x in (q, k, v)]
+    y = np.zeros((*batch, queries, v.shape[-1]))
+    scores = np.zeros(full)
+    for b in np.ndindex(*batch):
+        for h in range(nheads):
+            qh, kh, vh = (x[h][b] for x in heads)
+            for i in range(queries):
+                seen = mask[(*b, h, i)] & ((np.arange(keys) <= i) | (not causal))
+                if not seen.any():
+                    continue
+                logits = kh[seen] @ qh[i] / np.sqrt(qh.shape[-1]) + bias[(*b, h, i)][seen]
+                p = np.exp(logits - logits.max())
+                scores[(*b, h, i)][seen] = p / p.sum()
+                y[(*b, i)][h * vh.shape[-1] : (h + 1) * vh.shape[-1]] = scores[(*b, h, i)] @ vh
+    return y, scores
+
+
+def check(q, k, v, rtol=None, **options):
+    """Both ways of computing it agree with the reference; returns the result."""
+    expected = reference(q, k, v, **options)
+    rtol = rtol or RTOL[q.dtype.type]
+    fused = flux.dot_product_attention(q, k, v, return_scores=False, **options)
+    y, scores = flux.dot_product_attention(q, k, v, **options)
+    for found, wanted in [(fused, expected[0]), (y, expected[0]), (scores, expected[1])]:
+        assert found.shape == wanted.shape
+        assert found.dtype == q.dtype.name
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=rtol, atol=rtol)
+    return fused.numpy()
+
+
+# The function
+
+SIZES = [  # batch, queries, keys, heads, features, values
+    ((), 1, 1, 1, 1, 1),
+    ((), 3, 5, 1, 4, 2),
+    ((2,), 7, 7, 2, 6, 6),
+    ((3,), 1, 9, 3, 3, 9),
+    ((2,), 5, 1, 4, 8, 4),
+    ((2, 3), 4, 6, 2, 10, 14),
+    ((1,), 130, 259, 1, 17, 33),
+    ((2,), 257, 130, 2, 16, 8),
+    ((1,), 129, 600, 1, 64, 64),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_attention_is_its_definition(size, causal, dtype):
+    batch, queries, keys, heads, features, width = size
+    q = values(*batch, queries, features, seed=1).astype(dtype)
+    k = values(*batch, keys, features, seed=2).astype(dtype)
+    v = values(*batch, keys, width, seed=3).astype(dtype)
+    check(q, k, v, nheads=heads, causal=causal)
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (6,), (4, 6), (4, 1), (2, 4, 6), (2, 1, 1), (3, 1, 4, 6), (3, 2, 4, 6), (3, 1, 1, 6)]
+)
+def test_a_mask_and_a_bias_broadcast_to_the_scores(shape):
+    q, k, v = values(3, 4, 8, seed=1), values(3, 6, 8, seed=2), values(3, 6, 4, seed=3)
+    mask, bias = some(*shape), values(*shape, seed=4)
+    check(q, k, v, nheads=2, mask=mask)
+    check(q, k, v, nheads=2, bias=bias)
+    check(q, k, v, nheads=2, bias=bias, mask=mask, causal=True)
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (2, 5, 6), (3, 1, 2, 5, 6), (4, 2, 5, 6)])
+def test_a_mask_broadcasts_over_several_axes_of_batches(shape):
+    q, k, v = values(3, 4, 5, 8, seed=1), values(3, 4, 6, 8, seed=2), values(3, 4, 6, 4, seed=3)
+    check(q, k, v, nheads=2, mask=some(*shape), bias=values(*shape, seed=4))
+
+
+def test_a_padding_mask_hides_the_keys_behind_a_length():
+    lengths, keys = np.array([3, 300, 1]), 300
+    q, k, v = values(3, 5, 8, seed=1), values(3, keys, 8, seed=2), values(3, keys, 8, seed=3)
+    mask = (np.arange(keys) < lengths[:, None])[:, None, None, :]
+    y = check(q, k, v, nheads=2, mask=mask)
+    k[0, 3:], v[0, 3:] = 1e3, 1e3
+    np.testing.assert_array_equal(check(q, k, v, nheads=2, mask=mask)[0], y[0])
+
+
+def test_a_causal_mask_and_causal_are_the_same():
+    q, k, v = (values(2, 300, 8, seed=i) for i in range(3))
+    masked = flux.dot_product_attention(q, k, v, mask=flux.make_causal_mask(q), return_scores=False)
+    causal = flux.dot_product_attention(q, k, v, causal=True, return_scores=False)
+    np.testing.assert_allclose(masked.numpy(), causal.numpy(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("return_scores", [False, True])
+def test_a_query_that_sees_no_key_gives_zeros_and_has_no_gradient(return_scores):
+    q, k, v = values(2, 3, 4, seed=1), values(2, 5, 4, seed=2), values(2, 5, 4, seed=3)
+    mask = np.ones((3, 5), bool)
+    mask[1] = False
+    bias = np.where(np.arange(3)[:, None] == 2, -np.inf, np.zeros((3, 5))).astype(np.float32)
+
+    def f(q, k, v, bias):
+        found = flux.dot_product_attention(q, k, v, bias, mask=mask, nheads=2, return_scores=return_scores)
+        return (found[0] if return_scores else found) ** 2
+
+    y = f(q, k, v, bias).numpy()
+    assert (y[:, 1:] == 0).all()
+    assert (y[:, 0] > 0).all()
+    args = [flux.tensor(x) for x in (q, k, v, bias)]
+    grads = flux.gradient(lambda *args: f(*args).sum(), *args)
+    assert all(np.isfinite(g.numpy()).all() for g in grads)
+    assert (grads[0].numpy()[:, 1:] == 0).all()
+    assert (grads[0].numpy()[:, 0] != 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logits_of_ten_thousand_lose_nothing(dtype):
+    q, k, v = (values(2, 130, 4, seed=i).astype(dtype) for i in range(3))
+    sign = np.where(np.arange(130) % 2, 1, -1)[:, None].astype(dtype)
+    q = (sign * 100).repeat(4, 1)[None].repeat(2, 0) + np.round(q)
+    k = (sign * 50).repeat(4, 1)[None].repeat(2, 0) + np.round(k)
+    logits = q[0] @ k[0].T / 2
+    assert logits.max() > 1e4
+    assert logits.min() < -1e4
+    check(q, k, v)
+    check(q, k, v, causal=True)
+    grads = flux.gradient(
+        lambda *a: (flux.dot_product_attention(*a, return_scores=False) ** 2).sum(),
+        *map(flux.tensor, (q, k, v)),
+    )
+    assert all(np.isfinite(g.numpy()).all() for g in grads)
+
+
+def test_nan_stays_in_the_rows_it_touches():
+    q, k, v = values(1, 3, 4, seed=1), values(1, 5, 4, seed=2), values(1, 5, 4, seed=3)
+    q[0, 1, 0] = np.nan
+    for return_scores in (False, True):
+        found = flux.dot_product_attention(q, k, v, return_scores=return_scores)
+        y = (found[0] if return_scores else found).numpy()
+        assert np.isnan(y[0, 1]).all()
+        assert np.isfinite(y[0, [0, 2]]).all()
+
+
+@pytest.mark.parametrize(
+    "size", [(0, 3, 5, 4, 4), (2, 0, 5, 4, 4), (2, 3, 0, 4, 4), (2, 3, 5, 0, 4), (2, 3, 5, 4, 0)], ids=str
+)
+@pytest.mark.parametrize("causal", [False, True])
+def test_empty_sizes(size, causal):
+    batch, queries, keys, features, width = size
+    q, k, v = values(batch, queries, features), values(batch, keys, features), values(batch, keys, width)
+    if features == 0:
+        # No features: all keys are alike.
+        q, k = np.zeros((batch, queries, 1), np.float32), np.zeros((batch, keys, 1), np.float32)
+        expected = reference(q, k, v, causal=causal)[0]
+        y = flux.dot_product_attention(q[..., :0], k[..., :0], v, causal=causal, return_scores=False)
+        np.testing.assert_allclose(y.numpy(), expected, rtol=1e-5, atol=1e-6)
+    else:
+        check(q, k, v, nheads=2, causal=causal)
+    args = [flux.tensor(x) for x in (q, k, v)]
+    grads = flux.gradient(lambda *a: flux.dot_product_attention(*a, return_scores=False).sum(), *args)
+    assert [g.shape for g in grads] == [a.shape for a in args]
+
+
+def test_attention_reads_inputs_that_are_not_contiguous():
+    q, k, v = values(8, 3, 10, seed=1), values(6, 12, 3, seed=2), values(3, 8, 2, 6, seed=3)
+    args = [q.transpose(1, 2, 0), k.transpose(2, 1, 0)[:, ::-1], v[:, :, 0]]
+    q, k, v = args[0][:, ::2, :6], args[1][:, :8], args[2]
+    assert not any(x.flags.c_contiguous for x in (q, k, v))
+    mask, bias = some(8, 5).T, values(8, 10).T[::2]
+    check(q, k, v, nheads=2, mask=mask, bias=bias)
+    given = [flux.from_numpy(x) for x in (q, k, v)]
+    copied = [flux.tensor(np.ascontiguousarray(x)) for x in (q, k, v)]
+
+    def f(q, k, v):
+        return (flux.dot_product_attention(q, k, v, nheads=3, return_scores=False) ** 2).sum()
+
+    for a, b in zip(flux.gradient(f, *given), flux.gradient(f, *copied), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_integers_and_lists_become_float32():
+    y = flux.dot_product_attention([[1, 2]], [[1, 2], [3, 4]], [[1], [1]], return_scores=False)
+    assert y.dtype == "float32"
+    np.testing.assert_allclose(y.numpy(), [[1]], rtol=1e-6)
+
+
+def test_a_float64_bias_does_not_widen_float32():
+    q, k, v = values(2, 3, 4), values(2, 5, 4), values(2, 5, 4)
+    assert flux.dot_product_attention(q, k, v, np.zeros((3, 5)))[0].dtype == "float32"
+
+
+@pytest.mark.parametrize("return_scores", [False, True])
+@pytest.mark.parametrize(("bias", "masked", "causal"), [(0, 0, 0), (1, 0, 1), (1, 1, 0), (0, 1, 1)])
+def test_the_gradients_match_differences(bias, masked, causal, return_scores):
+    args = [values(2, 3, 4, seed=1), values(2, 5, 4, seed=2), values(2, 5, 6, seed=3)]
+    args += [values(2, 1, 5, seed=4)] * bias
+    mask = some(2, 1, 3, 5) if masked else None
+
+    def f(q, k, v, *bias):
+        found = flux.dot_product_attention(
+            q, k, v, *bias, mask=mask, nheads=2, causal=bool(causal), return_scores=return_scores
+        )
+        return found[0] * found[1].sum(-1).sum(1)[..., None] if return_scores else found
+
+    assert flux.gradcheck(f, *args, order=2)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_gradients_over_several_blocks_are_those_of_the_composed_operations(causal, masked):
+    q, k, v = (flux.tensor(values(2, n, 6, seed=n, dtype=np.float64)) for n in (150, 530, 530))
+    bias = flux.tensor(values(2, 1, 530, seed=4, dtype=np.float64))
+    mask = some(2, 1, 150, 530) if masked else None
+    if masked:
+        mask[:, :, :, 256:512] = False
+        mask[:, :, 7] = False
+
+    def f(fused):
+        def loss(q, k, v, bias):
+            y = flux.dot_product_attention(
+                q, k, v, bias, mask=mask, nheads=2, causal=causal, return_scores=not fused
+            )
+            return ((y if fused else y[0]) ** 2).sum()
+
+        return flux.gradient(loss, q, k, v, bias)
+
+    for a, b in zip(f(True), f(False), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("wanted", range(4))
+def test_one_gradient_alone_is_that_among_the_others(wanted):
+    args = [values(2, 5, 4, seed=1), values(2, 7, 4, seed=2), values(2, 7, 4, seed=3), values(5, 7, seed=4)]
+    args = [flux.tensor(x) for x in args]
+
+    def f(*args):
+        return (flux.dot_product_attention(*args, nheads=2, return_scores=False) ** 2).sum()
+
+    (alone,) = flux.gradient(lambda x: f(*args[:wanted], x, *args[wanted + 1 :]), args[wanted])
+    assert alone.tolist() == flux.gradient(f, *args)[wanted].tolist()
+
+
+@pytest.mark.parametrize("size", [(1, 700, 1), (3, 200, 2), (20, 33, 4)])
+def test_the_bits_do_not_depend_on_the_number_of_threads(size):
+    batch, length, heads = size
+    q, k, v = (flux.tensor(values(batch, length, 64, seed=i)) for i in range(3))
+
+    def f(q, k, v):
+        return (
+            flux.dot_product_attention(q, k, v, nheads=heads, causal=True, return_scores=False) ** 2
+        ).sum()
+
+    threads, found = flux.get_num_threads(), []
+    try:
+        for n in (1, 2, 5):
+            flux.set_num_threads(n)
+            loss, grads = flux.withgradient(f, q, k, v)
+            found.append([loss.item(), *(g.numpy().tobytes() for g in grads)])
+    finally:
+        flux.set_num_threads(threads)
+    assert found[0] == found[1] == found[2]
+
+
+def test_fdrop_is_applied_to_the_scores():
+    q, k, v = values(2, 3, 4, seed=1), values(2, 5, 4, seed=2), values(2, 5, 4, seed=3)
+    plain, scores = flux.dot_product_attention(q, k, v)
+    y, dropped = flux.dot_product_attention(q, k, v, fdrop=lambda s: 2 * s)
+    np.testing.assert_allclose(dropped.numpy(), 2 * scores.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(y.numpy(), 2 * plain.numpy(), rtol=1e-5)
+    alone = flux.dot_product_attention(q, k, v, fdrop=lambda s: 2 * s, return_scores=False)
+    assert alone.tolist() == y.tolist()
+
+
+BAD = [
+    (((2, 3, 4), (3, 5, 4), (2, 5, 4)), {}, r"axes before the length differ: queries \(2, 3, 4\)"),
+    (((2, 3, 4), (2, 5, 6), (2, 5, 4)), {}, r"differ in features: queries \(2, 3, 4\), keys \(2, 5, 6\)"),
+    (((2, 3, 4), (2, 5, 4), (2, 6, 4)), {}, r"keys.*\(2, 5, 4\).*\(2, 6, 4\)|\(2, 1, 3, 5\).*\(2, 6, 4\)"),
+    (((2, 3, 4), (2, 5, 4), (2, 5, 4)), {"nheads": 3}, "do not divide into 3 heads"),
+    (((2, 3, 4), (2, 5, 4), (2, 5, 4)), {"nheads": 0}, "do not divide into 0 heads"),
+    (((2, 3, 4), (2, 5, 4), (2, 5, 3)), {"nheads": 2}, r"\(2, 5, 3\)"),
+    (((4,), (5, 4), (5, 4)), {}, r"expected shape \(.., length, features\), got \(4,\)"),
+    (((2, 3, 4), (2, 5, 4), (5, 4)), {}, r"\(5, 4\)"),
+    (((2, 3, 4), (2, 5, 4), (2, 5, 4)), {"mask": np.ones((3, 4), bool)}, r"mask of shape \(3, 4\).*\(2, 1, 3, 5\)"),
+    (((2, 3, 4), (2, 5, 4), (2, 5, 4)), {"mask": np.ones((7, 1, 1, 1, 1), bool)}, "mask of shape"),
+    (((3, 4), (5, 4), (5, 4)), {"mask": np.ones((2, 1, 3, 5), bool)}, "mask of shape"),
+    (((2, 3, 4), (2, 5, 4), (2, 5, 4)), {"bias": np.ones((2, 3, 5))}, r"bias of shape \(2, 3, 5\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("return_scores", [False, True])
+@pytest.mark.parametrize(("shapes", "options", "message"), BAD)
+def test_sizes_that_do_not_fit_are_refused(shapes, options, message, return_scores):
+    with pytest.raises(flux.ShapeError, match=message):
+        flux.dot_product_attention(*map(np.ones, shapes), return_scores=return_scores, **options)
+
+
+@pytest.mark.parametrize("return_scores", [False, True])
+def test_a_mask_that_is_not_boolean_is_refused(return_scores):
+    q = values(2, 3, 4)
+    with pytest.raises(flux.DTypeError, match="a mask is bool.*float32"):
+        flux.dot_product_attention(q, q, q, mask=np.zeros((3, 3), np.float32), return_scores=return_scores)
+
+
+def test_scores_of_heads_that_are_apart():
+    q, k = values(2, 3, 2, 4, seed=1), values(2, 5, 2, 4, seed=2)
+    mask = some(3, 5)
+    found = flux.dot_product_attention_scores(q, k, mask=mask)
+    expected = reference(q.reshape(2, 3, 8), k.reshape(2, 5, 8), k.reshape(2, 5, 8), mask=mask, nheads=2)[1]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(flux.ShapeError, match=r"queries \(2, 3, 2, 4\) and keys \(2, 5, 4, 2\)"):
+        flux.dot_product_attention_scores(q, k.reshape(2, 5, 4, 2))
+    with pytest.raises(flux.ShapeError, match="differ in their last two axes"):
+        flux.dot_product_attention_scores(q[0, 0], k[0, 0])
+
+
+def test_a_causal_mask_is_lower_triangular():
+    x = values(4, 3, 5)
+    assert flux.make_causal_mask(x).tolist() == np.tri(3, dtype=bool).tolist()
+    assert flux.make_causal_mask(x, axis=0).shape == (4, 4)
+    assert flux.make_causal_mask(x).dtype == "bool"
+    with pytest.raises(IndexError, match=r"axis 3 is out of range for shape \(4, 3, 5\)"):
+        flux.make_causal_mask(x, axis=3)
+
+
+# The layer
+
+
+def layer_reference(mha, q, k, v, **options):
+    q, k, v = (
+        x.astype(np.float64) @ p.weight.numpy() + (0 if p.bias is None else p.bias.numpy())
+        for x, p in ((q, mha.q_proj), (k, mha.k_proj), (v, mha.v_proj))
+    )
+    y, scores = reference(q, k, v, nheads=mha.nheads, **options)
+    out = mha.out_proj
+    return y @ out.weight.numpy() + (0 if out.bias is None else out.bias.numpy()), scores
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("batch", [(), (0,), (1,), (3,)])
+def test_the_layer_is_its_formula(batch, bias):
+    mha = flux.MultiHeadAttention(((5, 6, 7), (8, 12), 9), nheads=4, bias=bias)
+    if bias:
+        for p in (mha.q_proj, mha.k_proj, mha.v_proj, mha.out_proj):
+            p.bias = values(*p.bias.shape)
+    q, k, v = values(*batch, 3, 5, seed=1), values(*batch, 4, 6, seed=2), values(*batch, 4, 7, seed=3)
+    mask = some(3, 4)
+    expected, expected_scores = layer_reference(mha, q, k, v, mask=mask)
+    y, scores = mha(q, k, v, mask=mask, return_scores=True)
+    np.testing.assert_allclose(mha(q, k, v, mask=mask).numpy(), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores.numpy(), expected_scores, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradients_of_the_layer_match_differences():
+    mha = flux.f64(flux.MultiHeadAttention((3, 4, 2), nheads=2, bias=True))
+    x = values(2, 3, 3, dtype=np.float64)
+
+    def f(q_proj, k_proj, v_proj, out_proj, x):
+        layer = copy.copy(mha)
+        layer.q_proj, layer.k_proj = flux.Dense.of(q_proj), flux.Dense.of(k_proj)
+        layer.v_proj, layer.out_proj = flux.Dense.of(v_proj), flux.Dense.of(out_proj)
+        return layer(x, causal=True)
+
+    weights = [p.weight.numpy() for p in (mha.q_proj, mha.k_proj, mha.v_proj, mha.out_proj)]
+    assert flux.gradcheck(f, *weights, x, order=2)
+
+
+def test_every_parameter_of_the_layer_has_a_gradient():
+    mha = flux.MultiHeadAttention(8, nheads=2, bias=True)
+    x = values(2, 5, 8)
+    (grads,) = flux.gradient(lambda m: (m(x) ** 2).sum(), mha)
+    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        assert getattr(grads, name).weight.shape == getattr(mha, name).weight.shape
+        assert getattr(grads, name).bias.shape == getattr(mha, name).bias.shape
+    assert len(flux.trainables(mha)) == 8
+
+
+def test_the_layer_in_float64_computes_in_float64():
+    mha = flux.f64(flux.MultiHeadAttention(8, nheads=2))
+    x = values(2, 5, 8, dtype=np.float64)
+    np.testing.assert_allclose(mha(x).numpy(), layer_reference(mha, x, x, x)[0], rtol=1e-12)
+
+
+def test_the_layer_can_be_copied_and_pickled():
+    mha = flux.MultiHeadAttention((4, (6, 8), 3), nheads=2)
+    x = values(2, 5, 4)
+    again = pickle.loads(pickle.dumps(mha))
+    assert repr(again) == repr(mha)
+    assert again(x).tolist() == mha(x).tolist()
+    other = flux.MultiHeadAttention((4, (6, 8), 3), nheads=2)
+    flux.loadmodel(other, flux.state(mha))
+    assert other(x).tolist() == mha(x).tolist()
+
+
+@pytest.mark.parametrize(
+    ("dims", "options", "text"),
+    [
+        (64, {}, "MultiHeadAttention(64; nheads=8)"),
+        ((64, 64, 64), {}, "MultiHeadAttention(64; nheads=8)"),
+        ((8, 16, 4), {"nheads": 4, "bias": True}, "MultiHeadAttention(8 => 16 => 4; nheads=4, bias=True)"),
+        (((3, 4, 5), (6, 8), 7), {"nheads": 2}, "MultiHeadAttention((3, 4, 5) => (6, 8) => 7; nheads=2)"),
+    ],
+)
+def test_the_layer_says_what_it_is(dims, options, text):
+    assert flux.MultiHeadAttention(dims, **options).describe() == text
+
+
+@pytest.mark.parametrize(
+    "dims", [-1, 2.0, "a", None, (1, 2), (1, 2, 3, 4), ((1, 2), 8, 3), (1, (8, 8, 8), 3), (1, 8, (3,)), True]
+)
+def test_dims_that_are_none_are_refused(dims):
+    with pytest.raises(ValueError, match="MultiHeadAttention: dims is"):
+        flux.MultiHeadAttention(dims, nheads=1)
+
+
+@pytest.mark.parametrize("nheads", [0, -1, 2.0, None])
+def test_a_number_of_heads_that_is_none_is_refused(nheads):
+    with pytest.raises(ValueError, match="MultiHeadAttention: nheads is a positive integer"):
+        flux.MultiHeadAttention(8, nheads=nheads)
+
+
+@pytest.mark.parametrize("dims", [6, (8, (8, 6), 8), (8, (6, 8), 8)])
+def test_features_that_do_not_divide_into_heads_are_refused(dims):
+    with pytest.raises(
+        ValueError, match=r"MultiHeadAttention: \d and \d features do not divide into 4 heads"
+    ):
+        flux.MultiHeadAttention(dims, nheads=4)
+
+
+def test_the_layer_names_itself_and_the_shape_that_does_not_fit():
+    mha, x = flux.MultiHeadAttention(8, nheads=2), values(2, 5, 8)
+    name = r"^MultiHeadAttention\(8; nheads=2\): "
+    with pytest.raises(flux.ShapeError, match=name + r".*expected 8 features on the last axis.*\(2, 5, 4\)"):
+        mha(values(2, 5, 4))
+    with pytest.raises(flux.ShapeError, match=name + r".*\(2, 5, 8\), keys \(3, 5, 8\)"):
+        mha(x, values(3, 5, 8))
+    with pytest.raises(
+        flux.ShapeError, match=name + r".*differ in length.*keys \(2, 5, 8\), values \(2, 6, 8\)"
+    ):
+        mha(x, x, values(2, 6, 8))
+    with pytest.raises(flux.ShapeError, match=name + r".*mask of shape \(2, 5\).*\(2, 2, 5, 5\)"):
+        mha(x, mask=np.ones((2, 5), bool))
+    with pytest.raises(flux.ShapeError, match=name + r".*got \(8,\)"):
+        mha(values(8))
