@@ -11,8 +11,7 @@ from .. import _core
 from .._core import DTypeError, ShapeError, Tensor, identity
 from ..init import create_bias, glorot_uniform
 from ..show import name_of
-from .base import Layer, blame, shape_of
-from .dense import _parameter as parameter
+from .base import Layer, blame, check_activation, made, parameter, shape_of
 from .window import SamePad, Sizes, kernel, padding, shown, sizes
 
 if TYPE_CHECKING:
@@ -123,13 +122,10 @@ class _Convolution(Layer):
         self.groups = sizes(name, "groups", groups, 1)[0]
         if size_in % self.groups or size_out % self.groups:
             raise ValueError(f"{name}: {groups} groups do not divide {size_in} and {size_out} channels")
-        if not callable(activation):
-            raise TypeError(f"{name}: the activation must be a function, got {activation!r}")
+        check_activation(name, activation)
         channels = self._ends((size_in, size_out))
         shape = (*window, channels[0] // self.groups, channels[1])
-        self.weight = parameter(init(shape))
-        if self.weight.shape != shape:
-            raise ShapeError(f"{name}: init made a weight of shape {self.weight.shape}, not {shape}")
+        self.weight = made(name, init, shape)
         self.bias = create_bias(self.weight, bias, size_out)
         self.activation = activation
         self.stride = sizes(name, "stride", stride, len(window))
