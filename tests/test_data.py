@@ -10,6 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+try:
+    import polars as pl
+except ImportError:
+    pl = None
+
 import oxiflux as flux
 from oxiflux import data as mlutils
 from oxiflux.data import (
@@ -63,7 +68,15 @@ def plain(x):
 def kinds(n):
     """The same items, `0` to `n - 1` squared, in every form."""
     values = np.arange(n) ** 2
-    return {
+    polars = (
+        {}
+        if pl is None
+        else {
+            "polars": pl.DataFrame({"a": values, "b": values}),
+            "polars series": pl.Series(values),
+        }
+    )
+    return polars | {
         "array": values,
         "tensor": flux.tensor(values),
         "list": values.tolist(),
@@ -605,6 +618,30 @@ def test_joined_data_has_the_items_of_both(kind):
     wanted = plain(unbatch(a) + unbatch(b))
     assert plain(unbatch(both)) == wanted
     assert plain(getobs(both, -1)) == wanted[-1]
+
+
+def test_frames_stay_frames_and_keep_the_types_of_their_columns():
+    frames = [pd] if pl is None else [pd, pl]
+    for library in frames:
+        frame = library.DataFrame({"n": np.arange(6), "x": np.linspace(0, 1, 6), "name": list("abcdef")})
+        train, test = splitobs(frame, at=4, shuffle=True)
+        assert type(train) is type(test) is type(frame)
+        (first, second) = flux.DataLoader(frame, 3)
+        assert first["n"].to_list() == [0, 1, 2] and second["name"].to_list() == ["d", "e", "f"]
+        assert list(first.dtypes) == list(frame.dtypes)
+        joined = joinobs(train, test)
+        assert type(joined) is type(frame) and sorted(joined["n"].to_list()) == list(range(6))
+        # Numbers of a frame go straight into a model.
+        assert flux.Dense(2, 1)(first[["n", "x"]]).shape == (3, 1)
+        pairs = list(flux.DataLoader((frame[["x"]], frame["n"]), 4))
+        assert [len(y) for _, y in pairs] == [4, 2] and type(pairs[0][0]) is type(frame)
+
+
+def test_a_row_of_a_polars_frame_is_a_dict():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"n": [1, 2], "name": ["a", "b"]})
+    assert getobs(frame, 1) == {"n": 2, "name": "b"} and eachobs(frame, collate=None).data is frame
+    assert plain(batch(unbatch(frame))) == {"n": [1, 2], "name": ["a", "b"]}
 
 
 def test_joining_different_kinds():

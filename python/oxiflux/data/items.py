@@ -7,7 +7,7 @@ are tuples and dicts; and whatever has `__len__` and `__getitem__`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -122,6 +122,8 @@ def item(data: Any, i: int) -> Any:
         return {key: item(part, i) for key, part in data.items()}
     if isinstance(data, Lazy):
         return data.one(i)
+    if hasattr(data, "iter_rows"):  # Polars gives a row as a dict only if asked
+        return data.row(i, named=True)
     return data.iloc[i] if hasattr(data, "iloc") else data[i]
 
 
@@ -141,7 +143,28 @@ def cut(data: Any, where: Places, gather: Gather = list) -> Any:
     if hasattr(data, "shape"):
         return data.iloc[where] if hasattr(data, "iloc") else data[where]
     indices = range(len(data))[where] if type(where) is slice else where.tolist()
-    return gather([data[i] for i in indices])
+    return gather(each(data.__getitem__, indices))
+
+
+def each(f: Callable[[int], Any], indices: Iterable[int]) -> list[Any]:
+    """`f` of each index; an error has a note of the index at which it happened."""
+    items = []
+    for i in indices:
+        try:
+            items.append(f(i))
+        except Exception as error:
+            error.add_note(f"at item {i} of the data")
+            raise
+    return items
+
+
+def in_memory(data: Any) -> bool:
+    """Whether items are at hand and need not be made."""
+    if isinstance(data, (tuple, dict)):
+        return all(map(in_memory, data.values() if isinstance(data, dict) else data))
+    if isinstance(data, View):
+        return in_memory(data.data)
+    return isinstance(data, (list, range)) or hasattr(data, "shape")
 
 
 def subset(data: Any, where: Places) -> Any:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from .._core import Generator
+from .._core import Generator, get_num_threads
 from .arrays import batch
-from .items import count, cut, generator, item, permutation
+from .items import Places, count, cut, each, generator, in_memory, item, permutation
+from .workers import can_be_sent, in_processes, in_thread
 
 __all__ = ["DataLoader", "eachobs"]
 
@@ -36,8 +36,13 @@ class DataLoader:
     length and is not shuffled.
 
     `shuffle` draws a new order for each pass, from `rng` or the default generator. Without `partial` a last batch of
-    fewer items is left out. `parallel` prepares the next batches in a thread. In the middle of a pass `state()` is the
-    place of the next batch, from which the first pass after `load_state` goes on. Ref: MLUtils.jl, `DataLoader`.
+    fewer items is left out. In the middle of a pass `state()` is the place of the next batch, from which the first pass
+    after `load_state` goes on.
+
+    `parallel` prepares the next batches ahead. Items that Python code makes, by `__getitem__` or `collate`, are made in
+    that many worker processes, or with True in as many as there are threads; batches come in the same order, and random
+    numbers in a worker are seeded for each batch. Arrays, which need no workers, streams, and what cannot be pickled
+    where processes are not forked, are prepared in a thread. Ref: MLUtils.jl, `DataLoader`.
 
     >>> import numpy as np
     >>> loader = DataLoader((np.zeros((5, 2)), np.arange(5)), batchsize=2)
@@ -52,7 +57,7 @@ class DataLoader:
         shuffle: bool = False,
         partial: bool = True,
         collate: Callable[[list[Any]], Any] | None = None,
-        parallel: bool = False,
+        parallel: bool | int = False,
         rng: Generator | None = None,
     ) -> None:
         if batchsize is not None:
@@ -63,6 +68,12 @@ class DataLoader:
             batchsize = int(batchsize)
         if collate is not None and not callable(collate):
             raise TypeError(f"DataLoader: collate must be a function of a list of items, got {collate!r}")
+        if not isinstance(parallel, (bool, int)):
+            raise TypeError(
+                f"DataLoader: parallel must be true, false or a number of workers, got {parallel!r}"
+            )
+        if parallel < 0:
+            raise ValueError(f"DataLoader: the number of workers must be at least 0, got {parallel}")
         self.data = data
         self.batchsize = batchsize
         self.shuffle = shuffle
@@ -90,10 +101,11 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         self._pass, self._next = self._next, _Pass()
         here = self._pass
-        batches = self._stream(here) if self._count is None else self._batches(self._count, here)
+        workers = self._workers()
+        batches = self._stream(here) if self._count is None else self._batches(self._count, here, workers)
         try:
-            # Counted here: a thread is ahead of what has been handed out.
-            for made in _ahead(batches) if self.parallel else batches:
+            # Counted here: threads and processes are ahead of what has been handed out.
+            for made in in_thread(batches) if self.parallel and not workers else batches:
                 here.batch += 1
                 yield made
         finally:
@@ -150,22 +162,29 @@ class DataLoader:
         drawn.set_state(here.order)
         return permutation(drawn, n)
 
-    def _batches(self, n: int, here: _Pass) -> Iterator[Any]:
-        data, size, collate, done = self.data, self.batchsize, self.collate, here.batch
-        if (now := count("DataLoader", data)) != n:
+    def _workers(self) -> int:
+        """How many worker processes make the batches; none where a thread does as well."""
+        if not self.parallel or self._count is None or (in_memory(self.data) and not self.collate):
+            return 0
+        if not can_be_sent((self.data, self.collate)):
+            return 0
+        return min(get_num_threads() if self.parallel is True else self.parallel, max(1, len(self)))
+
+    def _batches(self, n: int, here: _Pass, workers: int) -> Iterator[Any]:
+        if (now := count("DataLoader", self.data)) != n:
             raise ValueError(f"DataLoader: the data had {n} items when it was given and has {now} now")
-        order = self._order(n, here) if self.shuffle else None
-        if size is None:
-            for i in range(done, n) if order is None else order[done:].tolist():
-                yield item(data, i)
-            return
-        for first in range(done * size, len(self) * size, size):
-            last = min(first + size, n)
-            if collate:
-                indices = range(first, last) if order is None else order[first:last].tolist()
-                yield collate([item(data, i) for i in indices])
-            else:
-                yield cut(data, slice(first, last) if order is None else order[first:last], batch)
+        done, size = here.batch, self.batchsize or 1
+        # Workers' random numbers are seeded by the place at which an order would be drawn.
+        order = self._order(n, here) if self.shuffle or workers else None
+        firsts = range(done * size, len(self) * size, size)
+        if not self.shuffle or order is None:
+            places: Iterable[Any] = (slice(i, min(i + size, n)) for i in firsts)
+        else:
+            places = (order[i : i + size] for i in firsts)
+        make = partial(_made, self.data, self.collate, self.batchsize is None)
+        if workers:
+            return in_processes(make, places, workers, here.order or (), done)
+        return map(make, places)
 
     def _stream(self, here: _Pass) -> Iterator[Any]:
         size = self.batchsize
@@ -178,6 +197,16 @@ class DataLoader:
                 yield (self.collate or batch)(taken)
 
 
+def _made(data: Any, collate: Callable[[list[Any]], Any] | None, is_single: bool, where: Places) -> Any:
+    """The batch of the items at some places, or the single item there."""
+    if is_single:
+        return item(data, where.start if isinstance(where, slice) else int(where[0]))
+    if collate is None:
+        return cut(data, where, batch)
+    indices = range(where.start, where.stop) if isinstance(where, slice) else where.tolist()
+    return collate(each(partial(item, data), indices))
+
+
 def eachobs(data: Any, batchsize: int | None = None, **options: Any) -> DataLoader:
     """An iterable over the items of `data`, or over batches: `DataLoader` with single items as the default.
 
@@ -188,36 +217,3 @@ def eachobs(data: Any, batchsize: int | None = None, **options: Any) -> DataLoad
     [([0, 1], 'a'), ([2, 3], 'b')]
     """
     return DataLoader(data, batchsize, **options)
-
-
-def _ahead(batches: Iterable[Any], depth: int = 2) -> Iterator[Any]:
-    """The same batches, made in a thread while the ones before are used; its errors arrive here."""
-    ready: queue.Queue[tuple[Any, BaseException | None, bool]] = queue.Queue()
-    room = threading.Semaphore(depth)
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            for made in batches:
-                ready.put((made, None, False))
-                room.acquire()
-                if stop.is_set():
-                    return
-        except BaseException as error:
-            ready.put((None, error, True))
-        else:
-            ready.put((None, None, True))
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while True:
-            made, error, is_last = ready.get()
-            if error is not None:
-                raise error
-            if is_last:
-                return
-            room.release()
-            yield made
-    finally:
-        stop.set()
-        room.release()

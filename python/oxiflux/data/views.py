@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate
@@ -12,7 +13,7 @@ import numpy as np
 from .. import _core
 from .._core import Tensor
 from .arrays import batch
-from .items import Gather, Lazy, Places, count, cut, item, subset
+from .items import Gather, Lazy, Places, count, cut, each, item, subset
 
 __all__ = ["filterobs", "groupobs", "joinobs", "mapobs"]
 
@@ -41,7 +42,7 @@ class Mapped(Lazy):
         if self.batched:
             return self.f(cut(self.data, where, batch))
         indices = range(len(self))[where] if isinstance(where, slice) else where.tolist()
-        return gather([self.one(i) for i in indices])
+        return gather(each(self.one, indices))
 
 
 class Joined(Lazy):
@@ -63,7 +64,7 @@ class Joined(Lazy):
 
     def many(self, where: Places, gather: Gather) -> Any:
         indices = range(len(self))[where] if isinstance(where, slice) else where.tolist()
-        return gather([self.one(i) for i in indices])
+        return gather(each(self.one, indices))
 
 
 def mapobs(f: Any, data: Any, batched: bool | Literal["auto"] = False) -> Any:
@@ -130,6 +131,9 @@ def joinobs(*datas: Any) -> Any:
         return np.concatenate(datas)
     if all(isinstance(data, Tensor) for data in datas):
         return _core.concat(datas)
+    kind = type(first).__module__.partition(".")[0]
+    if kind in ("pandas", "polars") and all(type(data) is type(first) for data in datas):
+        return sys.modules[kind].concat(datas)
     if all(isinstance(data, list) for data in datas):
         return [x for data in datas for x in data]
     if all(isinstance(data, tuple) and len(data) == len(first) for data in datas):

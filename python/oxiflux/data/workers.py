@@ -1,0 +1,168 @@
+"""Batches made ahead of their use: in a thread, or in worker processes.
+
+Modules of concurrent and multiprocessing are imported where they are used, so that `import oxiflux` stays fast.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import random
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+
+__all__ = ["can_be_sent", "in_processes", "in_thread"]
+
+
+def in_thread(batches: Iterable[Any], depth: int = 2) -> Iterator[Any]:
+    """The same batches, made in a thread while the ones before are used; its errors arrive here.
+
+    >>> list(in_thread(x * x for x in range(4)))
+    [0, 1, 4, 9]
+    """
+    ready: queue.Queue[tuple[Any, BaseException | None, bool]] = queue.Queue()
+    room = threading.Semaphore(depth)
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            for made in batches:
+                ready.put((made, None, False))
+                room.acquire()
+                if stop.is_set():
+                    return
+        except BaseException as error:
+            ready.put((None, error, True))
+        else:
+            ready.put((None, None, True))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            made, error, is_last = ready.get()
+            if error is not None:
+                raise error
+            if is_last:
+                return
+            room.release()
+            yield made
+    finally:
+        stop.set()
+        room.release()
+
+
+def in_processes(
+    make: Callable[[Any], Any],
+    jobs: Iterable[Any],
+    workers: int,
+    seed: tuple[int, ...] = (0,),
+    first: int = 0,
+) -> Iterator[Any]:
+    """`make(job)` for each job, in order, computed by worker processes at most two jobs a worker ahead.
+
+    Before each job, random numbers are seeded by `seed` and the number of the job, counted from `first`, whichever
+    worker does it. An error arrives here with the worker's traceback. The workers end with this iterator, however it
+    ends, and with this process.
+
+    >>> import operator
+    >>> list(in_processes(operator.neg, range(4), workers=2))
+    [0, -1, -2, -3]
+    """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    context = multiprocessing.get_context()
+    # Not an Event, whose `set` waits for every waiter, also for one that has been killed.
+    stopped, stop = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(make, stopped))
+    futures = (pool.submit(_work, (*seed, number), job) for number, job in enumerate(jobs, first))
+    try:
+        pending = deque(islice(futures, 2 * workers))
+        while pending:
+            made = pending.popleft().result()
+            pending.extend(islice(futures, 1))
+            yield made
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "DataLoader: a worker process has died; it may have been killed for want of memory"
+        ) from error
+    finally:
+        stop.send_bytes(b"stop")
+        pool.shutdown(cancel_futures=True)
+        stop.close()
+        stopped.close()
+
+
+def can_be_sent(x: Any) -> bool:
+    """Whether worker processes can have an object: a forked one has it already, others need it pickled.
+
+    >>> can_be_sent(range(3))
+    True
+    """
+    import multiprocessing
+
+    if multiprocessing.get_start_method() == "fork":
+        return True
+    try:
+        pickle.dumps(x)
+    except Exception:  # pickle raises what it likes
+        return False
+    return True
+
+
+# In a worker
+
+
+_make: Callable[[Any], Any] | None = None
+
+
+def _begin(make: Callable[[Any], Any], stopped: Any) -> None:
+    global _make
+    _make = make
+    # Ctrl-C reaches all processes of a terminal; it is the parent's to end the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _core.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(stopped,), daemon=True).start()
+
+
+def _end_with(stopped: Any) -> None:
+    """Ends this worker at once, whatever it is doing, when told to or when its parent is gone."""
+    import multiprocessing
+    from multiprocessing.connection import wait
+
+    parent = multiprocessing.parent_process()
+    wait([stopped, parent.sentinel] if parent else [stopped])
+    os._exit(1)
+
+
+def _work(seed: tuple[int, ...], job: Any) -> Any:
+    number = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    _core.seed(number)
+    np.random.seed(number)  # noqa: NPY002  the generator that data sets written for NumPy use
+    random.seed(number)
+    try:
+        return _make(job)  # type: ignore[misc]
+    except Exception as error:
+        raise _portable(error) from error.__cause__
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or one that says the same where it could not be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # of a class that cannot be pickled, or made again from its arguments
+        plain = RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
+        for note in getattr(error, "__notes__", ()):
+            plain.add_note(note)
+        return plain
+    return error
