@@ -254,6 +254,8 @@ def test_batches_may_be_dicts():
         ({"schedule": {"rho": abs}}, ValueError, "adjust: no rule of this state has rho"),
         ({"on_nan": "ignore"}, ValueError, "on_nan must be 'raise' or 'skip', got 'ignore'"),
         ({"log": 3}, TypeError, "log must be a path.*3"),
+        ({"checkpoint": 3}, TypeError, "checkpoint must be a path, got 3"),
+        ({"resume": True}, ValueError, "give checkpoint=path"),
     ],
 )
 def test_what_does_not_fit_is_named_and_changes_nothing(change, error, words):
@@ -380,6 +382,61 @@ def test_ctrl_c_ends_a_real_training():
     finally:
         child.kill()
     assert (out, err, child.returncode) == ("True True True\n", "", 0)
+
+
+# Checkpoints
+
+
+def noisy(model, x, y):
+    return flux.mse(model(x + 0.1 * flux.randn(*x.shape)), y)
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+def test_a_resumed_run_ends_as_the_whole_one(tmp_path, steps):
+    """Bit by bit: the place in the data, in the schedule and of the random numbers goes with the model."""
+
+    def run(epochs, path, at=None):
+        flux.seed(3)
+        model = flux.Chain(flux.Dense(2, 4, flux.tanh), flux.Dense(4, 1))
+        loader = flux.DataLoader(points(), 9, shuffle=True)
+        rule = flux.Adam()
+        if at is not None:
+            flux.seed(at)  # what happened since does not matter
+        history = flux.fit(
+            noisy, model, loader, rule, epochs=epochs, steps=steps, validation=points(), schedule=flux.Exp(0.1, 0.9),
+            checkpoint=path, resume=True,
+        )  # fmt: skip
+        return [w.tolist() for w in flux.trainables(model)], history
+
+    whole, history = run(5, tmp_path / "whole")
+    run(2, tmp_path / "part")
+    parts, resumed = run(5, tmp_path / "part", at=99)
+    assert parts == whole
+    assert [row | {"seconds": 0} for row in resumed] == [row | {"seconds": 0} for row in history]
+    # What is done is done.
+    assert run(5, tmp_path / "part")[1] == resumed
+
+
+def test_a_checkpoint_is_only_gone_on_from_when_told_to(tmp_path):
+    path = tmp_path / "run"
+    for _ in range(2):
+        model = one()
+        history = flux.fit(square, model, [ZERO], flux.Descent(0.25), epochs=2, checkpoint=path)
+        assert model["w"].item() == 0.25 and len(history) == 2
+    with pytest.raises(ValueError, match="w"):
+        flux.fit(
+            square, {"v": flux.ones(2)}, [ZERO], flux.Descent(0.25), epochs=2, checkpoint=path, resume=True
+        )
+
+
+def test_a_checkpoint_has_what_callbacks_changed(tmp_path):
+    model, path = one(), tmp_path / "run"
+    state = flux.setup(flux.Descent(0.25), model)
+    lower = lambda row: flux.adjust(state, 0.125)
+    flux.fit(square, model, [ZERO], state, checkpoint=path, callbacks=[lower, lambda row: True], epochs=3)
+    run = flux.load_checkpoint(path)
+    assert run["state"]["w"].rule.eta == 0.125 and run["model"]["w"].item() == 0.5
+    assert run["history"]["rows"][0]["epoch"] == 1
 
 
 # Progress

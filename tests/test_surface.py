@@ -25,8 +25,8 @@ LEVELS = [
     {"einsum", "vector"},
     {"init", "losses", "gradient", "optimisers", "onehot", "show"},
     {"layers"},
-    {"data", "train"},
-    {"files", "shapes"},
+    {"data", "files", "shapes"},
+    {"train"},
     {"__init__"},
 ]
 

@@ -61,6 +61,14 @@ class History(Sequence[Row]):
         """Adds a row at the end."""
         self.rows.append(row)
 
+    def state(self) -> dict[str, Any]:
+        """The rows, for a checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes the rows that `state` gave in the place of its own."""
+        self.rows = list(state["rows"])
+
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame, with the epochs as its index."""
         try:

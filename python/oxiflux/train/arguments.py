@@ -1,0 +1,151 @@
+"""What `fit` is given: checked, and made into what its loop needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from itertools import chain, count, islice
+from typing import Any
+
+from .. import _core
+from .._core import Leaf
+from ..optimisers import adjust, setup
+from ..optimisers.state import match
+from ..tree import Params
+
+__all__ = ["Pace", "check", "functions", "named", "passes_of", "state_of", "writer_of"]
+
+Function = Callable[..., Any]
+
+
+def check(loss: Any, data: Any, epochs: Any, steps: Any, checkpoint: Any, resume: bool) -> None:
+    """Raises for what cannot be right, before anything is done."""
+    if not callable(loss):
+        raise TypeError(f"fit: the loss must be a function of the model and a batch, got {loss!r}")
+    for name, number, least in (("epochs", epochs, 0), ("steps", 1 if steps is None else steps, 1)):
+        if isinstance(number, bool) or not hasattr(number, "__index__"):
+            raise TypeError(f"fit: {name} must be a whole number, got {number!r}")
+        if number < least:
+            raise ValueError(f"fit: {name} must be at least {least}, got {number}")
+    if not isinstance(checkpoint, (str, os.PathLike, type(None))):
+        raise TypeError(f"fit: checkpoint must be a path, got {checkpoint!r}")
+    if resume and checkpoint is None:
+        raise ValueError("fit: resume=True goes on from a checkpoint; give checkpoint=path")
+    if isinstance(data, (tuple, Mapping, str)) or hasattr(data, "shape"):
+        raise TypeError(
+            f"fit: the data must be batches, got a {type(data).__name__}; "
+            "DataLoader(data, 32, shuffle=True) makes batches of it, [data] a single one"
+        )
+    if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
+        raise TypeError(f"fit: the data must be batches, got a {type(data).__name__}")
+
+
+def state_of(model: Any, rule: Any) -> Any:
+    """The state that is given, or that of a rule."""
+    if isinstance(model, Params):
+        raise TypeError("fit: params(model) is for train; give the model itself, and loss(model, *batch)")
+    if hasattr(rule, "init") and hasattr(rule, "apply"):
+        return setup(rule, model)
+    if not isinstance(rule, Leaf) and not any(isinstance(x, Leaf) for x in _nodes(rule)):
+        raise TypeError(f"fit: {rule!r} is neither a rule nor a state that setup(rule, model) made")
+    match("fit", rule, model, "the model")
+    return rule
+
+
+def _nodes(tree: Any) -> Iterator[Any]:
+    for _, kid in _core.children(tree) or []:
+        yield kid
+        yield from _nodes(kid)
+
+
+def functions(what: str, given: Any) -> list[Function]:
+    """One function or several."""
+    several = [given] if callable(given) else list(given)
+    for f in several:
+        if not callable(f):
+            raise TypeError(f"fit: {what} must be functions, got {f!r}")
+    return several
+
+
+def named(given: Any, validation: Any) -> dict[str, Function]:
+    """The metrics by their names."""
+    if isinstance(given, Mapping):
+        metrics = dict(zip(given, functions("metrics", given.values()), strict=True))
+    else:
+        several = functions("metrics", given)
+        metrics = {getattr(f, "__name__", type(f).__name__): f for f in several}
+        if len(metrics) < len(several):
+            raise ValueError(f"fit: the metrics need different names; give a dict of them, not {several!r}")
+    if metrics and validation is None:
+        raise ValueError("fit: metrics are measured on the validation data; give validation=")
+    return metrics
+
+
+def passes_of(data: Any, steps: int | None) -> Iterator[Iterable[Any]]:
+    """The batches of each epoch, without end."""
+    passes = _whole_passes(data)
+    if steps is None:
+        return passes
+    stream = chain.from_iterable(passes)
+    return (islice(stream, steps) for _ in count())
+
+
+def _whole_passes(data: Any) -> Iterator[Iterable[Any]]:
+    for n in count(1):
+        batches = iter(data)
+        try:
+            first = next(batches)
+        except StopIteration:
+            again = "; a generator lasts for one, which steps= cuts into epochs" if n > 1 else ""
+            raise ValueError(f"fit: the data has no batches in pass {n}{again}") from None
+        yield chain([first], batches)
+
+
+def writer_of(log: Any, stack: ExitStack) -> Any:
+    """What writes the rows down, if anything."""
+    if log is None or hasattr(log, "add_scalar"):
+        return log
+    if not isinstance(log, (str, os.PathLike)):
+        raise TypeError(f"fit: log must be a path or have add_scalar(name, value, step), got {log!r}")
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise ImportError("fit: a path for log needs tensorboardX: pip install 'oxiflux[train]'") from None
+    writer = SummaryWriter(os.fspath(log))
+    stack.callback(writer.close)
+    return writer
+
+
+class Pace:
+    """Hyper-parameters that follow schedules, and their values at the last step."""
+
+    def __init__(self, schedule: Any, state: Any) -> None:
+        given = schedule if isinstance(schedule, Mapping) else {} if schedule is None else {"eta": schedule}
+        for name, f in given.items():
+            if not callable(f):
+                raise TypeError(f"fit: the schedule of {name} must be a function of the step, got {f!r}")
+        self.schedules, self.optimiser = dict(given), state
+        self.values: dict[str, float] = {}
+        self.step = 0
+
+    def state(self) -> dict[str, Any]:
+        """The place, for a checkpoint."""
+        return {"step": self.step}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes to a place that `state` gave."""
+        self.step = state["step"]
+
+    def __call__(self, batches: Iterable[Any]) -> Iterable[Any]:
+        """The batches; the hyper-parameters are set as each is taken."""
+        return self._adjusted(batches) if self.schedules else batches
+
+    def _adjusted(self, batches: Iterable[Any]) -> Iterator[Any]:
+        for batch in batches:
+            values = {name: f(self.step) for name, f in self.schedules.items()}
+            if values != self.values:
+                adjust(self.optimiser, **values)
+                self.values = values
+            self.step += 1
+            yield batch
