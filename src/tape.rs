@@ -181,10 +181,13 @@ struct Current {
     /// The tape being written, or 0: one look tells an operation that there is nothing to record.
     id: Cell<u64>,
     tape: RefCell<Option<Rc<Tape>>>,
+    /// Whether layers are in training mode. It outlasts a pause that only leaves to later what would be recorded.
+    training: Cell<bool>,
 }
 
 thread_local! {
-    static CURRENT: Current = const { Current { id: Cell::new(0), tape: RefCell::new(None) } };
+    static CURRENT: Current =
+        const { Current { id: Cell::new(0), tape: RefCell::new(None), training: Cell::new(false) } };
     /// The entries of the last tape, emptied, for the next one.
     static SPARE: Cell<Vec<Entry>> = const { Cell::new(Vec::new()) };
 }
@@ -193,6 +196,13 @@ thread_local! {
 #[inline]
 pub fn is_recording() -> bool {
     CURRENT.with(|c| c.id.get() != 0)
+}
+
+/// Whether layers that behave differently in training do so: a scope is open on this thread and not paused by
+/// [`Paused::new`].
+#[inline]
+pub fn is_training() -> bool {
+    CURRENT.with(|c| c.training.get())
 }
 
 /// Does `op` on `inputs` and records it where something on the tape goes in.
@@ -241,7 +251,7 @@ pub struct Scope {
     tape: Rc<Tape>,
     first: u32,
     nested: bool,
-    before: Option<(u64, Option<Rc<Tape>>)>,
+    before: Option<(u64, Option<Rc<Tape>>, bool)>,
 }
 
 impl Scope {
@@ -249,8 +259,8 @@ impl Scope {
     pub fn enter() -> Scope {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         CURRENT.with(|c| {
-            let before = (c.id.get(), c.tape.borrow().clone());
-            if let (1.., Some(tape)) = &before {
+            let before = (c.id.get(), c.tape.borrow().clone(), c.training.replace(true));
+            if let (1.., Some(tape), _) = &before {
                 let first = tape.entries.borrow().len() as u32;
                 return Scope { tape: tape.clone(), first, nested: true, before: Some(before) };
             }
@@ -284,9 +294,10 @@ impl Scope {
     }
 
     fn restore(&mut self) {
-        if let Some((id, tape)) = self.before.take() {
+        if let Some((id, tape, training)) = self.before.take() {
             CURRENT.with(|c| {
                 c.id.set(id);
+                c.training.set(training);
                 c.tape.replace(tape);
             });
         }
@@ -316,12 +327,19 @@ impl Operation for Same {
 }
 
 /// Nothing is recorded while it lives.
-pub struct Paused(u64);
+pub struct Paused {
+    id: u64,
+    training: bool,
+}
 
 impl Paused {
-    /// Stops recording on this thread until the drop.
+    /// Stops recording on this thread until the drop, and training with it.
     pub fn new() -> Paused {
-        Paused(CURRENT.with(|c| c.id.replace(0)))
+        CURRENT.with(|c| Paused { id: c.id.replace(0), training: c.training.replace(false) })
+    }
+    /// Stops recording, in the middle of what remains training.
+    pub fn in_training() -> Paused {
+        CURRENT.with(|c| Paused { id: c.id.replace(0), training: c.training.get() })
     }
 }
 
@@ -333,7 +351,10 @@ impl Default for Paused {
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        CURRENT.with(|c| c.id.set(self.0));
+        CURRENT.with(|c| {
+            c.id.set(self.id);
+            c.training.set(self.training);
+        });
     }
 }
 

@@ -111,6 +111,27 @@ def _(spec):
     return step
 
 
+def normalising(make, layout):
+    """Forward and backward of a layer, for a given gradient of its result."""
+
+    def build(spec):
+        layer = make(spec["g"].size)
+        x, d = (flux.tensor(np.ascontiguousarray(layout(spec[k]))) for k in "xd")
+
+        def step():
+            y, back = flux.pullback(lambda m, x: m(x), layer, x)
+            back(d)
+            return y.reshape(-1)[0]
+
+        return step
+
+    return build
+
+
+impl("layernorm", "oxiflux")(normalising(flux.LayerNorm, lambda a: a))
+impl("batchnorm", "oxiflux")(normalising(flux.BatchNorm, lambda a: a.transpose(0, 2, 3, 1)))
+
+
 @impl(["adam_10m", "adam_small"], "oxiflux")
 def _(spec):
     model = [flux.tensor(p) for p in spec["p"]]

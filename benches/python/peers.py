@@ -142,6 +142,23 @@ def _():
     return dict(x=_f(r, 256, 32000), t=r.integers(0, 32000, 256).astype("int64"))
 
 
+@case("layernorm", note="4096 x 512, affine, fwd+bwd", mbytes=4096 * 512 * 4 / 1e6)
+def _():
+    np, r = _np(), _rng(7)
+    return dict(x=_f(r, 4096, 512), g=np.ones(512, "float32"), b=np.zeros(512, "float32"), d=_f(r, 4096, 512))
+
+
+@case("batchnorm", note="32 x 64 x 28 x 28 train mode, fwd+bwd", mbytes=32 * 64 * 28 * 28 * 4 / 1e6)
+def _():
+    np, r = _np(), _rng(8)
+    return dict(
+        x=_f(r, 32, 64, 28, 28),
+        g=np.ones(64, "float32"),
+        b=np.zeros(64, "float32"),
+        d=_f(r, 32, 64, 28, 28),
+    )
+
+
 EW = ("add", "relu", "exp", "tanh", "sigmoid", "gelu")
 for _o in EW:
     case(f"ew_{_o}_1m", note=f"{_o} on 1M f32, forward, no grad", mbytes=8.0)(
@@ -277,6 +294,45 @@ def _(s):
         l = f()
         torch.autograd.grad(l, x)
         return l.detach()
+
+    return step
+
+
+@impl("layernorm", TB)
+def _(s):
+    import torch
+
+    F = torch.nn.functional
+    x, g, b, d = TP(s["x"]), TP(s["g"]), TP(s["b"]), T(s["d"])
+    f = t_comp(lambda: F.layer_norm(x, (512,), g, b))
+
+    def step():
+        y = f()
+        torch.autograd.grad(y, (x, g, b), d)
+        return y.detach()[0, 0]
+
+    return step
+
+
+def _cl(t):
+    """Channels last, for the tuned backends."""
+    import torch
+
+    return t.to(memory_format=torch.channels_last) if _CUR[0] != "torch" else t
+
+
+@impl("batchnorm", TB)
+def _(s):
+    import torch
+
+    F = torch.nn.functional
+    x, g, b, d = _cl(T(s["x"])).requires_grad_(), TP(s["g"]), TP(s["b"]), _cl(T(s["d"]))
+    f = t_comp(lambda: F.batch_norm(x, None, None, g, b, True))
+
+    def step():
+        y = f()
+        torch.autograd.grad(y, (x, g, b), d)
+        return y.detach()[0, 0, 0, 0]
 
     return step
 
@@ -507,6 +563,33 @@ def _(s):
         return jax.block_until_ready(f(x, t))[0]
 
     return step
+
+
+def _j_norm(axes, layout):
+    """A normalisation over axes, forward and backward."""
+
+    def build(s):
+        import jax
+
+        x, d, g, b = layout(s["x"]), layout(s["d"]), J(s["g"]), J(s["b"])
+
+        def norm(x, g, b):
+            m = x.mean(axes, keepdims=True)
+            v = ((x - m) ** 2).mean(axes, keepdims=True)
+            return (x - m) * jax.lax.rsqrt(v + 1e-5) * g + b
+
+        @jax.jit
+        def f(x, g, b, d):
+            y, vjp = jax.vjp(norm, x, g, b)
+            return y.reshape(-1)[0], y, vjp(d)
+
+        return lambda: jax.block_until_ready(f(x, g, b, d))[0]
+
+    return build
+
+
+impl("layernorm", "jax")(_j_norm((1,), lambda a: J(a)))
+impl("batchnorm", "jax")(_j_norm((0, 1, 2), lambda a: J(a.transpose(0, 2, 3, 1))))
 
 
 def _j_ew(op):

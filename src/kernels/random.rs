@@ -29,7 +29,7 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 }
 
 /// Blocks computed side by side.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 /// Groups of blocks per task.
 const CHUNK: usize = 256;
 
@@ -43,8 +43,16 @@ pub struct Place {
 }
 
 impl Place {
-    fn after(self, groups: usize) -> Place {
+    /// The place that follows groups of [`LANES`] blocks.
+    pub(super) fn after(self, groups: usize) -> Place {
         Place { counter: self.counter.wrapping_add((groups * LANES) as u64), ..self }
+    }
+
+    /// The four random words of block `l` from here.
+    #[inline(always)]
+    pub(super) fn words(self, l: usize) -> [u32; 4] {
+        let [low, high] = halves(self.counter.wrapping_add(l as u64));
+        philox([low, high, 0, 0], halves(self.key))
     }
 
     /// The 64 bits that take the place of element `i` of [`bits`] when those were rejected `attempt` times.
@@ -118,11 +126,10 @@ impl<K: Draw<V>, const V: usize> Kernel for Fill<'_, K, V> {
     unsafe fn run<const FMA: bool>(self) {
         for group in self.first..self.last {
             let first = group * V * LANES;
-            let counter = self.place.after(group).counter;
+            let place = self.place.after(group);
             let mut drawn = [[K::Out::default(); LANES]; V];
             for l in 0..LANES {
-                let [low, high] = halves(counter.wrapping_add(l as u64));
-                let elements = self.draw.draw::<FMA>(philox([low, high, 0, 0], halves(self.place.key)));
+                let elements = self.draw.draw::<FMA>(place.words(l));
                 for (lanes, element) in drawn.iter_mut().zip(elements) {
                     lanes[l] = element;
                 }

@@ -160,28 +160,39 @@ fn stop_gradient(x: Operand) -> PyTensor {
     x.0.at(None).into()
 }
 
-/// Whether a gradient is open on this thread: layers are in training mode.
+/// Whether what is computed on this thread is recorded for a gradient.
 #[pyfunction]
 fn is_recording() -> bool {
     tape::is_recording()
 }
 
-/// A context in which nothing is recorded.
+/// Whether layers that behave differently in training do so by themselves: a gradient is open on this thread.
+#[pyfunction]
+fn is_training() -> bool {
+    tape::is_training()
+}
+
+/// A context in which nothing is recorded; with `training=True` layers do not take that for the end of training.
 #[pyclass(name = "paused", frozen, unsendable, module = "oxiflux")]
-struct PyPaused(RefCell<Vec<tape::Paused>>);
+struct PyPaused {
+    training: bool,
+    open: RefCell<Vec<tape::Paused>>,
+}
 
 #[pymethods]
 impl PyPaused {
     #[new]
-    fn new() -> Self {
-        PyPaused(RefCell::default())
+    #[pyo3(signature = (*, training = false))]
+    fn new(training: bool) -> Self {
+        PyPaused { training, open: RefCell::default() }
     }
     fn __enter__(&self) {
-        self.0.borrow_mut().push(tape::Paused::new());
+        let paused = if self.training { tape::Paused::in_training() } else { tape::Paused::new() };
+        self.open.borrow_mut().push(paused);
     }
     #[pyo3(signature = (*_args))]
     fn __exit__(&self, _args: &Bound<'_, PyTuple>) {
-        self.0.borrow_mut().pop();
+        self.open.borrow_mut().pop();
     }
 }
 
@@ -191,5 +202,6 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(gradient, m)?)?;
     m.add_function(wrap_pyfunction!(pullback, m)?)?;
     m.add_function(wrap_pyfunction!(stop_gradient, m)?)?;
-    m.add_function(wrap_pyfunction!(is_recording, m)?)
+    m.add_function(wrap_pyfunction!(is_recording, m)?)?;
+    m.add_function(wrap_pyfunction!(is_training, m)?)
 }

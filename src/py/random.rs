@@ -1,10 +1,13 @@
 //! Random tensors: generators with a seed of their own, and the one that everybody shares.
 
+use super::operand::Operand;
 use super::tensor::PyTensor;
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::Error;
+use crate::kernels::dropout as kernel;
 use crate::kernels::random::{self, Place};
+use crate::ops::{self, Fate};
 use crate::shape::Axes;
 use crate::tape::Tensor;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -195,6 +198,25 @@ fn randperm(py: Python<'_>, n: isize) -> PyResult<PyTensor> {
     default_generator(py)?.get().randperm(n)
 }
 
+/// `x * scale + shift` for each element with probability `keep`, and `dropped` for the others.
+#[pyfunction]
+#[pyo3(signature = (x, keep, scale, shift = 0.0, dropped = 0.0, rng = None, /))]
+fn dropout(
+    py: Python<'_>,
+    x: Operand,
+    keep: f64,
+    scale: f64,
+    shift: f64,
+    dropped: f64,
+    rng: Option<Py<Generator>>,
+) -> PyResult<PyTensor> {
+    let (x, rng) = (x.0, rng.map_or_else(|| default_generator(py), Ok)?);
+    // The place is taken first: what runs without the GIL must not hold the lock.
+    let place = rng.get().draw(|place| Ok((kernel::after(place, x.size()), place)))?;
+    let fate = Fate { keep, scale, shift, dropped };
+    super::run(&[&x], || ops::dropout(&x, place, fate))
+}
+
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Generator>()?;
     m.add_function(wrap_pyfunction!(default_generator, m)?)?;
@@ -202,5 +224,6 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(rand, m)?)?;
     m.add_function(wrap_pyfunction!(randn, m)?)?;
     m.add_function(wrap_pyfunction!(randint, m)?)?;
-    m.add_function(wrap_pyfunction!(randperm, m)?)
+    m.add_function(wrap_pyfunction!(randperm, m)?)?;
+    m.add_function(wrap_pyfunction!(dropout, m)?)
 }

@@ -11,8 +11,11 @@ from .bilinear import Bilinear
 from .chain import Chain, activations
 from .conv import Conv, ConvTranspose, CrossCor, DepthwiseConv, conv, depthwiseconv
 from .dense import Dense
+from .dropout import AlphaDropout, Dropout, dropout
 from .embedding import Embedding, EmbeddingBag
 from .flatten import flatten
+from .mode import testmode, trainmode
+from .normalise import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from .parallel import Maxout, PairwiseFusion, Parallel, SkipConnection
 from .pool import (
     AdaptiveMaxPool,
@@ -26,11 +29,14 @@ from .pool import (
     meanpool,
 )
 from .scale import Scale
+from .weightnorm import WeightNorm, remove_weight_norms
 from .window import SamePad
 
 __all__ = [
     "AdaptiveMaxPool",
     "AdaptiveMeanPool",
+    "AlphaDropout",
+    "BatchNorm",
     "Bilinear",
     "Chain",
     "Conv",
@@ -38,11 +44,15 @@ __all__ = [
     "CrossCor",
     "Dense",
     "DepthwiseConv",
+    "Dropout",
     "Embedding",
     "EmbeddingBag",
     "GlobalMaxPool",
     "GlobalMeanPool",
+    "GroupNorm",
+    "InstanceNorm",
     "Layer",
+    "LayerNorm",
     "MaxPool",
     "Maxout",
     "MeanPool",
@@ -52,14 +62,19 @@ __all__ = [
     "SamePad",
     "Scale",
     "SkipConnection",
+    "WeightNorm",
     "activations",
     "conv",
     "depthwiseconv",
     "dot_product_attention",
     "dot_product_attention_scores",
+    "dropout",
     "flatten",
     "lpnormpool",
     "make_causal_mask",
     "maxpool",
     "meanpool",
+    "remove_weight_norms",
+    "testmode",
+    "trainmode",
 ]

@@ -1,0 +1,65 @@
+"""Training and test mode: layers that behave differently while a model is trained."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from .. import _core
+from ..tree import modules
+from .base import Layer
+
+__all__ = ["testmode", "trainmode"]
+
+Model = TypeVar("Model")
+
+
+class ModeLayer(Layer):
+    """Base of the layers with two modes: `active` is True in training mode, False in test mode, and None if a
+    gradient being taken is what makes the difference.
+    """
+
+    active: bool | None
+
+    def is_active(self) -> bool:
+        """Whether the layer is in training mode now."""
+        return _core.is_training() if self.active is None else self.active
+
+
+def testmode(model: Model, mode: bool | None = True) -> Model:  # noqa: PT028 (no test, whatever its name)
+    """Puts all layers of a model into test mode, in place, and returns the model: `Dropout` passes its input
+    on, `BatchNorm` uses its running statistics.
+
+    `mode=False` is training mode, and None leaves it to each call, as it is at first: training mode within
+    `gradient` and what is made of it, such as `train`, and test mode elsewhere. Layers take part that have an
+    attribute `active`. Ref: Flux.jl, `testmode!`.
+
+    >>> import oxiflux as flux
+    >>> flux.testmode(flux.Chain(flux.Dense(2, 3), flux.Dropout(0.4)))
+    Chain(
+      Dense(2 => 3),                        # 9 parameters
+      Dropout(0.4, active=False),
+    )
+    """
+    return trainmode(model, None if mode is None else not mode)
+
+
+def trainmode(model: Model, mode: bool | None = True) -> Model:
+    """Puts all layers of a model into training mode, in place, and returns the model.
+
+    `mode=False` is test mode, and None leaves it to each call; see `testmode`. Ref: Flux.jl, `trainmode!`.
+
+    >>> import oxiflux as flux
+    >>> dropout = flux.trainmode(flux.Dropout(1.0))
+    >>> dropout(flux.ones(3)).tolist(), flux.trainmode(dropout, None)
+    ([0.0, 0.0, 0.0], Dropout(1.0))
+    """
+    if not (mode is None or isinstance(mode, bool)):
+        raise TypeError(f"trainmode: the mode is True, False or None, got {mode!r}")
+    for layer in modules(model):
+        if _is_mode(getattr(layer, "active", ...)):
+            layer.active = mode
+    return model
+
+
+def _is_mode(x: Any) -> bool:
+    return x is None or isinstance(x, bool)

@@ -1,0 +1,300 @@
+"""Normalisation: layers whose results have mean 0 and variance 1, then a scale and a bias that are learnt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
+from .._core import ShapeError, Tensor, identity
+from ..init import ones32, zeros32
+from ..show import name_of
+from .base import Layer, shape_of
+from .mode import ModeLayer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm"]
+
+Function = Callable[[Tensor], Tensor]
+
+
+class LayerNorm(Layer):
+    """`activation((x - mean) / sqrt(var + eps) * scale + bias)` with the mean and variance over the last axes.
+
+    `size` is their size, one integer or more; `scale` and `bias` are of that shape, or None with `affine=False`.
+    Other sizes raise ShapeError. Ref: Flux.jl, `LayerNorm`; Ba et al., "Layer normalization", 2016.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.LayerNorm(3)
+    >>> layer
+    LayerNorm(3)  # 6 parameters
+    >>> layer([[1.0, 2.0, 3.0]]).tolist()
+    [[-1.2247, 0.0, 1.2247]]
+    >>> flux.LayerNorm(4, 3, flux.relu, affine=False)(flux.rand(5, 4, 3)).shape
+    (5, 4, 3)
+    """
+
+    size: tuple[int, ...]
+    scale: Tensor | None
+    bias: Tensor | None
+    activation: Function
+    eps: float
+
+    def __init__(self, *size: Any, affine: bool = True, eps: float = 1e-5) -> None:
+        activation: Function = size[-1] if size and callable(size[-1]) else identity
+        numbers = size[:-1] if size and callable(size[-1]) else size
+        if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)):
+            numbers = tuple(numbers[0])
+        if not numbers or not all(map(_is_size, numbers)):
+            raise ValueError(f"LayerNorm: sizes are positive integers, got {size}")
+        self.size = tuple(map(int, numbers))
+        self.scale = ones32(self.size) if affine else None
+        self.bias = zeros32(self.size) if affine else None
+        self.activation = activation
+        self.eps = _checked_eps(eps, self)
+
+    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+        """The input with each element of the leading axes normalised."""
+        shape, count = shape_of(x), len(self.size)
+        if shape[-count:] != self.size:
+            what = "axis" if count == 1 else "axes"
+            size = self.size[0] if count == 1 else self.size
+            raise ShapeError(f"{self.describe()}: expected {size} on the last {what}, got shape {shape}")
+        y = _core.norm(x, self.scale, self.bias, len(shape) - count, count, 1, self.eps)[0]
+        return self.activation(y)
+
+    def describe(self) -> str:
+        """The layer on one line."""
+        return f"LayerNorm({', '.join(map(str, self.size))}{_options(self.activation, self.scale)})"
+
+
+class _ChannelNorm(ModeLayer):
+    """What the layers have in common that scale and shift each channel, the elements of the last axis."""
+
+    channels: int
+    beta: Tensor | None
+    gamma: Tensor | None
+    activation: Function
+    eps: float
+
+    def _set(
+        self, channels: int, activation: Function, affine: bool, eps: float, init_beta: Any, init_gamma: Any
+    ) -> None:
+        name = type(self).__name__
+        if not _is_size(channels):
+            raise ValueError(f"{name}: channels are a positive integer, got {channels!r}")
+        if not callable(activation):
+            raise TypeError(f"{name}: the activation must be a function, got {activation!r}")
+        self.channels, self.activation = int(channels), activation
+        self.beta = _initial(init_beta, self.channels, name) if affine else None
+        self.gamma = _initial(init_gamma, self.channels, name) if affine else None
+        self.eps = eps
+
+    def _shape_of(self, x: Any, least: int) -> tuple[int, ...]:
+        """The shape of an input, which must have at least `least` axes."""
+        shape = shape_of(x)
+        if len(shape) < least or shape[-1] != self.channels:
+            what = f"{self.channels} channel{'s' * (self.channels != 1)} on the last of at least {least} axes"
+            raise ShapeError(f"{self.describe()}: expected {what}, got shape {shape}")
+        return shape
+
+    def trainable(self) -> tuple[str, ...]:
+        """The names of the parameters, as opposed to the running statistics."""
+        return ("beta", "gamma")
+
+
+class _TrackingNorm(_ChannelNorm):
+    """A normalisation of each channel that may keep running statistics: over the batch, or for each of its
+    elements, which is what `_lead` says.
+    """
+
+    mu: Tensor | None
+    var: Tensor | None
+    momentum: float
+    _lead: int
+
+    def _track(self, track_stats: bool, momentum: float) -> None:
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"{self.describe()}: the momentum must be from 0 to 1, got {momentum}")
+        self.mu = zeros32(self.channels) if track_stats else None
+        self.var = ones32(self.channels) if track_stats else None
+        self.momentum = momentum
+
+    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+        """The normalised input; in training mode the running statistics, if any, take its own into account."""
+        shape = self._shape_of(x, 2 + self._lead)
+        count = math.prod(shape[self._lead : -1])
+        active = self.is_active()
+        if self.mu is not None and self.var is not None and not active:
+            y = _core.norm_with(x, self.mu, self.var, self.gamma, self.beta, self.eps)
+            return self.activation(y)
+        if active and count < 2 and (self.mu is not None or not self._lead):
+            raise ValueError(
+                f"{self.describe()}: training needs more than one value for each channel, got shape {shape}"
+            )
+        y, mean, var = _core.norm(x, self.gamma, self.beta, self._lead, 1, self.channels, self.eps)
+        if self.mu is not None and self.var is not None and mean.size:
+            if self._lead:
+                mean, var = mean.mean(axis=0), var.mean(axis=0)
+            # The unbiased variance, as an estimate for data that is not in this batch.
+            unbiased = self.momentum * count / (count - 1)
+            _core.assign(self.mu, (1 - self.momentum) * self.mu + self.momentum * mean)
+            _core.assign(self.var, (1 - self.momentum) * self.var + unbiased * var)
+        return self.activation(y)
+
+    def describe(self) -> str:
+        """The layer on one line."""
+        options = _options(self.activation, self.gamma, self.active)
+        return f"{type(self).__name__}({self.channels}{options})"
+
+
+class BatchNorm(_TrackingNorm):
+    """`activation((x - mean) / sqrt(var + eps) * gamma + beta)` for each channel, the elements of the last axis.
+
+    In training mode the mean and variance are those of the batch, over all axes but the last, and the running
+    statistics `mu` and `var` move towards them by `momentum`; in test mode the running statistics are used. The
+    mode is that of the call: training within `gradient`; `active=True` or False, `trainmode` and `testmode` set it.
+    `affine=False` leaves `gamma` and `beta` out, `track_stats=False` the running statistics. Another number of
+    channels raises ShapeError, training with one value for each channel ValueError.
+    Ref: Flux.jl, `BatchNorm`; Ioffe and Szegedy, "Batch normalization", 2015.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.BatchNorm(3, flux.relu)
+    >>> layer
+    BatchNorm(3, relu)  # 6 parameters, plus 6 non-trainable
+    >>> y = flux.trainmode(layer)(flux.rand(20, 28, 28, 3))
+    >>> y.shape, bool(flux.all(layer.mu > 0))
+    ((20, 28, 28, 3), True)
+    """
+
+    _lead = 0
+
+    def __init__(
+        self,
+        channels: int,
+        activation: Function = identity,
+        *,
+        affine: bool = True,
+        track_stats: bool = True,
+        active: bool | None = None,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        init_beta: Callable[[int], Any] = zeros32,
+        init_gamma: Callable[[int], Any] = ones32,
+    ) -> None:
+        self.active = active
+        self._set(channels, activation, affine, eps, init_beta, init_gamma)
+        self._track(track_stats, momentum)
+        _checked_eps(eps, self)
+
+
+class InstanceNorm(_TrackingNorm):
+    """`activation((x - mean) / sqrt(var + eps) * gamma + beta)` with the mean and variance of each channel of each
+    element of the batch: over all axes but the first and the last.
+
+    The options are those of `BatchNorm`, but neither scale and bias nor running statistics are the default. Other
+    channels or fewer than 3 axes raise ShapeError.
+    Ref: Flux.jl, `InstanceNorm`; Ulyanov et al., "Instance normalization", 2016.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.InstanceNorm(3)
+    >>> y = layer(flux.rand(2, 8, 8, 3))
+    >>> layer, y.shape, bool(flux.all(abs(y.mean(axis=(1, 2))) < 1e-5))
+    (InstanceNorm(3, affine=False), (2, 8, 8, 3), True)
+    """
+
+    _lead = 1
+
+    def __init__(
+        self,
+        channels: int,
+        activation: Function = identity,
+        *,
+        affine: bool = False,
+        track_stats: bool = False,
+        active: bool | None = None,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        init_beta: Callable[[int], Any] = zeros32,
+        init_gamma: Callable[[int], Any] = ones32,
+    ) -> None:
+        self.active = active
+        self._set(channels, activation, affine, eps, init_beta, init_gamma)
+        self._track(track_stats, momentum)
+        _checked_eps(eps, self)
+
+
+class GroupNorm(_ChannelNorm):
+    """`activation((x - mean) / sqrt(var + eps) * gamma + beta)` with the mean and variance of each of `groups`
+    groups of neighbouring channels of each element of the batch.
+
+    `gamma` and `beta` belong to the channels. Groups that do not divide the channels raise ValueError, another
+    number of channels ShapeError. Ref: Flux.jl, `GroupNorm`; Wu and He, "Group normalization", 2018.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.GroupNorm(4, 2)
+    >>> y = layer(flux.rand(2, 8, 8, 4))
+    >>> layer, y.shape, abs(y[0, :, :, :2].mean().item()) < 1e-5
+    (GroupNorm(4, 2)  # 8 parameters, (2, 8, 8, 4), True)
+    """
+
+    groups: int
+
+    def __init__(
+        self,
+        channels: int,
+        groups: int,
+        activation: Function = identity,
+        *,
+        affine: bool = True,
+        active: bool | None = None,
+        eps: float = 1e-5,
+        init_beta: Callable[[int], Any] = zeros32,
+        init_gamma: Callable[[int], Any] = ones32,
+    ) -> None:
+        self.active = active
+        self._set(channels, activation, affine, eps, init_beta, init_gamma)
+        if not _is_size(groups) or channels % groups:
+            raise ValueError(f"GroupNorm: {groups!r} groups do not divide {channels} channels")
+        self.groups = int(groups)
+        _checked_eps(eps, self)
+
+    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+        """The normalised input."""
+        self._shape_of(x, 2)
+        y = _core.norm(x, self.gamma, self.beta, 1, 1, self.groups, self.eps)[0]
+        return self.activation(y)
+
+    def describe(self) -> str:
+        """The layer on one line."""
+        options = _options(self.activation, self.gamma, self.active)
+        return f"GroupNorm({self.channels}, {self.groups}{options})"
+
+
+def _options(activation: Function, scale: Tensor | None, active: bool | None = None) -> str:
+    """What is printed after the sizes."""
+    shown = "" if activation is identity else f", {name_of(activation)}"
+    shown += ", affine=False" if scale is None else ""
+    return shown if active is None else f"{shown}, active={active}"
+
+
+def _is_size(n: Any) -> bool:
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and int(n) > 0
+
+
+def _checked_eps(eps: float, layer: Layer) -> float:
+    if not eps >= 0:
+        raise ValueError(f"{layer.describe()}: eps must not be negative, got {eps}")
+    return eps
+
+
+def _initial(init: Callable[[int], Any], channels: int, name: str) -> Tensor:
+    values = _core.tensor(init(channels)).astype(_core.float32)
+    if values.shape != (channels,):
+        raise ShapeError(f"{name}({channels}): init made a parameter of shape {values.shape}")
+    return values

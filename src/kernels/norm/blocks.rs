@@ -1,0 +1,183 @@
+//! How columns are shared out among tasks: in blocks of rows that stay in cache, and tiles of columns.
+//!
+//! Narrow arrays are read as wide ones: `k` rows of `c` columns lie in memory as one row of `k * c`.
+
+use super::super::dispatch::{Kernel, Shared, dispatch};
+use super::super::number::Float;
+use super::Layout;
+use super::terms::{TILE, Terms, column_sums, write};
+use crate::team;
+
+/// Elements per task.
+const CHUNK: usize = 1 << 13;
+
+/// How the rows and columns are shared out: blocks of rows, and tiles of columns.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) outer: usize,
+    pub(super) n: usize,
+    pub(super) columns: usize,
+    /// How many rows are read as one.
+    pub(super) fold: usize,
+    /// Rows per block; whole multiples of `fold`.
+    pub(super) rows: usize,
+}
+
+impl Plan {
+    pub(super) fn new(layout: Layout, width: usize) -> Plan {
+        let columns = layout.columns();
+        let fold = (TILE / columns).max(1);
+        let fold = 1 << fold.ilog2(); // makes the wide rows whole vectors more often
+        let rows = (CHUNK / (columns.min(width) * fold)).max(1) * fold;
+        Plan { outer: layout.outer, n: layout.n, columns, fold, rows }
+    }
+    /// Columns of the rows that are read.
+    pub(super) fn wide(&self) -> usize {
+        self.columns * self.fold
+    }
+    pub(super) fn blocks(&self) -> usize {
+        self.n.div_ceil(self.rows)
+    }
+    pub(super) fn tiles(&self) -> usize {
+        self.columns.div_ceil(TILE)
+    }
+    /// Tiles of all blocks.
+    pub(super) fn tasks(&self) -> usize {
+        self.outer * self.blocks() * self.tiles()
+    }
+    /// Rows of block `b`.
+    pub(super) fn rows_of(&self, b: usize) -> usize {
+        self.rows.min(self.n - b * self.rows)
+    }
+}
+
+/// A block of rows, and of their columns those that are summed at a time.
+pub(super) struct Tile {
+    pub(super) plan: Plan,
+    /// The index of the block among those of all `outer`.
+    pub(super) block: usize,
+    /// Where it begins.
+    first: usize,
+    pub(super) rows: usize,
+    pub(super) first_column: usize,
+    pub(super) columns: usize,
+}
+
+impl Tile {
+    pub(super) fn new(plan: Plan, task: usize) -> Tile {
+        let (block, tile) = (task / plan.tiles(), task % plan.tiles());
+        let (o, b) = (block / plan.blocks(), block % plan.blocks());
+        let first_column = tile * TILE;
+        let first = (o * plan.n + b * plan.rows) * plan.columns + first_column;
+        let columns = TILE.min(plan.columns - first_column);
+        Tile { plan, block, first, rows: plan.rows_of(b), first_column, columns }
+    }
+
+    /// The sums of terms over the rows of the tile, for each of its columns.
+    #[inline(always)]
+    pub(super) unsafe fn sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize>(
+        &self,
+        k: &K,
+    ) -> [[T; TILE]; N] {
+        let Plan { fold, columns, .. } = self.plan;
+        // SAFETY: the caller's tile.
+        unsafe {
+            if fold == 1 {
+                return column_sums::<T, K, FMA, N>(k, self.first, self.rows, columns, self.columns);
+            }
+            let (wide, whole) = (self.plan.wide(), self.rows / fold);
+            let mut sums = column_sums::<T, K, FMA, N>(k, self.first, whole, wide, wide);
+            let left = (self.rows - whole * fold) * columns;
+            let last = column_sums::<T, K, FMA, N>(k, self.first + whole * wide, 1, wide, left);
+            for s in 0..N {
+                for j in 0..left {
+                    sums[s][j] = sums[s][j].plus(last[s][j]);
+                }
+                for j in columns..wide {
+                    sums[s][j % columns] = sums[s][j % columns].plus(sums[s][j]);
+                }
+            }
+            sums
+        }
+    }
+
+    /// Values of the columns of the tile, for each column that [`Tile::sums`] reads.
+    #[inline(always)]
+    pub(super) fn repeat<T: Float>(&self, value: impl Fn(usize) -> T) -> [T; TILE] {
+        let mut values = [T::ZERO; TILE];
+        for j in 0..self.columns {
+            values[j] = value(j);
+        }
+        if self.plan.fold > 1 {
+            for j in self.columns..self.plan.wide() {
+                values[j] = values[j - self.columns];
+            }
+        }
+        values
+    }
+}
+
+/// The same `N` coefficients for each column, repeated for rows that are read as one: `(outer, N, wide)`.
+pub(super) struct Coefficients<T, const N: usize> {
+    values: Vec<T>,
+    wide: usize,
+}
+
+impl<T: Float, const N: usize> Coefficients<T, N> {
+    /// From the coefficients of a column of an `outer`.
+    pub(super) fn new(plan: Plan, of: impl Fn(usize, usize) -> [T; N]) -> Self {
+        let wide = plan.wide();
+        let mut values = vec![T::ZERO; plan.outer * N * wide];
+        for (o, values) in values.chunks_exact_mut(N * wide).enumerate() {
+            for j in 0..wide {
+                for (k, value) in of(o, j % plan.columns).into_iter().enumerate() {
+                    values[k * wide + j] = value;
+                }
+            }
+        }
+        Coefficients { values, wide }
+    }
+
+    pub(super) fn of(&self, o: usize) -> [&[T]; N] {
+        std::array::from_fn(|k| &self.values[(o * N + k) * self.wide..][..self.wide])
+    }
+}
+
+/// A formula for every element of a block of rows.
+struct Span<K, T> {
+    plan: Plan,
+    o: usize,
+    block: usize,
+    terms: K,
+    out: *mut T,
+}
+
+impl<T: Float, K: Terms<T, 1>> Kernel for Span<K, T> {
+    type Out = ();
+    #[inline(always)]
+    unsafe fn run<const FMA: bool>(self) {
+        let Plan { n, rows, columns, .. } = self.plan;
+        let first = (self.o * n + self.block * rows) * columns;
+        let last = first + self.plan.rows_of(self.block) * columns;
+        let wide = self.plan.wide();
+        for i in (first..last).step_by(wide) {
+            // SAFETY: the task's elements.
+            unsafe { write::<T, _, FMA, false, 1>(&self.terms, i, wide.min(last - i), [self.out.add(i)]) };
+        }
+    }
+}
+
+/// Writes every element by the formula for its `outer`.
+pub(super) unsafe fn each<T: Float, K: Terms<T, 1>>(
+    plan: Plan,
+    out: *mut T,
+    terms: impl Fn(usize) -> K + Sync,
+) {
+    let out = Shared(out);
+    let size = plan.outer * plan.n * plan.columns;
+    team::run(plan.outer * plan.blocks(), size / 4, |task| {
+        let (o, block) = (task / plan.blocks(), task % plan.blocks());
+        // SAFETY: the caller's promise; each task has rows of its own.
+        unsafe { dispatch(Span { plan, o, block, terms: terms(o), out: out.at(0) }) };
+    });
+}

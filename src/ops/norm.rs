@@ -1,0 +1,313 @@
+//! Normalisation with a scale and a bias, as one operation with a gradient of its own: what the normalising layers do.
+
+use super::binary::{as_dtype, as_float, number};
+use super::movement::{broadcast_to, reshape_to};
+use super::{Case, add, divide, mean, multiply, sqrt, square, subtract, sum};
+use crate::array::Array;
+use crate::dtype::{DType, Element, each};
+use crate::error::{Error, Result};
+use crate::kernels::norm::{self as kernel, Gradients, Layout, Moments, Parameters};
+use crate::shape;
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, is_recording, record};
+use std::borrow::Cow;
+
+/// `(x - mean) / sqrt(var + eps) * scale + bias`, with the moments of each group or with given ones.
+///
+/// Its inputs are `x`, `scale`, `bias` and the moments, which are kept but have no gradient of their own.
+#[derive(Debug)]
+struct Norm {
+    layout: Layout,
+    eps: f64,
+    is_given: bool,
+}
+
+/// The arrays as the kernels take them; the caller has matched `T` to their type.
+fn parameters<T: Element>(scale: &Array, bias: &Array, eps: f64) -> Parameters<T> {
+    Parameters { scale: scale.ptr(), bias: bias.ptr(), eps }
+}
+
+fn not_float(x: &Array) -> Error {
+    Error::DType(format!("norm: not defined for {}", x.dtype()))
+}
+
+impl Norm {
+    /// The result, with the moments that it has found and writes into the arrays.
+    fn found(&self, [x, scale, bias]: [&Array; 3], [mean, var]: [&mut Array; 2]) -> Result<Array> {
+        let [x, scale, bias] = [x.contiguous()?, scale.contiguous()?, bias.contiguous()?];
+        let mut out = Array::empty("norm", x.shape(), x.dtype())?;
+        each!(x.dtype(), float: T => {
+            let (p, moments) = (parameters(&scale, &bias, self.eps), Moments { mean: mean.fresh_ptr(), var: var.fresh_ptr() });
+            // SAFETY: all are row-major and of the sizes that `norm` has checked; the moments and the output are fresh.
+            unsafe { kernel::normalise::<T>(self.layout, x.ptr(), p, moments, out.fresh_ptr()) };
+        }, else return Err(not_float(&x)));
+        Ok(out)
+    }
+
+    /// The result with given moments.
+    fn given(&self, inputs: [&Array; 5]) -> Result<Array> {
+        let [x, scale, bias, mean, var] = inputs.map(Array::contiguous);
+        let [x, scale, bias, mean, var] = [x?, scale?, bias?, mean?, var?];
+        let mut out = Array::empty("norm", x.shape(), x.dtype())?;
+        each!(x.dtype(), float: T => {
+            let (p, moments) = (parameters(&scale, &bias, self.eps), moments(&mean, &var));
+            // SAFETY: all are row-major and of the sizes that `norm_with` has checked; the output is fresh.
+            unsafe { kernel::normalise_with::<T>(self.layout, x.ptr(), p, moments, out.fresh_ptr()) };
+        }, else return Err(not_float(&x)));
+        Ok(out)
+    }
+
+    /// The gradients of `x`, `scale` and `bias`, composed of operations that have gradients themselves.
+    fn composed(&self, x: &Tensor, scale: &Tensor, [m, var]: [&Tensor; 2], g: &Tensor) -> Result<[Tensor; 3]> {
+        let Layout { outer, n, groups, width } = self.layout;
+        let [x, g] = [reshape_to(x, &[outer, n, groups, width])?, reshape_to(g, &[outer, n, groups, width])?];
+        let average = |t: &Tensor| mean(t, [1, 3].into(), true);
+        let (m, var) = match self.is_given {
+            true => (reshape_to(m, &[outer, 1, groups, 1])?, reshape_to(var, &[outer, 1, groups, 1])?),
+            false => (average(&x)?, average(&square(&subtract(&x, &average(&x)?)?)?)?),
+        };
+        let inverse = divide(&number(1.0, &x)?, &sqrt(&add(&var, &number(self.eps, &x)?)?)?)?;
+        let normal = multiply(&subtract(&x, &m)?, &inverse)?;
+        let scaled = multiply(&g, &reshape_to(scale, &[groups, width])?)?;
+        let left = match self.is_given {
+            true => scaled,
+            false => {
+                let along = multiply(&normal, &average(&multiply(&scaled, &normal)?)?)?;
+                subtract(&scaled, &add(&average(&scaled)?, &along)?)?
+            }
+        };
+        let dscale = sum(&multiply(&g, &normal)?, [0, 1].into(), false)?;
+        Ok([multiply(&left, &inverse)?, dscale, sum(&g, [0, 1].into(), false)?])
+    }
+}
+
+/// Moments that are only read.
+fn moments<T: Element>(mean: &Array, var: &Array) -> Moments<T> {
+    Moments { mean: mean.ptr::<T>().cast_mut(), var: var.ptr::<T>().cast_mut() }
+}
+
+impl Operation for Norm {
+    fn name(&self) -> &'static str {
+        "norm"
+    }
+    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        let &[x, scale, bias, mean, var] = inputs else { return Err(not_float(inputs[0])) };
+        match self.is_given {
+            true => self.given([x, scale, bias, mean, var]),
+            false => self.found([x, scale, bias], [&mut mean.copy()?, &mut var.copy()?]),
+        }
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let (x, scale, mean, var) = (cx.input(0), cx.input(1), cx.input(3), cx.input(4));
+        let g = broadcast_to(g, x.shape())?;
+        let found = if is_recording() {
+            self.composed(x, scale, [mean, var], &g)?
+        } else {
+            let [x, g, mean, var] = [x.contiguous()?, g.contiguous()?, mean.contiguous()?, var.contiguous()?];
+            let scale = scale.contiguous()?;
+            let mut dx = Array::empty("norm", x.shape(), x.dtype())?;
+            let mut dscale = Array::empty("norm", scale.shape(), x.dtype())?;
+            let mut dbias = Array::empty("norm", scale.shape(), x.dtype())?;
+            each!(x.dtype(), float: T => {
+                let p = parameters(&scale, &scale, self.eps);
+                let out = Gradients { x: dx.fresh_ptr(), scale: dscale.fresh_ptr(), bias: dbias.fresh_ptr() };
+                // SAFETY: as in the forward pass; the gradients are fresh.
+                unsafe { kernel::gradient::<T>(self.layout, self.is_given, [x.ptr(), g.ptr()], p, moments(&mean, &var), out) };
+            }, else return Err(not_float(&x)));
+            [dx.into(), dscale.into(), dbias.into()]
+        };
+        cx.each(|i| reshape_to(&found[i], cx.shape(i)))
+    }
+}
+
+/// What is normalised together.
+#[derive(Clone, Copy, Debug)]
+pub struct Together {
+    /// How many leading axes are not reduced.
+    pub lead: usize,
+    /// How many trailing axes the scale and the bias have.
+    pub trail: usize,
+    /// Into how many groups the elements of the trailing axes fall; each has moments of its own.
+    pub groups: usize,
+}
+
+impl Together {
+    fn layout(self, x: &Array) -> Result<Layout> {
+        let (shape, Together { lead, trail, groups }) = (x.shape(), self);
+        let fits = lead + trail <= shape.len() && groups > 0;
+        let columns = if fits { shape::size(&shape[shape.len() - trail..]) } else { 1 };
+        if !fits || !columns.is_multiple_of(groups) {
+            let shape = shape::show(shape);
+            return Err(Error::Shape(format!(
+                "norm: {lead} leading and {trail} trailing axes, of which {groups} groups are made, do not fit shape {shape}"
+            )));
+        }
+        let [outer, n] = [&shape[..lead], &shape[lead..shape.len() - trail]].map(shape::size);
+        Ok(Layout { outer, n, groups, width: columns / groups })
+    }
+}
+
+/// A scale or bias in the type of `x`, or `value` for each column if there is none.
+fn column<'a>(given: Option<&'a Tensor>, value: f64, layout: Layout, x: &Tensor) -> Result<Cow<'a, Tensor>> {
+    match given {
+        None => Ok(Cow::Owned(Array::filled("norm", &[layout.columns()], value, x.dtype())?.into())),
+        Some(t) if t.size() == layout.columns() => as_dtype(t, x.dtype()),
+        Some(t) => {
+            let (columns, shape) = (layout.columns(), shape::show(t.shape()));
+            Err(Error::Shape(format!("norm: {columns} columns need as many scales and biases, got shape {shape}")))
+        }
+    }
+}
+
+/// `x` in the type of the parameters, which is its own if there are none.
+fn input<'a>(x: &'a Tensor, given: &[Option<&Tensor>]) -> Result<Cow<'a, Tensor>> {
+    match given.iter().flatten().next() {
+        Some(t) => as_dtype(x, t.dtype()),
+        None => as_float(x),
+    }
+}
+
+fn checked(eps: f64) -> Result<f64> {
+    if eps >= 0.0 { Ok(eps) } else { Err(Error::Value(format!("norm: eps must not be negative, got {eps}"))) }
+}
+
+/// `(x - mean) / sqrt(var + eps) * scale + bias`, and the means and variances: of shape `(lead.., groups)`.
+pub fn norm(
+    x: &Tensor,
+    scale: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    together: Together,
+    eps: f64,
+) -> Result<[Tensor; 3]> {
+    let x = input(x, &[scale, bias])?;
+    let layout = together.layout(&x)?;
+    let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
+    let mut dims = shape::Dims::from_slice(&x.shape()[..together.lead]);
+    dims.push(layout.groups);
+    let (mut mean, mut var) = (Array::empty("norm", &dims, x.dtype())?, Array::empty("norm", &dims, x.dtype())?);
+    let op = Norm { layout, eps: checked(eps)?, is_given: false };
+    let y = op.found([&x, &scale, &bias], [&mut mean, &mut var])?;
+    let (mean, var) = (mean.into(), var.into());
+    Ok([record(op, &[&x, &scale, &bias, &mean, &var], y), mean, var])
+}
+
+/// [`norm`] of each element of the last axis with a mean and a variance that are given and have no gradient.
+pub fn norm_with(
+    x: &Tensor,
+    [mean, var]: [&Tensor; 2],
+    scale: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<Tensor> {
+    let x = input(x, &[Some(mean)])?;
+    let together = Together { lead: 0, trail: 1, groups: mean.size() };
+    let layout = together.layout(&x)?;
+    let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
+    let (mean, var) = (column(Some(mean), 0.0, layout, &x)?.at(None), column(Some(var), 1.0, layout, &x)?.at(None));
+    let op = Norm { layout, eps: checked(eps)?, is_given: true };
+    let y = op.given([&x, &scale, &bias, &mean, &var])?;
+    Ok(record(op, &[&x, &scale, &bias, &mean, &var], y))
+}
+
+/// [`norm`] of the checks: normalises and forgets the moments.
+fn only(t: &[Tensor], lead: usize, groups: usize) -> Result<Tensor> {
+    let together = Together { lead, trail: t[1].ndim(), groups };
+    let [y, ..] = norm(&t[0], Some(&t[1]), Some(&t[2]), together, 1e-3)?;
+    Ok(y)
+}
+
+/// Means and variances for the checks.
+fn constants(n: usize) -> Result<[Tensor; 2]> {
+    let of = |value| Ok::<Tensor, Error>(Array::filled("norm", &[n], value, DType::F64)?.into());
+    Ok([of(0.3)?, of(1.7)?])
+}
+
+pub(super) const OPS: &[super::Op] = &[super::Op {
+    name: "norm",
+    cases: &[
+        Case { f: |t| only(t, 1, 1), shapes: &[&[3, 2, 4], &[2, 4], &[2, 4]], domain: (-2.0, 2.0) },
+        Case { f: |t| only(t, 0, 3), shapes: &[&[2, 4, 3], &[3], &[3]], domain: (-2.0, 2.0) },
+        Case { f: |t| only(t, 1, 2), shapes: &[&[2, 3, 4], &[4], &[4]], domain: (-2.0, 2.0) },
+        Case { f: |t| only(t, 0, 2), shapes: &[&[0, 2], &[2], &[2]], domain: (-2.0, 2.0) },
+        Case {
+            f: |t| {
+                let [mean, var] = constants(3)?;
+                norm_with(&t[0], [&mean, &var], Some(&t[1]), Some(&t[2]), 1e-3)
+            },
+            shapes: &[&[2, 5, 3], &[3], &[3]],
+            domain: (-2.0, 2.0),
+        },
+    ],
+}];
+
+#[cfg(feature = "python")]
+mod python {
+    use super::Together;
+    use crate::py::{Operand, PyTensor, pair, run};
+    use crate::tape::Tensor;
+    use pyo3::prelude::*;
+
+    /// The input as a tensor, in the type of the parameter that it meets.
+    fn met(x: &Bound<'_, PyAny>, like: Option<&Bound<'_, PyAny>>) -> PyResult<Tensor> {
+        Ok(match like {
+            Some(like) => pair(x, like)?.0,
+            None => x.extract::<Operand>()?.0,
+        })
+    }
+
+    fn given(parameter: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Tensor>> {
+        parameter.map(|p| Ok(p.extract::<Operand>()?.0)).transpose()
+    }
+
+    /// `(x - mean) / sqrt(var + eps) * scale + bias`, the means and the variances.
+    ///
+    /// `lead` axes keep moments of their own; the elements of the last `trail` axes, whose sizes are those of `scale`
+    /// and `bias`, fall into `groups` groups; the moments are taken over all else.
+    #[pyfunction]
+    #[pyo3(signature = (x, scale, bias, lead, trail, groups, eps, /))]
+    pub(super) fn norm(
+        x: &Bound<'_, PyAny>,
+        scale: Option<&Bound<'_, PyAny>>,
+        bias: Option<&Bound<'_, PyAny>>,
+        lead: usize,
+        trail: usize,
+        groups: usize,
+        eps: f64,
+    ) -> PyResult<(PyTensor, PyTensor, PyTensor)> {
+        let (x, scale, bias) = (met(x, scale)?, given(scale)?, given(bias)?);
+        let together = Together { lead, trail, groups };
+        let mut moments = None;
+        let y = run(&[&x], || {
+            let [y, mean, var] = super::norm(&x, scale.as_ref(), bias.as_ref(), together, eps)?;
+            moments = Some((mean, var));
+            Ok(y)
+        })?;
+        let (mean, var) = moments.unwrap_or_else(|| (x.clone(), x));
+        Ok((y, mean.into(), var.into()))
+    }
+
+    /// `(x - mean) / sqrt(var + eps) * scale + bias` for means and variances of the last axis, which get no gradient.
+    #[pyfunction]
+    #[pyo3(signature = (x, mean, var, scale, bias, eps, /))]
+    pub(super) fn norm_with(
+        x: &Bound<'_, PyAny>,
+        mean: &Bound<'_, PyAny>,
+        var: Operand,
+        scale: Option<&Bound<'_, PyAny>>,
+        bias: Option<&Bound<'_, PyAny>>,
+        eps: f64,
+    ) -> PyResult<PyTensor> {
+        let (x, mean) = pair(x, mean)?;
+        let (scale, bias) = (given(scale)?, given(bias)?);
+        run(&[&x], || super::norm_with(&x, [&mean, &var.0], scale.as_ref(), bias.as_ref(), eps))
+    }
+}
+
+#[cfg(feature = "python")]
+pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+    use pyo3::prelude::*;
+    m.add_function(pyo3::wrap_pyfunction!(python::norm, m)?)?;
+    m.add_function(pyo3::wrap_pyfunction!(python::norm_with, m)?)
+}
