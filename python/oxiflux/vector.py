@@ -57,7 +57,7 @@ class Rebuild(Generic[Model]):
         flat = _core.asarray(flat)
         if flat.shape != (len(self),):
             raise ShapeError(f"destructure: the model takes a vector of {len(self)}, got shape {flat.shape}")
-        parts = zip(self._tensors, _cut(flat, self._places), strict=True) if self._tensors else ()
+        parts = zip(self._tensors, cut(flat, self._places), strict=True) if self._tensors else ()
         new = {id(t): part.reshape(t.shape).astype(t.dtype) for t, part in parts}
         model: Model = fmap(lambda t: new.get(id(t), t), self.model)
         return model
@@ -66,14 +66,14 @@ class Rebuild(Generic[Model]):
         return f"Rebuild({type(self.model).__name__}, {len(self)})"
 
 
-def _cut(flat: Tensor, places: Sequence[int]) -> list[Tensor]:
-    """The parts of a vector between places.
+def cut(x: Tensor, places: Sequence[int]) -> list[Tensor]:
+    """The parts of a tensor between places on its first axis.
 
-    Cut in half again and again: the gradient of a part is a vector as long as what it was cut from, and so
-    all of them take `n log(parts)` numbers and not `n * parts`.
+    Cut in half again and again: the gradient of a part is as long as what it was cut from, and so all of them
+    take `n log(parts)` numbers and not `n * parts`.
     """
     if len(places) == 2:
-        return [flat]
+        return [x]
     half = len(places) // 2
     middle = places[half] - places[0]
-    return [*_cut(flat[:middle], places[: half + 1]), *_cut(flat[middle:], places[half:])]
+    return [*cut(x[:middle], places[: half + 1]), *cut(x[middle:], places[half:])]

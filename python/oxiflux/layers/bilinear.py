@@ -92,16 +92,15 @@ class Bilinear(Layer):
                 f"got shapes {shapes[0]} and {shapes[1]}"
             )
         x, y = (v if type(v) is Tensor else _core.asarray(v, dtype=self.weight.dtype) for v in inputs)
-        # All products of two features are the input of a fully connected layer.
+        # One product with `x` gives a matrix for each observation, for `y` to be multiplied with.
+        matrices = x @ self.weight.reshape(sizes[0], sizes[1] * size_out)
         try:
-            pairs = x[..., :, None] * y[..., None, :]
+            z = _core.expand_dims(y, -2) @ matrices.reshape(*x.shape[:-1], sizes[1], size_out)
         except ShapeError as error:
             blame(error, self.describe())
             raise
-        weight = self.weight.reshape(sizes[0] * sizes[1], size_out)
-        return _core.dense(
-            pairs.reshape(*pairs.shape[:-2], sizes[0] * sizes[1]), weight, self.bias, self.activation
-        )
+        z = _core.squeeze(z, axis=-2)
+        return self.activation(z if self.bias is None else z + self.bias)
 
     def describe(self) -> str:
         """The layer on one line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +12,7 @@ from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
 from ..init import randn32
 from ..show import name_of
+from ..vector import cut
 from .base import Layer, check_sizes, made, parameter, shape_of
 
 if TYPE_CHECKING:
@@ -178,19 +180,19 @@ class EmbeddingBag(_Table):
     def __call__(self, x: ArrayLike | Tensor | Sequence[Any], at: ArrayLike | None = None) -> Tensor:
         """The reduced rows of each bag."""
         if at is not None:
-            return self._ragged(self._split(x, at))
+            return self._ragged(*self._split(x, at))
         if isinstance(x, (list, tuple)) and any(shape_of(bag) for bag in x):
             bags = [self._labels(bag) for bag in x]
             if len({bag.shape for bag in bags}) > 1:
-                return self._ragged(bags)
+                return self._ragged(_core.concat(bags), [bag.size for bag in bags])
             x = _core.stack(bags)
         labels = self._labels(x)
         if not labels.shape[-1:] > (0,):
             raise ValueError(f"{self.describe()}: a bag needs a label, got shape {labels.shape}")
         return self.reduction(_core.take(self.weight, labels), axis=-2)
 
-    def _split(self, x: Any, at: Any) -> list[Tensor]:
-        """The labels of each bag."""
+    def _split(self, x: Any, at: Any) -> tuple[Tensor, list[int]]:
+        """The labels of all bags, and how many each has."""
         labels, starts = self._labels(x), np.asarray(at)
         if labels.ndim != 1 or starts.ndim != 1 or starts.dtype.kind not in "iu":
             raise ShapeError(
@@ -203,17 +205,22 @@ class EmbeddingBag(_Table):
                 f"{self.describe()}: `at` starts at 0 and rises to less than the {labels.size} labels, "
                 f"got {starts.tolist()}"
             )
-        return [labels[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        return labels, (ends - starts).tolist()
 
-    def _ragged(self, bags: list[Tensor]) -> Tensor:
-        if not bags:
-            return _core.zeros((0, self.weight.shape[1]), dtype=self.weight.dtype)
-        rows = _core.take(self.weight, _core.concat(bags))
-        if not all(bag.size for bag in bags):
-            raise ValueError(f"{self.describe()}: bag {[bag.size for bag in bags].index(0)} is empty")
-        ends = np.cumsum([bag.size for bag in bags]).tolist()
-        parts = (rows[end - bag.size : end] for bag, end in zip(bags, ends, strict=True))
-        return _core.stack([self.reduction(part, axis=0) for part in parts])
+    def _ragged(self, labels: Tensor, sizes: list[int]) -> Tensor:
+        """The bags of these sizes, one after another among the labels."""
+        if not all(sizes):
+            raise ValueError(f"{self.describe()}: bag {sizes.index(0)} is empty")
+        shape = (len(sizes), self.weight.shape[1])
+        rows = _core.take(self.weight, labels)
+        if self.reduction is _core.mean or self.reduction is _core.sum:
+            bag = _core.tensor(np.repeat(np.arange(len(sizes)), sizes))
+            # What adds rows up is the gradient of what looks them up.
+            _, add_up = _core.pullback(lambda z: _core.take(z, bag), _core.zeros(shape, dtype=rows.dtype))
+            total: Tensor = add_up(rows)[0]
+            return total if self.reduction is _core.sum else total / np.array(sizes)[:, None]
+        parts = cut(rows, [0, *itertools.accumulate(sizes)]) if sizes else []
+        return _core.stack([self.reduction(part, axis=0) for part in parts]) if parts else rows.reshape(shape)
 
     def _options(self) -> str:
         return "" if self.reduction is _core.mean else f", {name_of(self.reduction)}"
