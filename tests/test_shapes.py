@@ -250,3 +250,28 @@ def test_summaries_do_not_touch_the_model():
     assert all(a is b for a, b in zip(model, layers, strict=True))
     assert [type(layer) for layer in layers[:2]] == [flux.Dense] * 2
     assert model(np.ones((2, 64))).shape == (2, 10)
+
+
+def test_convolutions_and_attention_count_their_products():
+    model = flux.Chain(
+        flux.Conv((3, 3), 4, 8, pad=1, groups=2),
+        flux.MaxPool((2, 2)),
+        flux.ConvTranspose((2, 2), 8, 3, stride=2),
+    )
+    s = flux.summary(model, (5, 6, 6, 4))
+    assert [row.output for row in s.rows] == [(5, 6, 6, 8), (5, 3, 3, 8), (5, 6, 6, 3)]
+    assert [row.flops // 2 for row in s.rows] == [5 * 36 * 9 * 2 * 8, 0, 5 * 9 * 4 * 8 * 3]
+    (row,) = flux.summary(flux.MultiHeadAttention(8, nheads=2), (5, 7, 8)).rows
+    assert row.flops // 2 == 4 * 5 * 7 * 8 * 8 + 2 * 5 * 7 * 7 * 8
+
+
+def test_a_layer_of_ones_own_may_count_its_products():
+    class Square(flux.Layer):
+        def __call__(self, x):
+            return x * x
+
+        def products(self, inputs, output):
+            assert inputs == [output]
+            return output[0] * output[1]
+
+    assert flux.summary(Square(), (3, 4)).total.flops == 24

@@ -74,8 +74,9 @@ def summary(model: Any, *shapes: Any, padbatch: bool = False) -> Summary:
 
     The columns are the path of the layer, the shape of its output, the trainable numbers (of a layer called
     again, only once), the bytes of its tensors and its output, and the floating-point operations: two for
-    each product of an input with a weight; what has no weights counts none. Shapes are given, and errors
-    raised, as by `outputsize`.
+    each product of an input with a weight; what has no weights counts none. A layer of one's own may say how
+    many products its call takes in a method `products(shapes of the inputs, shape of the output)`. Shapes are
+    given, and errors raised, as by `outputsize`.
 
     >>> import oxiflux as flux
     >>> flux.summary(flux.Chain(flux.Dense(64, 128, flux.relu), flux.Dense(128, 10), flux.softmax), (32, 64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -217,6 +218,14 @@ class MultiHeadAttention(Layer):
         if isinstance(found, tuple):
             return self.out_proj(found[0]), found[1]
         return self.out_proj(found)
+
+    def products(self, inputs: list[tuple[int, ...]], _: Any) -> int:
+        """Those of the projections, the scores, and the values with the scores."""
+        queries, keys = inputs[0], inputs[1] if len(inputs) > 1 else inputs[0]
+        count, others = math.prod(queries[:-1]), math.prod(keys[:-1])
+        projections = count * (self.q_proj.weight.size + self.out_proj.weight.size)
+        projections += others * (self.k_proj.weight.size + self.v_proj.weight.size)
+        return projections + count * keys[-2] * (self.k_proj.weight.shape[1] + self.v_proj.weight.shape[1])
 
     def describe(self) -> str:
         """The layer on one line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -304,6 +305,10 @@ class ConvTranspose(_Convolution):
 
     def _options(self) -> dict[str, tuple[Sizes, int]]:
         return super()._options() | {"outpad": (self.outpad, 0)}
+
+    def products(self, inputs: list[tuple[int, ...]], _: Any) -> int:
+        """The weight meets every place of the input."""
+        return self.weight.size * math.prod(inputs[0][:-1])
 
 
 def DepthwiseConv(  # noqa: N802 (a layer by its name in Flux, where it is a function too)
