@@ -309,3 +309,59 @@ def test_f64_keeps_ties_and_integers():
     assert a.weight is b.weight
     assert a.weight.dtype == "float64"
     assert b.steps.dtype == "int64"
+
+
+# All of it together, on models of every kind
+
+
+@dataclass
+class Block:
+    layers: list
+    scale: object
+
+    def __call__(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x * self.scale
+
+
+def tied():
+    shared = flux.Dense(3, 3)
+    return {"first": shared, "rest": (Block([shared, Frozen()], flux.ones(1)), [shared.weight])}
+
+
+def test_a_nested_model_with_ties_goes_through_its_state():
+    a, b = tied(), tied()
+    b["rest"][0].layers[1].mean[...] = 3
+    shared = a["first"].weight
+    flux.loadmodel(a, flux.state(b))
+    np.testing.assert_array_equal(shared.numpy(), b["first"].weight.numpy())
+    assert a["rest"][1][0] is shared
+    assert a["rest"][0].layers[1].mean.tolist() == [3, 3, 3]
+
+
+def test_tied_tensors_get_one_gradient_and_one_step():
+    model = tied()
+    assert len(flux.params(model)) == 4
+    state = flux.setup(flux.Descent(1.0), model)
+    before = model["first"].weight.numpy().copy()
+    (grads,) = flux.gradient(lambda m: m["first"].weight.sum() + m["rest"][1][0].sum(), model)
+    flux.update(state, model, grads)
+    np.testing.assert_allclose(model["first"].weight.numpy(), before - 2, rtol=1e-5)
+    assert model["rest"][0].layers[0].weight is model["rest"][1][0]
+
+
+def test_what_differs_does_not_load_into_tied_tensors():
+    a, source = tied(), flux.state(tied())
+    source["rest"][1][0][0, 0] = 5
+    before = a["first"].weight.numpy().copy()
+    with pytest.raises(ValueError, match=r"loadmodel: first\.weight and rest\[1\]\[0\] are one tensor"):
+        flux.loadmodel(a, source)
+    np.testing.assert_array_equal(a["first"].weight.numpy(), before)
+
+
+def test_the_same_nan_loads_into_tied_tensors():
+    a, b = tied(), tied()
+    b["first"].weight[...] = np.nan
+    flux.loadmodel(a, flux.state(b))
+    assert np.isnan(a["first"].weight.numpy()).all()

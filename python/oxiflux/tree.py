@@ -149,8 +149,9 @@ def loadmodel(dst: Model, src: Any) -> Model:
     """Copies every tensor of `src`, a model or a `state`, into the model `dst`, and returns `dst`.
 
     Structure and shapes are checked first: a mismatch raises `ShapeError` naming the place and nothing is
-    changed. Values take the dtype of `dst`. A missing bias and a bias of zeros stand for each other.
-    Functions and numbers are not loaded. Ref: Flux.jl, `loadmodel!`.
+    changed. Values take the dtype of `dst`. A missing bias and a bias of zeros stand for each other. Weights
+    that are tied in `dst` and differ in `src` raise ValueError. Functions and numbers are not loaded. Ref:
+    Flux.jl, `loadmodel!`.
 
     >>> import oxiflux as flux
     >>> a, b = flux.Dense(2, 3), flux.Dense(2, 3)
@@ -166,7 +167,16 @@ def loadmodel(dst: Model, src: Any) -> Model:
 
 def assignments(dst: Any, src: Any) -> list[tuple[Tensor, Tensor]]:
     """What `loadmodel` assigns: tensors of `dst` and their values."""
-    return [(tensor, _fitting(path, tensor, value)) for path, tensor, value in _pairs(dst, src, ())]
+    found: dict[int, tuple[Path, Tensor, Tensor]] = {}
+    for path, tensor, given in _pairs(dst, src, ()):
+        value = _fitting(path, tensor, given)
+        first, _, known = found.setdefault(id(tensor), (path, tensor, value))
+        if not np.array_equal(known.numpy(), value.numpy(), equal_nan=value.dtype in FLOATS):
+            raise ValueError(
+                f"loadmodel: {show_path(first)} and {show_path(path)} are one tensor in the model "
+                "and differ in the source"
+            )
+    return [(tensor, value) for _, tensor, value in found.values()]
 
 
 def modules(model: Any) -> list[Any]:
