@@ -460,7 +460,7 @@ def test_the_bar_shows_loss_metrics_and_rate(slowly, monkeypatch):
     flux.fit(square, one(), [ZERO] * 3, flux.Descent(0.25), epochs=2, validation=[ZERO], progress=True)
     text = terminal.getvalue()
     assert "epoch 2/2" in text and "6/6" in text and "batch/s" in text
-    assert "loss=1" in text and "val_loss=0.0156" in text
+    assert "loss=1" in text and "val_loss=0.0156" in text and "val_loss=0.000244" in text
 
 
 def test_nothing_is_shown_where_nobody_watches(monkeypatch, capfd):

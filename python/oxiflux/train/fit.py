@@ -105,14 +105,10 @@ def fit(
                     if type(value) is tuple:
                         extras.add(aside(value))
                     if step == bar.due:
-                        bar.show(step, title, loss=total / (step - before), **shown)
-                row = {
-                    "epoch": epoch,
-                    "step": step,
-                    "loss": total / (step - before) if step > before else math.nan,
-                }
-                shown = extras.means() | measured(loss, measures, model, validation) | pace.values
-                row |= shown | {"seconds": time.perf_counter() - start}
+                        bar.show(step, title, shown | {"loss": total / (step - before)})
+                shown = {"loss": total / (step - before) if step > before else math.nan} | extras.means()
+                shown |= measured(loss, measures, model, validation) | pace.values
+                row = {"epoch": epoch, "step": step, **shown, "seconds": time.perf_counter() - start}
                 history.append(row)
                 if writer is not None:
                     for name in [name for name in row if name not in ("epoch", "step")]:
@@ -122,7 +118,7 @@ def fit(
                     save_checkpoint(checkpoint, **run)
                 if any(answer is True for answer in answers):
                     break
-            bar.show(step)
+            bar.draw(step, f"epoch {len(history)}/{epochs}", shown)
         except KeyboardInterrupt:
             history.interrupted = True
     return history

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 __all__ = ["Bar", "length"]
 
 _SECONDS = 0.2
+_NOTHING: Mapping[str, float] = {}
 
 
 class Bar:
@@ -25,23 +27,27 @@ class Bar:
     """
 
     def __init__(self, caller: str, progress: bool | None, **options: Any) -> None:
-        self.due, self._gap, self._at = -1, 1, time.perf_counter()
         self._bar = _tqdm(caller, progress, **options)
-        if self._bar is not None:
-            self.due = 1
+        self.due = -1 if self._bar is None else 1
+        self._step, self._at = 0, time.perf_counter()
 
-    def show(self, n: int, title: str | None = None, **numbers: float) -> None:
-        """Draws the bar after `n` steps, with a title before it and numbers behind it."""
-        if self._bar is None:
-            return
-        if title is not None:
+    def show(self, n: int, title: str = "", numbers: Mapping[str, float] = _NOTHING) -> None:
+        """Draws the bar after `n` steps if it is time, with a title before it and numbers behind it."""
+        steps, seconds = n - self._step, time.perf_counter() - self._at + 1e-9
+        wait = steps * (_SECONDS - seconds) / seconds
+        if wait < 1:
+            self.draw(n, title, numbers)
+            self._step, self._at = n, self._at + seconds
+            wait = steps * _SECONDS / seconds
+        # The first steps say little of the next ones.
+        self.due = n + max(1, int(min(wait, 2 * steps)))
+
+    def draw(self, n: int, title: str = "", numbers: Mapping[str, float] = _NOTHING) -> None:
+        """Draws the bar now."""
+        if self._bar is not None:
             self._bar.set_description(title, refresh=False)
-        if numbers:
-            self._bar.set_postfix({k: f"{v:.4g}" for k, v in numbers.items()}, refresh=False)
-        self._bar.update(n - self._bar.n)
-        now = time.perf_counter()
-        self._gap = max(1, min(2 * self._gap, int(self._gap * _SECONDS / (now - self._at + 1e-9))))
-        self.due, self._at = n + self._gap, now
+            self._bar.set_postfix({name: f"{x:.4g}" for name, x in numbers.items()}, refresh=False)
+            self._bar.update(n - self._bar.n)
 
     def __enter__(self) -> Self:
         return self
