@@ -27,9 +27,11 @@ $(VENV)/.stamp: requirements-dev.txt
 build: venv ## build the package and install it into .venv
 	$(PY) -m maturin develop --release --locked --quiet
 
-demo: build ## run the examples: fitting a line, then handwritten digits
+demo: build ## run the examples: fitting a line, handwritten digits, diabetes, wine
 	$(PY) examples/walkthrough.py
 	$(PY) examples/digits_mlp.py
+	$(PY) examples/diabetes.py
+	$(PY) examples/wine.py
 
 test: check ## build everything and run all tests and lints
 

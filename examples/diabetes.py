@@ -1,0 +1,92 @@
+"""Diabetes: a small network predicts how far the disease has come after a year from ten measurements of 442 patients.
+
+python examples/diabetes.py [--epochs 200] [--seed 0] [--out examples/out/diabetes.png]
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from sklearn.datasets import load_diabetes
+
+import oxiflux as flux
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+Part = tuple[np.ndarray, np.ndarray]
+
+
+def load(seed: int) -> tuple[Part, Part, Part]:
+    """To train on, to stop by, and to test: measurements and disease, both standardised by the first part."""
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    parts = flux.splitobs((x, y.reshape(-1, 1)), at=(0.6, 0.2), shuffle=True, rng=flux.Generator(seed))
+    scales = [(a.mean(axis=0), a.std(axis=0)) for a in parts[0]]
+    return tuple(
+        tuple((a - mean) / std for a, (mean, std) in zip(part, scales, strict=True)) for part in parts
+    )
+
+
+def loss(model: flux.Chain, x: np.ndarray, y: np.ndarray) -> flux.Tensor:
+    return flux.mse(model(x), y)
+
+
+def train(model: flux.Chain, train: Part, validation: Part, epochs: int) -> flux.History:
+    """Trains until the validation loss has not fallen for 20 epochs, and leaves the model as it was at its best."""
+    best: dict[str, object] = {"loss": math.inf}
+
+    def keep_best(row: dict[str, float]) -> None:
+        if row["val_loss"] < best["loss"]:
+            best.update(loss=row["val_loss"], model=flux.state(model))
+
+    loader = flux.DataLoader(train, batchsize=32, shuffle=True)
+    history = flux.fit(
+        loss,
+        model,
+        loader,
+        flux.AdamW(lambda_=0.01),
+        epochs=epochs,
+        validation=validation,
+        schedule=flux.Warmup(flux.Cos(1e-4, 5e-3, epochs * len(loader)), 2 * len(loader)),
+        callbacks=[keep_best, flux.early_stopping(lambda row: row["val_loss"], 20, init_score=math.inf)],
+    )
+    flux.loadmodel(model, best["model"])
+    return history
+
+
+def plot(path: Path, history: flux.History, truth: np.ndarray, guess: np.ndarray) -> None:
+    """Draws the losses of each epoch, and what was predicted over what was true."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
+    history.plot(ax=left).set(title="Loss", ylabel="mean squared error")
+    right.scatter(truth, guess, s=12)
+    right.axline((0, 0), slope=1, color="gray", lw=1)
+    right.set(title="Test patients", xlabel="progression", ylabel="predicted progression")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "diabetes.png")
+    args = parser.parse_args()
+
+    flux.seed(args.seed)
+    fitted, validation, (x, y) = load(args.seed)
+    model = flux.Chain(flux.Dense(10, 32, flux.relu), flux.Dense(32, 16, flux.relu), flux.Dense(16, 1))
+    print(model)
+
+    history = train(model, fitted, validation, args.epochs)
+    print(history)
+
+    guess = model(x).numpy()
+    plot(args.out, history, y, guess)
+    print(f"explains {1 - np.mean((guess - y) ** 2) / y.var():.0%} of the variance of {len(y)} test patients")
+    print(f"losses and predictions: {args.out}")
+
+
+if __name__ == "__main__":
+    main()
