@@ -60,22 +60,27 @@ def test_a_model_comes_back_without_its_code(path):
     assert again[0].weight is not model[0].weight
 
 
-def made_in_the_example_of(kind):
-    """The layers that the example in the documentation of a class makes."""
-    scope = {"flux": flux, kind.__name__: kind}
-    values = []
+def made_in_the_example_of(kind, monkeypatch):
+    """The layers that the example in the documentation of a class prints or calls."""
+    scope, call, found = {"flux": flux, kind.__name__: kind}, kind.__call__, []
+
+    def noted(self, *args, **options):
+        found.append(self)
+        return call(self, *args, **options)
+
+    monkeypatch.setattr(kind, "__call__", noted)
     for example in doctest.DocTestParser().get_examples(kind.__doc__):
         try:
-            values.append(eval(example.source, scope))
+            found.append(eval(example.source, scope))
         except SyntaxError:
             exec(example.source, scope)
-    return [x for x in [*values, *scope.values()] if isinstance(x, kind)]
+    return [x for x in found if isinstance(x, kind)]
 
 
 @pytest.mark.parametrize("name", [n for n, kind in classes("test").items() if flux.Layer in kind.__mro__[1:]])
-def test_every_layer_comes_back(path, name):
+def test_every_layer_comes_back(path, name, monkeypatch):
     kind = getattr(flux, name)
-    models = made_in_the_example_of(kind)
+    models = made_in_the_example_of(kind, monkeypatch)
     assert models
     for model in models:
         again = there_and_back(path, model)
