@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from .. import _core, functions, init, layers, losses, optimisers
+from ..einsum import einsum, tensordot
 
 __all__ = ["classes", "function_names", "functions_by_name"]
 
@@ -42,6 +43,7 @@ def functions_by_name() -> dict[str, Callable[..., Any]]:
     0.0
     """
     found = {name: getattr(_core, name, None) for name in _core.op_names}
+    found |= {"einsum": einsum, "tensordot": tensordot}
     for module in (functions, init, losses, layers):
         found.update((name, getattr(module, name)) for name in module.__all__)
     return {name: f for name, f in found.items() if callable(f) and not isinstance(f, type)}
