@@ -1,6 +1,6 @@
 """A layer of one's own in under ten lines, and a plain closure as a model: both learn the curve 2x - x^3.
 
-python examples/custom_layer.py [--epochs 300] [--seed 0] [--out examples/out/custom_layer.png]
+python examples/custom_layer.py [--epochs 2000] [--seed 0] [--out examples/out/custom_layer.png]
 """
 
 import argparse
@@ -41,12 +41,16 @@ def curve(x: np.ndarray) -> np.ndarray:
 
 
 def train(model: Callable, x: np.ndarray, y: np.ndarray, epochs: int) -> float:
-    """Trains any model, point by point as in Flux's example, and returns the mean squared error on all points."""
-    data = [(flux.tensor(x[i : i + 1]), y[i : i + 1]) for i in range(len(x))]
-    state = flux.setup(flux.Adam(0.003), model)
+    """Trains any model, with all points at once, and returns its mean squared error."""
+
+    def loss(model: Callable, x: flux.Tensor, y: np.ndarray) -> flux.Tensor:
+        return flux.mse(model(x), y)
+
+    points = flux.tensor(x)
+    state = flux.setup(flux.Adam(0.02), model)
     for _ in trange(epochs, unit="epoch", disable=None):  # None: silent unless in a terminal
-        flux.train(lambda m, x, y: ((m(x) - y) ** 2).sum(), model, data, state)
-    return flux.mse(model(flux.tensor(x)), y).item()
+        flux.train(loss, model, [(points, y)], state)
+    return loss(model, points, y).item()
 
 
 def plot(path: Path, x: np.ndarray, models: dict[str, Callable]) -> None:
@@ -62,7 +66,7 @@ def plot(path: Path, x: np.ndarray, models: dict[str, Callable]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--epochs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "custom_layer.png")
     args = parser.parse_args()

@@ -39,10 +39,10 @@ def network() -> flux.Chain:
 
 
 def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The images moved by up to one pixel, so that no digit looks the same twice."""
-    rows, columns = rng.integers(0, 3, 2)
+    """The images moved by up to one pixel each, so that hardly a digit looks the same twice."""
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return padded[:, rows : rows + 8, columns : columns + 8]
+    corners = rng.integers(0, 3, (len(images), 2))
+    return np.stack([image[i : i + 8, j : j + 8] for image, (i, j) in zip(padded, corners, strict=True)])
 
 
 def train(model: flux.Chain, x: np.ndarray, y: np.ndarray, epochs: int, seed: int) -> None:
@@ -73,7 +73,7 @@ def plot(path: Path, images: np.ndarray, truth: np.ndarray, chances: np.ndarray)
         axis.imshow(images[i, :, :, 0], cmap="gray_r")
         axis.set(xticks=[], yticks=[])
         color = "black" if guess == truth[i] else "tab:red"
-        axis.set_title(f"{truth[i]}: taken for {guess} ({chances[i, guess]:.0%})", fontsize=9, color=color)
+        axis.set_title(f"{truth[i]} seen as {guess} ({chances[i, guess]:.0%})", fontsize=9, color=color)
     figure.suptitle("The hardest test images; mistakes in red")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

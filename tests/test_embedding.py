@@ -242,6 +242,12 @@ def test_an_empty_bag_among_others_is_named():
         flux.EmbeddingBag(7, 3)([np.array([1, 2]), np.zeros(0, int)])
 
 
+@pytest.mark.parametrize("bags", [[3, [1, 2]], [np.zeros((2, 3), int), np.zeros((4, 3), int)]])
+def test_bags_of_different_lengths_have_one_axis(bags):
+    with pytest.raises(flux.ShapeError, match="bags have one axis of labels"):
+        flux.EmbeddingBag(7, 3)(bags)
+
+
 @pytest.mark.parametrize("at", [[1, 2], [0, 2, 2], [0, 3, 2], [0, 4], [0, 9], [-1, 2], []])
 def test_places_that_split_nothing_are_refused(at):
     with pytest.raises(ValueError, match="`at` starts at 0 and rises to less than the 4 labels"):

@@ -26,6 +26,8 @@ def test_the_first_steps():
         ("digits_mlp.py", r"test accuracy (\d+)"),
         ("diabetes.py", r"explains (\d+)%"),
         ("wine.py", r"test accuracy (\d+)"),
+        ("digits_cnn.py", r"test accuracy (\d+)"),
+        ("xor.py", r"accuracy (\d+)"),
     ],
 )
 def test_a_training_script_learns_and_draws(tmp_path, name, words):
@@ -40,3 +42,22 @@ def test_wine_goes_on_where_it_ended(tmp_path):
     assert "after 3 epochs" in run("wine.py", "--epochs", 3, *options)
     out = run("wine.py", "--epochs", 5, "--resume", *options)
     assert "after 5 epochs" in out
+
+
+def test_the_autoencoder_rebuilds_what_it_has_not_seen(tmp_path):
+    picture = tmp_path / "picture.png"
+    out = run("autoencoder.py", "--epochs", 30, "--out", picture)
+    assert int(re.search(r"(\d+)\.\d% of the test images' variance", out).group(1)) > 35
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_custom_layer_and_a_closure_learn_the_curve(tmp_path):
+    picture = tmp_path / "new" / "picture.png"
+    out = run("custom_layer.py", "--epochs", 1000, "--out", picture)
+    assert max(map(float, re.search(r"custom layer ([\d.]+), closure ([\d.]+)", out).groups())) < 0.1
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_says_what_it_shows_and_how_to_run_it(path):
+    assert f"\npython examples/{path.name}" in path.read_text().split('"""')[1]

@@ -184,6 +184,9 @@ class EmbeddingBag(_Table):
         if isinstance(x, (list, tuple)) and any(shape_of(bag) for bag in x):
             bags = [self._labels(bag) for bag in x]
             if len({bag.shape for bag in bags}) > 1:
+                if not all(bag.ndim == 1 for bag in bags):
+                    shapes = ", ".join(str(bag.shape) for bag in bags[:4])
+                    raise ShapeError(f"{self.describe()}: bags have one axis of labels, got shapes {shapes}")
                 return self._ragged(_core.concat(bags), [bag.size for bag in bags])
             x = _core.stack(bags)
         labels = self._labels(x)
