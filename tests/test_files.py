@@ -267,6 +267,25 @@ def test_own_classes_can_be_listed(path):
         flux.load(path)
 
 
+def test_own_classes_may_annotate_as_they_like_and_hide_what_they_have(path):
+    class Own:
+        act = staticmethod(flux.relu)
+        sizes: "list[int]"
+        none: "int"
+
+        def __init__(self):
+            self.act, self.sizes = flux.tanh, (1, 2)
+
+    assert vars(there_and_back(path, Own(), classes=[Own])) == vars(Own())
+
+
+def test_a_layer_that_could_not_be_loaded_is_not_saved(path):
+    model = flux.Chain(flux.Dense(2, 1))
+    object.__setattr__(model[0], "weight", 3)
+    with pytest.raises(TypeError, match="save: layers.0: weight of a Dense is a int, and should be Tensor"):
+        flux.save(path, model)
+
+
 def test_the_same_model_gives_the_same_bytes(path):
     model = flux.Chain(*(flux.Dense(2, 2) for _ in range(20)))
     flux.save(path, model)

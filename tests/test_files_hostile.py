@@ -256,7 +256,7 @@ def test_a_changed_byte_anywhere_is_noticed(path):
             "not enough values",
         ),
         ({"object": ["Chain", {"layers": 3}]}, "layers of a Chain is a int"),
-        ({"object": ["Adam", {"eta": "fast"}]}, "eta must be a number"),
+        ({"object": ["Adam", {"eta": "fast"}]}, "eta of a Adam is a str"),
         ({"object": ["Adam", {"eta": -1.0}]}, "eta must be 0 or more"),
         ({"object": ["Adam", {"rate": 1.0}]}, "unexpected keyword"),
         ({"object": ["Poly", {"start": 1.0, "degree": 1, "max_iter": 0}]}, "at least 1"),

@@ -13,6 +13,7 @@ from .._core import Generator, Leaf, Tensor
 from ..layers import Layer
 from ..optimisers import Rule, Schedule
 from ..tree import modules
+from .fields import check_fields
 from .names import functions_by_name
 
 __all__ = ["InvalidError", "Reader"]
@@ -62,7 +63,7 @@ class Reader:
                 # Layers of layers are made of these, and may say each of them very often.
                 if isinstance(part, Layer) and len(modules(part)) == 1:
                     part.describe()
-        except InvalidError:
+        except (InvalidError, MemoryError):
             raise
         except RecursionError:
             raise InvalidError("it is too deep") from None
@@ -157,57 +158,12 @@ class Reader:
             return self._made[place]
         made = self._new(object.__new__(kind))
         vars(made).update(self._fields(kind, fields))
-        _check(made)
         return made
 
     def _fields(self, kind: type, fields: Any) -> dict[str, Any]:
-        for name in _of(dict, fields):
-            if name.startswith("__") or callable(getattr(kind, name, None)):
-                raise InvalidError(f"{kind.__name__} has no field {name}")
-        return {name: self._node(value) for name, value in fields.items()}
-
-
-# What the fields of a layer may be, by how their types are written.
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "Callable": callable,
-    "None": lambda x: x is None,
-    "Tensor": lambda x: isinstance(x, Tensor),
-    "bool": lambda x: isinstance(x, bool),
-    "dict": lambda x: isinstance(x, dict),
-    "float": lambda x: isinstance(x, (int, float)),
-    "int": lambda x: isinstance(x, int),
-    "list": lambda x: isinstance(x, list),
-    "str": lambda x: isinstance(x, str),
-    "tuple": lambda x: isinstance(x, tuple),
-}
-
-
-def _check(made: Any) -> None:
-    """Raises unless the fields that a class declares are there and of the types that it says, as far as these are
-    known here.
-    """
-    kind = type(made)
-    for base in kind.__mro__:
-        for name, written in getattr(base, "__annotations__", {}).items():
-            if not hasattr(made, name):
-                raise InvalidError(f"a {kind.__name__} without {name}")
-            types = _alternatives(written) if isinstance(written, str) else []
-            tests = [_TYPES.get(text) for text in types]
-            value = getattr(made, name)
-            if tests and all(tests) and not any(test(value) for test in tests if test):
-                raise InvalidError(
-                    f"{name} of a {kind.__name__} is a {type(value).__name__}, and should be {written}"
-                )
-
-
-def _alternatives(written: str) -> list[str]:
-    """The outer names in a type: `tuple[int | None, ...] | None` gives tuple and None."""
-    outer, depth = "", 0
-    for c in written:
-        depth += c == "["
-        outer += "" if depth else c
-        depth -= c == "]"
-    return [name.strip() for name in outer.split("|")]
+        values = {name: self._node(value) for name, value in _of(dict, fields).items()}
+        check_fields(kind, values)
+        return values
 
 
 def _of(kind: type, x: Any) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DType, Generator, Leaf, Tensor
+from .fields import check_fields
 from .names import function_names
 
 __all__ = ["Writer"]
@@ -85,6 +86,10 @@ class Writer:
         if kind is functools.partial and id(x.func) in function_names():
             return {"partial": [self.node(part, path) for part in (x.func, x.args, x.keywords)]}
         if self.classes.get(kind.__name__) is kind and hasattr(x, "__dict__"):
+            try:
+                check_fields(kind, vars(x))
+            except ValueError as error:
+                raise TypeError(f"{self.caller}: {_place(path)}: {error}") from None
             return {"object": [kind.__name__, self._fields(vars(x), path)]}
         if self.is_strict:
             raise self._unknown(x, path)
