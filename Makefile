@@ -74,7 +74,9 @@ bench-peers: build ## training steps beside PyTorch and JAX: make bench-peers PE
 stubs: build ## write the operations into python/oxiflux/_core.pyi
 	$(PY) scripts/stubs.py
 
-docs: ## the Rust crate's documentation, in target/doc
+docs: build ## the tutorials and the reference, in site, and the Rust crate's documentation, in target/doc
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 clean: ## remove what was built

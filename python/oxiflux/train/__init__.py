@@ -1,7 +1,7 @@
 """Training: the loop over batches, and the conditions under which it calls or stops."""
 
 from .callbacks import early_stopping, patience, plateau, throttle
-from .fit import fit
+from .fitting import fit
 from .history import History
 from .loop import train, trainstep, trainstep_withgradient
 
