@@ -2,6 +2,7 @@
 
 import io
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -216,6 +217,28 @@ def test_a_generator_lasts_for_one_epoch():
     batches = (np.zeros(1) for _ in range(3))
     with pytest.raises(ValueError, match="no batches in pass 2.*steps="):
         flux.fit(square, one(), batches, flux.Descent(0.25), epochs=2)
+
+
+class Items:
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, i):
+        return math.nan if i == 3 else 0.0
+
+
+@pytest.mark.parametrize("steps", [None, 50])
+def test_no_worker_outlives_an_error_whose_traceback_is_kept(steps):
+    loader = flux.DataLoader(Items(), parallel=2)
+    with pytest.raises(ValueError, match="nan at step 4") as kept:
+        flux.fit(square, one(), loader, flux.Descent(0.25), steps=steps)
+    assert multiprocessing.active_children() == [] and kept.tb is not None
+
+
+def test_a_generator_can_be_used_after_fit():
+    batches = (np.zeros(1) for _ in range(5))
+    flux.fit(square, one(), batches, flux.Descent(0.25), steps=2)
+    assert len(list(batches)) == 3
 
 
 def test_batches_may_be_dicts():

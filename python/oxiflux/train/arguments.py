@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import chain, count, islice
 from typing import Any
@@ -82,16 +82,20 @@ def named(given: Any, validation: Any) -> dict[str, Function]:
     return metrics
 
 
-def passes_of(data: Any, steps: int | None) -> Iterator[Iterable[Any]]:
+def passes_of(data: Any, steps: int | None) -> Generator[Iterable[Any], None, None]:
     """The batches of each epoch, without end."""
     passes = _whole_passes(data)
-    if steps is None:
-        return passes
-    stream = chain.from_iterable(passes)
-    return (islice(stream, steps) for _ in count())
+    try:
+        if steps is None:
+            yield from passes
+        stream = chain.from_iterable(passes)
+        while True:
+            yield islice(stream, steps)
+    finally:
+        passes.close()
 
 
-def _whole_passes(data: Any) -> Iterator[Iterable[Any]]:
+def _whole_passes(data: Any) -> Generator[Iterable[Any], None, None]:
     for n in count(1):
         batches = iter(data)
         try:
@@ -99,7 +103,12 @@ def _whole_passes(data: Any) -> Iterator[Iterable[Any]]:
         except StopIteration:
             again = "; a generator lasts for one, which steps= cuts into epochs" if n > 1 else ""
             raise ValueError(f"fit: the data has no batches in pass {n}{again}") from None
-        yield chain([first], batches)
+        try:
+            yield chain([first], batches)
+        finally:
+            # The traceback of an error may outlive the training by far: workers shall not.
+            if batches is not data and hasattr(batches, "close"):
+                batches.close()
 
 
 def writer_of(log: Any, stack: ExitStack) -> Any:

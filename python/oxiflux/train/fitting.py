@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 from ..files import load_checkpoint, save_checkpoint
@@ -94,9 +94,10 @@ def fit(
     shown: dict[str, float] = {}
     with ExitStack() as stack:
         writer = writer_of(log, stack)
+        passes = stack.enter_context(closing(passes_of(data, steps)))
         bar = stack.enter_context(Bar("fit", progress, total=size and size * epochs))
         try:
-            for epoch, batches in zip(range(first, epochs + 1), passes_of(data, steps), strict=False):
+            for epoch, batches in zip(range(first, epochs + 1), passes, strict=False):
                 start, before, total, extras = time.perf_counter(), step, 0.0, Means()
                 title, where = f"epoch {epoch}/{epochs}", f" of epoch {epoch}"
                 for value, number in each_step("fit", loss, model, pace(batches), state, on_nan, where):
