@@ -49,15 +49,16 @@ def train(model: flux.Chain, x: np.ndarray, y: np.ndarray, epochs: int, seed: in
     """Trains the model in place, with a rate of learning that falls to zero."""
     rng = np.random.default_rng(seed)
     state = flux.setup(flux.Adam(0.002), model)
-    loader = flux.DataLoader((x, y), batchsize=32, shuffle=True)
+    targets = flux.label_smoothing(flux.onehotbatch(y, range(10)), 0.1)  # not too sure of any digit
+    loader = flux.DataLoader((x, targets), batchsize=32, shuffle=True)
     with trange(epochs, unit="epoch", disable=None) as progress:  # None: silent unless in a terminal
         for epoch in progress:
             flux.adjust(state, 0.001 * (1 + np.cos(np.pi * epoch / epochs)))
             losses = []
-            for images, labels in loader:
+            for images, wanted in loader:
                 moved = shifted(images, rng)
                 loss, (grad,) = flux.withgradient(
-                    lambda m, x=moved, y=labels: flux.logitcrossentropy(m(x), y), model
+                    lambda m, x=moved, y=wanted: flux.logitcrossentropy(m(x), y), model
                 )
                 flux.update(state, model, grad)
                 losses.append(loss.item())
