@@ -275,3 +275,22 @@ def test_a_layer_of_ones_own_may_count_its_products():
             return output[0] * output[1]
 
     assert flux.summary(Square(), (3, 4)).total.flops == 24
+
+
+def test_layers_in_training_mode_keep_their_statistics():
+    model = flux.trainmode(
+        flux.Chain(flux.Conv((3, 3), 1, 4), flux.BatchNorm(4), flux.Dropout(0.5), flux.flatten)
+    )
+    before = flux.state(model[1])
+    flux.seed(0)
+    drawn = flux.rand(3).tolist()
+    flux.seed(0)
+    for batch in (5, 0):
+        assert flux.outputsize(model, (batch, 8, 8, 1)) == (batch, 144)
+        assert flux.outputsize(flux.Chain(model, lambda x: x), (batch, 8, 8, 1)) == (batch, 144)
+    assert flux.rand(3).tolist() == drawn
+    assert model[1].active is True
+    after = flux.state(model[1])
+    for name, value in before.items():
+        if isinstance(value, flux.Tensor):
+            np.testing.assert_array_equal(after[name].numpy(), value.numpy())
