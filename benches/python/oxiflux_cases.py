@@ -101,6 +101,55 @@ def _(spec):
     return training(lambda m: flux.square(m(x)).mean(), Encoder(spec), flux.Adam(1e-3))
 
 
+def channels_last(a):
+    """Images `(batch, channels, height, width)`, or filters `(out, in, height, width)`, in this package's order."""
+    return flux.tensor(np.ascontiguousarray(a.transpose(0, 2, 3, 1)))
+
+
+def filters(a):
+    return flux.tensor(np.ascontiguousarray(a.transpose(2, 3, 1, 0)))
+
+
+@impl("lenet_b64", "oxiflux")
+def _(spec):
+    # Features are flattened channels last.
+    first = spec["w0"].reshape(120, 16, 5, 5).transpose(0, 2, 3, 1).reshape(120, 400)
+    model = flux.Chain(
+        flux.Conv.of(filters(spec["c0"]), spec["c0b"], flux.relu, pad=flux.SamePad()),
+        flux.MaxPool((2, 2)),
+        flux.Conv.of(filters(spec["c1"]), spec["c1b"], flux.relu),
+        flux.MaxPool((2, 2)),
+        flux.flatten,
+        *perceptron({"w0": first, **{k: spec[k] for k in ("w1", "w2", "b0", "b1", "b2")}}),
+    )
+    x, labels = channels_last(spec["x"]), flux.tensor(spec["t"])
+    return training(lambda m: flux.logitcrossentropy(m(x), labels), model, flux.Adam(1e-3))
+
+
+@impl("conv3x3_fwd", "oxiflux")
+def _(spec):
+    layer = flux.Conv.of(filters(spec["w"]), spec["b"], pad=1)
+    x = channels_last(spec["x"])
+
+    def step():
+        return layer(x)[0, 0, 0, 0]
+
+    return step
+
+
+@impl("conv3x3_fwdbwd", "oxiflux")
+def _(spec):
+    x, g = channels_last(spec["x"]), channels_last(spec["g"])
+    layer = flux.Conv.of(filters(spec["w"]), spec["b"], pad=1)
+
+    def step():
+        y, back = flux.pullback(lambda m, x: m(x), layer, x)
+        back(g)
+        return y[0, 0, 0, 0]
+
+    return step
+
+
 @impl("ce_32k", "oxiflux")
 def _(spec):
     x, labels = flux.tensor(spec["x"]), flux.tensor(spec["t"])

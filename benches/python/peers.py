@@ -111,6 +111,33 @@ def _():
     return s
 
 
+@case("lenet_b64", note="LeNet-5 on 28x28, relu, max pooling, cross-entropy, Adam, batch 64")
+def _():
+    r = _rng(1)
+    s = dict(x=_f(r, 64, 1, 28, 28), t=r.integers(0, 10, 64).astype("int64"))
+    s.update(c0=_f(r, 6, 1, 5, 5, scale=0.2), c0b=_f(r, 6, scale=0.01))
+    s.update(c1=_f(r, 16, 6, 5, 5, scale=0.1), c1b=_f(r, 16, scale=0.01))
+    for i, (a, b) in enumerate([(400, 120), (120, 84), (84, 10)]):
+        s[f"w{i}"], s[f"b{i}"] = _f(r, b, a, scale=(2 / a) ** 0.5), _f(r, b, scale=0.01)
+    return s
+
+
+def _conv():
+    r, size = _rng(2), (16, 64, 56, 56)
+    return dict(x=_f(r, *size), w=_f(r, 64, 64, 3, 3, scale=0.04), b=_f(r, 64, scale=0.01), g=_f(r, *size))
+
+
+for _n, _note, _k in [
+    ("fwd", "forward", 1),
+    ("fwdbwd", "forward and the gradients of images, weight, bias", 3),
+]:
+    case(
+        f"conv3x3_{_n}",
+        note=f"64 to 64 channels, 3x3 same, 56x56, batch 16: {_note}",
+        gflop=_k * 2 * 16 * 56 * 56 * 64 * 64 * 9 / 1e9,
+    )(_conv)
+
+
 @case(
     "encoder",
     note="transformer encoder layer d256 h4 ff1024 seq128 batch8, pre-norm, gelu, no dropout, fwd+bwd, Adam",
@@ -264,6 +291,63 @@ def _(s):
     m = torch.nn.Sequential(ls[0], torch.nn.ReLU(), ls[1], torch.nn.ReLU(), ls[2])
     x, y = T(s["x"]), T(s["y"])
     return t_train(lambda: torch.nn.functional.mse_loss(m(x), y), torch.optim.SGD(m.parameters(), lr=s["lr"]))
+
+
+@impl("lenet_b64", TB)
+def _(s):
+    import torch
+
+    nn, F = torch.nn, torch.nn.functional
+    c0, c1 = nn.Conv2d(1, 6, 5, padding=2), nn.Conv2d(6, 16, 5)
+    ls = [nn.Linear(a, b) for a, b in ((400, 120), (120, 84), (84, 10))]
+    for layer, w, b in [
+        (c0, "c0", "c0b"),
+        (c1, "c1", "c1b"),
+        *((l, f"w{i}", f"b{i}") for i, l in enumerate(ls)),
+    ]:
+        layer.weight.data, layer.bias.data = T(s[w]), T(s[b])
+    pool = nn.MaxPool2d(2)
+    m = nn.Sequential(c0, nn.ReLU(), pool, c1, nn.ReLU(), pool, nn.Flatten())
+    m.extend([ls[0], nn.ReLU(), ls[1], nn.ReLU(), ls[2]])
+    x, t = T(s["x"]), T(s["t"])
+    return t_train(lambda: F.cross_entropy(m(x), t), t_adam(list(m.parameters())))
+
+
+def t_images(a):
+    """Images, or filters, in the order of memory that suits the backend."""
+    import torch
+
+    return T(a) if _CUR[0] == "torch" else T(a).to(memory_format=torch.channels_last)
+
+
+@impl("conv3x3_fwd", TB)
+def _(s):
+    import torch
+
+    x, w, b = t_images(s["x"]), t_images(s["w"]), T(s["b"])
+    f = t_comp(lambda: torch.nn.functional.conv2d(x, w, b, padding=1))
+
+    def step():
+        with torch.no_grad():
+            return f()[0, 0, 0, 0]
+
+    return step
+
+
+@impl("conv3x3_fwdbwd", TB)
+def _(s):
+    import torch
+
+    x, w = t_images(s["x"]).requires_grad_(), t_images(s["w"]).requires_grad_()
+    b, g = TP(s["b"]), t_images(s["g"])
+    f = t_comp(lambda: torch.nn.functional.conv2d(x, w, b, padding=1))
+
+    def step():
+        y = f()
+        torch.autograd.grad(y, (x, w, b), g)
+        return y.detach()[0, 0, 0, 0]
+
+    return step
 
 
 @impl("encoder", TB)
@@ -530,6 +614,73 @@ def j_ln(x, g, b):
     mean = x.mean(-1, keepdims=True)
     var = ((x - mean) ** 2).mean(-1, keepdims=True)
     return (x - mean) * jax.lax.rsqrt(var + 1e-5) * g + b
+
+
+def j_conv(x, w, pad):
+    import jax
+
+    return jax.lax.conv_general_dilated(x, w, (1, 1), pad, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def j_pool(x):
+    import jax
+
+    return jax.lax.reduce_window(x, -_np().inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
+def channels_last(s):
+    """Images and filters of a spec with the channels last, the others as they are."""
+    return {
+        k: a.transpose((2, 3, 1, 0) if k[0] in "cw" else (0, 2, 3, 1)) if _np().ndim(a) == 4 else a
+        for k, a in s.items()
+    }
+
+
+@impl("lenet_b64", "jax")
+def _(s):
+    import jax
+
+    w0 = s["w0"].reshape(120, 16, 5, 5).transpose(0, 2, 3, 1).reshape(120, 400)
+    s = {k: J(a) for k, a in channels_last(dict(s, w0=w0)).items()}
+
+    def loss(p, d):
+        x, t = d
+        h = j_pool(jax.nn.relu(j_conv(x, p["c0"], "SAME") + p["c0b"]))
+        h = j_pool(jax.nn.relu(j_conv(h, p["c1"], "VALID") + p["c1b"])).reshape(64, -1)
+        h = jax.nn.relu(j_lin(jax.nn.relu(j_lin(h, p["w0"], p["b0"])), p["w1"], p["b1"]))
+        return j_ce(j_lin(h, p["w2"], p["b2"]), t)
+
+    return j_train(loss, {k: v for k, v in s.items() if k not in "xt"}, (s["x"], s["t"].astype("int32")))
+
+
+@impl("conv3x3_fwd", "jax")
+def _(s):
+    import jax
+
+    s = {k: J(a) for k, a in channels_last(s).items()}
+    f = jax.jit(lambda x, w, b: j_conv(x, w, "SAME") + b)
+
+    def step():
+        return f(s["x"], s["w"], s["b"]).block_until_ready()[0, 0, 0, 0]
+
+    return step
+
+
+@impl("conv3x3_fwdbwd", "jax")
+def _(s):
+    import jax
+
+    s = {k: J(a) for k, a in channels_last(s).items()}
+
+    @jax.jit
+    def f(x, w, b, g):
+        y, vjp = jax.vjp(lambda x, w, b: j_conv(x, w, "SAME") + b, x, w, b)
+        return y[0, 0, 0, 0], y, vjp(g)
+
+    def step():
+        return jax.block_until_ready(f(s["x"], s["w"], s["b"], s["g"]))[0]
+
+    return step
 
 
 @impl("encoder", "jax")

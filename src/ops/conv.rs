@@ -1,17 +1,13 @@
-//! Convolutions. A weight, the images before and those after make one number, linear in each of the three; a convolution
-//! is its gradient for the images after, a transposed convolution that for the images before. So each of the three
-//! operations here is the gradient rule of the two others.
+//! Convolutions and transposed convolutions: their arguments checked, and the operation chosen that does them.
 
-use super::movement::{broadcast_to, reshape_to};
+use super::convolution::{Conv, InputGradient, Sizes};
+use super::movement::reshape_to;
 use super::row::Activation;
 use super::{Case, add, dense, repeat, sum};
-use crate::array::Array;
-use crate::dtype::each;
 use crate::error::{Error, Result};
-use crate::kernels::conv::{self, Geometry, Window};
-use crate::kernels::gemm::Epilogue;
+use crate::kernels::conv::{Geometry, Window};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use crate::tape::{Tensor, apply, is_recording};
 use std::borrow::Cow;
 
 /// How a window slides over images: a value for each spatial dimension, of which there are one to three.
@@ -25,145 +21,6 @@ pub struct Sliding<'a> {
     pub dilation: &'a [usize],
     /// Groups of channels that do not meet.
     pub groups: usize,
-}
-
-/// The sizes of a convolution and how many spatial dimensions they stand for.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    geometry: Geometry,
-    dims: usize,
-}
-
-impl Sizes {
-    fn images(&self, channels: usize, size: impl Fn(&Window) -> usize) -> Dims {
-        let mut shape = Dims::from_slice(&[self.geometry.batch]);
-        shape.extend(self.windows().iter().map(size));
-        shape.push(channels);
-        shape
-    }
-    fn windows(&self) -> &[Window] {
-        &self.geometry.windows[3 - self.dims..]
-    }
-    fn x(&self) -> Dims {
-        self.images(self.geometry.inputs, |w| w.input)
-    }
-    fn y(&self) -> Dims {
-        self.images(self.geometry.outputs, |w| w.output)
-    }
-    fn weight(&self) -> Dims {
-        let mut shape: Dims = self.windows().iter().map(|w| w.kernel).collect();
-        shape.extend([self.geometry.inputs / self.geometry.groups, self.geometry.outputs]);
-        shape
-    }
-}
-
-fn not_float(x: &Array) -> Error {
-    Error::DType(format!("conv: not defined for {}", x.dtype()))
-}
-
-/// `activation(x * weight + bias)`.
-#[derive(Debug)]
-struct Conv {
-    sizes: Sizes,
-    activation: Option<&'static Activation>,
-}
-
-impl Operation for Conv {
-    fn name(&self) -> &'static str {
-        "conv"
-    }
-    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
-        let (x, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
-        let bias = inputs.get(2).map(|b| b.contiguous()).transpose()?;
-        let mut y = Array::empty("conv", &self.sizes.y(), x.dtype())?;
-        each!(x.dtype(), float: T => {
-            let bias = bias.as_ref().map_or(std::ptr::null(), Array::ptr::<T>);
-            let epilogue = Epilogue { accumulate: false, bias, activation: dense::fused(self.activation) };
-            // SAFETY: the arrays are row-major and of the shapes of the geometry; the output is fresh.
-            unsafe { conv::forward::<T>(&self.sizes.geometry, x.ptr(), weight.ptr(), y.fresh_ptr(), &epilogue) };
-        }, else return Err(not_float(&x)));
-        Ok(y)
-    }
-    fn keeps(&self) -> Keeps {
-        if self.activation.is_some() { Keeps::Both } else { Keeps::Inputs }
-    }
-    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        // One derivative of the activation serves all gradients.
-        let dz = match self.activation {
-            Some(a) => (a.gradient)(g, cx.output())?,
-            None => broadcast_to(g, &self.sizes.y())?,
-        };
-        cx.each(|i| match i {
-            0 => apply(InputGradient(self.sizes), &[&dz, cx.input(1)]),
-            1 => apply(WeightGradient(self.sizes), &[cx.input(0), &dz]),
-            _ => sum_pixels(&dz),
-        })
-    }
-}
-
-/// The sum over all axes but the last.
-fn sum_pixels(x: &Tensor) -> Result<Tensor> {
-    let channels = x.shape()[x.ndim() - 1];
-    let pixels = shape::size(&x.shape()[..x.ndim() - 1]);
-    sum(&reshape_to(x, &[pixels, channels])?, 0.into(), false)
-}
-
-/// The gradient of a convolution for its images, of the gradient for its result and its weight.
-#[derive(Debug)]
-struct InputGradient(Sizes);
-
-impl Operation for InputGradient {
-    fn name(&self) -> &'static str {
-        "conv_transpose"
-    }
-    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
-        let (dy, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
-        let mut dx = Array::empty("conv_transpose", &self.0.x(), dy.dtype())?;
-        each!(dy.dtype(), float: T => {
-            // SAFETY: the arrays are row-major and of the shapes of the geometry; the output is fresh.
-            unsafe { conv::input_gradient::<T>(&self.0.geometry, dy.ptr(), weight.ptr(), dx.fresh_ptr()) };
-        }, else return Err(not_float(&dy)));
-        Ok(dx)
-    }
-    fn keeps(&self) -> Keeps {
-        Keeps::Inputs
-    }
-    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let g = broadcast_to(g, &self.0.x())?;
-        cx.each(|i| match i {
-            0 => apply(Conv { sizes: self.0, activation: None }, &[&g, cx.input(1)]),
-            _ => apply(WeightGradient(self.0), &[&g, cx.input(0)]),
-        })
-    }
-}
-
-/// The gradient of a convolution for its weight, of its images and the gradient for its result.
-#[derive(Debug)]
-struct WeightGradient(Sizes);
-
-impl Operation for WeightGradient {
-    fn name(&self) -> &'static str {
-        "conv_weight_gradient"
-    }
-    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
-        let (x, dy) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
-        let mut dweight = Array::empty("conv_weight_gradient", &self.0.weight(), x.dtype())?;
-        each!(x.dtype(), float: T => {
-            // SAFETY: the arrays are row-major and of the shapes of the geometry; the output is fresh.
-            unsafe { conv::filter_gradient::<T>(&self.0.geometry, x.ptr(), dy.ptr(), dweight.fresh_ptr()) };
-        }, else return Err(not_float(&x)));
-        Ok(dweight)
-    }
-    fn keeps(&self) -> Keeps {
-        Keeps::Inputs
-    }
-    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let g = broadcast_to(g, &self.0.weight())?;
-        cx.each(|i| match i {
-            0 => apply(InputGradient(self.0), &[cx.input(1), &g]),
-            _ => apply(Conv { sizes: self.0, activation: None }, &[cx.input(0), &g]),
-        })
-    }
 }
 
 /// What a convolution and its transpose check alike: the rank of the images and the parameters.

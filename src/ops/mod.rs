@@ -85,6 +85,7 @@ macro_rules! list {
     };
 }
 
+mod convolution;
 pub(crate) mod row;
 mod traced;
 
