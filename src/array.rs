@@ -1,11 +1,14 @@
 //! Dense arrays: a shared buffer, a shape, strides and an element type. Knows nothing of gradients.
 
-use crate::dtype::{DType, Element, each};
+use crate::dtype::DType::{self, BF16, F16, F32, F64};
+use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
+use crate::half::{BFloat16, Float16, Half};
 use crate::kernels::map;
 use crate::memory::Buffer;
 use crate::shape::{self, Dims, Strides};
 use std::fmt;
+use std::marker::PhantomData;
 
 /// A strided view of a shared buffer. Cloning is cheap and shares the elements; writing needs [`Array::make_mut`].
 pub struct Array {
@@ -33,7 +36,7 @@ unsafe impl Send for Array {}
 unsafe impl Sync for Array {}
 
 /// A kernel that turns one element type into another.
-struct Cast<A, B>(std::marker::PhantomData<(A, B)>);
+struct Cast<A, B>(PhantomData<(A, B)>);
 
 impl<A: Element, B: Element> map::Map for Cast<A, B> {
     type In = A;
@@ -55,6 +58,32 @@ impl<A: Element, B: Element> map::Map for Cast<A, B> {
         } else {
             B::from_i64(x.to_i64())
         }
+    }
+}
+
+/// A number of 16 bits as a float32.
+struct Widen<T>(PhantomData<T>);
+
+impl<T: Half> map::Map for Widen<T> {
+    type In = T;
+    type Out = f32;
+    const NANOS: f64 = 0.2;
+    #[inline(always)]
+    fn f<const FMA: bool>(&self, x: T) -> f32 {
+        x.to_f32()
+    }
+}
+
+/// A float32 rounded to 16 bits.
+struct Narrow<T>(PhantomData<T>);
+
+impl<T: Half> map::Map for Narrow<T> {
+    type In = f32;
+    type Out = T;
+    const NANOS: f64 = 0.3;
+    #[inline(always)]
+    fn f<const FMA: bool>(&self, x: f32) -> T {
+        T::from_f32(x)
     }
 }
 
@@ -185,14 +214,14 @@ impl Array {
     /// Where the first element is. The caller has matched `T` to the dtype.
     #[inline]
     pub fn ptr<T: Element>(&self) -> *const T {
-        debug_assert_eq!(T::DTYPE, self.dtype);
+        debug_assert_eq!(size_of::<T>(), self.dtype.size());
         self.start.cast()
     }
 
     /// Where to write the elements of an array just made by [`Array::empty`].
     #[inline]
     pub(crate) fn fresh_ptr<T: Element>(&mut self) -> *mut T {
-        debug_assert!(T::DTYPE == self.dtype && self.is_unique());
+        debug_assert!(size_of::<T>() == self.dtype.size() && self.is_unique());
         self.start.cast()
     }
 
@@ -266,7 +295,7 @@ impl Array {
     /// A fresh row-major copy.
     pub fn copy(&self) -> Result<Array> {
         let mut out = Array::empty("copy", &self.shape, self.dtype)?;
-        each!(self.dtype, all: T => {
+        each!(self.dtype, moved: T => {
             // SAFETY: shape and strides describe the source; the destination is fresh and of the same size.
             unsafe { map::copy::<T>(&self.shape, self.ptr(), &self.strides, out.fresh_ptr()) }
         });
@@ -278,13 +307,41 @@ impl Array {
         if dtype == self.dtype {
             return Ok(self.clone());
         }
-        let mut out = Array::empty("astype", &self.shape, dtype)?;
-        each!(self.dtype, all: A => each!(dtype, all: B => {
-            let kernel = Cast::<A, B>(std::marker::PhantomData);
-            // SAFETY: as in `copy`.
-            unsafe { map::map(&kernel, &self.shape, self.ptr(), &self.strides, out.fresh_ptr()) }
-        }));
-        Ok(out)
+        match (self.dtype, dtype) {
+            (F16 | BF16, to) if to != F32 => self.cast(F32)?.cast(to),
+            (from, F16 | BF16) if from != F32 && from != F64 => self.cast(F64)?.cast(dtype),
+            _ => {
+                let mut out = Array::empty("astype", &self.shape, dtype)?;
+                self.convert(&mut out);
+                Ok(out)
+            }
+        }
+    }
+
+    /// Writes the values into an array of the same shape and another type, which is row-major and nobody else's. One of
+    /// 16 bits comes from floats alone, and goes to float32 alone.
+    pub(crate) fn convert(&self, out: &mut Array) {
+        match (self.dtype, out.dtype) {
+            (F16, F32) => self.map_into(&Widen::<Float16>(PhantomData), out),
+            (BF16, F32) => self.map_into(&Widen::<BFloat16>(PhantomData), out),
+            (F32, F16) => self.map_into(&Narrow::<Float16>(PhantomData), out),
+            (F32, BF16) => self.map_into(&Narrow::<BFloat16>(PhantomData), out),
+            (F64, F16) => self.map_into(&Cast::<f64, Float16>(PhantomData), out),
+            (F64, BF16) => self.map_into(&Cast::<f64, BFloat16>(PhantomData), out),
+            (from, to) => each!(from, computed: A => each!(to, computed: B => {
+                self.map_into(&Cast::<A, B>(PhantomData), out)
+            }, else ()), else ()),
+        }
+    }
+
+    fn map_into<K: map::Map>(&self, kernel: &K, out: &mut Array)
+    where
+        K::In: Element,
+        K::Out: Element,
+    {
+        debug_assert!(self.shape == out.shape && out.row_major);
+        // SAFETY: shape and strides describe the source, the destination is as `convert` asks; it has matched the types.
+        unsafe { map::map(kernel, &self.shape, self.ptr(), &self.strides, out.fresh_ptr()) };
     }
 
     /// The same buffer seen with another shape and strides, `offset` elements further on.

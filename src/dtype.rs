@@ -23,6 +23,10 @@ pub enum DType {
     I32,
     /// Signed integers of 64 bits.
     I64,
+    /// IEEE 754 half precision, for storage: computed with as float32.
+    F16,
+    /// The upper half of a float32, for storage: computed with as float32.
+    BF16,
     /// IEEE 754 single precision: the default.
     F32,
     /// IEEE 754 double precision.
@@ -40,11 +44,11 @@ pub enum Kind {
     Float,
 }
 
-use DType::{Bool, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+use DType::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
 
 impl DType {
     /// Every element type, narrowest first within a kind.
-    pub const ALL: [DType; 11] = [Bool, U8, U16, U32, U64, I8, I16, I32, I64, F32, F64];
+    pub const ALL: [DType; 13] = [Bool, U8, U16, U32, U64, I8, I16, I32, I64, F16, BF16, F32, F64];
 
     /// The name that NumPy and the array API give it.
     pub const fn name(self) -> &'static str {
@@ -58,6 +62,8 @@ impl DType {
             I16 => "int16",
             I32 => "int32",
             I64 => "int64",
+            F16 => "float16",
+            BF16 => "bfloat16",
             F32 => "float32",
             F64 => "float64",
         }
@@ -72,7 +78,7 @@ impl DType {
     pub const fn size(self) -> usize {
         match self {
             Bool | U8 | I8 => 1,
-            U16 | I16 => 2,
+            U16 | I16 | F16 | BF16 => 2,
             U32 | I32 | F32 => 4,
             U64 | I64 | F64 => 8,
         }
@@ -82,14 +88,19 @@ impl DType {
     pub const fn kind(self) -> Kind {
         match self {
             Bool => Kind::Bool,
-            F32 | F64 => Kind::Float,
+            F16 | BF16 | F32 | F64 => Kind::Float,
             _ => Kind::Integer,
         }
     }
 
-    /// True for float32 and float64, the types that have gradients.
+    /// True for the floating types, which have gradients.
     pub const fn is_float(self) -> bool {
-        matches!(self, F32 | F64)
+        matches!(self, F16 | BF16 | F32 | F64)
+    }
+
+    /// True for the floating types of 16 bits.
+    pub const fn is_half(self) -> bool {
+        matches!(self, F16 | BF16)
     }
 
     /// True for the signed integers.
@@ -108,7 +119,8 @@ impl DType {
         match self {
             U8 | U16 | U32 | U64 => U64,
             Bool | I8 | I16 | I32 | I64 => I64,
-            F32 | F64 => self,
+            F16 | BF16 | F32 => F32,
+            F64 => F64,
         }
     }
 
@@ -118,7 +130,8 @@ impl DType {
             _ if self == other => self,
             (a, b) if a > b && (a == Kind::Float || b == Kind::Bool) => self,
             (a, b) if a < b && (b == Kind::Float || a == Kind::Bool) => other,
-            (Kind::Float, _) => F64,
+            (Kind::Float, _) if self == F64 || other == F64 => F64,
+            (Kind::Float, _) => F32, // neither of the types of 16 bits holds the other
             _ => promote_integers(self, other),
         }
     }
@@ -222,7 +235,8 @@ impl Float for f32 {}
 impl Float for f64 {}
 
 /// Runs an expression with `$t` bound to the Rust type of a `DType`: `each!(dtype, all: T => …)`. The list says for
-/// which types it is compiled; the others take the `else` arm. `wide` takes a [`DType::widest`].
+/// which types it is compiled; the others take the `else` arm. `wide` takes a [`DType::widest`], `computed` all but those
+/// of 16 bits, and `moved` is for code that only moves elements: an integer of the same size stands for each.
 macro_rules! each {
     ($dtype:expr, all: $t:ident => $body:expr) => {
         match $dtype {
@@ -235,8 +249,24 @@ macro_rules! each {
             $crate::dtype::DType::I16 => { type $t = i16; $body }
             $crate::dtype::DType::I32 => { type $t = i32; $body }
             $crate::dtype::DType::I64 => { type $t = i64; $body }
+            $crate::dtype::DType::F16 => { type $t = $crate::half::Float16; $body }
+            $crate::dtype::DType::BF16 => { type $t = $crate::half::BFloat16; $body }
             $crate::dtype::DType::F32 => { type $t = f32; $body }
             $crate::dtype::DType::F64 => { type $t = f64; $body }
+        }
+    };
+    ($dtype:expr, moved: $t:ident => $body:expr) => {
+        match $dtype.size() {
+            1 => { type $t = u8; $body }
+            2 => { type $t = u16; $body }
+            4 => { type $t = u32; $body }
+            _ => { type $t = u64; $body }
+        }
+    };
+    ($dtype:expr, computed: $t:ident => $body:expr, else $other:expr) => {
+        match $dtype {
+            $crate::dtype::DType::Bool => { type $t = bool; $body }
+            _ => $crate::dtype::each!($dtype, numeric: $t => $body, else $other),
         }
     };
     ($dtype:expr, float: $t:ident => $body:expr, else $other:expr) => {

@@ -7,6 +7,7 @@ pub mod dtype;
 pub mod error;
 pub mod files;
 pub mod gradient;
+pub mod half;
 pub mod isa;
 pub mod kernels;
 pub mod memory;

@@ -34,8 +34,10 @@ impl Parameter {
                 "update: a {dtype} parameter with {n} tensors of state, expected a float with {states}"
             )));
         }
+        // Numbers of 16 bits are updated as float32, and the state stays that.
+        let dtype = dtype.widest();
         self.grad = self.grad.cast(dtype)?.contiguous()?;
-        for a in self.state.iter_mut().chain([&mut self.value]) {
+        for a in &mut self.state {
             if a.dtype() != dtype {
                 *a = a.cast(dtype)?;
             }
@@ -52,14 +54,21 @@ pub trait AnyRule: Send + Sync {
 
 impl<K: Rule + Send> AnyRule for K {
     fn prepare<'a>(&'a self, parameters: &'a mut [Parameter]) -> Result<Box<dyn FnOnce() + 'a>> {
+        let mut wide = Vec::with_capacity(parameters.len());
         for p in parameters.iter_mut() {
             p.prepare(K::STATES)?;
+            wide.push(if p.value.dtype().is_half() { Some(p.value.cast(DType::F32)?) } else { None });
         }
         let (mut single, mut double) = (Vec::<Slot<f32>>::new(), Vec::<Slot<f64>>::new());
-        for p in parameters.iter_mut() {
-            match p.value.dtype() {
-                DType::F64 => double.push(slot(p)?),
-                _ => single.push(slot(p)?),
+        for (p, wide) in parameters.iter_mut().zip(&mut wide) {
+            let Parameter { value, grad, state } = p;
+            match (value.dtype(), wide) {
+                (DType::F64, _) => double.push(slot(value, grad, state)?),
+                (_, None) => single.push(slot(value, grad, state)?),
+                (_, Some(wide)) => {
+                    value.make_mut::<u16>()?;
+                    single.push(slot(wide, grad, state)?);
+                }
             }
         }
         Ok(Box::new(move || {
@@ -72,6 +81,11 @@ impl<K: Rule + Send> AnyRule for K {
                     update::update(self, &double);
                 }
             }
+            for (p, wide) in parameters.iter_mut().zip(&wide) {
+                if let Some(wide) = wide {
+                    wide.convert(&mut p.value);
+                }
+            }
         }))
     }
 }
@@ -82,10 +96,10 @@ pub fn step(rule: &dyn AnyRule, parameters: &mut [Parameter]) -> Result<()> {
     Ok(())
 }
 
-fn slot<T: crate::dtype::Float>(p: &mut Parameter) -> Result<Slot<T>> {
+fn slot<T: crate::dtype::Float>(value: &mut Array, grad: &Array, state: &mut [Array]) -> Result<Slot<T>> {
     let mut s = [std::ptr::null_mut(); 3];
-    for (to, a) in s.iter_mut().zip(&mut p.state) {
+    for (to, a) in s.iter_mut().zip(state) {
         *to = a.make_mut::<T>()?.as_mut_ptr();
     }
-    Ok(Slot { p: p.value.make_mut::<T>()?.as_mut_ptr(), g: p.grad.ptr(), s, n: p.grad.size() })
+    Ok(Slot { p: value.make_mut::<T>()?.as_mut_ptr(), g: grad.ptr(), s, n: grad.size() })
 }

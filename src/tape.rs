@@ -103,6 +103,12 @@ pub trait Operation: fmt::Debug + Send + Sync + 'static {
     /// The result for these inputs.
     fn forward(&self, inputs: &[&Array]) -> Result<Array>;
 
+    /// Whether it only moves elements, of whatever type: such operations see numbers of 16 bits as they are, all others
+    /// see them as float32.
+    fn moves(&self) -> bool {
+        false
+    }
+
     /// What [`Operation::backward`] needs.
     fn keeps(&self) -> Keeps {
         Keeps::Nothing
@@ -208,9 +214,50 @@ pub fn is_training() -> bool {
 /// Does `op` on `inputs` and records it where something on the tape goes in.
 #[inline]
 pub fn apply<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
+    if inputs.iter().any(|t| t.array.dtype().is_half()) && !op.moves() {
+        return in_single(inputs, |inputs| apply(op, inputs));
+    }
     let arrays: SmallVec<[&Array; 4]> = inputs.iter().map(|t| &t.array).collect();
     let value = op.forward(&arrays)?;
     Ok(record(op, inputs, value))
+}
+
+/// Numbers of 16 bits are computed with as float32, and a result of that type is rounded to what the inputs have in
+/// common. This is the only place, but for operations that [`record`] themselves.
+#[cold]
+pub(crate) fn in_single(inputs: &[&Tensor], f: impl FnOnce(&[&Tensor]) -> Result<Tensor>) -> Result<Tensor> {
+    let half = |x: &Tensor| x.dtype().is_half();
+    let wide = inputs.iter().map(|&x| if half(x) { cast(x, DType::F32) } else { Ok(x.clone()) });
+    let wide = wide.collect::<Result<SmallVec<[Tensor; 4]>>>()?;
+    let y = f(&wide.iter().collect::<SmallVec<[&Tensor; 4]>>())?;
+    let floats = inputs.iter().map(|x| x.dtype()).filter(|d| d.is_float());
+    match floats.reduce(DType::promote) {
+        Some(dtype) if y.dtype() == DType::F32 => cast(&y, dtype),
+        _ => Ok(y),
+    }
+}
+
+/// The same values as another element type.
+pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    if x.dtype() == dtype { Ok(x.clone()) } else { apply(Cast(dtype), &[x]) }
+}
+
+#[derive(Debug)]
+struct Cast(DType);
+
+impl Operation for Cast {
+    fn name(&self) -> &'static str {
+        "astype"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        x[0].cast(self.0)
+    }
+    fn moves(&self) -> bool {
+        true
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        cx.each(|_| Ok(g.clone())) // the walk gives it the type of its input
+    }
 }
 
 /// Records that `op` made `value` of `inputs`, if any of those is on the tape.
@@ -320,6 +367,9 @@ impl Operation for Same {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[0].clone())
+    }
+    fn moves(&self) -> bool {
+        true
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         cx.each(|_| Ok(g.clone()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from operator import index
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 import numpy as np
@@ -435,8 +436,11 @@ def can_cast(source: ArrayLike | DType, to: DType, /) -> bool:
     >>> flux.can_cast(flux.int8, flux.int16), flux.can_cast(flux.float32, flux.int64)
     (True, False)
     """
-    name = source if isinstance(source, DType) else _core.asarray(source).dtype
-    return np.can_cast(str(name), str(to))
+    dtype = source if isinstance(source, DType) else _core.asarray(source).dtype
+    if to == _core.bfloat16:
+        return dtype in (_core.bfloat16, _core.uint8, _core.int8, _core.bool_)
+    # What holds all of bfloat16 holds all of float32: NumPy has no name for the former.
+    return np.can_cast("float32" if dtype == _core.bfloat16 else str(dtype), str(to))
 
 
 def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...], /) -> bool:
@@ -466,14 +470,20 @@ def _name(dtype: DType | ArrayLike | str) -> str:
     )
 
 
-def finfo(dtype: DType | ArrayLike | str, /) -> np.finfo:
+def finfo(dtype: DType | ArrayLike | str, /) -> np.finfo | SimpleNamespace:
     """The limits of a floating type, as NumPy describes them.
 
     >>> import oxiflux as flux
     >>> float(flux.finfo(flux.float32).eps)
     1.1920928955078125e-07
     """
-    return np.finfo(_name(dtype))
+    name = _name(dtype)
+    if name == "bfloat16":
+        largest, smallest = (2 - 2.0**-7) * 2.0**127, 2.0**-126
+        return SimpleNamespace(
+            bits=16, dtype=name, eps=2.0**-7, max=largest, min=-largest, smallest_normal=smallest, tiny=smallest
+        )
+    return np.finfo(name)
 
 
 def iinfo(dtype: DType | ArrayLike | str, /) -> np.iinfo:

@@ -47,7 +47,7 @@ Agg = Callable[[Tensor], Tensor]
 # Those that are called most cost one call of the core if their arguments are in order.
 _mae, _mse, _logitcrossentropy = _core.mae, _core.mse, _core.logitcrossentropy_mean
 
-_EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
+_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 
 
 def mae(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:

@@ -224,7 +224,7 @@ def _tensors(x: Any) -> tuple[list[Tensor], list[Tensor]]:
 
 def _warning(tensors: list[Tensor]) -> str:
     """What is suspicious about parameters: that they are all zero, or not finite."""
-    arrays = [t.numpy() for t in tensors]
+    arrays = [(t.astype("float32") if t.dtype == "bfloat16" else t).numpy() for t in tensors]
     if not any(a.any() for a in arrays):
         return "  (all zero)" if any(a.size for a in arrays) else ""
     if any(np.isnan(a).any() for a in arrays):

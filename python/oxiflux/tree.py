@@ -15,12 +15,14 @@ from ._core import ShapeError, Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Params", "f32", "f64", "fmap", "loadmodel", "modules", "params", "state", "trainables"]
+__all__ = [
+    "Params", "bf16", "f16", "f32", "f64", "fmap", "loadmodel", "modules", "params", "state", "trainables",
+]  # fmt: skip
 
 Path = tuple[str | int, ...]
 Model = TypeVar("Model")
 
-FLOATS = (_core.float32, _core.float64)
+FLOATS = (_core.float16, _core.bfloat16, _core.float32, _core.float64)
 
 
 class Params(tuple[Tensor, ...]):
@@ -205,6 +207,28 @@ def modules(model: Any) -> list[Any]:
 
     walk(model)
     return list(found.values())
+
+
+def f16(model: Model) -> Model:
+    """Turns every floating tensor of a model into float16, in its attributes, and returns the model.
+
+    It takes half the memory; each operation computes in float32 and rounds its result.
+
+    >>> import oxiflux as flux
+    >>> flux.f16(flux.Dense(2, 3))(flux.ones((1, 2), dtype=flux.float16)).dtype == "float16"
+    True
+    """
+    return _convert(model, _core.float16)
+
+
+def bf16(model: Model) -> Model:
+    """Turns every floating tensor of a model into bfloat16, as `f16` into float16.
+
+    >>> import oxiflux as flux
+    >>> flux.bf16(flux.Dense(2, 3)).weight.dtype == "bfloat16"
+    True
+    """
+    return _convert(model, _core.bfloat16)
 
 
 def f32(model: Model) -> Model:

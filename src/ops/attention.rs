@@ -10,7 +10,7 @@ use crate::kernels::attention::{self as kernel, Grid, Inputs, Sequences, Sizes};
 use crate::kernels::gemm;
 use crate::kernels::softmax::Logit;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, is_recording, record};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, in_single, is_recording, record};
 use std::borrow::Cow;
 
 /// Which keys the queries see.
@@ -187,7 +187,12 @@ fn probabilities(q: &Tensor, k: &Tensor, bias: Option<&Tensor>, mask: &Mask) -> 
     }
     // A row of nothing but -inf has no softmax: its scores become finite before, and its probabilities zero after.
     let seen = not_equal(&scores, &hidden)?;
-    let lowest = if scores.dtype() == DType::F64 { f64::MIN } else { f64::from(f32::MIN) };
+    let lowest = match scores.dtype() {
+        DType::F64 => f64::MIN,
+        DType::F16 => -65504.0,
+        DType::BF16 => -3e38,
+        _ => f64::from(f32::MIN),
+    };
     let p = softmax(&select(&seen, &scores, &number(lowest, &scores)?)?, -1)?;
     select(&seen, &p, &number(0.0, &scores)?)
 }
@@ -262,6 +267,9 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
 /// `q` is `(.., queries, features)`, `k` `(.., keys, features)` and `v` `(.., keys, values)`; the result is
 /// `(.., queries, values)`. Bias and mask broadcast to `(.., heads, queries, keys)`. A query that sees no key gives zeros.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, mask: &Mask, heads: usize) -> Result<Tensor> {
+    if [q, k, v].iter().any(|x| x.dtype().is_half()) {
+        return in_single(&[q, k, v], |x| attention(x[0], x[1], x[2], bias, mask, heads));
+    }
     let Given { sequences, bias, mask, lead } = given(&[q, k, v], bias, mask, heads)?;
     let op = Attention { heads, mask };
     let arrays: Vec<&Array> = sequences.iter().map(Tensor::array).collect();

@@ -6,7 +6,7 @@ use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::arith::{Bits, Number};
 use crate::kernels::map::Zip;
-use crate::tape::Tensor;
+use crate::tape::{Tensor, in_single};
 use std::marker::PhantomData;
 
 macro_rules! compare {
@@ -27,6 +27,9 @@ macro_rules! compare {
             }
             $(#[$doc])+
             pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+                if a.dtype().promote(b.dtype()).is_half() && matches!(stringify!($set), "all" | "numeric") {
+                    return in_single(&[a, b], |x| $name(x[0], x[1]));
+                }
                 let name = stringify!($name);
                 let (a, b) = compare!(@prepare $set, name, a, b);
                 let call = |a: &Array, b: &Array| compare!(@dispatch $set, a.dtype(), T => {
@@ -71,7 +74,7 @@ macro_rules! compare {
     (@dispatch logical, $d:expr, $t:ident => $body:expr, else $other:expr) => {
         if $d == DType::Bool { type $t = bool; $body } else { $other }
     };
-    (@dispatch all, $d:expr, $t:ident => $body:expr, else $other:expr) => { each!($d, all: $t => $body) };
+    (@dispatch all, $d:expr, $t:ident => $body:expr, else $other:expr) => { each!($d, computed: $t => $body, else $other) };
     (@dispatch $set:ident, $d:expr, $t:ident => $body:expr, else $other:expr) => { each!($d, $set: $t => $body, else $other) };
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::kernels::cross_entropy as kernel;
 use crate::kernels::softmax::Logit;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, is_recording, record};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, in_single, is_recording, record};
 
 /// `-log softmax(x)[label]` for each row of logits, or the mean over the rows.
 ///
@@ -118,6 +118,9 @@ fn mean_of_rows(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
 }
 
 fn cross_entropy(logits: &Tensor, labels: &Tensor, mean: bool) -> Result<Tensor> {
+    if logits.dtype().is_half() {
+        return in_single(&[logits], |x| cross_entropy(x[0], labels, mean));
+    }
     let x = as_float(logits)?;
     if x.ndim() == 0 || x.shape()[..x.ndim() - 1] != *labels.shape() {
         let (a, b) = (shape::show(x.shape()), shape::show(labels.shape()));

@@ -56,10 +56,13 @@ impl Operation for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
+    fn moves(&self) -> bool {
+        true
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (x, width) = (x[0].contiguous()?, x[0].shape()[1]);
         let mut out = Array::empty("gather", &[self.rows.size(), width], x.dtype())?;
-        each!(x.dtype(), all: T => {
+        each!(x.dtype(), moved: T => {
             // SAFETY: the numbers are rows of `x`, which is row-major; the output is fresh.
             unsafe { place::gather(numbers(&self.rows), width, x.ptr::<T>(), out.fresh_ptr()) };
         });

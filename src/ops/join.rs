@@ -20,6 +20,9 @@ impl Operation for Concat {
     fn name(&self) -> &'static str {
         "concat"
     }
+    fn moves(&self) -> bool {
+        true
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let mut dims = Dims::from_slice(x[0].shape());
         dims[self.axis] = self.lengths.iter().sum();

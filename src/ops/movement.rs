@@ -14,6 +14,9 @@ impl Operation for Reshape {
     fn name(&self) -> &'static str {
         "reshape"
     }
+    fn moves(&self) -> bool {
+        true
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].reshape(&self.0)
     }
@@ -34,6 +37,9 @@ struct Permute(SmallVec<[usize; 4]>);
 impl Operation for Permute {
     fn name(&self) -> &'static str {
         "permute_dims"
+    }
+    fn moves(&self) -> bool {
+        true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[0].permute(&self.0))
@@ -58,6 +64,9 @@ struct BroadcastTo(Dims);
 impl Operation for BroadcastTo {
     fn name(&self) -> &'static str {
         "broadcast_to"
+    }
+    fn moves(&self) -> bool {
+        true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].broadcast_to(&self.0)

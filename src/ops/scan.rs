@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kernels::reduce::{Axis, Prod, Sum};
 use crate::kernels::scan as kernel;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Grads, Operation, Tensor, apply};
+use crate::tape::{Context, Grads, Operation, Tensor, apply, in_single};
 use smallvec::SmallVec;
 
 fn around(x: &Array, axis: usize) -> Axis {
@@ -70,6 +70,9 @@ fn running_sum(x: &Tensor, axis: isize) -> Result<Tensor> {
 /// Doubling: after step `s` each element holds the product of the `2^s` up to it. All of it has gradients, zeros included.
 fn running_product(x: &Tensor, axis: isize) -> Result<Tensor> {
     let axis = shape::axis("cumulative_prod", axis, x.ndim())?;
+    if x.dtype().is_half() {
+        return in_single(&[x], |x| running_product(x[0], axis as isize));
+    }
     if !x.dtype().is_float() || !crate::tape::is_recording() {
         return plain_product(x, axis);
     }
@@ -97,6 +100,9 @@ fn plain_product(x: &Tensor, axis: usize) -> Result<Tensor> {
 /// By halves: a tree of products, whose gradients need no division and so are right where there are zeros.
 fn product(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("prod", x.ndim())?;
+    if x.dtype().is_half() {
+        return in_single(&[x], |x| product(x[0], axis, keepdims));
+    }
     let order: SmallVec<[usize; 4]> =
         (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
     let rows: usize = order[..x.ndim() - axes.len()].iter().map(|&i| x.shape()[i]).product();

@@ -31,11 +31,14 @@ impl Operation for Select {
     fn name(&self) -> &'static str {
         "where"
     }
+    fn moves(&self) -> bool {
+        true
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let shape = shape::broadcast("where", x[0].shape(), &shape::broadcast("where", x[1].shape(), x[2].shape())?)?;
         let mut out = Array::empty("where", &shape, x[1].dtype())?;
         let [s0, s1, s2] = [0, 1, 2].map(|i| strides(x[i], &shape));
-        each!(x[1].dtype(), all: T => {
+        each!(x[1].dtype(), moved: T => {
             // SAFETY: the strides stay inside the inputs; `select` has made their types agree; the output is fresh.
             unsafe {
                 map::zip3(&Kernel::<T>(PhantomData), &shape, x[0].ptr(), &s0, x[1].ptr(), &s1, x[2].ptr(), &s2, out.fresh_ptr())

@@ -5,7 +5,7 @@ use crate::dtype::{DType, Element, Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::arith::{Bits, Number};
 use crate::kernels::map::{self, Map};
-use crate::tape::Tensor;
+use crate::tape::{Tensor, in_single};
 use std::marker::PhantomData;
 
 /// Element types that can be rounded and tested; integers are whole and finite already.
@@ -88,6 +88,9 @@ macro_rules! steps {
             }
             $(#[$doc])+
             pub fn $name(x: &Tensor) -> Result<Tensor> {
+                if x.dtype().is_half() && stringify!($set) != "bits" {
+                    return in_single(&[x], |x| $name(x[0]));
+                }
                 let name = stringify!($name);
                 let x = steps!(@prepare $set, x);
                 let x = x.array();

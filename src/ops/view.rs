@@ -27,6 +27,9 @@ impl Operation for Slice {
     fn name(&self) -> &'static str {
         "slice"
     }
+    fn moves(&self) -> bool {
+        true
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[0].slice(&self.0))
     }
@@ -40,6 +43,9 @@ impl Operation for Slice {
 impl Operation for Embed {
     fn name(&self) -> &'static str {
         "embed"
+    }
+    fn moves(&self) -> bool {
+        true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let mut out = Array::filled("embed", &self.shape, 0.0, x[0].dtype())?;
@@ -55,7 +61,7 @@ impl Operation for Embed {
 /// Writes `x` into ranges of the axes of `out`, which is made unique first; the type must be the same.
 pub(crate) fn put(out: &mut Array, ranges: &[Range], x: &Array) -> Result<()> {
     let x = x.contiguous()?;
-    each!(out.dtype(), all: T => {
+    each!(out.dtype(), moved: T => {
         let start = out.make_mut::<T>()?.as_mut_ptr();
         // The view is only looked at: it must not make the buffer look shared while it is written.
         let (strides, offset) = {

@@ -56,20 +56,25 @@ struct Context {
     strides: Vec<i64>,
 }
 
+/// `DLDataTypeCode`.
+fn code(dtype: DType) -> u8 {
+    match dtype.kind() {
+        Kind::Bool => 6,
+        Kind::Float if dtype == DType::BF16 => 4,
+        Kind::Float => 2,
+        Kind::Integer => u8::from(!dtype.is_signed()),
+    }
+}
+
 fn describe(a: &Array) -> (Box<Context>, Description) {
     let shape = a.shape().iter().map(|&n| n as i64).collect();
     let strides = a.strides().iter().map(|&s| s as i64).collect();
     let mut context = Box::new(Context { _array: a.clone(), shape, strides });
-    let code = match a.dtype().kind() {
-        Kind::Bool => 6,
-        Kind::Float => 2,
-        Kind::Integer => u8::from(!a.dtype().is_signed()),
-    };
     let description = Description {
-        data: each!(a.dtype(), all: T => a.ptr::<T>().cast_mut().cast()),
+        data: each!(a.dtype(), moved: T => a.ptr::<T>().cast_mut().cast()),
         device: (CPU, 0),
         ndim: a.ndim() as i32,
-        code,
+        code: code(a.dtype()),
         bits: 8 * a.dtype().size() as u8,
         lanes: 1,
         shape: context.shape.as_mut_ptr(),
@@ -178,14 +183,7 @@ impl Drop for Imported {
 }
 
 fn dtype_of(t: &Description) -> Option<DType> {
-    DType::ALL.into_iter().find(|d| {
-        let code = match d.kind() {
-            Kind::Bool => 6,
-            Kind::Float => 2,
-            Kind::Integer => u8::from(!d.is_signed()),
-        };
-        t.lanes == 1 && t.code == code && usize::from(t.bits) == 8 * d.size()
-    })
+    DType::ALL.into_iter().find(|&d| t.lanes == 1 && t.code == code(d) && usize::from(t.bits) == 8 * d.size())
 }
 
 /// A tensor over the memory of another library's array, which must not be changed while the tensor lives.

@@ -24,6 +24,8 @@ fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
         (b'i', 2) => DType::I16,
         (b'i', 4) => DType::I32,
         (b'i', 8) => DType::I64,
+        (b'f', 2) => DType::F16,
+        (b'V', 2) if descr.getattr("name").is_ok_and(|n| n.eq("bfloat16").unwrap_or(false)) => DType::BF16,
         (b'f', 4) => DType::F32,
         (b'f', 8) => DType::F64,
         _ => return None,
@@ -105,13 +107,26 @@ pub(super) fn from_protocols(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
 #[pyclass(frozen, module = "oxiflux")]
 struct Owner(#[allow(dead_code)] Array);
 
+/// NumPy's name for an element type; bfloat16 is that of the package ml_dtypes.
+fn descr(py: Python<'_>, dtype: DType) -> PyResult<Bound<'_, PyArrayDescr>> {
+    each!(dtype, computed: T => Ok(numpy::dtype::<T>(py)), else match dtype {
+        DType::BF16 => match py.import("ml_dtypes") {
+            Ok(module) => PyArrayDescr::new(py, module.getattr("bfloat16")?),
+            Err(_) => Err(super::error::DTypeError::new_err(
+                "NumPy has no bfloat16 of its own: install ml_dtypes, or convert with .astype(\"float32\") first",
+            )),
+        },
+        _ => PyArrayDescr::new(py, dtype.name()),
+    })
+}
+
 /// A read-only NumPy array over the tensor's own memory.
 pub(super) fn export<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>> {
     let mut dims: Vec<npy_intp> = a.shape().iter().map(|&n| n as npy_intp).collect();
     let size = a.dtype().size() as npy_intp;
     let mut strides: Vec<npy_intp> = a.strides().iter().map(|&s| s as npy_intp * size).collect();
-    let descr = each!(a.dtype(), all: T => numpy::dtype::<T>(py));
-    let data = each!(a.dtype(), all: T => a.ptr::<T>().cast_mut().cast());
+    let descr = descr(py, a.dtype())?;
+    let data = each!(a.dtype(), moved: T => a.ptr::<T>().cast_mut().cast());
     let owner = Bound::new(py, Owner(a.clone()))?;
     // SAFETY: the pointers describe `a`'s memory; NumPy takes over the references to the descriptor and to the owner,
     // which keeps that memory alive and unchanged.
@@ -143,7 +158,9 @@ pub(super) fn array_protocol<'py>(
     dtype: Option<Bound<'py, PyAny>>,
     copy: Option<bool>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let array = export(py, a)?;
+    // As float32 it needs no package, and is on its way to another type anyway.
+    let wide = if a.dtype() == DType::BF16 && dtype.is_some() { Some(a.cast(DType::F32)?) } else { None };
+    let array = export(py, wide.as_ref().unwrap_or(a))?;
     let same = match &dtype {
         Some(d) => array.getattr("dtype")?.eq(py.import("numpy")?.getattr("dtype")?.call1((d,))?)?,
         None => true,

@@ -60,23 +60,30 @@ impl Generator {
     /// Numbers equally likely in [0, 1).
     #[pyo3(signature = (*shape, dtype = DType::F32))]
     fn rand(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-        let mut out = Array::empty("rand", &dims(shape)?, dtype)?;
+        let drawn = if dtype.is_half() { DType::F32 } else { dtype };
+        let mut out = Array::empty("rand", &dims(shape)?, drawn)?;
         self.draw(|place| {
             let n = out.size();
             // SAFETY: the output is fresh and of n elements.
-            let next = each!(dtype, float: T => unsafe { random::uniform::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
-            Ok((next, Tensor::from(out).into()))
+            let next = each!(drawn, float: T => unsafe { random::uniform::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
+            if dtype.is_half() {
+                // Cut, not rounded: 1 is not among them.
+                let parts = if dtype == DType::F16 { 2048.0 } else { 256.0 };
+                out.make_mut::<f32>()?.iter_mut().for_each(|x| *x = (*x * parts).floor() / parts);
+            }
+            Ok((next, Tensor::from(out.cast(dtype)?).into()))
         })
     }
     /// Normal numbers of mean 0 and variance 1.
     #[pyo3(signature = (*shape, dtype = DType::F32))]
     fn randn(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-        let mut out = Array::empty("randn", &dims(shape)?, dtype)?;
+        let drawn = if dtype.is_half() { DType::F32 } else { dtype };
+        let mut out = Array::empty("randn", &dims(shape)?, drawn)?;
         self.draw(|place| {
             let n = out.size();
             // SAFETY: the output is fresh and of n elements.
-            let next = each!(dtype, float: T => unsafe { random::normal::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
-            Ok((next, Tensor::from(out).into()))
+            let next = each!(drawn, float: T => unsafe { random::normal::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
+            Ok((next, Tensor::from(out.cast(dtype)?).into()))
         })
     }
     /// Integers equally likely from `low` to `high`, which is not among them.

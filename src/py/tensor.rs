@@ -158,11 +158,14 @@ impl PyTensor {
         let t = self.get();
         t.array().item()?;
         // SAFETY: there is one element at the start.
-        each!(t.dtype(), all: T => Ok(unsafe { *t.ptr::<T>() }.into_pyobject(py)?.to_owned().into_any()))
+        each!(t.dtype(), computed: T => Ok(unsafe { *t.ptr::<T>() }.into_pyobject(py)?.to_owned().into_any()),
+            else Ok(t.array().item()?.into_pyobject(py)?.into_any()))
     }
     /// The elements as nested lists of Python numbers.
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.numpy(py)?.call_method0("tolist")
+        let t = self.get();
+        let wide = if t.dtype().is_half() { t.cast(DType::F32)? } else { t.into_array() };
+        numpy::export(py, &wide)?.call_method0("tolist")
     }
     /// The same values as another element type.
     fn astype(slf: &Bound<'_, Self>, dtype: DType) -> PyResult<PyTensor> {
@@ -193,12 +196,13 @@ impl PyTensor {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let t = self.get();
+        let shown = if t.dtype() == DType::BF16 { t.cast(DType::F32)? } else { t.array().clone() };
         let kwargs = pyo3::types::PyDict::new(py);
         kwargs.set_item("separator", ", ")?;
         kwargs.set_item("prefix", "Tensor(")?;
         let text: String = py
             .import("numpy")?
-            .call_method("array2string", (numpy::export(py, t.array())?,), Some(&kwargs))?
+            .call_method("array2string", (numpy::export(py, &shown)?,), Some(&kwargs))?
             .extract()?;
         let plain = matches!(t.dtype(), DType::F32 | DType::I64 | DType::Bool) && t.size() > 0;
         let shape = if t.size() == 0 { format!(", shape={}", shape::show(t.shape())) } else { String::new() };
