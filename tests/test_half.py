@@ -47,7 +47,9 @@ def same(x, expected, dtype=None):
         assert x.dtype == dtype
     found = x.astype("float32").numpy()
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(np.signbit(found[~np.isnan(found)]), np.signbit(expected[~np.isnan(expected)]))
+    np.testing.assert_array_equal(
+        np.signbit(found[~np.isnan(found)]), np.signbit(expected[~np.isnan(expected)])
+    )
 
 
 # Conversion
@@ -74,7 +76,8 @@ def test_what_lies_between_two_values_goes_to_the_nearest_or_the_even_one(dtype,
     low, high = (single_of(bits, dtype).astype(np.float64) for bits in (finite, finite + np.uint16(1)))
     keep = np.isfinite(low) & (np.signbit(low) == np.signbit(high))
     middle = ((low[keep] + high[keep]) / 2).astype(through)
-    for x in (middle, np.nextafter(middle, middle.dtype.type(np.inf)), np.nextafter(middle, -middle.dtype.type(np.inf))):
+    far = middle.dtype.type(np.inf)
+    for x in (middle, np.nextafter(middle, far), np.nextafter(middle, -far)):
         same(flux.tensor(x).astype(dtype), rounded(x, dtype), dtype)
 
 
@@ -83,12 +86,16 @@ def test_what_lies_between_two_values_goes_to_the_nearest_or_the_even_one(dtype,
 def test_numbers_of_all_sizes_round_as_the_oracle_says(dtype, through):
     rng = np.random.default_rng(0)
     x = (rng.normal(size=20_000) * np.exp2(rng.uniform(-40, 40, 20_000))).astype(through)
-    x = np.concatenate([x, np.array([65504, 65519.99, 65520, 1e30, 3.38e38, 3.395e38, np.inf, np.nan, -0.0], through)])
+    x = np.concatenate(
+        [x, np.array([65504, 65519.99, 65520, 1e30, 3.38e38, 3.395e38, np.inf, np.nan, -0.0], through)]
+    )
     same(flux.tensor(x).astype(dtype), rounded(x, dtype), dtype)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("other", ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize(
+    "other", ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"]
+)
 def test_integers_convert_both_ways(dtype, other):
     x = np.array([0, 1, 2, 3, 100, 127]).astype(other)
     half = flux.tensor(x).astype(dtype)
@@ -106,7 +113,10 @@ def test_one_type_of_16_bits_becomes_the_other():
 def test_strided_tensors_convert():
     x = np.arange(24, dtype=np.float32).reshape(4, 6) / 7
     same(flux.tensor(x).T[::2].astype("float16"), x.T[::2].astype(np.float16).astype(np.float32))
-    same(flux.tensor(x).astype("float16").T[::2].astype("float32"), x.T[::2].astype(np.float16).astype(np.float32))
+    same(
+        flux.tensor(x).astype("float16").T[::2].astype("float32"),
+        x.T[::2].astype(np.float16).astype(np.float32),
+    )
 
 
 # In and out
@@ -114,7 +124,13 @@ def test_strided_tensors_convert():
 
 def test_float16_is_numpys():
     a = np.linspace(-2, 2, 12, dtype=np.float16).reshape(3, 4)
-    for x in (flux.tensor(a), flux.asarray(a), flux.from_numpy(a), flux.tensor(a.T).T, flux.tensor(a.astype(">f2"))):
+    for x in (
+        flux.tensor(a),
+        flux.asarray(a),
+        flux.from_numpy(a),
+        flux.tensor(a.T).T,
+        flux.tensor(a.astype(">f2")),
+    ):
         assert x.dtype == "float16"
         assert x.numpy().dtype == np.float16
         np.testing.assert_array_equal(x.numpy(), a)
@@ -217,7 +233,8 @@ def test_a_result_is_that_of_float32_rounded(dtype):
         (flux.concat([a, a]), flux.concat([x, x])), (a.T[1:], x.T[1:]), (flux.flip(a), flux.flip(x)),
         (flux.dot_product_attention(a, a, a)[0], flux.dot_product_attention(x, x, x)[0]),
         (flux.dot_product_attention(a, a, a, return_scores=False), flux.dot_product_attention(x, x, x)[0]),
-        (a**2, x**2), (-a, -x), (abs(a), abs(x)), (a[a > 0], x[x > 0]), (flux.huber_loss(a, -a), flux.huber_loss(x, -x)),
+        (a**2, x**2), (-a, -x), (abs(a), abs(x)), (a[a > 0], x[x > 0]), (a // 2, x // 2),
+        (flux.floor(a), flux.floor(x)), (flux.huber_loss(a, -a), flux.huber_loss(x, -x)),
     ]  # fmt: skip
     for half, single in pairs:
         assert half.dtype == dtype
@@ -255,13 +272,23 @@ PROMOTION = [
 @pytest.mark.parametrize(("a", "b", "expected"), PROMOTION)
 def test_promotion(a, b, expected):
     x, y = flux.ones((2, 2), dtype=a), flux.ones((2, 2), dtype=b)
-    for found in (x + y, y * x, x @ y, y / x, flux.where(x > 0, x, y), flux.concat([x, y]), flux.maximum(y, x)):
+    for found in (
+        x + y,
+        y * x,
+        x @ y,
+        y / x,
+        flux.where(x > 0, x, y),
+        flux.concat([x, y]),
+        flux.maximum(y, x),
+    ):
         assert found.dtype == expected
     assert flux.result_type(x.dtype, y.dtype) == expected
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("number", [2, 2.5, True, np.float64(2.5), [1.0, 2.0], np.ones(2), np.ones(2, np.float32)])
+@pytest.mark.parametrize(
+    "number", [2, 2.5, True, np.float64(2.5), [1.0, 2.0], np.ones(2), np.ones(2, np.float32)]
+)
 def test_numbers_lists_and_arrays_take_its_dtype(dtype, number):
     x = flux.ones(2, dtype=dtype)
     for found in (x + number, number * x, x / number, flux.maximum(x, number)):

@@ -305,7 +305,9 @@ def nonzero(x: _TensorLike, /) -> tuple[Tensor, ...]: ...
 
 # The rest is written by scripts/stubs.py.
 
+bfloat16: DType
 bool_: DType
+float16: DType
 float32: DType
 float64: DType
 int16: DType

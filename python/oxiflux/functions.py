@@ -481,7 +481,13 @@ def finfo(dtype: DType | ArrayLike | str, /) -> np.finfo | SimpleNamespace:
     if name == "bfloat16":
         largest, smallest = (2 - 2.0**-7) * 2.0**127, 2.0**-126
         return SimpleNamespace(
-            bits=16, dtype=name, eps=2.0**-7, max=largest, min=-largest, smallest_normal=smallest, tiny=smallest
+            bits=16,
+            dtype=name,
+            eps=2.0**-7,
+            max=largest,
+            min=-largest,
+            smallest_normal=smallest,
+            tiny=smallest,
         )
     return np.finfo(name)
 
