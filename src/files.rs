@@ -28,8 +28,8 @@ const _: () = assert!(cfg!(target_endian = "little"), "the elements in a file ar
 /// Texts that a file says about itself, by name.
 pub type Notes = BTreeMap<String, String>;
 
-/// Reads all tensors of a file, in the order of their data, and its notes. float16 and bfloat16 become float32, which
-/// holds their values exactly; element types that tensors do not have are an error.
+/// Reads all tensors of a file, in the order of their data, and its notes. Element types that tensors do not have are an
+/// error.
 pub fn read(path: &Path) -> Result<(Vec<(String, Array)>, Notes)> {
     let failed = |e: io::Error| io_error(path, &e);
     let found = fs::metadata(path).map_err(failed)?;
@@ -118,16 +118,6 @@ fn tensor(source: &mut impl Read, name: &str, info: &TensorInfo) -> Parsed<Array
         let text = if shape.len() > MOST_AXES { format!("{} axes", shape.len()) } else { show(shape) };
         return Err(Failure::Invalid(format!("tensor {name:?}: there is no tensor of shape {text}")));
     }
-    if let Dtype::F16 | Dtype::BF16 = info.dtype {
-        let mut bytes = vec![0; 2 * shape.iter().product::<usize>()];
-        source.read_exact(&mut bytes)?;
-        let widen = if info.dtype == Dtype::F16 { from_half } else { |h| f32::from_bits(u32::from(h) << 16) };
-        let mut out = Array::empty("load", shape, DType::F32)?;
-        for (x, h) in out.fresh_mut::<f32>().iter_mut().zip(bytes.chunks_exact(2)) {
-            *x = widen(u16::from_le_bytes([h[0], h[1]]));
-        }
-        return Ok(out);
-    }
     let Some(&(_, dtype)) = DTYPES.iter().find(|(theirs, _)| *theirs == info.dtype) else {
         return Err(Failure::Other(Error::DType(format!(
             "load: tensor {name:?} is of type {}, which tensors here do not have",
@@ -150,19 +140,7 @@ fn tensor(source: &mut impl Read, name: &str, info: &TensorInfo) -> Parsed<Array
     Ok(out)
 }
 
-/// The float32 of the same value as a float16 with these bits.
-fn from_half(h: u16) -> f32 {
-    let sign = u32::from(h & 0x8000) << 16;
-    let magnitude = match (h >> 10 & 0x1f, u32::from(h & 0x3ff)) {
-        // A denormal is that many times 2^-24.
-        (0, fraction) => (fraction as f32 * 2f32.powi(-24)).to_bits(),
-        (0x1f, fraction) => 0x7f80_0000 | fraction << 13,
-        (exponent, fraction) => (u32::from(exponent) + 112) << 23 | fraction << 13,
-    };
-    f32::from_bits(sign | magnitude)
-}
-
-const DTYPES: [(Dtype, DType); 11] = [
+const DTYPES: [(Dtype, DType); 13] = [
     (Dtype::BOOL, DType::Bool),
     (Dtype::U8, DType::U8),
     (Dtype::U16, DType::U16),
@@ -172,6 +150,8 @@ const DTYPES: [(Dtype, DType); 11] = [
     (Dtype::I16, DType::I16),
     (Dtype::I32, DType::I32),
     (Dtype::I64, DType::I64),
+    (Dtype::F16, DType::F16),
+    (Dtype::BF16, DType::BF16),
     (Dtype::F32, DType::F32),
     (Dtype::F64, DType::F64),
 ];
@@ -306,26 +286,5 @@ fn io_error(path: &Path, e: &io::Error) -> Error {
             Error::File { path: path.to_path_buf(), code, reason }
         }
         None => Error::Value(format!("{}: {e}", path.display())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_float16_keeps_its_value() {
-        for h in 0..=u16::MAX {
-            let (exponent, fraction) = (i32::from(h >> 10 & 0x1f), f64::from(h & 0x3ff));
-            let size = match exponent {
-                0x1f if fraction == 0.0 => f64::INFINITY,
-                0x1f => f64::NAN,
-                0 => fraction * 2f64.powi(-24),
-                _ => (1.0 + fraction / 1024.0) * 2f64.powi(exponent - 15),
-            };
-            let x = from_half(h);
-            assert!(f64::from(x.abs()) == size || (x.is_nan() && size.is_nan()), "{h:#x}: {x}");
-            assert_eq!(x.is_sign_negative(), h >= 0x8000);
-        }
     }
 }

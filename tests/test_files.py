@@ -27,6 +27,7 @@ DTYPES = [
     "int16",
     "int32",
     "int64",
+    "float16",
     "float32",
     "float64",
 ]
@@ -451,7 +452,7 @@ def test_the_safetensors_library_reads_our_files(path):
     assert found["n"].tolist() == [1, 2] and found["b"].tolist() == [True]
 
 
-@pytest.mark.parametrize("dtype", [*DTYPES, "float16"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_we_read_the_files_of_the_safetensors_library(path, dtype):
     theirs = pytest.importorskip("safetensors.numpy")
     x = {

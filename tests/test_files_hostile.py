@@ -70,11 +70,12 @@ def test_the_header_may_be_padded_with_spaces(path):
     ].tolist() == [0]
 
 
-def test_half_precision_is_read_as_float32(path):
+def test_numbers_of_16_bits_are_read_as_they_are(path):
     halves = np.array([1.5, -0.0, 65504, np.inf, 6e-8], np.float16)
     header = {"h": info("F16", (5,), (0, 10)), "b": info("BF16", (2,), (10, 14))}
     tensors = flux.load(written(path, header, halves.tobytes() + struct.pack("<HH", 0x3FC0, 0xFF80)))
-    assert np.array_equal(tensors["h"], halves.astype(np.float32)) and tensors["h"].dtype == "float32"
+    assert np.array_equal(tensors["h"], halves) and tensors["h"].dtype == "float16"
+    assert tensors["b"].dtype == "bfloat16"
     assert tensors["b"].tolist() == [1.5, -math.inf]
 
 

@@ -373,3 +373,30 @@ def test_a_model_goes_to_16_bits_and_back():
     weight = model.weight.numpy().copy()
     assert flux.f32(flux.f16(model)).weight.dtype == "float32"
     np.testing.assert_array_equal(model.weight.numpy(), weight.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize(("dtype", "convert"), [("float16", flux.f16), ("bfloat16", flux.bf16)])
+def test_a_model_is_saved_and_loaded(tmp_path, dtype, convert):
+    model, path = (
+        convert(flux.Chain(flux.Dense(3, 8, flux.tanh), flux.Dense(8, 1))),
+        tmp_path / "model.safetensors",
+    )
+    flux.save(path, model)
+    again = flux.load(path)
+    for x, y in zip(flux.trainables(model), flux.trainables(again), strict=True):
+        assert y.dtype == dtype
+        assert y.tolist() == x.tolist()
+
+
+def test_an_update_that_fails_leaves_the_model_as_it_was():
+    model = flux.f16(flux.Dense(3, 4))
+    before = model.weight.tolist()
+    state, (grads,) = (
+        flux.setup(flux.Adam(), model),
+        flux.gradient(lambda m: m(flux.ones((1, 3))).sum(), model),
+    )
+    grads.bias = flux.ones(7)
+    with pytest.raises(flux.ShapeError):
+        flux.update(state, model, grads)
+    assert model.weight.dtype == "float16"
+    assert model.weight.tolist() == before

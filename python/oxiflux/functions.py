@@ -479,16 +479,8 @@ def finfo(dtype: DType | ArrayLike | str, /) -> np.finfo | SimpleNamespace:
     """
     name = _name(dtype)
     if name == "bfloat16":
-        largest, smallest = (2 - 2.0**-7) * 2.0**127, 2.0**-126
-        return SimpleNamespace(
-            bits=16,
-            dtype=name,
-            eps=2.0**-7,
-            max=largest,
-            min=-largest,
-            smallest_normal=smallest,
-            tiny=smallest,
-        )
+        eps, top, low = 2.0**-7, (2 - 2.0**-7) * 2.0**127, 2.0**-126
+        return SimpleNamespace(bits=16, dtype=name, eps=eps, max=top, min=-top, smallest_normal=low, tiny=low)
     return np.finfo(name)
 
 

@@ -127,6 +127,8 @@ class _Source:
             x = x.detach().cpu()
             # NumPy has no bfloat16.
             x = x.float() if x.is_floating_point() and x.element_size() < 4 else x
+        elif getattr(x, "dtype", None) == "bfloat16":
+            x = x.astype("float32")
         return np.asarray(x)
 
     def finish(self) -> None:

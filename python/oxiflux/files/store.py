@@ -50,7 +50,7 @@ def save(path: Path, model: Any, *, classes: Iterable[type] = ()) -> None:
 def load(path: Path, *, classes: Iterable[type] = ()) -> Any:
     """Reads what `save` wrote: the model, the state or the tree, with new tensors.
 
-    Of any other safetensors file the result is a dict of its tensors by name; float16 and bfloat16 are read as float32.
+    Of any other safetensors file the result is a dict of its tensors by name.
     No code of a file is run: it names classes and functions, which must be among those of this package or in
     `classes`. A file that is cut off, changed or made to do harm raises ValueError, or DTypeError for types of elements
     that tensors do not have, before memory is taken that is larger than the file.
