@@ -223,7 +223,7 @@ pub fn apply<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
 }
 
 /// Numbers of 16 bits are computed with as float32, and a result of that type is rounded to what the inputs have in
-/// common. This is the only place, but for operations that [`record`] themselves.
+/// common. This is the only place, but for functions that [`record`] what they computed.
 #[cold]
 pub(crate) fn in_single(inputs: &[&Tensor], f: impl FnOnce(&[&Tensor]) -> Result<Tensor>) -> Result<Tensor> {
     let half = |x: &Tensor| x.dtype().is_half();

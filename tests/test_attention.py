@@ -397,6 +397,28 @@ def test_every_parameter_of_the_layer_has_a_gradient():
     assert len(flux.trainables(mha)) == 8
 
 
+def test_dropout_of_the_scores_is_for_training():
+    mha, x = flux.MultiHeadAttention(8, nheads=2, dropout_prob=0.5), values(4, 9, 8)
+    plain = flux.MultiHeadAttention(8, nheads=2)
+    flux.loadmodel(plain, mha)
+    np.testing.assert_allclose(mha(x).numpy(), plain(x).numpy(), rtol=1e-5, atol=1e-6)
+    flux.trainmode(mha)
+    _, scores = mha(x, return_scores=True)
+    _, kept = plain(x, return_scores=True)
+    dropped = scores.numpy() == 0
+    assert 0.4 < dropped.mean() < 0.6
+    np.testing.assert_allclose(scores.numpy()[~dropped], 2 * kept.numpy()[~dropped], rtol=1e-5)
+    assert np.abs(mha(x).numpy() - plain(x).numpy()).max() > 1e-3
+    flux.testmode(mha)
+    np.testing.assert_allclose(mha(x).numpy(), plain(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5])
+def test_a_probability_of_dropout_that_is_none_is_refused(p):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        flux.MultiHeadAttention(8, nheads=2, dropout_prob=p)
+
+
 def test_the_layer_in_float64_computes_in_float64():
     mha = flux.f64(flux.MultiHeadAttention(8, nheads=2))
     x = values(2, 5, 8, dtype=np.float64)
@@ -421,6 +443,7 @@ def test_the_layer_can_be_copied_and_pickled():
         ((64, 64, 64), {}, "MultiHeadAttention(64; nheads=8)"),
         ((8, 16, 4), {"nheads": 4, "bias": True}, "MultiHeadAttention(8 => 16 => 4; nheads=4, bias=True)"),
         (((3, 4, 5), (6, 8), 7), {"nheads": 2}, "MultiHeadAttention((3, 4, 5) => (6, 8) => 7; nheads=2)"),
+        (8, {"nheads": 2, "dropout_prob": 0.1}, "MultiHeadAttention(8; nheads=2, dropout_prob=0.1)"),
     ],
 )
 def test_the_layer_says_what_it_is(dims, options, text):

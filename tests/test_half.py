@@ -332,6 +332,42 @@ def test_gradients_are_those_of_float32_rounded(dtype):
         np.testing.assert_allclose(g.astype("float32").numpy(), e.numpy(), rtol=8 * eps, atol=eps)
 
 
+LAYERS = {
+    "BatchNorm": lambda: flux.BatchNorm(4),
+    "Conv": lambda: flux.Conv((3,), 4, 2, flux.relu),
+    "Dropout": lambda: flux.Dropout(0.5),
+    "GroupNorm": lambda: flux.GroupNorm(4, 2),
+    "LayerNorm": lambda: flux.LayerNorm(4),
+    "MaxPool": lambda: flux.MaxPool((2,)),
+    "MeanPool": lambda: flux.MeanPool((2,)),
+    "MultiHeadAttention": lambda: flux.MultiHeadAttention(4, nheads=2),
+    "Chain": lambda: flux.Chain(flux.Dense(4, 3, flux.softplus), flux.Dense(3, 2, flux.gelu)),
+}
+
+
+@pytest.mark.parametrize(("dtype", "convert"), [("float16", flux.f16), ("bfloat16", flux.bf16)])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_compute_and_have_gradients(layer, dtype, convert):
+    flux.seed(0)
+    single = LAYERS[layer]()
+    half = convert(copy.deepcopy(single))
+    x = halves(dtype, 3, 6, 4)
+    eps = {"float16": 1e-2, "bfloat16": 8e-2}[dtype]
+
+    def run(model, x):
+        flux.seed(1)
+        return flux.withgradient(lambda m, x: (m(x) ** 2).mean(), model, x)
+
+    expected = single(x.astype("float32")).numpy()
+    y = half(x)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.astype("float32").numpy(), expected, rtol=eps, atol=eps)
+    (value, (_, dx)), (expected_value, (_, expected_dx)) = run(half, x), run(single, x.astype("float32"))
+    assert dx.dtype == dtype
+    np.testing.assert_allclose(value.item(), expected_value.item(), rtol=2 * eps)
+    np.testing.assert_allclose(dx.astype("float32").numpy(), expected_dx.numpy(), rtol=eps, atol=eps)
+
+
 @pytest.mark.parametrize("dtype", HALVES)
 def test_second_derivatives_exist(dtype):
     x = flux.tensor([0.5, 1.0], dtype=dtype)

@@ -56,24 +56,12 @@ def _(spec):
     return training(lambda m: flux.logitcrossentropy(m(x), labels), perceptron(spec), flux.Adam(1e-3))
 
 
-class Norm(flux.Layer):
-    """Normalisation of the features of each element."""
-
-    def __init__(self, size):
-        self.scale, self.shift = flux.ones(size), flux.zeros(size)
-
-    def __call__(self, x):
-        centred = x - x.mean(axis=-1, keepdims=True)
-        deviation = flux.sqrt(flux.square(centred).mean(axis=-1, keepdims=True) + 1e-5)
-        return centred / deviation * self.scale + self.shift
-
-
 class Encoder(flux.Layer):
     """A layer of a transformer: attention and two dense layers, each beside a shortcut and after a normalisation."""
 
     def __init__(self, spec):
         size = spec["x"].shape[-1]
-        self.norms = [Norm(size), Norm(size)]
+        self.norms = [flux.LayerNorm(size), flux.LayerNorm(size)]
         self.attention = flux.MultiHeadAttention(size, nheads=spec["heads"], bias=True)
         self.wide, self.narrow = flux.Dense(size, 4 * size, flux.gelu_erf), flux.Dense(4 * size, size)
         attention = self.attention

@@ -8,7 +8,7 @@ use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::norm::{self as kernel, Gradients, Layout, Moments, Parameters};
 use crate::shape;
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, is_recording, record};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, cast, is_recording, record};
 use std::borrow::Cow;
 
 /// `(x - mean) / sqrt(var + eps) * scale + bias`, with the moments of each group or with given ones.
@@ -181,7 +181,8 @@ pub fn norm(
     together: Together,
     eps: f64,
 ) -> Result<[Tensor; 3]> {
-    let x = input(x, &[scale, bias])?;
+    let given = input(x, &[scale, bias])?;
+    let x = as_dtype(&given, given.dtype().widest())?;
     let layout = together.layout(&x)?;
     let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
     let mut dims = shape::Dims::from_slice(&x.shape()[..together.lead]);
@@ -190,7 +191,7 @@ pub fn norm(
     let op = Norm { layout, eps: checked(eps)?, is_given: false };
     let y = op.found([&x, &scale, &bias], [&mut mean, &mut var])?;
     let (mean, var) = (mean.into(), var.into());
-    Ok([record(op, &[&x, &scale, &bias, &mean, &var], y), mean, var])
+    Ok([cast(&record(op, &[&x, &scale, &bias, &mean, &var], y), given.dtype())?, mean, var])
 }
 
 /// [`norm`] of each element of the last axis with a mean and a variance that are given and have no gradient.
@@ -201,14 +202,15 @@ pub fn norm_with(
     bias: Option<&Tensor>,
     eps: f64,
 ) -> Result<Tensor> {
-    let x = input(x, &[Some(mean)])?;
+    let given = input(x, &[Some(mean)])?;
+    let x = as_dtype(&given, given.dtype().widest())?;
     let together = Together { lead: 0, trail: 1, groups: mean.size() };
     let layout = together.layout(&x)?;
     let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
     let (mean, var) = (column(Some(mean), 0.0, layout, &x)?.at(None), column(Some(var), 1.0, layout, &x)?.at(None));
     let op = Norm { layout, eps: checked(eps)?, is_given: true };
     let y = op.given([&x, &scale, &bias, &mean, &var])?;
-    Ok(record(op, &[&x, &scale, &bias, &mean, &var], y))
+    cast(&record(op, &[&x, &scale, &bias, &mean, &var], y), given.dtype())
 }
 
 /// [`norm`] of the checks: normalises and forgets the moments.

@@ -8,7 +8,7 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::pool::{self as kernel, Windows};
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Grads, Operation, Tensor, apply, is_recording, record};
+use crate::tape::{Context, Grads, Operation, Tensor, apply, cast, is_recording, record};
 
 /// The windows of a pooling, and the shapes of its two sides.
 #[derive(Clone, Debug)]
@@ -147,11 +147,12 @@ operations! {
 }
 
 fn max_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tensor> {
-    let x = as_float(x)?;
-    let pooling = Pooling::new("maxpool", x.shape(), &window, &stride, &pad)?;
-    if !is_recording() || x.place().is_none() {
-        return apply(MaxPool(pooling, None), &[&x]);
+    let given = as_float(x)?;
+    let pooling = Pooling::new("maxpool", given.shape(), &window, &stride, &pad)?;
+    if !is_recording() || given.place().is_none() {
+        return apply(MaxPool(pooling, None), &[&given]);
     }
+    let x = cast(&given, given.dtype().widest())?;
     let (images, mut out) = pooling.images(&x)?;
     let small = pooling.windows.area() <= 1 << 8;
     let mut places = Array::empty("maxpool", &pooling.output, if small { DType::U8 } else { DType::U32 })?;
@@ -161,7 +162,7 @@ fn max_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tenso
             unsafe { kernel::maxpool::<T, P>(&pooling.windows, images.ptr(), out.fresh_ptr(), places.fresh_ptr()) };
         }), else return Err(pooling.not_float(&x)));
     }
-    Ok(record(MaxPool(pooling, Some(places)), &[&x], out))
+    cast(&record(MaxPool(pooling, Some(places)), &[&x], out), given.dtype())
 }
 
 fn mean_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tensor> {

@@ -14,6 +14,7 @@ from ..functions import tril
 from ..init import glorot_uniform
 from .base import Layer, blame, shape_of
 from .dense import Dense
+from .dropout import Dropout
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -130,8 +131,9 @@ class MultiHeadAttention(Layer):
     v_proj(v)))`.
 
     `dims` is the number of features everywhere; or `(in, qkv, out)`, where `in` may be `(q, k, v)` and `qkv`
-    may be `(qk, v)`. The parts that attention sees are divided among `nheads`. `bias`, `init` are those of
-    the dense layers; `dropout_prob` is for the scores.
+    may be `(qk, v)`. The parts that attention sees are divided among `nheads`. `bias` and `init` are those of
+    the dense layers. `attn_drop` is a `Dropout` of the scores with probability `dropout_prob`; while it drops
+    any, the scores are whole in memory.
 
     Called with queries `(…, queries, features)`, keys and values `(…, keys, features)`; without values they
     are the keys, without keys the queries. `bias`, `mask` and `causal` are those of `dot_product_attention`.
@@ -156,6 +158,7 @@ class MultiHeadAttention(Layer):
     q_proj: Dense
     k_proj: Dense
     v_proj: Dense
+    attn_drop: Dropout
     out_proj: Dense
 
     def __init__(
@@ -165,6 +168,7 @@ class MultiHeadAttention(Layer):
         nheads: int = 8,
         bias: bool = False,
         init: Callable[[tuple[int, int]], Any] = glorot_uniform,
+        dropout_prob: float = 0.0,
     ) -> None:
         (q_in, k_in, v_in), (qk, v), out = _sizes(dims)
         if not _is_size(nheads) or nheads < 1:
@@ -175,6 +179,7 @@ class MultiHeadAttention(Layer):
         self.q_proj = Dense(q_in, qk, bias=bias, init=init)
         self.k_proj = Dense(k_in, qk, bias=bias, init=init)
         self.v_proj = Dense(v_in, v, bias=bias, init=init)
+        self.attn_drop = Dropout(dropout_prob)
         self.out_proj = Dense(v, out, bias=bias, init=init)
 
     @overload
@@ -201,12 +206,14 @@ class MultiHeadAttention(Layer):
         """The result, or with `return_scores` the result and the scores."""
         k = q if k is None else k
         v = k if v is None else v
+        drop = self.attn_drop
         try:
             found = dot_product_attention(
                 self.q_proj(q),
                 self.k_proj(k),
                 self.v_proj(v),
                 bias,
+                fdrop=drop if drop.p > 0 and drop.is_active() else identity,
                 mask=mask,
                 nheads=self.nheads,
                 causal=causal,
@@ -234,7 +241,9 @@ class MultiHeadAttention(Layer):
         inputs = q if q == k == v else (q, k, v)
         inner = qk if qk == values else (qk, values)
         dims = f"{inputs}" if inputs == inner == out else f"{inputs} => {inner} => {out}"
-        return f"MultiHeadAttention({dims}; nheads={self.nheads}{', bias=True' * (self.q_proj.bias is not None)})"
+        bias = ", bias=True" if self.q_proj.bias is not None else ""
+        drop = f", dropout_prob={self.attn_drop.p}" if self.attn_drop.p > 0 else ""
+        return f"MultiHeadAttention({dims}; nheads={self.nheads}{bias}{drop})"
 
 
 def _is_size(n: Any) -> bool:
