@@ -107,5 +107,7 @@ def _checksum(tree: Any, tensors: dict[str, Tensor]) -> int:
     crc = zlib.crc32(_dumps(tree).encode())
     for name, tensor in sorted(tensors.items()):
         crc = zlib.crc32(f"{name}: {tensor.dtype} {tensor.shape}".encode("utf-8", "surrogatepass"), crc)
-        crc = zlib.crc32(np.ascontiguousarray(tensor.numpy()).data, crc)
+        # NumPy has no bfloat16; as float32 it has the same bits, and zeros.
+        array = (tensor.astype("float32") if tensor.dtype == "bfloat16" else tensor).numpy()
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
     return crc
