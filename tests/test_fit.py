@@ -1,5 +1,6 @@
 """`fit`, its table, its progress bar, and how it ends."""
 
+import dataclasses
 import io
 import math
 import multiprocessing
@@ -460,6 +461,30 @@ def test_a_checkpoint_has_what_callbacks_changed(tmp_path):
     run = flux.load_checkpoint(path)
     assert run["state"]["w"].rule.eta == 0.125 and run["model"]["w"].item() == 0.5
     assert run["history"]["rows"][0]["epoch"] == 1
+
+
+@dataclasses.dataclass
+class Heavy:
+    eta: float = 0.1
+
+    def init(self, x):
+        return flux.zeros_like(x)
+
+    def apply(self, state, x, dx):
+        state = 0.5 * state + self.eta * dx
+        return state, state
+
+
+@pytest.mark.parametrize("rule", [Heavy(), flux.OptimiserChain(flux.ClipNorm(), Heavy())], ids=repr)
+def test_runs_with_rules_of_ones_own_are_resumed(tmp_path, rule):
+    def run(epochs, path):
+        model = one()
+        flux.fit(square, model, [ZERO], rule, epochs=epochs, checkpoint=path, resume=True)
+        return model["w"].item()
+
+    whole = run(4, tmp_path / "whole")
+    run(2, tmp_path / "part")
+    assert run(4, tmp_path / "part") == whole
 
 
 # Progress

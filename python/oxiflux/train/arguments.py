@@ -14,7 +14,7 @@ from ..optimisers import adjust, setup
 from ..optimisers.state import match
 from ..tree import Params
 
-__all__ = ["Pace", "check", "functions", "named", "passes_of", "state_of", "writer_of"]
+__all__ = ["Pace", "check", "functions", "named", "passes_of", "rule_classes", "state_of", "writer_of"]
 
 Function = Callable[..., Any]
 
@@ -51,6 +51,22 @@ def state_of(model: Any, rule: Any) -> Any:
         raise TypeError(f"fit: {rule!r} is neither a rule nor a state that setup(rule, model) made")
     match("fit", rule, model, "the model")
     return rule
+
+
+def rule_classes(state: Any) -> set[type]:
+    """The classes of the rules in a state, and of the rules within these."""
+    found: set[type] = set()
+
+    def add(rule: Any) -> None:
+        if hasattr(rule, "apply") or hasattr(rule, "apply_all"):
+            found.add(type(rule))
+            for part in (*getattr(rule, "rules", ()), getattr(rule, "rule", None)):
+                add(part)
+
+    for node in (state, *_nodes(state)):
+        if isinstance(node, Leaf):
+            add(node.rule)
+    return found
 
 
 def _nodes(tree: Any) -> Iterator[Any]:

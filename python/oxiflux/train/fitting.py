@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from ..files import load_checkpoint, save_checkpoint
-from .arguments import Pace, check, functions, named, passes_of, state_of, writer_of
+from .arguments import Pace, check, functions, named, passes_of, rule_classes, state_of, writer_of
 from .history import History
 from .loop import OnNaN, each_step
 from .measures import Means, aside, measured
@@ -89,7 +89,7 @@ def fit(
     if hasattr(data, "load_state"):
         run["data"] = data
     if checkpoint is not None and resume and os.path.exists(checkpoint):
-        load_checkpoint(checkpoint, **run)
+        load_checkpoint(checkpoint, classes=rule_classes(state), **run)
     first, step = len(history) + 1, history[-1]["step"] if history else 0
     shown: dict[str, float] = {}
     with ExitStack() as stack:
@@ -116,7 +116,7 @@ def fit(
                         writer.add_scalar(name, row[name], step)
                 answers = [watch(row) for watch in watchers]
                 if checkpoint is not None:
-                    save_checkpoint(checkpoint, **run)
+                    save_checkpoint(checkpoint, classes=rule_classes(state), **run)
                 if any(answer is True for answer in answers):
                     break
             bar.draw(step, f"epoch {len(history)}/{epochs}", shown)
