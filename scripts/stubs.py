@@ -25,6 +25,7 @@ TYPES = {
     "k": "int",
     "keepdims": "bool",
     "n": "int",
+    "op": "str",
     "num_classes": "int",
     "pad": "_Axes",
     "shape": "int | Sequence[int]",

@@ -26,6 +26,7 @@ from strategies import (
 
 # Operations of the core that do not fit the tables, each with the file that tests it against NumPy.
 TESTED_ELSEWHERE = {
+    "ctc_loss": "test_ctc.py",
     "cumulative_prod": "test_manipulation_numpy.py",
     "argsort": "test_manipulation_numpy.py",
     "attention": "test_attention.py",
@@ -58,9 +59,12 @@ TESTED_ELSEWHERE = {
     "matrix_transpose": "test_linalg_numpy.py",
     "norm": "test_normalisation.py",
     "normalise": "test_normalisation.py",
+    "pad_constant": "test_padding.py",
     "permute_dims": "test_manipulation_numpy.py",
     "mse": "flux_docs/test_losses.py",
     "reshape": "test_manipulation_numpy.py",
+    "resample": "test_gather.py",
+    "scatter": "test_gather.py",
     "softmax": "test_ops_numpy.py",
     "where": "test_ops_numpy.py",
 }

@@ -25,6 +25,7 @@ __all__ = [
     "binary_focal_loss",
     "binarycrossentropy",
     "crossentropy",
+    "ctc_loss",
     "dice_coeff_loss",
     "focal_loss",
     "hinge_loss",
@@ -348,6 +349,21 @@ def _float(x: ArrayLike) -> Tensor:
     """`x` as a floating tensor; integers and booleans become float32."""
     t = x if type(x) is Tensor else _core.asarray(x if isinstance(x, (list, tuple, float)) else np.asarray(x))
     return t if t.dtype in FLOATS else t.astype(_core.float32)
+
+
+def ctc_loss(yhat: ArrayLike, y: ArrayLike) -> Tensor:
+    """Connectionist temporal classification: `-log P(y)` for logits `(time, classes)` and integer labels `(n,)`.
+
+    The last class is the blank, which is not among the labels; `softmax` is applied to the logits. `P(y)` sums
+    over all ways to make the labels by one class at a time, with blanks and repetitions left out. It is zero,
+    the loss infinite and its gradient zero, if there are more labels than times. It has no second gradient.
+    Ref: Graves et al. 2006, Connectionist temporal classification.
+
+    >>> import oxiflux as flux
+    >>> round(flux.ctc_loss([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0], [3.0, 1.0, 2.0]], [0, 1]).item(), 5)
+    3.69907
+    """
+    return _core.ctc_loss(yhat, y)
 
 
 def _pair(name: str, yhat: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:

@@ -1,19 +1,10 @@
 //! Writing a contiguous array into a strided place, and rows by number: the opposites of reading a view.
 
+use super::dispatch::Shared;
 use crate::team;
 
 /// Elements per task.
 const CHUNK: usize = 1 << 15;
-
-/// A pointer that tasks share; they keep to elements of their own.
-struct Shared<T>(*mut T);
-// SAFETY: see `Shared`.
-unsafe impl<T> Sync for Shared<T> {}
-impl<T> Shared<T> {
-    fn get(&self) -> *mut T {
-        self.0
-    }
-}
 
 /// Copies `x`, row-major of `shape`, to where `strides` (in elements) lead from `out`.
 ///
@@ -27,64 +18,54 @@ pub unsafe fn place<T: Copy>(shape: &[usize], x: *const T, out: *mut T, strides:
     };
     let step = strides[shape.len() - 1];
     let rows: usize = lead.iter().product();
-    for row in 0..rows {
-        let (mut rest, mut at) = (row, 0);
-        for (&n, &s) in lead.iter().zip(strides).rev() {
-            at += (rest % n) as isize * s;
-            rest /= n;
-        }
-        // SAFETY: a row of `x`, and the places of its elements.
-        unsafe {
-            let (from, to) = (x.add(row * n), out.offset(at));
-            if step == 1 {
-                std::ptr::copy_nonoverlapping(from, to, n);
-            } else {
-                for i in 0..n {
-                    *to.offset(i as isize * step) = *from.add(i);
+    let (x, out, group) = (Shared(x.cast_mut()), Shared(out), (CHUNK / n.max(1)).max(1));
+    team::run(rows.div_ceil(group), rows * (n + 8) / 4, |task| {
+        for row in task * group..rows.min((task + 1) * group) {
+            let (mut rest, mut at) = (row, 0);
+            for (&n, &s) in lead.iter().zip(strides).rev() {
+                at += (rest % n) as isize * s;
+                rest /= n;
+            }
+            // SAFETY: a row of `x`, and the places of its elements, which are this task's own.
+            unsafe {
+                let (from, to) = (x.at(row * n), out.at(0).offset(at));
+                if step == 1 {
+                    std::ptr::copy_nonoverlapping(from, to, n);
+                } else {
+                    for i in 0..n {
+                        *to.offset(i as isize * step) = *from.add(i);
+                    }
                 }
             }
-        }
-    }
-}
-
-/// `out[i, ..] = x[rows[i], ..]` for rows of `width` elements.
-///
-/// # Safety
-/// Every row number must be a row of `x`; `out` must be writable for `rows.len() * width` elements.
-pub unsafe fn gather<T: Copy>(rows: &[i64], width: usize, x: *const T, out: *mut T) {
-    let (x, out) = (Shared(x.cast_mut()), Shared(out));
-    let group = (CHUNK / width.max(1)).max(1);
-    team::run(rows.len().div_ceil(group), rows.len() * width / 4, |task| {
-        for (i, &row) in rows.iter().enumerate().skip(task * group).take(group) {
-            // SAFETY: a row of `x`, and a row of `out` of this task's own.
-            unsafe {
-                std::ptr::copy_nonoverlapping(
-                    x.get().add(row as usize * width),
-                    out.get().add(i * width),
-                    width,
-                )
-            };
         }
     });
 }
 
-/// `out[rows[i], ..] += x[i, ..]`, in order of `i`, so that rows named twice always add up the same way.
+/// `out[o, i, ..] = x[o, rows[i], ..]` for `outer` matrices of `of` rows of `width` elements.
 ///
 /// # Safety
-/// As for [`gather`], with `x` and `out` exchanged; they must not overlap.
-pub unsafe fn scatter_add<T: Copy + std::ops::AddAssign>(
-    rows: &[i64],
-    width: usize,
-    x: *const T,
-    out: *mut T,
-) {
-    for (i, &row) in rows.iter().enumerate() {
-        // SAFETY: a row of each.
-        unsafe {
-            let (from, to) = (x.add(i * width), out.add(row as usize * width));
-            for j in 0..width {
-                *to.add(j) += *from.add(j);
+/// Every row number must be below `of`; `x` must be readable for `outer * of * width` elements and `out` writable for
+/// `outer * rows.len() * width`; they must not overlap.
+pub unsafe fn gather<T: Copy>(outer: usize, rows: &[i64], of: usize, width: usize, x: *const T, out: *mut T) {
+    let (x, out, n) = (Shared(x.cast_mut()), Shared(out), rows.len());
+    let group = (CHUNK / width.max(1)).max(1);
+    team::run((outer * n).div_ceil(group), outer * n * (width + 8) / 4, |task| {
+        let (first, last) = (task * group, (outer * n).min((task + 1) * group));
+        let (mut o, mut i) = (first / n, first % n);
+        for to in first..last {
+            // SAFETY: a row of `x`, and a row of `out` of this task's own.
+            unsafe {
+                let (from, to) = (x.at((o * of + rows[i] as usize) * width), out.at(to * width));
+                if width == 1 {
+                    *to = *from;
+                } else {
+                    std::ptr::copy_nonoverlapping(from, to, width);
+                }
+            };
+            i += 1;
+            if i == n {
+                (o, i) = (o + 1, 0);
             }
         }
-    }
+    });
 }

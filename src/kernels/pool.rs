@@ -4,6 +4,7 @@
 //! the box is the pixel's window; backward it is the results whose windows hold the pixel. So no two tasks write to one
 //! place, and every sum has an order of its own whatever the threads.
 
+use super::block::{Lanes, across};
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::number::Float;
 use crate::team;
@@ -160,49 +161,37 @@ impl<K: Pool> Kernel for Part<'_, K> {
             let (d, h) = (self.walk.spans[0][plane], self.walk.spans[1][row % rows]);
             for (i, w) in self.walk.spans[2][column..column + end - pixel].iter().enumerate() {
                 // SAFETY: the caller's promise.
-                unsafe { self.pixel(pixel + i, b, [d, h, *w]) };
+                unsafe {
+                    let (op, walk, target) = (self.op, self.walk, pixel + i);
+                    across(&Pixel { op, walk, target, b, spans: [d, h, *w] }, walk.channels);
+                }
             }
             pixel = end;
         }
     }
 }
 
-impl<K: Pool> Part<'_, K> {
-    #[inline(always)]
-    unsafe fn pixel(&self, target: usize, b: usize, spans: [Span; 3]) {
-        let (mut c, channels) = (0, self.walk.channels);
-        // SAFETY: the channels are within the pixel.
-        unsafe {
-            while c + 64 <= channels {
-                self.lanes::<64>(target, b, spans, c);
-                c += 64;
-            }
-            while c + 16 <= channels {
-                self.lanes::<16>(target, b, spans, c);
-                c += 16;
-            }
-            while c + 4 <= channels {
-                self.lanes::<4>(target, b, spans, c);
-                c += 4;
-            }
-            while c < channels {
-                self.lanes::<1>(target, b, spans, c);
-                c += 1;
-            }
-        }
-    }
+/// One pixel of the target, and what it reads.
+struct Pixel<'a, K> {
+    op: &'a K,
+    walk: &'a Walk,
+    target: usize,
+    b: usize,
+    spans: [Span; 3],
+}
 
-    /// Channels `c..c + L` of one pixel.
+impl<K: Pool> Lanes for Pixel<'_, K> {
     #[inline(always)]
-    unsafe fn lanes<const L: usize>(&self, target: usize, b: usize, [d, h, w]: [Span; 3], c: usize) {
+    unsafe fn lanes<const L: usize>(&self, c: usize) {
         let (Walk { channels, source: [planes, rows, columns], steps, .. }, op) = (self.walk, self.op);
-        let target = target * channels + c;
+        let [d, h, w] = self.spans;
+        let target = self.target * channels + c;
         // SAFETY: the spans lie within the source, the channels within its pixels.
         unsafe {
             let mut acc = op.start::<L>(target, d.place + h.place + w.place);
             for i in 0..d.length {
                 for j in 0..h.length {
-                    let row = ((b * planes + d.start + i) * rows + h.start + j) * columns + w.start;
+                    let row = ((self.b * planes + d.start + i) * rows + h.start + j) * columns + w.start;
                     let (mut source, mut place) = (
                         row * channels + c,
                         d.place + i as isize * steps[0] + h.place + j as isize * steps[1] + w.place,
@@ -226,21 +215,21 @@ struct Max<T, P> {
 }
 
 impl<T: Float, P: Place> Pool for Max<T, P> {
-    type Acc<const L: usize> = ([T; L], [P; L]);
+    /// Places are as wide as `f32` until they are written, so that one comparison serves both.
+    type Acc<const L: usize> = ([T; L], [u32; L]);
     #[inline(always)]
     unsafe fn start<const L: usize>(&self, _: usize, place: isize) -> Self::Acc<L> {
-        ([T::LOWEST; L], [P::of(place); L])
+        ([T::LOWEST; L], [place as u32; L])
     }
     #[inline(always)]
     unsafe fn push<const L: usize>(&self, (best, places): &mut Self::Acc<L>, source: usize, place: isize) {
         // SAFETY: the channels of a pixel of `x`.
         let x = unsafe { *self.x.at(source).cast::<[T; L]>() };
-        let place = P::of(place);
         for l in 0..L {
             // The first NaN wins, and then nothing does.
             let wins = (x[l] > best[l]) | (x[l].is_nan() & !best[l].is_nan());
             best[l] = if wins { x[l] } else { best[l] };
-            places[l] = if wins { place } else { places[l] };
+            places[l] = if wins { place as u32 } else { places[l] };
         }
     }
     #[inline(always)]
@@ -248,7 +237,7 @@ impl<T: Float, P: Place> Pool for Max<T, P> {
         // SAFETY: the channels of a pixel of both.
         unsafe {
             *self.out.at(target).cast::<[T; L]>() = best;
-            *self.places.at(target).cast::<[P; L]>() = places;
+            *self.places.at(target).cast::<[P; L]>() = places.map(|p| P::of(p as isize));
         }
     }
 }

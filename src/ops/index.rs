@@ -3,12 +3,12 @@
 use super::movement::{permute, reshape_to};
 use super::view::{put, slice};
 use super::Case;
+use super::scatter::{Gather, numbers};
 use crate::array::{Array, Range};
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
-use crate::kernels::place;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Operation, Tensor, apply};
+use crate::tape::{Tensor, apply};
 
 /// One part of an index.
 #[derive(Clone, Debug)]
@@ -32,69 +32,6 @@ pub enum Index {
     Array(Array),
     /// The elements at which a mask over one or more axes is true.
     Mask(Array),
-}
-
-/// Rows of a matrix by number.
-#[derive(Debug)]
-struct Gather {
-    rows: Array,
-    of: usize,
-}
-
-/// The opposite: rows added up at their numbers.
-#[derive(Debug)]
-struct ScatterAdd {
-    rows: Array,
-    of: usize,
-}
-
-fn numbers(rows: &Array) -> &[i64] {
-    rows.as_slice::<i64>().unwrap_or_default()
-}
-
-impl Operation for Gather {
-    fn name(&self) -> &'static str {
-        "gather"
-    }
-    fn moves(&self) -> bool {
-        true
-    }
-    fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (x, width) = (x[0].contiguous()?, x[0].shape()[1]);
-        let mut out = Array::empty("gather", &[self.rows.size(), width], x.dtype())?;
-        each!(x.dtype(), moved: T => {
-            // SAFETY: the numbers are rows of `x`, which is row-major; the output is fresh.
-            unsafe { place::gather(numbers(&self.rows), width, x.ptr::<T>(), out.fresh_ptr()) };
-        });
-        Ok(out)
-    }
-    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        cx.each(|i| {
-            let g = super::broadcast_to(g, &[self.rows.size(), cx.shape(i)[1]])?;
-            apply(ScatterAdd { rows: self.rows.clone(), of: self.of }, &[&g])
-        })
-    }
-}
-
-impl Operation for ScatterAdd {
-    fn name(&self) -> &'static str {
-        "scatter_add"
-    }
-    fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (x, width) = (x[0].contiguous()?, x[0].shape()[1]);
-        let mut out = Array::filled("scatter_add", &[self.of, width], 0.0, x.dtype())?;
-        each!(x.dtype(), float: T => {
-            // SAFETY: the numbers are rows of the output, which is ours; `x` is row-major.
-            unsafe { place::scatter_add(numbers(&self.rows), width, x.ptr::<T>(), out.make_mut::<T>()?.as_mut_ptr()) };
-        }, else return Err(Error::DType(format!("scatter_add: not defined for {}", x.dtype()))));
-        Ok(out)
-    }
-    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        cx.each(|i| {
-            let g = super::broadcast_to(g, &[self.of, cx.shape(i)[1]])?;
-            apply(Gather { rows: self.rows.clone(), of: self.of }, &[&g])
-        })
-    }
 }
 
 /// `start:stop:step` on an axis of `n` elements, by Python's rules.
@@ -251,22 +188,16 @@ pub fn index(x: &Tensor, key: &[Index]) -> Result<Tensor> {
     let (rows, shape) = rows(&view, &arrays)?;
     let indexed: Vec<usize> = arrays.iter().map(|(axis, _)| *axis).collect();
     let others: Vec<usize> = (0..view.len()).filter(|i| !indexed.contains(i)).collect();
-    let order: Vec<usize> = indexed.iter().chain(&others).copied().collect();
-    let front = if order.is_sorted() { part } else { permute(&part, &order)? };
-    let of = indexed.iter().map(|&i| view[i]).product();
-    let width = others.iter().map(|&i| view[i]).product();
-    let taken = apply(Gather { rows, of }, &[&reshape_to(&front, &[of, width])?])?;
-    let mut dims = shape.clone();
-    dims.extend(others.iter().map(|&i| view[i]));
-    let taken = reshape_to(&taken, &dims)?;
     // Side by side, the arrays' axes take the place of those they index; else they come first.
     let before = if adjacent { others.iter().filter(|&&i| i < indexed[0]).count() } else { 0 };
-    if before == 0 {
-        return Ok(taken);
-    }
-    let k = shape.len();
-    let order: Vec<usize> = (k..k + before).chain(0..k).chain(k + before..dims.len()).collect();
-    permute(&taken, &order)
+    let (outer, inner) = others.split_at(before);
+    let order: Vec<usize> = outer.iter().chain(&indexed).chain(inner).copied().collect();
+    let part = if order.is_sorted() { part } else { permute(&part, &order)? };
+    let size = |axes: &[usize]| axes.iter().map(|&i| view[i]).product::<usize>();
+    let of = size(&indexed);
+    let taken = apply(Gather { rows, of }, &[&reshape_to(&part, &[size(outer), of, size(inner)])?])?;
+    let lengths = |axes: &[usize]| axes.iter().map(|&i| view[i]).collect::<Dims>();
+    reshape_to(&taken, &[lengths(outer), shape, lengths(inner)].concat())
 }
 
 /// `x[key] = value`: the value broadcasts to the part and takes its type. `x` is copied first if others see it.

@@ -101,6 +101,7 @@ list![
     view,
     join,
     index,
+    scatter,
     creation,
     reduce,
     scan,
@@ -116,4 +117,5 @@ list![
     loss,
     crossentropy,
     pool,
+    ctc,
 ];

@@ -16,11 +16,12 @@ type Ranges = SmallVec<[Range; 4]>;
 #[derive(Debug)]
 struct Slice(Ranges);
 
-/// The opposite: zeros, with the tensor in the ranges.
+/// The opposite: a constant, with the tensor in the ranges.
 #[derive(Debug)]
 struct Embed {
     ranges: Ranges,
     shape: Dims,
+    around: f64,
 }
 
 impl Operation for Slice {
@@ -36,19 +37,19 @@ impl Operation for Slice {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let lengths: Dims = self.0.iter().map(|r| r.length).collect();
         let g = super::broadcast_to(g, &lengths)?;
-        cx.each(|i| apply(Embed { ranges: self.0.clone(), shape: Dims::from_slice(cx.shape(i)) }, &[&g]))
+        cx.each(|i| apply(Embed { ranges: self.0.clone(), shape: Dims::from_slice(cx.shape(i)), around: 0.0 }, &[&g]))
     }
 }
 
 impl Operation for Embed {
     fn name(&self) -> &'static str {
-        "embed"
+        "pad_constant"
     }
     fn moves(&self) -> bool {
         true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let mut out = Array::filled("embed", &self.shape, 0.0, x[0].dtype())?;
+        let mut out = Array::filled("pad_constant", &self.shape, self.around, x[0].dtype())?;
         put(&mut out, &self.ranges, x[0])?;
         Ok(out)
     }
@@ -102,6 +103,9 @@ operations! {
     /// The elements each so many times along an axis, neighbours together.
     repeat(x; repeats: usize = 1, axis: isize = 0) = repeated,
         cases [Case { f: |t| repeat(&t[0], 3, 1), shapes: &[&[2, 2]], domain: (-1.0, 1.0) }];
+    /// The tensor with `value` around it: `pad` is one number for all sides, or two for each axis, `(before, after, …)`.
+    pad_constant(x; pad: Axes = Axes::from(0), value: f64 = 0.0) = padded,
+        cases [Case { f: |t| pad_constant(&t[0], [1, 0, 0, 2].into(), 3.0), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
 }
 
 fn reversed(x: &Tensor, axis: Axes) -> Result<Tensor> {
@@ -146,4 +150,26 @@ fn repeated(x: &Tensor, repeats: usize, axis: isize) -> Result<Tensor> {
     dims.remove(at + 1);
     dims[at] *= repeats;
     reshape_to(&spread, &dims)
+}
+
+fn padded(x: &Tensor, pad: Axes, value: f64) -> Result<Tensor> {
+    let n = x.ndim();
+    let sides: SmallVec<[isize; 8]> = match &pad {
+        Axes::These(given) if given.len() == 2 * n => given.iter().copied().collect(),
+        Axes::These(given) if given.len() == 1 => SmallVec::from_elem(given[0], 2 * n),
+        _ => return Err(Error::Value(format!("pad_constant: pad is a number or two for each of {n} axes, got {pad:?}"))),
+    };
+    if sides.iter().any(|&side| side < 0) {
+        return Err(Error::Value(format!("pad_constant: pad is not negative, got {:?}", sides.as_slice())));
+    }
+    if !x.dtype().is_float() && value.fract() != 0.0 {
+        return Err(Error::DType(format!("pad_constant: {value} is no value of {}", x.dtype())));
+    }
+    let (mut ranges, mut shape) = (Ranges::new(), Dims::new());
+    for (&length, side) in x.shape().iter().zip(sides.chunks(2)) {
+        let (before, after) = (side[0] as usize, side[1] as usize);
+        ranges.push(Range { start: before, step: 1, length });
+        shape.push(length.saturating_add(before).saturating_add(after));
+    }
+    apply(Embed { ranges, shape, around: value }, &[x])
 }

@@ -1,0 +1,145 @@
+"""Windows, Fourier transforms, spectrograms and mel filters against NumPy and SciPy."""
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+
+
+def x_of(shape, dtype=np.float64):
+    return np.random.default_rng(0).normal(size=shape).astype(dtype)
+
+
+@pytest.mark.parametrize("n", [2, 7, 64])
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("name", ["hann", "hamming"])
+def test_windows_are_those_of_scipy(name, n, periodic):
+    windows = pytest.importorskip("scipy.signal.windows")
+    ours = getattr(flux, f"{name}_window")(n, "float64", periodic=periodic)
+    expected = windows.general_hamming(n, 0.5 if name == "hann" else 0.54, sym=not periodic)
+    np.testing.assert_allclose(ours.numpy(), expected, atol=1e-15)
+    assert ours.shape == (n,)
+    assert flux.hann_window(n).dtype == "float32"
+
+
+def test_a_window_of_one():
+    assert flux.hann_window(1, periodic=False).tolist() == [0]
+    assert flux.hamming_window(1).shape == (1,)
+
+
+def transformed(x, n, hop, window, center):
+    """Frame by frame."""
+    if center:
+        x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(n // 2, n // 2)], "reflect")
+    frames = [x[..., i : i + n] * window for i in range(0, x.shape[-1] - n + 1, hop)]
+    return np.fft.rfft(np.stack(frames, axis=-2))
+
+
+@pytest.mark.parametrize("shape", [(50,), (3, 64), (0, 30)])
+@pytest.mark.parametrize(("n", "hop"), [(16, 4), (15, 7), (1, 1), (8, 11)])
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_stft_is_the_fourier_transform_of_frames(shape, n, hop, center, dtype):
+    x, window = x_of(shape, dtype), np.hanning(n + 2)[1:-1]
+    y = flux.stft(flux.tensor(x), n_fft=n, hop_length=hop, window=window, center=center)
+    expected = transformed(x, n, hop, window, center)
+    assert y.dtype == dtype
+    tolerance = 64 * np.finfo(dtype).eps
+    np.testing.assert_allclose(y.numpy()[..., 0], expected.real, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(y.numpy()[..., 1], expected.imag, rtol=tolerance, atol=tolerance)
+
+
+def test_a_short_window_is_in_the_middle():
+    x = x_of((40,))
+    y = flux.stft(flux.tensor(x), n_fft=8, window=np.ones(3))
+    expected = transformed(x, 8, 2, np.array([0, 0, 1, 1, 1, 0, 0, 0]), True)
+    np.testing.assert_allclose(y.numpy()[..., 0], expected.real, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(50,), (3, 64)])
+@pytest.mark.parametrize("n", [16, 15])
+@pytest.mark.parametrize("options", [{}, {"normalized": True}, {"center": False, "window": None}])
+def test_istft_undoes_stft(shape, n, options):
+    x = x_of(shape)
+    options = {"n_fft": n, "hop_length": 4, "window": np.hanning(n + 2)[1:-1]} | options
+    y = flux.stft(flux.tensor(x), **options)
+    back = flux.istft(y, **options).numpy()
+    assert x.shape[-1] - 4 < back.shape[-1] <= x.shape[-1]
+    np.testing.assert_allclose(back, x[..., : back.shape[-1]], rtol=1e-9, atol=1e-9)
+    if options.get("center", True):
+        whole = flux.istft(y, original_length=x.shape[-1], **options).numpy()
+        np.testing.assert_allclose(whole, x, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
+def test_spectrogram_is_a_power_of_the_spectrum(power):
+    x, window = x_of((2, 3, 50)), np.hanning(18)[1:-1]
+    options = {"n_fft": 16, "hop_length": 8, "window": window}
+    y = flux.spectrogram(flux.tensor(x), pad=5, power=power, window_normalized=True, **options).numpy()
+    padded = np.pad(x, [(0, 0), (0, 0), (5, 5)])
+    expected = transformed(padded, 16, 8, window, True) / np.linalg.norm(window)
+    if power:
+        np.testing.assert_allclose(y, abs(expected) ** power, rtol=1e-9, atol=1e-12)
+    else:
+        np.testing.assert_allclose(y[..., 0] + 1j * y[..., 1], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_gradients_match_finite_differences(power):
+    x = flux.tensor(x_of((2, 12)))
+    options = {"n_fft": 6, "window": np.hanning(8)[1:-1]}
+    f = lambda x: flux.spectrogram(x, power=power, **options)
+    assert flux.gradcheck(f, x, order=2)
+    y = flux.stft(x, **options)
+    assert flux.gradcheck(lambda y: flux.sin(flux.istft(y, **options)), y)
+
+
+def test_silence_has_no_gradient():
+    (g,) = flux.gradient(lambda x: flux.spectrogram(x, n_fft=4, power=1.0).sum(), flux.zeros(8))
+    assert g.tolist() == [0] * 8
+
+
+@pytest.mark.parametrize(
+    ("n_freqs", "n_mels", "rate", "limits"),
+    [(201, 20, 16000, {}), (64, 5, 8001, {"fmin": 100, "fmax": 3000})],
+)
+def test_mel_filters_are_triangles_between_points_of_the_mel_scale(n_freqs, n_mels, rate, limits):
+    filters = flux.melscale_filterbanks(n_freqs=n_freqs, n_mels=n_mels, sample_rate=rate, **limits).numpy()
+    ends = 2595 * np.log10(1 + np.array([limits.get("fmin", 0), limits.get("fmax", rate // 2)]) / 700)
+    points = 700 * (10 ** (np.linspace(*ends, n_mels + 2) / 2595) - 1)
+    frequencies = np.linspace(0, rate // 2, n_freqs)
+    for m in range(n_mels):
+        triangle = np.interp(frequencies, points[m : m + 3], [0, 1, 0])
+        np.testing.assert_allclose(filters[:, m], triangle, atol=1e-6)
+
+
+def test_too_many_mel_filters_warn():
+    with pytest.warns(UserWarning, match="empty"):
+        flux.melscale_filterbanks(n_freqs=20, n_mels=80, sample_rate=16000)
+
+
+def test_bad_input_is_an_error():
+    x = flux.zeros(20)
+    for call in (
+        lambda: flux.stft(flux.zeros((2, 3, 4)), n_fft=4),
+        lambda: flux.stft(x, n_fft=40),
+        lambda: flux.stft(x, n_fft=21, center=False),
+        lambda: flux.stft(x, n_fft=4, window=np.ones(5)),
+        lambda: flux.stft(x, n_fft=4, window=np.ones((2, 2))),
+        lambda: flux.istft(flux.zeros((3, 4, 2)), n_fft=4),
+        lambda: flux.istft(flux.zeros((0, 3, 2)), n_fft=4),
+    ):
+        with pytest.raises(flux.ShapeError, match="stft|pad_reflect"):
+            call()
+    for call in (
+        lambda: flux.stft(x, n_fft=0),
+        lambda: flux.stft(x, n_fft=4, hop_length=0),
+        lambda: flux.istft(flux.zeros((3, 3, 2)), n_fft=4, original_length=99),
+        lambda: flux.spectrogram(x, n_fft=4, power=-1),
+        lambda: flux.spectrogram(1.0, n_fft=4),
+        lambda: flux.hann_window(0),
+        lambda: flux.melscale_filterbanks(n_freqs=10, n_mels=0, sample_rate=100),
+        lambda: flux.melscale_filterbanks(n_freqs=10, n_mels=2, sample_rate=100, fmin=60),
+    ):
+        with pytest.raises(ValueError, match="stft|spectrogram|window|melscale"):
+            call()

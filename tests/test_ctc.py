@@ -1,0 +1,108 @@
+"""The loss of connectionist temporal classification against all alignments one by one, and NNlib's values."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+
+
+def x_of(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def labels_of(path, blank):
+    return [k for k, _ in itertools.groupby(path) if k != blank]
+
+
+def enumerated(x, y):
+    """The loss by the sum over every path of classes."""
+    p = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    times, classes = x.shape
+    total = 0.0
+    for path in itertools.product(range(classes), repeat=times):
+        if labels_of(path, classes - 1) == list(y):
+            total += np.prod(p[range(times), path])
+    return -np.log(total) if total else np.inf
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 5])
+@pytest.mark.parametrize("y", [[], [0], [1, 0], [1, 1], [0, 1, 0], [1, 1, 1]])
+def test_the_loss_sums_over_all_alignments(times, y):
+    x = x_of(times, 3)
+    y = np.array(y, np.int64)
+    np.testing.assert_allclose(flux.ctc_loss(flux.tensor(x), y).item(), enumerated(x, y), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("times", "y"), [(1, [0]), (4, [1, 1]), (6, [0, 2, 1]), (3, []), (5, [2, 2, 2])])
+def test_the_gradient_matches_finite_differences(times, y):
+    x = flux.tensor(x_of(times, 4))
+    assert flux.gradcheck(lambda x: 3 * flux.ctc_loss(x, np.array(y, np.int64)), x)
+
+
+def test_the_values_of_nnlib():
+    x = np.array([[1.0, 2.0, 3.0], [2.0, 1.0, 1.0], [3.0, 3.0, 2.0]]).T
+    loss, (g,) = flux.withgradient(lambda x: flux.ctc_loss(x, [0, 1]), flux.tensor(x))
+    np.testing.assert_allclose(loss.item(), 3.6990738275138035, rtol=1e-12)
+    expected = [
+        [-0.317671, -0.427729, 0.665241],
+        [0.244728, -0.0196172, -0.829811],
+        [0.0729422, 0.447346, 0.16457],
+    ]
+    np.testing.assert_allclose(g.numpy().T, expected, rtol=1e-5, atol=1e-5)
+    x = np.array([[-3.0, 12.0, 8.0, 15.0], [4.0, 20.0, -2.0, 20.0], [8.0, -33.0, 6.0, 5.0]]).T
+    loss, (g,) = flux.withgradient(lambda x: flux.losses.ctc_loss(x, [0, 1]), flux.tensor(x))
+    np.testing.assert_allclose(loss.item(), 8.02519869363453, rtol=1e-12)
+    expected = [
+        [-2.29294774655333e-06, -0.999662657278862, 1.75500863563993e-06, 0.00669284889063],
+        [0.017985914969696, 0.999662657278861, -1.9907078755387e-06, -0.006693150917307],
+        [-0.01798362202195, -2.52019580677916e-20, 2.35699239251042e-07, 3.02026677058789e-07],
+    ]
+    np.testing.assert_allclose(g.numpy().T, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_long_sequences_and_large_logits_stay_finite():
+    x = flux.tensor((x_of(2000, 30) * 100).astype(np.float32))
+    y = np.random.default_rng(1).integers(0, 29, 400)
+    loss, (g,) = flux.withgradient(lambda x: flux.ctc_loss(x, y), x)
+    assert loss.dtype == "float32" and np.isfinite(loss.item()) and loss.item() > 1e4
+    assert np.isfinite(g.numpy()).all()
+    np.testing.assert_allclose(g.numpy().sum(axis=1), 0, atol=1e-4)
+
+
+def test_more_labels_than_times_are_impossible():
+    loss, (g,) = flux.withgradient(lambda x: flux.ctc_loss(x, [0, 0]), flux.tensor(x_of(2, 3)))
+    assert loss.item() == np.inf
+    assert not g.numpy().any()
+
+
+def test_nan_stays_nan():
+    x = x_of(4, 3)
+    x[2, 1] = np.nan
+    assert np.isnan(flux.ctc_loss(flux.tensor(x), [0, 1]).item())
+
+
+def test_a_second_gradient_is_refused():
+    f = lambda x: flux.gradient(lambda x: flux.ctc_loss(x, [0]), x)[0].sum()
+    with pytest.raises(Exception, match="ctc_loss: there is no gradient of its gradient"):
+        flux.gradient(f, flux.tensor(x_of(3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [((3,), (1,)), ((2, 3, 4), (1,)), ((3, 4), (1, 1)), ((0, 3), (1,)), ((3, 0), (0,))]
+)
+def test_other_shapes_are_shape_errors(x, y):
+    with pytest.raises(flux.ShapeError, match="ctc_loss"):
+        flux.ctc_loss(flux.zeros(x), np.zeros(y, np.int64))
+
+
+@pytest.mark.parametrize("y", [[2], [-1], [0, 5]])
+def test_labels_that_are_blank_or_none_are_index_errors(y):
+    with pytest.raises(IndexError, match="ctc_loss"):
+        flux.ctc_loss(flux.zeros((4, 3)), y)
+
+
+def test_labels_that_are_no_integers_are_dtype_errors():
+    with pytest.raises(flux.DTypeError, match="ctc_loss"):
+        flux.ctc_loss(flux.zeros((4, 3)), np.array([0.0, 1.0]))
