@@ -1,24 +1,12 @@
 """The layers, a file a family."""
 
-from .upsample import (
-    PixelShuffle,
-    Upsample,
-    pixel_shuffle,
-    upsample_bilinear,
-    upsample_linear,
-    upsample_nearest,
-    upsample_trilinear,
-)
-from .grid import grid_sample, imrotate
-from .gather import batched_mul, fold, gather, scatter, unfold
-from .audio import hamming_window, hann_window, istft, melscale_filterbanks, spectrogram, stft
-from .padding import pad_circular, pad_constant, pad_reflect, pad_repeat, pad_symmetric, pad_zeros
 from .attention import (
     MultiHeadAttention,
     dot_product_attention,
     dot_product_attention_scores,
     make_causal_mask,
 )
+from .audio import hamming_window, hann_window, istft, melscale_filterbanks, spectrogram, stft
 from .base import Layer
 from .bilinear import Bilinear
 from .chain import Chain, activations
@@ -27,8 +15,11 @@ from .dense import Dense
 from .dropout import AlphaDropout, Dropout, dropout
 from .embedding import Embedding, EmbeddingBag
 from .flatten import flatten
+from .gather import batched_mul, fold, gather, scatter, unfold
+from .grid import grid_sample, imrotate
 from .mode import testmode, trainmode
 from .normalise import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
+from .padding import pad_circular, pad_constant, pad_reflect, pad_repeat, pad_symmetric, pad_zeros
 from .parallel import Maxout, PairwiseFusion, Parallel, SkipConnection
 from .pool import (
     AdaptiveMaxPool,
@@ -42,6 +33,15 @@ from .pool import (
     meanpool,
 )
 from .scale import Scale
+from .upsample import (
+    PixelShuffle,
+    Upsample,
+    pixel_shuffle,
+    upsample_bilinear,
+    upsample_linear,
+    upsample_nearest,
+    upsample_trilinear,
+)
 from .weightnorm import WeightNorm, remove_weight_norms
 from .window import SamePad
 
