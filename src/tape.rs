@@ -466,6 +466,7 @@ impl Trace {
 
 impl Step {
     /// How many numbers the gradient rule looks at, beside the incoming gradient.
+    #[cfg(feature = "python")]
     pub(crate) fn size(&self) -> usize {
         self.entry.kept.iter().map(|t| t.size()).sum()
     }

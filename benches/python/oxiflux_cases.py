@@ -138,6 +138,31 @@ def _(spec):
     return step
 
 
+class ResidualBlock(flux.Layer):
+    """Two convolutions beside a shortcut, each before a normalisation."""
+
+    def __init__(self, spec):
+        self.convs = [flux.Conv.of(filters(spec[f"c{i}"]), bias=False, pad=1) for i in (0, 1)]
+        self.norms = [flux.BatchNorm(64, flux.relu), flux.BatchNorm(64)]
+
+    def __call__(self, x):
+        h = self.norms[0](self.convs[0](x))
+        return flux.relu(self.norms[1](self.convs[1](h)) + x)
+
+
+@impl("resblock", "oxiflux")
+def _(spec):
+    x, model, rule = channels_last(spec["x"]), ResidualBlock(spec), flux.Descent(1e-3)
+    state = flux.setup(rule, model)
+
+    def step():
+        value, grads = flux.withgradient(lambda m, x: flux.square(m(x)).mean(), model, x)
+        flux.update(state, model, grads[0])
+        return value
+
+    return step
+
+
 @impl("ce_32k", "oxiflux")
 def _(spec):
     x, labels = flux.tensor(spec["x"]), flux.tensor(spec["t"])
