@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "expand_dims": "test_manipulation_numpy.py",
     "flip": "test_manipulation_numpy.py",
     "glu": "flux_docs/test_activations.py",
+    "recurrent": "test_recurrent.py",
     "repeat": "test_manipulation_numpy.py",
     "sort": "test_manipulation_numpy.py",
     "squeeze": "test_manipulation_numpy.py",

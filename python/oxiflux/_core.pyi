@@ -232,6 +232,18 @@ def attention(
     causal: bool = False,
     /,
 ) -> Tensor: ...
+def recurrent(
+    kind: str,
+    x: _TensorLike,
+    states: Sequence[_TensorLike],
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None = None,
+    bias_hh: Tensor | None = None,
+    is_step: bool = False,
+    with_memory: bool = False,
+    /,
+) -> tuple[Tensor, Tensor | None]: ...
 def attention_scores(
     q: _TensorLike,
     k: _TensorLike,

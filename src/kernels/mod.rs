@@ -18,6 +18,7 @@ pub mod places;
 pub mod pool;
 pub mod random;
 pub mod real;
+pub mod recurrent;
 pub mod reduce;
 pub mod scan;
 pub mod scatter;

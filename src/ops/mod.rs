@@ -88,6 +88,7 @@ macro_rules! list {
 mod convolution;
 pub(crate) mod row;
 mod traced;
+mod unrolled;
 
 list![
     unary,
@@ -118,4 +119,5 @@ list![
     crossentropy,
     pool,
     ctc,
+    recurrent,
 ];

@@ -18,7 +18,7 @@ mod tree;
 mod watch;
 
 pub(crate) use operand::{Operand, many, meet, pair, weak};
-pub(crate) use run::run;
+pub(crate) use run::{released, run};
 pub(crate) use tensor::PyTensor;
 
 use pyo3::prelude::*;

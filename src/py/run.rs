@@ -20,7 +20,7 @@ pub(crate) fn run(inputs: &[&Tensor], f: impl FnOnce() -> Result<Tensor> + Send)
 
 /// Does work on `size` elements: if those are many, without the GIL, and then looks whether Ctrl-C was pressed.
 #[inline]
-pub(super) fn released<T: Send>(
+pub(crate) fn released<T: Send>(
     py: Python<'_>,
     size: usize,
     f: impl FnOnce() -> Result<T> + Send,

@@ -1,5 +1,7 @@
 """The layers, a file a family."""
 
+from .recurrent import GRU, LSTM, RNN, GRUv3, Recurrence
+from .cells import GRUCell, GRUv3Cell, LSTMCell, RNNCell, initialstates
 from .attention import (
     MultiHeadAttention,
     dot_product_attention,
@@ -60,10 +62,16 @@ __all__ = [
     "Dropout",
     "Embedding",
     "EmbeddingBag",
+    "GRU",
+    "GRUCell",
+    "GRUv3",
+    "GRUv3Cell",
     "GlobalMaxPool",
     "GlobalMeanPool",
     "GroupNorm",
     "InstanceNorm",
+    "LSTM",
+    "LSTMCell",
     "Layer",
     "LayerNorm",
     "MaxPool",
@@ -73,6 +81,9 @@ __all__ = [
     "PairwiseFusion",
     "Parallel",
     "PixelShuffle",
+    "RNN",
+    "RNNCell",
+    "Recurrence",
     "SamePad",
     "Scale",
     "SkipConnection",
@@ -92,6 +103,7 @@ __all__ = [
     "hamming_window",
     "hann_window",
     "imrotate",
+    "initialstates",
     "istft",
     "lpnormpool",
     "make_causal_mask",

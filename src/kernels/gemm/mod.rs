@@ -10,6 +10,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(super) mod pack;
+mod packed;
 mod portable;
 pub(super) mod product;
 pub(super) mod scratch;
@@ -20,6 +21,7 @@ mod vector;
 
 use crate::isa::{Isa, isa};
 use crate::team;
+pub use packed::Packed;
 use product::Product;
 use std::ops::{Add, Mul};
 use table::Kernels;

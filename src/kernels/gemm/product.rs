@@ -20,7 +20,7 @@ use std::ops::Range;
 pub(in crate::kernels) const CHUNK_NANOS: usize = 10_000;
 
 /// The most chunks of a product.
-const MOST_CHUNKS: usize = 64;
+pub(super) const MOST_CHUNKS: usize = 64;
 
 /// Terms of a sum that are added up in registers before C is visited: a panel of B of so many rows fits the first cache.
 const DEPTH: usize = 320;
@@ -73,7 +73,7 @@ pub(in crate::kernels) fn part(total: usize, parts: usize, i: usize) -> Range<us
 }
 
 /// The largest power of two up to `n`, at least one.
-fn power_of_two(n: usize) -> usize {
+pub(super) fn power_of_two(n: usize) -> usize {
     1 << n.max(1).ilog2()
 }
 
@@ -107,7 +107,7 @@ impl<T> Ptr<T> {
 
 /// Where the rows of A of a product by rows are read.
 #[derive(Clone, Copy)]
-enum RowsOf {
+pub(super) enum RowsOf {
     InPlace(Layout),
     Packed,
 }
@@ -245,7 +245,7 @@ impl<T: Element> Product<'_, T> {
         power_of_two((self.nanos() / CHUNK_NANOS).min(MOST_CHUNKS))
     }
 
-    fn nanos(&self) -> usize {
+    pub(super) fn nanos(&self) -> usize {
         nanos(self.kernels.lanes, self.m, self.n, self.k)
     }
 
@@ -286,7 +286,7 @@ impl<T: Element> Product<'_, T> {
     }
 
     /// How rows of A are best read when the product goes by rows.
-    fn rows_of(&self) -> RowsOf {
+    pub(super) fn rows_of(&self) -> RowsOf {
         let small = self.m * self.n * self.k <= SMALL;
         // Rows that are whole pages apart meet in the same set of the first cache.
         let meet = (self.a.rows * size_of::<T>() as isize) % 4096 == 0;
@@ -300,7 +300,7 @@ impl<T: Element> Product<'_, T> {
     }
 
     /// Packs all rows of B for the columns of one tile, part after part of the sums.
-    unsafe fn pack_b_whole(&self, tile: usize, panels: *mut T) {
+    pub(super) unsafe fn pack_b_whole(&self, tile: usize, panels: *mut T) {
         let (lanes, cols) = (self.kernels.lanes, self.kernels.cols());
         let columns = tile * cols..((tile + 1) * cols).min(self.n);
         for p in 0..self.depths() {
@@ -351,7 +351,7 @@ impl<T: Element> Product<'_, T> {
         if columns <= self.kernels.lanes { 2 * self.kernels.rows } else { self.kernels.rows }
     }
 
-    unsafe fn rows_chunk(
+    pub(super) unsafe fn rows_chunk(
         &self,
         rows: Range<usize>,
         columns: Range<usize>,
