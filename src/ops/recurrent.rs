@@ -178,7 +178,7 @@ impl Recurrent {
         // SAFETY: as in the forward pass, which wrote what is kept; it is only read, and what is written is fresh.
         with_cell!(self.kind, cell => unsafe { kernel::backward(cell, &pass, &grads) });
 
-        let rows = |a: &Array| -> Result<Tensor> { Ok(a.reshape(&[batch * time, shape::size(a.shape()) / (batch * time)])?.into()) };
+        let rows = |a: &Array| -> Result<Tensor> { Ok(a.reshape(&[batch * time, a.shape()[2]])?.into()) };
         let dgates: Tensor = dgates.reshape(&[batch * time, width])?.into();
         // The gradients of the products of the state: those for the gates, but one that is apart.
         let apart = matches!(self.kind, Kind::Gru).then(|| rows(&dmore)).transpose()?;
@@ -328,7 +328,7 @@ pub fn recurrent(
         }
         let batched = if is_batch { format!(" or ({batch}, {hidden})") } else { String::new() };
         let got = shape::show(s.shape());
-        Err(Error::Shape(format!("recurrent: expected a {name} of shape ({hidden},){batched}, got {got}")))
+        Err(Error::Shape(format!("recurrent: expected a {name} of shape ({hidden},){batched}, got shape {got}")))
     };
     let x3 = reshape_to(&*as_dtype(x, dtype)?, &[batch, time, features])?;
     let state = start("state", state)?;

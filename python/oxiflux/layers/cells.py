@@ -119,8 +119,8 @@ class Cell(Layer):
 
     def describe(self) -> str:
         """The cell on one line."""
-        size_in, width = self.weight_ih.shape
-        return f"{type(self).__name__}({size_in} => {self.weight_hh.shape[0]}{self._options()})"
+        size_in, size_out = self.weight_ih.shape[0], self.weight_hh.shape[0]
+        return f"{type(self).__name__}({size_in} => {size_out}{self._options()})"
 
     def _options(self) -> str:
         """What is printed behind the sizes."""

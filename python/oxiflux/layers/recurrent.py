@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["GRU", "LSTM", "RNN", "GRUv3", "Recurrence"]
 
 
-class Sequential(Layer):
+class SequenceLayer(Layer):
     """Base of the recurrent layers: a `cell`, and whether the last state is returned too."""
 
     cell: Any
@@ -40,10 +40,10 @@ class Sequential(Layer):
 
     def describe(self) -> str:
         """The layer on one line."""
-        return self.cell.describe().replace("Cell(", "(", 1)
+        return describe(self.cell).replace("Cell(", "(", 1)
 
 
-class Recurrence(Sequential):
+class Recurrence(SequenceLayer):
     """Takes whole sequences through a cell: `(batch, time, features)` or `(time, features)` becomes
     `(batch, time, hidden)` or `(time, hidden)`.
 
@@ -102,7 +102,7 @@ class Recurrence(Sequential):
         return [(None, self.cell)]
 
 
-class RNN(Sequential):
+class RNN(SequenceLayer):
     """The plainest recurrent layer, `RNNCell` over whole sequences:
     `h[t] = activation(x[t] @ weight_ih + h[t - 1] @ weight_hh + bias)`.
 
@@ -140,7 +140,7 @@ class RNN(Sequential):
         super().__init__(cell, return_state)
 
 
-class LSTM(Sequential):
+class LSTM(SequenceLayer):
     """Long short-term memory, `LSTMCell` over whole sequences, as one operation.
 
     `(batch, time, size_in)` or `(time, size_in)` becomes `(batch, time, size_out)` or `(time, size_out)`. A
@@ -174,7 +174,7 @@ class LSTM(Sequential):
         super().__init__(cell, return_state)
 
 
-class GRU(Sequential):
+class GRU(SequenceLayer):
     """Gated recurrent units, `GRUCell` over whole sequences, as one operation.
 
     `(batch, time, size_in)` or `(time, size_in)` becomes `(batch, time, size_out)` or `(time, size_out)`; the
@@ -207,7 +207,7 @@ class GRU(Sequential):
         super().__init__(cell, return_state)
 
 
-class GRUv3(Sequential):
+class GRUv3(SequenceLayer):
     """Gated recurrent units, `GRUv3Cell` over whole sequences: `GRU` with the reset before the product.
 
     `(batch, time, size_in)` or `(time, size_in)` becomes `(batch, time, size_out)` or `(time, size_out)`; the

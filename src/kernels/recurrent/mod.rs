@@ -267,7 +267,8 @@ impl<T: Float, K: Cell> Kernel for Step<'_, T, K> {
                     (read(K::MEMORY || K::APART, before, j, n), read(K::APART, h, j, n));
                 for l in 0..LANES {
                     let sums = std::array::from_fn(|k| g[k][l].lane::<FMA>());
-                    let (found, memory, y) = cell.forward(sums, more[l].lane::<FMA>(), state[l].lane::<FMA>());
+                    let (found, memory, y) =
+                        cell.forward(sums, more[l].lane::<FMA>(), state[l].lane::<FMA>());
                     for k in 0..GATES {
                         g[k][l] = T::of::<FMA>(found[k]);
                     }
