@@ -1,7 +1,5 @@
 """The layers, a file a family."""
 
-from .recurrent import GRU, LSTM, RNN, GRUv3, Recurrence
-from .cells import GRUCell, GRUv3Cell, LSTMCell, RNNCell, initialstates
 from .attention import (
     MultiHeadAttention,
     dot_product_attention,
@@ -11,6 +9,7 @@ from .attention import (
 from .audio import hamming_window, hann_window, istft, melscale_filterbanks, spectrogram, stft
 from .base import Layer
 from .bilinear import Bilinear
+from .cells import GRUCell, GRUv3Cell, LSTMCell, RNNCell, initialstates
 from .chain import Chain, activations
 from .conv import Conv, ConvTranspose, CrossCor, DepthwiseConv, conv, depthwiseconv
 from .dense import Dense
@@ -34,6 +33,7 @@ from .pool import (
     maxpool,
     meanpool,
 )
+from .recurrent import GRU, LSTM, RNN, GRUv3, Recurrence
 from .scale import Scale
 from .upsample import (
     PixelShuffle,
@@ -48,6 +48,9 @@ from .weightnorm import WeightNorm, remove_weight_norms
 from .window import SamePad
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveMaxPool",
     "AdaptiveMeanPool",
     "AlphaDropout",
@@ -62,7 +65,6 @@ __all__ = [
     "Dropout",
     "Embedding",
     "EmbeddingBag",
-    "GRU",
     "GRUCell",
     "GRUv3",
     "GRUv3Cell",
@@ -70,7 +72,6 @@ __all__ = [
     "GlobalMeanPool",
     "GroupNorm",
     "InstanceNorm",
-    "LSTM",
     "LSTMCell",
     "Layer",
     "LayerNorm",
@@ -81,7 +82,6 @@ __all__ = [
     "PairwiseFusion",
     "Parallel",
     "PixelShuffle",
-    "RNN",
     "RNNCell",
     "Recurrence",
     "SamePad",
