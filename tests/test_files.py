@@ -87,7 +87,8 @@ def test_every_layer_comes_back(path, name, monkeypatch):
         try:
             again = there_and_back(path, model)
         except TypeError as error:
-            assert "is the function <lambda>" in str(error)
+            # What an example makes itself is not of this package, and the message says so.
+            assert re.search("is the function <lambda>|is no class of oxiflux", str(error))
             continue
         assert type(again) is type(model) and repr(again) == repr(model)
         for (at, x), (there, y) in zip(flux._core.leaves(model), flux._core.leaves(again), strict=True):
