@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import re
 import resource
 import stat
 import subprocess
