@@ -175,6 +175,16 @@ def _():
     return dict(x=_f(r, 4096, 512), g=np.ones(512, "float32"), b=np.zeros(512, "float32"), d=_f(r, 4096, 512))
 
 
+@case("resblock", note="ResNet-18 basic block, 64 channels, 56x56, batch 16, fwd+bwd, SGD")
+def _():
+    np, r = _np(), _rng(3)
+    s = dict(x=_f(r, 16, 64, 56, 56))
+    for i in (0, 1):
+        s[f"c{i}"] = _f(r, 64, 64, 3, 3, scale=0.04)
+        s[f"g{i}"], s[f"b{i}"] = np.ones(64, "float32"), np.zeros(64, "float32")
+    return s
+
+
 @case("batchnorm", note="32 x 64 x 28 x 28 train mode, fwd+bwd", mbytes=32 * 64 * 28 * 28 * 4 / 1e6)
 def _():
     np, r = _np(), _rng(8)
@@ -403,6 +413,30 @@ def _cl(t):
     import torch
 
     return t.to(memory_format=torch.channels_last) if _CUR[0] != "torch" else t
+
+
+@impl("resblock", TB)
+def _(s):
+    import torch
+
+    F = torch.nn.functional
+    x = _cl(T(s["x"])).requires_grad_()
+    w0, w1 = (_cl(T(s[k])).requires_grad_() for k in ("c0", "c1"))
+    g0, b0, g1, b1 = (TP(s[k]) for k in ("g0", "b0", "g1", "b1"))
+    opt = torch.optim.SGD([w0, g0, b0, w1, g1, b1], lr=1e-3)
+
+    def loss():
+        h = F.relu(F.batch_norm(F.conv2d(x, w0, padding=1), None, None, g0, b0, True))
+        h = F.relu(F.batch_norm(F.conv2d(h, w1, padding=1), None, None, g1, b1, True) + x)
+        return (h * h).mean()
+
+    train = t_train(loss, opt)
+
+    def step():
+        x.grad = None
+        return train()
+
+    return step
 
 
 @impl("batchnorm", TB)
@@ -740,6 +774,40 @@ def _j_norm(axes, layout):
 
 
 impl("layernorm", "jax")(_j_norm((1,), lambda a: J(a)))
+
+
+@impl("resblock", "jax")
+def _(s):
+    import jax
+
+    x = J(s["x"].transpose(0, 2, 3, 1))
+
+    def bn(x, g, b):
+        mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+        return (x - mean) * (g * jax.lax.rsqrt(var + 1e-5)) + b
+
+    def loss(p, x):
+        h = jax.nn.relu(bn(j_conv(x, p["c0"], "SAME"), p["g0"], p["b0"]))
+        h = jax.nn.relu(bn(j_conv(h, p["c1"], "SAME"), p["g1"], p["b1"]) + x)
+        return (h * h).mean()
+
+    def train(p, x):
+        value, (g, gx) = jax.value_and_grad(loss, argnums=(0, 1))(p, x)
+        return value, {k: p[k] - 1e-3 * g[k] for k in p}, gx
+
+    filters = {k: J(s[k].transpose(2, 3, 1, 0)) for k in ("c0", "c1")}
+    state = {**filters, **{k: J(s[k]) for k in ("g0", "b0", "g1", "b1")}}
+    f = jax.jit(train, donate_argnums=0)
+
+    def step():
+        nonlocal state
+        value, state, gx = f(state, x)
+        jax.block_until_ready((state, gx))
+        return value
+
+    return step
+
+
 impl("batchnorm", "jax")(_j_norm((0, 1, 2), lambda a: J(a.transpose(0, 2, 3, 1))))
 
 
