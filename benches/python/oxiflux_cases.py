@@ -83,6 +83,23 @@ class Encoder(flux.Layer):
         return x + self.narrow(self.wide(self.norms[1](x)))
 
 
+def recurrent(layer, spec):
+    """Training of a recurrent layer with PyTorch's parameters, on data whose first axis is the time."""
+    layer.cell.weight_ih, layer.cell.weight_hh = spec["wih"].T, spec["whh"].T
+    x = flux.tensor(np.ascontiguousarray(spec["x"].swapaxes(0, 1)))
+    return training(lambda m: flux.square(m(x)).mean(), layer, flux.Adam(1e-3))
+
+
+@impl("lstm", "oxiflux")
+def _(spec):
+    return recurrent(flux.LSTM(128, 128, bias=spec["bih"] + spec["bhh"]), spec)
+
+
+@impl("gru", "oxiflux")
+def _(spec):
+    return recurrent(flux.GRU(128, 128, bias=spec["bih"], recurrent_bias=spec["bhh"]), spec)
+
+
 @impl("encoder", "oxiflux")
 def _(spec):
     x = flux.tensor(spec["x"])

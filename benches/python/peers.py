@@ -138,6 +138,24 @@ for _n, _note, _k in [
     )(_conv)
 
 
+def _rnn(gates):
+    r, n = _rng(4), 128
+    s = dict(x=_f(r, 50, 32, n))
+    for name in ("ih", "hh"):
+        s["w" + name] = _f(r, gates * n, n, scale=0.08)
+    for name in ("ih", "hh"):
+        s["b" + name] = _f(r, gates * n, scale=0.05)
+    return s
+
+
+for _o, _gates in (("lstm", 4), ("gru", 3)):
+    case(
+        _o,
+        note="hidden 128, in 128, seq 50, batch 32, mean(h^2), fwd+bwd, Adam",
+        gflop=3 * 2 * 50 * 32 * 256 * _gates * 128 / 1e9,
+    )(lambda gates=_gates: _rnn(gates))
+
+
 @case(
     "encoder",
     note="transformer encoder layer d256 h4 ff1024 seq128 batch8, pre-norm, gelu, no dropout, fwd+bwd, Adam",
@@ -358,6 +376,25 @@ def _(s):
         return y.detach()[0, 0, 0, 0]
 
     return step
+
+
+def _t_rnn(name):
+    def build(s):
+        import torch
+
+        size_in, hidden = s["wih"].shape[1], s["whh"].shape[1]
+        m = getattr(torch.nn, name)(size_in, hidden)
+        for part in ("ih", "hh"):
+            getattr(m, f"weight_{part}_l0").data = T(s["w" + part])
+            getattr(m, f"bias_{part}_l0").data = T(s["b" + part])
+        x = T(s["x"])
+        return t_train(lambda: m(x)[0].square().mean(), t_adam(list(m.parameters())))
+
+    return build
+
+
+impl("lstm", TB)(_t_rnn("LSTM"))
+impl("gru", TB)(_t_rnn("GRU"))
 
 
 @impl("encoder", TB)
@@ -715,6 +752,51 @@ def _(s):
         return jax.block_until_ready(f(s["x"], s["w"], s["b"], s["g"]))[0]
 
     return step
+
+
+def _j_rnn(cell, states):
+    """A layer of a cell, which takes what the products of input and state are and gives the new states."""
+
+    def build(s):
+        import jax
+        import jax.numpy as jnp
+
+        def loss(p, x):
+            wih, whh, bih, bhh = p
+            w = whh.T
+
+            def step(state, a):
+                state = cell(a, state[0] @ w + bhh, *state)
+                return state, state[0]
+
+            zeros = jnp.zeros((x.shape[1], w.shape[0]))
+            return jnp.square(jax.lax.scan(step, (zeros,) * states, x @ wih.T + bih)[1]).mean()
+
+        return j_train(loss, [J(s[k]) for k in ("wih", "whh", "bih", "bhh")], J(s["x"]))
+
+    return build
+
+
+def _j_lstm(a, b, h, c):
+    import jax
+    import jax.numpy as jnp
+
+    i, f, g, o = jnp.split(a + b, 4, -1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def _j_gru(a, b, h):
+    import jax
+    import jax.numpy as jnp
+
+    (xr, xz, xn), (hr, hz, hn) = jnp.split(a, 3, -1), jnp.split(b, 3, -1)
+    r, z = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xz + hz)
+    return ((1 - z) * jnp.tanh(xn + r * hn) + z * h,)
+
+
+impl("lstm", "jax")(_j_rnn(_j_lstm, 2))
+impl("gru", "jax")(_j_rnn(_j_gru, 1))
 
 
 @impl("encoder", "jax")
