@@ -20,6 +20,7 @@ def register() -> None:
 
     >>> import oxiflux as flux
     >>> import threadpoolctl
+    >>> flux.threadpools.register()
     >>> with threadpoolctl.threadpool_limits(1, user_api="oxiflux"):
     ...     flux.get_num_threads()
     1
@@ -51,19 +52,26 @@ def register() -> None:
 class _Watch:
     """A finder of modules that finds none, but registers when threadpoolctl is imported."""
 
+    is_looking = False
+
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The specification of threadpoolctl, with the registration after its execution; None for the rest."""
-        if name != "threadpoolctl":
+        if name != "threadpoolctl" or self.is_looking:
             return None
-        sys.meta_path.remove(self)
         from importlib.util import find_spec
 
-        spec = find_spec(name)
+        self.is_looking = True
+        try:
+            spec = find_spec(name)
+        finally:
+            self.is_looking = False
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def then_register(module: ModuleType) -> None:
                 execute(module)
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
                 register()
 
             spec.loader.exec_module = then_register  # type: ignore[method-assign]
