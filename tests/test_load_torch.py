@@ -103,3 +103,30 @@ def test_what_does_not_fit_is_refused_and_nothing_is_changed(source, options, me
     with pytest.raises(ValueError, match=message):
         flux.load_torch(net, source, **options)
     assert repr(flux.state(net)) == before
+
+
+def test_recurrent_layers_take_transposed_weights_and_the_sum_of_the_biases():
+    theirs = {
+        "weight_ih_l0": np.arange(24.0).reshape(12, 2),
+        "weight_hh_l0": np.arange(36.0).reshape(12, 3),
+        "bias_ih_l0": np.arange(12.0),
+        "bias_hh_l0": np.ones(12),
+    }
+    cell = flux.load_torch(flux.LSTM(2, 3), theirs).cell
+    np.testing.assert_array_equal(cell.weight_ih.numpy(), theirs["weight_ih_l0"].T)
+    np.testing.assert_array_equal(cell.weight_hh.numpy(), theirs["weight_hh_l0"].T)
+    np.testing.assert_array_equal(cell.bias.numpy(), np.arange(12.0) + 1)
+
+
+def test_a_gru_takes_both_biases_if_it_has_both():
+    theirs = {
+        "weight_ih": np.ones((9, 2)),
+        "weight_hh": np.ones((9, 3)),
+        "bias_ih": np.arange(9.0),
+        "bias_hh": np.ones(9),
+    }
+    cell = flux.load_torch(flux.GRUCell(2, 3, recurrent_bias=True), theirs)
+    np.testing.assert_array_equal(cell.bias.numpy(), np.arange(9.0))
+    np.testing.assert_array_equal(cell.bias_hh.numpy(), np.ones(9))
+    with pytest.raises(ValueError, match="recurrent_bias=True"):
+        flux.load_torch(flux.GRUCell(2, 3), theirs)

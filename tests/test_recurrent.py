@@ -558,6 +558,17 @@ def test_the_core_refuses_weights_that_do_not_fit(kind, states, ih, hh):
         flux._core.recurrent(kind, np.zeros((2, 3)), [np.zeros(5)] * states, flux.zeros(ih), flux.zeros(hh))
 
 
+def test_the_core_computes_in_the_type_of_the_first_weights():
+    x, states = random(4, 6, 3), [random(5), random(5)]
+    ih, hh, bias = random(3, 20), random(5, 20), random(20)
+    y, _ = flux._core.recurrent("lstm", x, states, *map(flux.tensor, (ih, hh, bias)))
+    wide = [flux.tensor(ih), flux.tensor(hh.astype(np.float64)), flux.tensor(bias.astype(np.float64))]
+    mixed, c = flux._core.recurrent("lstm", x, states, *wide)
+    assert c is None
+    assert mixed.dtype == "float32"
+    np.testing.assert_array_equal(mixed.numpy(), y.numpy())
+
+
 def test_the_core_refuses_other_kinds_and_numbers_of_states():
     ih, hh = flux.zeros((3, 5)), flux.zeros((5, 5))
     with pytest.raises(ValueError, match="no kind"):

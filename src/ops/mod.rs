@@ -86,6 +86,7 @@ macro_rules! list {
 }
 
 mod convolution;
+mod recurrence;
 pub(crate) mod row;
 mod traced;
 mod unrolled;

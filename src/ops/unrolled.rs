@@ -1,7 +1,7 @@
 //! The steps of a recurrent layer one by one, in terms of other operations.
 
 use super::movement::reshape_to;
-use super::recurrent::{Inputs, Kind, Recurrent};
+use super::recurrence::{Inputs, Kind, Recurrent};
 use super::view::narrow;
 use super::{add, concat, dense, multiply, relu, sigmoid, stack, subtract, tanh};
 use crate::error::Result;

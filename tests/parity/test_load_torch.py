@@ -51,6 +51,33 @@ def test_a_layer_gives_what_theirs_gives(name):
     close(ours(*xs), theirs(*map(torch.from_numpy, xs)))
 
 
+RECURRENT = {
+    "RNN": (lambda: nn.RNN(3, 4, batch_first=True), lambda: flux.RNN(3, 4)),
+    "LSTM": (lambda: nn.LSTM(3, 4, batch_first=True), lambda: flux.LSTM(3, 4)),
+    "LSTM without bias": (
+        lambda: nn.LSTM(3, 4, batch_first=True, bias=False),
+        lambda: flux.LSTM(3, 4, bias=False),
+    ),
+    "GRU": (lambda: nn.GRU(3, 4, batch_first=True), lambda: flux.GRU(3, 4, recurrent_bias=True)),
+    "LSTMCell": (lambda: nn.LSTMCell(3, 4), lambda: flux.LSTMCell(3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recurrent_layer_gives_what_theirs_gives(name):
+    theirs, ours = RECURRENT[name]
+    theirs, ours = randomised(theirs()), ours()
+    x = np.random.default_rng(1).standard_normal((5, 3) if "Cell" in name else (2, 5, 3)).astype("f")
+    flux.load_torch(ours, theirs.state_dict())
+    y, result = ours(x), theirs(torch.from_numpy(x))[0]
+    close(y[0] if "Cell" in name else y, result)
+
+
+def test_a_gru_without_a_bias_for_the_state_refuses_one():
+    with pytest.raises(ValueError, match=r"GRU\(3 => 4\) has no bias for the state: recurrent_bias=True"):
+        flux.load_torch(flux.GRU(3, 4), randomised(nn.GRU(3, 4)).state_dict())
+
+
 IMAGES = {
     "Conv1d": (lambda: nn.Conv1d(2, 6, 3), lambda: flux.Conv((3,), 2, 6), (2, 2, 9)),
     "Conv2d": (

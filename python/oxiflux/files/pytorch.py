@@ -46,6 +46,7 @@ def load_torch(
     | `LayerNorm` | `scale`, `bias` are `weight`, `bias` |
     | `Embedding`, `EmbeddingBag` | `weight` |
     | `MultiHeadAttention` | `in_proj` is cut into `q_proj`, `k_proj`, `v_proj`, each transposed |
+    | `RNN`, `LSTM`, `GRU` and their cells | weights transposed, the two biases added unless there is a `bias_hh` |
     | other layers and tensors | the tensors of these names, as they are |
 
     Images have their channels last here and first in PyTorch. A `Dense` behind a `flatten` therefore meets its
@@ -196,6 +197,22 @@ def _attention(layer: Any, take: Take) -> dict[str, Any]:
     }
 
 
+def _recurrent(layer: Any, take: Take) -> dict[str, Any]:
+    cell = getattr(layer, "cell", layer)
+    weights = {name: take(name if cell is layer else f"{name}_l0") for name in ("weight_ih", "weight_hh")}
+    found = {name: None if w is None else w.T for name, w in weights.items()}
+    biases = [take(name if cell is layer else f"{name}_l0") for name in ("bias_ih", "bias_hh")]
+    if cell.bias_hh is not None:
+        found["bias"], found["bias_hh"] = biases
+    elif biases[0] is None or biases[1] is None:
+        found["bias"] = None
+    elif cell.gates == 3 and biases[1][-len(biases[1]) // 3 :].any():
+        raise ValueError(f"load_torch: {layer.describe()} has no bias for the state: recurrent_bias=True")
+    else:
+        found["bias"] = biases[0] + biases[1]
+    return found if cell is layer else {"cell": found}
+
+
 _norm = _renamed(gamma="weight", beta="bias", mu="running_mean", var="running_var")
 _table = _renamed(weight="weight")
 
@@ -208,8 +225,14 @@ _LAYERS: dict[str, Callable[[Any, Take], dict[str, Any]]] = {
     "Dense": _turned,
     "Embedding": _table,
     "EmbeddingBag": _table,
+    "GRU": _recurrent,
+    "GRUCell": _recurrent,
     "GroupNorm": _renamed(gamma="weight", beta="bias"),
     "InstanceNorm": _norm,
+    "LSTM": _recurrent,
+    "LSTMCell": _recurrent,
     "LayerNorm": _renamed(scale="weight", bias="bias"),
     "MultiHeadAttention": _attention,
+    "RNN": _recurrent,
+    "RNNCell": _recurrent,
 }

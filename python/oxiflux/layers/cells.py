@@ -173,9 +173,9 @@ class RNNCell(Cell):
     def _kind(self) -> str:
         return "tanh" if self.activation is tanh else "relu"
 
-    def step(self, x: Tensor, h: Tensor) -> Tensor:
-        """The state after `h`."""
-        return self.activation(_core.dense(x, self.weight_ih, self.bias) + h @ self.weight_hh)
+    def step(self, a: Tensor, h: Tensor) -> Tensor:
+        """The state after `h`, where `a` is the product of the input and the bias."""
+        return self.activation(a + h @ self.weight_hh)
 
     def _options(self) -> str:
         return f", {name_of(self.activation)}{super()._options()}"
@@ -320,10 +320,9 @@ class GRUv3Cell(Cell):
     ) -> tuple[Tensor, State]:
         return _steps(self, layer, x, state, is_step)
 
-    def step(self, x: Tensor, h: Tensor) -> Tensor:
-        """The state after `h`."""
+    def step(self, a: Tensor, h: Tensor) -> Tensor:
+        """The state after `h`, where `a` is the product of the input and the bias."""
         size = self.weight_candidate.shape[0]
-        a = _core.dense(x, self.weight_ih, self.bias)
         gates = sigmoid(a[..., : 2 * size] + h @ self.weight_hh)
         r, z = gates[..., :size], gates[..., size:]
         n = tanh(a[..., 2 * size :] + (r * h) @ self.weight_candidate)
@@ -354,8 +353,8 @@ def _steps(
         expected = " or ".join(map(str, fitting))
         raise ShapeError(f"{layer.describe()}: expected a state of shape {expected}, got shape {shape_of(h)}")
     h = _core.asarray(h).astype(cell.weight_hh.dtype)
-    x = _core.asarray(x).astype(cell.weight_ih.dtype)
+    a = _core.dense(x, cell.weight_ih, cell.bias)
     if is_step:
-        y = cell.step(x, h)
+        y = cell.step(a, h)
         return y, y
-    return scan(lambda x, h: (cell.step(x, h),) * 2, x, h)
+    return scan(lambda a, h: (cell.step(a, h),) * 2, a, h)

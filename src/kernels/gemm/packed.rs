@@ -1,11 +1,12 @@
 //! A matrix B that many products have in common, packed once for all of them.
 
-use super::product::{CHUNK_NANOS, MOST_CHUNKS, Product, part, power_of_two};
+use super::product::{CHUNK_NANOS, MOST_CHUNKS, Panels, Product, part, power_of_two};
 use super::scratch::{self, Slot};
-use super::table::Kernels;
+use super::table::{Kernels, Layout};
 use super::{Element, Epilogue, Operand};
 use crate::isa::isa;
 use crate::team;
+use std::ops::Range;
 
 /// The matrix B of products whose A has few rows, for which packing it each time would take longer than they do.
 pub struct Packed<T: 'static> {
@@ -29,7 +30,7 @@ impl<T: Element> Packed<T> {
         scratch::with(Slot::Many, k * n.next_multiple_of(kernels.lanes), |panels: *mut T| {
             let packed = Packed { kernels, k, n, b, panels };
             if k > 0 {
-                let product = packed.of(0, b, std::ptr::null_mut(), n, &Epilogue::NONE);
+                let product = packed.product(0, b, std::ptr::null_mut(), n, &Epilogue::NONE);
                 for tile in 0..n.div_ceil(kernels.cols()) {
                     // SAFETY: B is readable, and there is room for all of its panels.
                     unsafe { product.pack_b_whole(tile, panels) };
@@ -39,7 +40,7 @@ impl<T: Element> Packed<T> {
         })
     }
 
-    fn of<'a>(
+    fn product<'a>(
         &self,
         m: usize,
         a: Operand<T>,
@@ -50,7 +51,7 @@ impl<T: Element> Packed<T> {
         Product { kernels: self.kernels, m, n: self.n, k: self.k, a, b: self.b, c, ldc, epilogue }
     }
 
-    /// [`gemm`](super::gemm) with this B.
+    /// [`gemm`](super::gemm) with this B, for an epilogue without a `Map`.
     ///
     /// # Safety
     /// As for [`gemm`](super::gemm).
@@ -59,7 +60,7 @@ impl<T: Element> Packed<T> {
         if m == 0 || n == 0 {
             return;
         }
-        let product = self.of(m, a, c, ldc, epilogue);
+        let product = self.product(m, a, c, ldc, epilogue);
         if self.k == 0 {
             // SAFETY: the caller's promise.
             return unsafe { product.scalar() };
@@ -68,9 +69,33 @@ impl<T: Element> Packed<T> {
         let pieces = power_of_two((nanos / CHUNK_NANOS).min(MOST_CHUNKS).min(tiles));
         team::run(pieces, nanos, |i| {
             let tiles = part(tiles, pieces, i);
-            let columns = tiles.start * cols..(tiles.end * cols).min(n);
-            // SAFETY: the caller's promise; the pieces write columns of their own, and the panels are packed.
-            unsafe { product.rows_chunk(0..m, columns, Some(self.panels), product.rows_of()) };
+            // SAFETY: the caller's promise; the pieces write columns of their own.
+            unsafe { self.columns(&product, tiles.start * cols..(tiles.end * cols).min(n)) };
+        });
+    }
+
+    /// All rows of some columns: each panel of B meets all panels of A, which are packed before.
+    unsafe fn columns(&self, product: &Product<'_, T>, columns: Range<usize>) {
+        let (lanes, cols) = (self.kernels.lanes, self.kernels.cols());
+        let panels = Panels::new(0..product.m, self.kernels);
+        scratch::with(Slot::One, panels.len() * product.k.div_ceil(product.depths()), |own: *mut T| {
+            for terms in (0..product.depths()).map(|p| product.terms(p)) {
+                let a = |i: usize| own.wrapping_add(panels.offset(i, &terms, terms.start));
+                for i in 0..panels.count {
+                    // SAFETY: the caller's promise; `own` has room for all panels.
+                    unsafe { product.pack_a(terms.clone(), panels.rows(i), panels.width, a(i)) };
+                }
+                for j in columns.clone().step_by(cols) {
+                    let j = j..(j + cols).min(columns.end);
+                    let at = terms.start * self.n.next_multiple_of(lanes) + j.start * terms.len();
+                    let b = (self.panels.wrapping_add(at), j.len().next_multiple_of(lanes) as isize);
+                    for i in 0..panels.count {
+                        let a = (a(i).cast_const(), panels.width as isize);
+                        // SAFETY: the caller's promise; both panels are packed.
+                        unsafe { product.tile(Layout::Panel, a, b, panels.rows(i), j.clone(), &terms) };
+                    }
+                }
+            }
         });
     }
 }

@@ -107,7 +107,7 @@ impl<T> Ptr<T> {
 
 /// Where the rows of A of a product by rows are read.
 #[derive(Clone, Copy)]
-pub(super) enum RowsOf {
+enum RowsOf {
     InPlace(Layout),
     Packed,
 }
@@ -250,7 +250,7 @@ impl<T: Element> Product<'_, T> {
     }
 
     /// The parts of the sums, short enough for the first cache.
-    fn depths(&self) -> usize {
+    pub(super) fn depths(&self) -> usize {
         self.k.div_ceil(DEPTH)
     }
 
@@ -286,7 +286,7 @@ impl<T: Element> Product<'_, T> {
     }
 
     /// How rows of A are best read when the product goes by rows.
-    pub(super) fn rows_of(&self) -> RowsOf {
+    fn rows_of(&self) -> RowsOf {
         let small = self.m * self.n * self.k <= SMALL;
         // Rows that are whole pages apart meet in the same set of the first cache.
         let meet = (self.a.rows * size_of::<T>() as isize) % 4096 == 0;
@@ -329,7 +329,7 @@ impl<T: Element> Product<'_, T> {
         }
     }
 
-    unsafe fn pack_a(&self, terms: Range<usize>, rows: Range<usize>, width: usize, dst: *mut T) {
+    pub(super) unsafe fn pack_a(&self, terms: Range<usize>, rows: Range<usize>, width: usize, dst: *mut T) {
         let src = self.a.at(rows.start, terms.start);
         let (across, along) = (self.a.rows, self.a.cols);
         // SAFETY: the caller's promise.
@@ -351,7 +351,7 @@ impl<T: Element> Product<'_, T> {
         if columns <= self.kernels.lanes { 2 * self.kernels.rows } else { self.kernels.rows }
     }
 
-    pub(super) unsafe fn rows_chunk(
+    unsafe fn rows_chunk(
         &self,
         rows: Range<usize>,
         columns: Range<usize>,
@@ -424,7 +424,7 @@ impl<T: Element> Product<'_, T> {
     }
 
     #[inline(always)]
-    unsafe fn tile(
+    pub(super) unsafe fn tile(
         &self,
         layout: Layout,
         (a, a_stride): (*const T, isize),
@@ -515,7 +515,7 @@ impl<T: Element> Product<'_, T> {
     }
 
     /// Part `p` of the sums.
-    fn terms(&self, p: usize) -> Range<usize> {
+    pub(super) fn terms(&self, p: usize) -> Range<usize> {
         part(self.k, self.depths(), p)
     }
 
@@ -566,31 +566,31 @@ impl<T: Element> Product<'_, T> {
 }
 
 /// Rows cut evenly into panels, and where those lie when packed one after the other, part after part of the sums.
-struct Panels {
+pub(super) struct Panels {
     all: Range<usize>,
-    count: usize,
-    width: usize,
+    pub(super) count: usize,
+    pub(super) width: usize,
 }
 
 impl Panels {
-    fn new<T>(all: Range<usize>, kernels: &Kernels<T>) -> Self {
+    pub(super) fn new<T>(all: Range<usize>, kernels: &Kernels<T>) -> Self {
         let count = all.len().div_ceil(kernels.rows);
         Self { all, count, width: kernels.rows.next_multiple_of(kernels.lanes) }
     }
 
     /// The rows of panel `i`.
-    fn rows(&self, i: usize) -> Range<usize> {
+    pub(super) fn rows(&self, i: usize) -> Range<usize> {
         let rows = part(self.all.len(), self.count, i);
         self.all.start + rows.start..self.all.start + rows.end
     }
 
     /// Elements of all panels for each term.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.count * self.width
     }
 
     /// Where panel `i` is for `terms`, when packing began with the term `start`.
-    fn offset(&self, i: usize, terms: &Range<usize>, start: usize) -> usize {
+    pub(super) fn offset(&self, i: usize, terms: &Range<usize>, start: usize) -> usize {
         (terms.start - start) * self.len() + i * self.width * terms.len()
     }
 }

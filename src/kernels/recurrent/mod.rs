@@ -9,7 +9,7 @@ mod cells;
 use super::block::{load, store};
 use super::dispatch::{Kernel, dispatch};
 use super::gemm::product::part;
-use super::gemm::{self, Activation, Epilogue, Operand, Packed};
+use super::gemm::{self, Epilogue, Operand, Packed};
 use super::number::Float;
 use crate::team;
 use cells::GATES;
@@ -40,15 +40,6 @@ pub struct Sizes {
     pub hidden: usize,
 }
 
-/// The state from which the sequences start: that of each, `row` elements after that of the one before, which may be 0.
-#[derive(Clone, Copy, Debug)]
-pub struct Start<T> {
-    /// The first one.
-    pub ptr: *const T,
-    /// Elements from one sequence to the next.
-    pub row: usize,
-}
-
 /// What a pass over the sequences works on. All is row-major; `more` is the memory after each step, or the product apart
 /// (see [`Cell`]), and unused for cells that have neither.
 #[derive(Debug)]
@@ -57,10 +48,10 @@ pub struct Pass<T> {
     pub sizes: Sizes,
     /// Weights of the state, `(hidden, gates * hidden)`.
     pub weight: Operand<T>,
-    /// The state before the first step.
-    pub h: Start<T>,
-    /// The memory before the first step.
-    pub memory: Start<T>,
+    /// The state before the first step, `(batch, hidden)` with the units side by side.
+    pub h: Operand<T>,
+    /// The memory before the first step, likewise.
+    pub memory: Operand<T>,
     /// `(batch, time, gates * hidden)`; for a cell with one gate, the same as `y`.
     pub gates: *mut T,
     /// `(batch, time, hidden)`.
@@ -95,12 +86,18 @@ impl<T> Pass<T> {
         (b * self.sizes.time + t) * self.sizes.hidden * width
     }
 
-    /// The states of sequences from `b` on before step `t`: the first one, and how far they are apart.
+    /// Rows of `(batch, time, hidden * width)` at step `t`, from sequence `b` on.
     #[inline(always)]
-    fn before(&self, start: Start<T>, all: *const T, b: usize, t: usize) -> Start<T> {
+    fn rows(&self, x: *const T, b: usize, t: usize, width: usize) -> Operand<T> {
+        Operand { ptr: x.wrapping_add(self.at(b, t, width)), rows: self.at(1, 0, width) as isize, cols: 1 }
+    }
+
+    /// The states or memories of sequences from `b` on before step `t`.
+    #[inline(always)]
+    fn before(&self, start: Operand<T>, all: *const T, b: usize, t: usize) -> Operand<T> {
         match t {
-            0 => Start { ptr: start.ptr.wrapping_add(b * start.row), row: start.row },
-            _ => Start { ptr: all.wrapping_add(self.at(b, t - 1, 1)), row: self.at(1, 0, 1) },
+            0 => Operand { ptr: start.ptr.wrapping_offset(b as isize * start.rows), ..start },
+            _ => self.rows(all, b, t - 1, 1),
         }
     }
 }
@@ -143,17 +140,6 @@ impl<T: Float + gemm::Element> Pass<T> {
             sequences(range.start, range.len());
         });
     }
-
-    /// Rows of `(batch, time, hidden * width)` at step `t`, from sequence `b` on, as a matrix to read.
-    fn matrix(&self, x: *const T, b: usize, t: usize, width: usize) -> Operand<T> {
-        Operand { ptr: x.wrapping_add(self.at(b, t, width)), rows: self.at(1, 0, width) as isize, cols: 1 }
-    }
-}
-
-/// A product that is added to what is there, and the bias of a product that is not.
-fn epilogues<T>(bias: *const T, apart: *const T) -> (Epilogue<T>, Epilogue<T>) {
-    let with = |accumulate, bias| Epilogue { accumulate, bias, activation: Activation::None };
-    (with(true, bias), with(false, apart))
 }
 
 /// Takes the sequences through all steps: `gates` holds the products of the inputs, and then the gates; `y` and `more` are
@@ -164,14 +150,14 @@ fn epilogues<T>(bias: *const T, apart: *const T) -> (Epilogue<T>, Epilogue<T>) {
 pub unsafe fn forward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>, bias: *const T) {
     let Sizes { time, hidden, .. } = pass.sizes;
     let apart_bias = if bias.is_null() { bias } else { bias.wrapping_add(summed::<K>(hidden)) };
-    let (sum, alone) = epilogues(bias, apart_bias);
+    let sum = Epilogue { accumulate: true, bias, ..Epilogue::NONE };
+    let alone = Epilogue { bias: apart_bias, ..Epilogue::NONE };
     // SAFETY: the caller's promise; the tasks have sequences of their own.
     unsafe {
         pass.packed::<K>(false, |weight, apart| {
             pass.run::<K>(|b, count| {
                 for t in 0..time {
-                    let Start { ptr, row } = pass.before(pass.h, pass.y, b, t);
-                    let h = Operand { ptr, rows: row as isize, cols: 1 };
+                    let h = pass.before(pass.h, pass.y, b, t);
                     let gates = pass.gates.wrapping_add(pass.at(b, t, K::GATES));
                     weight.gemm(count, h, gates, pass.at(1, 0, K::GATES), &sum);
                     if K::APART {
@@ -193,7 +179,7 @@ pub unsafe fn forward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>
 /// As for [`forward`], which must have filled `pass`.
 pub unsafe fn backward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>, grads: &Gradients<T>) {
     let Sizes { time, hidden, .. } = pass.sizes;
-    let (sum, _) = epilogues(std::ptr::null(), std::ptr::null());
+    let sum = Epilogue { accumulate: true, ..Epilogue::NONE };
     // SAFETY: the caller's promise; the tasks have sequences of their own.
     unsafe {
         pass.packed::<K>(true, |weight, apart| {
@@ -203,9 +189,9 @@ pub unsafe fn backward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T
                     team::run(count, count * hidden * K::NANOS / 2, |i| {
                         dispatch(StepBack { cell, pass, grads, b: b + i, t });
                     });
-                    weight.gemm(count, pass.matrix(grads.gates, b, t, K::GATES), dh, hidden, &sum);
+                    weight.gemm(count, pass.rows(grads.gates, b, t, K::GATES), dh, hidden, &sum);
                     if K::APART {
-                        apart.gemm(count, pass.matrix(grads.more, b, t, 1), dh, hidden, &sum);
+                        apart.gemm(count, pass.rows(grads.more, b, t, 1), dh, hidden, &sum);
                     }
                 }
             });

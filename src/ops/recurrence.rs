@@ -1,0 +1,312 @@
+//! The operation behind recurrent layers, and its gradient.
+
+use super::matmul::operand;
+use super::movement::{broadcast_to, reshape_to, transpose_last};
+use super::unrolled::unrolled;
+use super::view::narrow;
+use super::{concat, dense, matmul, sum};
+use crate::array::Array;
+use crate::dtype::{Element, each};
+use crate::error::{Error, Result};
+use crate::gradient::backward;
+use crate::kernels::gemm;
+use crate::kernels::number::Float;
+use crate::kernels::recurrent::{self as kernel, Gradients, Gru, Lstm, Pass, Relu, Sizes, Tanh};
+use crate::tape::{Context, Grads, Keeps, Operation, Scope, Tensor, in_single, is_recording, record};
+
+/// A kind of cell; the formulas are those of `kernels/recurrent/cells.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A plain one with the activation tanh.
+    Tanh,
+    /// A plain one with the activation relu.
+    Relu,
+    /// Long short-term memory.
+    Lstm,
+    /// The gated recurrent unit.
+    Gru,
+}
+
+impl Kind {
+    /// How many gates a unit has.
+    pub(super) fn gates(self) -> usize {
+        match self {
+            Kind::Tanh | Kind::Relu => 1,
+            Kind::Lstm => 4,
+            Kind::Gru => 3,
+        }
+    }
+    /// Whether it has a memory beside its state.
+    pub(super) fn has_memory(self) -> bool {
+        self == Kind::Lstm
+    }
+}
+
+/// Runs an expression with `$cell` bound to the kernels' cell of a kind.
+macro_rules! with_cell {
+    ($kind:expr, $cell:ident => $body:expr) => {
+        match $kind {
+            Kind::Tanh => {
+                let $cell = Tanh;
+                $body
+            }
+            Kind::Relu => {
+                let $cell = Relu;
+                $body
+            }
+            Kind::Lstm => {
+                let $cell = Lstm;
+                $body
+            }
+            Kind::Gru => {
+                let $cell = Gru;
+                $body
+            }
+        }
+    };
+}
+
+/// A recurrent layer: the states after each step, `(batch, time, hidden)`; with `memory`, these and the last memory,
+/// `(batch, hidden)`, one after the other in a vector.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recurrent {
+    pub(super) kind: Kind,
+    pub(super) bias: bool,
+    pub(super) bias_hh: bool,
+    pub(super) memory: bool,
+}
+
+/// What the inputs of the operation are. What is kept has no gradient of its own: the gates, and the memories or products
+/// apart (see [`Pass`]), unless the result itself says it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    X,
+    WeightIh,
+    WeightHh,
+    State,
+    Memory,
+    Bias,
+    BiasHh,
+    Kept,
+}
+
+/// The inputs by name.
+pub(super) struct Inputs<'a, A> {
+    pub(super) x: &'a A,
+    pub(super) weight_ih: &'a A,
+    pub(super) weight_hh: &'a A,
+    pub(super) state: &'a A,
+    pub(super) memory: Option<&'a A>,
+    pub(super) bias: Option<&'a A>,
+    pub(super) bias_hh: Option<&'a A>,
+}
+
+impl Recurrent {
+    /// Does it on inputs that fit, and records it.
+    pub(super) fn apply(self, inputs: &[&Tensor]) -> Result<Tensor> {
+        if inputs.iter().any(|x| x.dtype().is_half()) {
+            return in_single(inputs, |inputs| self.apply(inputs));
+        }
+        let arrays: Vec<&Array> = inputs.iter().map(|x| x.array()).collect();
+        let (value, kept) = self.compute(&arrays)?;
+        let kept: Vec<Tensor> = kept.into_iter().map(Tensor::from).collect();
+        let inputs: Vec<&Tensor> = inputs.iter().copied().chain(&kept).collect();
+        Ok(record(self, &inputs, value))
+    }
+
+    fn roles(&self) -> impl Iterator<Item = Role> {
+        let gated = self.kind.gates() > 1;
+        let optional = [
+            (Role::Memory, self.kind.has_memory()),
+            (Role::Bias, self.bias),
+            (Role::BiasHh, self.bias_hh),
+            (Role::Kept, gated),
+            (Role::Kept, gated),
+        ];
+        let given = optional.into_iter().filter(|(_, given)| *given).map(|(role, _)| role);
+        [Role::X, Role::WeightIh, Role::WeightHh, Role::State].into_iter().chain(given)
+    }
+
+    pub(super) fn inputs<'a, A>(&self, all: &[&'a A]) -> Inputs<'a, A> {
+        let find = |role| self.roles().zip(all).find(|(r, _)| *r == role).map(|(_, x)| *x);
+        let [memory, bias, bias_hh] = [Role::Memory, Role::Bias, Role::BiasHh].map(find);
+        Inputs { x: all[0], weight_ih: all[1], weight_hh: all[2], state: all[3], memory, bias, bias_hh }
+    }
+
+    /// The result, and what is kept.
+    fn compute(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        each!(all[0].dtype(), float: T => self.value::<T>(all), else not_float(all[0]))
+    }
+
+    fn value<T: Float + Element + gemm::Element>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let i = self.inputs(all);
+        let sizes = sizes(&i);
+        let Sizes { batch, time, hidden } = sizes;
+        let states = Starts::of(&i)?;
+        let bias_hh = i.bias_hh.map(|b| b.contiguous()).transpose()?;
+        let bias_hh = bias_hh.as_ref().map_or(std::ptr::null(), Array::ptr::<T>);
+        let plain = |a: &Array| Tensor::from(a.clone());
+        let mut gates =
+            dense(&plain(i.x), &plain(i.weight_ih), i.bias.map(plain).as_ref(), None)?.into_array();
+        let empty = |shape: &[usize]| Array::empty("recurrent", shape, i.x.dtype());
+        if self.kind.gates() == 1 {
+            let y = gates.fresh_ptr::<T>();
+            let pass = states.pass(sizes, i.weight_hh, y, std::ptr::null_mut(), y);
+            // SAFETY: shapes and strides are those of the arrays, which `recurrent` has checked; what is written is fresh.
+            with_cell!(self.kind, cell => unsafe { kernel::forward(cell, &pass, bias_hh) });
+            return Ok((gates, Vec::new()));
+        }
+        let mut more = empty(&[batch, time, hidden])?;
+        let whole = batch * time * hidden;
+        let mut out =
+            if self.memory { empty(&[whole + batch * hidden])? } else { empty(&[batch, time, hidden])? };
+        let pass = states.pass(sizes, i.weight_hh, gates.fresh_ptr::<T>(), more.fresh_ptr(), out.fresh_ptr());
+        // SAFETY: as above.
+        with_cell!(self.kind, cell => unsafe { kernel::forward(cell, &pass, bias_hh) });
+        if self.memory {
+            let (all, out) = (more.fresh_mut::<T>(), out.fresh_mut::<T>());
+            for (b, last) in out[whole..].chunks_exact_mut(hidden.max(1)).enumerate() {
+                let end = (b + 1) * time * hidden;
+                last.copy_from_slice(&all[end - hidden..end]);
+            }
+        }
+        Ok((out, vec![gates, more]))
+    }
+
+    /// The states in the result.
+    fn states(&self, out: &Array, sizes: Sizes) -> Result<Array> {
+        let Sizes { batch, time, hidden } = sizes;
+        let flat = narrow(&out.reshape(&[out.size()])?.into(), 0, 0, batch * time * hidden)?;
+        flat.reshape(&[batch, time, hidden])
+    }
+
+    fn gradients<T: Float + Element + gemm::Element>(&self, cx: &Context<'_>, g: &Array) -> Result<Grads> {
+        let all: Vec<&Array> = (0..cx.inputs()).map(|i| cx.input(i).array()).collect();
+        let i = self.inputs(&all);
+        let sizes = sizes(&i);
+        let Sizes { batch, time, hidden } = sizes;
+        let (dtype, width) = (g.dtype(), self.kind.gates() * hidden);
+        let y = self.states(cx.output(), sizes)?;
+        let [gates, more] =
+            if self.kind.gates() > 1 { [all[all.len() - 2], all[all.len() - 1]] } else { [&y, &y] };
+        let mut dgates = Array::empty("recurrent", &[batch, time, width], dtype)?;
+        let mut dstate = Array::filled("recurrent", &[batch, hidden], 0.0, dtype)?;
+        let mut dmore = match self.kind {
+            Kind::Lstm if self.memory => narrow(&g.clone().into(), 0, y.size(), batch * hidden)?.copy()?,
+            Kind::Lstm => Array::filled("recurrent", &[batch * hidden], 0.0, dtype)?,
+            Kind::Gru => Array::empty("recurrent", &[batch, time, hidden], dtype)?,
+            _ => Array::empty("recurrent", &[0], dtype)?,
+        };
+        let read = |a: &Array| a.ptr::<T>().cast_mut();
+        let pass = Starts::of(&i)?.pass(sizes, i.weight_hh, read(gates), read(more), read(&y));
+        let grads = Gradients {
+            dy: g.ptr(),
+            gates: dgates.fresh_ptr(),
+            more: dmore.fresh_ptr(),
+            dh: dstate.fresh_ptr(),
+        };
+        // SAFETY: as in the forward pass, which wrote what is kept; it is only read, and what is written is fresh.
+        with_cell!(self.kind, cell => unsafe { kernel::backward(cell, &pass, &grads) });
+
+        let rows = |a: &Array| -> Result<Tensor> { Ok(a.reshape(&[batch * time, a.shape()[2]])?.into()) };
+        let dgates: Tensor = dgates.reshape(&[batch * time, width])?.into();
+        // The gradients of the products of the state: those for the gates, but one that is apart.
+        let apart = matches!(self.kind, Kind::Gru).then(|| rows(&dmore)).transpose()?;
+        let of_state = |f: &dyn Fn(&Tensor) -> Result<Tensor>| match &apart {
+            Some(apart) => concat(&[&f(&narrow(&dgates, 1, 0, width - hidden)?)?, &f(apart)?], -1),
+            None => f(&dgates),
+        };
+        let roles = self.roles().enumerate();
+        roles
+            .map(|(at, role)| {
+                if !cx.wants(at) {
+                    return Ok(None);
+                }
+                Ok(Some(match role {
+                    Role::X => {
+                        reshape_to(&matmul(&dgates, &transpose_last(cx.input(at + 1))?)?, i.x.shape())?
+                    }
+                    Role::WeightIh => matmul(&transpose_last(&rows(i.x)?)?, &dgates)?,
+                    Role::WeightHh => {
+                        let before = transpose_last(&rows(&shifted(i.state, &y)?)?)?;
+                        of_state(&|d| matmul(&before, d))?
+                    }
+                    Role::Bias => sum(&dgates, 0.into(), false)?,
+                    Role::BiasHh => of_state(&|d| sum(d, 0.into(), false))?,
+                    Role::State => dstate.clone().into(),
+                    Role::Memory => dmore.reshape(&[batch, hidden])?.into(),
+                    Role::Kept => return Ok(None),
+                }))
+            })
+            .collect()
+    }
+
+    /// The gradients of the same steps done with other operations, for they are differentiable again.
+    fn recomposed(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let scope = Scope::enter();
+        let inputs: Vec<Tensor> = (0..cx.inputs()).map(|i| scope.watch(cx.input(i))).collect();
+        let y = unrolled(*self, &self.inputs(&inputs.iter().collect::<Vec<_>>()))?;
+        let grads = backward(&scope.close(), &[(y, g.clone())], &inputs, false)?;
+        Ok(grads.into_iter().enumerate().map(|(i, g)| g.filter(|_| cx.wants(i))).collect())
+    }
+}
+
+impl Operation for Recurrent {
+    fn name(&self) -> &'static str {
+        "recurrent"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        Ok(self.compute(x)?.0)
+    }
+    fn keeps(&self) -> Keeps {
+        Keeps::Both
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let g = broadcast_to(g, cx.output().shape())?;
+        if is_recording() {
+            return self.recomposed(cx, &g);
+        }
+        let g = g.contiguous()?;
+        each!(g.dtype(), float: T => self.gradients::<T>(cx, &g), else not_float(&g))
+    }
+}
+
+fn not_float<T>(x: &Array) -> Result<T> {
+    Err(Error::DType(format!("recurrent: not defined for {}", x.dtype())))
+}
+
+fn sizes(i: &Inputs<'_, Array>) -> Sizes {
+    Sizes { batch: i.x.shape()[0], time: i.x.shape()[1], hidden: i.weight_hh.shape()[0] }
+}
+
+/// The states before each step, `(batch, time, hidden)`.
+fn shifted(state: &Array, y: &Array) -> Result<Array> {
+    let &[batch, time, hidden] = y.shape() else { return Ok(y.clone()) };
+    let first = state.reshape(&[batch, 1, hidden])?.into();
+    Ok(concat(&[&first, &narrow(&y.clone().into(), 1, 0, time - 1)?], 1)?.into_array())
+}
+
+/// What the sequences start from, each row side by side.
+struct Starts {
+    state: Array,
+    memory: Array,
+}
+
+impl Starts {
+    fn of(i: &Inputs<'_, Array>) -> Result<Starts> {
+        let laid = |a: &Array| if a.strides()[1] == 1 { Ok(a.clone()) } else { a.contiguous() };
+        Ok(Starts { state: laid(i.state)?, memory: laid(i.memory.unwrap_or(i.state))? })
+    }
+
+    fn pass<T: Element>(
+        &self,
+        sizes: Sizes,
+        weight: &Array,
+        gates: *mut T,
+        more: *mut T,
+        y: *mut T,
+    ) -> Pass<T> {
+        let (h, memory) = (operand(&self.state, 0), operand(&self.memory, 0));
+        Pass { sizes, weight: operand(weight, 0), h, memory, gates, more, y }
+    }
+}
