@@ -27,10 +27,18 @@ pub(crate) unsafe fn dispatch<K: Kernel>(k: K) -> K::Out {
             Isa::Avx512 => avx512(k),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2(k),
-            // Every aarch64 processor has a fused multiply-add.
-            _ if cfg!(target_arch = "aarch64") => k.run::<true>(),
-            _ => k.run::<false>(),
+            _ => portable(k),
         }
+    }
+}
+
+/// Never inlined: callers have the call in several places, and one copy will do.
+#[inline(never)]
+unsafe fn portable<K: Kernel>(k: K) -> K::Out {
+    // SAFETY: the caller vouches for `k`.
+    unsafe {
+        // Every aarch64 processor has a fused multiply-add.
+        if cfg!(target_arch = "aarch64") { k.run::<true>() } else { k.run::<false>() }
     }
 }
 

@@ -5,7 +5,7 @@ use super::real::{Lane, Real};
 /// An element type: its neutral elements, its extremes and wrapping arithmetic.
 pub trait Number: Copy + PartialOrd + Send + Sync + 'static {
     /// The type in which sums and products of this one are accumulated and returned, as in NumPy.
-    type Wide: Number;
+    type Wide: Number<Wide = Self::Wide>;
     /// The neutral element of addition.
     const ZERO: Self;
     /// The neutral element of multiplication.

@@ -26,56 +26,46 @@ pub struct Axis {
 pub trait Fold: 'static {
     /// The element type of the input.
     type In: Copy;
-    /// What is kept while folding.
-    type Acc: Copy + Send + Sync;
-    /// The element type of the result.
-    type Out: Copy;
-    /// The accumulator of no elements; the neutral element of `merge`.
-    const START: Self::Acc;
-    /// The accumulator with one element more.
-    fn push(acc: Self::Acc, x: Self::In) -> Self::Acc;
-    /// The accumulator of the elements of both.
-    fn merge(a: Self::Acc, b: Self::Acc) -> Self::Acc;
-    /// The result.
-    fn finish(acc: Self::Acc) -> Self::Out;
+    /// The type of the result.
+    type Out: Copy + Send + Sync;
+    /// The reduction of the results for parts of the input.
+    type Parts: Fold<In = Self::Out, Out = Self::Out>;
+    /// The result for no elements; the neutral element of `merge`.
+    const START: Self::Out;
+    /// The result with one element more.
+    fn push(acc: Self::Out, x: Self::In) -> Self::Out;
+    /// The result for the elements of both.
+    fn merge(a: Self::Out, b: Self::Out) -> Self::Out;
 }
 
 macro_rules! folds {
-    ($($(#[$doc:meta])* $name:ident: $acc:ty => $out:ty, $start:expr,
-       |$a:ident, $x:ident| $push:expr, |$p:ident, $q:ident| $merge:expr, |$f:ident| $finish:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $out:ty, by $parts:ty, $start:expr,
+       |$a:ident, $x:ident| $push:expr, |$p:ident, $q:ident| $merge:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name<T>(PhantomData<T>);
         impl<T: Number> Fold for $name<T> {
             type In = T;
-            type Acc = $acc;
             type Out = $out;
-            const START: $acc = $start;
+            type Parts = $parts;
+            const START: $out = $start;
             #[inline(always)]
-            fn push($a: $acc, $x: T) -> $acc { $push }
+            fn push($a: $out, $x: T) -> $out { $push }
             #[inline(always)]
-            fn merge($p: $acc, $q: $acc) -> $acc { $merge }
-            #[inline(always)]
-            fn finish($f: $acc) -> $out { $finish }
+            fn merge($p: $out, $q: $out) -> $out { $merge }
         }
     )*};
 }
 
 folds! {
     /// `x_1 + ... + x_n`; integers in 64 bits, wrapping around.
-    Sum: T::Wide => T::Wide, T::Wide::ZERO, |a, x| a.plus(x.widen()), |p, q| p.plus(q), |f| f;
+    Sum: T::Wide, by Sum<T::Wide>, T::Wide::ZERO, |a, x| a.plus(x.widen()), |p, q| p.plus(q);
     /// `x_1 * ... * x_n`; integers in 64 bits, wrapping around.
-    Prod: T::Wide => T::Wide, T::Wide::ONE, |a, x| a.times(x.widen()), |p, q| p.times(q), |f| f;
+    Prod: T::Wide, by Prod<T::Wide>, T::Wide::ONE, |a, x| a.times(x.widen()), |p, q| p.times(q);
     /// The largest element, NaN if there is one; the lowest value of the type if there is no element.
-    Max: T => T, T::LOWEST, |a, x| larger(a, x), |p, q| larger(p, q), |f| f;
+    Max: T, by Max<T>, T::LOWEST, |a, x| larger(a, x), |p, q| larger(p, q);
     /// The smallest element, NaN if there is one; the highest value of the type if there is no element.
-    Min: T => T, T::HIGHEST, |a, x| smaller(a, x), |p, q| smaller(p, q), |f| f;
-    /// Whether an element is not zero.
-    Any: bool => bool, false, |a, x| a | (x != T::ZERO), |p, q| p | q, |f| f;
-    /// Whether no element is zero.
-    All: bool => bool, true, |a, x| a & (x != T::ZERO), |p, q| p & q, |f| f;
-    /// How many elements are not zero.
-    CountNonzero: i64 => i64, 0, |a, x| a + i64::from(x != T::ZERO), |p, q| p + q, |f| f;
+    Min: T, by Min<T>, T::HIGHEST, |a, x| smaller(a, x), |p, q| smaller(p, q);
 }
 
 #[inline(always)]
@@ -86,50 +76,6 @@ fn larger<T: Number>(a: T, x: T) -> T {
 #[inline(always)]
 fn smaller<T: Number>(a: T, x: T) -> T {
     if (a <= x) | a.is_nan() { a } else { x }
-}
-
-/// The fold `K` of what `K` has accumulated over parts of the axis.
-struct Merged<K>(PhantomData<K>);
-
-impl<K: Fold> Fold for Merged<K> {
-    type In = K::Acc;
-    type Acc = K::Acc;
-    type Out = K::Out;
-    const START: K::Acc = K::START;
-    #[inline(always)]
-    fn push(acc: K::Acc, x: K::Acc) -> K::Acc {
-        K::merge(acc, x)
-    }
-    #[inline(always)]
-    fn merge(a: K::Acc, b: K::Acc) -> K::Acc {
-        K::merge(a, b)
-    }
-    #[inline(always)]
-    fn finish(acc: K::Acc) -> K::Out {
-        K::finish(acc)
-    }
-}
-
-/// The fold `K` over a part of the axis, unfinished.
-pub(super) struct Partial<K>(PhantomData<K>);
-
-impl<K: Fold> Fold for Partial<K> {
-    type In = K::In;
-    type Acc = K::Acc;
-    type Out = K::Acc;
-    const START: K::Acc = K::START;
-    #[inline(always)]
-    fn push(acc: K::Acc, x: K::In) -> K::Acc {
-        K::push(acc, x)
-    }
-    #[inline(always)]
-    fn merge(a: K::Acc, b: K::Acc) -> K::Acc {
-        K::merge(a, b)
-    }
-    #[inline(always)]
-    fn finish(acc: K::Acc) -> K::Acc {
-        acc
-    }
 }
 
 /// Elements per task.
@@ -157,18 +103,18 @@ pub unsafe fn reduce<K: Fold>(axis: Axis, x: *const K::In, out: *mut K::Out) {
         return unsafe { reduce_whole::<K>(axis, x, out) };
     }
     let parts = n.div_ceil(rows);
-    let mut partial: Vec<K::Acc> = Vec::with_capacity(outer * parts * inner);
+    let mut partial: Vec<K::Out> = Vec::with_capacity(outer * parts * inner);
     let (from, to) = (Shared(x.cast_mut()), Shared(partial.as_mut_ptr()));
     team::run(outer * parts, nanos::<K>(outer * n * inner), |task| {
         let first = (task / parts) * n + (task % parts) * rows;
         let axis = Axis { outer: 1, n: rows.min(n - (task % parts) * rows), inner };
         let (x, out) = (from.at(first * inner), to.at(task * inner));
         // SAFETY: rows `first..` of `x` are within the caller's; the task's row of `partial` is its own.
-        unsafe { dispatch(Rows::<Partial<K>> { axis, x, out }) };
+        unsafe { dispatch(Rows::<K> { axis, x, out }) };
     });
     let axis = Axis { outer, n: parts, inner };
     // SAFETY: the tasks have written each element of `partial`; `out` is the caller's promise.
-    unsafe { reduce_whole::<Merged<K>>(axis, partial.as_ptr(), out) };
+    unsafe { reduce_whole::<K::Parts>(axis, partial.as_ptr(), out) };
 }
 
 /// [`reduce`], in tasks that have the whole axis.
@@ -220,7 +166,7 @@ impl<K: Fold> Kernel for Rows<K> {
             unsafe {
                 let (x, out) = (self.x.add(o * n * inner), self.out.add(o * inner));
                 match inner {
-                    1 => *out = K::finish(fold_row::<K>(x, n)),
+                    1 => *out = fold_row::<K>(x, n),
                     2..LANES if n >= 2 * FEW => fold_narrow::<K>(x, n, inner, out),
                     _ => fold_columns::<K>(x, n, inner, inner, out),
                 }
@@ -248,7 +194,7 @@ impl<K: Fold> Kernel for Columns<K> {
 
 /// Folds `n` consecutive elements.
 #[inline(always)]
-pub(super) unsafe fn fold_row<K: Fold>(x: *const K::In, n: usize) -> K::Acc {
+pub(super) unsafe fn fold_row<K: Fold>(x: *const K::In, n: usize) -> K::Out {
     let mut acc = K::START;
     let mut i = 0;
     // SAFETY: all elements read are among the `n`.
@@ -278,37 +224,29 @@ unsafe fn fold_columns<K: Fold>(x: *const K::In, n: usize, stride: usize, column
     // SAFETY: columns `j..j + L` are read and written, which the loop conditions keep within `columns`.
     unsafe {
         while j + LANES <= columns {
-            finish_lanes::<K, LANES>(fold_lanes::<K, LANES>(x.add(j), n, stride), out.add(j));
+            *out.add(j).cast() = fold_lanes::<K, LANES>(x.add(j), n, stride);
             j += LANES;
         }
         while j + FEW <= columns {
-            finish_lanes::<K, FEW>(fold_lanes::<K, FEW>(x.add(j), n, stride), out.add(j));
+            *out.add(j).cast() = fold_lanes::<K, FEW>(x.add(j), n, stride);
             j += FEW;
         }
         while j < columns {
-            finish_lanes::<K, 1>(fold_lanes::<K, 1>(x.add(j), n, stride), out.add(j));
+            *out.add(j).cast() = fold_lanes::<K, 1>(x.add(j), n, stride);
             j += 1;
         }
-    }
-}
-
-#[inline(always)]
-unsafe fn finish_lanes<K: Fold, const L: usize>(lanes: [K::Acc; L], out: *mut K::Out) {
-    for (l, &acc) in lanes.iter().enumerate() {
-        // SAFETY: the caller has room for `L` results.
-        unsafe { *out.add(l) = K::finish(acc) };
     }
 }
 
 /// Folds the columns of `(n, inner)`, fewer than [`LANES`], as those of `(n / FEW, FEW * inner)` first.
 #[inline(always)]
 unsafe fn fold_narrow<K: Fold>(x: *const K::In, n: usize, inner: usize, out: *mut K::Out) {
-    let mut wide = [const { MaybeUninit::<K::Acc>::uninit() }; FEW * LANES];
+    let mut wide = [const { MaybeUninit::<K::Out>::uninit() }; FEW * LANES];
     let rows = n / FEW;
     // SAFETY: `fold_columns` writes each of the `FEW * inner` columns; the rows left are the last of the `n`.
     unsafe {
         let width = FEW * inner;
-        fold_columns::<Partial<K>>(x, rows, width, width, wide.as_mut_ptr().cast());
+        fold_columns::<K>(x, rows, width, width, wide.as_mut_ptr().cast());
         for j in 0..inner {
             let mut lanes = [K::START; FEW];
             for (l, lane) in lanes.iter_mut().enumerate() {
@@ -318,42 +256,38 @@ unsafe fn fold_narrow<K: Fold>(x: *const K::In, n: usize, inner: usize, out: *mu
             for i in rows * FEW..n {
                 acc = K::push(acc, *x.add(i * inner + j));
             }
-            *out.add(j) = K::finish(acc);
+            *out.add(j) = acc;
         }
     }
 }
 
 /// Folds `n` vectors of `L` elements, whose starts are `stride` apart, lane by lane.
 #[inline(always)]
-unsafe fn fold_lanes<K: Fold, const L: usize>(x: *const K::In, n: usize, stride: usize) -> [K::Acc; L] {
+unsafe fn fold_lanes<K: Fold, const L: usize>(x: *const K::In, n: usize, stride: usize) -> [K::Out; L] {
     // SAFETY: the vectors are the caller's; a level is read after it was written and before it is written again.
     unsafe {
-        if n <= BLOCK {
-            return fold_block::<K, L>(x, n, stride);
-        }
-        let mut pending = [const { MaybeUninit::<[K::Acc; L]>::uninit() }; LEVELS];
+        let mut pending = [const { MaybeUninit::<[K::Out; L]>::uninit() }; LEVELS];
         let (mut depth, mut blocks) = (0, 0_usize);
-        while (blocks + 1) * BLOCK <= n {
-            let mut acc = fold_block::<K, L>(x.add(blocks * BLOCK * stride), BLOCK, stride);
-            for _ in 0..blocks.trailing_ones() {
+        loop {
+            let first = blocks * BLOCK;
+            let last = n <= first + BLOCK;
+            let mut acc = fold_block::<K, L>(x.add(first * stride), BLOCK.min(n - first), stride);
+            for _ in 0..if last { depth } else { blocks.trailing_ones() as usize } {
                 depth -= 1;
                 acc = merge_lanes::<K, L>(pending[depth].assume_init(), acc);
+            }
+            if last {
+                return acc;
             }
             pending[depth].write(acc);
             depth += 1;
             blocks += 1;
         }
-        let mut acc = fold_block::<K, L>(x.add(blocks * BLOCK * stride), n - blocks * BLOCK, stride);
-        while depth > 0 {
-            depth -= 1;
-            acc = merge_lanes::<K, L>(pending[depth].assume_init(), acc);
-        }
-        acc
     }
 }
 
 #[inline(always)]
-unsafe fn fold_block<K: Fold, const L: usize>(x: *const K::In, n: usize, stride: usize) -> [K::Acc; L] {
+unsafe fn fold_block<K: Fold, const L: usize>(x: *const K::In, n: usize, stride: usize) -> [K::Out; L] {
     let mut acc = [K::START; L];
     for i in 0..n {
         for (l, lane) in acc.iter_mut().enumerate() {
@@ -365,7 +299,7 @@ unsafe fn fold_block<K: Fold, const L: usize>(x: *const K::In, n: usize, stride:
 }
 
 #[inline(always)]
-fn merge_lanes<K: Fold, const L: usize>(a: [K::Acc; L], b: [K::Acc; L]) -> [K::Acc; L] {
+fn merge_lanes<K: Fold, const L: usize>(a: [K::Out; L], b: [K::Out; L]) -> [K::Out; L] {
     let mut acc = a;
     for (lane, &b) in acc.iter_mut().zip(&b) {
         *lane = K::merge(*lane, b);
@@ -375,7 +309,7 @@ fn merge_lanes<K: Fold, const L: usize>(a: [K::Acc; L], b: [K::Acc; L]) -> [K::A
 
 /// Folds the lanes of a vector into one, halving it; `L` is a power of two.
 #[inline(always)]
-pub(super) fn fold_across<K: Fold, const L: usize>(mut lanes: [K::Acc; L]) -> K::Acc {
+pub(super) fn fold_across<K: Fold, const L: usize>(mut lanes: [K::Out; L]) -> K::Out {
     let mut half = L / 2;
     while half > 0 {
         for l in 0..half {

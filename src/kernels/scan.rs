@@ -1,7 +1,7 @@
 //! Running reductions along one axis: cumulative sums and products, and any other [`Fold`].
 
 use super::dispatch::{Kernel, Shared, dispatch};
-use super::reduce::{Axis, BLOCK, CHUNK, Fold, Partial, Rows, WIDTH, nanos};
+use super::reduce::{Axis, BLOCK, CHUNK, Fold, Rows, WIDTH, nanos};
 use crate::team;
 
 /// Columns scanned side by side.
@@ -47,7 +47,7 @@ pub unsafe fn scan<K: Fold>(axis: Axis, x: *const K::In, out: *mut K::Out) {
 }
 
 /// For each part of `rows` rows, the fold of all rows before it; shape `(outer, parts, inner)`.
-unsafe fn carries<K: Fold>(axis: Axis, rows: usize, x: *const K::In) -> Vec<K::Acc> {
+unsafe fn carries<K: Fold>(axis: Axis, rows: usize, x: *const K::In) -> Vec<K::Out> {
     let Axis { outer, n, inner } = axis;
     let parts = n.div_ceil(rows);
     let mut carries = vec![K::START; outer * parts * inner];
@@ -58,7 +58,7 @@ unsafe fn carries<K: Fold>(axis: Axis, rows: usize, x: *const K::In) -> Vec<K::A
         let (x, out) = (from.at((o * n + part * rows) * inner), to.at((o * parts + part + 1) * inner));
         let axis = Axis { outer: 1, n: rows, inner };
         // SAFETY: the task's rows of the caller's array, all full, and a row of `carries` of its own.
-        unsafe { dispatch(Rows::<Partial<K>> { axis, x, out }) };
+        unsafe { dispatch(Rows::<K> { axis, x, out }) };
     });
     for of_outer in carries.chunks_exact_mut(parts * inner) {
         for i in inner..parts * inner {
@@ -75,7 +75,7 @@ struct Scan<K: Fold> {
     x: *const K::In,
     out: *mut K::Out,
     /// One accumulator per column to start from; null for the fold of nothing.
-    carry: *const K::Acc,
+    carry: *const K::Out,
 }
 
 impl<K: Fold> Kernel for Scan<K> {
@@ -104,14 +104,14 @@ impl<K: Fold> Scan<K> {
         // SAFETY: columns `j..j + L` of the caller's arrays.
         unsafe {
             if !self.carry.is_null() {
-                acc = *self.carry.add(j).cast::<[K::Acc; L]>();
+                acc = *self.carry.add(j).cast::<[K::Out; L]>();
             }
             for i in 0..self.n {
                 let x = *self.x.add(i * self.stride + j).cast::<[K::In; L]>();
                 let out = self.out.add(i * self.stride + j);
                 for l in 0..L {
                     acc[l] = K::push(acc[l], x[l]);
-                    *out.add(l) = K::finish(acc[l]);
+                    *out.add(l) = acc[l];
                 }
             }
         }

@@ -17,7 +17,7 @@ const CHUNK: usize = 1 << 14;
 /// # Safety
 /// Each number must be below `of`; `x` must be readable for `outer * rows.len() * width` elements and `out` readable
 /// and writable for `outer * of * width`; they must not overlap.
-pub unsafe fn scatter<K: Fold<In = T, Acc = T>, T: Copy>(
+pub unsafe fn scatter<K: Fold<In = T, Out = T>, T: Copy>(
     outer: usize,
     rows: &[i64],
     of: usize,

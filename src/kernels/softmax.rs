@@ -189,8 +189,8 @@ struct Highest<T>(PhantomData<T>);
 
 impl<T: Number> Fold for Highest<T> {
     type In = T;
-    type Acc = T;
     type Out = T;
+    type Parts = Self;
     const START: T = T::LOWEST;
     #[inline(always)]
     fn push(acc: T, x: T) -> T {
@@ -199,10 +199,6 @@ impl<T: Number> Fold for Highest<T> {
     #[inline(always)]
     fn merge(a: T, b: T) -> T {
         if b > a { b } else { a }
-    }
-    #[inline(always)]
-    fn finish(acc: T) -> T {
-        acc
     }
 }
 

@@ -3,7 +3,7 @@
 use super::binary::{as_float, number};
 use super::compare::truth;
 use super::movement::{broadcast_to, reshape_to};
-use super::{Case, astype, divide, equal, multiply, square, subtract};
+use super::{Case, astype, divide, equal, logical_not, multiply, square, subtract};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
@@ -42,9 +42,18 @@ where
     K::In: Element,
     K::Out: Element,
 {
+    fold_as::<K>(op, x, axes, keepdims, K::Out::DTYPE)
+}
+
+/// [`fold`] of elements that are the kernel's in all but name, into such elements.
+fn fold_as<K: Fold>(op: &'static str, x: &Array, axes: &[usize], keepdims: bool, dtype: DType) -> Result<Array>
+where
+    K::In: Element,
+    K::Out: Element,
+{
     let (a, axis) = side_by_side(x, axes)?;
-    let mut out = Array::empty(op, &reduced_shape(x.shape(), axes, keepdims), K::Out::DTYPE)?;
-    // SAFETY: `a` is row-major of that layout and of the kernel's type; the output is fresh and of its size.
+    let mut out = Array::empty(op, &reduced_shape(x.shape(), axes, keepdims), dtype)?;
+    // SAFETY: `a` is row-major of that layout and of the kernel's size; the output is fresh and of its size.
     unsafe { kernel::reduce::<K>(axis, a.ptr(), out.fresh_ptr()) };
     Ok(out)
 }
@@ -228,17 +237,18 @@ fn smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 
 fn any_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("any", x.ndim())?;
-    Ok(fold::<kernel::Any<bool>>("any", truth(x)?.array(), &axes, keepdims)?.into())
+    // Truth is a byte, 0 or 1.
+    Ok(fold_as::<kernel::Max<u8>>("any", truth(x)?.array(), &axes, keepdims, DType::Bool)?.into())
 }
 
 fn all_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("all", x.ndim())?;
-    Ok(fold::<kernel::All<bool>>("all", truth(x)?.array(), &axes, keepdims)?.into())
+    logical_not(&fold_as::<kernel::Max<u8>>("all", logical_not(x)?.array(), &axes, keepdims, DType::Bool)?.into())
 }
 
 fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("count_nonzero", x.ndim())?;
-    Ok(fold::<kernel::CountNonzero<bool>>("count_nonzero", truth(x)?.array(), &axes, keepdims)?.into())
+    Ok(fold_as::<kernel::Sum<u8>>("count_nonzero", truth(x)?.array(), &axes, keepdims, DType::I64)?.into())
 }
 
 fn place_of_largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {

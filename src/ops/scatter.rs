@@ -64,7 +64,7 @@ impl Operation for Gather {
 }
 
 impl Scatter {
-    fn folded<K: Fold<In = T, Acc = T>, T: Element>(&self, x: &Array) -> Result<Array> {
+    fn folded<K: Fold<In = T, Out = T>, T: Element>(&self, x: &Array) -> Result<Array> {
         let (outer, width) = (x.shape()[0], x.shape()[2]);
         let mut out = Array::full("scatter", &[outer, self.of, width], K::START)?;
         let to = out.make_mut::<T>()?.as_mut_ptr();
