@@ -3,7 +3,7 @@
 //! No matrix of patches is made: the micro-kernel of the matrix product reads the pixels where they are, or in a copy
 //! of a band of lines with zeros around ([`band`]). Its sums go over the taps of the window, one run of contiguous
 //! elements after the other. The gradient for the input is the same correlation with the taps the other way round, once
-//! for each phase of the stride ([`correlate`]); the gradient for the weight is a product whose sums go over the pixels
+//! for each phase of the stride (`correlate`); the gradient for the weight is a product whose sums go over the pixels
 //! ([`weight`]). Where each channel is a group of its own there are no products of matrices ([`depthwise`]).
 
 mod axis;

@@ -9,6 +9,9 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod by_columns;
+mod by_rows;
+mod by_vector;
 pub(super) mod pack;
 mod packed;
 mod portable;

@@ -1,6 +1,7 @@
 //! A matrix B that many products have in common, packed once for all of them.
 
-use super::product::{CHUNK_NANOS, MOST_CHUNKS, Panels, Product, part, power_of_two};
+use super::by_columns::Panels;
+use super::product::{CHUNK_NANOS, MOST_CHUNKS, Product, part, power_of_two};
 use super::scratch::{self, Slot};
 use super::table::{Kernels, Layout};
 use super::{Element, Epilogue, Operand};
