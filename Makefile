@@ -12,7 +12,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test check lint test-rust test-python wheel bench bench-peers stubs docs clean
+.PHONY: help venv build demo test check lint test-rust test-python test-isas wheel bench bench-peers stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,7 +35,7 @@ demo: build ## run the examples: fitting a line, handwritten digits, diabetes, w
 
 test: check ## build everything and run all tests and lints
 
-check: lint test-rust test-python ## what CI runs
+check: lint test-rust test-python test-isas ## what CI runs
 
 lint: venv ## formatting and lints of Rust and Python
 	cargo fmt --check
@@ -52,6 +52,10 @@ test-python: build ## tests/*.py, examples in the docs, and the stub against the
 	$(PY) -m pytest
 	$(PY) scripts/stubs.py --check
 	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml --allowlist scripts/stubtest.allow
+
+test-isas: build ## tests/*.py again, as a processor without AVX-512 and one without AVX2 run them
+	OXIFLUX_ISA=avx2 $(PY) -m pytest --quiet
+	OXIFLUX_ISA=portable $(PY) -m pytest --quiet
 
 # zig links against an old glibc, so that the wheel runs where this machine's glibc would be too new.
 ifeq ($(shell uname -s),Linux)
