@@ -154,37 +154,28 @@ impl<T: Element> Product<'_, T> {
         width: usize,
         dst: *mut T,
     ) {
-        let src = self.b.at(terms.start, columns.start);
-        let (across, along) = (self.b.cols, self.b.rows);
         // SAFETY: the caller's promise.
-        unsafe {
-            (self.kernels.pack)(&Pack {
-                count: columns.len(),
-                depth: terms.len(),
-                src,
-                across,
-                along,
-                dst,
-                width,
-            });
-        }
+        unsafe { self.pack(self.b.transposed(), terms, columns, width, dst) }
     }
 
     pub(super) unsafe fn pack_a(&self, terms: Range<usize>, rows: Range<usize>, width: usize, dst: *mut T) {
-        let src = self.a.at(rows.start, terms.start);
-        let (across, along) = (self.a.rows, self.a.cols);
+        // SAFETY: the caller's promise.
+        unsafe { self.pack(self.a, terms, rows, width, dst) }
+    }
+
+    unsafe fn pack(
+        &self,
+        of: Operand<T>,
+        terms: Range<usize>,
+        rows: Range<usize>,
+        width: usize,
+        dst: *mut T,
+    ) {
+        let (count, depth, src) = (rows.len(), terms.len(), of.at(rows.start, terms.start));
         // SAFETY: the caller's promise.
         unsafe {
-            (self.kernels.pack)(&Pack {
-                count: rows.len(),
-                depth: terms.len(),
-                src,
-                across,
-                along,
-                dst,
-                width,
-            });
-        }
+            (self.kernels.pack)(&Pack { count, depth, src, across: of.rows, along: of.cols, dst, width })
+        };
     }
 
     #[inline(always)]
