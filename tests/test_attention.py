@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+from references import attention
 
 RTOL = {np.float32: 2e-5, np.float64: 1e-12}
 
@@ -19,32 +20,9 @@ def some(*shape, seed=9):
     return np.random.default_rng(seed).random(shape) < 0.7
 
 
-def reference(q, k, v, bias=None, mask=None, nheads=1, causal=False):
-    """Result and scores by the definition, head by head and query by query, in float64."""
-    batch, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-2]
-    full = (*batch, nheads, queries, keys)
-    bias = np.broadcast_to(0.0 if bias is None else bias, full)
-    mask = np.broadcast_to(True if mask is None else mask, full)
-    heads = [np.split(x.astype(np.float64), nheads, axis=-1) for x in (q, k, v)]
-    y = np.zeros((*batch, queries, v.shape[-1]))
-    scores = np.zeros(full)
-    for b in np.ndindex(*batch):
-        for h in range(nheads):
-            qh, kh, vh = (x[h][b] for x in heads)
-            for i in range(queries):
-                seen = mask[(*b, h, i)] & ((np.arange(keys) <= i) | (not causal))
-                if not seen.any():
-                    continue
-                logits = kh[seen] @ qh[i] / np.sqrt(qh.shape[-1]) + bias[(*b, h, i)][seen]
-                p = np.exp(logits - logits.max())
-                scores[(*b, h, i)][seen] = p / p.sum()
-                y[(*b, i)][h * vh.shape[-1] : (h + 1) * vh.shape[-1]] = scores[(*b, h, i)] @ vh
-    return y, scores
-
-
 def check(q, k, v, rtol=None, **options):
     """Both ways of computing it agree with the reference; returns the result."""
-    expected = reference(q, k, v, **options)
+    expected = attention(q, k, v, **options)
     rtol = rtol or RTOL[q.dtype.type]
     fused = flux.dot_product_attention(q, k, v, return_scores=False, **options)
     y, scores = flux.dot_product_attention(q, k, v, **options)
@@ -173,7 +151,7 @@ def test_empty_sizes(size, causal):
     if features == 0:
         # No features: all keys are alike.
         q, k = np.zeros((batch, queries, 1), np.float32), np.zeros((batch, keys, 1), np.float32)
-        expected = reference(q, k, v, causal=causal)[0]
+        expected = attention(q, k, v, causal=causal)[0]
         y = flux.dot_product_attention(q[..., :0], k[..., :0], v, causal=causal, return_scores=False)
         np.testing.assert_allclose(y.numpy(), expected, rtol=1e-5, atol=1e-6)
     else:
@@ -327,7 +305,7 @@ def test_scores_of_heads_that_are_apart():
     q, k = values(2, 3, 2, 4, seed=1), values(2, 5, 2, 4, seed=2)
     mask = some(3, 5)
     found = flux.dot_product_attention_scores(q, k, mask=mask)
-    expected = reference(q.reshape(2, 3, 8), k.reshape(2, 5, 8), k.reshape(2, 5, 8), mask=mask, nheads=2)[1]
+    expected = attention(q.reshape(2, 3, 8), k.reshape(2, 5, 8), k.reshape(2, 5, 8), mask=mask, nheads=2)[1]
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(flux.ShapeError, match=r"queries \(2, 3, 2, 4\) and keys \(2, 5, 4, 2\)"):
         flux.dot_product_attention_scores(q, k.reshape(2, 5, 4, 2))
@@ -352,7 +330,7 @@ def layer_reference(mha, q, k, v, **options):
         x.astype(np.float64) @ p.weight.numpy() + (0 if p.bias is None else p.bias.numpy())
         for x, p in ((q, mha.q_proj), (k, mha.k_proj), (v, mha.v_proj))
     )
-    y, scores = reference(q, k, v, nheads=mha.nheads, **options)
+    y, scores = attention(q, k, v, nheads=mha.nheads, **options)
     out = mha.out_proj
     return y @ out.weight.numpy() + (0 if out.bias is None else out.bias.numpy()), scores
 

@@ -6,52 +6,11 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+from references import correlation, transposed
 
 
 def numbers(*shape, dtype=np.float64, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
-
-
-def reference(x, w, stride, pad, dilation, groups=1):
-    """The definition: for each element of the window, the pixels it sees times its matrix."""
-    dims = w.ndim - 2
-    window, each, out = w.shape[:dims], w.shape[dims], w.shape[-1] // groups
-    x = np.pad(x.astype(np.float64), [(0, 0), *zip(pad[::2], pad[1::2], strict=True), (0, 0)])
-    counts = [
-        (n - (k - 1) * d - 1) // s + 1
-        for n, k, s, d in zip(x.shape[1:-1], window, stride, dilation, strict=True)
-    ]
-    y = np.zeros((x.shape[0], *counts, w.shape[-1]))
-    for element in np.ndindex(*window):
-        seen = tuple(
-            slice(k * d, k * d + (n - 1) * s + 1, s)
-            for k, d, n, s in zip(element, dilation, counts, stride, strict=True)
-        )
-        pixels = x[(slice(None), *seen)]
-        for g in range(groups):
-            channels = pixels[..., g * each : (g + 1) * each]
-            y[..., g * out : (g + 1) * out] += channels @ w[element][:, g * out : (g + 1) * out]
-    return y
-
-
-def transposed(x, w, stride, pad, dilation, outpad, groups=1):
-    """The definition of the transpose: each pixel adds its copy of the window to the result."""
-    dims = w.ndim - 2
-    window, out, each = w.shape[:dims], w.shape[dims], w.shape[-1] // groups
-    lengths = [
-        (n - 1) * s + (k - 1) * d + 1 + o
-        for n, k, s, d, o in zip(x.shape[1:-1], window, stride, dilation, outpad, strict=True)
-    ]
-    y = np.zeros((x.shape[0], *lengths, out * groups))
-    for pixel in np.ndindex(*x.shape[1:-1]):
-        for element in np.ndindex(*window):
-            at = tuple(p * s + k * d for p, s, k, d in zip(pixel, stride, element, dilation, strict=True))
-            for g in range(groups):
-                value = x[(slice(None), *pixel)][:, g * each : (g + 1) * each]
-                matrix = w[element][:, g * each : (g + 1) * each]
-                y[(slice(None), *at)][:, g * out : (g + 1) * out] += value @ matrix.T
-    crop = tuple(slice(b, n - a) for b, a, n in zip(pad[::2], pad[1::2], lengths, strict=True))
-    return y[(slice(None), *crop)]
 
 
 # (batch, *spatial), (*window), in, out of each group, stride, pad, dilation, groups
@@ -98,7 +57,7 @@ def close(result, expected, terms, dtype):
 def test_conv_is_its_definition(images, window, size_in, size_out, stride, pad, dilation, groups, dtype):
     x, w = arrays(images, window, size_in, size_out, groups, dtype)
     y = flux.conv(flux.tensor(x), w, stride=stride, pad=pad, dilation=dilation, groups=groups)
-    close(y, reference(x, w, stride, pad, dilation, groups), np.prod(window) * size_in, dtype)
+    close(y, correlation(x, w, stride, pad, dilation, groups), np.prod(window) * size_in, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -121,8 +80,8 @@ def test_the_gradients_of_conv_are_its_transposes(
     tolerance = 4 * np.finfo(dtype).eps * terms
     assert dx.shape == x.shape and dw.shape == w.shape
     for gradient, direction, expected in [
-        (dx, u, reference(u, w, stride, pad, dilation, groups)),
-        (dw, v, reference(x, v, stride, pad, dilation, groups)),
+        (dx, u, correlation(u, w, stride, pad, dilation, groups)),
+        (dw, v, correlation(x, v, stride, pad, dilation, groups)),
     ]:
         np.testing.assert_allclose((gradient.numpy() * direction).sum(), (g * expected).sum(), atol=tolerance)
 
@@ -172,7 +131,7 @@ def test_a_fused_activation_is_the_activation_after_the_layer(name, size_in, out
 def test_any_function_is_an_activation():
     layer = flux.Conv((2,), 1, 3, lambda y: y.sum(axis=-1, keepdims=True), bias=[1, 2, 3])
     x = numbers(2, 5, 1, dtype=np.float32)
-    expected = reference(x, layer.weight.numpy(), (1,), (0, 0), (1,)) + np.array([1, 2, 3])
+    expected = correlation(x, layer.weight.numpy(), (1,), (0, 0), (1,)) + np.array([1, 2, 3])
     np.testing.assert_allclose(layer(x).numpy(), expected.sum(-1, keepdims=True), rtol=1e-5, atol=1e-5)
 
 
@@ -190,7 +149,7 @@ def test_the_gradients_of_the_layers_match_differences(kind, groups, flipped):
 
 def test_a_flipped_window_is_turned_round():
     x, w = numbers(2, 6, 5, 3), numbers(3, 2, 3, 4)
-    expected = reference(x, w[::-1, ::-1], (1, 1), (1, 1, 1, 1), (1, 1))
+    expected = correlation(x, w[::-1, ::-1], (1, 1), (1, 1, 1, 1), (1, 1))
     np.testing.assert_allclose(flux.conv(x, w, pad=1, flipped=True).numpy(), expected, rtol=1e-12)
     layer = flux.Conv.of(flux.tensor(w), False, pad=1, flipped=True)
     np.testing.assert_allclose(layer(flux.tensor(x)).numpy(), expected, rtol=1e-12)
@@ -205,7 +164,7 @@ def test_depthwiseconv_filters_each_channel_by_itself(multiplier):
     y = flux.depthwiseconv(x, w, pad=1, stride=(2, 1)).numpy()
     for c in range(3):
         for m in range(multiplier):
-            one = reference(x[..., c : c + 1], w[:, :, m : m + 1, c : c + 1], (2, 1), (1,) * 4, (1, 1))
+            one = correlation(x[..., c : c + 1], w[:, :, m : m + 1, c : c + 1], (2, 1), (1,) * 4, (1, 1))
             np.testing.assert_allclose(y[..., c * multiplier + m], one[..., 0], rtol=1e-12, atol=1e-12)
 
 
@@ -213,7 +172,7 @@ def test_depthwiseconv_filters_each_channel_by_itself(multiplier):
 def test_images_and_weights_of_any_strides_are_taken(groups):
     x = numbers(6, 7, 5, 8).transpose(3, 1, 2, 0)[::-2]
     w = numbers(12, 2, 3, 6 // groups).T.transpose(2, 1, 0, 3)[..., ::2]
-    expected = reference(x, w, (1, 1), (1, 1, 1, 1), (1, 1), groups)
+    expected = correlation(x, w, (1, 1), (1, 1, 1, 1), (1, 1), groups)
     y = flux.conv(flux.tensor(x), flux.tensor(w), pad=1, groups=groups)
     np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12, atol=1e-12)
 

@@ -8,6 +8,7 @@ import pytest
 
 import oxiflux as flux
 from oxiflux import _core
+from references import grouped, normal
 
 RNG = np.random.default_rng(5)
 EPS = {"float32": 1e-5, "float64": 1e-12}
@@ -15,26 +16,6 @@ EPS = {"float32": 1e-5, "float64": 1e-12}
 
 def noise(*shape, dtype="float64", offset=0.0):
     return (RNG.standard_normal(shape) + offset).astype(dtype)
-
-
-def moments(x, axes):
-    """The mean and the variance over axes, in float64."""
-    x = x.astype(np.float64)
-    return x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
-
-
-def normal(x, axes, eps=1e-5):
-    mean, var = moments(x, axes)
-    return (x - mean) / np.sqrt(var + eps)
-
-
-def grouped(x, groups, eps=1e-5):
-    """The group norm of `(batch, …, channels)`, a group at a time."""
-    y = np.empty(x.shape)
-    for part in np.split(np.arange(x.shape[-1]), groups):
-        block = x[..., part].astype(np.float64)
-        y[..., part] = normal(block, tuple(range(1, x.ndim)), eps)
-    return y
 
 
 def layouts(x):

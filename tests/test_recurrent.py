@@ -7,42 +7,9 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+from references import gru, gruv3, lstm, rnn, sequence
 
 rng = np.random.default_rng(5)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def rnn_step(p, x, state):
-    h = np.tanh(x @ p.weight_ih + state[0] @ p.weight_hh + p.bias)
-    return (h,)
-
-
-def lstm_step(p, x, state):
-    h, c = state
-    i, f, g, o = np.split(x @ p.weight_ih + h @ p.weight_hh + p.bias, 4, axis=-1)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
-
-
-def gru_step(p, x, state):
-    (h,) = state
-    xr, xz, xn = np.split(x @ p.weight_ih + p.bias, 3, axis=-1)
-    hr, hz, hn = np.split(h @ p.weight_hh + p.bias_hh, 3, axis=-1)
-    r, z = sigmoid(xr + hr), sigmoid(xz + hz)
-    n = np.tanh(xn + r * hn)
-    return ((1 - z) * n + z * h,)
-
-
-def gruv3_step(p, x, state):
-    (h,) = state
-    xr, xz, xn = np.split(x @ p.weight_ih + p.bias, 3, axis=-1)
-    hr, hz = np.split(h @ p.weight_hh, 2, axis=-1)
-    r, z = sigmoid(xr + hr), sigmoid(xz + hz)
-    n = np.tanh(xn + (r * h) @ p.weight_candidate)
-    return ((1 - z) * n + z * h,)
 
 
 class Parameters:
@@ -55,18 +22,14 @@ class Parameters:
                 setattr(self, name, value.numpy().astype(np.float64))
 
 
-STEPS = {flux.RNN: rnn_step, flux.LSTM: lstm_step, flux.GRU: gru_step, flux.GRUv3: gruv3_step}
+STEPS = {flux.RNN: rnn, flux.LSTM: lstm, flux.GRU: gru, flux.GRUv3: gruv3}
 LAYERS = list(STEPS)
 CELLS = [flux.RNNCell, flux.LSTMCell, flux.GRUCell, flux.GRUv3Cell]
 
 
 def reference(layer, x, state):
     """The outputs of each step and the last states, one step after the other."""
-    p, outputs = Parameters(layer.cell), []
-    for t in range(x.shape[-2]):
-        state = STEPS[type(layer)](p, x[..., t, :].astype(np.float64), state)
-        outputs.append(state[0])
-    return np.stack(outputs, axis=-2), state
+    return sequence(STEPS[type(layer)], Parameters(layer.cell), x, *state)
 
 
 def random(*shape, dtype=np.float32):

@@ -7,24 +7,13 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+from references import interpolated, shuffled
 
 LINEAR = {1: flux.upsample_linear, 2: flux.upsample_bilinear, 3: flux.upsample_trilinear}
 
 
 def x_of(shape, dtype=np.float32):
     return np.random.default_rng(0).normal(size=shape).astype(dtype)
-
-
-def interpolated(x, lengths, align_corners):
-    """Each axis by `numpy.interp`, which holds the ends."""
-    for axis, m in enumerate(lengths, start=1):
-        n = x.shape[axis]
-        if align_corners:
-            at = np.linspace(0, n - 1, m) if m > 1 else np.zeros(1)
-        else:
-            at = (np.arange(m) + 0.5) * n / m - 0.5
-        x = np.apply_along_axis(lambda row, at=at, n=n: np.interp(at, np.arange(n), row), axis, x)
-    return x
 
 
 SIZES = [
@@ -122,13 +111,7 @@ def test_the_number_of_threads_does_not_change_a_bit():
 def test_pixel_shuffle_puts_channels_into_squares(lengths):
     r, n = 2, len(lengths)
     x = x_of((2, *lengths, 3 * r**n))
-    y = flux.pixel_shuffle(flux.tensor(x), r).numpy()
-    assert y.shape == (2, *(r * k for k in lengths), 3)
-    for to in np.ndindex(y.shape):
-        channel = to[-1]
-        for k in to[1:-1]:
-            channel = channel * r + k % r
-        assert y[to] == x[(to[0], *(k // r for k in to[1:-1]), channel)]
+    np.testing.assert_array_equal(flux.pixel_shuffle(flux.tensor(x), r).numpy(), shuffled(x, r))
 
 
 def test_layers_are_their_functions():
