@@ -78,7 +78,8 @@ def interpolated(x, lengths, align_corners=True):
             at = np.linspace(0, n - 1, m) if m > 1 else np.zeros(1)
         else:
             at = (np.arange(m) + 0.5) * n / m - 0.5
-        x = np.apply_along_axis(lambda row, at=at, n=n: np.interp(at, np.arange(n), row), axis, x)
+        rows = [np.interp(at, np.arange(n), row) for row in np.moveaxis(x, axis, -1).reshape(-1, n)]
+        x = np.moveaxis(np.reshape(rows, (*np.delete(x.shape, axis), m)), -1, axis)
     return x
 
 

@@ -1,7 +1,6 @@
 """Dot-product attention and MultiHeadAttention, against NumPy."""
 
 import copy
-import pickle
 
 import numpy as np
 import pytest
@@ -395,23 +394,6 @@ def test_dropout_of_the_scores_is_for_training():
 def test_a_probability_of_dropout_that_is_none_is_refused(p):
     with pytest.raises(ValueError, match="from 0 to 1"):
         flux.MultiHeadAttention(8, nheads=2, dropout_prob=p)
-
-
-def test_the_layer_in_float64_computes_in_float64():
-    mha = flux.f64(flux.MultiHeadAttention(8, nheads=2))
-    x = values(2, 5, 8, dtype=np.float64)
-    np.testing.assert_allclose(mha(x).numpy(), layer_reference(mha, x, x, x)[0], rtol=1e-12)
-
-
-def test_the_layer_can_be_copied_and_pickled():
-    mha = flux.MultiHeadAttention((4, (6, 8), 3), nheads=2)
-    x = values(2, 5, 4)
-    again = pickle.loads(pickle.dumps(mha))
-    assert repr(again) == repr(mha)
-    assert again(x).tolist() == mha(x).tolist()
-    other = flux.MultiHeadAttention((4, (6, 8), 3), nheads=2)
-    flux.loadmodel(other, flux.state(mha))
-    assert other(x).tolist() == mha(x).tolist()
 
 
 @pytest.mark.parametrize(

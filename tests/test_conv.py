@@ -1,7 +1,5 @@
 """Convolutions against their definition, their gradients, and what they refuse."""
 
-import pickle
-
 import numpy as np
 import pytest
 
@@ -212,7 +210,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(shape, weight, options)
 # Layers
 
 
-def test_a_layer_is_trained_saved_and_pickled():
+def test_convolutions_are_trained():
     model = flux.Chain(flux.Conv((3,), 1, 4, flux.relu, pad=1), flux.ConvTranspose((2,), 4, 1, stride=2))
     x = numbers(8, 6, 1, dtype=np.float32)
     state = flux.setup(flux.Adam(0.01), model)
@@ -224,11 +222,6 @@ def test_a_layer_is_trained_saved_and_pickled():
     for _ in range(20):
         flux.update(state, model, flux.gradient(loss, model)[0])
     assert loss(model).item() < first
-    copy = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(copy(x).numpy(), model(x).numpy())
-    other = flux.Chain(flux.Conv((3,), 1, 4, flux.relu, pad=1), flux.ConvTranspose((2,), 4, 1, stride=2))
-    flux.loadmodel(other, flux.state(model))
-    np.testing.assert_array_equal(other(x).numpy(), model(x).numpy())
 
 
 def test_the_initial_weights_are_scaled_by_what_a_pixel_sums_over():

@@ -1,8 +1,5 @@
 """Embedding and EmbeddingBag."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 
@@ -162,14 +159,6 @@ def test_tables_without_rows_or_columns(kind):
     assert flux.Embedding(0, 3)(np.zeros((2, 0), int)).shape == (2, 0, 3)
     with pytest.raises(IndexError):
         kind(0, 3)([0])
-
-
-@BOTH
-def test_tables_survive_copying_pickling_and_loading(kind):
-    layer = kind(7, 3)
-    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), flux.loadmodel(kind(7, 3), layer)):
-        assert repr(twin) == repr(layer) == f"{kind.__name__}(7 => 3)  # 21 parameters"
-        np.testing.assert_array_equal(twin([1, 2]).numpy(), layer([1, 2]).numpy())
 
 
 # EmbeddingBag

@@ -1,7 +1,6 @@
 """Normalising layers against NumPy: values, gradients, running statistics, and what they refuse."""
 
 import copy
-import pickle
 
 import numpy as np
 import pytest
@@ -409,13 +408,6 @@ def test_a_checkpoint_trains_and_updates_them_once():
 def test_running_statistics_are_state_and_no_parameters():
     layer = flux.BatchNorm(2)
     assert [t.shape for t in flux.trainables(layer)] == [(2,), (2,)]
-    layer.mu = [1.0, 2.0]
-    for twin in (
-        copy.deepcopy(layer),
-        pickle.loads(pickle.dumps(layer)),
-        flux.loadmodel(flux.BatchNorm(2), flux.state(layer)),
-    ):
-        assert twin.mu.tolist() == [1, 2]
     (g,) = flux.gradient(lambda m: m(noise(4, 2)).sum(), layer)
     assert vars(g).keys() == {"beta", "gamma"}
 

@@ -148,17 +148,6 @@ def test_global_pools_leave_lengths_of_one(shape):
     np.testing.assert_allclose(flux.GlobalMeanPool()(x).numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_layers_have_no_parameters_and_can_be_copied():
-    import copy
-    import pickle
-
-    model = flux.Chain(flux.MaxPool((3, 2), stride=1), flux.AdaptiveMeanPool((2, 2)), flux.GlobalMaxPool())
-    x = x_of((2, 6, 7, 3))
-    assert list(flux.trainables(model)) == []
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        np.testing.assert_array_equal(twin(x).numpy(), model(x).numpy())
-
-
 # Errors
 
 

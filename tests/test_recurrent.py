@@ -1,8 +1,5 @@
 """Recurrent cells and layers: values against NumPy step by step, gradients, states, bad input."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 
@@ -302,18 +299,6 @@ def test_second_derivatives_match_differences(kind):
     assert flux.gradcheck(lambda m, x, *s: m(x, as_state(s)), layer, x, *states, order=2, rtol=1e-4)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_gradients_of_a_cell_match_differences(cell):
-    cell = flux.f64(cell(2, 3))
-    states = tuple(random(4, 3, dtype=np.float64) for _ in flat(flux.initialstates(cell)))
-
-    def f(cell, x, *states):
-        y, last = cell(x, as_state(states))
-        return sum(((k + 2) * t for k, t in enumerate(flat(last))), start=y)
-
-    assert flux.gradcheck(f, cell, random(4, 2, dtype=np.float64), *states)
-
-
 def test_gradients_of_a_recurrent_bias_match_differences():
     layer = flux.f64(flux.GRU(2, 3, recurrent_bias=random(9)))
     assert flux.gradcheck(lambda m, x: m(x), layer, random(3, 4, 2, dtype=np.float64), order=2, rtol=1e-4)
@@ -380,17 +365,6 @@ def test_a_gru_learns_to_remember_the_first_input():
 
 
 # Models
-
-
-@pytest.mark.parametrize("kind", LAYERS)
-def test_copies_pickles_and_states_give_the_same_results(kind):
-    layer, x = made(kind, 3, 5), random(4, 6, 3)
-    y = layer(x).numpy()
-    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        np.testing.assert_array_equal(other(x).numpy(), y)
-    loaded = kind(3, 5)
-    flux.loadmodel(loaded, flux.state(layer))
-    np.testing.assert_array_equal(loaded(x).numpy(), y)
 
 
 def test_initialisers_make_the_kernels():

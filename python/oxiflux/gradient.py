@@ -314,7 +314,7 @@ def gradcheck(
 
 def _as_vector(x: Any) -> tuple[Tensor, Callable[[Tensor], Any]]:
     """An argument in float64 as a tensor, and how to get it back: a model is the vector of its parameters."""
-    if not isinstance(x, Tensor) and _core.leaves(x, trainable=True):
+    if callable(x) or (not isinstance(x, Tensor) and _core.leaves(x, trainable=True)):
         return destructure(fmap(lambda t: t.astype(_core.float64) if t.dtype in FLOATS else t, x))
     x = _core.asarray(x)
     return (x.astype(_core.float64) if x.dtype in FLOATS else x), lambda z: z

@@ -1,0 +1,346 @@
+"""Every layer, a row each: how it is made, what it takes, what it prints, and what it computes, in NumPy."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import oxiflux as flux
+import references as ref
+
+
+@dataclass
+class Row:
+    """`takes` has the shapes of the inputs without the batch, `of` what they are made of; `computes` gets the
+    arrays of the layer as attributes, then the inputs, and `trains` the same in training mode, if that differs.
+    """
+
+    make: Callable[[], Any]
+    takes: tuple[tuple[int, ...], ...]
+    prints: str
+    computes: Callable[..., Any]
+    trains: Callable[..., Any] | None = None
+    of: str = "numbers"
+
+    def layer(self, dtype="float32"):
+        """A layer none of whose parameters is all zero or one; running statistics are as if it had trained."""
+        layer, rng = self.make(), np.random.default_rng(0)
+        for _, t in flux._core.leaves(layer):
+            flux._core.assign(t, t + flux.tensor(0.1 + 0.3 * rng.random(t.shape)))
+        return flux.f64(layer) if dtype == "float64" else layer
+
+    def inputs(self, batch, dtype="float32"):
+        rng = np.random.default_rng(1)
+        return tuple(self._input((batch, *shape), dtype, rng) for shape in self.takes)
+
+    def _input(self, shape, dtype, rng):
+        if self.of == "labels":
+            return rng.integers(0, 7, shape)
+        # Distinct numbers that are not near one another or zero: maxima and kinks stay clear of differences.
+        n = math.prod(shape)
+        return (rng.permutation(np.arange(n) - n // 2 + 0.5).reshape(shape) * (5 / max(1, n))).astype(dtype)
+
+
+def arrays(x):
+    """A layer with arrays in the place of its tensors; a bias that it does not have is zero."""
+    if isinstance(x, flux.Tensor):
+        return x.numpy().astype(np.float64)
+    if isinstance(x, (list, tuple)):
+        return [arrays(part) for part in x]
+    if isinstance(x, dict):
+        return {key: arrays(part) for key, part in x.items()}
+    if isinstance(x, flux.Layer):
+        return SimpleNamespace(
+            **{"bias": 0.0, "bias_hh": 0.0} | {key: arrays(v) for key, v in vars(x).items() if v is not None}
+        )
+    return x
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def dense(p, x):
+    return x @ p.weight + p.bias
+
+
+def conv(p, x):
+    w = p.weight[::-1, ::-1] if p.flipped else p.weight
+    return relu(ref.correlation(x, w, p.stride, p.pad, p.dilation, p.groups) + p.bias)
+
+
+def upconv(p, x):
+    return np.tanh(ref.transposed(x, p.weight, p.stride, p.pad, p.dilation, p.outpad, p.groups) + p.bias)
+
+
+def pool(f, fill):
+    return lambda p, x: ref.pooled(x, f, fill, p.window, p.stride, p.pad)
+
+
+def adaptive(f):
+    def computes(p, x):
+        window, stride = ref.adaptive(x.shape[1:-1], p.size)
+        return ref.pooled(x, f, 0, window, stride, (0,) * (2 * len(window)))
+
+    return computes
+
+
+def over_time(step, states=1):
+    """A recurrent layer that starts from zeros and returns its last state."""
+
+    def computes(p, x):
+        zeros = np.zeros((len(x), p.cell.weight_hh.shape[0]))
+        y, last = ref.sequence(step, p.cell, x, *[zeros] * states)
+        return (y, *last)
+
+    return computes
+
+
+def one_step(step):
+    """A cell that is given its states, of which the first new one is the output too."""
+
+    def computes(p, x, *states):
+        new = step(p, x, *states)
+        return (new[0], *new)
+
+    return computes
+
+
+def heads(p, q, k, v):
+    q, k, v = (dense(part, x) for part, x in [(p.q_proj, q), (p.k_proj, k), (p.v_proj, v)])
+    return dense(p.out_proj, ref.attention(q, k, v, nheads=p.nheads)[0])
+
+
+def running(p, x):
+    return relu((x - p.mu) / np.sqrt(p.var + p.eps) * p.gamma + p.beta)
+
+
+def dropped(p, x, lowest=0.0):
+    """The input where ones of its shape are not dropped with the same seed; all rows draw after `seed(0)`."""
+    flux.seed(0)
+    kept = flux.dropout(flux.ones(x.shape), p.p).numpy() > 0
+    return np.where(kept, x, lowest)
+
+
+def alpha_dropped(p, x):
+    """Scaled and shifted so that mean 0 and variance 1 stay: those of what is dropped with probability `p`."""
+    lowest = -1.0507009873554805 * 1.6732632423543772
+    mean, square = p.p * lowest, (1 - p.p) + p.p * lowest**2
+    return (dropped(p, x, lowest) - mean) / np.sqrt(square - mean**2)
+
+
+def fused(p, x, y):
+    first = dense(p.layers[0], x)
+    return first, dense(p.layers[1], first + y)
+
+
+def weight_norm(p, x):
+    v = p.layer.weight
+    return x @ (p.g * v / np.linalg.norm(v, axis=0, keepdims=True)) + p.layer.bias
+
+
+class WithPair(flux.Layer):
+    """An LSTM cell whose state comes as two arguments."""
+
+    def __init__(self):
+        self.cell = flux.LSTMCell(2, 3)
+
+    def __call__(self, x, h, c):
+        return self.cell(x, (h, c))
+
+
+ROWS = {
+    # Basic
+    "Dense": Row(
+        lambda: flux.Dense(5, 3, flux.tanh), ((5,),),
+        "Dense(5 => 3, tanh)  # 18 parameters",
+        lambda p, x: np.tanh(dense(p, x)),
+    ),
+    "Bilinear": Row(
+        lambda: flux.Bilinear((3, 4), 5, flux.tanh), ((3,), (4,)),
+        "Bilinear((3, 4) => 5, tanh)  # 65 parameters",
+        lambda p, x, y: np.tanh(np.einsum("bi,ijk,bj->bk", x, p.weight, y) + p.bias),
+    ),
+    "Scale": Row(
+        lambda: flux.Scale(2, 3, flux.tanh), ((2, 3),),
+        "Scale(2, 3, tanh)  # 12 parameters",
+        lambda p, x: np.tanh(p.scale * x + p.bias),
+    ),
+    "Embedding": Row(
+        lambda: flux.Embedding(7, 3), ((5,),),
+        "Embedding(7 => 3)  # 21 parameters",
+        lambda p, x: p.weight[x], of="labels",
+    ),
+    "EmbeddingBag": Row(
+        lambda: flux.EmbeddingBag(7, 3), ((5,),),
+        "EmbeddingBag(7 => 3)  # 21 parameters",
+        lambda p, x: p.weight[x].mean(-2), of="labels",
+    ),
+    # Containers
+    "Chain": Row(
+        lambda: flux.Chain(flux.Dense(3, 5, flux.tanh), flux.Dense(5, 2)), ((3,),),
+        "Chain( Dense(3 => 5, tanh), # 20 parameters Dense(5 => 2), # 12 parameters ) "
+        "# Total: 4 arrays, 32 parameters, 128 bytes.",
+        lambda p, x: dense(p.layers[1], np.tanh(dense(p.layers[0], x))),
+    ),
+    "Maxout": Row(
+        lambda: flux.Maxout(lambda: flux.Dense(3, 2), 2), ((3,),),
+        "Maxout( Dense(3 => 2), # 8 parameters Dense(3 => 2), # 8 parameters ) "
+        "# Total: 4 arrays, 16 parameters, 64 bytes.",
+        lambda p, x: np.maximum(*(dense(layer, x) for layer in p.layers)),
+    ),
+    "SkipConnection": Row(
+        lambda: flux.SkipConnection(flux.Dense(3, 3), flux.add), ((3,),),
+        "SkipConnection( Dense(3 => 3), # 12 parameters add, )",
+        lambda p, x: dense(p.layers, x) + x,
+    ),
+    "Parallel": Row(
+        lambda: flux.Parallel(flux.multiply, left=flux.Dense(3, 2), right=flux.Dense(4, 2)), ((3,), (4,)),
+        "Parallel( multiply, left = Dense(3 => 2), # 8 parameters right = Dense(4 => 2), # 10 parameters ) "
+        "# Total: 4 arrays, 18 parameters, 72 bytes.",
+        lambda p, x, y: dense(p.layers["left"], x) * dense(p.layers["right"], y),
+    ),
+    "PairwiseFusion": Row(
+        lambda: flux.PairwiseFusion(flux.add, flux.Dense(3, 4), flux.Dense(4, 2)), ((3,), (4,)),
+        "PairwiseFusion( add, Dense(3 => 4), # 16 parameters Dense(4 => 2), # 10 parameters ) "
+        "# Total: 4 arrays, 26 parameters, 104 bytes.",
+        fused,
+    ),
+    # Convolution
+    "Conv": Row(
+        lambda: flux.Conv((3, 2), 4, 6, flux.relu, stride=2, pad=(1, 0, 0, 1), groups=2, flipped=True),
+        ((5, 7, 4),),
+        "Conv((3, 2), 4 => 6, relu; pad=(1, 0, 0, 1), stride=2, groups=2, flipped=True)  # 78 parameters",
+        conv,
+    ),
+    "CrossCor": Row(
+        lambda: flux.CrossCor((3,), 2, 3, flux.relu, dilation=2, bias=False), ((7, 2),),
+        "CrossCor((3,), 2 => 3, relu; dilation=2, bias=False)  # 18 parameters",
+        conv,
+    ),
+    "ConvTranspose": Row(
+        lambda: flux.ConvTranspose((2, 3), 4, 2, flux.tanh, stride=2, pad=1, outpad=(1, 0), groups=2),
+        ((3, 3, 4),),
+        "ConvTranspose((2, 3), 4 => 2, tanh; pad=1, stride=2, groups=2, outpad=(1, 0))  # 26 parameters",
+        upconv,
+    ),
+    # Pooling
+    "MaxPool": Row(
+        lambda: flux.MaxPool((3, 2), stride=2, pad=1), ((5, 7, 3),),
+        "MaxPool((3, 2), pad=1, stride=2)",
+        pool(np.max, -np.inf),
+    ),
+    "MeanPool": Row(
+        lambda: flux.MeanPool((3,), pad=(1, 0)), ((7, 3),),
+        "MeanPool((3,), pad=(1, 0))",
+        pool(np.mean, 0),
+    ),
+    "AdaptiveMaxPool": Row(
+        lambda: flux.AdaptiveMaxPool((2, 3)), ((5, 7, 3),), "AdaptiveMaxPool((2, 3))", adaptive(np.max)
+    ),
+    "AdaptiveMeanPool": Row(
+        lambda: flux.AdaptiveMeanPool((2, 3)), ((5, 7, 3),), "AdaptiveMeanPool((2, 3))", adaptive(np.mean)
+    ),
+    "GlobalMaxPool": Row(
+        flux.GlobalMaxPool, ((5, 7, 3),), "GlobalMaxPool()", lambda p, x: x.max((1, 2), keepdims=True)
+    ),
+    "GlobalMeanPool": Row(
+        flux.GlobalMeanPool, ((5, 7, 3),), "GlobalMeanPool()", lambda p, x: x.mean((1, 2), keepdims=True)
+    ),
+    # Recurrence
+    "RNNCell": Row(
+        lambda: flux.RNNCell(2, 3), ((2,), (3,)), "RNNCell(2 => 3, tanh)  # 18 parameters", one_step(ref.rnn)
+    ),
+    "LSTMCell": Row(
+        WithPair, ((2,), (3,), (3,)),
+        "WithPair( cell = LSTMCell(2 => 3), # 72 parameters )  # Total: 3 arrays, 72 parameters, 288 bytes.",
+        lambda p, *x: one_step(ref.lstm)(p.cell, *x),
+    ),
+    "GRUCell": Row(
+        lambda: flux.GRUCell(2, 3, recurrent_bias=True), ((2,), (3,)),
+        "GRUCell(2 => 3; recurrent_bias=True)  # 63 parameters",
+        one_step(ref.gru),
+    ),
+    "GRUv3Cell": Row(
+        lambda: flux.GRUv3Cell(2, 3), ((2,), (3,)), "GRUv3Cell(2 => 3)  # 54 parameters", one_step(ref.gruv3)
+    ),
+    "RNN": Row(
+        lambda: flux.RNN(2, 3, return_state=True), ((5, 2),),
+        "RNN(2 => 3, tanh)  # 18 parameters",
+        over_time(ref.rnn),
+    ),
+    "LSTM": Row(
+        lambda: flux.LSTM(2, 3, return_state=True), ((5, 2),),
+        "LSTM(2 => 3)  # 72 parameters",
+        over_time(ref.lstm, states=2),
+    ),
+    "GRU": Row(
+        lambda: flux.GRU(2, 3, return_state=True), ((5, 2),), "GRU(2 => 3)  # 54 parameters", over_time(ref.gru)
+    ),
+    "GRUv3": Row(
+        lambda: flux.GRUv3(2, 3, return_state=True), ((5, 2),),
+        "GRUv3(2 => 3)  # 54 parameters",
+        over_time(ref.gruv3),
+    ),
+    "Recurrence": Row(
+        lambda: flux.Recurrence(flux.RNNCell(2, 3), return_state=True), ((5, 2),),
+        "Recurrence( RNNCell(2 => 3, tanh), # 18 parameters ) # Total: 3 arrays, 18 parameters, 72 bytes.",
+        over_time(ref.rnn),
+    ),
+    # Normalisation
+    "BatchNorm": Row(
+        lambda: flux.BatchNorm(3, flux.relu), ((4, 5, 3),),
+        "BatchNorm(3, relu)  # 6 parameters, plus 6 non-trainable",
+        running,
+        trains=lambda p, x: relu(ref.normal(x, (0, 1, 2)) * p.gamma + p.beta),
+    ),
+    "LayerNorm": Row(
+        lambda: flux.LayerNorm(5, 3), ((2, 5, 3),),
+        "LayerNorm(5, 3)  # 30 parameters",
+        lambda p, x: ref.normal(x, (2, 3)) * p.scale + p.bias,
+    ),
+    "InstanceNorm": Row(
+        lambda: flux.InstanceNorm(3, affine=True), ((4, 5, 3),),
+        "InstanceNorm(3)  # 6 parameters",
+        lambda p, x: ref.normal(x, (1, 2)) * p.gamma + p.beta,
+    ),
+    "GroupNorm": Row(
+        lambda: flux.GroupNorm(6, 2), ((3, 5, 6),),
+        "GroupNorm(6, 2)  # 12 parameters",
+        lambda p, x: ref.grouped(x, 2) * p.gamma + p.beta,
+    ),
+    "WeightNorm": Row(
+        lambda: flux.WeightNorm(flux.Dense(3, 2)), ((3,),),
+        "WeightNorm( Dense(3 => 2), # 8 parameters float32 tensor (1, 2), # 2 parameters 'weight', ) "
+        "# Total: 3 arrays, 10 parameters, 40 bytes.",
+        weight_norm,
+    ),
+    "Dropout": Row(
+        lambda: flux.Dropout(0.4), ((5, 3),),
+        "Dropout(0.4)",
+        lambda p, x: x,
+        trains=lambda p, x: dropped(p, x) / 0.6,
+    ),
+    "AlphaDropout": Row(
+        lambda: flux.AlphaDropout(0.4), ((5, 3),), "AlphaDropout(0.4)", lambda p, x: x, trains=alpha_dropped
+    ),
+    # Attention
+    "MultiHeadAttention": Row(
+        lambda: flux.MultiHeadAttention(((6, 4, 5), (4, 6), 3), nheads=2, bias=True),
+        ((3, 6), (7, 4), (7, 5)),
+        "MultiHeadAttention((6, 4, 5) => (4, 6) => 3; nheads=2, bias=True)  # 105 parameters",
+        heads,
+    ),
+    # Resampling
+    "Upsample": Row(
+        lambda: flux.Upsample("bilinear", size=(5, 7)), ((3, 4, 2),),
+        'Upsample("bilinear", size=(5, 7))',
+        lambda p, x: ref.interpolated(x, (5, 7)),
+    ),
+    "PixelShuffle": Row(
+        lambda: flux.PixelShuffle(3), ((5, 6),), "PixelShuffle(3)", lambda p, x: ref.shuffled(x, 3)
+    ),
+}  # fmt: skip
