@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from .. import _core
-from .._core import DTypeError, ShapeError, Tensor, identity
+from .._core import ShapeError, Tensor, identity
 from ..functions import tril
 from ..init import glorot_uniform
-from .base import Layer, blame, shape_of
+from .base import Layer, named, shape_of
 from .dense import Dense
 from .dropout import Dropout
 
@@ -192,6 +192,7 @@ class MultiHeadAttention(Layer):
         self, q: Input, k: Input | None = ..., v: Input | None = ..., bias: Input | None = ..., *,
         mask: Input | None = ..., causal: bool = ..., return_scores: bool,
     ) -> Tensor | tuple[Tensor, Tensor]: ...  # fmt: skip
+    @named
     def __call__(
         self,
         q: Input,
@@ -207,21 +208,17 @@ class MultiHeadAttention(Layer):
         k = q if k is None else k
         v = k if v is None else v
         drop = self.attn_drop
-        try:
-            found = dot_product_attention(
-                self.q_proj(q),
-                self.k_proj(k),
-                self.v_proj(v),
-                bias,
-                fdrop=drop if drop.p > 0 and drop.is_active() else identity,
-                mask=mask,
-                nheads=self.nheads,
-                causal=causal,
-                return_scores=return_scores,
-            )
-        except (ShapeError, DTypeError) as error:
-            blame(error, self.describe())
-            raise
+        found = dot_product_attention(
+            self.q_proj(q),
+            self.k_proj(k),
+            self.v_proj(v),
+            bias,
+            fdrop=drop if drop.p > 0 and drop.is_active() else identity,
+            mask=mask,
+            nheads=self.nheads,
+            causal=causal,
+            return_scores=return_scores,
+        )
         if isinstance(found, tuple):
             return self.out_proj(found[0]), found[1]
         return self.out_proj(found)

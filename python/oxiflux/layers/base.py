@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +15,10 @@ from ..show import Printed, name_of
 from ..tree import FLOATS
 
 __all__ = ["Layer"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+_OF_INPUT = {ShapeError, DTypeError, ValueError, TypeError, IndexError, MemoryError}
 
 
 class Layer(Printed):
@@ -52,10 +59,27 @@ class Layer(Printed):
         return new if new.dtype == old.dtype else new.astype(old.dtype)
 
 
-def blame(error: Exception, layer: str, shape: Any = None) -> None:
-    """Puts the layer's description in front of the message of an error that its operation raised."""
-    if isinstance(error, (ShapeError, DTypeError)):
-        error.args = (f"{layer}: {error}",)
+def named(call: Method) -> Method:
+    """Lets errors about the input of a layer begin with the layer as it is printed."""
+
+    @functools.wraps(call)
+    def named_call(self: Layer, *args: Any, **options: Any) -> Any:
+        try:
+            return call(self, *args, **options)
+        except Exception as error:
+            blame(error, self)
+            raise
+
+    return named_call  # type: ignore[return-value]
+
+
+def blame(error: Exception, layer: Layer) -> None:
+    """Puts the layer as it is printed in front of the message of an error about its input, in the place of an
+    operation that only layers know. What other code raises stays as it is.
+    """
+    if type(error) in _OF_INPUT:
+        message = re.sub("^(conv|dense|norm|recurrent): ", "", str(error))
+        error.args = (f"{layer.describe()}: {message}",)
 
 
 def locate(error: Exception, container: str, step: str) -> None:
@@ -113,4 +137,4 @@ def options(activation: Any, bias: Any) -> str:
 
 def shape_of(x: Any) -> tuple[int, ...]:
     """The shape of anything that a layer can be called with."""
-    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+    return tuple(x.shape) if hasattr(x, "shape") else _core.asarray(x).shape

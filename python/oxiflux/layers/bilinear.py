@@ -10,7 +10,7 @@ import numpy as np
 from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..init import create_bias, glorot_uniform
-from .base import Layer, blame, check_activation, check_sizes, made, options, parameter, shape_of
+from .base import Layer, check_activation, check_sizes, made, named, options, parameter, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -78,27 +78,24 @@ class Bilinear(Layer):
         in1, in2, size_out = weight.shape
         return cls((in1, in2), size_out, activation, bias=bias, init=lambda _: weight)
 
+    @named
     def __call__(self, *inputs: Any) -> Tensor:
         """The layer's value for two inputs, or one that stands for both."""
         if len(inputs) == 1:
             inputs = inputs[0] if isinstance(inputs[0], tuple) else inputs * 2
         if len(inputs) != 2:
-            raise ValueError(f"{self.describe()}: takes one input or two, got {len(inputs)}")
+            raise ValueError(f"takes one input or two, got {len(inputs)}")
         *sizes, size_out = self.weight.shape
         shapes = tuple(map(shape_of, inputs))
         if [shape[-1:] for shape in shapes] != [(n,) for n in sizes]:
             raise ShapeError(
-                f"{self.describe()}: expected {sizes[0]} and {sizes[1]} features on the last axis, "
+                f"expected {sizes[0]} and {sizes[1]} features on the last axis, "
                 f"got shapes {shapes[0]} and {shapes[1]}"
             )
         x, y = (v if type(v) is Tensor else _core.asarray(v, dtype=self.weight.dtype) for v in inputs)
         # One product with `x` gives a matrix for each observation, for `y` to be multiplied with.
         matrices = x @ self.weight.reshape(sizes[0], sizes[1] * size_out)
-        try:
-            z = _core.expand_dims(y, -2) @ matrices.reshape(*x.shape[:-1], sizes[1], size_out)
-        except ShapeError as error:
-            blame(error, self.describe())
-            raise
+        z = _core.expand_dims(y, -2) @ matrices.reshape(*x.shape[:-1], sizes[1], size_out)
         z = _core.squeeze(z, axis=-2)
         return self.activation(z if self.bias is None else z + self.bias)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from .. import _core
-from .._core import DTypeError, ShapeError, Tensor, relu, sigmoid, tanh
+from .._core import ShapeError, Tensor, relu, sigmoid, tanh
 from ..init import create_bias, glorot_uniform
 from ..show import describe, name_of
-from .base import Layer, check_activation, check_sizes, made, shape_of
+from .base import Layer, check_activation, check_sizes, made, named, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -57,7 +57,7 @@ def scan(cell: Any, x: Input, state: State) -> tuple[Tensor, State]:
 class Cell(Layer):
     """Base of the cells: a kernel for the input, one for the state, a bias, each for all gates side by side.
 
-    A cell is called for a step; `sequence` does all steps at once. `layer` is what errors name.
+    A cell is called for a step; `sequence` does all steps at once.
     """
 
     weight_ih: Tensor
@@ -80,28 +80,28 @@ class Cell(Layer):
         """The state to start from: zeros of shape `(hidden,)`."""
         return _core.zeros(self.weight_hh.shape[:1], dtype=self.weight_hh.dtype)
 
+    @named
     def __call__(self, x: Input, state: State = None) -> tuple[Tensor, State]:
         """The output of one step and the new state."""
-        return self._run(self, x, state, True, True)
+        return self._run(x, state, True, True)
 
-    def sequence(self, layer: Layer, x: Input, state: State, with_state: bool) -> tuple[Tensor, State]:
+    def sequence(self, x: Input, state: State, with_state: bool) -> tuple[Tensor, State]:
         """The output of each step, and the last state if it is wanted."""
-        return self._run(layer, x, state, False, with_state)
+        return self._run(x, state, False, with_state)
 
-    def _run(
-        self, layer: Layer, x: Input, state: State, is_step: bool, with_state: bool
-    ) -> tuple[Tensor, State]:
-        states = self._states(layer, self.initialstates() if state is None else state)
-        try:
-            y, memory = _core.recurrent(
-                self._kind(), x, states, self.weight_ih, self.weight_hh, self.bias, self.bias_hh, is_step,
-                with_state,
-            )  # fmt: skip
-        except (ShapeError, DTypeError) as error:
-            error.args = (f"{layer.describe()}: {str(error).removeprefix('recurrent: ')}",)
-            raise
-        except TypeError as error:
-            raise TypeError(f"{layer.describe()}: {error}") from None
+    def _run(self, x: Input, state: State, is_step: bool, with_state: bool) -> tuple[Tensor, State]:
+        states = self._states(self.initialstates() if state is None else state)
+        y, memory = _core.recurrent(
+            self._kind(),
+            x,
+            states,
+            self.weight_ih,
+            self.weight_hh,
+            self.bias,
+            self.bias_hh,
+            is_step,
+            with_state,
+        )
         if not with_state:
             return y, None
         last = y if is_step else y[..., -1, :]
@@ -111,10 +111,10 @@ class Cell(Layer):
         """What the core calls this kind of cell."""
         raise NotImplementedError
 
-    def _states(self, layer: Layer, state: State) -> tuple[Input, ...]:
+    def _states(self, state: State) -> tuple[Input, ...]:
         """The parts of a state; TypeError if it is not one of this cell."""
         if isinstance(state, tuple) or (isinstance(state, list) and any(type(s) is Tensor for s in state)):
-            raise TypeError(f"{layer.describe()}: the state is one tensor, got a {type(state).__name__}")
+            raise TypeError(f"the state is one tensor, got a {type(state).__name__}")
         return (state,)
 
     def describe(self) -> str:
@@ -163,12 +163,10 @@ class RNNCell(Cell):
         super().__init__(size_in, size_out, init_kernel, init_recurrent_kernel, bias)
         self.activation = activation
 
-    def _run(
-        self, layer: Layer, x: Input, state: State, is_step: bool, with_state: bool
-    ) -> tuple[Tensor, State]:
+    def _run(self, x: Input, state: State, is_step: bool, with_state: bool) -> tuple[Tensor, State]:
         if self.activation in (tanh, relu):
-            return super()._run(layer, x, state, is_step, with_state)
-        return _steps(self, layer, x, state, is_step)
+            return super()._run(x, state, is_step, with_state)
+        return _steps(self, x, state, is_step)
 
     def _kind(self) -> str:
         return "tanh" if self.activation is tanh else "relu"
@@ -222,9 +220,9 @@ class LSTMCell(Cell):
     def _kind(self) -> str:
         return "lstm"
 
-    def _states(self, layer: Layer, state: State) -> tuple[Input, ...]:
+    def _states(self, state: State) -> tuple[Input, ...]:
         if not isinstance(state, (tuple, list)) or len(state) != 2:
-            raise TypeError(f"{layer.describe()}: the state is a pair (h, c), got {describe(state)}")
+            raise TypeError(f"the state is a pair (h, c), got {describe(state)}")
         return tuple(state)
 
 
@@ -315,10 +313,8 @@ class GRUv3Cell(Cell):
         self.weight_candidate = made(shown, init_recurrent_kernel, (size_out, size_out))
         self.bias = create_bias(self.weight_ih, bias, 3 * size_out)
 
-    def _run(
-        self, layer: Layer, x: Input, state: State, is_step: bool, with_state: bool
-    ) -> tuple[Tensor, State]:
-        return _steps(self, layer, x, state, is_step)
+    def _run(self, x: Input, state: State, is_step: bool, with_state: bool) -> tuple[Tensor, State]:
+        return _steps(self, x, state, is_step)
 
     def step(self, a: Tensor, h: Tensor) -> Tensor:
         """The state after `h`, where `a` is the product of the input and the bias."""
@@ -329,9 +325,7 @@ class GRUv3Cell(Cell):
         return (1 - z) * n + z * h
 
 
-def _steps(
-    cell: RNNCell | GRUv3Cell, layer: Layer, x: Input, state: State, is_step: bool
-) -> tuple[Tensor, State]:
+def _steps(cell: RNNCell | GRUv3Cell, x: Input, state: State, is_step: bool) -> tuple[Tensor, State]:
     """Steps of a cell that the core does not know."""
     (size_in, _), size = cell.weight_ih.shape, cell.weight_hh.shape[0]
     shape = shape_of(x)
@@ -346,12 +340,12 @@ def _steps(
     elif not is_step and not shape[-2]:
         problem = "the sequence is empty"
     if problem:
-        raise ShapeError(f"{layer.describe()}: {problem}, got shape {shape}")
-    (h,) = cell._states(layer, cell.initialstates() if state is None else state)
+        raise ShapeError(f"{problem}, got shape {shape}")
+    (h,) = cell._states(cell.initialstates() if state is None else state)
     fitting = [(size,)] + [(shape[0], size)] * (len(shape) == axes[1])
     if shape_of(h) not in fitting:
         expected = " or ".join(map(str, fitting))
-        raise ShapeError(f"{layer.describe()}: expected a state of shape {expected}, got shape {shape_of(h)}")
+        raise ShapeError(f"expected a state of shape {expected}, got shape {shape_of(h)}")
     h = _core.asarray(h).astype(cell.weight_hh.dtype)
     a = _core.dense(x, cell.weight_ih, cell.bias)
     if is_step:

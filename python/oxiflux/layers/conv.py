@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .. import _core
-from .._core import DTypeError, ShapeError, Tensor, identity
+from .._core import ShapeError, Tensor, identity
 from ..init import create_bias, glorot_uniform
 from ..show import name_of
-from .base import Layer, blame, check_activation, made, parameter, shape_of
+from .base import Layer, check_activation, made, named, parameter, shape_of
 from .window import SamePad, Sizes, kernel, padding, shown, sizes
 
 if TYPE_CHECKING:
@@ -168,25 +168,19 @@ class _Convolution(Layer):
     def _padding(self, pad: Any, window: Sizes) -> Sizes:
         return padding(type(self).__name__, pad, window, self.dilation)
 
+    @named
     def _call(self, run: Callable[..., Tensor], x: Any, **more: Any) -> Tensor:
-        try:
-            return run(
-                x,
-                _flip(self.weight, len(self.stride)) if self.flipped else self.weight,
-                self.bias,
-                self.activation,
-                stride=self.stride,
-                pad=self.pad,
-                dilation=self.dilation,
-                groups=self.groups,
-                **more,
-            )
-        except (ShapeError, DTypeError) as error:
-            error.args = (str(error).removeprefix("conv: "),)
-            blame(error, self.describe())
-            raise
-        except TypeError as error:
-            raise TypeError(f"{self.describe()}: {error}") from None
+        return run(
+            x,
+            _flip(self.weight, len(self.stride)) if self.flipped else self.weight,
+            self.bias,
+            self.activation,
+            stride=self.stride,
+            pad=self.pad,
+            dilation=self.dilation,
+            groups=self.groups,
+            **more,
+        )
 
     def _options(self) -> dict[str, tuple[Sizes, int]]:
         """What is printed if it is not as usual, and how it usually is."""

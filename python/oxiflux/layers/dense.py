@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._core import DTypeError, ShapeError, Tensor, identity
+from .._core import ShapeError, Tensor, identity
 from ..init import create_bias, glorot_uniform
-from .base import Layer, blame, check_activation, check_sizes, made, options, parameter, shape_of
+from .base import Layer, check_activation, check_sizes, made, named, options, parameter, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -77,16 +77,17 @@ class Dense(Layer):
         """`activation(x @ weight + bias)`."""
         try:
             return _dense(x, self.weight, self.bias, self.activation)
-        except (ShapeError, DTypeError) as error:
-            size, shape = self.weight.shape[0], shape_of(x)
-            if shape[-1:] != (size,):
-                raise ShapeError(
-                    f"{self.describe()}: expected {size} features on the last axis, got shape {shape}"
-                ) from None
-            blame(error, self.describe())
+        except Exception as error:
+            self._refuse(x, error)
             raise
-        except TypeError as error:
-            raise TypeError(f"{self.describe()}: {error}") from None
+
+    @named
+    def _refuse(self, x: Any, error: Exception) -> None:
+        """Raises the error with the layer's name; only what failed pays for it."""
+        size = self.weight.shape[0]
+        if isinstance(error, ShapeError) and (shape := shape_of(x))[-1:] != (size,):
+            raise ShapeError(f"expected {size} features on the last axis, got shape {shape}") from None
+        raise error
 
     def describe(self) -> str:
         """The layer on one line."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import _core
 from .._core import Generator, Tensor
+from .base import named
 from .mode import ModeLayer
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Dropout(ModeLayer):
         _check(p, "Dropout")
         self.p, self.axis, self.active, self.rng = p, axis, active, rng
 
+    @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """`x`, of which some elements are 0 in training mode."""
         if not self.is_active():
@@ -121,6 +123,7 @@ class AlphaDropout(ModeLayer):
         _check(p, "AlphaDropout")
         self.p, self.active, self.rng = p, active, rng
 
+    @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """`x`, of which some elements are the lowest of `selu` in training mode."""
         x = _core.asarray(x)

@@ -13,7 +13,7 @@ from .._core import DTypeError, ShapeError, Tensor
 from ..init import randn32
 from ..show import name_of
 from ..vector import cut
-from .base import Layer, check_sizes, made, parameter, shape_of
+from .base import Layer, check_sizes, made, named, parameter, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -54,21 +54,17 @@ class _Table(Layer):
         if labels.dtype == "bool":
             labels = self._from_onehot(labels, count)
         elif labels.dtype.kind not in "iu":
-            raise DTypeError(f"{self.describe()}: labels are integers or one-hot rows, not {labels.dtype}")
+            raise DTypeError(f"labels are integers or one-hot rows, not {labels.dtype}")
         if labels.size and not 0 <= (low := int(labels.min())) <= (high := int(labels.max())) < count:
             wrong = low if low < 0 else high
-            raise IndexError(f"{self.describe()}: label {wrong} is not between 0 and {count - 1}")
+            raise IndexError(f"label {wrong} is not between 0 and {count - 1}")
         return labels
 
     def _from_onehot(self, x: Tensor, count: int) -> Tensor:
         if x.shape[-1:] != (count,):
-            raise ShapeError(
-                f"{self.describe()}: expected one-hot rows of {count} on the last axis, got shape {x.shape}"
-            )
+            raise ShapeError(f"expected one-hot rows of {count} on the last axis, got shape {x.shape}")
         if not bool(_core.all(_core.count_nonzero(x, axis=-1) == 1)):
-            raise ValueError(
-                f"{self.describe()}: a one-hot row is true at one place, and not all of these are"
-            )
+            raise ValueError("a one-hot row is true at one place, and not all of these are")
         return _core.argmax(x.astype(_core.uint8), axis=-1)
 
     def products(self, *_: Any) -> int:
@@ -123,6 +119,7 @@ class Embedding(_Table):
             self.weight = _core.where(is_padding, 0.0, self.weight)
         self.padding_idx = padding_idx
 
+    @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """The rows of the labels."""
         labels = self._labels(x)
@@ -177,6 +174,7 @@ class EmbeddingBag(_Table):
         super().__init__(count, size, init=init)
         self.reduction = reduction
 
+    @named
     def __call__(self, x: ArrayLike | Tensor | Sequence[Any], at: ArrayLike | None = None) -> Tensor:
         """The reduced rows of each bag."""
         if at is not None:
@@ -186,12 +184,12 @@ class EmbeddingBag(_Table):
             if len({bag.shape for bag in bags}) > 1:
                 if not all(bag.ndim == 1 for bag in bags):
                     shapes = ", ".join(str(bag.shape) for bag in bags[:4])
-                    raise ShapeError(f"{self.describe()}: bags have one axis of labels, got shapes {shapes}")
+                    raise ShapeError(f"bags have one axis of labels, got shapes {shapes}")
                 return self._ragged(_core.concat(bags), [bag.size for bag in bags])
             x = _core.stack(bags)
         labels = self._labels(x)
         if not labels.shape[-1:] > (0,):
-            raise ValueError(f"{self.describe()}: a bag needs a label, got shape {labels.shape}")
+            raise ValueError(f"a bag needs a label, got shape {labels.shape}")
         return self.reduction(_core.take(self.weight, labels), axis=-2)
 
     def _split(self, x: Any, at: Any) -> tuple[Tensor, list[int]]:
@@ -199,21 +197,20 @@ class EmbeddingBag(_Table):
         labels, starts = self._labels(x), np.asarray(at)
         if labels.ndim != 1 or starts.ndim != 1 or starts.dtype.kind not in "iu":
             raise ShapeError(
-                f"{self.describe()}: `at` goes with one axis of labels and is one axis of integers, "
+                f"`at` goes with one axis of labels and is one axis of integers, "
                 f"got shapes {labels.shape} and {starts.shape}"
             )
         ends = np.append(starts[1:], labels.size)[: starts.size]
         if starts[:1].any() or (starts >= ends).any() or (labels.size and not starts.size):
             raise ValueError(
-                f"{self.describe()}: `at` starts at 0 and rises to less than the {labels.size} labels, "
-                f"got {starts.tolist()}"
+                f"`at` starts at 0 and rises to less than the {labels.size} labels, got {starts.tolist()}"
             )
         return labels, (ends - starts).tolist()
 
     def _ragged(self, labels: Tensor, sizes: list[int]) -> Tensor:
         """The bags of these sizes, one after another among the labels."""
         if not all(sizes):
-            raise ValueError(f"{self.describe()}: bag {sizes.index(0)} is empty")
+            raise ValueError(f"bag {sizes.index(0)} is empty")
         shape = (len(sizes), self.weight.shape[1])
         rows = _core.take(self.weight, labels)
         if self.reduction is _core.mean or self.reduction is _core.sum:

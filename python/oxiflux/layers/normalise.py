@@ -12,7 +12,7 @@ from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..init import ones32, zeros32
 from ..show import name_of
-from .base import Layer, shape_of
+from .base import Layer, named, shape_of
 from .mode import ModeLayer
 
 if TYPE_CHECKING:
@@ -58,13 +58,14 @@ class LayerNorm(Layer):
         self.activation = activation
         self.eps = _checked_eps(eps, self)
 
+    @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """The input with each element of the leading axes normalised."""
         shape, count = shape_of(x), len(self.size)
         if shape[-count:] != self.size:
             what = "axis" if count == 1 else "axes"
             size = self.size[0] if count == 1 else self.size
-            raise ShapeError(f"{self.describe()}: expected {size} on the last {what}, got shape {shape}")
+            raise ShapeError(f"expected {size} on the last {what}, got shape {shape}")
         y = _core.norm(x, self.scale, self.bias, len(shape) - count, count, 1, self.eps)[0]
         return self.activation(y)
 
@@ -100,7 +101,7 @@ class _ChannelNorm(ModeLayer):
         shape = shape_of(x)
         if len(shape) < least or shape[-1] != self.channels:
             what = f"{self.channels} channel{'s' * (self.channels != 1)} on the last of at least {least} axes"
-            raise ShapeError(f"{self.describe()}: expected {what}, got shape {shape}")
+            raise ShapeError(f"expected {what}, got shape {shape}")
         return shape
 
     def trainable(self) -> tuple[str, ...]:
@@ -125,6 +126,7 @@ class _TrackingNorm(_ChannelNorm):
         self.var = ones32(self.channels) if track_stats else None
         self.momentum = momentum
 
+    @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """The normalised input; in training mode the running statistics, if any, take its own into account."""
         shape = self._shape_of(x, 2 + self._lead)
@@ -134,9 +136,7 @@ class _TrackingNorm(_ChannelNorm):
             y = _core.norm_with(x, self.mu, self.var, self.gamma, self.beta, self.eps)
             return self.activation(y)
         if active and count < 2 and (self.mu is not None or not self._lead):
-            raise ValueError(
-                f"{self.describe()}: training needs more than one value for each channel, got shape {shape}"
-            )
+            raise ValueError(f"training needs more than one value for each channel, got shape {shape}")
         y, mean, var = _core.norm(x, self.gamma, self.beta, self._lead, 1, self.channels, self.eps)
         if self.mu is not None and self.var is not None and mean.size:
             if self._lead:
@@ -264,6 +264,7 @@ class GroupNorm(_ChannelNorm):
         self.groups = int(groups)
         _checked_eps(eps, self)
 
+    @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """The normalised input."""
         self._shape_of(x, 2)

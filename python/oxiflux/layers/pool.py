@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _core
-from .._core import DTypeError, ShapeError, Tensor
-from .base import Layer, blame
+from .._core import ShapeError, Tensor
+from .base import Layer, named
 from .window import Sizes, kernel, padding, shown, sizes
 
 if TYPE_CHECKING:
@@ -100,12 +100,9 @@ class _Pool(Layer):
     def __init__(self, window: Sequence[int], *, stride: Pad | None = None, pad: Pad | SamePad = 0) -> None:
         self.window, self.stride, self.pad = _windows(type(self).__name__, window, stride, pad)
 
+    @named
     def __call__(self, x: ArrayLike) -> Tensor:
-        try:
-            return type(self)._pool(x, self.window, self.stride, self.pad)
-        except (ShapeError, DTypeError) as error:
-            blame(error, self.describe())
-            raise
+        return type(self)._pool(x, self.window, self.stride, self.pad)
 
     def describe(self) -> str:
         """The layer on one line."""
@@ -153,12 +150,13 @@ class _AdaptivePool(Layer):
     def __init__(self, size: Sequence[int]) -> None:
         self.size = kernel(type(self).__name__, size)
 
+    @named
     def __call__(self, x: ArrayLike) -> Tensor:
         x = _core.asarray(x)
         lengths = x.shape[1:-1]
         if x.ndim != len(self.size) + 2 or any(n < m for n, m in zip(lengths, self.size, strict=True)):
             raise ShapeError(
-                f"{self.describe()}: expected (batch, *lengths, channels) with lengths of at least {self.size},"
+                f"expected (batch, *lengths, channels) with lengths of at least {self.size},"
                 f" got shape {x.shape}"
             )
         stride = tuple(n // m for n, m in zip(lengths, self.size, strict=True))
@@ -198,11 +196,11 @@ class AdaptiveMeanPool(_AdaptivePool):
     _pool = staticmethod(_core.meanpool)
 
 
-def _flat(owner: str, x: ArrayLike) -> tuple[Tensor, tuple[int, ...]]:
+def _flat(x: ArrayLike) -> tuple[Tensor, tuple[int, ...]]:
     """The lengths as one axis, and the shape with lengths of 1."""
     x = _core.asarray(x)
     if x.ndim < 3 or 0 in x.shape[1:-1]:
-        raise ShapeError(f"{owner}: expected (batch, *lengths, channels) with elements, got shape {x.shape}")
+        raise ShapeError(f"expected (batch, *lengths, channels) with elements, got shape {x.shape}")
     n, *lengths, channels = x.shape
     return _core.reshape(x, (n, math.prod(lengths), channels)), (n, *[1] * len(lengths), channels)
 
@@ -215,8 +213,9 @@ class GlobalMaxPool(Layer):
     (2, 1, 1, 3)
     """
 
+    @named
     def __call__(self, x: ArrayLike) -> Tensor:
-        flat, shape = _flat("GlobalMaxPool()", x)
+        flat, shape = _flat(x)
         return _core.reshape(_core.maxpool(flat, flat.shape[1]), shape)
 
 
@@ -228,6 +227,7 @@ class GlobalMeanPool(Layer):
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
 
+    @named
     def __call__(self, x: ArrayLike) -> Tensor:
-        flat, shape = _flat("GlobalMeanPool()", x)
+        flat, shape = _flat(x)
         return _core.reshape(_core.mean(flat, axis=1), shape)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._core import DTypeError, ShapeError, Tensor, identity
+from .._core import ShapeError, Tensor, identity
 from ..init import create_bias, ones32
-from .base import Layer, blame, check_activation, check_sizes, made, options, parameter
+from .base import Layer, check_activation, check_sizes, made, named, options, parameter
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -72,13 +72,10 @@ class Scale(Layer):
             raise ShapeError("Scale.of: the scale needs at least one axis, got a single number")
         return cls(*scale.shape, activation, bias=bias, init=lambda _: scale)
 
+    @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """`activation(scale * x + bias)`."""
-        try:
-            y = _core.multiply(x, self.scale)
-        except (ShapeError, DTypeError) as error:
-            blame(error, self.describe())
-            raise
+        y = _core.multiply(x, self.scale)
         return self.activation(y if self.bias is None else y + self.bias)
 
     def products(self, _: Any, output: tuple[int, ...]) -> int:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
-from .._core import DTypeError, ShapeError, Tensor
-from .base import Layer, blame
+from .._core import ShapeError, Tensor
+from .base import Layer, named
 from .window import sizes
 
 if TYPE_CHECKING:
@@ -211,15 +211,12 @@ class Upsample(Layer):
         self.scale = tuple(scale) if isinstance(scale, list) else scale
         self.size = tuple(size) if isinstance(size, list) else size
 
+    @named
     def __call__(self, x: ArrayLike) -> Tensor:
-        try:
-            if self.mode == "nearest":
-                return upsample_nearest(x, self.scale, size=self.size)
-            owner = f"upsample_{self.mode}"
-            return _upsample(owner, x, self.scale, self.size, self.align_corners, _MODES[self.mode])
-        except (ShapeError, DTypeError) as error:
-            blame(error, self.describe())
-            raise
+        if self.mode == "nearest":
+            return upsample_nearest(x, self.scale, size=self.size)
+        owner = f"upsample_{self.mode}"
+        return _upsample(owner, x, self.scale, self.size, self.align_corners, _MODES[self.mode])
 
     def describe(self) -> str:
         """The layer on one line."""
@@ -244,12 +241,9 @@ class PixelShuffle(Layer):
     def __init__(self, r: int) -> None:
         (self.r,) = sizes("PixelShuffle", "r", r, 1)
 
+    @named
     def __call__(self, x: ArrayLike) -> Tensor:
-        try:
-            return pixel_shuffle(x, self.r)
-        except ShapeError as error:
-            blame(error, self.describe())
-            raise
+        return pixel_shuffle(x, self.r)
 
     def describe(self) -> str:
         """The layer on one line."""
