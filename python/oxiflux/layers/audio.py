@@ -41,9 +41,7 @@ def hamming_window(
     >>> flux.hamming_window(4)
     Tensor([0.08, 0.54, 1.  , 0.54])
     """
-    (n,) = sizes("hamming_window", "window_length", window_length, 1)
-    angles = 2 * math.pi * np.arange(n) / max(n if periodic else n - 1, 1)
-    return _core.tensor(alpha - beta * np.cos(angles)).astype(dtype)
+    return _cosine_window("hamming_window", window_length, dtype, periodic, alpha, beta)
 
 
 def hann_window(window_length: int, dtype: _DTypeLike = _core.float32, *, periodic: bool = True) -> Tensor:
@@ -53,7 +51,15 @@ def hann_window(window_length: int, dtype: _DTypeLike = _core.float32, *, period
     >>> flux.hann_window(5, periodic=False)
     Tensor([0. , 0.5, 1. , 0.5, 0. ])
     """
-    return hamming_window(window_length, dtype, periodic=periodic, alpha=0.5, beta=0.5)
+    return _cosine_window("hann_window", window_length, dtype, periodic, 0.5, 0.5)
+
+
+def _cosine_window(
+    owner: str, length: int, dtype: _DTypeLike, periodic: bool, alpha: float, beta: float
+) -> Tensor:
+    (n,) = sizes(owner, "window_length", length, 1)
+    angles = 2 * math.pi * np.arange(n) / max(n if periodic else n - 1, 1)
+    return _core.tensor(alpha - beta * np.cos(angles)).astype(dtype)
 
 
 @functools.lru_cache(8)
@@ -107,10 +113,10 @@ def stft(
     n, hop, weights = _framing("stft", n_fft, hop_length, window)
     if x.ndim not in (1, 2):
         raise ShapeError(f"stft: expected (time,) or (batch, time), got shape {x.shape}")
+    if x.shape[-1] < (n // 2 + 1 if center else n):
+        raise ShapeError(f"stft: a frame of {n} is too long for the input of shape {x.shape}")
     if center:
         x = pad_reflect(x, n // 2, axis=-1)
-    if x.shape[-1] < n:
-        raise ShapeError(f"stft: a frame of {n} is longer than the input of shape {x.shape}")
     places = np.arange(0, x.shape[-1] - n + 1, hop)[:, None] + np.arange(n)
     matrix = weights[:, None] * _analysis(n) / (math.sqrt(n) if normalized else 1)
     x = x if x.dtype.kind == "f" else x.astype(_core.float32)

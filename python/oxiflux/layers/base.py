@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
+from ..init import create_bias
 from ..show import Printed, name_of
 from ..tree import FLOATS
 
@@ -67,19 +68,21 @@ def named(call: Method) -> Method:
         try:
             return call(self, *args, **options)
         except Exception as error:
-            blame(error, self)
+            blame(error, self.describe())
             raise
 
     return named_call  # type: ignore[return-value]
 
 
-def blame(error: Exception, layer: Layer) -> None:
-    """Puts the layer as it is printed in front of the message of an error about its input, in the place of an
-    operation that only layers know. What other code raises stays as it is.
+def blame(error: Exception, layer: str) -> None:
+    """Puts the layer in front of the message of an error about its input, in the place of an operation that only
+    layers know. What other code raises stays as it is.
     """
     if type(error) in _OF_INPUT:
-        message = re.sub("^(conv|dense|norm|recurrent): ", "", str(error))
-        error.args = (f"{layer.describe()}: {message}",)
+        message = re.sub("^(conv|conv_transpose|create_bias|dense|norm|recurrent): ", "", str(error))
+        error.args = (f"{layer}: {message}",)
+    elif isinstance(error, MemoryError):
+        error.add_note(f"in {layer}")  # NumPy's makes its message itself.
 
 
 def locate(error: Exception, container: str, step: str) -> None:
@@ -110,11 +113,24 @@ def parameter(values: Any) -> Tensor:
 
 
 def made(layer: str, init: Any, shape: tuple[int, ...]) -> Tensor:
-    """A parameter made by a user's initialiser, which must have heeded the shape."""
-    weight = parameter(init(shape))
+    """A parameter made by an initialiser, which must have heeded the shape."""
+    try:
+        weight = parameter(init(shape))
+    except Exception as error:
+        blame(error, layer)
+        raise
     if weight.shape != shape:
         raise ShapeError(f"{layer}: init made a weight of shape {weight.shape}")
     return weight
+
+
+def made_bias(layer: str, weight: Tensor, bias: Any, *shape: int) -> Tensor | None:
+    """The bias that goes with a weight, of what the constructor was given."""
+    try:
+        return create_bias(weight, bias, *shape)
+    except Exception as error:
+        blame(error, layer)
+        raise
 
 
 def check_sizes(layer: str, *sizes: Any) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor, identity
-from ..init import create_bias, glorot_uniform
-from .base import Layer, check_activation, check_sizes, made, named, options, parameter, shape_of
+from ..init import glorot_uniform
+from .base import Layer, check_activation, check_sizes, made, made_bias, named, options, parameter, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -53,9 +53,9 @@ class Bilinear(Layer):
         shape = (*sizes_in, size_out)
         check_sizes("Bilinear", *shape)
         check_activation("Bilinear", activation)
-        weight = made(f"Bilinear({sizes_in} => {size_out})", init, shape)
-        self.weight = weight
-        self.bias = create_bias(weight, bias, weight.shape[2])
+        shown = f"Bilinear({sizes_in} => {size_out})"
+        self.weight = made(shown, init, shape)
+        self.bias = made_bias(shown, self.weight, bias, size_out)
         self.activation = activation
 
     @classmethod

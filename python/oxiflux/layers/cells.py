@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from .. import _core
 from .._core import ShapeError, Tensor, relu, sigmoid, tanh
-from ..init import create_bias, glorot_uniform
+from ..init import glorot_uniform
 from ..show import describe, name_of
-from .base import Layer, check_activation, check_sizes, made, named, shape_of
+from .base import Layer, check_activation, check_sizes, made, made_bias, named, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -74,7 +74,7 @@ class Cell(Layer):
         shown, width = f"{name}({size_in} => {size_out})", self.gates * size_out
         self.weight_ih = made(shown, init_kernel, (size_in, width))
         self.weight_hh = made(shown, init_recurrent_kernel, (size_out, width))
-        self.bias = create_bias(self.weight_ih, bias, width)
+        self.bias = made_bias(shown, self.weight_ih, bias, width)
 
     def initialstates(self) -> State:
         """The state to start from: zeros of shape `(hidden,)`."""
@@ -263,7 +263,7 @@ class GRUCell(Cell):
         recurrent_bias: bool | ArrayLike | Tensor = False,
     ) -> None:
         super().__init__(size_in, size_out, init_kernel, init_recurrent_kernel, bias)
-        self.bias_hh = create_bias(self.weight_hh, recurrent_bias, 3 * size_out)
+        self.bias_hh = made_bias(self.describe(), self.weight_hh, recurrent_bias, 3 * size_out)
 
     def _kind(self) -> str:
         return "gru"
@@ -311,7 +311,7 @@ class GRUv3Cell(Cell):
         self.weight_ih = made(shown, init_kernel, (size_in, 3 * size_out))
         self.weight_hh = made(shown, init_recurrent_kernel, (size_out, 2 * size_out))
         self.weight_candidate = made(shown, init_recurrent_kernel, (size_out, size_out))
-        self.bias = create_bias(self.weight_ih, bias, 3 * size_out)
+        self.bias = made_bias(shown, self.weight_ih, bias, 3 * size_out)
 
     def _run(self, x: Input, state: State, is_step: bool, with_state: bool) -> tuple[Tensor, State]:
         return _steps(self, x, state, is_step)

@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor, identity
-from ..init import create_bias, glorot_uniform
+from ..init import glorot_uniform
 from ..show import name_of
-from .base import Layer, check_activation, made, named, parameter, shape_of
+from .base import Layer, check_activation, made, made_bias, named, parameter, shape_of
 from .window import SamePad, Sizes, kernel, padding, shown, sizes
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def depthwiseconv(
     swapped = _core.permute_dims(weight, (*range(dims), dims + 1, dims))
     filters = _core.reshape(swapped, (*shape[:dims], 1, shape[dims] * shape[dims + 1]))
     groups = max(1, shape[dims + 1])
+    if (channels := shape_of(x)[-1:]) != (shape[dims + 1],):
+        raise ShapeError(f"depthwiseconv: {shape[dims + 1]} filters do not fit channels {channels}")
     return conv(x, filters, stride=stride, pad=pad, dilation=dilation, groups=groups, flipped=flipped)
 
 
@@ -126,8 +128,9 @@ class _Convolution(Layer):
         check_activation(name, activation)
         channels = self._ends((size_in, size_out))
         shape = (*window, channels[0] // self.groups, channels[1])
-        self.weight = made(name, init, shape)
-        self.bias = create_bias(self.weight, bias, size_out)
+        shown = f"{name}({window}, {size_in} => {size_out})"
+        self.weight = made(shown, init, shape)
+        self.bias = made_bias(shown, self.weight, bias, size_out)
         self.activation = activation
         self.stride = sizes(name, "stride", stride, len(window))
         self.dilation = sizes(name, "dilation", dilation, len(window))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import ShapeError, Tensor, identity
-from ..init import create_bias, glorot_uniform
-from .base import Layer, check_activation, check_sizes, made, named, options, parameter, shape_of
+from ..init import glorot_uniform
+from .base import Layer, check_activation, check_sizes, made, made_bias, named, options, parameter, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -48,9 +48,9 @@ class Dense(Layer):
     ) -> None:
         check_sizes("Dense", size_in, size_out)
         check_activation("Dense", activation)
-        weight = made(f"Dense({size_in} => {size_out})", init, (size_in, size_out))
-        self.weight = weight
-        self.bias = create_bias(weight, bias, weight.shape[1])
+        shown = f"Dense({size_in} => {size_out})"
+        self.weight = made(shown, init, (size_in, size_out))
+        self.bias = made_bias(shown, self.weight, bias, size_out)
         self.activation = activation
 
     @classmethod

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .. import _core
 from .._core import Generator, Tensor
 from .base import named
-from .mode import ModeLayer
+from .mode import ModeLayer, check_mode
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -51,7 +53,7 @@ def dropout(
     scale = 1 / keep if keep > 0 else 0.0
     if axis is None:
         return _core.dropout(x, keep, scale, 0.0, 0.0, rng)
-    axes = {_axis(i, x.ndim) for i in ([axis] if isinstance(axis, int) else axis)}
+    axes = {_axis(i, x.ndim) for i in (axis if isinstance(axis, Sequence) else [axis])}
     shape = [n if i in axes else 1 for i, n in enumerate(x.shape)]
     return x * _core.dropout(_core.ones(shape, dtype=x.dtype), keep, scale, 0.0, 0.0, rng)
 
@@ -85,7 +87,8 @@ class Dropout(ModeLayer):
         rng: Generator | None = None,
     ) -> None:
         _check(p, "Dropout")
-        self.p, self.axis, self.active, self.rng = p, axis, active, rng
+        self.p, self.axis, self.rng = p, axis, rng
+        self.active = check_mode("Dropout", active)
 
     @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
@@ -121,7 +124,8 @@ class AlphaDropout(ModeLayer):
 
     def __init__(self, p: float, *, active: bool | None = None, rng: Generator | None = None) -> None:
         _check(p, "AlphaDropout")
-        self.p, self.active, self.rng = p, active, rng
+        self.p, self.rng = p, rng
+        self.active = check_mode("AlphaDropout", active)
 
     @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
@@ -141,12 +145,14 @@ class AlphaDropout(ModeLayer):
         return f"AlphaDropout({self.p})"
 
 
-def _check(p: float, name: str) -> None:
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: the probability p must be from 0 to 1, got {p}")
+def _check(p: Any, name: str) -> None:
+    if not isinstance(p, (int, float, np.number)) or not 0 <= p <= 1:
+        raise ValueError(f"{name}: the probability p must be from 0 to 1, got {p!r}")
 
 
-def _axis(axis: int, ndim: int) -> int:
+def _axis(axis: Any, ndim: int) -> int:
+    if not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"dropout: an axis is an integer, got {axis!r}")
     if not -ndim <= axis < ndim:
         raise IndexError(f"dropout: axis {axis} is out of range for {ndim} axes")
-    return axis % ndim
+    return int(axis) % ndim

@@ -53,7 +53,10 @@ def gather(src: ArrayLike, idx: ArrayLike | tuple[ArrayLike, ...]) -> Tensor:
     src, arrays = _core.asarray(src), _indices("gather", idx)
     if len(arrays) > src.ndim:
         raise IndexError(f"gather: {len(arrays)} indices are too many for shape {src.shape}")
-    return src[tuple(arrays)]
+    try:
+        return src[tuple(arrays)]
+    except IndexError as error:
+        raise IndexError(str(error).replace("index", "gather", 1)) from None
 
 
 def scatter(
@@ -129,9 +132,12 @@ def batched_mul(a: ArrayLike, b: ArrayLike) -> Tensor:
     (5, 2, 4)
     """
     a, b = _core.asarray(a), _core.asarray(b)
-    if a.ndim != 3 or b.ndim != 3:
-        raise ShapeError(f"batched_mul: expected two batches of matrices, got shapes {a.shape} and {b.shape}")
-    return _core.matmul(a, b)
+    if a.ndim == b.ndim == 3:
+        try:
+            return _core.matmul(a, b)
+        except ShapeError:
+            pass
+    raise ShapeError(f"batched_mul: expected two batches of matrices that fit, got {a.shape} and {b.shape}")
 
 
 @functools.lru_cache(64)
@@ -150,7 +156,9 @@ def _sliding(owner: str, lengths: Sizes, window: Any, stride: Any, pad: Any, dil
     """The parameters in their normal forms, and the padded lengths."""
     window = kernel(owner, window)
     if len(lengths) != len(window):
-        raise ShapeError(f"{owner}: a window {window} needs (batch, *lengths, channels) with as many lengths")
+        raise ShapeError(
+            f"{owner}: a window {window} needs (batch, *lengths, channels) with as many lengths, got {lengths}"
+        )
     stride = sizes(owner, "stride", stride, len(window))
     dilation = sizes(owner, "dilation", dilation, len(window))
     pad = padding(owner, pad, window, dilation)
@@ -213,7 +221,7 @@ def fold(
     >>> flux.fold(flux.unfold(flux.ones((1, 4, 1)), (2,)), (1, 4, 1), (2,)).flatten().tolist()
     [1.0, 2.0, 2.0, 1.0]
     """
-    y, shape = _core.asarray(y), tuple(shape)
+    y, shape = _core.asarray(y), sizes("fold", "the shape", tuple(shape), len(shape), least=0)
     lengths, window, stride, dilation, sides = _sliding("fold", shape[1:-1], window, stride, pad, dilation)
     places = _places(lengths, window, stride, dilation, flipped)
     batch, channels = shape[0], shape[-1]

@@ -25,6 +25,13 @@ class ModeLayer(Layer):
         return _core.is_training() if self.active is None else self.active
 
 
+def check_mode(owner: str, mode: Any) -> bool | None:
+    """The mode, if it is one; TypeError otherwise."""
+    if not _is_mode(mode):
+        raise TypeError(f"{owner}: the mode is True, False or None, got {mode!r}")
+    return mode  # type: ignore[no-any-return]
+
+
 def testmode(model: Model, mode: bool | None = True) -> Model:  # noqa: PT028 (no test, whatever its name)
     """Puts all layers of a model into test mode, in place, and returns the model: `Dropout` passes its input
     on, `BatchNorm` uses its running statistics.
@@ -40,7 +47,7 @@ def testmode(model: Model, mode: bool | None = True) -> Model:  # noqa: PT028 (n
       Dropout(0.4, active=False),
     )
     """
-    return trainmode(model, None if mode is None else not mode)
+    return trainmode(model, None if check_mode("testmode", mode) is None else not mode)
 
 
 def trainmode(model: Model, mode: bool | None = True) -> Model:
@@ -53,8 +60,7 @@ def trainmode(model: Model, mode: bool | None = True) -> Model:
     >>> dropout(flux.ones(3)).tolist(), flux.trainmode(dropout, None)
     ([0.0, 0.0, 0.0], Dropout(1.0))
     """
-    if not (mode is None or isinstance(mode, bool)):
-        raise TypeError(f"trainmode: the mode is True, False or None, got {mode!r}")
+    check_mode("trainmode", mode)
     for layer in modules(model):
         if _is_mode(getattr(layer, "active", ...)):
             layer.active = mode

@@ -12,8 +12,8 @@ from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..init import ones32, zeros32
 from ..show import name_of
-from .base import Layer, named, shape_of
-from .mode import ModeLayer
+from .base import Layer, made, named, shape_of
+from .mode import ModeLayer, check_mode
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -53,8 +53,9 @@ class LayerNorm(Layer):
         if not numbers or not all(map(_is_size, numbers)):
             raise ValueError(f"LayerNorm: sizes are positive integers, got {size}")
         self.size = tuple(map(int, numbers))
-        self.scale = ones32(self.size) if affine else None
-        self.bias = zeros32(self.size) if affine else None
+        shown = f"LayerNorm({', '.join(map(str, self.size))})"
+        self.scale = made(shown, ones32, self.size) if affine else None
+        self.bias = made(shown, zeros32, self.size) if affine else None
         self.activation = activation
         self.eps = _checked_eps(eps, self)
 
@@ -92,8 +93,9 @@ class _ChannelNorm(ModeLayer):
         if not callable(activation):
             raise TypeError(f"{name}: the activation must be a function, got {activation!r}")
         self.channels, self.activation = int(channels), activation
-        self.beta = _initial(init_beta, self.channels, name) if affine else None
-        self.gamma = _initial(init_gamma, self.channels, name) if affine else None
+        shown = f"{name}({channels})"
+        self.beta = _initial(shown, init_beta, self.channels) if affine else None
+        self.gamma = _initial(shown, init_gamma, self.channels) if affine else None
         self.eps = eps
 
     def _shape_of(self, x: Any, least: int) -> tuple[int, ...]:
@@ -187,7 +189,7 @@ class BatchNorm(_TrackingNorm):
         init_beta: Callable[[int], Any] = zeros32,
         init_gamma: Callable[[int], Any] = ones32,
     ) -> None:
-        self.active = active
+        self.active = check_mode(type(self).__name__, active)
         self._set(channels, activation, affine, eps, init_beta, init_gamma)
         self._track(track_stats, momentum)
         _checked_eps(eps, self)
@@ -223,7 +225,7 @@ class InstanceNorm(_TrackingNorm):
         init_beta: Callable[[int], Any] = zeros32,
         init_gamma: Callable[[int], Any] = ones32,
     ) -> None:
-        self.active = active
+        self.active = check_mode(type(self).__name__, active)
         self._set(channels, activation, affine, eps, init_beta, init_gamma)
         self._track(track_stats, momentum)
         _checked_eps(eps, self)
@@ -257,7 +259,7 @@ class GroupNorm(_ChannelNorm):
         init_beta: Callable[[int], Any] = zeros32,
         init_gamma: Callable[[int], Any] = ones32,
     ) -> None:
-        self.active = active
+        self.active = check_mode(type(self).__name__, active)
         self._set(channels, activation, affine, eps, init_beta, init_gamma)
         if not _is_size(groups) or channels % groups:
             raise ValueError(f"GroupNorm: {groups!r} groups do not divide {channels} channels")
@@ -294,8 +296,5 @@ def _checked_eps(eps: float, layer: Layer) -> float:
     return eps
 
 
-def _initial(init: Callable[[int], Any], channels: int, name: str) -> Tensor:
-    values = _core.tensor(init(channels)).astype(_core.float32)
-    if values.shape != (channels,):
-        raise ShapeError(f"{name}({channels}): init made a parameter of shape {values.shape}")
-    return values
+def _initial(layer: str, init: Callable[[int], Any], channels: int) -> Tensor:
+    return made(layer, lambda shape: _core.tensor(init(*shape)).astype(_core.float32), (channels,))

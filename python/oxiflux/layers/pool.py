@@ -148,7 +148,7 @@ class _AdaptivePool(Layer):
     size: Sizes
 
     def __init__(self, size: Sequence[int]) -> None:
-        self.size = kernel(type(self).__name__, size)
+        self.size = kernel(type(self).__name__, size, "the size")
 
     @named
     def __call__(self, x: ArrayLike) -> Tensor:

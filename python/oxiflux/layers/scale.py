@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import ShapeError, Tensor, identity
-from ..init import create_bias, ones32
-from .base import Layer, check_activation, check_sizes, made, named, options, parameter
+from ..init import ones32
+from .base import Layer, check_activation, check_sizes, made, made_bias, named, options, parameter
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -49,9 +49,9 @@ class Scale(Layer):
         check_activation("Scale", activation)
         if not size:
             raise ValueError("Scale: needs at least one size")
-        scale = made(f"Scale({', '.join(map(str, size))})", init, tuple(size))
-        self.scale = scale
-        self.bias = create_bias(scale, bias, *scale.shape)
+        shown = f"Scale({', '.join(map(str, size))})"
+        self.scale = made(shown, init, tuple(size))
+        self.bias = made_bias(shown, self.scale, bias, *size)
         self.activation = activation
 
     @classmethod

@@ -32,18 +32,28 @@ def _lengths(owner: str, x: Tensor, scale: Any, size: Any, dims: int | None = No
     if not old or (dims is not None and len(old) != dims):
         expected = "*lengths" if dims is None else f"{dims} length{'s' * (dims > 1)}"
         raise ShapeError(f"{owner}: expected (batch, {expected}, channels), got shape {x.shape}")
-    if (scale is None) == (size is None):
-        raise ValueError(f"{owner}: give either scale or size")
+    _check(owner, scale, size, len(old))
     if size is not None:
         new = sizes(owner, "size", size, len(old))
     else:
-        factors = tuple(scale) if isinstance(scale, (tuple, list)) else (scale,) * len(old)
-        if len(factors) != len(old) or not all(0 < f < math.inf for f in factors):
-            raise ValueError(f"{owner}: scale must be a positive number or {len(old)} of them, got {scale!r}")
+        factors = scale if isinstance(scale, (tuple, list)) else (scale,) * len(old)
         new = tuple(math.floor(f * n) for f, n in zip(factors, old, strict=True))
     if 0 in new or 0 in old:
         raise ShapeError(f"{owner}: shape {x.shape} cannot become images of {new}")
     return new
+
+
+def _check(owner: str, scale: Any, size: Any, dims: int) -> None:
+    """Raises ValueError unless one of them is given, with a number for each of `dims` lengths."""
+    if (scale is None) == (size is None):
+        raise ValueError(f"{owner}: give either scale or size")
+    if size is not None:
+        sizes(owner, "size", size, dims)
+        return
+    factors = scale if isinstance(scale, (tuple, list)) else (scale,) * dims
+    is_number = (isinstance(f, (int, float, np.number)) and 0 < f < math.inf for f in factors)
+    if len(factors) != dims or not all(is_number):
+        raise ValueError(f"{owner}: scale must be a positive number or {dims} of them, got {scale!r}")
 
 
 def upsample_nearest(x: ArrayLike, scale: int | Sequence[int] | None = None, *, size: Size = None) -> Tensor:
@@ -205,8 +215,8 @@ class Upsample(Layer):
                 raise TypeError(f"Upsample: scale is given twice, as {scale!r} and {value!r}")
         if mode not in _MODES:
             raise ValueError(f"Upsample: mode must be one of {', '.join(_MODES)}, got {mode!r}")
-        if (scale is None) == (size is None):
-            raise ValueError("Upsample: give either scale or size")
+        wanted = scale if size is None else size
+        _check("Upsample", scale, size, len(wanted) if isinstance(wanted, (tuple, list)) else 1)
         self.mode, self.align_corners = mode, align_corners
         self.scale = tuple(scale) if isinstance(scale, list) else scale
         self.size = tuple(size) if isinstance(size, list) else size

@@ -10,7 +10,7 @@ from .. import _core
 from .._core import Tensor
 from ..show import describe
 from ..tree import FLOATS, fmap
-from .base import Layer, named
+from .base import Layer, blame, named
 
 __all__ = ["WeightNorm", "remove_weight_norms"]
 
@@ -61,7 +61,11 @@ class WeightNorm(Layer):
             axis = range(max(v.ndim - 1, 0)) if v.ndim > 1 else range(v.ndim)
         self.layer, self.which = layer, which
         self.axis = (axis,) if isinstance(axis, int) else tuple(axis)
-        self.g = self._norm(v)
+        try:
+            self.g = self._norm(v)
+        except IndexError as error:
+            blame(error, f"WeightNorm({describe(layer)}, {which!r})")
+            raise
 
     def _norm(self, v: Tensor) -> Tensor:
         tiny = 1.1920929e-07 if v.dtype == _core.float32 else 2.220446049250313e-16

@@ -42,15 +42,15 @@ def sizes(owner: str, name: str, value: Any, dims: int, *, least: int = 1) -> Si
     return _integers(owner, name, value, numbers, least)
 
 
-def kernel(owner: str, value: Any) -> Sizes:
-    """The size of a window: one to three positive integers.
+def kernel(owner: str, value: Any, name: str = "the window") -> Sizes:
+    """The size of a window, or what else the name says: one to three positive integers.
 
     >>> kernel("MaxPool", (2, 2))
     (2, 2)
     """
     if not isinstance(value, (tuple, list)) or not 1 <= len(value) <= 3:
-        raise ValueError(f"{owner}: the window must be a tuple of 1 to 3 integers, got {value!r}")
-    return _integers(owner, "the window", value, tuple(value), 1)
+        raise ValueError(f"{owner}: {name} must be a tuple of 1 to 3 integers, got {value!r}")
+    return _integers(owner, name, value, tuple(value), 1)
 
 
 def padding(owner: str, pad: Any, window: Sizes, dilation: Sizes | None = None) -> Sizes:
