@@ -51,8 +51,12 @@ def pad_constant(x: ArrayLike, pad: Pad, value: float = 0, *, axis: Axis = None)
             [8, 8, 3, 4],
             [8, 8, 8, 8]])
     """
+    return _constant("pad_constant", x, pad, value, axis)
+
+
+def _constant(owner: str, x: ArrayLike, pad: Pad, value: float, axis: Axis) -> Tensor:
     x = _core.asarray(x)
-    sides = _sides("pad_constant", x.ndim, pad, axis, range(x.ndim))
+    sides = _sides(owner, x.ndim, pad, axis, range(x.ndim))
     return _core.pad_constant(x, [n for a in range(x.ndim) for n in sides.get(a, (0, 0))], value)
 
 
@@ -63,7 +67,7 @@ def pad_zeros(x: ArrayLike, pad: Pad, *, axis: Axis = None) -> Tensor:
     >>> flux.pad_zeros([1, 2], 1)
     Tensor([0, 1, 2, 0])
     """
-    return pad_constant(x, pad, axis=axis)
+    return _constant("pad_zeros", x, pad, 0, axis)
 
 
 def _by_places(
