@@ -1,6 +1,7 @@
 """The examples in the pages of docs/ run, page by page, and print what the pages say."""
 
 import contextlib
+import inspect
 import io
 import re
 from pathlib import Path
@@ -46,3 +47,47 @@ def test_every_module_with_public_names_has_its_page():
     source = Path(flux.__file__).read_text()
     modules = re.findall(r"^from \.(\w+) import", source, re.MULTILINE)
     assert sorted(modules) == sorted(listed.split())
+
+
+# The tables of names in the reference
+
+
+def names_in_tables(page):
+    """The names in the second column of the tables of a page."""
+    rows = re.findall(r"^\|[^|]*\|([^|]*`[^|]*)\|$", page.read_text(), re.MULTILINE)
+    return re.findall(r"`(\w+)`", " ".join(rows))
+
+
+def exported(page):
+    """The public names that the package has from the modules of a page."""
+    modules = re.search(r"<!-- names: (.*?) -->", page.read_text()).group(1).split()
+    source = Path(flux.__file__).read_text()
+    lists = [re.search(rf"^from \.{m} import (?:\((.*?)\)|(.*?)$)", source, re.M | re.S) for m in modules]
+    return {name for found in lists for name in re.findall(r"\w+", found.group(1) or found.group(2))}
+
+
+TABLES = [page for page in PAGES if names_in_tables(page)]
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [pytest.param(page, name, id=name) for page in TABLES for name in names_in_tables(page)],
+)
+def test_a_name_in_a_table_is_public_and_documented_with_an_example(page, name):
+    thing = getattr(flux, name)
+    assert name in flux.__all__
+    doc = inspect.getdoc(thing) or ""
+    assert doc
+    shown = " ".join(code for code, _ in examples(page))
+    assert ">>> " in doc or f"flux.{name}" in shown
+
+
+@pytest.mark.parametrize("page", [p for p in TABLES if p.stem != "tensors"], ids=lambda page: page.stem)
+def test_a_table_lists_all_that_its_modules_export_once(page):
+    names = names_in_tables(page)
+    assert len(names) == len(set(names))
+    assert exported(page) <= set(names)
+
+
+def test_the_layers_losses_initialisers_and_activations_have_tables():
+    assert [page.stem for page in TABLES] == ["layers", "losses", "models", "tensors"]
