@@ -1,6 +1,7 @@
 """Initialisers: their spread, their options, their errors."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -20,6 +21,15 @@ DRAWN = [
     "randn32",
 ]
 EVERY = [*DRAWN, "identity_init", "zeros32", "ones32"]
+
+
+def test_the_list_has_every_initialiser():
+    others = {
+        "sparse_init",
+        "create_bias",
+        "nfan",
+    }  # of two axes, and no initialisers; they have their own tests
+    assert set(EVERY) | others == set(sys.modules["oxiflux.init"].__all__)
 
 
 @pytest.mark.parametrize("name", EVERY)

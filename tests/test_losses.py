@@ -79,6 +79,11 @@ NAMES = sorted({name for name, *_ in EVERY})
 LABELLED = ["crossentropy", "logitcrossentropy", "focal_loss"]
 
 
+def test_the_tables_have_every_loss():
+    others = {"ctc_loss", "label_smoothing"}  # of one sequence, and no loss; they have tests of their own
+    assert set(NAMES) | others == set(flux.losses.__all__)
+
+
 def draw(kind, shape, seed):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=shape)
@@ -156,7 +161,9 @@ def test_a_prediction_is_not_broadcast_against_a_target(name):
         ((32, 1), (1, 1, 32), "y.reshape(32, 1)"),
     ],
 )
-@pytest.mark.parametrize("name", ["mse", "mae", "huber_loss", "logitbinarycrossentropy"])
+@pytest.mark.parametrize(
+    "name", [*sorted({name for name, *_ in ELEMENTWISE}), "dice_coeff_loss", "tversky_loss"]
+)
 def test_the_message_says_how_to_mend_the_shape(name, p, t, mend):
     with pytest.raises(flux.ShapeError) as error:
         getattr(flux, name)(flux.ones(p), flux.ones(t))
