@@ -1,9 +1,11 @@
 """The loss of connectionist temporal classification against all alignments one by one, and NNlib's values."""
 
+import functools
 import itertools
 
 import numpy as np
 import pytest
+from scipy import special
 
 import oxiflux as flux
 
@@ -69,6 +71,30 @@ def test_long_sequences_and_large_logits_stay_finite():
     assert loss.dtype == "float32" and np.isfinite(loss.item()) and loss.item() > 1e4
     assert np.isfinite(g.numpy()).all()
     np.testing.assert_allclose(g.numpy().sum(axis=1), 0, atol=1e-4)
+
+
+@functools.cache
+def long_sequence():
+    """5000 times of 6 classes, 700 labels, and the loss by the recursion in logarithms."""
+    x, y = x_of(5000, 6).astype(np.float32), np.random.default_rng(1).integers(0, 5, 700)
+    logp = special.log_softmax(x.astype(np.float64), axis=-1)
+    states = np.full(2 * len(y) + 1, 5)
+    states[1::2] = y
+    skips = np.append([False, False], (states[2:] != 5) & (states[2:] != states[:-2]))
+    alpha = np.full(len(states), -np.inf)
+    alpha[:2] = logp[0, states[:2]]
+    for p in logp[1:]:
+        one, two = np.append(-np.inf, alpha[:-1]), np.append([-np.inf] * 2, alpha[:-2])
+        alpha = np.logaddexp(np.logaddexp(alpha, one), np.where(skips, two, -np.inf)) + p[states]
+    return x, y, -np.logaddexp(alpha[-1], alpha[-2])
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("float64", 1e-12)])
+def test_5000_times_agree_with_the_recursion_in_logarithms(dtype, rtol):
+    x, y, expected = long_sequence()
+    loss, (g,) = flux.withgradient(lambda x: flux.ctc_loss(x, y), flux.tensor(x).astype(dtype))
+    assert loss.item() == pytest.approx(expected, rel=rtol)
+    assert np.isfinite(g.numpy()).all()
 
 
 def test_more_labels_than_times_are_impossible():

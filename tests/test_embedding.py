@@ -65,6 +65,32 @@ def test_gradients_match_differences():
     assert flux.gradcheck(lambda m: m(hot) ** 2, flux.Embedding(7, 3))
 
 
+def test_a_table_that_is_the_output_layer_too_gets_both_gradients():
+    class Tied(flux.Layer):
+        def __init__(self):
+            self.table = flux.Embedding(7, 3)
+            self.output = flux.Scale(3)
+
+        def __call__(self, x):
+            return self.output(self.table(x)) @ self.table.weight.T
+
+    class Untied(Tied):
+        def __init__(self, tied):
+            self.table, self.output = tied.table, tied.output
+            self.other = tied.table.weight.copy()
+
+        def __call__(self, x):
+            return self.output(self.table(x)) @ self.other.T
+
+    tied, x, y = Tied(), labels_of(5), labels_of(5)
+    untied = Untied(tied)
+    (g,) = flux.gradient(lambda m: flux.logitcrossentropy(m(x), y), tied)
+    (h,) = flux.gradient(lambda m: flux.logitcrossentropy(m(x), y), untied)
+    assert len(flux.trainables(tied)) == 3
+    expected = h.table.weight.numpy() + h.other.numpy()
+    np.testing.assert_allclose(g.table.weight.numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_an_embedding_learns_only_the_rows_it_looks_up():
     layer = flux.Embedding.of(WEIGHT)
     (grads,) = flux.gradient(lambda m: m([1, 4]).sum(), layer)
