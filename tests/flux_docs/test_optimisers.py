@@ -1,4 +1,4 @@
-"""Every principal rule against Optimisers.jl's formulas, written again in NumPy and float64."""
+"""The examples of Optimisers.jl's documentation, and what it says of modifiers, freezing and adjusting."""
 
 import numpy as np
 import pytest
@@ -8,100 +8,8 @@ import oxiflux as flux
 X0 = np.array([[1.0, -2.0, 0.5], [3.0, 0.0, -1.5]])
 GRADIENTS = [
     np.array([[0.5, -1.0, 2.0], [0.25, 3.0, -0.125]]),
-    np.array([[-0.5, 1.5, 0.0], [4.0, -2.0, 1.0]]),
-    np.array([[1e-3, -7.0, 0.75], [0.0, 0.5, -2.5]]),
-]
-
-
-def descent(grads, x, eta=0.1):
-    for g in grads:
-        x = x - eta * g
-        yield x
-
-
-def momentum(grads, x, eta=0.01, rho=0.9):
-    velocity = np.zeros_like(x)
-    for g in grads:
-        velocity = rho * velocity + eta * g
-        x = x - velocity
-        yield x
-
-
-def nesterov(grads, x, eta=0.001, rho=0.9):
-    velocity = np.zeros_like(x)
-    for g in grads:
-        velocity_next = rho * velocity - eta * g
-        # A step along the velocity and a look ahead by the next one.
-        x = x + rho * velocity_next - eta * g
-        velocity = velocity_next
-        yield x
-
-
-def rmsprop(grads, x, eta=0.001, rho=0.9, eps=1e-8, centred=False):
-    square, mean = np.zeros_like(x), np.zeros_like(x)
-    for g in grads:
-        square = rho * square + (1 - rho) * g * g
-        if centred:
-            mean = rho * mean + (1 - rho) * g
-        x = x - eta * g / (np.sqrt(square - mean * mean) + eps)
-        yield x
-
-
-def adam(grads, x, eta=0.001, beta=(0.9, 0.999), eps=1e-8):
-    m, v = np.zeros_like(x), np.zeros_like(x)
-    for t, g in enumerate(grads, 1):
-        m = beta[0] * m + (1 - beta[0]) * g
-        v = beta[1] * v + (1 - beta[1]) * g * g
-        x = x - eta * (m / (1 - beta[0] ** t)) / (np.sqrt(v / (1 - beta[1] ** t)) + eps)
-        yield x
-
-
-def adamw(grads, x, eta=0.001, beta=(0.9, 0.999), decay=0.0, eps=1e-8, couple=True):
-    m, v = np.zeros_like(x), np.zeros_like(x)
-    for t, g in enumerate(grads, 1):
-        m = beta[0] * m + (1 - beta[0]) * g
-        v = beta[1] * v + (1 - beta[1]) * g * g
-        step = m / (1 - beta[0] ** t) / (np.sqrt(v / (1 - beta[1] ** t)) + eps)
-        x = x - (eta * (step + decay * x) if couple else eta * step + decay * x)
-        yield x
-
-
-RULES = [
-    pytest.param(lambda: flux.Descent(), descent, {}, id="Descent"),
-    pytest.param(lambda: flux.Descent(0.5), descent, {"eta": 0.5}, id="Descent(0.5)"),
-    pytest.param(lambda: flux.Momentum(), momentum, {}, id="Momentum"),
-    pytest.param(
-        lambda: flux.Momentum(0.2, 0.5), momentum, {"eta": 0.2, "rho": 0.5}, id="Momentum(0.2, 0.5)"
-    ),
-    pytest.param(lambda: flux.Nesterov(), nesterov, {}, id="Nesterov"),
-    pytest.param(
-        lambda: flux.Nesterov(0.2, 0.5), nesterov, {"eta": 0.2, "rho": 0.5}, id="Nesterov(0.2, 0.5)"
-    ),
-    pytest.param(lambda: flux.RMSProp(), rmsprop, {}, id="RMSProp"),
-    pytest.param(lambda: flux.RMSProp(centred=True), rmsprop, {"centred": True}, id="RMSProp centred"),
-    pytest.param(
-        lambda: flux.RMSProp(0.1, 0.5, 1e-3),
-        rmsprop,
-        {"eta": 0.1, "rho": 0.5, "eps": 1e-3},
-        id="RMSProp(0.1, 0.5)",
-    ),
-    pytest.param(lambda: flux.Adam(), adam, {}, id="Adam"),
-    pytest.param(
-        lambda: flux.Adam(0.1, (0.5, 0.75), 1e-3),
-        adam,
-        {"eta": 0.1, "beta": (0.5, 0.75), "eps": 1e-3},
-        id="Adam(0.1)",
-    ),
-    pytest.param(lambda: flux.AdamW(), adamw, {}, id="AdamW"),
-    pytest.param(
-        lambda: flux.AdamW(0.1, (0.9, 0.999), 0.25), adamw, {"eta": 0.1, "decay": 0.25}, id="AdamW decay"
-    ),
-    pytest.param(
-        lambda: flux.AdamW(0.1, (0.9, 0.999), 0.25, couple=False),
-        adamw,
-        {"eta": 0.1, "decay": 0.25, "couple": False},
-        id="AdamW decoupled",
-    ),
+    np.array([[-0.5, 1.5, 0.125], [4.0, -2.0, 1.0]]),
+    np.array([[1e-3, -7.0, 0.75], [1.0, 0.5, -2.5]]),
 ]
 
 
@@ -114,64 +22,97 @@ def run(rule, grads, x, dtype=np.float64):
         yield model["w"].numpy()
 
 
-@pytest.mark.parametrize(("rule", "formula", "options"), RULES)
-def test_rule_follows_its_formula(rule, formula, options):
-    expected = formula(GRADIENTS, X0, **options)
-    for step, (got, want) in enumerate(zip(run(rule(), GRADIENTS, X0), expected, strict=True), 1):
-        assert got.dtype == np.float64
-        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12, err_msg=f"step {step}")
+def test_chain_clips_before_it_discounts():
+    (x,) = run(flux.OptimiserChain(flux.ClipGrad(1.0), flux.Descent(0.1)), [[0.3, 1, 7]], np.zeros(3))
+    np.testing.assert_allclose(x, [-0.03, -0.1, -0.1], rtol=1e-12)
 
 
-@pytest.mark.parametrize(("rule", "formula", "options"), RULES)
-@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 63, 1000])
-def test_rule_follows_its_formula_in_float32_at_odd_sizes(rule, formula, options, size):
-    rng = np.random.default_rng(size)
-    x, grads = rng.normal(size=size), rng.normal(size=(4, size))
-    for got, want in zip(run(rule(), grads, x, np.float32), formula(grads, x, **options), strict=True):
-        assert got.dtype == np.float32
-        np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6)
+def test_chain_prints_its_rules():
+    chain = flux.OptimiserChain(flux.ClipGrad(1.0), flux.Descent(0.1))
+    assert repr(chain) == "OptimiserChain(ClipGrad(1.0), Descent(0.1))"
 
 
-@pytest.mark.parametrize(("rule", "formula", "options"), RULES)
-def test_rule_leaves_a_parameter_without_gradient_as_it_is(rule, formula, options):
-    model = {"w": flux.tensor(X0), "unused": flux.tensor(X0)}
+def test_accumgrad_applies_the_mean_of_its_gradients_at_once():
+    model = {"x": flux.tensor([1.0]), "y": flux.tensor([2.0])}
+    rule = flux.OptimiserChain(flux.AccumGrad(2), flux.WeightDecay(0.01), flux.Descent(0.1))
+    state = flux.setup(rule, model)
+    flux.update(state, model, {"x": flux.tensor([33.0]), "y": flux.tensor([0.0])})
+    assert (model["x"].item(), model["y"].item()) == (1.0, 2.0)
+    flux.update(state, model, {"x": flux.tensor([0.0]), "y": flux.tensor([444.0])})
+    np.testing.assert_allclose([model["x"].item(), model["y"].item()], [-0.651, -20.202002], rtol=1e-6)
+
+
+def test_accumgrad_starts_again_after_each_step():
+    chain = flux.OptimiserChain(flux.AccumGrad(3), flux.Descent(0.01))
+    xs = list(run(chain, GRADIENTS + GRADIENTS, X0))
+    mean = sum(GRADIENTS) / 3
+    expected = [X0, X0, X0 - 0.01 * mean, X0 - 0.01 * mean, X0 - 0.01 * mean, X0 - 0.02 * mean]
+    for got, want in zip(xs, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
+def test_clipgrad_bounds_each_component_by_ten():
+    (x,) = run(flux.OptimiserChain(flux.ClipGrad(), flux.Descent(1.0)), [[-30.0, 9.0, 11.0]], np.zeros(3))
+    np.testing.assert_array_equal(x, [10, -9, -10])
+
+
+def test_clipnorm_scales_a_long_gradient_and_leaves_a_short_one():
+    chain = flux.OptimiserChain(flux.ClipNorm(), flux.Descent(1.0))
+    (x,) = run(chain, [[30.0, 40.0]], np.zeros(2))
+    np.testing.assert_allclose(x, [-6, -8], rtol=1e-12)
+    (x,) = run(chain, [[3.0, 4.0]], np.zeros(2))
+    np.testing.assert_array_equal(x, [-3, -4])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_clipnorm_of_a_gradient_without_finite_norm_is_an_error_that_changes_nothing(bad):
+    model = {"w": flux.tensor(np.ones(2))}
+    state = flux.setup(flux.OptimiserChain(flux.ClipNorm(), flux.Momentum()), model)
+    with pytest.raises(ValueError, match="norm"):
+        flux.update(state, model, {"w": flux.tensor(np.array([1.0, bad]))})
+    np.testing.assert_array_equal(model["w"].numpy(), 1)
+    flux.update(state, model, {"w": flux.tensor(np.array([1.0, 0.0]))})
+    np.testing.assert_allclose(model["w"].numpy(), [1 - 0.01, 1], rtol=1e-12)
+
+
+def test_a_rule_of_ones_own():
+    class SignDescent:
+        def init(self, x):
+            return 0
+
+        def apply(self, state, x, dx):
+            return state + 1, 0.5 * flux.sign(dx)
+
+    *_, x = run(SignDescent(), GRADIENTS[:2], X0)
+    np.testing.assert_allclose(x, X0 - 0.5 * np.sign(GRADIENTS[0]) - 0.5 * np.sign(GRADIENTS[1]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param(lambda: flux.Descent(0.1), id="Descent"),
+        pytest.param(lambda: flux.Adam(0.1), id="Adam"),
+        pytest.param(lambda: flux.RMSProp(0.1), id="RMSProp"),
+        pytest.param(lambda: flux.AdaGrad(1.0), id="AdaGrad"),
+        pytest.param(lambda: flux.OptimiserChain(flux.ClipNorm(), flux.Adam(0.1)), id="ClipNorm, Adam"),
+        pytest.param(
+            lambda: flux.OptimiserChain(flux.ClipGrad(0.5), flux.Momentum(0.1)), id="ClipGrad, Momentum"
+        ),
+    ],
+)
+def test_rule_minimises_a_product_of_two_factors(rule):
+    rng = np.random.default_rng(0)
+    target = rng.random((3, 3)) * rng.random((3, 3))
+    model = {"a": flux.tensor(rng.random((3, 3)) * 5), "b": flux.tensor(rng.random((3, 3)))}
+
+    def loss(m):
+        return flux.mean((m["a"] * m["b"] - target) ** 2)
+
+    assert loss(model).item() > 0.5
     state = flux.setup(rule(), model)
-    flux.update(state, model, {"w": flux.tensor(GRADIENTS[0]), "unused": None})
-    np.testing.assert_array_equal(model["unused"].numpy(), X0)
-    assert (model["w"].numpy() != X0).any()
-
-
-@pytest.mark.parametrize(("rule", "formula", "options"), RULES)
-def test_rule_keeps_one_state_for_each_parameter(rule, formula, options):
-    model = {"a": flux.tensor(X0), "b": [flux.tensor(X0[:1])]}
-    state = flux.setup(rule(), model)
-    for g in GRADIENTS:
-        flux.update(state, model, {"a": flux.tensor(g), "b": [flux.tensor(g[:1] * 2)]})
-    *_, a = formula(GRADIENTS, X0, **options)
-    *_, b = formula([g[:1] * 2 for g in GRADIENTS], X0[:1], **options)
-    np.testing.assert_allclose(model["a"].numpy(), a, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(model["b"][0].numpy(), b, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize(("rule", "formula", "options"), RULES)
-def test_update_changes_no_view_or_export_of_the_parameter(rule, formula, options):
-    w = flux.tensor(X0)
-    model = {"w": w}
-    exported, row = w.numpy(), w[0]
-    state = flux.setup(rule(), model)
-    flux.update(state, model, {"w": flux.tensor(GRADIENTS[0])})
-    np.testing.assert_array_equal(exported, X0)
-    np.testing.assert_array_equal(row.numpy(), X0[0])
-
-
-def test_the_first_step_of_adam_is_the_learning_rate_against_the_sign():
-    (x,) = run(flux.Adam(0.01), GRADIENTS[:1], X0)
-    np.testing.assert_allclose(x, X0 - 0.01 * np.sign(GRADIENTS[0]), rtol=1e-6)
-
-
-def test_momentum_of_a_constant_gradient_approaches_ten_times_the_step():
-    xs = list(run(flux.Momentum(0.1, 0.9), [np.ones(1)] * 200, np.zeros(1)))
-    assert xs[-2] - xs[-1] == pytest.approx(1.0, rel=1e-6)
+    for _ in range(1000):
+        flux.update(state, model, flux.gradient(loss, model)[0])
+    assert loss(model).item() < 1e-2
 
 
 def test_adjust_changes_the_learning_rate_and_keeps_the_state():
@@ -183,19 +124,6 @@ def test_adjust_changes_the_learning_rate_and_keeps_the_state():
     velocity = 0.01 * GRADIENTS[0]
     expected = X0 - velocity - (0.9 * velocity + 0.1 * GRADIENTS[1])
     np.testing.assert_allclose(model["w"].numpy(), expected, rtol=1e-12)
-
-
-def test_freeze_and_thaw():
-    model = {"a": flux.tensor(X0), "b": flux.tensor(X0)}
-    state = flux.setup(flux.Descent(), model)
-    grads = {"a": flux.tensor(GRADIENTS[0]), "b": flux.tensor(GRADIENTS[0])}
-    flux.freeze(state["a"])
-    flux.update(state, model, grads)
-    np.testing.assert_array_equal(model["a"].numpy(), X0)
-    np.testing.assert_allclose(model["b"].numpy(), X0 - 0.1 * GRADIENTS[0])
-    flux.thaw(state)
-    flux.update(state, model, grads)
-    np.testing.assert_allclose(model["a"].numpy(), X0 - 0.1 * GRADIENTS[0])
 
 
 @pytest.mark.parametrize(
