@@ -128,7 +128,7 @@ def other(value):
 
 
 @pytest.mark.parametrize(
-    "rule", [rule for rule in RULES if dataclasses.is_dataclass(rule)], ids=lambda r: r.__name__
+    "rule", [rule for rule in RULES if dataclasses.fields(rule)], ids=lambda r: r.__name__
 )
 def test_every_hyper_parameter_of_a_part_can_be_adjusted(rule):
     rule = rule(2) if rule is flux.AccumGrad else rule()
