@@ -119,6 +119,14 @@ def test_a_large_offset_does_not_cancel(shape, axis):
     np.testing.assert_allclose(y, normal(x, axis), atol=2e-3)
 
 
+def test_first_elements_far_from_the_mean_of_their_row_do_not_cancel():
+    x = noise(6, 90_000, dtype="float32")
+    x[:, :8] += 1e4 * np.arange(1, 7, dtype="float32")[:, None]
+    x[:, 8:] += 0.5
+    y = flux.normalise(flux.tensor(x), axis=1).numpy()
+    np.testing.assert_allclose(y, normal(x, 1), rtol=2e-5, atol=2e-6)
+
+
 def test_running_statistics_survive_a_large_offset():
     x = noise(50_000, 3, dtype="float32", offset=1e4)
     layer = flux.BatchNorm(3, momentum=1.0, active=True)

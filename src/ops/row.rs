@@ -119,17 +119,18 @@ pub(crate) fn gradient<K: Row>(g: &Tensor, v: &Tensor, p: Parameters) -> Result<
     Ok(out.into())
 }
 
-/// The functions that integers and truth values have in their own type; the others compute in a floating one.
-pub(crate) fn of_integers(name: &'static str, x: &Tensor) -> Option<Result<Tensor>> {
+/// What needs no floating kernel: the identity, and the functions that integers and truth values have in their own type.
+pub(crate) fn without_kernel(name: &'static str, x: &Tensor) -> Option<Result<Tensor>> {
     let zero = || Ok(Array::filled(name, &[], 0.0, x.dtype())?.into());
     match (name, x.dtype().kind()) {
+        ("identity", _) => Some(Ok(x.clone())),
         (_, Kind::Float) => None,
         ("negative", Kind::Bool) => Some(not_float_named(name, x)),
         ("negative", _) => Some(zero().and_then(|zero| subtract(&zero, x))),
         ("abs", Kind::Integer) if x.dtype().is_signed() => {
             Some(super::negative(x).and_then(|y| maximum(x, &y)))
         }
-        ("abs" | "identity", _) => Some(Ok(x.clone())),
+        ("abs", _) => Some(Ok(x.clone())),
         ("square", _) => Some(multiply(x, x)),
         _ => None,
     }
@@ -232,7 +233,7 @@ macro_rules! rows {
             }
             $(#[$doc])+
             pub fn $name(x: &Tensor $(, $($p: f64),+)?) -> Result<Tensor> {
-                if let Some(done) = super::row::of_integers(stringify!($name), x) {
+                if let Some(done) = super::row::without_kernel(stringify!($name), x) {
                     return done;
                 }
                 let x = super::binary::as_float(x)?;

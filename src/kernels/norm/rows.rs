@@ -24,33 +24,44 @@ struct Normalise<T> {
 // SAFETY: each task writes the results of its own rows.
 unsafe impl<T> Sync for Normalise<T> {}
 
-/// The distance from a mean, and its square.
+/// The distance from a number, and its square.
 struct Spread<T> {
     x: *const T,
-    mean: T,
+    from: T,
 }
 
 impl<T: Float> Terms<T, 2> for Spread<T> {
     #[inline(always)]
     unsafe fn at<const FMA: bool>(&self, i: usize, _: usize) -> [T::Lane<FMA>; 2] {
         // SAFETY: the caller's element.
-        let d = unsafe { *self.x.add(i) }.lane::<FMA>() - self.mean.lane::<FMA>();
+        let d = unsafe { *self.x.add(i) }.lane::<FMA>() - self.from.lane::<FMA>();
         [d, d * d]
     }
 }
 
-/// The mean of a row and its variance.
+/// So many elements have a mean that is near that of their row, as a rule.
+const SOME: usize = 8;
+
+/// The mean of a row and its variance, from the distances to a number near the mean; where it turns out to be so far from
+/// it that digits cancel, from the distances to the mean.
 #[inline(always)]
 unsafe fn moments<T: Float, const FMA: bool>(x: *const T, n: usize) -> (T, T) {
+    let (length, some) = (count::<T, FMA>(n), n.min(SOME));
     // SAFETY: the caller's row.
     unsafe {
-        let n_lane = count::<T, FMA>(n);
-        let [sum] = row_sums::<T, _, FMA, 1>(&Element(x), n);
-        let mean = T::of::<FMA>(sum.lane::<FMA>() / n_lane);
-        let [d, squares] = row_sums::<T, _, FMA, 2>(&Spread { x, mean }, n);
-        let d = d.lane::<FMA>() / n_lane;
-        let var = (squares.lane::<FMA>() / n_lane - d * d).max(T::Lane::<FMA>::lit(0.0));
-        (T::of::<FMA>(mean.lane::<FMA>() + d), T::of::<FMA>(var))
+        let [sum] = row_sums::<T, _, FMA, 1>(&Element(x), some);
+        let mut from = sum.lane::<FMA>() / count::<T, FMA>(some);
+        let mut again = true;
+        loop {
+            let sums = row_sums::<T, _, FMA, 2>(&Spread { x, from: T::of::<FMA>(from) }, n);
+            let [d, squares] = sums.map(|sum| sum.lane::<FMA>() / length);
+            let var = (squares - d * d).max(T::Lane::<FMA>::lit(0.0));
+            from = from + d;
+            if !again || T::of::<FMA>(d * d) <= T::of::<FMA>(var * 4.0) {
+                return (T::of::<FMA>(from), T::of::<FMA>(var));
+            }
+            again = false;
+        }
     }
 }
 
