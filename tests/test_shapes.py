@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+import zoo
 
 
 def mlp():
@@ -263,6 +264,55 @@ def test_convolutions_and_attention_count_their_products():
     assert [row.flops // 2 for row in s.rows] == [5 * 36 * 9 * 2 * 8, 0, 5 * 9 * 4 * 8 * 3]
     (row,) = flux.summary(flux.MultiHeadAttention(8, nheads=2), (5, 7, 8)).rows
     assert row.flops // 2 == 4 * 5 * 7 * 8 * 8 + 2 * 5 * 7 * 7 * 8
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "products"),
+    [
+        # Batch, time, gates, hidden, and what each gate reads: the input and the state.
+        (lambda: flux.RNN(3, 4), (2, 7, 3), 2 * 7 * 1 * 4 * (3 + 4)),
+        (lambda: flux.LSTM(3, 4), (2, 7, 3), 2 * 7 * 4 * 4 * (3 + 4)),
+        (lambda: flux.LSTM(3, 4, return_state=True), (2, 7, 3), 2 * 7 * 4 * 4 * (3 + 4)),
+        (lambda: flux.GRU(3, 4), (2, 7, 3), 2 * 7 * 3 * 4 * (3 + 4)),
+        (lambda: flux.Recurrence(flux.GRUCell(3, 4)), (2, 7, 3), 2 * 7 * 3 * 4 * (3 + 4)),
+        (lambda: flux.LSTMCell(3, 4), (2, 3), 2 * 4 * 4 * (3 + 4)),
+        (lambda: flux.LayerNorm(4, 3), (5, 4, 3), 5 * 4 * 3),
+        (lambda: flux.LayerNorm(3, affine=False), (5, 4, 3), 0),
+        (lambda: flux.BatchNorm(3), (5, 4, 4, 3), 5 * 4 * 4 * 3),
+        (lambda: flux.InstanceNorm(3), (5, 4, 4, 3), 0),
+        (lambda: flux.GroupNorm(4, 2), (5, 6, 4), 5 * 6 * 4),
+        (lambda: flux.Conv((3,), 2, 5, stride=2), (3, 9, 2), 3 * 4 * (3 * 2) * 5),
+        (lambda: flux.DepthwiseConv((2, 2), 5, 10), (3, 4, 4, 5), 3 * 3 * 3 * (2 * 2) * 10),
+    ],
+)
+def test_sequences_norms_and_convolutions_count_their_products(layer, shape, products):
+    (row,) = flux.summary(layer(), shape).rows
+    assert row.flops == 2 * products
+
+
+@pytest.mark.parametrize("name", zoo.ROWS)
+def test_no_parameter_of_any_layer_is_left_out_or_counted_twice(name):
+    layer, inputs = zoo.ROWS[name].layer(), zoo.ROWS[name].inputs(2)
+    total = flux.summary(layer, *(x.shape for x in inputs)).total
+    assert total.parameters == sum(t.size for t in flux.trainables(layer))
+    assert total.output == flux.outputsize(layer, *(x.shape for x in inputs))
+
+
+def test_what_is_held_beside_the_layers_follows_them():
+    class Shifted(flux.Layer):
+        def __init__(self):
+            self.shift, self.inner = flux.zeros(3), flux.Dense(2, 3)
+
+        def __call__(self, x):
+            return self.inner(x) + self.shift
+
+    s = flux.summary(flux.Chain(Shifted(), flux.relu), (5, 2))
+    assert [(row.path, row.output, row.parameters) for row in s.rows] == [
+        ("layers[0].inner", (5, 3), 9),
+        ("layers[1]", (5, 3), 0),
+        ("layers[0].shift", None, 3),
+    ]
+    assert (s.total.parameters, s.total.output) == (12, (5, 3))
 
 
 def test_a_layer_of_ones_own_may_count_its_products():

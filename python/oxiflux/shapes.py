@@ -14,6 +14,7 @@ from . import _core
 from ._core import DTypeError, Tensor
 from .layers import Chain, Layer, SkipConnection
 from .layers.container import Container
+from .layers.recurrent import SequenceLayer
 from .show import bytes_of, describe, parts
 from .tree import fmap, modules, show_path, trainables
 
@@ -37,19 +38,20 @@ class SummaryRow(NamedTuple):
 class Summary:
     """A table of a model's layers: `rows` in the order of their calls, and the `total` of the columns."""
 
-    def __init__(self, rows: list[SummaryRow]) -> None:
-        self.rows = rows
+    def __init__(self, rows: list[SummaryRow], output: Any) -> None:
+        self.rows, self._output = rows, output
 
     @property
     def total(self) -> SummaryRow:
-        """The sums over all rows, with the output of the last."""
+        """The sums over all rows, with the output of the model."""
         sums = (sum(getattr(row, name) for row in self.rows) for name in ("parameters", "memory", "flops"))
-        return SummaryRow("total", "", self.rows[-1].output if self.rows else (), *sums)
+        return SummaryRow("total", "", self._output, *sums)
 
     def _cells(self) -> list[list[str]]:
         def cells(row: SummaryRow) -> list[str]:
             numbers = [f"{n:_}" if n else "" for n in (row.parameters, row.flops)]
-            return [row.path, row.layer, str(row.output), numbers[0], bytes_of(row.memory), numbers[1]]
+            output = "" if row.output is None else str(row.output)
+            return [row.path, row.layer, output, numbers[0], bytes_of(row.memory), numbers[1]]
 
         head = ["path", "layer", "output", "parameters", "memory", "flops"]
         return [head, *map(cells, self.rows), cells(self.total)]
@@ -76,7 +78,7 @@ def summary(model: Any, *shapes: Any, padbatch: bool = False) -> Summary:
     again, only once), the bytes of its tensors and its output, and the floating-point operations: two for
     each product of an input with a weight; what has no weights counts none. A layer of one's own may say how
     many products its call takes in a method `products(shapes of the inputs, shape of the output)`. Shapes are
-    given, and errors raised, as by `outputsize`.
+    given, and errors raised, as by `outputsize`. Tensors that no layer with a row of its own holds follow at the end.
 
     >>> import oxiflux as flux
     >>> flux.summary(flux.Chain(flux.Dense(64, 128, flux.relu), flux.Dense(128, 10), flux.softmax), (32, 64))
@@ -86,23 +88,23 @@ def summary(model: Any, *shapes: Any, padbatch: bool = False) -> Summary:
     layers[2]  softmax                 (32, 10)                1.2 KiB
     total                              (32, 10)        9_610  56.0 KiB  606_208
     """
-    calls, _ = _shapes(model, shapes, padbatch)
-    rows, counted = [], set()
+    calls, output = _shapes(model, shapes, padbatch)
+    trained = {id(t) for t in trainables(model)}
+    counted: set[int] = set()
+
+    def row(path: Path, part: Any, output: Any, made: int = 0, flops: int = 0) -> SummaryRow:
+        fresh = [t for _, t in _core.leaves(part) if id(t) not in counted]
+        counted.update(map(id, fresh))
+        parameters = sum(t.size for t in fresh if id(t) in trained)
+        memory = sum(t.nbytes for t in fresh) + made
+        return SummaryRow(show_path(path) if path else "", describe(part), output, parameters, memory, flops)
+
+    rows = []
     for call in calls:
-        fresh = [t for _, t in _core.leaves(call.layer) if id(t) not in counted]
-        counted |= {id(t) for t in fresh}
-        trained = {id(t) for t in trainables(call.layer)}
-        rows.append(
-            SummaryRow(
-                show_path(call.path) if call.path else "",
-                describe(call.layer),
-                call.output,
-                sum(t.size for t in fresh if id(t) in trained),
-                sum(t.nbytes for t in fresh) + sum(map(math.prod, _each(call.output))) * call.itemsize,
-                2 * _products(call),
-            )
-        )
-    return Summary(rows)
+        made = sum(map(math.prod, _each(call.output))) * call.itemsize
+        rows.append(row(call.path, call.layer, call.output, made, 2 * _products(call)))
+    rows += [row(path, t, None) for path, t in _core.leaves(model) if id(t) not in counted]
+    return Summary(rows, output)
 
 
 def outputsize(model: Any, *shapes: Any, padbatch: bool = False) -> Any:
@@ -200,7 +202,8 @@ def _call(model: Any, inputs: list[Tensor]) -> tuple[list[_Call], Any]:
 def _layers(model: Any, path: Path = ()) -> list[tuple[Path, Any]]:
     """The layers and functions within the containers of a model."""
     is_container = isinstance(model, (type, Container, SkipConnection)) or parts(model) is not None
-    if callable(model) and not is_container:
+    # The steps of a recurrent layer are not listed one by one.
+    if callable(model) and (isinstance(model, SequenceLayer) or not is_container):
         return [(path, model)]
     kids = _core.children(model) or []
     return [found for key, kid in kids for found in _layers(kid, (*path, key))]

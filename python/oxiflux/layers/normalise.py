@@ -70,6 +70,10 @@ class LayerNorm(Layer):
         y = _core.norm(x, self.scale, self.bias, len(shape) - count, count, 1, self.eps)[0]
         return self.activation(y)
 
+    def products(self, _: Any, output: tuple[int, ...]) -> int:
+        """One for each number, with its scale."""
+        return 0 if self.scale is None else math.prod(output)
+
     def describe(self) -> str:
         """The layer on one line."""
         return f"LayerNorm({', '.join(map(str, self.size))}{_options(self.activation, self.scale)})"
@@ -105,6 +109,10 @@ class _ChannelNorm(ModeLayer):
             what = f"{self.channels} channel{'s' * (self.channels != 1)} on the last of at least {least} axes"
             raise ShapeError(f"expected {what}, got shape {shape}")
         return shape
+
+    def products(self, _: Any, output: tuple[int, ...]) -> int:
+        """One for each number, with its scale."""
+        return 0 if self.gamma is None else math.prod(output)
 
     def trainable(self) -> tuple[str, ...]:
         """The names of the parameters, as opposed to the running statistics."""
