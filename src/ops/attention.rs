@@ -357,8 +357,13 @@ pub(super) const OPS: &[super::Op] = &[
 #[cfg(feature = "python")]
 mod python {
     use super::Mask;
-    use crate::py::{Operand, PyTensor, meet, run};
+    use crate::py::{Operand, PyTensor, named, run};
     use pyo3::prelude::*;
+
+    /// The arguments that meet, or an error that names the function that people call.
+    fn meet<const N: usize>(obs: [&Bound<'_, PyAny>; N]) -> PyResult<[crate::tape::Tensor; N]> {
+        crate::py::meet(obs).map_err(|e| named("dot_product_attention", e))
+    }
 
     fn mask(seen: Option<Operand>, causal: bool) -> Mask {
         Mask { seen: seen.map(|m| m.0.into_array()), causal }

@@ -123,7 +123,7 @@ macro_rules! binary {
                 #[pyfunction]
                 #[pyo3(signature = (a, b, /))]
                 pub(super) fn $name(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
-                    let (a, b) = crate::py::pair(a, b)?;
+                    let (a, b) = crate::py::pair(a, b).map_err(|e| crate::py::named(stringify!($name), e))?;
                     crate::py::run(&[&a, &b], || super::$name(&a, &b))
                 }
             )+

@@ -308,7 +308,7 @@ mod python {
         dilation: Vec<usize>,
         groups: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (x, weight) = crate::py::pair(x, weight)?;
+        let (x, weight) = crate::py::pair(x, weight).map_err(|e| crate::py::named("conv", e))?;
         let fused = activation.as_ref().map(known).transpose()?.flatten();
         let bias = bias.as_ref().map(|b| &b.0);
         let sliding = Sliding { stride: &stride, pad: &pad, dilation: &dilation, groups };
@@ -336,7 +336,7 @@ mod python {
         groups: usize,
         outpad: Vec<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (x, weight) = crate::py::pair(x, weight)?;
+        let (x, weight) = crate::py::pair(x, weight).map_err(|e| crate::py::named("conv", e))?;
         let fused = activation.as_ref().map(known).transpose()?.flatten();
         let bias = bias.as_ref().map(|b| &b.0);
         let sliding = Sliding { stride: &stride, pad: &pad, dilation: &dilation, groups };

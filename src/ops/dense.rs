@@ -206,7 +206,7 @@ pub(super) mod python {
         bias: Option<Operand>,
         activation: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (x, weight) = crate::py::pair(x, weight)?;
+        let (x, weight) = crate::py::pair(x, weight).map_err(|e| crate::py::named("dense", e))?;
         let fused = activation.as_ref().map(known).transpose()?.flatten();
         let bias = bias.as_ref().map(|b| &b.0);
         let y = Bound::new(py, crate::py::run(&[&x, &weight], || super::dense(&x, &weight, bias, fused))?)?;

@@ -57,7 +57,7 @@ macro_rules! operations {
                 #[pyfunction]
                 #[pyo3(signature = ($($x,)+ / $(, $($k = $d),+)?))]
                 pub(super) fn $name($($x: &Bound<'_, PyAny>,)+ $($($k: $t),+)?) -> PyResult<PyTensor> {
-                    let [$($x),+] = crate::py::meet([$($x),+])?;
+                    let [$($x),+] = crate::py::meet([$($x),+]).map_err(|e| crate::py::named(stringify!($name), e))?;
                     crate::py::run(&[$(&$x),+], || super::$name($(&$x,)+ $($($k),+)?))
                 }
             )+

@@ -257,8 +257,9 @@ macro_rules! rows {
                 $(#[$doc])+
                 #[pyfunction]
                 #[pyo3(signature = (x, / $(, $($p = $pd),+)?))]
-                pub(super) fn $name(x: Operand $(, $($p: f64),+)?) -> PyResult<PyTensor> {
-                    crate::py::run(&[&x.0], || super::$name(&x.0 $(, $($p),+)?))
+                pub(super) fn $name(x: &Bound<'_, PyAny> $(, $($p: f64),+)?) -> PyResult<PyTensor> {
+                    let x = x.extract::<Operand>().map_err(|e| crate::py::named(stringify!($name), e))?.0;
+                    crate::py::run(&[&x], || super::$name(&x $(, $($p),+)?))
                 }
             )+
         }

@@ -17,7 +17,7 @@ mod tensor;
 mod tree;
 mod watch;
 
-pub(crate) use operand::{Operand, many, meet, pair, weak};
+pub(crate) use operand::{Operand, many, meet, named, pair, weak};
 pub(crate) use run::{released, run};
 pub(crate) use tensor::PyTensor;
 

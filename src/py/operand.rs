@@ -133,6 +133,20 @@ pub(crate) fn meet<const N: usize>(obs: [&Bound<'_, PyAny>; N]) -> PyResult<[Ten
     found.try_into().map_err(|_| PyTypeError::new_err("wrong number of arguments"))
 }
 
+/// An error of a conversion with the name of the function in front; what Python code has raised stays as it is.
+#[cold]
+pub(crate) fn named(function: &str, error: PyErr) -> PyErr {
+    Python::attach(|py| {
+        if error.traceback(py).is_some() {
+            return error;
+        }
+        match error.get_type(py).call1((format!("{function}: {}", error.value(py)),)) {
+            Ok(told) => PyErr::from_value(told),
+            Err(_) => error,
+        }
+    })
+}
+
 /// The tensors of a sequence.
 pub(crate) fn many(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
     if !(ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>()) && ob.try_iter().is_err() {
