@@ -364,6 +364,11 @@ FUNCTIONS = {
         (lambda: attend(x, x, x, mask=np.ones((5, 5))), ["dot_product_attention: ", "mask", "float64"]),
     ],
     TypeError: [
+        *[
+            (lambda f=f: f("a"), [f"{f.__name__}: ", "str"])
+            for f in (flux.relu, flux.softmax, flux.normalise, flux.glu)
+        ],
+        (lambda: flux.conv("a", flux.ones((3, 3, 2))), ["conv: ", "str"]),
         (lambda: flux.initialstates(flux.Dense(2, 3)), ["initialstates: ", "Dense(2 => 3)"]),
         (lambda: flux.activations(flux.Dense(2, 3), x), ["activations: ", "Dense"]),
     ],

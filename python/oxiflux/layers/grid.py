@@ -32,7 +32,10 @@ def grid_sample(x: ArrayLike, grid: ArrayLike, *, padding_mode: str = "zeros") -
     """
     if padding_mode not in ("zeros", "border"):
         raise ValueError(f'grid_sample: padding_mode must be "zeros" or "border", got {padding_mode!r}')
-    x, grid = _core.asarray(x), _core.asarray(grid)
+    x, given = _core.asarray(x), _core.asarray(grid)
+    points = x.dtype if x.dtype.kind == "f" else _core.float32
+    # An array takes the dtype of the images, as everywhere; a tensor of points keeps its own.
+    grid = given if type(grid) is Tensor and given.dtype.kind == "f" else given.astype(points)
     if x.ndim != 4 or grid.ndim != 4 or grid.shape[0] != x.shape[0] or grid.shape[-1] != 2:
         raise ShapeError(
             "grid_sample: expected images (batch, height, width, channels) and points (batch, rows, columns, 2),"
@@ -41,7 +44,6 @@ def grid_sample(x: ArrayLike, grid: ArrayLike, *, padding_mode: str = "zeros") -
     batch, height, width, channels = x.shape
     if not height or not width:
         raise ShapeError(f"grid_sample: images of shape {x.shape} have no pixels")
-    grid = grid if grid.dtype.kind == "f" else grid.astype(_core.float32)
     across = _taps(grid[..., 0], width, padding_mode == "border")
     down = _taps(grid[..., 1], height, padding_mode == "border")
     pixels = _core.reshape(x, (batch * height * width, channels))
