@@ -77,7 +77,8 @@ def _nodes(tree: Any) -> Iterator[Any]:
 
 def functions(what: str, given: Any) -> list[Function]:
     """One function or several."""
-    several = [given] if callable(given) else list(given)
+    is_one = callable(given) or isinstance(given, str) or not isinstance(given, Iterable)
+    several = [given] if is_one else list(given)
     for f in several:
         if not callable(f):
             raise TypeError(f"fit: {what} must be functions, got {f!r}")
