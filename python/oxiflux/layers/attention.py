@@ -12,7 +12,7 @@ from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..functions import tril
 from ..init import glorot_uniform
-from .base import Layer, named, shape_of
+from .base import Layer, named_any, shape_of
 from .dense import Dense
 from .dropout import Dropout
 
@@ -192,7 +192,7 @@ class MultiHeadAttention(Layer):
         self, q: Input, k: Input | None = ..., v: Input | None = ..., bias: Input | None = ..., *,
         mask: Input | None = ..., causal: bool = ..., return_scores: bool,
     ) -> Tensor | tuple[Tensor, Tensor]: ...  # fmt: skip
-    @named
+    @named_any
     def __call__(
         self,
         q: Input,

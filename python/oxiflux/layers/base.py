@@ -61,17 +61,31 @@ class Layer(Printed):
 
 
 def named(call: Method) -> Method:
-    """Lets errors about the input of a layer begin with the layer as it is printed."""
+    """Lets errors about the one input of a layer begin with the layer as it is printed."""
 
     @functools.wraps(call)
-    def named_call(self: Layer, *args: Any, **options: Any) -> Any:
+    def of_one(self: Layer, x: Any) -> Any:
+        try:
+            return call(self, x)
+        except Exception as error:
+            blame(error, self.describe())
+            raise
+
+    return of_one  # type: ignore[return-value]
+
+
+def named_any(call: Method) -> Method:
+    """`named` for several inputs and options, which takes 0.2 us to hand on instead of 0.02."""
+
+    @functools.wraps(call)
+    def of_any(self: Layer, *args: Any, **options: Any) -> Any:
         try:
             return call(self, *args, **options)
         except Exception as error:
             blame(error, self.describe())
             raise
 
-    return named_call  # type: ignore[return-value]
+    return of_any  # type: ignore[return-value]
 
 
 def blame(error: Exception, layer: str) -> None:

@@ -10,7 +10,17 @@ import numpy as np
 from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..init import glorot_uniform
-from .base import Layer, check_activation, check_sizes, made, made_bias, named, options, parameter, shape_of
+from .base import (
+    Layer,
+    check_activation,
+    check_sizes,
+    made,
+    made_bias,
+    named_any,
+    options,
+    parameter,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -78,7 +88,7 @@ class Bilinear(Layer):
         in1, in2, size_out = weight.shape
         return cls((in1, in2), size_out, activation, bias=bias, init=lambda _: weight)
 
-    @named
+    @named_any
     def __call__(self, *inputs: Any) -> Tensor:
         """The layer's value for two inputs, or one that stands for both."""
         if len(inputs) == 1:

@@ -9,7 +9,7 @@ from .. import _core
 from .._core import ShapeError, Tensor, relu, sigmoid, tanh
 from ..init import glorot_uniform
 from ..show import describe, name_of
-from .base import Layer, check_activation, check_sizes, made, made_bias, named, shape_of
+from .base import Layer, blame, check_activation, check_sizes, made, made_bias, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -80,10 +80,13 @@ class Cell(Layer):
         """The state to start from: zeros of shape `(hidden,)`."""
         return _core.zeros(self.weight_hh.shape[:1], dtype=self.weight_hh.dtype)
 
-    @named
     def __call__(self, x: Input, state: State = None) -> tuple[Tensor, State]:
         """The output of one step and the new state."""
-        return self._run(x, state, True, True)
+        try:
+            return self._run(x, state, True, True)
+        except Exception as error:
+            blame(error, self.describe())
+            raise
 
     def sequence(self, x: Input, state: State, with_state: bool) -> tuple[Tensor, State]:
         """The output of each step, and the last state if it is wanted."""

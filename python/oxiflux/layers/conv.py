@@ -12,7 +12,7 @@ from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..init import glorot_uniform
 from ..show import name_of
-from .base import Layer, check_activation, made, made_bias, named, parameter, shape_of
+from .base import Layer, blame, check_activation, made, made_bias, parameter, shape_of
 from .window import SamePad, Sizes, kernel, padding, shown, sizes
 
 if TYPE_CHECKING:
@@ -171,19 +171,22 @@ class _Convolution(Layer):
     def _padding(self, pad: Any, window: Sizes) -> Sizes:
         return padding(type(self).__name__, pad, window, self.dilation)
 
-    @named
     def _call(self, run: Callable[..., Tensor], x: Any, **more: Any) -> Tensor:
-        return run(
-            x,
-            _flip(self.weight, len(self.stride)) if self.flipped else self.weight,
-            self.bias,
-            self.activation,
-            stride=self.stride,
-            pad=self.pad,
-            dilation=self.dilation,
-            groups=self.groups,
-            **more,
-        )
+        try:
+            return run(
+                x,
+                _flip(self.weight, len(self.stride)) if self.flipped else self.weight,
+                self.bias,
+                self.activation,
+                stride=self.stride,
+                pad=self.pad,
+                dilation=self.dilation,
+                groups=self.groups,
+                **more,
+            )
+        except Exception as error:
+            blame(error, self.describe())
+            raise
 
     def _options(self) -> dict[str, tuple[Sizes, int]]:
         """What is printed if it is not as usual, and how it usually is."""

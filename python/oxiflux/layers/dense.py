@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..init import glorot_uniform
-from .base import Layer, check_activation, check_sizes, made, made_bias, named, options, parameter, shape_of
+from .base import (
+    Layer,
+    check_activation,
+    check_sizes,
+    made,
+    made_bias,
+    named_any,
+    options,
+    parameter,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -81,7 +91,7 @@ class Dense(Layer):
             self._refuse(x, error)
             raise
 
-    @named
+    @named_any
     def _refuse(self, x: Any, error: Exception) -> None:
         """Raises the error with the layer's name; only what failed pays for it."""
         size = self.weight.shape[0]

@@ -13,7 +13,7 @@ from .._core import DTypeError, ShapeError, Tensor
 from ..init import randn32
 from ..show import name_of
 from ..vector import cut
-from .base import Layer, check_sizes, made, named, parameter, shape_of
+from .base import Layer, check_sizes, made, named, named_any, parameter, shape_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -174,7 +174,7 @@ class EmbeddingBag(_Table):
         super().__init__(count, size, init=init)
         self.reduction = reduction
 
-    @named
+    @named_any
     def __call__(self, x: ArrayLike | Tensor | Sequence[Any], at: ArrayLike | None = None) -> Tensor:
         """The reduced rows of each bag."""
         if at is not None:

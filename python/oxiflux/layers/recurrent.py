@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._core import ShapeError, Tensor, tanh
 from ..init import glorot_uniform
 from ..show import describe
-from .base import Layer, locate, named, shape_of
+from .base import Layer, locate, named_any, shape_of
 from .cells import Cell, GRUCell, GRUv3Cell, LSTMCell, RNNCell, State, initialstates, scan
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class SequenceLayer(Layer):
         """The state to start from, that of the cell."""
         return initialstates(self.cell)
 
-    @named
+    @named_any
     def __call__(self, x: ArrayLike | Tensor, state: State = None) -> Any:
         """The output of each step; with `return_state`, that and the last state."""
         y, state = self.cell.sequence(x, state, self.return_state)

@@ -10,7 +10,7 @@ from .. import _core
 from .._core import Tensor
 from ..show import describe
 from ..tree import FLOATS, fmap
-from .base import Layer, blame, named
+from .base import Layer, blame, named_any
 
 __all__ = ["WeightNorm", "remove_weight_norms"]
 
@@ -78,7 +78,7 @@ class WeightNorm(Layer):
         object.__setattr__(layer, self.which, v * (self.g / self._norm(v)))
         return layer
 
-    @named
+    @named_any
     def __call__(self, *args: Any, **options: Any) -> Any:
         """What the layer gives with the parameter `g * v / norm(v)`."""
         return self.reparametrize()(*args, **options)
