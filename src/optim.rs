@@ -1,5 +1,9 @@
 //! Update rules on arrays: one fused pass over all parameters that share a rule.
 
+mod modifiers;
+
+pub use modifiers::{ClipNorm, Modifier, OnGradient};
+
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -18,8 +22,8 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// Makes everything what the kernels take: values and state ours alone, all row-major and of one type.
-    fn prepare(&mut self, states: usize) -> Result<()> {
+    /// Makes the gradient what the kernels take: row-major, and of the type that the parameter is updated in.
+    fn fit(&mut self) -> Result<()> {
         let (shape, dtype) = (self.value.shape(), self.value.dtype());
         let misfit = self.state.iter().chain([&self.grad]).find(|a| a.shape() != shape);
         if let Some(a) = misfit {
@@ -28,15 +32,24 @@ impl Parameter {
                 "update: a gradient or state of shape {got} for a parameter of shape {want}"
             )));
         }
-        if !dtype.is_float() || self.state.len() != states {
-            let n = self.state.len();
-            return Err(Error::Value(format!(
-                "update: a {dtype} parameter with {n} tensors of state, expected a float with {states}"
-            )));
+        if !dtype.is_float() {
+            return Err(Error::DType(format!("update: a {dtype} parameter, expected a float")));
         }
         // Numbers of 16 bits are updated as float32, and the state stays that.
-        let dtype = dtype.widest();
-        self.grad = self.grad.cast(dtype)?.contiguous()?;
+        self.grad = self.grad.cast(dtype.widest())?.contiguous()?;
+        Ok(())
+    }
+
+    /// Makes everything what the kernels take: values and state ours alone, all row-major and of one type.
+    fn prepare(&mut self, states: usize) -> Result<()> {
+        self.fit()?;
+        let n = self.state.len();
+        if n != states {
+            return Err(Error::Value(format!(
+                "update: a parameter with {n} tensors of state, expected {states}"
+            )));
+        }
+        let dtype = self.grad.dtype();
         for a in &mut self.state {
             if a.dtype() != dtype {
                 *a = a.cast(dtype)?;

@@ -11,6 +11,7 @@ pub mod dropout;
 pub mod gemm;
 pub mod map;
 pub mod math;
+pub mod modify;
 pub mod norm;
 pub mod number;
 pub mod place;

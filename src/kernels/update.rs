@@ -52,6 +52,8 @@ macro_rules! rules {
     )*};
 }
 
+pub(super) use rules;
+
 /// Moving averages of the gradient and of its square.
 #[inline(always)]
 fn moments<R: Real>(beta: (f64, f64), m: R, v: R, g: R) -> (R, R) {

@@ -12,6 +12,7 @@ mod numpy;
 mod operand;
 mod optim;
 mod random;
+mod rules;
 mod run;
 mod tensor;
 mod tree;

@@ -2,17 +2,17 @@
 
 use super::leaf::{Clock, Leaf, Memory, Tensors};
 use super::operand::Operand;
+use super::rules::{self, Fused};
 use super::run::released;
 use super::tensor::{PyTensor, take};
 use super::tree::{self, Node};
 use super::watch::{ByAddress, namespace};
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::kernels::update as kernel;
-use crate::optim::{AnyRule, Parameter};
+use crate::optim::{AnyRule, Modifier, Parameter};
 use crate::tape::Tensor;
 use crate::{ops, shape};
-use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PyFunction, PyList, PyString, PyTuple};
@@ -26,75 +26,6 @@ struct Found<'py> {
     grad: Tensor,
     state: Tensors,
     clock: Option<Clock>,
-}
-
-/// Reads the hyper-parameters that a rule's object holds.
-struct Fields<'a, 'py>(&'a Bound<'py, PyAny>);
-
-impl Fields<'_, '_> {
-    fn number(&self, name: &str) -> PyResult<f64> {
-        self.0.getattr(name)?.extract()
-    }
-    fn pair(&self, name: &str) -> PyResult<(f64, f64)> {
-        let value = self.0.getattr(name)?;
-        value.extract().or_else(|_| Ok((value.extract::<f64>()?, 0.0)))
-    }
-}
-
-/// The fused kernels: `"name" fields of the rule's object => the kernel's rule`.
-macro_rules! kernels {
-    ($($name:literal $kernel:ident { $($field:ident: $read:ident $attribute:literal),* } $(at $clock:ident)?;)+) => {
-        const KERNELS: &[&str] = &[$($name),+];
-
-        /// The kernel of a rule's object, with its hyper-parameters as they are now.
-        fn read_rule(name: &str, rule: &Bound<'_, PyAny>, clock: Clock) -> PyResult<Box<dyn AnyRule>> {
-            let fields = Fields(rule);
-            match name {
-                $($name => {
-                    #[allow(clippy::needless_update)]
-                    let rule = kernel::$kernel {
-                        $($field: kernels!(@read fields $read $attribute),)*
-                        $(..kernels!(@clock $kernel $clock clock))?
-                    };
-                    Ok(Box::new(rule))
-                })+
-                _ => Err(PyKeyError::new_err(format!("update: there is no kernel {name}"))),
-            }
-        }
-    };
-    (@read $f:ident number $a:literal) => { $f.number($a)? };
-    (@read $f:ident pair $a:literal) => { $f.pair($a)? };
-    (@read $f:ident truth $a:literal) => { $f.0.getattr($a)?.is_truthy()? };
-    (@clock $kernel:ident beta $c:ident) => { kernel::$kernel { beta_t: $c.beta_t, ..Default::default() } };
-    (@clock $kernel:ident step $c:ident) => { kernel::$kernel { beta_t: $c.beta_t, t: $c.t, ..Default::default() } };
-}
-
-kernels! {
-    "descent" Descent { eta: number "eta" };
-    "momentum" Momentum { eta: number "eta", rho: number "rho" };
-    "nesterov" Nesterov { eta: number "eta", rho: number "rho" };
-    "rmsprop" RmsProp { eta: number "eta", rho: number "rho", epsilon: number "eps" };
-    "centred_rmsprop" CentredRmsProp { eta: number "eta", rho: number "rho", epsilon: number "eps" };
-    "rprop" Rprop { eta: number "eta", ell: pair "ell", gamma: pair "gamma" };
-    "adam" Adam { eta: number "eta", beta: pair "beta", epsilon: number "eps" } at beta;
-    "adamw" AdamW { eta: number "eta", beta: pair "beta", lambda: number "lambda_", epsilon: number "eps", couple: truth "couple" } at beta;
-    "radam" RAdam { eta: number "eta", beta: pair "beta", epsilon: number "eps" } at step;
-    "adamax" AdaMax { eta: number "eta", beta: pair "beta", epsilon: number "eps" } at beta;
-    "oadam" OAdam { eta: number "eta", beta: pair "beta", epsilon: number "eps" } at beta;
-    "adagrad" AdaGrad { eta: number "eta", epsilon: number "eps" };
-    "adadelta" AdaDelta { rho: number "rho", epsilon: number "eps" };
-    "amsgrad" AmsGrad { eta: number "eta", beta: pair "beta", epsilon: number "eps" };
-    "nadam" NAdam { eta: number "eta", beta: pair "beta", epsilon: number "eps" } at beta;
-    "adabelief" AdaBelief { eta: number "eta", beta: pair "beta", epsilon: number "eps" } at beta;
-    "lion" Lion { eta: number "eta", beta: pair "beta" };
-}
-
-/// The name of the kernel of a rule's object, if it has one.
-fn kernel_of(rule: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
-    let name = rule.getattr_opt(intern!(rule.py(), "kernel"))?.and_then(|n| n.cast_into::<PyString>().ok());
-    let Some(name) = name else { return Ok(None) };
-    let name = name.to_cow()?;
-    Ok(KERNELS.iter().find(|k| **k == name).copied())
 }
 
 /// Where a child is in its parent.
@@ -262,25 +193,16 @@ fn update<'py>(
     walk.node(state, model, grads)?;
     let mut rest = walk.found;
     // Nothing is stored before everything that may fail has been done.
-    let (mut steps, mut made) = (Vec::new(), Vec::new());
+    let (mut groups, mut made) = (Vec::new(), Vec::new());
     while let Some(first) = rest.first() {
-        let (rule, clock) = (first.rule.clone(), first.clock);
-        let kernel = kernel_of(&rule)?;
-        let alike = |f: &Found<'_>| f.rule.is(&rule) && (kernel.is_none() || f.clock == clock);
-        let together: Vec<Found<'py>> = rest.extract_if(.., |f| alike(f)).collect();
-        match kernel {
-            Some(name) => {
-                let at = clock.unwrap_or(Clock { beta_t: (1.0, 1.0), t: 1 });
-                let next = match clock {
-                    Some(_) => Some(at.next(Fields(&rule).pair("beta")?)),
-                    None => None,
-                };
-                steps.push(FusedStep { rule: read_rule(name, &rule, at)?, next, together });
-            }
+        let rule = first.rule.clone();
+        let together: Vec<Found<'py>> = rest.extract_if(.., |f| f.rule.is(&rule)).collect();
+        match Fused::read(&rule)? {
+            Some(fused) => groups.push(Group::new(fused, together)?),
             None => made.extend(in_python(&rule, together)?),
         }
     }
-    fused(state.py(), &steps)?;
+    fused(state.py(), &groups)?;
     for Made { leaf, tensor, value, state } in made {
         tensor.get().set(value);
         leaf.get().held().memory = state;
@@ -288,42 +210,91 @@ fn update<'py>(
     Ok(())
 }
 
-/// Parameters that one kernel call updates, and the clock after it.
+/// Parameters that share a rule's object.
+struct Group<'py> {
+    modifiers: Vec<Box<dyn Modifier>>,
+    steps: Vec<FusedStep<'py>>,
+}
+
+/// Those of them that one kernel call updates, and the clock after it.
 struct FusedStep<'py> {
     rule: Box<dyn AnyRule>,
     next: Option<Clock>,
     together: Vec<Found<'py>>,
 }
 
+impl<'py> Group<'py> {
+    fn new(fused: Fused<'py>, mut rest: Vec<Found<'py>>) -> PyResult<Self> {
+        let mut steps = Vec::new();
+        while let Some(first) = rest.first() {
+            let clock = first.clock;
+            let (rule, next) = fused.at(clock)?;
+            steps.push(FusedStep {
+                rule,
+                next,
+                together: rest.extract_if(.., |f| f.clock == clock).collect(),
+            });
+        }
+        Ok(Group { modifiers: fused.modifiers, steps })
+    }
+
+    /// What is to be done, apart from Python.
+    fn work(&self) -> Work<'_> {
+        let members = |s: &'_ FusedStep<'py>| {
+            let member = |f: &'_ Found<'py>| (f.grad.array().clone(), f.state.len());
+            s.together.iter().map(member).collect()
+        };
+        (&self.modifiers, self.steps.iter().map(|s| (&*s.rule, members(s))).collect())
+    }
+}
+
+/// Modifiers, and the rules that follow: each with the gradients of its parameters and how much state those have.
+type Work<'a> = (&'a [Box<dyn Modifier>], Vec<(&'a dyn AnyRule, Vec<(Array, usize)>)>);
+
+/// Everything of a step that may fail: what comes back does it.
+fn prepared<'a>(
+    work: &'a [Work<'_>],
+    parameters: &'a mut [Vec<Parameter>],
+) -> Result<Vec<Box<dyn FnOnce() + 'a>>> {
+    let mut ready = Vec::new();
+    for ((modifiers, steps), parameters) in work.iter().zip(parameters) {
+        for modifier in *modifiers {
+            modifier.modify(parameters)?;
+        }
+        let mut rest = &mut parameters[..];
+        for (rule, members) in steps {
+            let (these, others) = rest.split_at_mut(members.len());
+            ready.push(rule.prepare(these)?);
+            rest = others;
+        }
+    }
+    Ok(ready)
+}
+
 /// Does all kernels' steps, or none where one does not fit.
-fn fused(py: Python<'_>, steps: &[FusedStep<'_>]) -> PyResult<()> {
+fn fused(py: Python<'_>, groups: &[Group<'_>]) -> PyResult<()> {
     /// A step holds the locks of many tensors: only one may do so.
     static TURN: Mutex<()> = Mutex::new(());
-    let found = || steps.iter().flat_map(|s| &s.together);
+    let steps = || groups.iter().flat_map(|group| &group.steps);
+    let found = || steps().flat_map(|s| &s.together);
     let size = found().map(|f| f.grad.size()).sum();
     let tensors: Vec<&PyTensor> =
         found().flat_map(|f| f.state.iter().map(Py::get).chain([f.tensor.get()])).collect();
-    let rules: Vec<(&dyn AnyRule, Vec<(&Array, usize)>)> = steps
-        .iter()
-        .map(|s| (&*s.rule, s.together.iter().map(|f| (f.grad.array(), f.state.len())).collect()))
-        .collect();
+    let work: Vec<Work<'_>> = groups.iter().map(Group::work).collect();
     released(py, size, || {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut held: Vec<MutexGuard<'_, Tensor>> = tensors.iter().map(|t| t.lock()).collect();
         let mut taken = held.iter_mut().map(|t| take(t));
-        let mut parameters: Vec<Vec<Parameter>> = rules
+        let mut parameter = |(grad, states): &(Array, usize)| Parameter {
+            state: taken.by_ref().take(*states).collect(),
+            value: taken.next().unwrap_or_else(Array::nothing),
+            grad: grad.clone(),
+        };
+        let mut parameters: Vec<Vec<Parameter>> = work
             .iter()
-            .map(|(_, members)| {
-                let parameter = |&(grad, states): &(&Array, usize)| Parameter {
-                    state: taken.by_ref().take(states).collect(),
-                    value: taken.next().unwrap_or_else(Array::nothing),
-                    grad: grad.clone(),
-                };
-                members.iter().map(parameter).collect()
-            })
+            .map(|(_, steps)| steps.iter().flat_map(|(_, members)| members).map(&mut parameter).collect())
             .collect();
-        let ready: Result<Vec<_>> =
-            rules.iter().zip(&mut parameters).map(|((rule, _), p)| rule.prepare(p)).collect();
+        let ready = prepared(&work, &mut parameters);
         let done = ready.map(|steps| steps.into_iter().for_each(|step| step()));
         let results = parameters.into_iter().flatten().flat_map(|p| p.state.into_iter().chain([p.value]));
         for (tensor, array) in held.iter_mut().zip(results) {
@@ -331,7 +302,7 @@ fn fused(py: Python<'_>, steps: &[FusedStep<'_>]) -> PyResult<()> {
         }
         done
     })?;
-    for step in steps {
+    for step in steps() {
         if let Some(clock) = step.next {
             step.together.iter().for_each(|f| f.leaf.get().tick(clock));
         }
@@ -407,7 +378,7 @@ fn made<'py>(
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Leaf>()?;
-    m.add("kernels", PyFrozenSet::new(m.py(), KERNELS)?)?;
+    m.add("kernels", PyFrozenSet::new(m.py(), rules::names())?)?;
     m.add("Namespace", namespace(m.py())?)?;
     m.add_function(wrap_pyfunction!(update, m)?)
 }

@@ -31,6 +31,8 @@ class OptimiserChain(Rule):
     OptimiserChain(ClipGrad(1.0), WeightDecay(0.0005))
     """
 
+    kernel = "chain"
+
     def __init__(self, *rules: Any) -> None:
         self.rules = tuple(checked_rule("OptimiserChain", rule) for rule in rules)
 
@@ -59,6 +61,7 @@ class WeightDecay(Rule):
     WeightDecay(0.0005)
     """
 
+    kernel = "weight_decay"
     lambda_: float = 5e-4
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
@@ -73,6 +76,7 @@ class SignDecay(Rule):
     SignDecay(0.001)
     """
 
+    kernel = "sign_decay"
     lambda_: float = 1e-3
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
@@ -87,6 +91,7 @@ class ClipGrad(Rule):
     ClipGrad(10.0)
     """
 
+    kernel = "clip_grad"
     delta: float = 10.0
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
@@ -111,6 +116,7 @@ class ClipNorm(Rule):
     (-3.0, -4.0)
     """
 
+    kernel = "clip_norm"
     omega: float = 10.0
     p: float = 2.0
     whole: bool = False

@@ -59,6 +59,12 @@ class Rule:
 
     kernel: ClassVar[str | None] = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A kernel does what the class says that names it, so it is not for one that says something else."""
+        super().__init_subclass__(**options)
+        if not {"init", "apply", "apply_all"}.isdisjoint(vars(cls)) and "kernel" not in vars(cls):
+            cls.kernel = None
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
