@@ -389,6 +389,20 @@ def test_running_statistics_change_in_place_and_only_in_training():
     np.testing.assert_array_equal(mu.numpy(), seen)
 
 
+def test_a_failed_call_leaves_running_statistics_as_they_were():
+    def broken(y):
+        raise RuntimeError("mine")
+
+    for layer, x in [
+        (flux.BatchNorm(3, broken, active=True), noise(5, 3)),
+        (flux.BatchNorm(3, active=True), noise(1, 3)),
+        (flux.BatchNorm(3, active=True), noise(5, 4)),
+    ]:
+        with pytest.raises((RuntimeError, ValueError)):
+            layer(x)
+        assert layer.mu.tolist() == [0, 0, 0] and layer.var.tolist() == [1, 1, 1]
+
+
 def test_a_gradient_of_second_order_updates_them_once():
     x = noise(4, 2, offset=1.0)
     once, twice = flux.f64(flux.BatchNorm(2)), flux.f64(flux.BatchNorm(2))

@@ -148,6 +148,7 @@ class _TrackingNorm(_ChannelNorm):
         if active and count < 2 and (self.mu is not None or not self._lead):
             raise ValueError(f"training needs more than one value for each channel, got shape {shape}")
         y, mean, var = _core.norm(x, self.gamma, self.beta, self._lead, 1, self.channels, self.eps)
+        y = self.activation(y)
         if self.mu is not None and self.var is not None and mean.size:
             if self._lead:
                 mean, var = mean.mean(axis=0), var.mean(axis=0)
@@ -155,7 +156,7 @@ class _TrackingNorm(_ChannelNorm):
             unbiased = self.momentum * count / (count - 1)
             _core.assign(self.mu, (1 - self.momentum) * self.mu + self.momentum * mean)
             _core.assign(self.var, (1 - self.momentum) * self.var + unbiased * var)
-        return self.activation(y)
+        return y
 
     def describe(self) -> str:
         """The layer on one line."""
