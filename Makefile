@@ -12,7 +12,8 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test check lint test-rust test-python test-isas wheel bench bench-peers stubs docs clean
+.PHONY: help venv build demo test check lint test-rust test-python test-isas wheel bench bench-peers bench-memory
+.PHONY: stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +75,9 @@ bench: ## cargo bench: matmul, operations, training steps
 bench-peers: build ## training steps beside PyTorch and JAX: make bench-peers PEERS=/path/to/python
 	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/peers.py run --backends torch,torch-tuned,torch-compile,jax,numpy,oxiflux \
 		--plugin benches/python/oxiflux_cases.py --threads 2 --against oxiflux
+
+bench-memory: build ## peak memory of training steps beside PyTorch: make bench-memory PEERS=/path/to/python
+	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/memory.py
 
 stubs: build ## write the operations into python/oxiflux/_core.pyi
 	$(PY) scripts/stubs.py
