@@ -3,6 +3,7 @@
 import collections
 import itertools
 import threading
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -187,6 +188,18 @@ def test_slices_of_arrays_share_memory():
     assert np.shares_memory(getobs(x, slice(2, 5)), x)
     (batch_,) = flux.DataLoader(x, batchsize=10)
     assert np.shares_memory(batch_, x)
+
+
+def test_items_of_an_array_that_is_not_contiguous_are_cut_without_a_copy_of_it_all():
+    text = np.arange(100_000, dtype=np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(text, 64)
+    order = np.array([90_000, 7, 512])
+    tracemalloc.start()
+    cut = getobs(windows, order)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(cut, np.stack([text[i : i + 64] for i in order]))
+    assert peak < text.nbytes < windows.nbytes
 
 
 def test_named_tuples_stay_named():
