@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import oxiflux as flux
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -58,6 +61,35 @@ def test_a_custom_layer_and_a_closure_learn_the_curve(tmp_path):
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize("name", ["char_lstm.py", "char_transformer.py"])
+def test_a_character_model_learns_a_text_and_writes_on(tmp_path, name):
+    sentence = "a quick brown fox jumps over the lazy dog. "
+    text, picture = tmp_path / "fox.txt", tmp_path / "new" / "picture.png"
+    text.write_text(sentence * 40)
+    out = run(name, text, "--steps", 60, "--out", picture)
+    losses = re.search(r"nats per character: ([\d.]+) in training, ([\d.]+) held out", out).groups()
+    assert max(map(float, losses)) < 0.5
+    assert sentence in out
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_character_model_without_a_text_learns_the_help_of_python(tmp_path):
+    out = run("char_lstm.py", "--steps", 10, "--out", tmp_path / "picture.png")
+    assert float(re.search(r"([\d.]+) held out", out).group(1)) < 4  # log(103) = 4.6 is a guess
+
+
+def test_characters_are_drawn_as_often_as_they_are_likely(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    from characters import draw
+
+    flux.seed(0)
+    chances = np.array([0.1, 0.2, 0.7])
+    drawn = [draw(flux.log(flux.tensor(chances)), temperature=1.0) for _ in range(2000)]
+    np.testing.assert_allclose(np.bincount(drawn) / 2000, chances, atol=0.04)
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_says_what_it_shows_and_how_to_run_it(path):
-    assert f"\npython examples/{path.name}" in path.read_text().split('"""')[1]
+    source = path.read_text()
+    command = f"\npython examples/{path.name}" if "__main__" in source else "\npython examples/"
+    assert command in source.split('"""')[1]

@@ -132,7 +132,9 @@ def cut(data: Any, where: Places, gather: Gather = list) -> Any:
     kind = type(data)
     if kind is np.ndarray:
         # `take` is faster, but would copy all of an array that is not contiguous, such as windows of a text.
-        return data.take(where, axis=0) if type(where) is not slice and data.flags.c_contiguous else data[where]
+        return (
+            data.take(where, axis=0) if type(where) is not slice and data.flags.c_contiguous else data[where]
+        )
     if kind is Tensor:
         return data[where] if type(where) is slice else _core.take(data, where, axis=0)
     if isinstance(data, tuple):
