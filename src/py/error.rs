@@ -21,7 +21,7 @@ impl From<Error> for PyErr {
             Error::Index(_) => PyIndexError::new_err(text),
             Error::Value(_) | Error::Unsupported(_) => PyValueError::new_err(text),
             // From the number Python makes a FileNotFoundError, a PermissionError, …
-            Error::File { path, code, reason } => PyOSError::new_err((code, reason, path)),
+            Error::File { path, code, reason } => PyOSError::new_err((code, reason, path.into_os_string())),
             Error::Memory { .. } => PyMemoryError::new_err(text),
         }
     }
