@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["onecold", "onehot", "onehotbatch"]
 
 _RAISE = object()
+MOST = 2**24
+"""Labels that a range may stand for: they are put into a dictionary."""
 
 
 def onehot(label: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tensor:
@@ -80,6 +82,8 @@ def _named(index: Any, labels: Sequence[Any]) -> Any:
 
 def _lookup(name: str, labels: Sequence[Any], default: Any) -> Any:
     """The function from a label to its place."""
+    if isinstance(labels, range) and labels[MOST:]:
+        raise MemoryError(f"{name}: {labels} has more than {MOST} labels")
     places = {label: i for i, label in enumerate(labels)}
     if default is not _RAISE and default not in places:
         raise ValueError(f"{name}: the default {default!r} is not one of the labels {_some(labels)}")

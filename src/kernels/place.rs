@@ -12,11 +12,16 @@ const CHUNK: usize = 1 << 15;
 /// `x` must be readable for the elements of `shape`, `out` writable at every place that shape and strides reach; they
 /// must not overlap.
 pub unsafe fn place<T: Copy>(shape: &[usize], x: *const T, out: *mut T, strides: &[isize]) {
-    let Some((&n, lead)) = shape.split_last() else {
+    let (Some((&(mut n), mut lead)), Some(&step)) = (shape.split_last(), strides.last()) else {
         // SAFETY: one element.
         return unsafe { *out = *x };
     };
-    let step = strides[shape.len() - 1];
+    // Axes that follow on each other at both sides are one.
+    while let [rest @ .., last] = lead
+        && strides[rest.len()] == n as isize * step
+    {
+        (n, lead) = (n * last, rest);
+    }
     let rows: usize = lead.iter().product();
     let (x, out, group) = (Shared(x.cast_mut()), Shared(out), (CHUNK / n.max(1)).max(1));
     team::run(rows.div_ceil(group), rows * (n + 8) / 4, |task| {

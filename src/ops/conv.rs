@@ -49,6 +49,23 @@ fn check(images: &Tensor, weight: &Tensor, s: &Sliding<'_>) -> Result<usize> {
     Ok(dims)
 }
 
+/// Elements that an image may have with its padding, whatever it has without: the kernels copy what a window reaches over.
+const ROOM: usize = 1 << 28;
+
+/// Images that the padding makes more than eight times as large are refused where that is no small number.
+fn check_room(windows: &[Window], weight: &Tensor, s: &Sliding<'_>) -> Result<()> {
+    let channels = weight.shape()[windows.len()].saturating_mul(s.groups);
+    let size = |lengths: &[usize]| shape::checked_size(lengths).and_then(|n| n.checked_mul(channels.max(1)));
+    let sides = s.pad.chunks(2).map(|side| side[0].saturating_add(side[1]));
+    let padded: Dims = windows.iter().zip(sides).map(|(w, sides)| w.input.saturating_add(sides)).collect();
+    let image: Dims = windows.iter().map(|w| w.input).collect();
+    let most = size(&image).unwrap_or(usize::MAX).saturating_mul(8).max(ROOM);
+    if size(&padded).is_some_and(|n| n <= most) {
+        return Ok(());
+    }
+    Err(Error::Memory { op: "conv", shape: padded.to_vec(), dtype: weight.dtype() })
+}
+
 /// The window in each dimension, where `lengths` works out the lengths of input and output of dimension `i` from what the
 /// window reaches.
 fn windows(
@@ -63,6 +80,7 @@ fn windows(
         let (input, output) = lengths(i, (kernel - 1).saturating_mul(dilation).saturating_add(1))?;
         *window = Window { input, kernel, output, stride, dilation, before };
     }
+    check_room(&windows[3 - dims..], weight, s)?;
     Ok(windows)
 }
 

@@ -1,13 +1,13 @@
 //! Indexing as NumPy does it: a view for integers and slices, then one gather of rows for integer and bool arrays.
 
-use super::movement::{permute, reshape_to};
+use super::movement::{broadcast_to, permute, reshape_to};
 use super::view::{put, slice};
-use super::Case;
+use super::{Case, sum};
 use super::scatter::{Gather, numbers};
 use crate::array::{Array, Range};
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
-use crate::shape::{self, Dims};
+use crate::shape::{self, Axes, Dims};
 use crate::tape::{Tensor, apply};
 
 /// One part of an index.
@@ -274,6 +274,10 @@ fn taken_along(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
     if !fits {
         let (a, b) = (shape::show(x.shape()), shape::show(indices.shape()));
         return Err(Error::Shape(format!("take_along_axis: shapes {a} and {b} differ beside axis {axis}")));
+    }
+    if indices.size() == 0 {
+        // Other axes may be longer than memory could number.
+        return broadcast_to(&sum(x, Axes::All, false)?, indices.shape());
     }
     let key = (0..x.ndim()).map(|i| {
         if i == axis {

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from .window import MOST
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -35,6 +36,8 @@ def _sides(owner: str, ndim: int, pad: Any, axis: Any, default: Sequence[int]) -
             f"{owner}: pad is a number, {n} or {2 * n} of them for the axes {tuple(axes)}, none negative;"
             f" got {pad!r}"
         )
+    if any(p > MOST for p in numbers):
+        raise MemoryError(f"{owner}: pad is more than memory can hold, {pad!r}")
     return {a % ndim: (int(numbers[2 * i]), int(numbers[2 * i + 1])) for i, a in enumerate(axes)}
 
 

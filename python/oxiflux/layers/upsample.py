@@ -37,9 +37,13 @@ def _lengths(owner: str, x: Tensor, scale: Any, size: Any, dims: int | None = No
         new = sizes(owner, "size", size, len(old))
     else:
         factors = scale if isinstance(scale, (tuple, list)) else (scale,) * len(old)
-        new = tuple(math.floor(f * n) for f, n in zip(factors, old, strict=True))
+        scaled = tuple(math.floor(f * n) for f, n in zip(factors, old, strict=True))
+        new = sizes(owner, "what scale makes", scaled, len(old), least=0)
     if 0 in new or 0 in old:
         raise ShapeError(f"{owner}: shape {x.shape} cannot become images of {new}")
+    _core.empty(
+        (x.shape[0], *new, x.shape[-1]), x.dtype
+    )  # refused here, before the places of its pixels are made
     return new
 
 

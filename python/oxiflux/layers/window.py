@@ -13,6 +13,8 @@ import numpy as np
 __all__ = ["SamePad"]
 
 Sizes = tuple[int, ...]
+MOST = 2**48
+"""The largest of all lengths, steps and pads: more than any memory has."""
 
 
 @dataclass(frozen=True)
@@ -87,4 +89,6 @@ def _integers(owner: str, name: str, given: Any, numbers: tuple[Any, ...], least
     for n in numbers:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < least:
             raise ValueError(f"{owner}: {name} must be made of integers of at least {least}, got {given!r}")
+        if n > MOST:
+            raise MemoryError(f"{owner}: {name} is more than memory can hold, {given!r}")
     return tuple(int(n) for n in numbers)

@@ -1,0 +1,64 @@
+"""Steps, pads and scales that no memory holds are errors, whatever the size of the result would be."""
+
+import pytest
+
+import oxiflux as flux
+
+B, H, G = 2**40, 2**62, 2**70
+x, w = flux.ones((1, 5, 5, 3)), flux.ones((2, 2, 3, 4))
+depthwise = flux.ones((2, 2, 1, 3))
+
+
+def slope(f, *args):
+    return flux.gradient(lambda *args: f(*args).sum(), *args)
+
+
+ABSURD = {
+    "conv, pad": lambda: flux.conv(x, w, pad=B),
+    "conv, a result of few pixels of a far larger image": lambda: flux.conv(x, w, pad=B, dilation=B, stride=B),
+    "conv, one pixel": lambda: flux.conv(x, w, pad=B, dilation=B, stride=2 * B),
+    "conv of one dimension": lambda: flux.conv(x[0], flux.ones((2, 3, 4)), pad=2**33, stride=2**32),
+    "conv, depthwise": lambda: flux.conv(x, depthwise, groups=3, pad=B, stride=B),
+    "conv, dilation": lambda: flux.conv(x, w, dilation=G),
+    "conv, groups": lambda: flux.conv(x, w, groups=H),
+    "conv, gradient": lambda: slope(lambda x, w: flux.conv(x, w, pad=2**30, stride=2**29), x, w),
+    "transposed, stride": lambda: flux.ConvTranspose((2, 2), 3, 4, stride=B)(x),
+    "transposed, cut away": lambda: flux.ConvTranspose((2, 2), 3, 4, stride=B, pad=2 * B)(x),
+    "maxpool": lambda: flux.maxpool(x, (2, 2), pad=B),
+    "meanpool": lambda: flux.meanpool(x, (H, H), pad=H),
+    "adaptive": lambda: flux.AdaptiveMaxPool((H, H))(x),
+    "pad_zeros": lambda: flux.pad_zeros(x, B),
+    "pad_repeat": lambda: flux.pad_repeat(x, G),
+    "pad_circular": lambda: flux.pad_circular(x, B),
+    "unfold": lambda: flux.unfold(x, (2, 2), pad=G),
+    "unfold of no images": lambda: flux.unfold(flux.zeros((0, 5, 5, 3)), (2, 2), pad=H),
+    "fold": lambda: flux.fold(flux.ones((1, 1, 12)), (1, G, 2, 3), (2, 2), stride=G),
+    "nearest": lambda: flux.upsample_nearest(x, 10**9),
+    "nearest, beyond a word": lambda: flux.upsample_nearest(x, G),
+    "bilinear": lambda: flux.upsample_bilinear(x, 10**9),
+    "bilinear, beyond a word": lambda: flux.upsample_bilinear(x, 1e300),
+    "bilinear, one length": lambda: flux.upsample_bilinear(x, (1, 10**10)),
+    "onehot": lambda: flux.onehot(1, range(10**12)),
+    "onehot, beyond a word": lambda: flux.onehotbatch([1], range(G)),
+    "istft": lambda: flux.istft(flux.ones((3, 9, 2)), n_fft=16, hop_length=G),
+    "scatter": lambda: flux.scatter("+", [1.0], [B]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ABSURD)
+def test_an_absurd_size_is_an_error(name):
+    with pytest.raises((MemoryError, ValueError)) as caught:
+        ABSURD[name]()
+    assert str(caught.value)
+
+
+def test_a_stride_beyond_the_image_leaves_one_pixel():
+    y, (dx,) = flux.withgradient(lambda x: flux.conv(x, w, stride=B, pad=1).sum(), x)
+    assert y.item() == 12
+    assert dx.numpy().sum() == 12
+    assert flux.maxpool(x, (2, 2), stride=B).shape == (1, 1, 1, 3)
+    assert flux.unfold(x, (2, 2), stride=B).shape == (1, 1, 12)
+
+
+def test_nothing_of_an_absurd_length_sorts_to_nothing():
+    assert flux.sort(flux.zeros((0, H))).shape == (0, H)
