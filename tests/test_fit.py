@@ -465,6 +465,50 @@ def test_a_checkpoint_has_what_callbacks_changed(tmp_path):
     assert run["history"]["rows"][0]["epoch"] == 1
 
 
+@pytest.mark.parametrize(
+    "stop",
+    [
+        lambda: flux.early_stopping(lambda row: row["val_loss"], 4, init_score=math.inf, min_dist=0.05),
+        lambda: flux.plateau(lambda row: row["val_loss"], 3, init_score=math.inf, min_dist=0.05),
+        lambda: flux.patience(lambda row: row["val_loss"] < 0.5, 5),
+    ],
+    ids=["early_stopping", "plateau", "patience"],
+)
+def test_a_resumed_run_stops_where_the_whole_one_does(tmp_path, stop):
+    def run(epochs, path):
+        flux.seed(3)
+        model = flux.Chain(flux.Dense(2, 4, flux.tanh), flux.Dense(4, 1))
+        history = flux.fit(
+            noisy, model, flux.DataLoader(points(), 9, shuffle=True), flux.Adam(0.02), epochs=epochs,
+            validation=points(), callbacks=[print, stop()], checkpoint=path, resume=True,
+        )  # fmt: skip
+        return [w.tolist() for w in flux.trainables(model)], len(history)
+
+    whole, epochs = run(100, tmp_path / "whole")
+    assert 5 < epochs < 100
+    # Interrupted after every epoch, and asked to go on when it had ended.
+    for n in range(1, epochs + 3):
+        parts = run(n, tmp_path / "parts")
+    assert parts == (whole, epochs)
+    assert run(100, tmp_path / "parts") == (whole, epochs)
+
+
+def test_callbacks_may_come_and_go_between_runs(tmp_path):
+    def run(epochs, callbacks):
+        return len(
+            flux.fit(
+                square, one(), [ZERO], flux.Descent(0.25), epochs=epochs, callbacks=callbacks,
+                checkpoint=tmp_path / "run", resume=True,
+            )
+        )  # fmt: skip
+
+    ends = flux.patience(lambda row: True, 2)
+    assert run(9, ends) == 2
+    assert run(3, ()) == 3
+    assert run(4, [flux.patience(lambda row: True, 9)]) == 4
+    assert run(5, [lambda row: None, flux.patience(lambda row: True, 9)]) == 5
+
+
 @dataclasses.dataclass
 class Heavy:
     eta: float = 0.1

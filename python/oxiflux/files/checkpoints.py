@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 from .. import _core
 from .._core import Generator, Leaf, ShapeError
 from ..tree import assignments
 from .store import Path, read, write
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["keeps_its_place", "load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(path: Path, *, classes: Iterable[type] = (), **parts: Any) -> None:
@@ -43,7 +43,7 @@ def save_checkpoint(path: Path, *, classes: Iterable[type] = (), **parts: Any) -
     >>> half = run(1)
     >>> whole = run(2)
     """
-    kept = {name: part.state() if _keeps_its_place(part) else part for name, part in parts.items()}
+    kept = {name: part.state() if keeps_its_place(part) else part for name, part in parts.items()}
     tree = {"checkpoint": kept, "random": _core.default_generator()}
     write("save_checkpoint", path, tree, classes, is_strict=False)
 
@@ -79,16 +79,27 @@ def load_checkpoint(path: Path, *, classes: Iterable[type] = (), **parts: Any) -
             raise ValueError(
                 f"load_checkpoint: {path} has no {name}; it has {', '.join(map(str, saved)) or 'no parts'}"
             )
-        if not _keeps_its_place(part):
+        if not keeps_its_place(part):
             changes += _changes(name, part, saved[name])
-    _load_places([(part, saved[name]) for name, part in parts.items() if _keeps_its_place(part)])
+    _load_places([(part, saved[name]) for name, part in parts.items() if keeps_its_place(part)])
     for change in changes:
         change()
     _core.default_generator().set_state(random.get_state())
     return saved | parts
 
 
-def _keeps_its_place(part: Any) -> bool:
+class HasPlace(Protocol):
+    """What says where it is and goes there."""
+
+    def state(self) -> Any:
+        """The place."""
+
+    def load_state(self, state: Any) -> None:
+        """Goes to the place."""
+
+
+def keeps_its_place(part: Any) -> TypeGuard[HasPlace]:
+    """Whether a part has methods `state()` and `load_state(state)`."""
     return callable(getattr(part, "state", None)) and callable(getattr(part, "load_state", None))
 
 

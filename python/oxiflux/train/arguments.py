@@ -10,11 +10,22 @@ from typing import Any
 
 from .. import _core
 from .._core import Leaf
+from ..files import keeps_its_place
 from ..optimisers import adjust, setup
 from ..optimisers.state import match
 from ..tree import Params
 
-__all__ = ["Pace", "check", "functions", "named", "passes_of", "rule_classes", "state_of", "writer_of"]
+__all__ = [
+    "Callbacks",
+    "Pace",
+    "check",
+    "functions",
+    "named",
+    "passes_of",
+    "rule_classes",
+    "state_of",
+    "writer_of",
+]
 
 Function = Callable[..., Any]
 
@@ -141,6 +152,30 @@ def writer_of(log: Any, stack: ExitStack) -> Any:
     writer = SummaryWriter(os.fspath(log))
     stack.callback(writer.close)
     return writer
+
+
+class Callbacks:
+    """The callbacks, and whether one of them has ended the training."""
+
+    def __init__(self, given: Any) -> None:
+        self.functions = functions("callbacks", given)
+        self.ended = False
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        answers = [f(row) for f in self.functions]
+        self.ended = any(answer is True for answer in answers)
+
+    def state(self) -> dict[str, Any]:
+        """The places of those that have one, for a checkpoint."""
+        places = [f.state() if keeps_its_place(f) else None for f in self.functions]
+        return {"ended": self.ended, "places": places}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes to places that `state` gave; callbacks that are new begin anew."""
+        self.ended = state["ended"] and bool(self.functions)
+        for f, place in zip(self.functions, state["places"], strict=False):
+            if place is not None and keeps_its_place(f):
+                f.load_state(place)
 
 
 class Pace:

@@ -8,10 +8,73 @@ from collections.abc import Callable
 from operator import sub
 from typing import Any
 
+from ..files import keeps_its_place
+
 __all__ = ["early_stopping", "patience", "plateau", "throttle"]
 
 
-def patience(predicate: Callable[..., Any], wait: int) -> Callable[..., bool]:
+class Patience:
+    """A function that `patience` makes; a checkpoint keeps how often in a row its predicate has been true."""
+
+    def __init__(self, predicate: Callable[..., Any], wait: int) -> None:
+        self.predicate, self.wait, self.times = predicate, wait, 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> bool:
+        self.times = self.times + 1 if self.predicate(*args, **kwargs) else 0
+        return self.times >= self.wait
+
+    def state(self) -> dict[str, Any]:
+        """The place, for a checkpoint."""
+        of_predicate = self.predicate.state() if keeps_its_place(self.predicate) else None
+        return {"times": self.times, "predicate": of_predicate}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes to a place that `state` gave."""
+        self.times = state["times"]
+        if keeps_its_place(self.predicate):
+            self.predicate.load_state(state["predicate"])
+
+
+class Score:
+    """A predicate about `f(...)` and a score of the calls before; a checkpoint keeps that score."""
+
+    def __init__(
+        self, f: Callable[..., Any], distance: Callable[[Any, Any], Any], score: Any, least: float
+    ) -> None:
+        self.f, self.distance, self.score, self.least = f, distance, score, least
+
+    def state(self) -> Any:
+        """The score, for a checkpoint."""
+        return self.score
+
+    def load_state(self, state: Any) -> None:
+        """Takes a score that `state` gave."""
+        self.score = state
+
+
+class NoBetter(Score):
+    """Whether the score is no better than the best before."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> bool:
+        score = self.f(*args, **kwargs)
+        gain = self.distance(self.score, score)
+        if gain >= 0:
+            self.score = score
+        # Not `<`, which is false for NaN.
+        return not gain >= self.least
+
+
+class Flat(Score):
+    """Whether the score is as good as the last one."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> bool:
+        score = self.f(*args, **kwargs)
+        change = abs(self.distance(self.score, score))
+        self.score = score
+        return bool(change < self.least)
+
+
+def patience(predicate: Callable[..., Any], wait: int) -> Patience:
     """A function that is true once `predicate(...)` has been true `wait` times in a row.
 
     Ref: Flux.jl, `patience`.
@@ -20,14 +83,7 @@ def patience(predicate: Callable[..., Any], wait: int) -> Callable[..., bool]:
     >>> [low(loss) for loss in (0.5, 2.0, 0.5, 0.4, 0.3)]
     [False, False, False, True, True]
     """
-    times = 0
-
-    def enough(*args: Any, **kwargs: Any) -> bool:
-        nonlocal times
-        times = times + 1 if predicate(*args, **kwargs) else 0
-        return times >= wait
-
-    return enough
+    return Patience(predicate, wait)
 
 
 def early_stopping(
@@ -36,7 +92,7 @@ def early_stopping(
     distance: Callable[[Any, Any], Any] = sub,
     init_score: float = 0,
     min_dist: float = 0,
-) -> Callable[..., bool]:
+) -> Patience:
     """A function that is true once `f(...)` has not fallen below its lowest value `delay` times in a row.
 
     It has fallen if `distance(lowest, score) >= min_dist`, the distance being `lowest - score`; NaN has not. For a
@@ -48,18 +104,7 @@ def early_stopping(
     >>> [stop(loss) for loss in (3.0, 2.0, 2.5, 1.0, 1.5, 1.2)]
     [False, False, False, False, False, True]
     """
-    best: Any = init_score
-
-    def is_no_better(*args: Any, **kwargs: Any) -> bool:
-        nonlocal best
-        score = f(*args, **kwargs)
-        gain = distance(best, score)
-        if gain >= 0:
-            best = score
-        # Not `<`, which is false for NaN.
-        return not gain >= min_dist
-
-    return patience(is_no_better, delay)
+    return Patience(NoBetter(f, distance, init_score, min_dist), delay)
 
 
 def plateau(
@@ -68,7 +113,7 @@ def plateau(
     distance: Callable[[Any, Any], Any] = sub,
     init_score: float = 0,
     min_dist: float = 1e-6,
-) -> Callable[..., bool]:
+) -> Patience:
     """A function that is true once `f(...)` has changed by less than `min_dist` `width` times in a row.
 
     A change is `abs(distance(last, score))`, the distance being `last - score`; before the first call the last
@@ -78,16 +123,7 @@ def plateau(
     >>> [flat(loss) for loss in (1.0, 0.5, 0.45, 0.44)]
     [False, False, False, True]
     """
-    last: Any = init_score
-
-    def is_flat(*args: Any, **kwargs: Any) -> bool:
-        nonlocal last
-        score = f(*args, **kwargs)
-        change = abs(distance(last, score))
-        last = score
-        return bool(change < min_dist)
-
-    return patience(is_flat, width)
+    return Patience(Flat(f, distance, init_score, min_dist), width)
 
 
 def throttle(

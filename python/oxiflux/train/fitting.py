@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from ..files import load_checkpoint, save_checkpoint
-from .arguments import Pace, check, functions, named, passes_of, rule_classes, state_of, writer_of
+from .arguments import Callbacks, Pace, check, named, passes_of, rule_classes, state_of, writer_of
 from .history import History
 from .loop import OnNaN, each_step
 from .measures import Means, aside, measured
@@ -58,8 +58,9 @@ def fit(
     - `log`: a TensorBoard writer, or anything with `add_scalar(name, value, step)`, or the path of a folder in which
       tensorboardX is to write.
     - `checkpoint`: a file that `save_checkpoint` writes after each epoch: the model, the state, the table, the place in
-      the schedule and, of a DataLoader, in the data. With `resume`, training goes on from there, if it exists, until
-      `epochs` in all have been done; callbacks begin anew.
+      the schedule and, of a DataLoader, in the data, and what `early_stopping`, `plateau`, `patience` and other
+      callbacks with methods `state()` and `load_state(state)` count. With `resume`, training goes on from there, if it
+      exists, until `epochs` in all have been done or a callback has ended it.
 
     Ctrl-C ends the training with the model as it was after the last whole step; the table then has the epochs before
     that and is `interrupted`.
@@ -81,15 +82,16 @@ def fit(
     check(loss, data, epochs, steps, checkpoint, resume)
     state = state_of(model, rule)
     measures = named(metrics, validation)
-    watchers = functions("callbacks", callbacks)
+    watch = Callbacks(callbacks)
     pace = Pace(schedule, state)
     size = steps or length(data)
     history = History()
-    run = {"model": model, "state": state, "history": history, "pace": pace}
+    run = {"model": model, "state": state, "history": history, "pace": pace, "callbacks": watch}
     if hasattr(data, "load_state"):
         run["data"] = data
     if checkpoint is not None and resume and os.path.exists(checkpoint):
         load_checkpoint(checkpoint, classes=rule_classes(state), **run)
+    epochs = len(history) if watch.ended else epochs
     first, step = len(history) + 1, history[-1]["step"] if history else 0
     shown: dict[str, float] = {}
     with ExitStack() as stack:
@@ -114,10 +116,10 @@ def fit(
                 if writer is not None:
                     for name in [name for name in row if name not in ("epoch", "step")]:
                         writer.add_scalar(name, row[name], step)
-                answers = [watch(row) for watch in watchers]
+                watch(row)
                 if checkpoint is not None:
                     save_checkpoint(checkpoint, classes=rule_classes(state), **run)
-                if any(answer is True for answer in answers):
+                if watch.ended:
                     break
             bar.draw(step, f"epoch {len(history)}/{epochs}", shown)
         except KeyboardInterrupt:
