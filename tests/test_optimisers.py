@@ -85,6 +85,19 @@ def test_iterating_a_schedule_starts_at_its_first_step_each_time(schedule):
     assert list(itertools.islice(schedule, 9)) == list(itertools.islice(schedule, 9)) == values
 
 
+def test_the_values_that_parameterschedulers_documents():
+    assert list(itertools.islice(Exp(0.1, 0.8), 10)) == pytest.approx(
+        [0.1, 0.08, 0.064, 0.0512, 0.04096, 0.032768, 0.0262144, 0.02097152, 0.016777216, 0.0134217728],
+        rel=1e-15,
+    )
+    looped = list(itertools.islice(Loop(Exp(0.1, 0.4), 10), 25))
+    assert looped == [0.1 * 0.4**t for t in [*range(10), *range(10), *range(5)]]
+    manual = Sequence((1e-1, 5), (5e-2, 4), (3.4e-3, 10))
+    assert list(itertools.islice(manual, 20)) == [1e-1] * 5 + [5e-2] * 4 + [3.4e-3] * 11
+    waves = Sequence((Triangle(0.0, 0.5, 5), 25), (Exp(0.5, 0.5), 25))
+    assert [waves(t) for t in (0, 20, 24, 25, 26)] == pytest.approx([0.0, 0.0, 0.2, 0.5, 0.25], rel=1e-15)
+
+
 def test_stairs_of_one_size_go_on():
     assert [Step(1.0, 0.5, 2)(t) for t in (0, 1, 2, 7)] == [1.0, 1.0, 0.5, 0.125]
 
