@@ -410,6 +410,33 @@ def test_ctrl_c_ends_a_real_training():
     assert (out, err, child.returncode) == ("True True True\n", "", 0)
 
 
+AT_ANY_MOMENT = """
+import os, random, signal, threading
+import oxiflux as flux
+
+def loss(m, x):
+    return sum(w.sum() for w in flux.trainables(m))
+
+for i in range(30):
+    model = {"a": flux.zeros(7), "b": [flux.zeros(100_000), flux.zeros(())]}
+    rule = flux.OptimiserChain(flux.ClipGrad(), flux.Momentum(1.0, 0.0)) if i % 2 else flux.Descent(1.0)
+    threading.Timer(random.uniform(0.02, 0.06), os.kill, (os.getpid(), signal.SIGINT)).start()
+    history = flux.fit(loss, model, [[0.0]] * 10, rule, epochs=10**9)
+    ends = {-w.min().item() for w in flux.trainables(model)} | {-w.max().item() for w in flux.trainables(model)}
+    assert history.interrupted and len(ends) == 1, ends
+    done = history["step"][-1] if len(history) else 0
+    assert done <= ends.pop() <= done + 10
+"""
+
+
+def test_ctrl_c_at_any_moment_leaves_the_model_after_a_whole_step():
+    """Each step lowers every number by 1, so that all are the same as long as steps are whole."""
+    result = subprocess.run(
+        [sys.executable, "-c", AT_ANY_MOMENT], capture_output=True, text=True, timeout=120
+    )
+    assert (result.stderr, result.returncode) == ("", 0)
+
+
 # Checkpoints
 
 
