@@ -44,6 +44,19 @@ def test_names_can_be_listed():
     assert np.array_equal(model[1].weight, numbers(1, 3).T)
 
 
+def test_a_recurrent_module_of_several_layers_is_listed_once_for_each():
+    source = {
+        f"rnn.{name}_l{k}": numbers(4, n) + 100 * k
+        for k in range(2)
+        for name, n in (("weight_ih", 3 if k == 0 else 4), ("weight_hh", 4))
+    }
+    model = flux.Chain(flux.RNN(3, 4, bias=False), flux.RNN(4, 4, bias=False))
+    flux.load_torch(model, source, ["rnn", "rnn"])
+    assert np.array_equal(model[1].cell.weight_ih, source["rnn.weight_ih_l1"].T)
+    with pytest.raises(ValueError, match=r"nothing for rnn\.cell\.weight_ih"):
+        flux.load_torch(flux.Chain(*model, flux.RNN(4, 4, bias=False)), source, ["rnn"] * 3)
+
+
 def test_a_file_is_read(tmp_path):
     flux.save(tmp_path / "x.safetensors", {"unused": 1})
     with pytest.raises(ValueError, match="nothing for weight"):

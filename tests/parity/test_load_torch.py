@@ -90,6 +90,25 @@ def test_a_recurrent_layer_gives_what_theirs_gives(name):
     close(y[0] if "Cell" in name else y, result[0] if isinstance(result, tuple) else result)
 
 
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_a_stack_of_recurrent_layers_gives_what_theirs_gives(name):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = getattr(nn, name)(3, 4, num_layers=3, batch_first=True)
+            self.out = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.out(self.rnn(x)[0])
+
+    theirs, options = randomised(Net()), {"recurrent_bias": True} if name == "GRU" else {}
+    layer = getattr(flux, name)
+    ours = flux.Chain(*(layer(n, 4, **options) for n in (3, 4, 4)), flux.Dense(4, 2))
+    flux.load_torch(ours, theirs.state_dict(), ["rnn", "rnn", "rnn", "out"])
+    x = torch.randn(2, 5, 3)
+    close(ours(x.numpy()), theirs(x))
+
+
 def test_a_gru_without_a_bias_for_the_state_refuses_one():
     with pytest.raises(ValueError, match=r"GRU\(3 => 4\) has no bias for the state: recurrent_bias=True"):
         flux.load_torch(flux.GRU(3, 4), randomised(nn.GRU(3, 4)).state_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ def load_torch(
     `source` is a safetensors file, or a state dict of tensors of PyTorch or arrays. A layer takes what PyTorch has
     under the name of the same path: `model.encoder.layers[0]`, and `model["encoder"][0]` of a Chain, that of
     `encoder.0`. Where PyTorch has other names, `names` lists those of its modules, in the order of the model's layers
-    that have parameters.
+    that have parameters; a recurrent module of several layers is listed once for each of them.
 
     | layer | from PyTorch |
     |---|---|
@@ -84,6 +85,7 @@ class _Source:
         self.tensors = tensors
         self.names = None if names is None else list(names)
         self.flattened = dict(flattened)
+        self._used: Counter[str] = Counter()
         self._places = 0
         self._done: dict[int, Any] = {}
 
@@ -97,7 +99,12 @@ class _Source:
         convert = _LAYERS.get(type(node).__name__) if isinstance(node, Layer) else None
         if convert is not None:
             name = self._name(path)
-            found = convert(node, lambda end: self._take(f"{name}.{end}" if name else end))
+            # The layers of a recurrent module of several are numbered at the end: weight_ih_l0, weight_ih_l1, …
+            number = self._used[name]
+            self._used[name] += 1
+            found = convert(
+                node, lambda end: self._take(_join(None, name, end.replace("_l0", f"_l{number}")))
+            )
             if name in self.flattened and "weight" in found:
                 found["weight"] = _channels_last(name, found["weight"], self.flattened.pop(name))
             _check(node, found, name)
