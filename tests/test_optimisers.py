@@ -163,16 +163,22 @@ def test_mixed_precision_adds_up_steps_that_the_parameter_cannot_hold():
     np.testing.assert_array_equal(results[1], np.float32([1 - 1000 * 2.0**-30, -1 - 1000 * 2.0**-30]))
 
 
-def test_mixed_precision_is_the_rule_in_the_wider_type_rounded():
-    gradients = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
-    start = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
-    wide, mixed = {"w": flux.tensor(start.astype(np.float64))}, {"w": flux.tensor(start)}
-    states = flux.setup(flux.Adam(0.1), wide), flux.setup(MixedPrecision(flux.Adam(0.1), "float64"), mixed)
+@pytest.mark.parametrize(
+    ("narrow", "wide", "tolerance"),
+    [("float32", "float64", 1e-12), ("float16", "float32", 1e-6), ("bfloat16", "float32", 1e-6)],
+)
+def test_mixed_precision_is_the_rule_in_the_wider_type_rounded(narrow, wide, tolerance):
+    rng = np.random.default_rng(0)
+    start, *gradients = (flux.tensor(x).astype(narrow) for x in rng.normal(size=(6, 3, 4)))
+    plain, mixed = {"w": start.astype(wide)}, {"w": start}
+    states = flux.setup(flux.Adam(0.1), plain), flux.setup(flux.MixedPrecision(flux.Adam(0.1), wide), mixed)
     for g in gradients:
-        flux.update(states[0], wide, {"w": flux.tensor(g.astype(np.float64))})
-        flux.update(states[1], mixed, {"w": flux.tensor(g)})
-    np.testing.assert_allclose(states[1]["w"].state[0].numpy(), wide["w"].numpy(), rtol=1e-12)
-    np.testing.assert_array_equal(mixed["w"].numpy(), states[1]["w"].state[0].numpy().astype(np.float32))
+        flux.update(states[0], plain, {"w": g.astype(wide)})
+        flux.update(states[1], mixed, {"w": g})
+    copy = states[1]["w"].state[0]
+    assert (mixed["w"].dtype, copy.dtype) == (narrow, wide)
+    np.testing.assert_allclose(copy.numpy(), plain["w"].numpy(), rtol=tolerance)
+    assert mixed["w"].tolist() == copy.astype(narrow).tolist()
 
 
 def test_mixed_precision_waits_when_its_rule_does():
