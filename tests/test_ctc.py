@@ -97,6 +97,44 @@ def test_5000_times_agree_with_the_recursion_in_logarithms(dtype, rtol):
     assert np.isfinite(g.numpy()).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_of_a_batch_each_row_counts_as_far_as_its_lengths_say(dtype):
+    x, y = flux.tensor(x_of(3, 6, 4)).astype(dtype), np.array([[0, 1, 2], [1, 1, 0], [2, 0, 0]])
+    times, ends = [6, 5, 2], [3, 1, 0]
+    loss = lambda x, agg: flux.ctc_loss(x, y, input_lengths=times, target_lengths=ends, agg=agg)
+    each = [flux.ctc_loss(x[i, :t], y[i, :n]) for i, (t, n) in enumerate(zip(times, ends, strict=True))]
+    np.testing.assert_array_equal(loss(x, flux.identity).numpy(), [v.item() for v in each])
+    (g,) = flux.gradient(lambda x: loss(x, flux.sum), x)
+    assert g.shape == x.shape and g.dtype == dtype
+    assert not g.numpy()[2, 2:].any() and g.numpy()[0].any()
+    assert loss(x, flux.mean).item() == pytest.approx(np.mean([v.item() for v in each]), rel=1e-6)
+
+
+def test_the_gradient_of_a_batch_matches_finite_differences():
+    x, y = flux.tensor(x_of(2, 4, 3)), np.array([[0, 1], [1, 1]])
+    assert flux.gradcheck(lambda x: flux.ctc_loss(x, y, input_lengths=[4, 3], target_lengths=[2, 1]), x)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "kind"),
+    [
+        ({"input_lengths": [4]}, flux.ShapeError),
+        ({"target_lengths": 2}, flux.ShapeError),
+        ({"input_lengths": [4, 5]}, ValueError),
+        ({"target_lengths": [-1, 2]}, ValueError),
+        ({"target_lengths": [1.5, 2]}, ValueError),
+    ],
+)
+def test_lengths_that_do_not_fit_a_batch_are_errors(lengths, kind):
+    with pytest.raises(kind, match=f"ctc_loss: {next(iter(lengths))}"):
+        flux.ctc_loss(flux.zeros((2, 4, 3)), [[0, 1], [1, 0]], **lengths)
+
+
+def test_lengths_without_a_batch_are_shape_errors():
+    with pytest.raises(flux.ShapeError, match="ctc_loss"):
+        flux.ctc_loss(flux.zeros((4, 3)), [0, 1], target_lengths=[1])
+
+
 def test_more_labels_than_times_are_impossible():
     loss, (g,) = flux.withgradient(lambda x: flux.ctc_loss(x, [0, 0]), flux.tensor(x_of(2, 3)))
     assert loss.item() == np.inf
@@ -116,7 +154,16 @@ def test_a_second_gradient_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("x", "y"), [((3,), (1,)), ((2, 3, 4), (1,)), ((3, 4), (1, 1)), ((0, 3), (1,)), ((3, 0), (0,))]
+    ("x", "y"),
+    [
+        ((3,), (1,)),
+        ((2, 3, 4), (1,)),
+        ((2, 3, 4), (3, 1)),
+        ((0, 3, 4), (0, 1)),
+        ((3, 4), (1, 1)),
+        ((0, 3), (1,)),
+        ((3, 0), (0,)),
+    ],
 )
 def test_other_shapes_are_shape_errors(x, y):
     with pytest.raises(flux.ShapeError, match="ctc_loss"):

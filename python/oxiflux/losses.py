@@ -9,7 +9,7 @@ unless given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -351,19 +351,56 @@ def _float(x: ArrayLike) -> Tensor:
     return t if t.dtype in FLOATS else t.astype(_core.float32)
 
 
-def ctc_loss(yhat: ArrayLike, y: ArrayLike) -> Tensor:
-    """Connectionist temporal classification: `-log P(y)` for logits `(time, classes)` and integer labels `(n,)`.
+def ctc_loss(
+    yhat: ArrayLike,
+    y: ArrayLike,
+    *,
+    agg: Agg = mean,
+    input_lengths: Sequence[int] | None = None,
+    target_lengths: Sequence[int] | None = None,
+) -> Tensor:
+    """Connectionist temporal classification: `-log P(y)` for logits `(time, classes)` and integer labels `(n,)`,
+    or `agg` of it over a batch, `(batch, time, classes)` and `(batch, n)`.
 
     The last class is the blank, which is not among the labels; `softmax` is applied to the logits. `P(y)` sums
     over all ways to make the labels by one class at a time, with blanks and repetitions left out. It is zero,
     the loss infinite and its gradient zero, if there are more labels than times. It has no second gradient.
-    Ref: Graves et al. 2006, Connectionist temporal classification.
+    Of a batch, `input_lengths` and `target_lengths` say how many times and labels of each row count, all
+    unless given. Ref: Graves et al. 2006, Connectionist temporal classification.
 
     >>> import oxiflux as flux
-    >>> round(flux.ctc_loss([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0], [3.0, 1.0, 2.0]], [0, 1]).item(), 5)
+    >>> x = flux.tensor([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0], [3.0, 1.0, 2.0]])
+    >>> round(flux.ctc_loss(x, [0, 1]).item(), 5)
     3.69907
+    >>> batch = flux.stack([x, x])
+    >>> flux.ctc_loss(batch, [[0, 1], [0, 0]], target_lengths=[2, 1], agg=lambda losses: losses)
+    Tensor([3.6990738, 0.7397102])
     """
-    return _core.ctc_loss(yhat, y)
+    x = _float(yhat)
+    labels = _core.asarray(y)
+    if x.ndim == 3:
+        if labels.ndim != 2 or labels.shape[0] != x.shape[0] or not x.shape[0]:
+            raise ShapeError(
+                "ctc_loss: expected logits (batch, time, classes) and labels (batch, n),"
+                f" got shapes {x.shape} and {labels.shape}"
+            )
+        times = _counts("input_lengths", input_lengths, x.shape[0], x.shape[1])
+        ends = _counts("target_lengths", target_lengths, x.shape[0], labels.shape[1])
+        rows = zip(times, ends, strict=True)
+        return agg(_core.stack([_core.ctc_loss(x[i, :t], labels[i, :n]) for i, (t, n) in enumerate(rows)]))
+    if input_lengths is not None or target_lengths is not None:
+        raise ShapeError(f"ctc_loss: lengths are for logits (batch, time, classes), got shape {x.shape}")
+    return agg(_core.ctc_loss(x, labels))
+
+
+def _counts(name: str, given: Sequence[int] | None, batch: int, most: int) -> list[int]:
+    """How much of each row of a batch counts."""
+    counts = [most] * batch if given is None else np.asarray(given).tolist()
+    if not isinstance(counts, list) or len(counts) != batch:
+        raise ShapeError(f"ctc_loss: {name} must be {batch} numbers, got {given!r}")
+    if not all(isinstance(n, int) and 0 <= n <= most for n in counts):
+        raise ValueError(f"ctc_loss: {name} must be integers from 0 to {most}, got {given!r}")
+    return counts
 
 
 def _pair(name: str, yhat: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,9 @@
 //! from a label to a different one. All is in logarithms, so that nothing underflows in long sequences.
 //! Ref: Graves et al. 2006, Connectionist temporal classification.
 
+use super::dispatch::{Kernel, dispatch};
+use super::real::{Lane, Real};
+
 /// The logarithm of the probabilities of `classes` at each time, the last of which is the blank, and the labels sought.
 #[derive(Clone, Copy, Debug)]
 pub struct Alignments<'a> {
@@ -25,33 +28,32 @@ impl Alignments<'_> {
         if state.is_multiple_of(2) { self.classes - 1 } else { self.labels[state / 2] as usize }
     }
 
-    /// Whether a path may go from the state before the one before to this one.
-    fn skips(&self, state: usize) -> bool {
-        state >= 2 && !state.is_multiple_of(2) && self.class(state) != self.class(state - 2)
+    /// What is added where a path goes on by two to a state: 0, or minus infinity where it must not. Two more follow.
+    fn skips(&self) -> Vec<f64> {
+        let goes = |s: usize| s >= 2 && !s.is_multiple_of(2) && self.class(s) != self.class(s - 2);
+        let n = self.states();
+        (0..n + 2).map(|s| if s < n && goes(s) { 0.0 } else { f64::NEG_INFINITY }).collect()
     }
 
     fn rows(&self) -> impl DoubleEndedIterator<Item = &[f64]> + ExactSizeIterator {
         self.log_probabilities.chunks_exact(self.classes)
     }
 
-    /// For each time, the logarithm of the probability of all ways from the start to each state.
-    fn forward(&self) -> Vec<f64> {
+    /// For each time, the logarithm of the probability of all ways from the start to each state, after two that are none.
+    fn forward(&self, skips: &[f64]) -> Vec<f64> {
         let n = self.states();
-        let mut all = Vec::with_capacity(n * self.rows().len());
-        for (time, row) in self.rows().enumerate() {
-            for state in 0..n {
-                let from = |back: usize| all[(time - 1) * n + state - back];
-                let ways = match time {
-                    0 if state < 2 => 0.0,
-                    0 => f64::NEG_INFINITY,
-                    _ => log_sum([
-                        from(0),
-                        if state >= 1 { from(1) } else { f64::NEG_INFINITY },
-                        if self.skips(state) { from(2) } else { f64::NEG_INFINITY },
-                    ]),
-                };
-                all.push(ways + row[self.class(state)]);
+        let mut all = vec![f64::NEG_INFINITY; (n + 2) * self.rows().len()];
+        let mut before: Option<&[f64]> = None;
+        for (row, now) in self.rows().zip(all.chunks_exact_mut(n + 2)) {
+            let ways = &mut now[2..];
+            match before {
+                None => ways[..n.min(2)].fill(0.0),
+                Some(from) => log_sums([&from[2..], &from[1..], from], skips, ways),
             }
+            for (state, way) in ways.iter_mut().enumerate() {
+                *way += row[self.class(state)];
+            }
+            before = Some(now);
         }
         all
     }
@@ -59,49 +61,90 @@ impl Alignments<'_> {
     /// The negative logarithm of the likelihood; infinite where there are more labels than times. Into `grad`, if it is
     /// given, goes the gradient for the logits of which the probabilities are the softmax.
     pub fn loss(&self, grad: Option<&mut [f64]>) -> f64 {
-        let (n, forward) = (self.states(), self.forward());
-        let Some(last) = forward.rchunks_exact(n).next() else { return 0.0 };
-        let before = if n >= 2 { last[n - 2] } else { f64::NEG_INFINITY };
-        let loss = -log_sum([last[n - 1], before, f64::NEG_INFINITY]);
+        let skips = self.skips();
+        let forward = self.forward(&skips);
+        // The last two of a row: without labels, one state and what is none.
+        let Some(&[.., a, b]) = forward.rchunks_exact(self.states() + 2).next() else { return 0.0 };
+        let mut total = [0.0];
+        log_sums([&[a], &[b], &[f64::NEG_INFINITY]], &[0.0], &mut total);
+        let loss = -total[0];
         if let Some(grad) = grad {
-            self.gradient(&forward, loss, grad);
+            self.gradient(&forward, &skips, loss, grad);
         }
         loss
     }
 
     /// The probability of each class, less that of the paths that take it given that they make the labels.
-    fn gradient(&self, forward: &[f64], loss: f64, grad: &mut [f64]) {
+    fn gradient(&self, forward: &[f64], skips: &[f64], loss: f64, grad: &mut [f64]) {
         let n = self.states();
         if loss == f64::INFINITY {
             return grad.fill(0.0);
         }
-        // The logarithm of the probability of all ways from each state at this time to the end.
+        // The logarithm of the probability of all ways from each state at this time to the end; from the next time on.
         let mut onward = vec![f64::NEG_INFINITY; n];
         onward[n.saturating_sub(2)..].fill(0.0);
-        let mut next = vec![0.0; n];
-        let times = self.rows().zip(forward.chunks_exact(n)).zip(grad.chunks_exact_mut(self.classes));
+        let (mut next, mut share) = (vec![f64::NEG_INFINITY; n + 2], vec![0.0; n]);
+        let times = self.rows().zip(forward.chunks_exact(n + 2)).zip(grad.chunks_exact_mut(self.classes));
         for ((row, forward), grad) in times.rev() {
-            for (g, p) in grad.iter_mut().zip(row) {
-                *g = p.exp();
+            grad.copy_from_slice(row);
+            exponentials(grad);
+            for (share, (before, after)) in share.iter_mut().zip(forward[2..].iter().zip(&onward)) {
+                *share = before + after + loss;
             }
+            exponentials(&mut share);
             for state in 0..n {
-                grad[self.class(state)] -= (forward[state] + onward[state] + loss).exp();
+                grad[self.class(state)] -= share[state];
                 next[state] = onward[state] + row[self.class(state)];
             }
-            for state in 0..n {
-                let to = |on: usize| next.get(state + on).copied().unwrap_or(f64::NEG_INFINITY);
-                let skip = state + 2 < n && self.skips(state + 2);
-                onward[state] = log_sum([to(0), to(1), if skip { to(2) } else { f64::NEG_INFINITY }]);
-            }
+            log_sums([&next, &next[1..], &next[2..]], &skips[2..], &mut onward);
         }
     }
 }
 
-/// `log(sum(exp(x)))`.
-fn log_sum(x: [f64; 3]) -> f64 {
-    let max = x.into_iter().fold(f64::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a });
-    if max.is_infinite() || max.is_nan() {
-        return max;
+/// `out = log(exp(a) + exp(b) + exp(c + skips))`, element by element.
+fn log_sums([a, b, c]: [&[f64]; 3], skips: &[f64], out: &mut [f64]) {
+    // SAFETY: the kernel holds slices, which it does not leave.
+    unsafe { dispatch(LogSums { a, b, c, skips, out }) };
+}
+
+struct LogSums<'a> {
+    a: &'a [f64],
+    b: &'a [f64],
+    c: &'a [f64],
+    skips: &'a [f64],
+    out: &'a mut [f64],
+}
+
+impl Kernel for LogSums<'_> {
+    type Out = ();
+    #[inline(always)]
+    unsafe fn run<const FMA: bool>(self) {
+        let lowest = Lane::<f64, FMA>(f64::NEG_INFINITY);
+        let terms = self.a.iter().zip(self.b).zip(self.c).zip(self.skips);
+        for (out, (((&a, &b), &c), &skip)) in self.out.iter_mut().zip(terms) {
+            let (a, b, c) = (Lane::<f64, FMA>(a), Lane(b), Lane(c + skip));
+            let max = a.max(b).max(c);
+            // Of nothing but impossible ways, none is subtracted from itself.
+            let max = Real::select_gt(max, lowest, max, Lane(0.0));
+            *out = (max + ((a - max).exp() + (b - max).exp() + (c - max).exp()).ln()).0;
+        }
     }
-    max + x.into_iter().map(|v| (v - max).exp()).sum::<f64>().ln()
+}
+
+/// `exp(x)` in the place of `x`.
+fn exponentials(x: &mut [f64]) {
+    // SAFETY: the kernel holds a slice, which it does not leave.
+    unsafe { dispatch(Exponentials(x)) };
+}
+
+struct Exponentials<'a>(&'a mut [f64]);
+
+impl Kernel for Exponentials<'_> {
+    type Out = ();
+    #[inline(always)]
+    unsafe fn run<const FMA: bool>(self) {
+        for x in self.0 {
+            *x = Lane::<f64, FMA>(*x).exp().0;
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! Indexing as NumPy does it: a view for integers and slices, then one gather of rows for integer and bool arrays.
 
-use super::movement::{permute, reshape_to};
+use super::movement::{broadcast_to, permute, reshape_to};
 use super::view::{put, slice};
-use super::Case;
+use super::{Case, astype, sum};
 use super::scatter::{Gather, numbers};
 use crate::array::{Array, Range};
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
-use crate::shape::{self, Dims};
+use crate::shape::{self, Axes, Dims};
 use crate::tape::{Tensor, apply};
 
 /// One part of an index.
@@ -277,7 +277,7 @@ fn taken_along(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
     }
     if indices.size() == 0 {
         // Other axes may be longer than memory could number.
-        return Ok(Array::empty("take_along_axis", indices.shape(), x.dtype())?.into());
+        return broadcast_to(&astype(&sum(x, Axes::All, false)?, x.dtype())?, indices.shape());
     }
     let key = (0..x.ndim()).map(|i| {
         if i == axis {
