@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+from oracles import ACTIVATIONS
 
 
 def x_of(*shape, dtype=np.float32):
@@ -32,15 +33,7 @@ def test_dense_is_its_formula(size_in, size_out, batch, bias):
     np.testing.assert_allclose(y.numpy(), np.tanh(expected), rtol=1e-4, atol=1e-5)
 
 
-ACTIVATIONS = [
-    "celu", "elu", "gelu", "gelu_erf", "gelu_tanh", "hardsigmoid", "hardswish", "hardtanh", "identity",
-    "leakyrelu", "lisht", "logcosh", "logsigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "sigmoid_fast",
-    "softplus", "softshrink", "softsign", "swish", "tanh", "tanh_fast", "tanhshrink", "thresholdrelu",
-    "trelu",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", [*ACTIVATIONS, "tanh"])
 def test_a_fused_activation_is_the_activation_after_the_layer(name):
     activation = getattr(flux, name)
     fused, plain = flux.Dense(5, 4, activation), flux.Dense(5, 4)
