@@ -60,7 +60,7 @@ impl Training {
                 p.grad = g.into_array();
             }
         }
-        step(&self.rule, &mut self.parameters)?;
+        step(self.rule, &mut self.parameters)?;
         self.rule.beta_t = (self.rule.beta_t.0 * self.rule.beta.0, self.rule.beta_t.1 * self.rule.beta.1);
         loss.item()
     }

@@ -67,7 +67,7 @@ fn main() -> Result<()> {
             let grad = grad.map_or_else(|| zeros(&value), |g| Ok(g.into_array()))?;
             step_of.push(Parameter { value, grad, state: s.into_iter().collect() });
         }
-        step(&rule, &mut step_of)?;
+        step(rule, &mut step_of)?;
         rule.beta_t = (rule.beta_t.0 * rule.beta.0, rule.beta_t.1 * rule.beta.1);
         for p in step_of {
             parameters.push(p.value);

@@ -1,15 +1,12 @@
-//! Update rules on arrays: one fused pass over all parameters that share a rule.
-
-mod modifiers;
-
-pub use modifiers::{ClipNorm, Modifier, OnGradient};
+//! Update rules on arrays: one fused pass over all parameters.
 
 use crate::array::Array;
-use crate::dtype::DType;
+use crate::dtype::{DType, Float};
 use crate::error::{Error, Result};
-use crate::kernels::update::{self, Rule, Slot};
+use crate::kernels::update::{self, Element, Link, Slot};
 use crate::shape;
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// A parameter on its way through a step: its values, its gradient and what its rule remembers.
 pub struct Parameter {
@@ -17,102 +14,232 @@ pub struct Parameter {
     pub value: Array,
     /// The gradient.
     pub grad: Array,
-    /// The rule's state, of the shape of the values, which the step changes.
+    /// The state of all links of the rule, of the shape of the values, which the step changes.
     pub state: SmallVec<[Array; 3]>,
 }
 
-impl Parameter {
-    /// Makes the gradient what the kernels take: row-major, and of the type that the parameter is updated in.
-    fn fit(&mut self) -> Result<()> {
-        let (shape, dtype) = (self.value.shape(), self.value.dtype());
-        let misfit = self.state.iter().chain([&self.grad]).find(|a| a.shape() != shape);
-        if let Some(a) = misfit {
+/// Bounds the `p`-norm of a gradient by `omega`; with `whole` that of all gradients of a group as if they were one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClipNorm {
+    /// The largest norm.
+    pub omega: f64,
+    /// Which norm.
+    pub p: f64,
+    /// Whether all gradients of the group are one.
+    pub whole: bool,
+}
+
+/// A part of a chain of rules that can be done in one pass: what it does to the gradient's norm, and then its links,
+/// of which there must be one.
+pub struct Stage {
+    /// Bounds the norm first.
+    pub clip: Option<ClipNorm>,
+    /// The rules, each applied to what the one before made of the gradient.
+    pub links: Vec<Box<dyn Link>>,
+}
+
+impl Stage {
+    fn states(&self) -> usize {
+        self.links.iter().map(|link| link.states()).sum()
+    }
+}
+
+/// A parameter and its rule. Those of a group have the same stages, with hyper-parameters that may differ.
+pub struct Member<'a> {
+    /// The rule.
+    pub rule: &'a [Stage],
+    /// The parameter.
+    pub parameter: &'a mut Parameter,
+    /// The values of a parameter of 16 bits, which is updated as float32.
+    wide: Option<Array>,
+}
+
+impl<'a> Member<'a> {
+    /// A parameter and its rule.
+    pub fn new(rule: &'a [Stage], parameter: &'a mut Parameter) -> Self {
+        Member { rule, parameter, wide: None }
+    }
+
+    /// The states of a stage.
+    fn states(&self, stage: usize) -> Range<usize> {
+        let first = self.rule[..stage].iter().map(Stage::states).sum();
+        first..first + self.rule.get(stage).map_or(0, Stage::states)
+    }
+
+    /// Makes everything what the kernels take: values ours alone, all row-major and of one type.
+    fn prepare(&mut self) -> Result<()> {
+        let states = self.states(self.rule.len()).start;
+        let Parameter { value, grad, state } = &mut *self.parameter;
+        let (shape, dtype) = (value.shape(), value.dtype());
+        if let Some(a) = state.iter().chain([&*grad]).find(|a| a.shape() != shape) {
             let (want, got) = (shape::show(shape), shape::show(a.shape()));
             return Err(Error::Shape(format!(
                 "update: a gradient or state of shape {got} for a parameter of shape {want}"
             )));
         }
-        if !dtype.is_float() {
-            return Err(Error::DType(format!("update: a {dtype} parameter, expected a float")));
-        }
-        // Numbers of 16 bits are updated as float32, and the state stays that.
-        self.grad = self.grad.cast(dtype.widest())?.contiguous()?;
-        Ok(())
-    }
-
-    /// Makes everything what the kernels take: values and state ours alone, all row-major and of one type.
-    fn prepare(&mut self, states: usize) -> Result<()> {
-        self.fit()?;
-        let n = self.state.len();
-        if n != states {
+        if !dtype.is_float() || state.len() != states {
+            let n = state.len();
             return Err(Error::Value(format!(
-                "update: a parameter with {n} tensors of state, expected {states}"
+                "update: a {dtype} parameter with {n} tensors of state, expected a float with {states}"
             )));
         }
-        let dtype = self.grad.dtype();
-        for a in &mut self.state {
-            if a.dtype() != dtype {
-                *a = a.cast(dtype)?;
-            }
+        // Numbers of 16 bits are updated as float32, and the state stays that.
+        let widest = dtype.widest();
+        *grad = grad.cast(widest)?.contiguous()?;
+        for a in state {
+            *a = a.cast(widest)?;
+        }
+        if dtype.is_half() {
+            self.wide = Some(value.cast(widest)?);
+            value.make_mut::<u16>()?;
         }
         Ok(())
     }
-}
 
-/// A rule with its hyper-parameters, whichever it is.
-pub trait AnyRule: Send + Sync {
-    /// All that may fail of one step for these parameters: what comes back does it.
-    fn prepare<'a>(&'a self, parameters: &'a mut [Parameter]) -> Result<Box<dyn FnOnce() + 'a>>;
-}
-
-impl<K: Rule + Send> AnyRule for K {
-    fn prepare<'a>(&'a self, parameters: &'a mut [Parameter]) -> Result<Box<dyn FnOnce() + 'a>> {
-        let mut wide = Vec::with_capacity(parameters.len());
-        for p in parameters.iter_mut() {
-            p.prepare(K::STATES)?;
-            wide.push(if p.value.dtype().is_half() { Some(p.value.cast(DType::F32)?) } else { None });
+    /// The norm of the gradient.
+    fn norm(&self, p: f64) -> Result<f64> {
+        let grad = &self.parameter.grad;
+        // `prepare` has made the gradient row-major and of one of the two types.
+        let norm = match grad.dtype() {
+            DType::F64 => update::norm(grad.as_slice::<f64>().unwrap_or_default(), p),
+            _ => update::norm(grad.as_slice::<f32>().unwrap_or_default(), p),
+        };
+        if !norm.is_finite() {
+            let (shape, norm) = (shape::show(grad.shape()), format!("{norm}").to_lowercase());
+            return Err(Error::Value(format!(
+                "ClipNorm: the gradient of a parameter of shape {shape} has the norm {norm}"
+            )));
         }
-        let (mut single, mut double) = (Vec::<Slot<f32>>::new(), Vec::<Slot<f64>>::new());
-        for (p, wide) in parameters.iter_mut().zip(&mut wide) {
-            let Parameter { value, grad, state } = p;
-            match (value.dtype(), wide) {
-                (DType::F64, _) => double.push(slot(value, grad, state)?),
-                (_, None) => single.push(slot(value, grad, state)?),
-                (_, Some(wide)) => {
-                    value.make_mut::<u16>()?;
-                    single.push(slot(wide, grad, state)?);
-                }
-            }
-        }
-        Ok(Box::new(move || {
-            // SAFETY: `slot` gives row-major memory of the same length for all, the written parts ours alone.
-            unsafe {
-                if !single.is_empty() {
-                    update::update(self, &single);
-                }
-                if !double.is_empty() {
-                    update::update(self, &double);
-                }
-            }
-            for (p, wide) in parameters.iter_mut().zip(&wide) {
-                if let Some(wide) = wide {
-                    wide.convert(&mut p.value);
-                }
-            }
-        }))
+        Ok(norm)
     }
 }
 
-/// One step of `rule` for all `parameters`. Where something does not fit, none is changed.
-pub fn step(rule: &dyn AnyRule, parameters: &mut [Parameter]) -> Result<()> {
-    rule.prepare(parameters)?();
+/// What is to be done in one pass.
+#[derive(Default)]
+struct Pass<'a> {
+    single: Vec<Slot<'a, f32>>,
+    double: Vec<Slot<'a, f64>>,
+}
+
+impl<'a> Pass<'a> {
+    /// Adds a stage of a parameter, whose steps go to an array or else off the values.
+    fn add(
+        &mut self,
+        member: &mut Member<'a>,
+        stage: usize,
+        scale: f64,
+        to: Option<&mut Array>,
+    ) -> Result<()> {
+        match member.parameter.grad.dtype() {
+            DType::F64 => self.double.push(slot(member, stage, scale, to)?),
+            _ => self.single.push(slot(member, stage, scale as f32, to)?),
+        }
+        Ok(())
+    }
+
+    fn run(self) {
+        // SAFETY: `slot` gives row-major memory of the same length for all, the written parts ours alone.
+        unsafe {
+            if !self.single.is_empty() {
+                update::update(&self.single);
+            }
+            if !self.double.is_empty() {
+                update::update(&self.double);
+            }
+        }
+    }
+}
+
+fn slot<'a, T: Float + Element>(
+    member: &mut Member<'a>,
+    stage: usize,
+    scale: T,
+    to: Option<&mut Array>,
+) -> Result<Slot<'a, T>> {
+    let states = member.states(stage);
+    let Parameter { value, grad, state } = &mut *member.parameter;
+    Ok(Slot {
+        links: &member.rule[stage].links,
+        p: member.wide.as_mut().unwrap_or(value).make_mut::<T>()?.as_mut_ptr(),
+        g: grad.ptr(),
+        scale,
+        s: state[states].iter_mut().map(|a| Ok(a.make_mut::<T>()?.as_mut_ptr())).collect::<Result<_>>()?,
+        step: to.map(Array::fresh_ptr),
+        n: grad.size(),
+    })
+}
+
+/// One step for groups of parameters. Where something does not fit, none is changed.
+pub fn update(groups: &mut [Vec<Member<'_>>]) -> Result<()> {
+    // A norm that is not finite is found when the stages before it have been done: these change copies of the states.
+    let before: Vec<Vec<Array>> = groups
+        .iter()
+        .flatten()
+        .map(|m| m.parameter.state.iter().take(m.states(m.rule.len().max(1) - 1).start).cloned().collect())
+        .collect();
+    match last_pass(groups) {
+        Ok(pass) => pass.run(),
+        Err(error) => {
+            for (member, states) in groups.iter_mut().flatten().zip(before) {
+                member.parameter.state.iter_mut().zip(states).for_each(|(to, state)| *to = state);
+            }
+            return Err(error);
+        }
+    }
+    for Member { parameter, wide, .. } in groups.iter_mut().flatten() {
+        if let Some(wide) = wide {
+            wide.convert(&mut parameter.value);
+        }
+    }
     Ok(())
 }
 
-fn slot<T: crate::dtype::Float>(value: &mut Array, grad: &Array, state: &mut [Array]) -> Result<Slot<T>> {
-    let mut s = [std::ptr::null_mut(); 3];
-    for (to, a) in s.iter_mut().zip(state) {
-        *to = a.make_mut::<T>()?.as_mut_ptr();
+/// Does all that may fail, and all stages of each rule but the last, which come back.
+fn last_pass<'a>(groups: &mut [Vec<Member<'a>>]) -> Result<Pass<'a>> {
+    groups.iter_mut().flatten().try_for_each(Member::prepare)?;
+    let mut last = Pass::default();
+    for group in groups {
+        let stages = group.iter().map(|m| m.rule.len()).min().unwrap_or(0);
+        for stage in 0..stages {
+            let scales = scales(group, stage)?;
+            if stage + 1 == stages {
+                for (member, scale) in group.iter_mut().zip(scales) {
+                    last.add(member, stage, scale, None)?;
+                }
+                continue;
+            }
+            let (mut pass, mut steps) = (Pass::default(), Vec::with_capacity(group.len()));
+            for (member, scale) in group.iter_mut().zip(scales) {
+                let grad = &member.parameter.grad;
+                let mut step = Array::empty("update", grad.shape(), grad.dtype())?;
+                pass.add(member, stage, scale, Some(&mut step))?;
+                steps.push(step);
+            }
+            pass.run();
+            group.iter_mut().zip(steps).for_each(|(member, step)| member.parameter.grad = step);
+        }
     }
-    Ok(Slot { p: value.make_mut::<T>()?.as_mut_ptr(), g: grad.ptr(), s, n: grad.size() })
+    Ok(last)
+}
+
+/// What the gradients of a group are multiplied by before a stage.
+fn scales(group: &[Member<'_>], stage: usize) -> Result<Vec<f64>> {
+    let scale = |member: &Member<'_>, norm| match member.rule[stage].clip {
+        Some(ClipNorm { omega, .. }) if norm > omega => omega / norm,
+        _ => 1.0,
+    };
+    let norm = |member: &Member<'_>| member.rule[stage].clip.map_or(Ok(0.0), |clip| member.norm(clip.p));
+    let mut norms = group.iter().map(norm).collect::<Result<Vec<f64>>>()?;
+    if let Some(ClipNorm { p, .. }) = group.first().and_then(|m| m.rule[stage].clip).filter(|clip| clip.whole)
+    {
+        let whole = update::norm(&norms, p);
+        norms.fill(whole);
+    }
+    Ok(group.iter().zip(norms).map(|(member, norm)| scale(member, norm)).collect())
+}
+
+/// One step of a rule for all `parameters`. Where something does not fit, none is changed.
+pub fn step(rule: impl Link + 'static, parameters: &mut [Parameter]) -> Result<()> {
+    let rule = [Stage { clip: None, links: vec![Box::new(rule)] }];
+    update(&mut [parameters.iter_mut().map(|p| Member::new(&rule, p)).collect()])
 }

@@ -13,7 +13,7 @@ fn gradients(n: usize, step: usize) -> Vec<f64> {
 }
 
 /// Runs `rule(t)` in steps `t` = 1, 2, 3 on tensors of the given sizes laid end to end; returns all parameters.
-fn run<K: Rule, T: Element>(
+fn run<K: Rule + Send + 'static, T: Element>(
     sizes: &[usize],
     rule: impl Fn(usize) -> K,
     to: fn(f64) -> T,
@@ -25,20 +25,22 @@ fn run<K: Rule, T: Element>(
     for t in 1..=STEPS {
         let g: Vec<T> = gradients(n, t).into_iter().map(to).collect();
         let mut start = 0;
+        let links: [Box<dyn Link>; 1] = [Box::new(rule(t))];
         let mut slots = vec![];
         for &n in sizes {
-            let s = s.each_mut().map(|s| s[start..].as_mut_ptr());
-            slots.push(Slot { p: p[start..].as_mut_ptr(), g: g[start..].as_ptr(), s, n });
+            let s = s.iter_mut().take(K::STATES).map(|s| s[start..].as_mut_ptr()).collect();
+            let (p, g) = (p[start..].as_mut_ptr(), g[start..].as_ptr());
+            slots.push(Slot { links: &links, p, g, scale: T::ONE, s, step: None, n });
             start += n;
         }
         // SAFETY: each slot has `n` elements of its own in each array.
-        unsafe { update(&rule(t), &slots) };
+        unsafe { update(&slots) };
     }
     p.into_iter().map(from).collect()
 }
 
 /// Compares a rule with `formula(t, p, g, s)`, which changes the parameter and the state of one element in place.
-fn check<K: Rule>(
+fn check<K: Rule + Send + 'static>(
     rule: impl Fn(usize) -> K,
     start: [f64; 3],
     formula: impl Fn(i32, &mut f64, f64, &mut [f64; 3]),
@@ -286,6 +288,46 @@ fn lion_follows_its_formula() {
 #[test]
 fn no_slots_and_empty_slots_are_nothing_to_do() {
     // SAFETY: there are no elements.
-    unsafe { update::<Descent, f32>(&Descent::default(), &[]) };
+    unsafe { update::<f32>(&[]) };
     assert!(run(&[0, 0], |_| Adam::default(), |x| x, |x: f64| x).is_empty());
+}
+
+#[test]
+fn links_of_a_chain_follow_each_other_and_the_step_may_go_elsewhere() {
+    let n = 40_003;
+    let (mut p, g, mut step) = (parameters(n), gradients(n, 1), vec![0.0; n]);
+    let links: [Box<dyn Link>; 3] = [
+        Box::new(WeightDecay { lambda: 0.5 }),
+        Box::new(ClipGrad { delta: 0.25 }),
+        Box::new(Descent { eta: 2.0 }),
+    ];
+    let slot = Slot {
+        links: &links,
+        p: p.as_mut_ptr(),
+        g: g.as_ptr(),
+        scale: 0.5,
+        s: Default::default(),
+        step: Some(step.as_mut_ptr()),
+        n,
+    };
+    // SAFETY: each array has `n` elements.
+    unsafe { update(&[slot]) };
+    assert_eq!(p, parameters(n));
+    for ((p, g), step) in p.iter().zip(g).zip(step) {
+        assert!((step - 2.0 * (g * 0.5 + 0.5 * p).clamp(-0.25, 0.25)).abs() < 1e-15);
+    }
+}
+
+#[test]
+fn norms_of_all_sizes_and_orders() {
+    for n in [0, 1, 31, 33, 70_000] {
+        let x = parameters(n);
+        for p in [0.5, 1.0, 2.0, 3.0] {
+            let expected = x.iter().map(|x| x.abs().powf(p)).sum::<f64>().powf(1.0 / p);
+            assert!((norm(&x, p) - expected).abs() <= 1e-12 * expected, "{n} {p}");
+        }
+        assert_eq!(norm(&x, f64::INFINITY), x.iter().fold(0.0, |a, x| f64::max(a, x.abs())));
+    }
+    assert!(norm(&[1.0f32, f32::NAN, 2.0], 2.0).is_nan());
+    assert_eq!(norm(&[1.0, f64::NEG_INFINITY], 2.0), f64::INFINITY);
 }

@@ -11,7 +11,6 @@ pub mod dropout;
 pub mod gemm;
 pub mod map;
 pub mod math;
-pub mod modify;
 pub mod norm;
 pub mod number;
 pub mod place;

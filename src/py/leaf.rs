@@ -21,17 +21,19 @@ pub(super) struct Held {
 pub(super) struct Memory {
     state: Py<PyAny>,
     pub(super) tensors: Tensors,
-    pub(super) clock: Option<Clock>,
+    pub(super) clocks: Clocks,
     is_stale: bool,
 }
 
 pub(super) type Tensors = SmallVec<[Py<PyTensor>; 3]>;
+/// One for each rule of a chain whose formula depends on the step.
+pub(super) type Clocks = SmallVec<[Clock; 1]>;
 
 impl Memory {
     pub(super) fn new(state: Bound<'_, PyAny>) -> PyResult<Memory> {
-        let (mut tensors, mut clock) = (Tensors::new(), None);
-        read_state(&state, &mut tensors, &mut clock)?;
-        Ok(Memory { state: state.unbind(), tensors, clock, is_stale: false })
+        let (mut tensors, mut clocks) = (Tensors::new(), Clocks::new());
+        read_state(&state, &mut tensors, &mut clocks)?;
+        Ok(Memory { state: state.unbind(), tensors, clocks, is_stale: false })
     }
 }
 
@@ -39,10 +41,10 @@ impl Leaf {
     pub(super) fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Moves the clock on.
-    pub(super) fn tick(&self, clock: Clock) {
+    /// Moves the clocks on.
+    pub(super) fn tick(&self, clocks: Clocks) {
         let memory = &mut self.held().memory;
-        (memory.clock, memory.is_stale) = (Some(clock), true);
+        (memory.clocks, memory.is_stale) = (clocks, true);
     }
 }
 
@@ -67,8 +69,8 @@ impl Leaf {
     #[getter]
     pub(super) fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let memory = &mut self.held().memory;
-        if let (true, Some(clock)) = (memory.is_stale, memory.clock) {
-            memory.state = moved_on(memory.state.bind(py), clock)?.unbind();
+        if memory.is_stale {
+            memory.state = moved_on(memory.state.bind(py), &memory.clocks, &mut 0)?.unbind();
             memory.is_stale = false;
         }
         Ok(memory.state.clone_ref(py))
@@ -113,42 +115,61 @@ impl Clock {
     }
 }
 
-/// Collects the tensors of a rule's state, and its clock.
-fn read_state(state: &Bound<'_, PyAny>, tensors: &mut Tensors, clock: &mut Option<Clock>) -> PyResult<()> {
+/// Whether a part of a state is two powers.
+fn is_pair(state: &Bound<'_, PyTuple>) -> bool {
+    state.len() == 2 && state.iter().all(|x| x.is_instance_of::<PyFloat>())
+}
+
+/// Collects the tensors of a rule's state, and its clocks: a clock is a power or two, a count, or these and then that.
+fn read_state(state: &Bound<'_, PyAny>, tensors: &mut Tensors, clocks: &mut Clocks) -> PyResult<()> {
+    let start = Clock { beta_t: (1.0, 1.0), t: 1 };
     if let Ok(t) = state.cast_exact::<PyTensor>() {
         tensors.push(t.clone().unbind());
     } else if let Ok(tuple) = state.cast::<PyTuple>() {
-        let number = |i: usize| tuple.get_item(i).and_then(|x| x.extract::<f64>());
-        if tuple.len() == 2 && tuple.get_item(0)?.is_instance_of::<PyFloat>() {
-            clock.get_or_insert(Clock { beta_t: (1.0, 1.0), t: 1 }).beta_t = (number(0)?, number(1)?);
+        if is_pair(tuple) {
+            clocks.push(Clock { beta_t: tuple.extract()?, ..start });
         } else {
             for item in tuple.iter() {
-                read_state(&item, tensors, clock)?;
+                read_state(&item, tensors, clocks)?;
             }
         }
     } else if state.is_exact_instance_of::<PyInt>() {
-        clock.get_or_insert(Clock { beta_t: (1.0, 1.0), t: 1 }).t = state.extract()?;
+        if clocks.is_empty() {
+            clocks.push(start);
+        }
+        if let Some(clock) = clocks.last_mut() {
+            clock.t = state.extract()?;
+        }
     } else if state.is_exact_instance_of::<PyFloat>() {
-        clock.get_or_insert(Clock { beta_t: (1.0, 1.0), t: 1 }).beta_t = (state.extract()?, 1.0);
+        clocks.push(Clock { beta_t: (state.extract()?, 1.0), ..start });
     }
     Ok(())
 }
 
-/// The state after a step: the same tensors, the clock moved on.
-fn moved_on<'py>(state: &Bound<'py, PyAny>, clock: Clock) -> PyResult<Bound<'py, PyAny>> {
+/// The state after a step: the same tensors, the clocks moved on, of which `seen` have been met before this part.
+fn moved_on<'py>(
+    state: &Bound<'py, PyAny>,
+    clocks: &Clocks,
+    seen: &mut usize,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = state.py();
+    let mut next = || {
+        *seen += 1;
+        clocks[*seen - 1]
+    };
     if let Ok(tuple) = state.cast::<PyTuple>() {
-        if tuple.len() == 2 && tuple.get_item(0)?.is_instance_of::<PyFloat>() {
-            return Ok(PyTuple::new(py, [clock.beta_t.0, clock.beta_t.1])?.into_any());
+        if is_pair(tuple) {
+            return Ok(next().beta_t.into_pyobject(py)?.into_any());
         }
-        let items = tuple.iter().map(|x| moved_on(&x, clock)).collect::<PyResult<Vec<_>>>()?;
+        let items = tuple.iter().map(|x| moved_on(&x, clocks, seen)).collect::<PyResult<Vec<_>>>()?;
         return Ok(PyTuple::new(py, items)?.into_any());
     }
-    if state.is_exact_instance_of::<PyInt>() {
-        return Ok(clock.t.into_pyobject(py)?.into_any());
-    }
     if state.is_exact_instance_of::<PyFloat>() {
-        return Ok(clock.beta_t.0.into_pyobject(py)?.into_any());
+        return Ok(next().beta_t.0.into_pyobject(py)?.into_any());
+    }
+    if state.is_exact_instance_of::<PyInt>() {
+        *seen = (*seen).max(1);
+        return Ok(clocks[*seen - 1].t.into_pyobject(py)?.into_any());
     }
     Ok(state.clone())
 }

@@ -1,15 +1,15 @@
 //! The optimiser step: three trees walked together, one kernel call for all parameters that share a rule.
 
-use super::leaf::{Clock, Leaf, Memory, Tensors};
+use super::leaf::{Clocks, Leaf, Memory, Tensors};
 use super::operand::Operand;
-use super::rules::{self, Fused};
-use super::run::released;
+use super::rules::{self, KERNELS};
+use super::run::detached;
 use super::tensor::{PyTensor, take};
 use super::tree::{self, Node};
 use super::watch::{ByAddress, namespace};
 use crate::array::Array;
-use crate::error::{Error, Result};
-use crate::optim::{AnyRule, Modifier, Parameter};
+use crate::error::Error;
+use crate::optim::{self, Member, Parameter, Stage};
 use crate::tape::Tensor;
 use crate::{ops, shape};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -25,7 +25,7 @@ struct Found<'py> {
     tensor: Bound<'py, PyTensor>,
     grad: Tensor,
     state: Tensors,
-    clock: Option<Clock>,
+    clocks: Clocks,
 }
 
 /// Where a child is in its parent.
@@ -174,7 +174,7 @@ impl<'py> Walk<'py> {
             tensor: tensor.clone(),
             grad,
             state,
-            clock: held.memory.clock,
+            clocks: held.memory.clocks.clone(),
         });
         Ok(())
     }
@@ -197,8 +197,8 @@ fn update<'py>(
     while let Some(first) = rest.first() {
         let rule = first.rule.clone();
         let together: Vec<Found<'py>> = rest.extract_if(.., |f| f.rule.is(&rule)).collect();
-        match Fused::read(&rule)? {
-            Some(fused) => groups.push(Group::new(fused, together)?),
+        match rules::links(&rule)? {
+            Some(links) => groups.push(alike(&links, together)?),
             None => made.extend(in_python(&rule, together)?),
         }
     }
@@ -210,102 +210,64 @@ fn update<'py>(
     Ok(())
 }
 
-/// Parameters that share a rule's object.
-struct Group<'py> {
-    modifiers: Vec<Box<dyn Modifier>>,
-    steps: Vec<FusedStep<'py>>,
-}
-
-/// Those of them that one kernel call updates, and the clock after it.
-struct FusedStep<'py> {
-    rule: Box<dyn AnyRule>,
-    next: Option<Clock>,
+/// Parameters whose rule is at the same step, and their clocks after it.
+struct Alike<'py> {
+    stages: Vec<Stage>,
+    next: Clocks,
     together: Vec<Found<'py>>,
 }
 
-impl<'py> Group<'py> {
-    fn new(fused: Fused<'py>, mut rest: Vec<Found<'py>>) -> PyResult<Self> {
-        let mut steps = Vec::new();
-        while let Some(first) = rest.first() {
-            let clock = first.clock;
-            let (rule, next) = fused.at(clock)?;
-            steps.push(FusedStep {
-                rule,
-                next,
-                together: rest.extract_if(.., |f| f.clock == clock).collect(),
-            });
-        }
-        Ok(Group { modifiers: fused.modifiers, steps })
+/// The parameters that share a rule by the step they are at.
+fn alike<'py>(links: &[rules::Named<'py>], mut rest: Vec<Found<'py>>) -> PyResult<Vec<Alike<'py>>> {
+    let mut found = Vec::new();
+    while let Some(first) = rest.first() {
+        let clocks = first.clocks.clone();
+        let (stages, next) = rules::stages(links, &clocks)?;
+        let together = rest.extract_if(.., |f| f.clocks == clocks).collect();
+        found.push(Alike { stages, next, together });
     }
-
-    /// What is to be done, apart from Python.
-    fn work(&self) -> Work<'_> {
-        let members = |s: &'_ FusedStep<'py>| {
-            let member = |f: &'_ Found<'py>| (f.grad.array().clone(), f.state.len());
-            s.together.iter().map(member).collect()
-        };
-        (&self.modifiers, self.steps.iter().map(|s| (&*s.rule, members(s))).collect())
-    }
+    Ok(found)
 }
 
-/// Modifiers, and the rules that follow: each with the gradients of its parameters and how much state those have.
-type Work<'a> = (&'a [Box<dyn Modifier>], Vec<(&'a dyn AnyRule, Vec<(Array, usize)>)>);
-
-/// Everything of a step that may fail: what comes back does it.
-fn prepared<'a>(
-    work: &'a [Work<'_>],
-    parameters: &'a mut [Vec<Parameter>],
-) -> Result<Vec<Box<dyn FnOnce() + 'a>>> {
-    let mut ready = Vec::new();
-    for ((modifiers, steps), parameters) in work.iter().zip(parameters) {
-        for modifier in *modifiers {
-            modifier.modify(parameters)?;
-        }
-        let mut rest = &mut parameters[..];
-        for (rule, members) in steps {
-            let (these, others) = rest.split_at_mut(members.len());
-            ready.push(rule.prepare(these)?);
-            rest = others;
-        }
-    }
-    Ok(ready)
-}
-
-/// Does all kernels' steps, or none where one does not fit.
-fn fused(py: Python<'_>, groups: &[Group<'_>]) -> PyResult<()> {
+/// Does the steps of all kernels, or none where one does not fit. A group is what shares a rule.
+fn fused(py: Python<'_>, groups: &[Vec<Alike<'_>>]) -> PyResult<()> {
     /// A step holds the locks of many tensors: only one may do so.
     static TURN: Mutex<()> = Mutex::new(());
-    let steps = || groups.iter().flat_map(|group| &group.steps);
-    let found = || steps().flat_map(|s| &s.together);
+    let found = || groups.iter().flatten().flat_map(|a| &a.together);
     let size = found().map(|f| f.grad.size()).sum();
     let tensors: Vec<&PyTensor> =
         found().flat_map(|f| f.state.iter().map(Py::get).chain([f.tensor.get()])).collect();
-    let work: Vec<Work<'_>> = groups.iter().map(Group::work).collect();
-    released(py, size, || {
+    let grads: Vec<(&Array, usize)> = found().map(|f| (f.grad.array(), f.state.len())).collect();
+    let rules: Vec<Vec<&[Stage]>> = groups
+        .iter()
+        .map(|g| g.iter().flat_map(|a| a.together.iter().map(|_| &*a.stages)).collect())
+        .collect();
+    // Ctrl-C would come between the tensors and the clocks.
+    detached(py, size, || {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut held: Vec<MutexGuard<'_, Tensor>> = tensors.iter().map(|t| t.lock()).collect();
         let mut taken = held.iter_mut().map(|t| take(t));
-        let mut parameter = |(grad, states): &(Array, usize)| Parameter {
-            state: taken.by_ref().take(*states).collect(),
+        let parameter = |&(grad, states): &(&Array, usize)| Parameter {
+            state: taken.by_ref().take(states).collect(),
             value: taken.next().unwrap_or_else(Array::nothing),
             grad: grad.clone(),
         };
-        let mut parameters: Vec<Vec<Parameter>> = work
+        let mut parameters: Vec<Parameter> = grads.iter().map(parameter).collect();
+        let mut each = parameters.iter_mut();
+        let mut members: Vec<Vec<Member<'_>>> = rules
             .iter()
-            .map(|(_, steps)| steps.iter().flat_map(|(_, members)| members).map(&mut parameter).collect())
+            .map(|group| group.iter().zip(each.by_ref()).map(|(rule, p)| Member::new(rule, p)).collect())
             .collect();
-        let ready = prepared(&work, &mut parameters);
-        let done = ready.map(|steps| steps.into_iter().for_each(|step| step()));
-        let results = parameters.into_iter().flatten().flat_map(|p| p.state.into_iter().chain([p.value]));
+        let done = optim::update(&mut members);
+        drop(members);
+        let results = parameters.into_iter().flat_map(|p| p.state.into_iter().chain([p.value]));
         for (tensor, array) in held.iter_mut().zip(results) {
             **tensor = array.into();
         }
         done
     })?;
-    for step in steps() {
-        if let Some(clock) = step.next {
-            step.together.iter().for_each(|f| f.leaf.get().tick(clock));
-        }
+    for Alike { next, together, .. } in groups.iter().flatten().filter(|a| !a.next.is_empty()) {
+        together.iter().for_each(|f| f.leaf.get().tick(next.clone()));
     }
     Ok(())
 }
@@ -378,7 +340,7 @@ fn made<'py>(
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Leaf>()?;
-    m.add("kernels", PyFrozenSet::new(m.py(), rules::names())?)?;
+    m.add("kernels", PyFrozenSet::new(m.py(), KERNELS)?)?;
     m.add("Namespace", namespace(m.py())?)?;
     m.add_function(wrap_pyfunction!(update, m)?)
 }

@@ -1,8 +1,10 @@
-//! Which kernels do what a rule's object says, and its hyper-parameters.
+//! The rules that have a kernel: how the object of each, or of a chain of them, is read.
 
-use super::leaf::Clock;
-use crate::kernels::{modify, update as kernel};
-use crate::optim::{AnyRule, ClipNorm, Modifier, OnGradient};
+use super::leaf::{Clock, Clocks};
+use crate::kernels::update as kernel;
+use crate::kernels::update::Link;
+use crate::optim::{ClipNorm, Stage};
+use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -18,34 +20,57 @@ impl Fields<'_, '_> {
         let value = self.0.getattr(name)?;
         value.extract().or_else(|_| Ok((value.extract::<f64>()?, 0.0)))
     }
+    fn truth(&self, name: &str) -> PyResult<bool> {
+        self.0.getattr(name)?.is_truthy()
+    }
 }
 
-/// The rules' kernels: `"name" fields of the rule's object => the kernel's rule`.
+/// The clocks of a state, which the rules take in order, and as they will be after the step.
+struct Ticking<'a> {
+    clocks: &'a [Clock],
+    next: Clocks,
+}
+
+impl Ticking<'_> {
+    fn take(&mut self, fields: &Fields<'_, '_>) -> PyResult<Clock> {
+        let Some(&clock) = self.clocks.get(self.next.len()) else {
+            return Err(PyValueError::new_err(format!(
+                "update: the state does not fit the rule {}",
+                fields.0
+            )));
+        };
+        self.next.push(clock.next(fields.pair("beta")?));
+        Ok(clock)
+    }
+}
+
+/// The fused kernels: `"name" fields of the rule's object => the kernel's rule`.
 macro_rules! kernels {
     ($($name:literal $kernel:ident { $($field:ident: $read:ident $attribute:literal),* } $(at $clock:ident)?;)+) => {
-        const RULES: &[&str] = &[$($name),+];
+        /// The names of the kernels, and of what is made of several.
+        pub(super) const KERNELS: &[&str] = &[CHAIN, CLIP_NORM, $($name),+];
 
-        /// The kernel of a rule's object, with its hyper-parameters as they are now; `None` if it has none.
-        fn read_rule(name: &str, rule: &Bound<'_, PyAny>, clock: Clock) -> PyResult<Option<Box<dyn AnyRule>>> {
+        /// The kernel of a rule's object, with its hyper-parameters as they are now.
+        fn link((name, rule): &Named<'_>, clocks: &mut Ticking<'_>) -> PyResult<Box<dyn Link>> {
             let fields = Fields(rule);
-            match name {
+            match *name {
                 $($name => {
                     #[allow(clippy::needless_update)]
                     let rule = kernel::$kernel {
-                        $($field: kernels!(@read fields $read $attribute),)*
-                        $(..kernels!(@clock $kernel $clock clock))?
+                        $($field: fields.$read($attribute)?,)*
+                        $(..kernels!(@clock $kernel $clock clocks.take(&fields)?))?
                     };
-                    Ok(Some(Box::new(rule)))
+                    Ok(Box::new(rule))
                 })+
-                _ => Ok(None),
+                _ => Err(PyKeyError::new_err(format!("update: there is no kernel {name}"))),
             }
         }
     };
-    (@read $f:ident number $a:literal) => { $f.number($a)? };
-    (@read $f:ident pair $a:literal) => { $f.pair($a)? };
-    (@read $f:ident truth $a:literal) => { $f.0.getattr($a)?.is_truthy()? };
-    (@clock $kernel:ident beta $c:ident) => { kernel::$kernel { beta_t: $c.beta_t, ..Default::default() } };
-    (@clock $kernel:ident step $c:ident) => { kernel::$kernel { beta_t: $c.beta_t, t: $c.t, ..Default::default() } };
+    (@clock $kernel:ident beta $c:expr) => { kernel::$kernel { beta_t: $c.beta_t, ..Default::default() } };
+    (@clock $kernel:ident step $c:expr) => {{
+        let clock = $c;
+        kernel::$kernel { beta_t: clock.beta_t, t: clock.t, ..Default::default() }
+    }};
 }
 
 kernels! {
@@ -66,89 +91,56 @@ kernels! {
     "nadam" NAdam { eta: number "eta", beta: pair "beta", epsilon: number "eps" } at beta;
     "adabelief" AdaBelief { eta: number "eta", beta: pair "beta", epsilon: number "eps" } at beta;
     "lion" Lion { eta: number "eta", beta: pair "beta" };
+    "weight_decay" WeightDecay { lambda: number "lambda_" };
+    "sign_decay" SignDecay { lambda: number "lambda_" };
+    "clip_grad" ClipGrad { delta: number "delta" };
 }
 
-/// The kernels of modifiers.
-const MODIFIERS: &[&str] = &["weight_decay", "sign_decay", "clip_grad", "clip_norm"];
-
-fn read_modifier(name: &str, rule: &Bound<'_, PyAny>) -> PyResult<Option<Box<dyn Modifier>>> {
-    let fields = Fields(rule);
-    let number = |name| fields.number(name);
-    Ok(Some(match name {
-        "weight_decay" => Box::new(OnGradient(modify::WeightDecay { lambda: number("lambda_")? })),
-        "sign_decay" => Box::new(OnGradient(modify::SignDecay { lambda: number("lambda_")? })),
-        "clip_grad" => Box::new(OnGradient(modify::ClipGrad { delta: number("delta")? })),
-        "clip_norm" => {
-            let whole = rule.getattr("whole")?.is_truthy()?;
-            Box::new(ClipNorm { omega: number("omega")?, p: number("p")?, whole })
-        }
-        _ => return Ok(None),
-    }))
-}
-
-/// A chain of modifiers that ends in a rule or a modifier.
+/// Rules in order.
 const CHAIN: &str = "chain";
+/// What looks at whole gradients.
+const CLIP_NORM: &str = "clip_norm";
 
-/// What a rule's object may have as its `kernel`.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    RULES.iter().chain(MODIFIERS).copied().chain([CHAIN])
+/// The name of a kernel, and the object of the rule that is one link of a chain.
+pub(super) type Named<'py> = (&'static str, Bound<'py, PyAny>);
+
+/// The links of a rule, if each has a kernel.
+pub(super) fn links<'py>(rule: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Named<'py>>>> {
+    let name = rule.getattr_opt(intern!(rule.py(), "kernel"))?.and_then(|n| n.cast_into::<PyString>().ok());
+    let Some(name) = name else { return Ok(None) };
+    let name = name.to_cow()?;
+    let Some(name) = KERNELS.iter().find(|k| **k == name).copied() else { return Ok(None) };
+    if name != CHAIN {
+        return Ok(Some(vec![(name, rule.clone())]));
+    }
+    let mut all = Vec::new();
+    for part in rule.getattr(intern!(rule.py(), "rules"))?.try_iter()? {
+        match links(&part?)? {
+            Some(links) => all.extend(links),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(all))
 }
 
-/// The kernels that together do what a rule's object says.
-pub(super) struct Fused<'py> {
-    /// What is done to the gradients first.
-    pub(super) modifiers: Vec<Box<dyn Modifier>>,
-    rule: Option<(String, Bound<'py, PyAny>)>,
-}
-
-impl<'py> Fused<'py> {
-    /// Reads a rule's object; `None` if it has to be done in Python.
-    pub(super) fn read(rule: &Bound<'py, PyAny>) -> PyResult<Option<Fused<'py>>> {
-        let mut fused = Fused { modifiers: Vec::new(), rule: None };
-        Ok(if fused.add(rule)? { Some(fused) } else { None })
+/// The stages of a chain for a parameter whose state has these clocks, and the clocks after the step.
+pub(super) fn stages(links: &[Named<'_>], clocks: &[Clock]) -> PyResult<(Vec<Stage>, Clocks)> {
+    let mut ticking = Ticking { clocks, next: Clocks::new() };
+    let mut stages = vec![Stage { clip: None, links: Vec::new() }];
+    for named in links {
+        if named.0 == CLIP_NORM {
+            let fields = Fields(&named.1);
+            let (omega, p, whole) = (fields.number("omega")?, fields.number("p")?, fields.truth("whole")?);
+            stages.push(Stage { clip: Some(ClipNorm { omega, p, whole }), links: Vec::new() });
+        } else if let Some(stage) = stages.last_mut() {
+            stage.links.push(link(named, &mut ticking)?);
+        }
     }
-
-    /// Adds a link of a chain, or says that it is none: after a rule there is nothing.
-    fn add(&mut self, rule: &Bound<'py, PyAny>) -> PyResult<bool> {
-        let name =
-            rule.getattr_opt(intern!(rule.py(), "kernel"))?.and_then(|n| n.cast_into::<PyString>().ok());
-        let Some(name) = name else { return Ok(false) };
-        let name = name.to_cow()?;
-        if name == CHAIN {
-            for link in rule.getattr(intern!(rule.py(), "rules"))?.try_iter()? {
-                if !self.add(&link?)? {
-                    return Ok(false);
-                }
-            }
-            return Ok(true);
-        }
-        if self.rule.is_some() {
-            return Ok(false);
-        }
-        if let Some(modifier) = read_modifier(&name, rule)? {
-            self.modifiers.push(modifier);
-            return Ok(true);
-        }
-        let is_rule = RULES.contains(&&*name);
-        if is_rule {
-            self.rule = Some((name.into_owned(), rule.clone()));
-        }
-        Ok(is_rule)
+    if stages.len() > 1 && stages[0].links.is_empty() {
+        stages.remove(0);
     }
-
-    /// The last link's kernel for parameters at some point of time, and the time after it.
-    pub(super) fn at(&self, clock: Option<Clock>) -> PyResult<(Box<dyn AnyRule>, Option<Clock>)> {
-        let now = clock.unwrap_or(Clock { beta_t: (1.0, 1.0), t: 1 });
-        let found = match &self.rule {
-            Some((name, rule)) => read_rule(name, rule, now)?,
-            None => None,
-        };
-        // What modifiers leave of a gradient is subtracted as it is.
-        let kernel = found.unwrap_or_else(|| Box::new(kernel::Descent { eta: 1.0 }));
-        let next = match (clock, &self.rule) {
-            (Some(clock), Some((_, rule))) => Some(clock.next(Fields(rule).pair("beta")?)),
-            _ => None,
-        };
-        Ok((kernel, next))
+    for stage in stages.iter_mut().filter(|stage| stage.links.is_empty()) {
+        stage.links.push(Box::new(kernel::Descent { eta: 1.0 }));
     }
+    Ok((stages, ticking.next))
 }

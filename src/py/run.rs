@@ -25,10 +25,19 @@ pub(crate) fn released<T: Send>(
     size: usize,
     f: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
-    if size < LONG {
-        return Ok(f()?);
+    let result = detached(py, size, f);
+    if size >= LONG {
+        py.check_signals()?;
     }
-    let result = py.detach(f);
-    py.check_signals()?;
     Ok(result?)
+}
+
+/// Does work on `size` elements, without the GIL if those are many; Ctrl-C has to wait.
+#[inline]
+pub(crate) fn detached<T: Send>(
+    py: Python<'_>,
+    size: usize,
+    f: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    if size < LONG { f() } else { py.detach(f) }
 }

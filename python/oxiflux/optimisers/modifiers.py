@@ -27,6 +27,9 @@ __all__ = [
 class OptimiserChain(Rule):
     """Several rules in order, each applied to what the one before made of the gradient.
 
+    With the rules of this library, all but `AccumGrad` and `MixedPrecision`, it is one fused pass over all parameters
+    that share it; with any other it runs in Python.
+
     >>> OptimiserChain(ClipGrad(1.0), WeightDecay())
     OptimiserChain(ClipGrad(1.0), WeightDecay(0.0005))
     """

@@ -1,27 +1,10 @@
-//! The optimisers' rules, one row each, and the fused pass that applies a rule to all parameters.
+//! The rules and the modifiers of gradients, one row each.
 //!
 //! The formulas are those of Optimisers.jl. A rule holds its hyper-parameters and, where its formula depends on the
 //! step, that step's numbers: `beta_t` is `beta` to the power of the step, which counts from 1.
 
-use super::block::{load, store};
-use super::dispatch::{Kernel, Shared, dispatch};
-use super::number::Float;
-use super::real::{Lane, Real};
-use crate::team;
-
-/// A rule that turns a parameter, its gradient and up to three numbers of state into new ones.
-pub trait Rule: Copy + Sync {
-    /// How many numbers of state a parameter has.
-    const STATES: usize;
-
-    /// The state before the first step.
-    fn init(&self) -> [f64; 3] {
-        [0.0; 3]
-    }
-
-    /// The new parameter and the new state.
-    fn step<R: Real>(&self, p: R, g: R, s: [R; 3]) -> (R, [R; 3]);
-}
+use super::Rule;
+use crate::kernels::real::Real;
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }
@@ -43,6 +26,7 @@ macro_rules! rules {
                 let init: fn(&$name) -> [f64; 3] = $init;
                 init(self)
             })?
+            #[allow(unused_variables)]
             #[inline(always)]
             fn step<R: Real>(&self, $p: R, $g: R, $old: [R; 3]) -> (R, [R; 3]) {
                 let $s = self;
@@ -51,8 +35,6 @@ macro_rules! rules {
         }
     )*};
 }
-
-pub(super) use rules;
 
 /// Moving averages of the gradient and of its square.
 #[inline(always)]
@@ -72,7 +54,7 @@ rules! {
         /// The learning rate.
         eta: f64 = 0.1,
     } keeps 0;
-    |r, p, g, s| { (g.mul_add(R::lit(-r.eta), p), s) }
+    |r, p, g, s| { (g * r.eta, s) }
 
     /// `v = rho * v + eta * g`; `p - v`.
     Momentum {
@@ -83,7 +65,7 @@ rules! {
     } keeps 1;
     |r, p, g, s| {
         let v = s[0] * r.rho + g * r.eta;
-        (p - v, [v, s[1], s[2]])
+        (v, [v, s[1], s[2]])
     }
 
     /// `p + rho^2 * v - (1 + rho) * eta * g`, then `v = rho * v - eta * g`.
@@ -95,7 +77,7 @@ rules! {
     } keeps 1;
     |r, p, g, s| {
         let dx = g * ((1.0 + r.rho) * r.eta) - s[0] * (r.rho * r.rho);
-        (p - dx, [s[0] * r.rho - g * r.eta, s[1], s[2]])
+        (dx, [s[0] * r.rho - g * r.eta, s[1], s[2]])
     }
 
     /// `q = rho * q + (1 - rho) * g^2`; `p - eta * g / (sqrt(q) + epsilon)`.
@@ -109,7 +91,7 @@ rules! {
     } keeps 1;
     |r, p, g, s| {
         let q = s[0] * r.rho + g * g * (1.0 - r.rho);
-        (p - g * r.eta / (q.sqrt() + r.epsilon), [q, s[1], s[2]])
+        (g * r.eta / (q.sqrt() + r.epsilon), [q, s[1], s[2]])
     }
 
     /// [`RmsProp`] with the variance in place of the second moment: also `l = rho * l + (1 - rho) * g`;
@@ -127,7 +109,7 @@ rules! {
         let l = s[1] * r.rho + g * (1.0 - r.rho);
         // The variance is not negative, but its rounding may be.
         let variance = (q - l * l).max(R::lit(0.0));
-        (p - g * r.eta / (variance.sqrt() + r.epsilon), [q, l, s[2]])
+        (g * r.eta / (variance.sqrt() + r.epsilon), [q, l, s[2]])
     }
 
     /// The step `h` of a parameter grows while its gradient keeps its sign and shrinks when that changes;
@@ -146,7 +128,7 @@ rules! {
         let shrunk = (h * r.ell.0).max(R::lit(r.gamma.0));
         let h = R::select_gt(agreement, zero, grown, R::select_gt(zero, agreement, shrunk, h));
         let g = R::select_gt(zero, agreement, zero, g);
-        (p - h * g.sign(), [g, h, s[2]])
+        (h * g.sign(), [g, h, s[2]])
     }
 
     /// `m = beta.0 * m + (1 - beta.0) * g`; `v = beta.1 * v + (1 - beta.1) * g^2`;
@@ -163,7 +145,7 @@ rules! {
     } keeps 2;
     |r, p, g, s| {
         let (m, v) = moments(r.beta, s[0], s[1], g);
-        (p - corrected(m, v, r.beta_t, r.epsilon) * r.eta, [m, v, s[2]])
+        (corrected(m, v, r.beta_t, r.epsilon) * r.eta, [m, v, s[2]])
     }
 
     /// [`Adam`] with weight decay, `dx` being Adam's step for a learning rate of 1: `p - eta * (dx + lambda * p)`, or
@@ -185,7 +167,7 @@ rules! {
     |r, p, g, s| {
         let (m, v) = moments(r.beta, s[0], s[1], g);
         let decay = if r.couple { r.eta * r.lambda } else { r.lambda };
-        (p - (corrected(m, v, r.beta_t, r.epsilon) * r.eta + p * decay), [m, v, s[2]])
+        (corrected(m, v, r.beta_t, r.epsilon) * r.eta + p * decay, [m, v, s[2]])
     }
 
     /// [`Adam`] whose adaptive rate is rectified: with `rho_inf = 2 / (1 - beta.1) - 1` and
@@ -213,7 +195,7 @@ rules! {
         } else {
             m * (r.eta / (1.0 - r.beta_t.0))
         };
-        (p - dx, [m, v, s[2]])
+        (dx, [m, v, s[2]])
     }
 
     /// [`Adam`] with the maximum norm: `u = max(beta.1 * u, |g|)`; `p - eta / (1 - beta_t.0) * m / (u + epsilon)`.
@@ -230,7 +212,7 @@ rules! {
     |r, p, g, s| {
         let m = s[0] * r.beta.0 + g * (1.0 - r.beta.0);
         let u = (s[1] * r.beta.1).max(g.abs());
-        (p - m * (r.eta / (1.0 - r.beta_t.0)) / (u + r.epsilon), [m, u, s[2]])
+        (m * (r.eta / (1.0 - r.beta_t.0)) / (u + r.epsilon), [m, u, s[2]])
     }
 
     /// Optimistic [`Adam`]: `p - (2 * d - d_old)` where `d` is Adam's step and `d_old` that of the step before.
@@ -247,7 +229,7 @@ rules! {
     |r, p, g, s| {
         let (m, v) = moments(r.beta, s[0], s[1], g);
         let d = corrected(m, v, r.beta_t, r.epsilon) * r.eta;
-        (p - (d * 2.0 - s[2]), [m, v, d])
+        (d * 2.0 - s[2], [m, v, d])
     }
 
     /// `a = a + g^2`, from `epsilon`; `p - eta * g / (sqrt(a) + epsilon)`.
@@ -259,7 +241,7 @@ rules! {
     } keeps 1 from |r| [r.epsilon, 0.0, 0.0];
     |r, p, g, s| {
         let a = s[0] + g * g;
-        (p - g * r.eta / (a.sqrt() + r.epsilon), [a, s[1], s[2]])
+        (g * r.eta / (a.sqrt() + r.epsilon), [a, s[1], s[2]])
     }
 
     /// `a = rho * a + (1 - rho) * g^2`; `dx = g * sqrt(d + epsilon) / sqrt(a + epsilon)`;
@@ -273,7 +255,7 @@ rules! {
     |r, p, g, s| {
         let a = s[0] * r.rho + g * g * (1.0 - r.rho);
         let dx = g * (s[1] + r.epsilon).sqrt() / (a + r.epsilon).sqrt();
-        (p - dx, [a, s[1] * r.rho + dx * dx * (1.0 - r.rho), s[2]])
+        (dx, [a, s[1] * r.rho + dx * dx * (1.0 - r.rho), s[2]])
     }
 
     /// `m` and `v` as in [`Adam`] but from `epsilon`; `w = max(w, v)`; `p - eta * m / (sqrt(w) + epsilon)`.
@@ -288,7 +270,7 @@ rules! {
     |r, p, g, s| {
         let (m, v) = moments(r.beta, s[0], s[1], g);
         let w = s[2].max(v);
-        (p - m * r.eta / (w.sqrt() + r.epsilon), [m, v, w])
+        (m * r.eta / (w.sqrt() + r.epsilon), [m, v, w])
     }
 
     /// [`Adam`] with Nesterov's momentum:
@@ -307,7 +289,7 @@ rules! {
         let (m, v) = moments(r.beta, s[0], s[1], g);
         let ahead = m * (r.beta.0 / (1.0 - r.beta.0 * r.beta_t.0)) + g * ((1.0 - r.beta.0) / (1.0 - r.beta_t.0));
         let scale = (r.beta.1 / (1.0 - r.beta_t.1)).sqrt();
-        (p - ahead * r.eta / (v.sqrt() * scale + r.epsilon), [m, v, s[2]])
+        (ahead * r.eta / (v.sqrt() * scale + r.epsilon), [m, v, s[2]])
     }
 
     /// [`Adam`] with the variance about `m`: `v = beta.1 * v + (1 - beta.1) * (g - m)^2 + epsilon`.
@@ -324,7 +306,7 @@ rules! {
     |r, p, g, s| {
         let m = s[0] * r.beta.0 + g * (1.0 - r.beta.0);
         let v = s[1] * r.beta.1 + (g - m) * (g - m) * (1.0 - r.beta.1) + r.epsilon;
-        (p - corrected(m, v, r.beta_t, r.epsilon) * r.eta, [m, v, s[2]])
+        (corrected(m, v, r.beta_t, r.epsilon) * r.eta, [m, v, s[2]])
     }
 
     /// `m = beta.1 * g + (1 - beta.1) * m`; `p - eta * sign((beta.1 - beta.0) * g + beta.0 * m)`.
@@ -336,127 +318,27 @@ rules! {
     } keeps 1;
     |r, p, g, s| {
         let m = g * r.beta.1 + s[0] * (1.0 - r.beta.1);
-        (p - (g * (r.beta.1 - r.beta.0) + m * r.beta.0).sign() * r.eta, [m, s[1], s[2]])
+        ((g * (r.beta.1 - r.beta.0) + m * r.beta.0).sign() * r.eta, [m, s[1], s[2]])
     }
-}
 
-/// An element type that rules are applied to.
-pub trait Element: Float {
-    /// [`Rule::step`] on plain numbers.
-    fn step<K: Rule, const FMA: bool>(rule: &K, p: Self, g: Self, s: [Self; 3]) -> (Self, [Self; 3]);
-}
+    /// `g + lambda * p`.
+    WeightDecay {
+        /// The weight decay.
+        lambda: f64 = 5e-4,
+    } keeps 0;
+    |r, p, g, s| { (g + p * r.lambda, s) }
 
-macro_rules! elements {
-    ($($t:ident)*) => {$(
-        impl Element for $t {
-            #[inline(always)]
-            fn step<K: Rule, const FMA: bool>(rule: &K, p: $t, g: $t, s: [$t; 3]) -> ($t, [$t; 3]) {
-                let s = [Lane::<$t, FMA>(s[0]), Lane(s[1]), Lane(s[2])];
-                let (p, [a, b, c]) = rule.step(Lane(p), Lane(g), s);
-                (p.0, [a.0, b.0, c.0])
-            }
-        }
-    )*};
-}
-elements!(f32 f64);
+    /// `g + lambda * sign(p)`.
+    SignDecay {
+        /// The weight decay.
+        lambda: f64 = 1e-3,
+    } keeps 0;
+    |r, p, g, s| { (g + p.sign() * r.lambda, s) }
 
-/// One parameter tensor: its values, its gradient and its state, `n` of each.
-#[derive(Clone, Copy, Debug)]
-pub struct Slot<T> {
-    /// The values, which are updated in place.
-    pub p: *mut T,
-    /// The gradient.
-    pub g: *const T,
-    /// The state, which is updated in place; those beyond [`Rule::STATES`] are not used.
-    pub s: [*mut T; 3],
-    /// How many numbers.
-    pub n: usize,
-}
-
-/// Elements per task.
-const CHUNK: usize = 1 << 14;
-/// Elements updated side by side; so many that the loop over them is vectorised rather than unrolled.
-const LANES: usize = 64;
-
-/// Applies `rule` to all slots, in one pass over each and one fork and join for all.
-///
-/// # Safety
-/// In each slot `p` and the first `STATES` of `s` must be readable and writable, and `g` readable, for `n` elements;
-/// no two of them may overlap, within a slot or across.
-pub unsafe fn update<K: Rule, T: Element>(rule: &K, slots: &[Slot<T>]) {
-    let mut ends = Vec::with_capacity(slots.len());
-    let mut total = 0;
-    for slot in slots {
-        total += slot.n;
-        ends.push(total);
-    }
-    let slots = Shared(slots.as_ptr().cast_mut());
-    let nanos = total * (3 + 2 * K::STATES) * size_of::<T>() / 16;
-    // A chunk is a range of the slots laid end to end, so that many small slots are as few tasks as one large one.
-    team::run(total.div_ceil(CHUNK), nanos, |task| {
-        let (mut first, last) = (task * CHUNK, total.min((task + 1) * CHUNK));
-        let mut i = ends.partition_point(|&end| end <= first);
-        while first < last {
-            // SAFETY: `first` is within the slots laid end to end, so `i` is one of them.
-            let slot = unsafe { *slots.at(i) };
-            let start = ends[i] - slot.n;
-            let end = last.min(ends[i]);
-            // SAFETY: a part of the slot that is the task's own.
-            unsafe { dispatch(Part { rule, slot, first: first - start, last: end - start }) };
-            first = end;
-            i = ends[i..].partition_point(|&e| e <= first) + i;
-        }
-    });
-}
-
-struct Part<'a, K, T> {
-    rule: &'a K,
-    slot: Slot<T>,
-    first: usize,
-    last: usize,
-}
-
-impl<K: Rule, T: Element> Kernel for Part<'_, K, T> {
-    type Out = ();
-    #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        let (rule, mut i) = (*self.rule, self.first);
-        // SAFETY: `first..last` is within the slot.
-        unsafe {
-            while i + LANES <= self.last {
-                step::<K, T, FMA>(&rule, &self.slot, i, LANES);
-                i += LANES;
-            }
-            if i < self.last {
-                step::<K, T, FMA>(&rule, &self.slot, i, self.last - i);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn step<K: Rule, T: Element, const FMA: bool>(rule: &K, slot: &Slot<T>, i: usize, len: usize) {
-    // SAFETY: the slot has `len` elements from `i` on.
-    unsafe {
-        let mut p = load::<T, LANES>(slot.p.add(i), len, T::ZERO);
-        let g = load::<T, LANES>(slot.g.add(i), len, T::ZERO);
-        let mut s = [[T::ZERO; LANES]; 3];
-        for (s, from) in s.iter_mut().zip(slot.s).take(K::STATES) {
-            *s = load::<T, LANES>(from.add(i), len, T::ZERO);
-        }
-        for l in 0..LANES {
-            let mut state = [T::ZERO; 3];
-            for k in 0..K::STATES {
-                state[k] = s[k][l];
-            }
-            (p[l], state) = T::step::<K, FMA>(rule, p[l], g[l], state);
-            for k in 0..K::STATES {
-                s[k][l] = state[k];
-            }
-        }
-        store(slot.p.add(i), len, &p);
-        for (s, to) in s.iter().zip(slot.s).take(K::STATES) {
-            store(to.add(i), len, s);
-        }
-    }
+    /// `min(max(g, -delta), delta)`.
+    ClipGrad {
+        /// The largest component.
+        delta: f64 = 10.0,
+    } keeps 0;
+    |r, p, g, s| { (g.min(R::lit(r.delta)).max(R::lit(-r.delta)), s) }
 }
