@@ -15,6 +15,7 @@ from itertools import count
 import matplotlib as mpl
 import numpy as np
 import pytest
+import tqdm
 
 import oxiflux as flux
 from oxiflux.train import History, progress
@@ -598,13 +599,25 @@ def test_nothing_is_shown_where_nobody_watches(monkeypatch, capfd):
 def test_a_notebook_is_a_place_where_somebody_watches(monkeypatch):
     shell = type("ZMQInteractiveShell", (), {})()
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
-    made = []
-    auto = types.SimpleNamespace(tqdm=lambda **options: made.append(options))
-    monkeypatch.setitem(sys.modules, "tqdm.auto", auto)
-    progress.Bar("fit", None, total=3)
-    assert made[0]["total"] == 3
-    progress.Bar("fit", False, total=3)
-    assert len(made) == 1
+    made, now = [], [100.0]
+    monkeypatch.setattr(progress.time, "time", lambda: now[0])
+
+    class Notebook(tqdm.tqdm):
+        def __init__(self, **options):
+            super().__init__(file=io.StringIO(), **options)
+            made.append(self)
+
+    monkeypatch.setitem(sys.modules, "tqdm.auto", types.SimpleNamespace(tqdm=Notebook))
+    with progress.Bar("fit", False, total=3) as bar:
+        now[0] = 102.0
+        bar.draw(1)
+    assert not made
+    with progress.Bar("fit", None, total=3) as bar:
+        bar.draw(1)
+        assert not made  # until it has lasted a second
+        now[0] = 104.0
+        bar.draw(2)
+    assert (made[0].total, made[0].n, made[0].start_t) == (3, 2, 102.0)
 
 
 def test_a_bar_without_tqdm(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,9 +28,12 @@ class Bar:
     """
 
     def __init__(self, caller: str, progress: bool | None, **options: Any) -> None:
-        self._bar = _tqdm(caller, progress, **options)
-        self.due = -1 if self._bar is None else 1
-        self._step, self._at = 0, time.perf_counter()
+        self._make = _tqdm(caller, progress, **options)
+        self._bar: Any = None
+        self.due = -1 if self._make is None else 1
+        self._step, self._at, self._start = 0, time.perf_counter(), time.time()
+        # What is over within a second shows nothing, unless asked to.
+        self._delay = 0 if progress else 1
 
     def show(self, n: int, title: str = "", numbers: Mapping[str, float] = _NOTHING) -> None:
         """Draws the bar after `n` steps if it is time, with a title before it and numbers behind it."""
@@ -44,6 +48,10 @@ class Bar:
 
     def draw(self, n: int, title: str = "", numbers: Mapping[str, float] = _NOTHING) -> None:
         """Draws the bar now."""
+        # Made only here: a bar costs as much as many short steps.
+        if self._bar is None and self._make is not None and time.time() >= self._start + self._delay:
+            self._bar = self._make()
+            self._bar.start_t = self._bar.last_print_t = self._start
         if self._bar is not None:
             self._bar.set_description(title, refresh=False)
             self._bar.set_postfix({name: f"{x:.4g}" for name, x in numbers.items()}, refresh=False)
@@ -75,7 +83,7 @@ def length(data: Any) -> int | None:
 
 
 def _tqdm(caller: str, progress: bool | None, **options: Any) -> Any:
-    """The bar itself, where it is wanted."""
+    """What makes the bar, where it is wanted."""
     in_notebook = _in_notebook()
     if progress is False or (progress is None and not (in_notebook or (sys.stderr and sys.stderr.isatty()))):
         return None
@@ -88,8 +96,7 @@ def _tqdm(caller: str, progress: bool | None, **options: Any) -> Any:
         if progress:
             raise ImportError(f"{caller}: progress=True needs tqdm: pip install 'oxiflux[train]'") from None
         return None
-    # What is over within a second shows nothing, unless asked to.
-    return tqdm(unit="batch", mininterval=0, miniters=1, delay=0 if progress else 1, **options)
+    return partial(tqdm, unit="batch", mininterval=0, miniters=1, **options)
 
 
 def _in_notebook() -> bool:
