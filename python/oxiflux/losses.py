@@ -364,9 +364,9 @@ def ctc_loss(
 
     The last class is the blank, which is not among the labels; `softmax` is applied to the logits. `P(y)` sums
     over all ways to make the labels by one class at a time, with blanks and repetitions left out. It is zero,
-    the loss infinite and its gradient zero, if there are more labels than times. It has no second gradient.
-    Of a batch, `input_lengths` and `target_lengths` say how many times and labels of each row count, all
-    unless given. Ref: Graves et al. 2006, Connectionist temporal classification.
+    the loss infinite and its gradient zero, if there are more labels than times. Of a batch, `input_lengths` and
+    `target_lengths` say how many times and labels of each row count, all unless given. Ref: Graves et al. 2006,
+    Connectionist temporal classification.
 
     >>> import oxiflux as flux
     >>> x = flux.tensor([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0], [3.0, 1.0, 2.0]])

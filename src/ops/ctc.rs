@@ -1,19 +1,23 @@
 //! The loss of connectionist temporal classification.
 
 use super::binary::as_float;
+use super::movement::reshape_to;
 use super::scatter::checked;
-use super::{logsoftmax, multiply};
+use super::view::narrow;
+use super::{Case, add, concat, logsoftmax, logsumexp, multiply, negative, stack, take};
 use crate::array::Array;
 use crate::error::{Error, Result};
+use crate::gradient::backward;
 use crate::kernels::ctc::Alignments;
 use crate::shape;
-use crate::tape::{Context, Grads, Operation, Tensor, in_single, is_recording, record};
+use crate::tape::{Context, Grads, Keeps, Operation, Scope, Tensor, in_single, is_recording, record};
 
 /// The loss, which is found with its gradient: both come from one walk over the alignments.
 #[derive(Debug)]
 struct CtcLoss {
     labels: Array,
     gradient: Array,
+    possible: bool,
 }
 
 /// The loss of logits `(times, classes)` and, if that is wanted, its gradient.
@@ -34,18 +38,61 @@ impl Operation for CtcLoss {
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(computed(x[0], &self.labels, false)?.0)
     }
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        if is_recording() {
-            return Err(Error::Unsupported("ctc_loss: there is no gradient of its gradient".into()));
+        if is_recording() && self.possible {
+            let scope = Scope::enter();
+            let x = scope.watch(cx.input(0));
+            let loss = recursion(&x, self.labels.as_slice::<i64>().unwrap_or_default())?;
+            return Ok(backward(&scope.close(), &[(loss, g.clone())], &[x], false)?.into_iter().collect());
         }
         cx.each(|_| multiply(g, &self.gradient.clone().into()))
     }
 }
 
+/// The loss in terms of other operations, for their gradients have gradients: the logarithm of the probability of all
+/// ways to each state, blank, label, blank, …, time after time.
+fn recursion(x: &Tensor, labels: &[i64]) -> Result<Tensor> {
+    /// What stands for the logarithm of zero, for the difference of two infinities is none.
+    const NEVER: f64 = -1e30;
+    let blank = x.shape()[1] as i64 - 1;
+    let states: Vec<i64> =
+        labels.iter().flat_map(|&label| [blank, label]).chain(std::iter::once(blank)).collect();
+    let n = states.len();
+    let log = |is_open: &dyn Fn(usize) -> bool| -> Result<Tensor> {
+        let values: Vec<f64> = (0..n).map(|s| if is_open(s) { 0.0 } else { NEVER }).collect();
+        Ok(Array::from_slice(&[n], &values)?.cast(x.dtype())?.into())
+    };
+    let start = log(&|s| s < 2)?;
+    let skips = log(&|s| s >= 2 && states[s] != blank && states[s] != states[s - 2])?;
+    let never = log(&|_| false)?;
+    let back = |ways: &Tensor, by: usize| match n.checked_sub(by) {
+        Some(rest) => concat(&[&narrow(&never, 0, 0, by)?, &narrow(ways, 0, 0, rest)?], 0),
+        None => Ok(never.clone()),
+    };
+    let p = take(&logsoftmax(x, -1)?, &Array::from_slice(&[n], &states)?.into(), 1)?;
+    let row = |t: usize| reshape_to(&narrow(&p, 0, t, 1)?, &[n]);
+    let mut ways = add(&start, &row(0)?)?;
+    for t in 1..x.shape()[0] {
+        let from = [&ways, &back(&ways, 1)?, &add(&back(&ways, 2)?, &skips)?];
+        ways = add(&logsumexp(&stack(&from, 0)?, 0.into(), false)?, &row(t)?)?;
+    }
+    let last = n.min(2);
+    negative(&logsumexp(&narrow(&ways, 0, n - last, last)?, 0.into(), false)?)
+}
+
+fn some_labels() -> Result<Tensor> {
+    Ok(Array::from_slice(&[3], &[1_i64, 1, 0])?.into())
+}
+
 operations! {
     /// The loss of connectionist temporal classification: minus the logarithm of the probability that logits of shape
-    /// `(times, classes)` make the labels, over all alignments. The last class is the blank. It has a first gradient.
-    ctc_loss(logits, labels) = loss, cases [];
+    /// `(times, classes)` make the labels, over all alignments. The last class is the blank.
+    ctc_loss(logits, labels) = loss, cases [
+        Case { f: |t| ctc_loss(&t[0], &some_labels()?), shapes: &[&[6, 3]], domain: (-1.0, 1.0) },
+    ];
 }
 
 fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
@@ -59,5 +106,6 @@ fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     }
     let labels = checked("ctc_loss", labels, x.shape()[1] - 1)?;
     let (value, gradient) = computed(&x, &labels, is_recording() && x.place().is_some())?;
-    Ok(record(CtcLoss { labels, gradient }, &[&x], value))
+    let possible = value.to_vec::<f64>()?.iter().all(|v| v.is_finite());
+    Ok(record(CtcLoss { labels, gradient, possible }, &[&x], value))
 }
