@@ -414,3 +414,55 @@ def test_a_rule_that_fails_changes_nothing():
             flux.update(state, model, {"a": flux.ones(1), "b": flux.ones(2), "c": flux.ones(3)})
         assert [w.tolist() for w in model.values()] == [[1.0], [1.0, 1.0], [1.0, 1.0, 1.0]]
         assert state["c"].state.tolist() == [0.0] * 3
+
+
+def mixed(rule):
+    """Parameters of float16 with that rule over copies in float32, and after them one whose rule fails or not."""
+    model = {"a": flux.ones(3).astype("float16"), "b": flux.ones(2).astype("float16"), "c": flux.ones(2)}
+    fails = Failing()
+    state = flux.setup(lambda path, x: fails if path == ("c",) else MixedPrecision(rule), model)
+    return model, state
+
+
+@pytest.mark.parametrize("rule", [flux.Adam(0.1), flux.OptimiserChain(flux.AccumGrad(1), flux.Momentum(0.1))])
+def test_a_failure_after_mixed_precision_changes_nothing(rule):
+    model, state = mixed(rule)
+    grads = {k: flux.ones(w.shape) for k, w in model.items()}
+    flux.update(state, model, grads | {"c": None})
+    values = {k: w.tolist() for k, w in model.items()}
+    kept = {k: repr(state[k].state) for k in model}
+    assert values["a"] != [1, 1, 1]
+    with pytest.raises(RuntimeError, match="second"):
+        flux.update(state, model, grads)
+    assert {k: w.tolist() for k, w in model.items()} == values
+    assert {k: repr(state[k].state) for k in model} == kept
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_mixed_precision_trains(dtype):
+    flux.seed(0)
+    x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    y = np.tanh(x[:, :1] * 2 - x[:, 1:])
+    model = flux.fmap(lambda w: w.astype(dtype), flux.Chain(flux.Dense(2, 16, flux.tanh), flux.Dense(16, 1)))
+    state = flux.setup(MixedPrecision(flux.Adam(0.02), "float64" if dtype == "float32" else "float32"), model)
+    loss = lambda m, x, y: flux.mse(m(x), y)
+    before = loss(model, x, y).item()
+    for _ in range(30):
+        flux.train(loss, model, flux.DataLoader((x, y), 16), state)
+    assert all(w.dtype == dtype for w in flux.trainables(model))
+    assert loss(model, x, y).item() < 0.05 * before
+
+
+def test_nothing_comes_after_mixed_precision():
+    rule = MixedPrecision(flux.Descent(), "float64")
+    for wrong in (
+        lambda: flux.OptimiserChain(rule, flux.Descent()),
+        lambda: flux.OptimiserChain(flux.OptimiserChain(rule), flux.Descent()),
+        lambda: MixedPrecision(rule),
+    ):
+        with pytest.raises(ValueError, match="nothing can come after it"):
+            wrong()
+    x = flux.ones(2)
+    chain = flux.OptimiserChain(flux.ClipGrad(0.5), rule)
+    flux.update(flux.setup(chain, x), x, flux.ones(2))
+    np.testing.assert_array_equal(x.numpy(), np.float32([1 - 0.05] * 2))

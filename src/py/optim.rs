@@ -324,10 +324,12 @@ fn made<'py>(
     dx: Bound<'py, PyAny>,
 ) -> PyResult<Made<'py>> {
     let x = f.tensor.get().get();
+    let replaces = rule.getattr_opt(intern!(rule.py(), "replaces"))?.map_or(Ok(false), |r| r.is_truthy())?;
     let value = if dx.is_none() {
         x.clone()
     } else {
-        ops::subtract(&x, &ops::astype(&dx.extract::<Operand>()?.0, x.dtype())?)?
+        let dx = ops::astype(&dx.extract::<Operand>()?.0, x.dtype())?;
+        if replaces { dx } else { ops::subtract(&x, &dx)? }
     };
     if value.shape() != x.shape() {
         let (want, got) = (shape::show(x.shape()), shape::show(value.shape()));

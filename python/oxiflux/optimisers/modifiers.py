@@ -38,6 +38,12 @@ class OptimiserChain(Rule):
 
     def __init__(self, *rules: Any) -> None:
         self.rules = tuple(checked_rule("OptimiserChain", rule) for rule in rules)
+        _without_replacing("OptimiserChain", self.rules[:-1])
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it gives the new values of a parameter and not the step to them."""
+        return bool(self.rules) and getattr(self.rules[-1], "replaces", False)
 
     def __repr__(self) -> str:
         return f"OptimiserChain({', '.join(map(repr, self.rules))})"
@@ -183,8 +189,12 @@ class MixedPrecision(Rule):
     MixedPrecision(Descent(0.5), float64)
     """
 
+    # `apply` gives the new values: subtracting a difference could miss the rounded copy by a digit.
+    replaces = True
+
     def __init__(self, rule: Any, dtype: Any = _core.float32) -> None:
         self.rule = checked_rule("MixedPrecision", rule)
+        _without_replacing("MixedPrecision", [rule])
         self.dtype = _core.dtype(dtype)
 
     def __repr__(self) -> str:
@@ -202,12 +212,9 @@ class MixedPrecision(Rule):
         wides, inners = [wide for wide, _ in states], [inner for _, inner in states]
         dxs = [None if dx is None else dx.astype(self.dtype) for dx in dxs]
         inners, steps = _apply_all(self.rule, inners, wides, dxs)
-        for i, (x, step) in enumerate(zip(xs, steps, strict=True)):
-            if step is not None:
-                wides[i] = wides[i] - step
-                # Subtracting a difference could miss the rounded copy by a digit.
-                _core.assign(x, wides[i].astype(x.dtype))
-        return list(zip(wides, inners, strict=True)), [None] * len(xs)
+        wides = [wide if step is None else wide - step for wide, step in zip(wides, steps, strict=True)]
+        values = [None if step is None else wide for wide, step in zip(wides, steps, strict=True)]
+        return list(zip(wides, inners, strict=True)), values
 
 
 def checked_rule(caller: str, rule: Any) -> Any:
@@ -215,6 +222,12 @@ def checked_rule(caller: str, rule: Any) -> Any:
     if isinstance(rule, type) or not (hasattr(rule, "init") and hasattr(rule, "apply")):
         raise TypeError(f"{caller}: {rule!r} is no rule; a rule has init(x) and apply(state, x, dx)")
     return rule
+
+
+def _without_replacing(caller: str, rules: Sequence[Any]) -> None:
+    for rule in rules:
+        if getattr(rule, "replaces", False):
+            raise ValueError(f"{caller}: {rule!r} gives no step, so that nothing can come after it")
 
 
 def _apply_all(rule: Any, states: Sequence[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
