@@ -34,7 +34,7 @@ impl Training {
             for value in [weight, Array::filled("bias", &[w[1]], 0.0, DType::F32)?] {
                 let zero = || Array::filled("state", value.shape(), 0.0, DType::F32);
                 let state = [zero()?, zero()?].into_iter().collect();
-                parameters.push(Parameter { grad: zero()?, value, state });
+                parameters.push(Parameter { grad: zero()?, value, rounded: None, state });
             }
         }
         Ok(Training { x, y: Array::from_slice(&[batch], &labels)?.into(), parameters, rule: Adam::default() })

@@ -65,7 +65,7 @@ fn main() -> Result<()> {
         let mut step_of = Vec::new();
         for ((value, s), grad) in parameters.drain(..).zip(state.drain(..)).zip(grads) {
             let grad = grad.map_or_else(|| zeros(&value), |g| Ok(g.into_array()))?;
-            step_of.push(Parameter { value, grad, state: s.into_iter().collect() });
+            step_of.push(Parameter { value, rounded: None, grad, state: s.into_iter().collect() });
         }
         step(rule, &mut step_of)?;
         rule.beta_t = (rule.beta_t.0 * rule.beta.0, rule.beta_t.1 * rule.beta.1);

@@ -12,6 +12,8 @@ use std::ops::Range;
 pub struct Parameter {
     /// The values, which the step changes.
     pub value: Array,
+    /// Where the values are rounded to, if the rule keeps them in another type than the model.
+    pub rounded: Option<Array>,
     /// The gradient.
     pub grad: Array,
     /// The state of all links of the rule, of the shape of the values, which the step changes.
@@ -52,12 +54,14 @@ pub struct Member<'a> {
     pub parameter: &'a mut Parameter,
     /// The values of a parameter of 16 bits, which is updated as float32.
     wide: Option<Array>,
+    /// The next rounded values.
+    rounded: Option<Array>,
 }
 
 impl<'a> Member<'a> {
     /// A parameter and its rule.
     pub fn new(rule: &'a [Stage], parameter: &'a mut Parameter) -> Self {
-        Member { rule, parameter, wide: None }
+        Member { rule, parameter, wide: None, rounded: None }
     }
 
     /// The states of a stage.
@@ -69,9 +73,9 @@ impl<'a> Member<'a> {
     /// Makes everything what the kernels take: values ours alone, all row-major and of one type.
     fn prepare(&mut self) -> Result<()> {
         let states = self.states(self.rule.len()).start;
-        let Parameter { value, grad, state } = &mut *self.parameter;
+        let Parameter { value, rounded, grad, state } = &mut *self.parameter;
         let (shape, dtype) = (value.shape(), value.dtype());
-        if let Some(a) = state.iter().chain([&*grad]).find(|a| a.shape() != shape) {
+        if let Some(a) = state.iter().chain([&*grad]).chain(&*rounded).find(|a| a.shape() != shape) {
             let (want, got) = (shape::show(shape), shape::show(a.shape()));
             return Err(Error::Shape(format!(
                 "update: a gradient or state of shape {got} for a parameter of shape {want}"
@@ -88,6 +92,9 @@ impl<'a> Member<'a> {
         *grad = grad.cast(widest)?.contiguous()?;
         for a in state {
             *a = a.cast(widest)?;
+        }
+        if let Some(rounded) = rounded {
+            self.rounded = Some(Array::empty("update", shape, rounded.dtype())?);
         }
         if dtype.is_half() {
             self.wide = Some(value.cast(widest)?);
@@ -157,7 +164,7 @@ fn slot<'a, T: Float + Element>(
     to: Option<&mut Array>,
 ) -> Result<Slot<'a, T>> {
     let states = member.states(stage);
-    let Parameter { value, grad, state } = &mut *member.parameter;
+    let Parameter { value, grad, state, .. } = &mut *member.parameter;
     Ok(Slot {
         links: &member.rule[stage].links,
         p: member.wide.as_mut().unwrap_or(value).make_mut::<T>()?.as_mut_ptr(),
@@ -186,9 +193,13 @@ pub fn update(groups: &mut [Vec<Member<'_>>]) -> Result<()> {
             return Err(error);
         }
     }
-    for Member { parameter, wide, .. } in groups.iter_mut().flatten() {
+    for Member { parameter, wide, rounded, .. } in groups.iter_mut().flatten() {
         if let Some(wide) = wide {
             wide.convert(&mut parameter.value);
+        }
+        if let Some(mut rounded) = rounded.take() {
+            parameter.value.convert(&mut rounded);
+            parameter.rounded = Some(rounded);
         }
     }
     Ok(())

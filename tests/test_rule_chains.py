@@ -42,10 +42,37 @@ CHAINS = {
         flux.ClipNorm(0.1, whole=True),
         flux.NAdam(0.1),
     ),
+    "AccumGrad": lambda: flux.AccumGrad(3),
+    "AccumGrad 1": lambda: Chain(flux.AccumGrad(1), flux.Adam(0.1)),
+    "AccumGrad, Adam": lambda: Chain(flux.AccumGrad(2), flux.Adam(0.1)),
+    "AccumGrad between": lambda: Chain(
+        flux.RAdam(0.5),
+        flux.AccumGrad(2),
+        flux.WeightDecay(0.1),
+        flux.RAdam(0.2, (0.5, 0.6)),
+        flux.Momentum(),
+    ),
+    "AccumGrad before ClipNorm": lambda: Chain(flux.AccumGrad(2), flux.ClipNorm(0.5, whole=True)),
+    "ClipNorm around AccumGrad": lambda: Chain(
+        flux.ClipNorm(0.5), flux.AccumGrad(3), flux.Adam(), flux.ClipNorm(0.1, whole=True), flux.NAdam()
+    ),
+    "AccumGrad twice": lambda: Chain(flux.AccumGrad(2), flux.AccumGrad(2), flux.Adam(0.1)),
+    "MixedPrecision": lambda: flux.MixedPrecision(flux.Adam(0.1), "float64"),
+    "MixedPrecision of itself": lambda: flux.MixedPrecision(flux.Descent(), "float32"),
+    "MixedPrecision of a chain": lambda: flux.MixedPrecision(
+        Chain(flux.ClipNorm(0.5, whole=True), flux.AccumGrad(2), flux.RMSProp(centred=True)), "float64"
+    ),
     "nested": lambda: Chain(
         Chain(flux.WeightDecay(0.1), Chain(), Chain(flux.Adam(0.5))), Chain(flux.ClipNorm(0.2), flux.AdaMax())
     ),
 }
+
+
+def in_python(rule):
+    """The same rule, but that it runs by its definition."""
+    if isinstance(rule, flux.MixedPrecision):
+        return flux.MixedPrecision(in_python(rule.rule), rule.dtype)
+    return Chain(rule, Passing())
 
 
 def arrays(seed, dtype):
@@ -76,7 +103,7 @@ def assert_same(got, expected, rtol):
 def test_a_chain_does_what_its_definition_in_python_does(make, dtype):
     rtol = 2e-5 if dtype == np.float32 else 1e-12
     models, states = [], []
-    for rule in (make(), Chain(make(), Passing())):
+    for rule in (make(), in_python(make())):
         models.append(tensors(0, dtype))
         states.append(flux.setup(rule, models[-1]))
     for step in range(1, 5):

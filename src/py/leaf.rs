@@ -120,6 +120,11 @@ fn is_pair(state: &Bound<'_, PyTuple>) -> bool {
     state.len() == 2 && state.iter().all(|x| x.is_instance_of::<PyFloat>())
 }
 
+/// Whether a part of a state is a count.
+fn is_count(state: &Bound<'_, PyAny>) -> bool {
+    state.is_exact_instance_of::<PyInt>()
+}
+
 /// Collects the tensors of a rule's state, and its clocks: a clock is a power or two, a count, or these and then that.
 fn read_state(state: &Bound<'_, PyAny>, tensors: &mut Tensors, clocks: &mut Clocks) -> PyResult<()> {
     let start = Clock { beta_t: (1.0, 1.0), t: 1 };
@@ -128,18 +133,18 @@ fn read_state(state: &Bound<'_, PyAny>, tensors: &mut Tensors, clocks: &mut Cloc
     } else if let Ok(tuple) = state.cast::<PyTuple>() {
         if is_pair(tuple) {
             clocks.push(Clock { beta_t: tuple.extract()?, ..start });
-        } else {
-            for item in tuple.iter() {
-                read_state(&item, tensors, clocks)?;
+            return Ok(());
+        }
+        let first = clocks.len();
+        for item in tuple.iter() {
+            match clocks[first..].last_mut() {
+                // A count belongs to the powers beside it.
+                Some(clock) if is_count(&item) => clock.t = item.extract()?,
+                _ => read_state(&item, tensors, clocks)?,
             }
         }
-    } else if state.is_exact_instance_of::<PyInt>() {
-        if clocks.is_empty() {
-            clocks.push(start);
-        }
-        if let Some(clock) = clocks.last_mut() {
-            clock.t = state.extract()?;
-        }
+    } else if is_count(state) {
+        clocks.push(Clock { t: state.extract()?, ..start });
     } else if state.is_exact_instance_of::<PyFloat>() {
         clocks.push(Clock { beta_t: (state.extract()?, 1.0), ..start });
     }
@@ -161,15 +166,21 @@ fn moved_on<'py>(
         if is_pair(tuple) {
             return Ok(next().beta_t.into_pyobject(py)?.into_any());
         }
-        let items = tuple.iter().map(|x| moved_on(&x, clocks, seen)).collect::<PyResult<Vec<_>>>()?;
+        let first = *seen;
+        let item = |x: Bound<'py, PyAny>| match *seen {
+            beside if is_count(&x) && first < beside => {
+                Ok(clocks[beside - 1].t.into_pyobject(py)?.into_any())
+            }
+            _ => moved_on(&x, clocks, seen),
+        };
+        let items = tuple.iter().map(item).collect::<PyResult<Vec<_>>>()?;
         return Ok(PyTuple::new(py, items)?.into_any());
     }
     if state.is_exact_instance_of::<PyFloat>() {
         return Ok(next().beta_t.0.into_pyobject(py)?.into_any());
     }
-    if state.is_exact_instance_of::<PyInt>() {
-        *seen = (*seen).max(1);
-        return Ok(clocks[*seen - 1].t.into_pyobject(py)?.into_any());
+    if is_count(state) {
+        return Ok(next().t.into_pyobject(py)?.into_any());
     }
     Ok(state.clone())
 }

@@ -2,7 +2,7 @@
 
 use super::leaf::{Clocks, Leaf, Memory, Tensors};
 use super::operand::Operand;
-use super::rules::{self, KERNELS};
+use super::rules::{self, KERNELS, Plan};
 use super::run::detached;
 use super::tensor::{PyTensor, take};
 use super::tree::{self, Node};
@@ -197,8 +197,8 @@ fn update<'py>(
     while let Some(first) = rest.first() {
         let rule = first.rule.clone();
         let together: Vec<Found<'py>> = rest.extract_if(.., |f| f.rule.is(&rule)).collect();
-        match rules::links(&rule)? {
-            Some(links) => groups.push(alike(&links, together)?),
+        match Plan::of(&rule)? {
+            Some(plan) => groups.push(alike(&plan, together)?),
             None => made.extend(in_python(&rule, together)?),
         }
     }
@@ -214,17 +214,22 @@ fn update<'py>(
 struct Alike<'py> {
     stages: Vec<Stage>,
     next: Clocks,
+    is_mixed: bool,
     together: Vec<Found<'py>>,
 }
 
 /// The parameters that share a rule by the step they are at.
-fn alike<'py>(links: &[rules::Named<'py>], mut rest: Vec<Found<'py>>) -> PyResult<Vec<Alike<'py>>> {
+fn alike<'py>(plan: &Plan<'py>, mut rest: Vec<Found<'py>>) -> PyResult<Vec<Alike<'py>>> {
     let mut found = Vec::new();
+    let is_mixed = plan.is_mixed;
+    if let Some(f) = rest.iter().find(|f| is_mixed && f.state.is_empty()) {
+        return Err(PyValueError::new_err(format!("update: the state does not fit the rule {}", f.rule)));
+    }
     while let Some(first) = rest.first() {
         let clocks = first.clocks.clone();
-        let (stages, next) = rules::stages(links, &clocks)?;
+        let (stages, next) = rules::stages(plan, &clocks)?;
         let together = rest.extract_if(.., |f| f.clocks == clocks).collect();
-        found.push(Alike { stages, next, together });
+        found.push(Alike { stages, next, is_mixed, together });
     }
     Ok(found)
 }
@@ -237,7 +242,11 @@ fn fused(py: Python<'_>, groups: &[Vec<Alike<'_>>]) -> PyResult<()> {
     let size = found().map(|f| f.grad.size()).sum();
     let tensors: Vec<&PyTensor> =
         found().flat_map(|f| f.state.iter().map(Py::get).chain([f.tensor.get()])).collect();
-    let grads: Vec<(&Array, usize)> = found().map(|f| (f.grad.array(), f.state.len())).collect();
+    let given: Vec<(&Array, usize, bool)> = groups
+        .iter()
+        .flatten()
+        .flat_map(|a| a.together.iter().map(|f| (f.grad.array(), f.state.len(), a.is_mixed)))
+        .collect();
     let rules: Vec<Vec<&[Stage]>> = groups
         .iter()
         .map(|g| g.iter().flat_map(|a| a.together.iter().map(|_| &*a.stages)).collect())
@@ -247,12 +256,17 @@ fn fused(py: Python<'_>, groups: &[Vec<Alike<'_>>]) -> PyResult<()> {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut held: Vec<MutexGuard<'_, Tensor>> = tensors.iter().map(|t| t.lock()).collect();
         let mut taken = held.iter_mut().map(|t| take(t));
-        let parameter = |&(grad, states): &(&Array, usize)| Parameter {
-            state: taken.by_ref().take(states).collect(),
-            value: taken.next().unwrap_or_else(Array::nothing),
-            grad: grad.clone(),
+        let parameter = |&(grad, states, is_mixed): &(&Array, usize, bool)| {
+            let wide = if is_mixed { taken.next() } else { None };
+            let state = taken.by_ref().take(states - usize::from(is_mixed)).collect();
+            let own = taken.next().unwrap_or_else(Array::nothing);
+            let (value, rounded) = match wide {
+                Some(wide) => (wide, Some(own)),
+                None => (own, None),
+            };
+            Parameter { value, rounded, state, grad: grad.clone() }
         };
-        let mut parameters: Vec<Parameter> = grads.iter().map(parameter).collect();
+        let mut parameters: Vec<Parameter> = given.iter().map(parameter).collect();
         let mut each = parameters.iter_mut();
         let mut members: Vec<Vec<Member<'_>>> = rules
             .iter()
@@ -260,7 +274,14 @@ fn fused(py: Python<'_>, groups: &[Vec<Alike<'_>>]) -> PyResult<()> {
             .collect();
         let done = optim::update(&mut members);
         drop(members);
-        let results = parameters.into_iter().flat_map(|p| p.state.into_iter().chain([p.value]));
+        // In the order in which they were taken.
+        let results = parameters.into_iter().flat_map(|p| {
+            let (wide, own) = match p.rounded {
+                Some(own) => (Some(p.value), own),
+                None => (None, p.value),
+            };
+            wide.into_iter().chain(p.state).chain([own])
+        });
         for (tensor, array) in held.iter_mut().zip(results) {
             **tensor = array.into();
         }

@@ -27,8 +27,8 @@ __all__ = [
 class OptimiserChain(Rule):
     """Several rules in order, each applied to what the one before made of the gradient.
 
-    With the rules of this library, all but `AccumGrad` and `MixedPrecision`, it is one fused pass over all parameters
-    that share it; with any other it runs in Python.
+    With the rules of this library it is one fused pass over all parameters that share it; with any other, or with
+    `MixedPrecision` inside and not around it, it runs in Python.
 
     >>> OptimiserChain(ClipGrad(1.0), WeightDecay())
     OptimiserChain(ClipGrad(1.0), WeightDecay(0.0005))
@@ -161,6 +161,7 @@ class AccumGrad(Rule):
     AccumGrad(2)
     """
 
+    kernel = "accum_grad"
     n: int
 
     def __post_init__(self) -> None:
@@ -191,6 +192,11 @@ class MixedPrecision(Rule):
 
     # `apply` gives the new values: subtracting a difference could miss the rounded copy by a digit.
     replaces = True
+
+    @property
+    def kernel(self) -> str | None:  # type: ignore[override]
+        """The name of the fused kernel."""
+        return "mixed_precision" if self.dtype in (_core.float32, _core.float64) else None
 
     def __init__(self, rule: Any, dtype: Any = _core.float32) -> None:
         self.rule = checked_rule("MixedPrecision", rule)

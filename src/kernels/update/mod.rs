@@ -90,6 +90,39 @@ impl<K: Rule + Send> Link for K {
     }
 }
 
+/// What stands for links of a chain that wait for more gradients: no step, and states that stay.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// How many numbers of state a parameter has.
+    pub states: usize,
+}
+
+impl Waiting {
+    unsafe fn pass<T: Element>(&self, piece: Piece<T>) {
+        // SAFETY: the caller's promise; the step off the parameter may be in place.
+        unsafe {
+            match piece.subtract {
+                true => piece.out.copy_from(piece.p, piece.n),
+                false => (0..piece.n).for_each(|i| *piece.out.add(i) = T::ZERO),
+            }
+        }
+    }
+}
+
+impl Link for Waiting {
+    fn states(&self) -> usize {
+        self.states
+    }
+    unsafe fn single(&self, piece: Piece<f32>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.pass(piece) }
+    }
+    unsafe fn double(&self, piece: Piece<f64>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.pass(piece) }
+    }
+}
+
 /// What one link of a chain works on: `n` elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<T> {

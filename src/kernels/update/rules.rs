@@ -335,6 +335,19 @@ rules! {
     } keeps 0;
     |r, p, g, s| { (g + p.sign() * r.lambda, s) }
 
+    /// The mean of `n` gradients, of which this is number `t`: the part that is known.
+    AccumGrad {
+        /// How many gradients.
+        n: f64 = 1.0,
+        /// Which gradient this is, from 1.
+        t: u64 = 1,
+    } keeps 1;
+    |r, p, g, s| {
+        let part = g * (1.0 / r.n);
+        let total = if r.t == 1 { part } else { s[0] + part };
+        (total, [total, s[1], s[2]])
+    }
+
     /// `min(max(g, -delta), delta)`.
     ClipGrad {
         /// The largest component.
