@@ -1,6 +1,7 @@
 """gather, scatter, unfold, fold and batched_mul against NumPy, their gradients, and their errors."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -307,3 +308,16 @@ def test_batched_mul_is_the_product_of_pairs(a, b):
 def test_batched_mul_of_other_shapes_is_a_shape_error(a, b):
     with pytest.raises(flux.ShapeError):
         flux.batched_mul(flux.zeros(a), flux.zeros(b))
+
+
+@pytest.mark.parametrize("x", [[0.5, 0, 2, 1.5, 0, 0, 3], [1.0, 2, 3, 4, 5, 6, 7], [0.0] * 7])
+def test_the_hessian_of_products_is_exact_where_there_are_zeros(x):
+    groups, weights = [0, 0, 0, 1, 1, 1, 3], np.array([1.3, -0.7, 0.2, 0.9])
+    expected = np.zeros((7, 7))
+    for i, j in itertools.permutations(range(7), 2):
+        if groups[i] == groups[j]:
+            rest = [x[k] for k in range(7) if groups[k] == groups[i] and k not in (i, j)]
+            expected[i, j] = weights[groups[i]] * math.prod(rest)
+    f = lambda x: (flux.scatter("*", x, groups) * weights).sum()
+    hessian = flux.hessian(f, flux.tensor(np.array(x)))
+    np.testing.assert_allclose(hessian.numpy(), expected, rtol=1e-14)

@@ -1,6 +1,6 @@
 //! Rows by number: taken, folded together at their numbers, and mixed with weights.
 
-use super::binary::as_float;
+use super::binary::{as_dtype, as_float};
 use super::movement::{broadcast_to, reshape_to};
 use super::{Case, astype, divide, equal, multiply, select};
 use crate::array::Array;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::kernels::reduce::{Fold, Max, Min, Prod, Sum};
 use crate::kernels::{place, scatter as kernel};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
 
 /// Rows of matrices by number: `(outer, of, width)` becomes `(outer, rows, width)`.
 #[derive(Debug)]
@@ -104,6 +104,8 @@ impl Operation for Scatter {
             let g = self.taken(&broadcast_to(g, &[cx.shape(i)[0], self.of, cx.shape(i)[2]])?)?;
             match self.fold {
                 Folding::Sum => Ok(g),
+                // Only products have derivatives where there are zeros.
+                Folding::Product if is_recording() => multiply(&g, &self.others_multiplied(cx.input(i))?),
                 Folding::Product => multiply(&g, &self.product_of_others(cx.input(i))?),
                 Folding::Max | Folding::Min => {
                     let won = equal(cx.input(i), &self.taken(cx.output())?)?;
@@ -125,6 +127,32 @@ impl Scatter {
         let product = self.taken(&apply(self.with(Folding::Product), &[&x])?)?;
         let only_zero = select(&equal(&zeros, &one)?, &product, &zero)?;
         select(&is_zero, &only_zero, &select(&equal(&zeros, &zero)?, &divide(&product, &x)?, &zero)?)
+    }
+}
+
+impl Scatter {
+    /// [`Scatter::product_of_others`] as a product: of the element that comes next with the same number, the one after it
+    /// and so on, until one's own.
+    fn others_multiplied(&self, x: &Tensor) -> Result<Tensor> {
+        let (of, rows) = (x.shape()[1], numbers(&self.rows));
+        let mut members = vec![Vec::new(); self.of];
+        rows.iter().zip(0..).for_each(|(&row, i)| members[row as usize].push(i));
+        let mut place = vec![0; self.of];
+        let places: Vec<usize> =
+            rows.iter().map(|&row| (place[row as usize], place[row as usize] += 1).0).collect();
+        let one = |rows: usize| Array::full("scatter", &[x.shape()[0], rows, x.shape()[2]], 1.0).map(Tensor::from);
+        let with_one = super::concat(&[x, &*as_dtype(&one(1)?, x.dtype())?], 1)?;
+        let mut product = as_dtype(&one(of)?, x.dtype())?.into_owned();
+        for ahead in 1..members.iter().map(Vec::len).max().unwrap_or(0) {
+            let other = |(&row, &place): (&i64, &usize)| {
+                let members = &members[row as usize];
+                if ahead < members.len() { members[(place + ahead) % members.len()] } else { of as i64 }
+            };
+            let others: Vec<i64> = rows.iter().zip(&places).map(other).collect();
+            let others = Gather { rows: Array::from_slice(&[of], &others)?, of: of + 1 };
+            product = multiply(&product, &apply(others, &[&with_one])?)?;
+        }
+        Ok(product)
     }
 }
 
