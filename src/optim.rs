@@ -89,8 +89,10 @@ impl<'a> Member<'a> {
         }
         // Numbers of 16 bits are updated as float32, and the state stays that.
         let widest = dtype.widest();
-        *grad = grad.cast(widest)?.contiguous()?;
-        for a in state {
+        if grad.dtype() != widest || !grad.is_row_major() {
+            *grad = grad.cast(widest)?.contiguous()?;
+        }
+        for a in state.iter_mut().filter(|a| a.dtype() != widest) {
             *a = a.cast(widest)?;
         }
         if let Some(rounded) = rounded {

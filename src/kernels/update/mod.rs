@@ -12,6 +12,7 @@ use super::number::Float;
 use super::real::{Lane, Real};
 use crate::team;
 use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 
 /// A rule that makes a step of a gradient, and changes up to three numbers of state.
 pub trait Rule: Copy + Sync {
@@ -201,8 +202,8 @@ pub unsafe fn update<T: Element>(slots: &[Slot<'_, T>]) {
 /// Applies the chain of a slot to the elements `first..last`.
 unsafe fn part<T: Element>(slot: &Slot<'_, T>, first: usize, last: usize) {
     let Some((end, before)) = slot.links.split_last() else { return };
-    let mut between = [T::ZERO; BLOCK];
-    let between = between.as_mut_ptr();
+    let mut between = [const { MaybeUninit::<T>::uninit() }; BLOCK];
+    let between = between.as_mut_ptr().cast::<T>();
     let block = if before.is_empty() { last - first } else { BLOCK };
     for at in (first..last).step_by(block.max(1)) {
         // SAFETY: the block is within the slot, whose states are those of its links.
@@ -260,14 +261,10 @@ unsafe fn step<K: Rule, T: Element, const FMA: bool>(rule: &K, piece: &Piece<T>,
             for k in 0..K::STATES {
                 state[k] = s[k][l];
             }
-            (out[l], state) = T::step::<K, FMA>(rule, p[l], g[l].times(piece.scale), state);
+            let (dx, state) = T::step::<K, FMA>(rule, p[l], g[l].times(piece.scale), state);
+            out[l] = if piece.subtract { p[l] - dx } else { dx };
             for k in 0..K::STATES {
                 s[k][l] = state[k];
-            }
-        }
-        if piece.subtract {
-            for l in 0..LANES {
-                out[l] = p[l] - out[l];
             }
         }
         store(piece.out.add(i), len, &out);
