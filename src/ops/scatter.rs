@@ -1,6 +1,6 @@
 //! Rows by number: taken, folded together at their numbers, and mixed with weights.
 
-use super::binary::{as_dtype, as_float};
+use super::binary::as_float;
 use super::movement::{broadcast_to, reshape_to};
 use super::{Case, astype, divide, equal, multiply, select};
 use crate::array::Array;
@@ -136,13 +136,16 @@ impl Scatter {
     fn others_multiplied(&self, x: &Tensor) -> Result<Tensor> {
         let (of, rows) = (x.shape()[1], numbers(&self.rows));
         let mut members = vec![Vec::new(); self.of];
-        rows.iter().zip(0..).for_each(|(&row, i)| members[row as usize].push(i));
-        let mut place = vec![0; self.of];
-        let places: Vec<usize> =
-            rows.iter().map(|&row| (place[row as usize], place[row as usize] += 1).0).collect();
-        let one = |rows: usize| Array::full("scatter", &[x.shape()[0], rows, x.shape()[2]], 1.0).map(Tensor::from);
-        let with_one = super::concat(&[x, &*as_dtype(&one(1)?, x.dtype())?], 1)?;
-        let mut product = as_dtype(&one(of)?, x.dtype())?.into_owned();
+        let join = |(&row, i): (&i64, i64)| {
+            members[row as usize].push(i);
+            members[row as usize].len() - 1
+        };
+        let places: Vec<usize> = rows.iter().zip(0..).map(join).collect();
+        let ones = |rows: usize| {
+            Array::filled("scatter", &[x.shape()[0], rows, x.shape()[2]], 1.0, x.dtype()).map(Tensor::from)
+        };
+        let with_one = super::concat(&[x, &ones(1)?], 1)?;
+        let mut product = ones(of)?;
         for ahead in 1..members.iter().map(Vec::len).max().unwrap_or(0) {
             let other = |(&row, &place): (&i64, &usize)| {
                 let members = &members[row as usize];

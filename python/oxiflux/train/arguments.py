@@ -19,7 +19,6 @@ __all__ = [
     "Callbacks",
     "Pace",
     "check",
-    "functions",
     "named",
     "passes_of",
     "rule_classes",
