@@ -12,7 +12,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build demo test check lint test-rust test-python test-isas wheel bench bench-peers bench-memory
+.PHONY: help venv build dev demo test check lint test-rust test-python test-isas wheel bench bench-peers bench-memory
 .PHONY: stubs docs clean
 
 help: ## list the targets
@@ -27,6 +27,9 @@ $(VENV)/.stamp: requirements-dev.txt
 
 build: venv ## build the package and install it into .venv
 	$(PY) -m maturin develop --release --locked --quiet
+
+dev: venv ## the package for a first look at a change: built in seconds, runs slower than `make build`'s
+	$(PY) -m maturin develop --profile quick --locked --quiet
 
 demo: build ## run the examples: fitting a line, handwritten digits, diabetes, wine
 	$(PY) examples/walkthrough.py

@@ -66,16 +66,33 @@ fn grid<T: Element>(x: &Array) -> Grid<T> {
 
 impl Attention {
     /// Calls `f` with what the kernel reads.
-    fn read<T: Float, R>(&self, x: &[&Array], bias: Option<&Array>, f: impl FnOnce(&Inputs<T>) -> Result<R>) -> Result<R> {
+    fn read<T: Float, R>(
+        &self,
+        x: &[&Array],
+        bias: Option<&Array>,
+        f: impl FnOnce(&Inputs<T>) -> Result<R>,
+    ) -> Result<R> {
         let sizes = sizes(x[0], x[1], x[2], self.heads);
         let full = [sizes.batch, self.heads, sizes.queries, sizes.keys];
         let bias = bias.map(|b| as_scores(b, &full)).transpose()?;
         let mask = self.mask.seen.as_ref().map(|m| as_scores(m, &full)).transpose()?;
         let [q, k, v] = [0, 1, 2].map(|i| sequences(x[i]));
-        f(&Inputs { sizes, q, k, v, bias: bias.as_ref().map(grid), mask: mask.as_ref().map(grid), causal: self.mask.causal })
+        f(&Inputs {
+            sizes,
+            q,
+            k,
+            v,
+            bias: bias.as_ref().map(grid),
+            mask: mask.as_ref().map(grid),
+            causal: self.mask.causal,
+        })
     }
 
-    fn value<T: Float + Logit + gemm::Element>(&self, x: &[&Array], bias: Option<&Array>) -> Result<(Array, Array)> {
+    fn value<T: Float + Logit + gemm::Element>(
+        &self,
+        x: &[&Array],
+        bias: Option<&Array>,
+    ) -> Result<(Array, Array)> {
         let dtype = x[0].dtype();
         self.read::<T, _>(x, bias, |inputs| {
             let Sizes { batch, heads, queries, values, .. } = inputs.sizes;
@@ -87,7 +104,12 @@ impl Attention {
         })
     }
 
-    fn gradients<T: Float + Logit + gemm::Element>(&self, cx: &Context<'_>, bias: Option<&Array>, g: &Array) -> Result<Grads> {
+    fn gradients<T: Float + Logit + gemm::Element>(
+        &self,
+        cx: &Context<'_>,
+        bias: Option<&Array>,
+        g: &Array,
+    ) -> Result<Grads> {
         let inputs: [&Array; 3] = [0, 1, 2].map(|i| cx.input(i).array());
         let (kept, y) = (cx.input(cx.inputs() - 1), cx.output());
         self.read::<T, _>(&inputs, bias, |x| {
@@ -101,9 +123,18 @@ impl Attention {
             for (i, out) in out.iter_mut().enumerate().filter(|(i, _)| wanted(*i)) {
                 *out = Some(Array::empty("attention", &like(i), g.dtype())?);
             }
-            let [q, k, v, bias] = out.each_mut().map(|x| x.as_mut().map_or(std::ptr::null_mut(), Array::fresh_ptr::<T>));
+            let [q, k, v, bias] =
+                out.each_mut().map(|x| x.as_mut().map_or(std::ptr::null_mut(), Array::fresh_ptr::<T>));
             // SAFETY: as in the forward pass, which wrote what is kept; the outputs are fresh.
-            unsafe { kernel::attention_grad(x, y.ptr(), kept.ptr::<T>().cast(), g.ptr(), &kernel::Grads { q, k, v, bias }) };
+            unsafe {
+                kernel::attention_grad(
+                    x,
+                    y.ptr(),
+                    kept.ptr::<T>().cast(),
+                    g.ptr(),
+                    &kernel::Grads { q, k, v, bias },
+                )
+            };
             Ok(out.into_iter().map(|x| x.map(Tensor::from)).take(cx.inputs() - 1).chain([None]).collect())
         })
     }
@@ -164,7 +195,10 @@ fn join(x: &Tensor) -> Result<Tensor> {
 }
 
 fn rank(x: &Array) -> Error {
-    Error::Shape(format!("dot_product_attention: expected shape (.., length, features), got {}", shape::show(x.shape())))
+    Error::Shape(format!(
+        "dot_product_attention: expected shape (.., length, features), got {}",
+        shape::show(x.shape())
+    ))
 }
 
 /// One over the root of the number of features.
@@ -181,7 +215,8 @@ fn probabilities(q: &Tensor, k: &Tensor, bias: Option<&Tensor>, mask: &Mask) -> 
     let hidden = number(f64::NEG_INFINITY, &scores)?;
     let (queries, keys) = (q.shape()[2], k.shape()[2]);
     let lower = (0..queries * keys).map(|i| i % keys <= i / keys);
-    let causal = mask.causal.then(|| Array::from_slice(&[queries, keys], &lower.collect::<Vec<_>>())).transpose()?;
+    let causal =
+        mask.causal.then(|| Array::from_slice(&[queries, keys], &lower.collect::<Vec<_>>())).transpose()?;
     for seen in [&mask.seen, &causal].into_iter().flatten() {
         scores = select(&seen.clone().into(), &scores, &hidden)?;
     }
@@ -213,7 +248,8 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
     let show = |x: &Tensor| shape::show(x.shape());
     let fail = |what: &str| {
         let names = ["queries", "keys", "values"];
-        let shapes: Vec<String> = names.iter().zip(xs).map(|(name, x)| format!("{name} {}", show(x))).collect();
+        let shapes: Vec<String> =
+            names.iter().zip(xs).map(|(name, x)| format!("{name} {}", show(x))).collect();
         Err(Error::Shape(format!("dot_product_attention: {what}: {}", shapes.join(", "))))
     };
     let tail = |x: &Tensor| [x.shape()[x.ndim() - 2], x.shape()[x.ndim() - 1]];
@@ -236,9 +272,12 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
             return Ok(());
         }
         let (x, full) = (shape::show(x.shape()), shape::show(&full));
-        Err(Error::Shape(format!("dot_product_attention: a {name} of shape {x} does not broadcast to the scores, {full}")))
+        Err(Error::Shape(format!(
+            "dot_product_attention: a {name} of shape {x} does not broadcast to the scores, {full}"
+        )))
     };
-    let flat = |x: &Tensor| reshape_to(&*as_dtype(x, dtype)?, &[&[shape::size(&lead)], &tail(x)[..]].concat());
+    let flat =
+        |x: &Tensor| reshape_to(&*as_dtype(x, dtype)?, &[&[shape::size(&lead)], &tail(x)[..]].concat());
     let sequences = xs.iter().map(|x| flat(x)).collect::<Result<_>>()?;
     // Several axes of batches become one here too; fewer broadcast as they are.
     let flat = [&[shape::size(&lead)], &full[lead.len()..]].concat();
@@ -253,7 +292,9 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
         fits("mask", seen)?;
         if seen.dtype() != DType::Bool {
             let dtype = seen.dtype();
-            return Err(Error::DType(format!("dot_product_attention: a mask is bool, true where a key is seen, got {dtype}; numbers to add are a bias")));
+            return Err(Error::DType(format!(
+                "dot_product_attention: a mask is bool, true where a key is seen, got {dtype}; numbers to add are a bias"
+            )));
         }
         if several {
             *seen = seen.broadcast_to(&full)?.reshape(&flat)?;
@@ -266,7 +307,14 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
 ///
 /// `q` is `(.., queries, features)`, `k` `(.., keys, features)` and `v` `(.., keys, values)`; the result is
 /// `(.., queries, values)`. Bias and mask broadcast to `(.., heads, queries, keys)`. A query that sees no key gives zeros.
-pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, mask: &Mask, heads: usize) -> Result<Tensor> {
+pub fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    bias: Option<&Tensor>,
+    mask: &Mask,
+    heads: usize,
+) -> Result<Tensor> {
     if [q, k, v].iter().any(|x| x.dtype().is_half()) {
         return in_single(&[q, k, v], |x| attention(x[0], x[1], x[2], bias, mask, heads));
     }
@@ -283,9 +331,16 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, bias: Option<&Tensor>, mask
 }
 
 /// `softmax(q kᵀ / √features + bias)`, of shape `(.., heads, queries, keys)`; see [`attention`].
-pub fn attention_scores(q: &Tensor, k: &Tensor, bias: Option<&Tensor>, mask: &Mask, heads: usize) -> Result<Tensor> {
+pub fn attention_scores(
+    q: &Tensor,
+    k: &Tensor,
+    bias: Option<&Tensor>,
+    mask: &Mask,
+    heads: usize,
+) -> Result<Tensor> {
     let Given { sequences, bias, mask, lead } = given(&[q, k], bias, mask, heads)?;
-    let p = probabilities(&split(&sequences[0], heads)?, &split(&sequences[1], heads)?, bias.as_deref(), &mask)?;
+    let p =
+        probabilities(&split(&sequences[0], heads)?, &split(&sequences[1], heads)?, bias.as_deref(), &mask)?;
     let mut dims = lead;
     dims.extend_from_slice(&p.shape()[1..]);
     reshape_to(&p, &dims)
@@ -294,7 +349,10 @@ pub fn attention_scores(q: &Tensor, k: &Tensor, bias: Option<&Tensor>, mask: &Ma
 /// The values of each head weighted by scores of shape `(.., heads, queries, keys)`; `v` is as in [`attention`].
 pub fn attention_apply(scores: &Tensor, v: &Tensor) -> Result<Tensor> {
     let (n, m) = (scores.ndim(), v.ndim());
-    let fits = n >= 3 && n == m + 1 && scores.shape()[..n - 3] == v.shape()[..m - 2] && scores.shape()[n - 1] == v.shape()[m - 2];
+    let fits = n >= 3
+        && n == m + 1
+        && scores.shape()[..n - 3] == v.shape()[..m - 2]
+        && scores.shape()[n - 1] == v.shape()[m - 2];
     let heads = if fits { scores.shape()[n - 3] } else { 0 };
     if heads == 0 || !v.shape()[m - 1].is_multiple_of(heads) {
         let (scores, v) = (shape::show(scores.shape()), shape::show(v.shape()));

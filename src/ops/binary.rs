@@ -157,7 +157,8 @@ fn special(name: &'static str, a: &Tensor, b: &Tensor) -> Option<Result<Tensor>>
     }
     if a.dtype().kind() == Kind::Integer {
         let negative = b.dtype().is_signed() && b.to_vec::<i64>().is_ok_and(|v| v.iter().any(|&e| e < 0));
-        return negative.then(|| Err(Error::Value("pow: integers to negative integer powers are not integers".into())));
+        return negative
+            .then(|| Err(Error::Value("pow: integers to negative integer powers are not integers".into())));
     }
     let constant = b.ndim() == 0 && b.place().is_none();
     constant.then(|| {
@@ -284,7 +285,8 @@ pub(crate) fn add_in_place(a: Tensor, b: &Tensor) -> Result<Tensor> {
         return add(&a, b);
     }
     let mut sum = a.into_array();
-    let (shape, contiguous) = (shape::Dims::from_slice(sum.shape()), shape::Strides::from_slice(sum.strides()));
+    let (shape, contiguous) =
+        (shape::Dims::from_slice(sum.shape()), shape::Strides::from_slice(sum.strides()));
     each!(sum.dtype(), numeric: T => {
         let p = sum.fresh_ptr::<T>();
         let kernel = self::add::Kernel::<T>(std::marker::PhantomData);

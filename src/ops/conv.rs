@@ -43,7 +43,11 @@ fn check(images: &Tensor, weight: &Tensor, s: &Sliding<'_>) -> Result<usize> {
     if s.stride.len() != dims || s.dilation.len() != dims || s.pad.len() != 2 * dims {
         return wrong(format!("stride, dilation and padding must be given for {dims} spatial dimensions"));
     }
-    if s.groups == 0 || s.stride.contains(&0) || s.dilation.contains(&0) || weight.shape()[..dims].contains(&0) {
+    if s.groups == 0
+        || s.stride.contains(&0)
+        || s.dilation.contains(&0)
+        || weight.shape()[..dims].contains(&0)
+    {
         return Err(Error::Value("conv: window, stride, dilation and groups must be positive".into()));
     }
     Ok(dims)
@@ -76,7 +80,8 @@ fn windows(
 ) -> Result<[Window; 3]> {
     let mut windows = [Window { input: 1, kernel: 1, output: 1, stride: 1, dilation: 1, before: 0 }; 3];
     for (i, window) in windows[3 - dims..].iter_mut().enumerate() {
-        let (kernel, stride, dilation, before) = (weight.shape()[i], s.stride[i], s.dilation[i], s.pad[2 * i]);
+        let (kernel, stride, dilation, before) =
+            (weight.shape()[i], s.stride[i], s.dilation[i], s.pad[2 * i]);
         let (input, output) = lengths(i, (kernel - 1).saturating_mul(dilation).saturating_add(1))?;
         *window = Window { input, kernel, output, stride, dilation, before };
     }
@@ -126,7 +131,8 @@ pub fn conv(
     check_bias(bias, out)?;
     let windows = windows(dims, weight, sliding, |i, reach| {
         let (n, before, after) = (x.shape()[i + 1], sliding.pad[2 * i], sliding.pad[2 * i + 1]);
-        let padded = n.checked_add(before).and_then(|n| n.checked_add(after)).filter(|&n| n < isize::MAX as usize);
+        let padded =
+            n.checked_add(before).and_then(|n| n.checked_add(after)).filter(|&n| n < isize::MAX as usize);
         match padded.and_then(|padded| padded.checked_sub(reach)) {
             Some(room) => Ok((n, room / sliding.stride[i] + 1)),
             None => Err(Error::Shape(format!(
@@ -142,8 +148,13 @@ pub fn conv(
     if sliding.groups == 1 && windows.iter().all(is_product) {
         return dense::dense(&x, &reshape_to(weight, &[each, out])?, bias, activation);
     }
-    let mut geometry =
-        Geometry { batch: x.shape()[0], inputs: each * sliding.groups, outputs: out, groups: sliding.groups, windows };
+    let mut geometry = Geometry {
+        batch: x.shape()[0],
+        inputs: each * sliding.groups,
+        outputs: out,
+        groups: sliding.groups,
+        windows,
+    };
     let mut x = x;
     if each == 1 && sliding.groups > 1 && out > sliding.groups {
         // Several filters for a channel are a filter for each of so many copies of it.
@@ -181,7 +192,10 @@ pub fn conv_transpose(
     let (each, inputs) = (weight.shape()[dims], weight.shape()[dims + 1]);
     channels(x, inputs)?;
     if !inputs.is_multiple_of(sliding.groups) {
-        return Err(Error::Shape(format!("conv: {} groups do not divide {inputs} input channels", sliding.groups)));
+        return Err(Error::Shape(format!(
+            "conv: {} groups do not divide {inputs} input channels",
+            sliding.groups
+        )));
     }
     let out = each.saturating_mul(sliding.groups);
     check_bias(bias, out)?;
@@ -189,10 +203,14 @@ pub fn conv_transpose(
         let (n, before, after) = (x.shape()[i + 1], sliding.pad[2 * i], sliding.pad[2 * i + 1]);
         let stride = sliding.stride[i];
         if outpad[i] >= stride {
-            return Err(Error::Value(format!("conv: outpad {} must be smaller than the stride {stride}", outpad[i])));
+            return Err(Error::Value(format!(
+                "conv: outpad {} must be smaller than the stride {stride}",
+                outpad[i]
+            )));
         }
         let length = n.saturating_sub(1).checked_mul(stride).and_then(|n| n.checked_add(reach));
-        let length = length.and_then(|l| l.checked_add(outpad[i])).filter(|&l| n > 0 && l < isize::MAX as usize);
+        let length =
+            length.and_then(|l| l.checked_add(outpad[i])).filter(|&l| n > 0 && l < isize::MAX as usize);
         match length.and_then(|l| l.checked_sub(before)?.checked_sub(after)) {
             Some(length) => Ok((length, n)),
             None => Err(Error::Shape(format!(
@@ -233,7 +251,15 @@ pub(super) const OPS: &[super::Op] = &[
         name: "conv",
         cases: &[
             Case {
-                f: |t| conv(&t[0], &t[1], Some(&t[2]), super::activation("tanh"), &Sliding { pad: &[1, 0, 0, 1], ..PLAIN }),
+                f: |t| {
+                    conv(
+                        &t[0],
+                        &t[1],
+                        Some(&t[2]),
+                        super::activation("tanh"),
+                        &Sliding { pad: &[1, 0, 0, 1], ..PLAIN },
+                    )
+                },
                 shapes: &[&[2, 4, 3, 2], &[3, 2, 2, 3], &[3]],
                 domain: (-1.0, 1.0),
             },
@@ -246,7 +272,15 @@ pub(super) const OPS: &[super::Op] = &[
                 domain: (-1.0, 1.0),
             },
             Case {
-                f: |t| conv(&t[0], &t[1], None, None, &Sliding { stride: &[1, 2], pad: &[1; 4], groups: 2, ..PLAIN }),
+                f: |t| {
+                    conv(
+                        &t[0],
+                        &t[1],
+                        None,
+                        None,
+                        &Sliding { stride: &[1, 2], pad: &[1; 4], groups: 2, ..PLAIN },
+                    )
+                },
                 shapes: &[&[1, 3, 4, 4], &[3, 1, 2, 2]],
                 domain: (-1.0, 1.0),
             },
@@ -265,7 +299,12 @@ pub(super) const OPS: &[super::Op] = &[
             },
             Case {
                 f: |t| {
-                    let sliding = Sliding { stride: &[1, 2, 3], pad: &[0, 1, 1, 0, 0, 0], dilation: &[1; 3], groups: 1 };
+                    let sliding = Sliding {
+                        stride: &[1, 2, 3],
+                        pad: &[0, 1, 1, 0, 0, 0],
+                        dilation: &[1; 3],
+                        groups: 1,
+                    };
                     conv(&t[0], &t[1], None, super::activation("relu"), &sliding)
                 },
                 shapes: &[&[1, 2, 3, 4, 1], &[2, 2, 1, 1, 2]],
@@ -283,7 +322,8 @@ pub(super) const OPS: &[super::Op] = &[
         cases: &[
             Case {
                 f: |t| {
-                    let sliding = Sliding { stride: &[2, 3], pad: &[1, 0, 0, 1], dilation: &[1, 2], groups: 1 };
+                    let sliding =
+                        Sliding { stride: &[2, 3], pad: &[1, 0, 0, 1], dilation: &[1, 2], groups: 1 };
                     conv_transpose(&t[0], &t[1], Some(&t[2]), super::activation("tanh"), &sliding, &[1, 0])
                 },
                 shapes: &[&[2, 3, 2, 2], &[2, 3, 3, 2], &[3]],
@@ -358,7 +398,9 @@ mod python {
         let fused = activation.as_ref().map(known).transpose()?.flatten();
         let bias = bias.as_ref().map(|b| &b.0);
         let sliding = Sliding { stride: &stride, pad: &pad, dilation: &dilation, groups };
-        let y = crate::py::run(&[&x, &weight], || super::conv_transpose(&x, &weight, bias, fused, &sliding, &outpad))?;
+        let y = crate::py::run(&[&x, &weight], || {
+            super::conv_transpose(&x, &weight, bias, fused, &sliding, &outpad)
+        })?;
         match activation {
             Some(f) if fused.is_none() => f.call1((y,)),
             _ => Ok(Bound::new(py, y)?.into_any()),

@@ -57,7 +57,9 @@ pub fn one_hot(labels: &Tensor, n: usize, dtype: DType) -> Result<Tensor> {
     let mut out = Array::filled("one_hot", &dims, 0.0, dtype)?;
     let labels = labels.to_vec::<i64>()?;
     if let Some((i, label)) = labels.iter().enumerate().find(|&(_, &l)| l < 0 || l as usize >= n) {
-        return Err(Error::Index(format!("one_hot: label {label} at position {i} is out of range for {n} classes")));
+        return Err(Error::Index(format!(
+            "one_hot: label {label} at position {i} is out of range for {n} classes"
+        )));
     }
     each!(dtype, all: T => {
         let values = out.make_mut::<T>()?;
@@ -83,7 +85,9 @@ mod python {
     use pyo3::types::{PyBool, PyFloat, PyInt};
 
     fn lengths(shape: &Axes) -> PyResult<Vec<usize>> {
-        let Axes::These(shape) = shape else { return Err(PyTypeError::new_err("a shape is an integer or a tuple of integers, not None")) };
+        let Axes::These(shape) = shape else {
+            return Err(PyTypeError::new_err("a shape is an integer or a tuple of integers, not None"));
+        };
         let negative = |n| PyErr::from(Error::Shape(format!("a shape has no negative length, got {n}")));
         shape.iter().map(|&n| usize::try_from(n).map_err(|_| negative(n))).collect()
     }
@@ -116,7 +120,11 @@ mod python {
     /// A tensor of one value; its type is that of the value, unless given.
     #[pyfunction]
     #[pyo3(signature = (shape, fill_value, dtype = None))]
-    pub(super) fn full(shape: Axes, fill_value: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
+    pub(super) fn full(
+        shape: Axes,
+        fill_value: &Bound<'_, PyAny>,
+        dtype: Option<DType>,
+    ) -> PyResult<PyTensor> {
         repeated(fill_value, &lengths(&shape)?, dtype)
     }
 
@@ -152,7 +160,11 @@ mod python {
     /// One value in the shape and type of another tensor.
     #[pyfunction]
     #[pyo3(signature = (x, /, fill_value, dtype = None))]
-    pub(super) fn full_like(x: Operand, fill_value: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
+    pub(super) fn full_like(
+        x: Operand,
+        fill_value: &Bound<'_, PyAny>,
+        dtype: Option<DType>,
+    ) -> PyResult<PyTensor> {
         repeated(fill_value, x.0.shape(), Some(dtype.unwrap_or(x.0.dtype())))
     }
 
@@ -171,7 +183,9 @@ mod python {
         dtype: Option<DType>,
     ) -> PyResult<PyTensor> {
         let given: Vec<_> = [Some(start), stop, step].into_iter().flatten().collect();
-        if given.iter().any(|x| x.is_instance_of::<PyBool>() || !(x.is_instance_of::<PyInt>() || x.is_instance_of::<PyFloat>())) {
+        if given.iter().any(|x| {
+            x.is_instance_of::<PyBool>() || !(x.is_instance_of::<PyInt>() || x.is_instance_of::<PyFloat>())
+        }) {
             return Err(PyTypeError::new_err("arange: expected numbers"));
         }
         let (first, last) = match stop {
@@ -185,7 +199,13 @@ mod python {
     /// `num` numbers evenly spread from `start` to `stop`, which is the last unless `endpoint` is false.
     #[pyfunction]
     #[pyo3(signature = (start, stop, /, num, *, dtype = DType::F32, endpoint = true))]
-    pub(super) fn linspace(start: f64, stop: f64, num: usize, dtype: DType, endpoint: bool) -> PyResult<PyTensor> {
+    pub(super) fn linspace(
+        start: f64,
+        stop: f64,
+        num: usize,
+        dtype: DType,
+        endpoint: bool,
+    ) -> PyResult<PyTensor> {
         Ok(super::linspace(start, stop, num, endpoint, dtype)?.into())
     }
 
@@ -217,6 +237,20 @@ pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyRe
     macro_rules! add {
         ($($f:ident),+) => { $(m.add_function(pyo3::wrap_pyfunction!(python::$f, m)?)?;)+ };
     }
-    add!(zeros, ones, empty, full, zeros_like, ones_like, empty_like, full_like, arange, linspace, eye, one_hot, broadcast_to);
+    add!(
+        zeros,
+        ones,
+        empty,
+        full,
+        zeros_like,
+        ones_like,
+        empty_like,
+        full_like,
+        arange,
+        linspace,
+        eye,
+        one_hot,
+        broadcast_to
+    );
     Ok(())
 }

@@ -35,7 +35,16 @@ fn losses<T: Float + Logit>(x: &Array, labels: &Array) -> Result<(Array, Array)>
     let mut kept = Array::empty("logitcrossentropy", &[rows, 2], x.dtype())?;
     let n = x.shape()[x.ndim() - 1];
     // SAFETY: logits and labels are row-major, the labels in range; the outputs are fresh.
-    unsafe { kernel::cross_entropy::<T>(rows, n, x.ptr(), labels.ptr(), loss.fresh_ptr(), kept.fresh_ptr::<T>().cast()) };
+    unsafe {
+        kernel::cross_entropy::<T>(
+            rows,
+            n,
+            x.ptr(),
+            labels.ptr(),
+            loss.fresh_ptr(),
+            kept.fresh_ptr::<T>().cast(),
+        )
+    };
     Ok((loss, kept))
 }
 
@@ -83,7 +92,8 @@ fn not_float(x: &Array) -> Error {
 
 impl CrossEntropy {
     fn compute(&self, x: &Array) -> Result<(Array, Array)> {
-        let (loss, kept) = each!(x.dtype(), float: T => losses::<T>(x, &self.labels)?, else return Err(not_float(x)));
+        let (loss, kept) =
+            each!(x.dtype(), float: T => losses::<T>(x, &self.labels)?, else return Err(not_float(x)));
         if !self.mean {
             return Ok((loss, kept));
         }
@@ -130,9 +140,15 @@ fn cross_entropy(logits: &Tensor, labels: &Tensor, mean: bool) -> Result<Tensor>
     }
     if mean && labels.size() == 0 {
         let shape = shape::show(x.shape());
-        return Err(Error::Value(format!("logitcrossentropy: the batch is empty: logits have shape {shape}")));
+        return Err(Error::Value(format!(
+            "logitcrossentropy: the batch is empty: logits have shape {shape}"
+        )));
     }
-    let x = if x.is_row_major() { x.into_owned() } else { reshape_to(&super::add(&x, &number(0.0, &x)?)?, x.shape())? };
+    let x = if x.is_row_major() {
+        x.into_owned()
+    } else {
+        reshape_to(&super::add(&x, &number(0.0, &x)?)?, x.shape())?
+    };
     let op = CrossEntropy { labels: checked(labels, x.shape()[x.ndim() - 1])?, mean };
     let (value, kept) = op.compute(x.array())?;
     Ok(record(op, &[&x, &kept.into()], value))
@@ -143,11 +159,18 @@ fn checked(labels: &Tensor, classes: usize) -> Result<Array> {
     if labels.dtype().kind() == Kind::Float {
         let values = labels.to_vec::<f64>()?;
         if let Some((i, v)) = values.iter().enumerate().find(|(_, v)| v.fract() != 0.0 || !v.is_finite()) {
-            return Err(Error::Value(format!("logitcrossentropy: label {v} at position {i} is not a class index")));
+            return Err(Error::Value(format!(
+                "logitcrossentropy: label {v} at position {i} is not a class index"
+            )));
         }
     }
     let labels = labels.cast(DType::I64)?.contiguous()?;
-    let wrong = labels.as_slice::<i64>().unwrap_or_default().iter().enumerate().find(|&(_, &l)| l < 0 || l as usize >= classes);
+    let wrong = labels
+        .as_slice::<i64>()
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+        .find(|&(_, &l)| l < 0 || l as usize >= classes);
     match wrong {
         Some((i, l)) => Err(Error::Index(format!(
             "logitcrossentropy: label {l} at position {i} is out of range for {classes} {}",
@@ -156,4 +179,3 @@ fn checked(labels: &Tensor, classes: usize) -> Result<Array> {
         None => Ok(labels),
     }
 }
-

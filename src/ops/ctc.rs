@@ -102,7 +102,9 @@ fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let x = as_float(logits)?;
     if x.ndim() != 2 || labels.ndim() != 1 || x.size() == 0 {
         let (a, b) = (shape::show(x.shape()), shape::show(labels.shape()));
-        return Err(Error::Shape(format!("ctc_loss: expected logits (times, classes) and a vector of labels, got shapes {a} and {b}")));
+        return Err(Error::Shape(format!(
+            "ctc_loss: expected logits (times, classes) and a vector of labels, got shapes {a} and {b}"
+        )));
     }
     let labels = checked("ctc_loss", labels, x.shape()[1] - 1)?;
     let (value, gradient) = computed(&x, &labels, is_recording() && x.place().is_some())?;

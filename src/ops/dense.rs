@@ -19,7 +19,11 @@ struct Dense {
 /// A matrix read as it lies, or transposed.
 fn read<T: Element>(a: &Array, transposed: bool) -> Operand<T> {
     let (rows, cols) = (a.strides()[0], a.strides()[1]);
-    if transposed { Operand { ptr: a.ptr(), rows: cols, cols: rows } } else { Operand { ptr: a.ptr(), rows, cols } }
+    if transposed {
+        Operand { ptr: a.ptr(), rows: cols, cols: rows }
+    } else {
+        Operand { ptr: a.ptr(), rows, cols }
+    }
 }
 
 /// The leading axes as one.
@@ -121,7 +125,12 @@ impl Operation for Dense {
 }
 
 /// `activation(x @ weight + bias)` for `x` of shape `(.., in)`, `weight` of shape `(in, out)` and `bias` of shape `(out,)`.
-pub fn dense(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Option<&'static Activation>) -> Result<Tensor> {
+pub fn dense(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    activation: Option<&'static Activation>,
+) -> Result<Tensor> {
     let &[features, out] = weight.shape() else {
         let shape = shape::show(weight.shape());
         return Err(Error::Shape(format!("dense: expected a weight of shape (in, out), got shape {shape}")));
@@ -145,7 +154,9 @@ pub fn dense(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Opt
     }
     // An activation whose gradient looks at its argument needs that argument kept: an entry of its own on the tape.
     let apart = activation.filter(|a| is_recording() && !a.of_output);
-    let op = Dense { activation: if apart.is_some() { None } else { activation.filter(|a| a.name != "identity") } };
+    let op = Dense {
+        activation: if apart.is_some() { None } else { activation.filter(|a| a.name != "identity") },
+    };
     let x = super::binary::as_dtype(x, weight.dtype())?;
     let y = match bias {
         Some(b) => apply(op, &[&x, weight, &*super::binary::as_dtype(b, weight.dtype())?])?,
@@ -160,13 +171,21 @@ pub fn dense(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Opt
 pub(super) const OPS: &[super::Op] = &[super::Op {
     name: "dense",
     cases: &[
-        super::Case { f: |t| dense(&t[0], &t[1], Some(&t[2]), None), shapes: &[&[4, 3], &[3, 2], &[2]], domain: (-1.0, 1.0) },
+        super::Case {
+            f: |t| dense(&t[0], &t[1], Some(&t[2]), None),
+            shapes: &[&[4, 3], &[3, 2], &[2]],
+            domain: (-1.0, 1.0),
+        },
         super::Case {
             f: |t| dense(&t[0], &t[1], Some(&t[2]), super::activation("tanh")),
             shapes: &[&[2, 4, 3], &[3, 2], &[2]],
             domain: (-1.0, 1.0),
         },
-        super::Case { f: |t| dense(&t[0], &t[1], None, super::activation("gelu")), shapes: &[&[3], &[3, 2]], domain: (-1.0, 1.0) },
+        super::Case {
+            f: |t| dense(&t[0], &t[1], None, super::activation("gelu")),
+            shapes: &[&[3], &[3, 2]],
+            domain: (-1.0, 1.0),
+        },
         super::Case {
             f: |t| add(&dense(&t[0], &t[1], None, super::activation("softplus"))?, &t[2]),
             shapes: &[&[0, 3], &[3, 2], &[2]],
@@ -189,7 +208,9 @@ pub(super) mod python {
         let py = f.py();
         let table = TABLE.get_or_try_init(py, || {
             let core = py.import("oxiflux._core")?;
-            super::super::activations().map(|a| Ok((core.getattr(a.name)?.as_ptr() as usize, a))).collect::<PyResult<_>>()
+            super::super::activations()
+                .map(|a| Ok((core.getattr(a.name)?.as_ptr() as usize, a)))
+                .collect::<PyResult<_>>()
         })?;
         Ok(table.get(&(f.as_ptr() as usize)).copied())
     }

@@ -1,9 +1,9 @@
 //! Indexing as NumPy does it: a view for integers and slices, then one gather of rows for integer and bool arrays.
 
 use super::movement::{broadcast_to, permute, reshape_to};
+use super::scatter::{Gather, numbers};
 use super::view::{put, slice};
 use super::{Case, astype, sum};
-use super::scatter::{Gather, numbers};
 use crate::array::{Array, Range};
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
@@ -45,7 +45,11 @@ fn range(start: Option<isize>, stop: Option<isize>, step: Option<isize>, n: usiz
     let start = start.map_or(if step > 0 { low } else { high }, place);
     let stop = stop.map_or(if step > 0 { high } else { low }, place);
     let length = if step > 0 { (stop - start + step - 1) / step } else { (start - stop - step - 1) / -step };
-    Ok(if length <= 0 { Range { start: 0, step: 1, length: 0 } } else { Range { start: start as usize, step, length: length as usize } })
+    Ok(if length <= 0 {
+        Range { start: 0, step: 1, length: 0 }
+    } else {
+        Range { start: start as usize, step, length: length as usize }
+    })
 }
 
 fn at(i: isize, axis: usize, n: usize) -> Result<usize> {
@@ -107,7 +111,9 @@ fn resolve(shape: &[usize], key: &[Index]) -> Result<Resolved> {
         let axis = ranges.len();
         match k {
             Index::NewAxis => view.push(1),
-            Index::Ellipsis => (0..shape.len() - taken).for_each(|i| whole(&mut ranges, &mut view, shape[axis + i])),
+            Index::Ellipsis => {
+                (0..shape.len() - taken).for_each(|i| whole(&mut ranges, &mut view, shape[axis + i]))
+            }
             // Among arrays an integer is an array of no axes.
             Index::At(i) if advanced => {
                 arrays.push((view.len(), Array::scalar(at(*i, axis, shape[axis])? as i64)?));
@@ -131,7 +137,8 @@ fn resolve(shape: &[usize], key: &[Index]) -> Result<Resolved> {
                     let (m, over) = (shape::show(m.shape()), shape::show(over));
                     return Err(Error::Index(format!("index: a mask of shape {m} on axes of shape {over}")));
                 }
-                let found = if m.ndim() == 0 { return mask_of_no_axes(shape, key, spot) } else { nonzero(m)? };
+                let found =
+                    if m.ndim() == 0 { return mask_of_no_axes(shape, key, spot) } else { nonzero(m)? };
                 for (n, a) in over.iter().zip(found) {
                     arrays.push((view.len(), a));
                     whole(&mut ranges, &mut view, *n);
@@ -180,7 +187,11 @@ fn rows(view: &[usize], arrays: &[(usize, Array)]) -> Result<(Array, Dims)> {
 /// `x[key]`, by NumPy's rules.
 pub fn index(x: &Tensor, key: &[Index]) -> Result<Tensor> {
     let Resolved { ranges, view, arrays, adjacent } = resolve(x.shape(), key)?;
-    let part = if ranges.iter().zip(x.shape()).all(|(r, &n)| *r == Range::all(n)) { x.clone() } else { slice(x, &ranges)? };
+    let part = if ranges.iter().zip(x.shape()).all(|(r, &n)| *r == Range::all(n)) {
+        x.clone()
+    } else {
+        slice(x, &ranges)?
+    };
     let part = reshape_to(&part, &view)?;
     if arrays.is_empty() {
         return Ok(part);
@@ -206,7 +217,11 @@ pub fn assign(x: &mut Array, key: &[Index], value: &Array) -> Result<()> {
     let fit = |shape: &[usize]| -> Result<Array> {
         // Leading axes of length 1 may be too many, as in NumPy.
         let extra = value.ndim().saturating_sub(shape.len());
-        let value = if value.shape()[..extra].iter().all(|&n| n == 1) { value.reshape(&value.shape()[extra..])? } else { value.clone() };
+        let value = if value.shape()[..extra].iter().all(|&n| n == 1) {
+            value.reshape(&value.shape()[extra..])?
+        } else {
+            value.clone()
+        };
         value.cast(x.dtype())?.broadcast_to(shape).map_err(|_| {
             let (v, to) = (shape::show(value.shape()), shape::show(shape));
             Error::Shape(format!("index: values of shape {v} do not broadcast to the part of shape {to}"))
@@ -270,7 +285,8 @@ fn taken(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
 fn taken_along(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
     integers("take_along_axis", indices)?;
     let axis = shape::axis("take_along_axis", axis, x.ndim())?;
-    let fits = indices.ndim() == x.ndim() && (0..x.ndim()).all(|i| i == axis || indices.shape()[i] == x.shape()[i]);
+    let fits =
+        indices.ndim() == x.ndim() && (0..x.ndim()).all(|i| i == axis || indices.shape()[i] == x.shape()[i]);
     if !fits {
         let (a, b) = (shape::show(x.shape()), shape::show(indices.shape()));
         return Err(Error::Shape(format!("take_along_axis: shapes {a} and {b} differ beside axis {axis}")));

@@ -48,17 +48,22 @@ impl Operation for Concat {
 
 /// The tensors one after the other along an axis that they have; their other axes must agree.
 pub fn concat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
-    let Some(first) = tensors.first() else { return Err(Error::Value("concat: there are no tensors".into())) };
+    let Some(first) = tensors.first() else {
+        return Err(Error::Value("concat: there are no tensors".into()));
+    };
     let axis = shape::axis("concat", axis, first.ndim())?;
     let agree = |t: &Tensor| {
         t.ndim() == first.ndim() && (0..t.ndim()).all(|i| i == axis || t.shape()[i] == first.shape()[i])
     };
     if let Some((i, t)) = tensors.iter().enumerate().find(|(_, t)| !agree(t)) {
         let (a, b) = (shape::show(first.shape()), shape::show(t.shape()));
-        return Err(Error::Shape(format!("concat: shapes {a} and {b} (tensor {i}) differ beside axis {axis}")));
+        return Err(Error::Shape(format!(
+            "concat: shapes {a} and {b} (tensor {i}) differ beside axis {axis}"
+        )));
     }
     let dtype = tensors.iter().fold(first.dtype(), |d: DType, t| d.promote(t.dtype()));
-    let tensors: Vec<Cow<'_, Tensor>> = tensors.iter().map(|t| binary::as_dtype(t, dtype)).collect::<Result<_>>()?;
+    let tensors: Vec<Cow<'_, Tensor>> =
+        tensors.iter().map(|t| binary::as_dtype(t, dtype)).collect::<Result<_>>()?;
     let lengths = tensors.iter().map(|t| t.shape()[axis]).collect();
     apply(Concat { axis, lengths }, &tensors.iter().map(|t| &**t).collect::<Vec<_>>())
 }
@@ -80,11 +85,19 @@ pub fn stack(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
 pub(super) const OPS: &[super::Op] = &[
     super::Op {
         name: "concat",
-        cases: &[Case { f: |t| concat(&[&t[0], &t[1]], 1), shapes: &[&[2, 3], &[2, 1]], domain: (-1.0, 1.0) }],
+        cases: &[Case {
+            f: |t| concat(&[&t[0], &t[1]], 1),
+            shapes: &[&[2, 3], &[2, 1]],
+            domain: (-1.0, 1.0),
+        }],
     },
     super::Op {
         name: "stack",
-        cases: &[Case { f: |t| stack(&[&t[0], &t[1], &t[0]], -1), shapes: &[&[2, 3], &[2, 3]], domain: (-1.0, 1.0) }],
+        cases: &[Case {
+            f: |t| stack(&[&t[0], &t[1], &t[0]], -1),
+            shapes: &[&[2, 3], &[2, 3]],
+            domain: (-1.0, 1.0),
+        }],
     },
 ];
 

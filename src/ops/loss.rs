@@ -173,11 +173,17 @@ fn mean_of<D: Distance>(yhat: &Tensor, y: &Tensor) -> Result<Tensor> {
     let dtype = if yhat.dtype().is_float() { yhat.dtype() } else { y.dtype().to_float() };
     if yhat.shape() != y.shape() {
         let (a, b) = (shape::show(yhat.shape()), shape::show(y.shape()));
-        return Err(Error::Shape(format!("{}: prediction {a} and target {b} have different shapes", D::NAME)));
+        return Err(Error::Shape(format!(
+            "{}: prediction {a} and target {b} have different shapes",
+            D::NAME
+        )));
     }
     if yhat.size() == 0 {
         let shape = shape::show(yhat.shape());
-        return Err(Error::Value(format!("{}: the batch is empty: prediction and target have shape {shape}", D::NAME)));
+        return Err(Error::Value(format!(
+            "{}: the batch is empty: prediction and target have shape {shape}",
+            D::NAME
+        )));
     }
     apply(Mean::<D>(PhantomData), &[&*as_dtype(yhat, dtype)?, &*as_dtype(y, dtype)?])
 }

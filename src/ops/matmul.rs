@@ -16,7 +16,9 @@ struct Matmul;
 
 fn mismatch(a: &Array, b: &Array) -> Error {
     let (a, b) = (shape::show(a.shape()), shape::show(b.shape()));
-    Error::Shape(format!("matmul: shapes {a} and {b} do not fit: the last axis of the first must equal the last but one of the second"))
+    Error::Shape(format!(
+        "matmul: shapes {a} and {b} do not fit: the last axis of the first must equal the last but one of the second"
+    ))
 }
 
 /// How a kernel reads the last two axes of an array.
@@ -84,7 +86,11 @@ impl Operation for Matmul {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let (a, b) = (cx.input(0), cx.input(1));
         cx.each(|i| {
-            let full = if i == 0 { apply(Matmul, &[g, &transpose_last(b)?]) } else { apply(Matmul, &[&transpose_last(a)?, g]) }?;
+            let full = if i == 0 {
+                apply(Matmul, &[g, &transpose_last(b)?])
+            } else {
+                apply(Matmul, &[&transpose_last(a)?, g])
+            }?;
             sum_to(&full, cx.shape(i))
         })
     }
@@ -142,7 +148,9 @@ operations! {
 fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.ndim() == 0 || b.ndim() == 0 {
         let (a, b) = (shape::show(a.shape()), shape::show(b.shape()));
-        return Err(Error::Shape(format!("matmul: shapes {a} and {b}: a number has no matrix product, use multiply")));
+        return Err(Error::Shape(format!(
+            "matmul: shapes {a} and {b}: a number has no matrix product, use multiply"
+        )));
     }
     let dtype = a.dtype().promote(b.dtype());
     if !dtype.is_float() {

@@ -1,4 +1,4 @@
-//! Every operation: a row of a table, or a file of its own. The list at the end is the only other place to touch.
+//! Every operation: a row of a table, or a file of its own. The end of this file is the only other place to touch.
 //!
 //! To add one:
 //! 1. Element-wise, one argument: a row in `unary.rs` or `activation.rs`. Two: a row in `binary.rs`.
@@ -6,7 +6,7 @@
 //!    gradient rule written with the functions of this module, so that it has a gradient itself.
 //! 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, the function that does it, and
 //!    the calls on which its gradient is checked.
-//! 4. The file's name in `list!` below.
+//! 4. The file's name below: as a module, which is where the formatter finds it, and in `list!`.
 //!
 //! From the head come the Rust function, the Python function with the same text, a finite-difference check of first
 //! and second order in `tests/gradients.rs`, and a row in `benches/ops.rs`. `tests/test_ops_numpy.py` fails until the new name has
@@ -73,7 +73,6 @@ macro_rules! operations {
 
 macro_rules! list {
     ($($file:ident),+ $(,)?) => {
-        $(mod $file;)+
         $(pub use $file::*;)+
         /// Every operation.
         pub const OPS: &[&[Op]] = &[$($file::OPS),+];
@@ -90,6 +89,36 @@ mod recurrence;
 pub(crate) mod row;
 mod traced;
 mod unrolled;
+
+mod unary;
+mod activation;
+mod step;
+mod binary;
+mod compare;
+mod select;
+mod cast;
+mod movement;
+mod view;
+mod join;
+mod index;
+mod scatter;
+mod creation;
+mod reduce;
+mod scan;
+mod sort;
+mod matmul;
+mod softmax;
+mod dense;
+mod attention;
+mod conv;
+mod norm;
+mod normalise;
+mod dropout;
+mod loss;
+mod crossentropy;
+mod pool;
+mod ctc;
+mod recurrent;
 
 list![
     unary,

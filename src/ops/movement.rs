@@ -104,12 +104,17 @@ fn reshape_signed(x: &Tensor, lengths: Axes) -> Result<Tensor> {
         let from = shape::show(x.shape());
         Err(Error::Shape(format!("reshape: {} elements of shape {from} do not fill shape ({to})", x.size())))
     };
-    let known: usize = match shape::checked_size(&lengths.iter().filter(|&&n| n >= 0).map(|&n| n as usize).collect::<Dims>()) {
+    let known: usize = match shape::checked_size(
+        &lengths.iter().filter(|&&n| n >= 0).map(|&n| n as usize).collect::<Dims>(),
+    ) {
         Some(n) => n,
         None => return bad(),
     };
     let unknown = lengths.iter().filter(|&&n| n < 0).count();
-    if unknown > 1 || lengths.iter().any(|&n| n < -1) || (unknown == 1 && (known == 0 || !x.size().is_multiple_of(known))) {
+    if unknown > 1
+        || lengths.iter().any(|&n| n < -1)
+        || (unknown == 1 && (known == 0 || !x.size().is_multiple_of(known)))
+    {
         return bad();
     }
     let dims: Dims = lengths.iter().map(|&n| if n < 0 { x.size() / known } else { n as usize }).collect();
@@ -120,7 +125,9 @@ fn permute_signed(x: &Tensor, axes: Axes) -> Result<Tensor> {
     let n = x.ndim();
     let order: SmallVec<[usize; 4]> = match axes {
         Axes::All => (0..n).rev().collect(),
-        Axes::These(these) => these.iter().map(|&a| shape::axis("permute_dims", a, n)).collect::<Result<_>>()?,
+        Axes::These(these) => {
+            these.iter().map(|&a| shape::axis("permute_dims", a, n)).collect::<Result<_>>()?
+        }
     };
     let mut seen = SmallVec::<[bool; 4]>::from_elem(false, n);
     for &a in &order {

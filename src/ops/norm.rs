@@ -57,7 +57,13 @@ impl Norm {
     }
 
     /// The gradients of `x`, `scale` and `bias`, composed of operations that have gradients themselves.
-    fn composed(&self, x: &Tensor, scale: &Tensor, [m, var]: [&Tensor; 2], g: &Tensor) -> Result<[Tensor; 3]> {
+    fn composed(
+        &self,
+        x: &Tensor,
+        scale: &Tensor,
+        [m, var]: [&Tensor; 2],
+        g: &Tensor,
+    ) -> Result<[Tensor; 3]> {
         let Layout { outer, n, groups, width } = self.layout;
         let [x, g] = [reshape_to(x, &[outer, n, groups, width])?, reshape_to(g, &[outer, n, groups, width])?];
         let average = |t: &Tensor| mean(t, [1, 3].into(), true);
@@ -156,7 +162,9 @@ fn column<'a>(given: Option<&'a Tensor>, value: f64, layout: Layout, x: &Tensor)
         Some(t) if t.size() == layout.columns() => as_dtype(t, x.dtype()),
         Some(t) => {
             let (columns, shape) = (layout.columns(), shape::show(t.shape()));
-            Err(Error::Shape(format!("norm: {columns} columns need as many scales and biases, got shape {shape}")))
+            Err(Error::Shape(format!(
+                "norm: {columns} columns need as many scales and biases, got shape {shape}"
+            )))
         }
     }
 }
@@ -187,7 +195,8 @@ pub fn norm(
     let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
     let mut dims = shape::Dims::from_slice(&x.shape()[..together.lead]);
     dims.push(layout.groups);
-    let (mut mean, mut var) = (Array::empty("norm", &dims, x.dtype())?, Array::empty("norm", &dims, x.dtype())?);
+    let (mut mean, mut var) =
+        (Array::empty("norm", &dims, x.dtype())?, Array::empty("norm", &dims, x.dtype())?);
     let op = Norm { layout, eps: checked(eps)?, is_given: false };
     let y = op.found([&x, &scale, &bias], [&mut mean, &mut var])?;
     let (mean, var) = (mean.into(), var.into());
@@ -207,7 +216,8 @@ pub fn norm_with(
     let together = Together { lead: 0, trail: 1, groups: mean.size() };
     let layout = together.layout(&x)?;
     let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
-    let (mean, var) = (column(Some(mean), 0.0, layout, &x)?.at(None), column(Some(var), 1.0, layout, &x)?.at(None));
+    let (mean, var) =
+        (column(Some(mean), 0.0, layout, &x)?.at(None), column(Some(var), 1.0, layout, &x)?.at(None));
     let op = Norm { layout, eps: checked(eps)?, is_given: true };
     let y = op.given([&x, &scale, &bias, &mean, &var])?;
     cast(&record(op, &[&x, &scale, &bias, &mean, &var], y), given.dtype())

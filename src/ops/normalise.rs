@@ -29,10 +29,17 @@ fn normalised(x: &Tensor, axis: Axes, eps: f64) -> Result<Tensor> {
             [&x.shape()[..first], &x.shape()[first..=last], &x.shape()[last + 1..]].map(shape::size);
         // Rows that lie in memory are one group of columns; other axes leave each column a group of its own.
         let (dims, groups) = if inner == 1 { ([outer, 1, n], 1) } else { ([outer, n, inner], inner) };
-        let [y, ..] = norm(&reshape_to(&x, &dims)?, None, None, Together { lead: 1, trail: 1, groups: groups.max(1) }, eps)?;
+        let [y, ..] = norm(
+            &reshape_to(&x, &dims)?,
+            None,
+            None,
+            Together { lead: 1, trail: 1, groups: groups.max(1) },
+            eps,
+        )?;
         return reshape_to(&y, x.shape());
     }
-    let order: SmallVec<[usize; 4]> = (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
+    let order: SmallVec<[usize; 4]> =
+        (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
     let together = Together { lead: x.ndim() - axes.len(), trail: axes.len(), groups: 1 };
     let [y, ..] = norm(&permute(&x, &order)?, None, None, together, eps)?;
     let mut back = order.clone();

@@ -41,7 +41,13 @@ struct MeanPool {
 /// Runs an expression with `$p` bound to the type of stored places.
 macro_rules! places {
     ($places:expr, $p:ident => $body:expr) => {
-        if $places.dtype() == DType::U8 { type $p = u8; $body } else { type $p = u32; $body }
+        if $places.dtype() == DType::U8 {
+            type $p = u8;
+            $body
+        } else {
+            type $p = u32;
+            $body
+        }
     };
 }
 
@@ -61,7 +67,9 @@ impl Operation for MaxPool {
         Ok(out)
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let Some(places) = &self.1 else { return Err(Error::Unsupported("maxpool: nothing was kept".into())) };
+        let Some(places) = &self.1 else {
+            return Err(Error::Unsupported("maxpool: nothing was kept".into()));
+        };
         cx.each(|_| apply(Spread(self.0.clone(), places.clone()), &[&broadcast_to(g, &self.0.output)?]))
     }
 }
@@ -198,7 +206,8 @@ impl Pooling {
         };
         let (mut output, skip) = (Dims::from_slice(x), 3 - n);
         for i in 0..n {
-            let (length, size, stride, before, after) = (x[i + 1], size[i], stride[i], pad[2 * i], pad[2 * i + 1]);
+            let (length, size, stride, before, after) =
+                (x[i + 1], size[i], stride[i], pad[2 * i], pad[2 * i + 1]);
             if before >= size || after >= size {
                 return Err(Error::Value(format!(
                     "{op}: pad ({before}, {after}) leaves windows of length {size} on axis {} empty",
@@ -214,7 +223,8 @@ impl Pooling {
             };
             output[i + 1] = room / stride + 1;
             (windows.input[skip + i], windows.output[skip + i]) = (length, output[i + 1]);
-            (windows.size[skip + i], windows.stride[skip + i], windows.before[skip + i]) = (size, stride, before);
+            (windows.size[skip + i], windows.stride[skip + i], windows.before[skip + i]) =
+                (size, stride, before);
         }
         if shape::checked_size(&size).is_none_or(|n| n > u32::MAX as usize) {
             return Err(Error::Value(format!("{op}: the window {size:?} is too large")));

@@ -41,7 +41,10 @@ pub fn recurrent(
 ) -> Result<(Tensor, Option<Tensor>)> {
     let hidden = fit(kind, weights)?;
     if memory.is_some() != kind.has_memory() {
-        return Err(Error::Value(format!("recurrent: a cell of kind {kind:?} starts from {} states", 1 + usize::from(kind.has_memory()))));
+        return Err(Error::Value(format!(
+            "recurrent: a cell of kind {kind:?} starts from {} states",
+            1 + usize::from(kind.has_memory())
+        )));
     }
     let with_memory = with_memory && kind.has_memory();
     let features = weights.weight_ih.shape()[0];
@@ -49,7 +52,8 @@ pub fn recurrent(
         true => (1..=2, "(batch, features) or (features,)"),
         false => (2..=3, "(batch, time, features) or (time, features)"),
     };
-    let fail = |what: String| Err(Error::Shape(format!("recurrent: {what}, got shape {}", shape::show(x.shape()))));
+    let fail =
+        |what: String| Err(Error::Shape(format!("recurrent: {what}, got shape {}", shape::show(x.shape()))));
     if !axes.contains(&x.ndim()) {
         return fail(format!("expected an input of shape {text}"));
     }
@@ -68,7 +72,9 @@ pub fn recurrent(
         }
         let batched = if is_batch { format!(" or ({batch}, {hidden})") } else { String::new() };
         let got = shape::show(s.shape());
-        Err(Error::Shape(format!("recurrent: expected a {name} of shape ({hidden},){batched}, got shape {got}")))
+        Err(Error::Shape(format!(
+            "recurrent: expected a {name} of shape ({hidden},){batched}, got shape {got}"
+        )))
     };
     let cast = |x: &Tensor| -> Result<Tensor> { Ok(as_dtype(x, dtype)?.into_owned()) };
     let x3 = reshape_to(&cast(x)?, &[batch, time, features])?;
@@ -77,7 +83,12 @@ pub fn recurrent(
     for bias in [weights.bias, weights.bias_hh].into_iter().flatten() {
         inputs.push(cast(bias)?);
     }
-    let op = Recurrent { kind, bias: weights.bias.is_some(), bias_hh: weights.bias_hh.is_some(), memory: with_memory };
+    let op = Recurrent {
+        kind,
+        bias: weights.bias.is_some(),
+        bias_hh: weights.bias_hh.is_some(),
+        memory: with_memory,
+    };
     let out = op.apply(&inputs.iter().collect::<Vec<_>>())?;
     let mut dims = Dims::from_slice(x.shape());
     if let Some(last) = dims.last_mut() {
@@ -118,7 +129,8 @@ fn fit(kind: Kind, weights: &Weights<'_>) -> Result<usize> {
 /// A case for the checks: tensors are the input, the state, the memory of an LSTM, the two weights and the two biases.
 fn checked(kind: Kind, t: &[Tensor], is_step: bool, with_memory: bool) -> Result<Tensor> {
     let (memory, rest) = if kind.has_memory() { (Some(&t[2]), &t[3..]) } else { (None, &t[2..]) };
-    let weights = Weights { weight_ih: &rest[0], weight_hh: &rest[1], bias: rest.get(2), bias_hh: rest.get(3) };
+    let weights =
+        Weights { weight_ih: &rest[0], weight_hh: &rest[1], bias: rest.get(2), bias_hh: rest.get(3) };
     let (y, memory) = recurrent(kind, &t[0], &t[1], memory, &weights, is_step, with_memory)?;
     match memory {
         Some(c) => concat(&[&reshape_to(&y, &[y.size()])?, &reshape_to(&c, &[c.size()])?], 0),
@@ -134,7 +146,11 @@ pub(super) const OPS: &[super::Op] = &[super::Op {
             shapes: &[&[2, 3, 2], &[2, 3], &[2, 3], &[3, 3], &[3]],
             domain: (-1.0, 1.0),
         },
-        Case { f: |t| checked(Kind::Relu, t, false, false), shapes: &[&[3, 2], &[3], &[2, 3], &[3, 3]], domain: (0.1, 1.0) },
+        Case {
+            f: |t| checked(Kind::Relu, t, false, false),
+            shapes: &[&[3, 2], &[3], &[2, 3], &[3, 3]],
+            domain: (0.1, 1.0),
+        },
         Case {
             f: |t| checked(Kind::Lstm, t, false, false),
             shapes: &[&[2, 3, 2], &[3], &[2, 3], &[2, 12], &[3, 12], &[12]],
@@ -155,7 +171,11 @@ pub(super) const OPS: &[super::Op] = &[super::Op {
             shapes: &[&[2, 3, 2], &[2, 3], &[2, 9], &[3, 9], &[9], &[9]],
             domain: (-1.0, 1.0),
         },
-        Case { f: |t| checked(Kind::Gru, t, true, false), shapes: &[&[2], &[3], &[2, 9], &[3, 9], &[9]], domain: (-1.0, 1.0) },
+        Case {
+            f: |t| checked(Kind::Gru, t, true, false),
+            shapes: &[&[2], &[3], &[2, 9], &[3, 9], &[9]],
+            domain: (-1.0, 1.0),
+        },
     ],
 }];
 
@@ -194,13 +214,16 @@ mod python {
             _ => return Err(PyValueError::new_err(format!("recurrent: there is no kind {kind:?}"))),
         };
         let states = states.iter().map(|s| Ok(pair(s, weight_ih)?.0)).collect::<PyResult<Vec<_>>>()?;
-        let [state, memory @ ..] = &states[..] else { return Err(PyValueError::new_err("recurrent: there is no state")) };
+        let [state, memory @ ..] = &states[..] else {
+            return Err(PyValueError::new_err("recurrent: there is no state"));
+        };
         let (x, weight_ih) = pair(x, weight_ih)?;
         let (bias, bias_hh) = (bias.as_ref().map(|b| &b.0), bias_hh.as_ref().map(|b| &b.0));
         let weights = Weights { weight_ih: &weight_ih, weight_hh: &weight_hh.0, bias, bias_hh };
         let size = x.size() + weight_ih.size() + weight_hh.0.size();
-        let (y, memory) =
-            released(py, size, || super::recurrent(kind, &x, state, memory.first(), &weights, is_step, with_memory))?;
+        let (y, memory) = released(py, size, || {
+            super::recurrent(kind, &x, state, memory.first(), &weights, is_step, with_memory)
+        })?;
         Ok((y.into(), memory.map(PyTensor::from)))
     }
 }

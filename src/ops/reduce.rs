@@ -18,7 +18,15 @@ type AxisList = SmallVec<[usize; 4]>;
 /// The shape that is left after reducing `axes`, which stay as length 1 with `keepdims`.
 pub(crate) fn reduced_shape(shape: &[usize], axes: &[usize], keepdims: bool) -> Dims {
     let kept = shape.iter().enumerate();
-    let kept = kept.filter_map(|(i, &n)| if !axes.contains(&i) { Some(n) } else if keepdims { Some(1) } else { None });
+    let kept = kept.filter_map(|(i, &n)| {
+        if !axes.contains(&i) {
+            Some(n)
+        } else if keepdims {
+            Some(1)
+        } else {
+            None
+        }
+    });
     kept.collect()
 }
 
@@ -27,7 +35,8 @@ pub(crate) fn side_by_side(x: &Array, axes: &[usize]) -> Result<(Array, Axis)> {
     let adjacent = axes.windows(2).all(|w| w[1] == w[0] + 1);
     let (first, last) = (axes.first().copied().unwrap_or(0), axes.last().map_or(0, |&a| a + 1));
     if x.is_row_major() && adjacent {
-        let [outer, n, inner] = [&x.shape()[..first], &x.shape()[first..last], &x.shape()[last..]].map(shape::size);
+        let [outer, n, inner] =
+            [&x.shape()[..first], &x.shape()[first..last], &x.shape()[last..]].map(shape::size);
         return Ok((x.clone(), Axis { outer, n, inner }));
     }
     let order: AxisList = (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
@@ -46,7 +55,13 @@ where
 }
 
 /// [`fold`] of elements that are the kernel's in all but name, into such elements.
-fn fold_as<K: Fold>(op: &'static str, x: &Array, axes: &[usize], keepdims: bool, dtype: DType) -> Result<Array>
+fn fold_as<K: Fold>(
+    op: &'static str,
+    x: &Array,
+    axes: &[usize],
+    keepdims: bool,
+    dtype: DType,
+) -> Result<Array>
 where
     K::In: Element,
     K::Out: Element,
@@ -141,7 +156,8 @@ impl Operation for Extreme {
 /// The tensor summed back to a shape that broadcasts to its own.
 pub fn sum_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let skip = x.ndim().saturating_sub(shape.len());
-    let axes: AxisList = (0..x.ndim()).filter(|&i| i < skip || (shape[i - skip] == 1 && x.shape()[i] != 1)).collect();
+    let axes: AxisList =
+        (0..x.ndim()).filter(|&i| i < skip || (shape[i - skip] == 1 && x.shape()[i] != 1)).collect();
     if shape.len() > x.ndim() || axes.is_empty() {
         return reshape_to(&broadcast_to(x, shape)?, shape);
     }
@@ -243,7 +259,9 @@ fn any_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 
 fn all_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("all", x.ndim())?;
-    logical_not(&fold_as::<kernel::Max<u8>>("all", logical_not(x)?.array(), &axes, keepdims, DType::Bool)?.into())
+    logical_not(
+        &fold_as::<kernel::Max<u8>>("all", logical_not(x)?.array(), &axes, keepdims, DType::Bool)?.into(),
+    )
 }
 
 fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {

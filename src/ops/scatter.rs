@@ -119,8 +119,10 @@ impl Operation for Scatter {
 impl Scatter {
     /// The product of the other elements with the same number: of all divided by one's own, with zeros counted apart.
     fn product_of_others(&self, x: &Tensor) -> Result<Tensor> {
-        let [zero, one]: [Tensor; 2] =
-            [Array::filled("scatter", &[], 0.0, x.dtype())?.into(), Array::filled("scatter", &[], 1.0, x.dtype())?.into()];
+        let [zero, one]: [Tensor; 2] = [
+            Array::filled("scatter", &[], 0.0, x.dtype())?.into(),
+            Array::filled("scatter", &[], 1.0, x.dtype())?.into(),
+        ];
         let is_zero = equal(x, &zero)?;
         let zeros = self.taken(&apply(self.with(Folding::Sum), &[&astype(&is_zero, x.dtype())?])?)?;
         let x = select(&is_zero, &one, x)?;
@@ -266,17 +268,22 @@ fn scattered(x: &Tensor, indices: &Tensor, n: usize, op: String, axis: isize) ->
         "*" => Folding::Product,
         "max" => Folding::Max,
         "min" => Folding::Min,
-        _ => return Err(Error::Value(format!("scatter: op is \"+\", \"*\", \"max\" or \"min\", not {op:?}"))),
+        _ => {
+            return Err(Error::Value(format!("scatter: op is \"+\", \"*\", \"max\" or \"min\", not {op:?}")));
+        }
     };
     let rows = checked("scatter", indices, n)?;
     let axis = if x.ndim() == 0 { 0 } else { shape::axis("scatter", axis, x.ndim())? };
     let after = axis + rows.ndim();
     if after > x.ndim() || x.shape()[axis..after] != *rows.shape() {
         let (a, b) = (shape::show(x.shape()), shape::show(rows.shape()));
-        return Err(Error::Shape(format!("scatter: indices of shape {b} do not name the elements of shape {a} from axis {axis}")));
+        return Err(Error::Shape(format!(
+            "scatter: indices of shape {b} do not name the elements of shape {a} from axis {axis}"
+        )));
     }
     let (outer, width) = (shape::size(&x.shape()[..axis]), shape::size(&x.shape()[after..]));
-    let dims: Dims = x.shape()[..axis].iter().copied().chain([n]).chain(x.shape()[after..].iter().copied()).collect();
+    let dims: Dims =
+        x.shape()[..axis].iter().copied().chain([n]).chain(x.shape()[after..].iter().copied()).collect();
     let x = reshape_to(x, &[outer, rows.size(), width])?;
     reshape_to(&apply(Scatter { rows, of: n, fold }, &[&x])?, &dims)
 }
@@ -285,10 +292,12 @@ fn mixed(x: &Tensor, starts: &Tensor, columns: &Tensor, weights: &Tensor, axis: 
     let x = as_float(x)?;
     let axis = shape::axis("resample", axis, x.ndim())?;
     let of = x.shape()[axis];
-    let (starts, columns) = (checked("resample", starts, columns.size() + 1)?, checked("resample", columns, of)?);
+    let (starts, columns) =
+        (checked("resample", starts, columns.size() + 1)?, checked("resample", columns, of)?);
     let weights = weights.cast(DType::F64)?.contiguous()?;
     let ends = numbers(&starts);
-    let ordered = ends.is_sorted() && ends.first() == Some(&0) && ends.last() == Some(&(columns.size() as i64));
+    let ordered =
+        ends.is_sorted() && ends.first() == Some(&0) && ends.last() == Some(&(columns.size() as i64));
     if !ordered || starts.ndim() != 1 || columns.ndim() != 1 || weights.shape() != columns.shape() {
         return Err(Error::Value(format!(
             "resample: {} starts, {} columns and {} weights are no sparse matrix",

@@ -1,7 +1,7 @@
 //! Choosing between two values by a third.
 
-use super::binary::{as_dtype, strides};
 use super::Case;
+use super::binary::{as_dtype, strides};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::Result;
@@ -35,7 +35,8 @@ impl Operation for Select {
         true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let shape = shape::broadcast("where", x[0].shape(), &shape::broadcast("where", x[1].shape(), x[2].shape())?)?;
+        let shape =
+            shape::broadcast("where", x[0].shape(), &shape::broadcast("where", x[1].shape(), x[2].shape())?)?;
         let mut out = Array::empty("where", &shape, x[1].dtype())?;
         let [s0, s1, s2] = [0, 1, 2].map(|i| strides(x[i], &shape));
         each!(x[1].dtype(), moved: T => {
@@ -64,7 +65,11 @@ pub fn select(test: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 pub(super) const OPS: &[super::Op] = &[super::Op {
     name: "where",
-    cases: &[Case { f: |t| select(&super::greater(&t[0], &t[1])?, &t[0], &t[1]), shapes: &[&[2, 3], &[3]], domain: (-1.0, 1.0) }],
+    cases: &[Case {
+        f: |t| select(&super::greater(&t[0], &t[1])?, &t[0], &t[1]),
+        shapes: &[&[2, 3], &[3]],
+        domain: (-1.0, 1.0),
+    }],
 }];
 
 #[cfg(feature = "python")]

@@ -79,7 +79,8 @@ impl Operation for LogSumExp {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
-        let ((rows, n), mut out) = (rows(&x), Array::empty("logsumexp", &x.shape()[..x.ndim() - 1], x.dtype())?);
+        let ((rows, n), mut out) =
+            (rows(&x), Array::empty("logsumexp", &x.shape()[..x.ndim() - 1], x.dtype())?);
         each!(x.dtype(), float: T => {
             // SAFETY: row-major of that many rows and columns; the output is fresh, of an element a row.
             unsafe { kernel::logsumexp::<T>(rows, n, x.ptr(), out.fresh_ptr()) };
@@ -121,7 +122,12 @@ operations! {
 }
 
 /// Does something along the last axis for any axis.
-fn along(op: &'static str, x: &Tensor, axis: isize, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+fn along(
+    op: &'static str,
+    x: &Tensor,
+    axis: isize,
+    f: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
     let x = as_float(x)?;
     let axis = shape::axis(op, axis, x.ndim())?;
     if axis + 1 == x.ndim() {
@@ -145,7 +151,9 @@ fn gated(x: &Tensor, axis: isize) -> Result<Tensor> {
     let n = x.shape()[axis];
     if !n.is_multiple_of(2) {
         let shape = shape::show(x.shape());
-        return Err(Error::Shape(format!("glu: axis {axis} of shape {shape} has length {n}, which has no halves")));
+        return Err(Error::Shape(format!(
+            "glu: axis {axis} of shape {shape} has length {n}, which has no halves"
+        )));
     }
     multiply(&narrow(x, axis, 0, n / 2)?, &super::sigmoid(&narrow(x, axis, n / 2, n / 2)?)?)
 }
@@ -153,11 +161,13 @@ fn gated(x: &Tensor, axis: isize) -> Result<Tensor> {
 fn log_sum(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let x = as_float(x)?;
     let axes = axis.resolve("logsumexp", x.ndim())?;
-    let order: SmallVec<[usize; 4]> = (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
+    let order: SmallVec<[usize; 4]> =
+        (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
     let kept = &order[..x.ndim() - axes.len()];
     let mut dims: shape::Dims = kept.iter().map(|&i| x.shape()[i]).collect();
     dims.push(axes.iter().map(|&i| x.shape()[i]).product());
-    let moved = if order.windows(2).all(|w| w[0] < w[1]) { x.clone().into_owned() } else { permute(&x, &order)? };
+    let moved =
+        if order.windows(2).all(|w| w[0] < w[1]) { x.clone().into_owned() } else { permute(&x, &order)? };
     let y = apply(LogSumExp, &[&reshape_to(&moved, &dims)?])?;
     reshape_to(&y, &reduced_shape(x.shape(), &axes, keepdims))
 }

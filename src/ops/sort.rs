@@ -80,7 +80,11 @@ mod functions {
         let right = match side {
             "left" => false,
             "right" => true,
-            _ => return Err(PyValueError::new_err(format!("searchsorted: side is \"left\" or \"right\", not {side:?}"))),
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "searchsorted: side is \"left\" or \"right\", not {side:?}"
+                )));
+            }
         };
         Ok(super::searchsorted(&x.0, &values.extract::<Operand>()?.0, right)?.into())
     }

@@ -37,7 +37,9 @@ impl Operation for Slice {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let lengths: Dims = self.0.iter().map(|r| r.length).collect();
         let g = super::broadcast_to(g, &lengths)?;
-        cx.each(|i| apply(Embed { ranges: self.0.clone(), shape: Dims::from_slice(cx.shape(i)), around: 0.0 }, &[&g]))
+        cx.each(|i| {
+            apply(Embed { ranges: self.0.clone(), shape: Dims::from_slice(cx.shape(i)), around: 0.0 }, &[&g])
+        })
     }
 }
 
@@ -132,7 +134,10 @@ fn narrowed(x: &Tensor, axis: Axes) -> Result<Tensor> {
             let axes = axis.resolve("squeeze", x.ndim())?;
             if let Some(&i) = axes.iter().find(|&&i| x.shape()[i] != 1) {
                 let shape = shape::show(x.shape());
-                return Err(Error::Value(format!("squeeze: axis {i} of shape {shape} has length {}, not 1", x.shape()[i])));
+                return Err(Error::Value(format!(
+                    "squeeze: axis {i} of shape {shape} has length {}, not 1",
+                    x.shape()[i]
+                )));
             }
             (0..x.ndim()).filter(|i| !axes.contains(i)).map(|i| x.shape()[i]).collect()
         }
@@ -157,7 +162,11 @@ fn padded(x: &Tensor, pad: Axes, value: f64) -> Result<Tensor> {
     let sides: SmallVec<[isize; 8]> = match &pad {
         Axes::These(given) if given.len() == 2 * n => given.iter().copied().collect(),
         Axes::These(given) if given.len() == 1 => SmallVec::from_elem(given[0], 2 * n),
-        _ => return Err(Error::Value(format!("pad_constant: pad is a number or two for each of {n} axes, got {pad:?}"))),
+        _ => {
+            return Err(Error::Value(format!(
+                "pad_constant: pad is a number or two for each of {n} axes, got {pad:?}"
+            )));
+        }
     };
     if sides.iter().any(|&side| side < 0) {
         return Err(Error::Value(format!("pad_constant: pad is not negative, got {:?}", sides.as_slice())));
