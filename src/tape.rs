@@ -5,13 +5,12 @@
 //! same tape, which is what makes a gradient differentiable.
 
 use crate::array::Array;
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,14 +35,6 @@ impl From<Array> for Tensor {
     }
 }
 
-impl Deref for Tensor {
-    type Target = Array;
-    #[inline]
-    fn deref(&self) -> &Array {
-        &self.array
-    }
-}
-
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.array)
@@ -60,6 +51,34 @@ impl Tensor {
     #[inline]
     pub fn into_array(self) -> Array {
         self.array
+    }
+    /// The lengths of the axes.
+    #[inline]
+    pub fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+    /// The number of axes.
+    #[inline]
+    pub fn ndim(&self) -> usize {
+        self.array.ndim()
+    }
+    /// The number of elements.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.array.size()
+    }
+    /// The element type.
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.array.dtype()
+    }
+    /// The only element, as a float. What is computed of it is not recorded.
+    pub fn item(&self) -> Result<f64> {
+        self.array.item()
+    }
+    /// The elements in row-major order, converted to `T`. What is computed of them is not recorded.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        self.array.to_vec()
     }
     /// The same values at another place of a tape.
     #[inline]

@@ -129,8 +129,8 @@ impl Attention {
             unsafe {
                 kernel::attention_grad(
                     x,
-                    y.ptr(),
-                    kept.ptr::<T>().cast(),
+                    y.array().ptr(),
+                    kept.array().ptr::<T>().cast(),
                     g.ptr(),
                     &kernel::Grads { q, k, v, bias },
                 )
@@ -173,7 +173,7 @@ impl Operation for Attention {
         if is_recording() {
             return self.composed(cx, bias, &g);
         }
-        let g = g.contiguous()?;
+        let g = g.array().contiguous()?;
         each!(g.dtype(), float: T => self.gradients::<T>(cx, bias.map(Tensor::array), &g), else not_float(&g))
     }
 }
@@ -184,13 +184,13 @@ fn not_float<T>(x: &Array) -> Result<T> {
 
 /// `(batch, length, heads * width)` as `(batch, heads, length, width)`, without copying.
 fn split(x: &Tensor, heads: usize) -> Result<Tensor> {
-    let &[batch, length, features] = x.shape() else { return Err(rank(x)) };
+    let &[batch, length, features] = x.shape() else { return Err(rank(x.array())) };
     permute(&reshape_to(x, &[batch, length, heads, features / heads])?, &[0, 2, 1, 3])
 }
 
 /// The inverse of [`split`].
 fn join(x: &Tensor) -> Result<Tensor> {
-    let &[batch, heads, length, width] = x.shape() else { return Err(rank(x)) };
+    let &[batch, heads, length, width] = x.shape() else { return Err(rank(x.array())) };
     reshape_to(&permute(x, &[0, 2, 1, 3])?, &[batch, length, heads * width])
 }
 
@@ -243,7 +243,7 @@ struct Given<'a> {
 
 fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize) -> Result<Given<'a>> {
     if let Some(x) = xs.iter().find(|x| x.ndim() < 2) {
-        return Err(rank(x));
+        return Err(rank(x.array()));
     }
     let show = |x: &Tensor| shape::show(x.shape());
     let fail = |what: &str| {
@@ -283,7 +283,7 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
     let flat = [&[shape::size(&lead)], &full[lead.len()..]].concat();
     let several = lead.len() > 1;
     let bias = bias.map(|b| -> Result<_> {
-        fits("bias", b)?;
+        fits("bias", b.array())?;
         let b = as_dtype(b, dtype)?;
         Ok(if several { Cow::Owned(reshape_to(&broadcast_to(&b, &full)?, &flat)?) } else { b })
     });

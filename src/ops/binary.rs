@@ -281,7 +281,11 @@ binary! {
 
 /// `a + b` of equal shapes, into `a` where nobody else sees it. Not recorded.
 pub(crate) fn add_in_place(a: Tensor, b: &Tensor) -> Result<Tensor> {
-    if !(a.is_unique() && a.is_row_major() && a.shape() == b.shape() && a.dtype() == b.dtype()) {
+    if !(a.array().is_unique()
+        && a.array().is_row_major()
+        && a.shape() == b.shape()
+        && a.dtype() == b.dtype())
+    {
         return add(&a, b);
     }
     let mut sum = a.into_array();
@@ -291,7 +295,7 @@ pub(crate) fn add_in_place(a: Tensor, b: &Tensor) -> Result<Tensor> {
         let p = sum.fresh_ptr::<T>();
         let kernel = self::add::Kernel::<T>(std::marker::PhantomData);
         // SAFETY: the sum is ours alone, and element-wise kernels may write where they read.
-        unsafe { map::zip(&kernel, &shape, p, &contiguous, b.ptr::<T>(), b.strides(), p) };
+        unsafe { map::zip(&kernel, &shape, p, &contiguous, b.array().ptr::<T>(), b.array().strides(), p) };
     }, else return add(&sum.into(), b));
     Ok(sum.into())
 }

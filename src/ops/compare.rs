@@ -36,7 +36,7 @@ macro_rules! compare {
                     // SAFETY: both are of the dispatched type.
                     unsafe { zip(&$name::Kernel::<T>(PhantomData), name, a, b) }
                 }, else Err(Error::DType(format!("{name}: not defined for {}", a.dtype()))));
-                Ok(call(&a, &b)?.into())
+                Ok(call(a.array(), b.array())?.into())
             }
         )+
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
@@ -80,7 +80,7 @@ macro_rules! compare {
 
 /// Whether each element is not zero.
 pub(crate) fn truth(a: &Tensor) -> Result<Tensor> {
-    Ok(a.cast(DType::Bool)?.into())
+    Ok(a.array().cast(DType::Bool)?.into())
 }
 
 /// Floating types that have neighbours.

@@ -130,7 +130,7 @@ mod python {
 
     fn repeated(value: &Bound<'_, PyAny>, shape: &[usize], dtype: Option<DType>) -> PyResult<PyTensor> {
         let value = match dtype {
-            Some(dtype) => crate::py::weak(value, dtype)?.cast(dtype)?,
+            Some(dtype) => crate::py::weak(value, dtype)?.array().cast(dtype)?,
             None => value.extract::<Operand>()?.0.into_array(),
         };
         Ok(Tensor::from(value.broadcast_to(shape)?.copy()?).into())

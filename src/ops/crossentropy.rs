@@ -73,15 +73,19 @@ impl Operation for CrossEntropy {
             let dx = multiply(&g, &subtract(&probabilities, &chosen)?)?;
             return Ok(Grads::from_iter([Some(dx), None]));
         }
-        let g = if g.is_row_major() || g.size() == 1 { g.into_array() } else { g.contiguous()? };
+        let g = if g.array().is_row_major() || g.size() == 1 {
+            g.into_array()
+        } else {
+            g.array().contiguous()?
+        };
         let stride = usize::from(g.ndim() > 0 && g.size() > 1);
         let mut out = Array::empty("logitcrossentropy", x.shape(), x.dtype())?;
         each!(x.dtype(), float: T => {
             // SAFETY: as in the forward pass, which wrote what is kept.
             unsafe {
-                kernel::cross_entropy_grad::<T>(self.rows(), n, x.ptr(), self.labels.ptr(), kept.ptr::<T>().cast(), g.ptr(), stride, out.fresh_ptr());
+                kernel::cross_entropy_grad::<T>(self.rows(), n, x.array().ptr(), self.labels.ptr(), kept.array().ptr::<T>().cast(), g.ptr(), stride, out.fresh_ptr());
             }
-        }, else return Err(not_float(x)));
+        }, else return Err(not_float(x.array())));
         Ok(Grads::from_iter([Some(out.into()), None]))
     }
 }
@@ -144,7 +148,7 @@ fn cross_entropy(logits: &Tensor, labels: &Tensor, mean: bool) -> Result<Tensor>
             "logitcrossentropy: the batch is empty: logits have shape {shape}"
         )));
     }
-    let x = if x.is_row_major() {
+    let x = if x.array().is_row_major() {
         x.into_owned()
     } else {
         reshape_to(&super::add(&x, &number(0.0, &x)?)?, x.shape())?
@@ -164,7 +168,7 @@ fn checked(labels: &Tensor, classes: usize) -> Result<Array> {
             )));
         }
     }
-    let labels = labels.cast(DType::I64)?.contiguous()?;
+    let labels = labels.array().cast(DType::I64)?.contiguous()?;
     let wrong = labels
         .as_slice::<i64>()
         .unwrap_or_default()

@@ -107,7 +107,7 @@ fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
         )));
     }
     let labels = checked("ctc_loss", labels, x.shape()[1] - 1)?;
-    let (value, gradient) = computed(&x, &labels, is_recording() && x.place().is_some())?;
+    let (value, gradient) = computed(x.array(), &labels, is_recording() && x.place().is_some())?;
     let possible = value.to_vec::<f64>()?.iter().all(|v| v.is_finite());
     Ok(record(CtcLoss { labels, gradient, possible }, &[&x], value))
 }

@@ -113,11 +113,11 @@ impl Operation for Dense {
                 _ => sum(&dz, 0.into(), false),
             });
         }
-        let dz = flat(&dz.contiguous()?)?;
+        let dz = flat(&dz.array().contiguous()?)?;
         cx.each(|i| {
             Ok(match i {
-                0 => product(&dz, false, weight, true)?.reshape(cx.shape(0))?.into(),
-                1 => product(&flat(x)?, true, &dz, false)?.into(),
+                0 => product(&dz, false, weight.array(), true)?.reshape(cx.shape(0))?.into(),
+                1 => product(&flat(x.array())?, true, &dz, false)?.into(),
                 _ => sum(&dz.clone().into(), 0.into(), false)?,
             })
         })

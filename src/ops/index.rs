@@ -234,7 +234,7 @@ pub fn assign(x: &mut Array, key: &[Index], value: &Array) -> Result<()> {
     }
     // Which elements the key names: those of the numbers 0, 1, … that it takes.
     let all: Vec<i64> = (0..x.size() as i64).collect();
-    let places = index(&Array::from_slice(x.shape(), &all)?.into(), key)?.contiguous()?;
+    let places = index(&Array::from_slice(x.shape(), &all)?.into(), key)?.array().contiguous()?;
     let value = fit(places.shape())?.contiguous()?;
     each!(x.dtype(), all: T => {
         let (to, from) = (x.make_mut::<T>()?, value.as_slice::<T>().unwrap_or_default());

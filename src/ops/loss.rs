@@ -151,7 +151,7 @@ impl<D: Distance> Operation for Mean<D> {
         cx.each(|i| {
             let (a, b) = if i == 0 { (a, b) } else { (b, a) };
             let mut out = Array::empty(D::NAME, a.shape(), a.dtype())?;
-            each!(a.dtype(), float: T => <T as Elements<D>>::gradients(scale, a, b, out.fresh_ptr()),
+            each!(a.dtype(), float: T => <T as Elements<D>>::gradients(scale, a.array(), b.array(), out.fresh_ptr()),
                 else return Err(Error::DType(format!("{}: not defined for {}", D::NAME, a.dtype()))));
             Ok(out.into())
         })

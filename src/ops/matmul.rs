@@ -162,7 +162,7 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         return apply(Matmul, &[&a, &b]);
     }
     if a.shape()[a.ndim() - 1] != b.shape()[b.ndim().saturating_sub(2)] {
-        return Err(mismatch(&a, &b));
+        return Err(mismatch(a.array(), b.array()));
     }
     if va && vb {
         return apply(Dot, &[&a, &b]);
@@ -183,12 +183,12 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// Integers: by the definition, in the type of the result.
 fn integers(a: &Tensor, b: &Tensor, dtype: DType) -> Result<Tensor> {
     let wide = if dtype == DType::Bool { DType::I64 } else { dtype };
-    let (x, y) = (a.cast(wide)?, b.cast(wide)?);
+    let (x, y) = (a.array().cast(wide)?, b.array().cast(wide)?);
     let x = if x.ndim() == 1 { x.reshape(&[1, x.size()])? } else { x };
     let y = if y.ndim() == 1 { y.reshape(&[y.size(), 1])? } else { y };
     let (nx, ny) = (x.ndim(), y.ndim());
     if x.shape()[nx - 1] != y.shape()[ny - 2] {
-        return Err(mismatch(a, b));
+        return Err(mismatch(a.array(), b.array()));
     }
     // (.., m, k, 1) * (.., 1, k, n), summed over k.
     let mut left = Dims::from_slice(x.shape());
@@ -196,7 +196,7 @@ fn integers(a: &Tensor, b: &Tensor, dtype: DType) -> Result<Tensor> {
     let mut right = Dims::from_slice(y.shape());
     right.insert(ny - 2, 1);
     let terms = super::multiply(&x.reshape(&left)?.into(), &y.reshape(&right)?.into())?;
-    let total = super::sum(&terms, (-2).into(), false)?.cast(dtype)?;
+    let total = super::sum(&terms, (-2).into(), false)?.array().cast(dtype)?;
     let mut dims = Dims::from_slice(total.shape());
     if b.ndim() == 1 {
         dims.pop();

@@ -85,6 +85,7 @@ macro_rules! list {
 }
 
 mod convolution;
+mod methods;
 mod recurrence;
 pub(crate) mod row;
 mod traced;

@@ -111,8 +111,13 @@ impl Operation for Norm {
         let found = if is_recording() {
             self.composed(x, scale, [mean, var], &g)?
         } else {
-            let [x, g, mean, var] = [x.contiguous()?, g.contiguous()?, mean.contiguous()?, var.contiguous()?];
-            let scale = scale.contiguous()?;
+            let [x, g, mean, var] = [
+                x.array().contiguous()?,
+                g.array().contiguous()?,
+                mean.array().contiguous()?,
+                var.array().contiguous()?,
+            ];
+            let scale = scale.array().contiguous()?;
             let mut dx = Array::empty("norm", x.shape(), x.dtype())?;
             let mut dscale = Array::empty("norm", scale.shape(), x.dtype())?;
             let mut dbias = Array::empty("norm", scale.shape(), x.dtype())?;
@@ -191,14 +196,14 @@ pub fn norm(
 ) -> Result<[Tensor; 3]> {
     let given = input(x, &[scale, bias])?;
     let x = as_dtype(&given, given.dtype().widest())?;
-    let layout = together.layout(&x)?;
+    let layout = together.layout(x.array())?;
     let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
     let mut dims = shape::Dims::from_slice(&x.shape()[..together.lead]);
     dims.push(layout.groups);
     let (mut mean, mut var) =
         (Array::empty("norm", &dims, x.dtype())?, Array::empty("norm", &dims, x.dtype())?);
     let op = Norm { layout, eps: checked(eps)?, is_given: false };
-    let y = op.found([&x, &scale, &bias], [&mut mean, &mut var])?;
+    let y = op.found([x.array(), scale.array(), bias.array()], [&mut mean, &mut var])?;
     let (mean, var) = (mean.into(), var.into());
     Ok([cast(&record(op, &[&x, &scale, &bias, &mean, &var], y), given.dtype())?, mean, var])
 }
@@ -214,12 +219,12 @@ pub fn norm_with(
     let given = input(x, &[Some(mean)])?;
     let x = as_dtype(&given, given.dtype().widest())?;
     let together = Together { lead: 0, trail: 1, groups: mean.size() };
-    let layout = together.layout(&x)?;
+    let layout = together.layout(x.array())?;
     let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
     let (mean, var) =
         (column(Some(mean), 0.0, layout, &x)?.at(None), column(Some(var), 1.0, layout, &x)?.at(None));
     let op = Norm { layout, eps: checked(eps)?, is_given: true };
-    let y = op.given([&x, &scale, &bias, &mean, &var])?;
+    let y = op.given([x.array(), scale.array(), bias.array(), mean.array(), var.array()])?;
     cast(&record(op, &[&x, &scale, &bias, &mean, &var], y), given.dtype())
 }
 

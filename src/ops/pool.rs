@@ -161,14 +161,14 @@ fn max_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tenso
         return apply(MaxPool(pooling, None), &[&given]);
     }
     let x = cast(&given, given.dtype().widest())?;
-    let (images, mut out) = pooling.images(&x)?;
+    let (images, mut out) = pooling.images(x.array())?;
     let small = pooling.windows.area() <= 1 << 8;
     let mut places = Array::empty("maxpool", &pooling.output, if small { DType::U8 } else { DType::U32 })?;
     if out.size() > 0 {
         each!(images.dtype(), float: T => places!(places, P => {
             // SAFETY: `images` has made the arrays of the windows' sizes, and the places are as many as results.
             unsafe { kernel::maxpool::<T, P>(&pooling.windows, images.ptr(), out.fresh_ptr(), places.fresh_ptr()) };
-        }), else return Err(pooling.not_float(&x)));
+        }), else return Err(pooling.not_float(x.array())));
     }
     cast(&record(MaxPool(pooling, Some(places)), &[&x], out), given.dtype())
 }

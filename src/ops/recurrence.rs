@@ -177,7 +177,7 @@ impl Recurrent {
     fn states(&self, out: &Array, sizes: Sizes) -> Result<Array> {
         let Sizes { batch, time, hidden } = sizes;
         let flat = narrow(&out.reshape(&[out.size()])?.into(), 0, 0, batch * time * hidden)?;
-        flat.reshape(&[batch, time, hidden])
+        flat.array().reshape(&[batch, time, hidden])
     }
 
     fn gradients<T: Float + Element + gemm::Element>(&self, cx: &Context<'_>, g: &Array) -> Result<Grads> {
@@ -186,13 +186,15 @@ impl Recurrent {
         let sizes = sizes(&i);
         let Sizes { batch, time, hidden } = sizes;
         let (dtype, width) = (g.dtype(), self.kind.gates() * hidden);
-        let y = self.states(cx.output(), sizes)?;
+        let y = self.states(cx.output().array(), sizes)?;
         let [gates, more] =
             if self.kind.gates() > 1 { [all[all.len() - 2], all[all.len() - 1]] } else { [&y, &y] };
         let mut dgates = Array::empty("recurrent", &[batch, time, width], dtype)?;
         let mut dstate = Array::filled("recurrent", &[batch, hidden], 0.0, dtype)?;
         let mut dmore = match self.kind {
-            Kind::Lstm if self.memory => narrow(&g.clone().into(), 0, y.size(), batch * hidden)?.copy()?,
+            Kind::Lstm if self.memory => {
+                narrow(&g.clone().into(), 0, y.size(), batch * hidden)?.array().copy()?
+            }
             Kind::Lstm => Array::filled("recurrent", &[batch * hidden], 0.0, dtype)?,
             Kind::Gru => Array::empty("recurrent", &[batch, time, hidden], dtype)?,
             _ => Array::empty("recurrent", &[0], dtype)?,
@@ -266,7 +268,7 @@ impl Operation for Recurrent {
         if is_recording() {
             return self.recomposed(cx, &g);
         }
-        let g = g.contiguous()?;
+        let g = g.array().contiguous()?;
         each!(g.dtype(), float: T => self.gradients::<T>(cx, &g), else not_float(&g))
     }
 }

@@ -241,13 +241,13 @@ fn deviation(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<
 
 fn largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("max", x.ndim())?;
-    nonempty("max", x, &axes)?;
+    nonempty("max", x.array(), &axes)?;
     apply(Extreme { axes, keepdims, largest: true }, &[x])
 }
 
 fn smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("min", x.ndim())?;
-    nonempty("min", x, &axes)?;
+    nonempty("min", x.array(), &axes)?;
     apply(Extreme { axes, keepdims, largest: false }, &[x])
 }
 
@@ -270,12 +270,12 @@ fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 }
 
 fn place_of_largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let x = &x.cast(x.dtype().widest())?;
+    let x = &x.array().cast(x.dtype().widest())?;
     each!(x.dtype(), wide: T => place("argmax", x, axis, keepdims, kernel::argmax::<T>))
 }
 
 fn place_of_smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let x = &x.cast(x.dtype().widest())?;
+    let x = &x.array().cast(x.dtype().widest())?;
     each!(x.dtype(), wide: T => place("argmin", x, axis, keepdims, kernel::argmin::<T>))
 }
 

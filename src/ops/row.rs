@@ -110,12 +110,12 @@ pub(crate) fn gradient<K: Row>(g: &Tensor, v: &Tensor, p: Parameters) -> Result<
     if is_recording() {
         return multiply(g, &traced::derivative::<K>(v, p)?);
     }
-    let (mut out, sg) = (Array::empty(K::NAME, v.shape(), v.dtype())?, strides(g, v.shape()));
+    let (mut out, sg) = (Array::empty(K::NAME, v.shape(), v.dtype())?, strides(g.array(), v.shape()));
     each!(v.dtype(), float: T => {
         let kernel = Backward::<K, T>(p, PhantomData);
         // SAFETY: the incoming gradient broadcasts to the result's shape; the output is fresh.
-        unsafe { map::zip(&kernel, v.shape(), g.ptr(), &sg, v.ptr(), v.strides(), out.fresh_ptr()) };
-    }, else return not_float::<K, _>(v));
+        unsafe { map::zip(&kernel, v.shape(), g.array().ptr(), &sg, v.array().ptr(), v.array().strides(), out.fresh_ptr()) };
+    }, else return not_float::<K, _>(v.array()));
     Ok(out.into())
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn without_kernel(name: &'static str, x: &Tensor) -> Option<Result<Te
     match (name, x.dtype().kind()) {
         ("identity", _) => Some(Ok(x.clone())),
         (_, Kind::Float) => None,
-        ("negative", Kind::Bool) => Some(not_float_named(name, x)),
+        ("negative", Kind::Bool) => Some(not_float_named(name, x.array())),
         ("negative", _) => Some(zero().and_then(|zero| subtract(&zero, x))),
         ("abs", Kind::Integer) if x.dtype().is_signed() => {
             Some(super::negative(x).and_then(|y| maximum(x, &y)))

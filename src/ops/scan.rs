@@ -88,7 +88,7 @@ fn running_product(x: &Tensor, axis: isize) -> Result<Tensor> {
 }
 
 fn plain_product(x: &Tensor, axis: usize) -> Result<Tensor> {
-    let x = x.cast(x.dtype().widest())?.contiguous()?;
+    let x = x.array().cast(x.dtype().widest())?.contiguous()?;
     let mut out = Array::empty("cumulative_prod", x.shape(), x.dtype())?;
     each!(x.dtype(), wide: T => {
         // SAFETY: both are row-major of that layout and type; the output is fresh.

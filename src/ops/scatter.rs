@@ -255,7 +255,7 @@ pub(super) fn checked(op: &str, indices: &Tensor, n: usize) -> Result<Array> {
     if indices.dtype().is_float() {
         return Err(Error::DType(format!("{op}: indices are integers, not {}", indices.dtype())));
     }
-    let indices = indices.cast(DType::I64)?.contiguous()?;
+    let indices = indices.array().cast(DType::I64)?.contiguous()?;
     match numbers(&indices).iter().find(|&&i| i < 0 || i as usize >= n) {
         Some(i) => Err(Error::Index(format!("{op}: index {i} is out of range for {n} places"))),
         None => Ok(indices),
@@ -294,7 +294,7 @@ fn mixed(x: &Tensor, starts: &Tensor, columns: &Tensor, weights: &Tensor, axis: 
     let of = x.shape()[axis];
     let (starts, columns) =
         (checked("resample", starts, columns.size() + 1)?, checked("resample", columns, of)?);
-    let weights = weights.cast(DType::F64)?.contiguous()?;
+    let weights = weights.array().cast(DType::F64)?.contiguous()?;
     let ends = numbers(&starts);
     let ordered =
         ends.is_sorted() && ends.first() == Some(&0) && ends.last() == Some(&(columns.size() as i64));

@@ -59,7 +59,7 @@ impl Operation for Select {
 /// `a` where `test` is true (not zero), else `b`. All three broadcast.
 pub fn select(test: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let dtype = a.dtype().promote(b.dtype());
-    let test = test.cast(DType::Bool)?.into();
+    let test = test.array().cast(DType::Bool)?.into();
     apply(Select, &[&test, &*as_dtype(a, dtype)?, &*as_dtype(b, dtype)?])
 }
 

@@ -57,7 +57,7 @@ impl Operation for Softmax {
                 }
                 return multiply(y, &subtract(&g, &sum(&multiply(&g, y)?, (-1).into(), true)?)?);
             }
-            let (y, g) = (y.contiguous()?, g.contiguous()?);
+            let (y, g) = (y.array().contiguous()?, g.array().contiguous()?);
             let ((rows, n), mut out) = (rows(&y), Array::empty("softmax", y.shape(), y.dtype())?);
             each!(y.dtype(), float: T => {
                 let f = if self.log { kernel::logsoftmax_grad::<T> } else { kernel::softmax_grad::<T> };

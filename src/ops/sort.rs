@@ -29,8 +29,8 @@ fn to_last(x: &Array, axis: usize) -> SmallVec<[usize; 4]> {
 
 fn sorting(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
     let axis = shape::axis("argsort", axis, x.ndim())?;
-    let order = to_last(x, axis);
-    let rows = x.cast(x.dtype().widest())?.permute(&order).contiguous()?;
+    let order = to_last(x.array(), axis);
+    let rows = x.array().cast(x.dtype().widest())?.permute(&order).contiguous()?;
     let n = rows.shape()[rows.ndim() - 1];
     let mut out = Array::empty("argsort", rows.shape(), DType::I64)?;
     if rows.size() > 0 {
@@ -55,7 +55,7 @@ pub fn searchsorted(x: &Tensor, values: &Tensor, right: bool) -> Result<Tensor> 
         return Err(Error::Shape(format!("searchsorted: expected a vector to search in, got shape {shape}")));
     }
     let dtype = x.dtype().promote(values.dtype()).widest();
-    let (x, v) = (x.cast(dtype)?.contiguous()?, values.cast(dtype)?.contiguous()?);
+    let (x, v) = (x.array().cast(dtype)?.contiguous()?, values.array().cast(dtype)?.contiguous()?);
     let mut out = Array::empty("searchsorted", v.shape(), DType::I64)?;
     each!(dtype, wide: T => {
         // SAFETY: both are row-major of those sizes; the output is fresh and of the size of the values.

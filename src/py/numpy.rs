@@ -190,10 +190,10 @@ pub(super) fn array_protocol<'py>(
 #[pyo3(signature = (data, dtype = None))]
 fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
     let x = asarray(data, dtype)?.get();
-    if x.place().is_some() || data.extract::<PyRef<'_, PyTensor>>().is_err() && x.is_unique() {
+    if x.place().is_some() || data.extract::<PyRef<'_, PyTensor>>().is_err() && x.array().is_unique() {
         return Ok(x.into());
     }
-    Ok(Tensor::from(x.copy()?).at(x.place()).into())
+    Ok(Tensor::from(x.array().copy()?).at(x.place()).into())
 }
 
 /// A tensor of data, as `tensor`, but over the same memory where that is possible: an array that is changed afterwards

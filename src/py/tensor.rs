@@ -158,13 +158,13 @@ impl PyTensor {
         let t = self.get();
         t.array().item()?;
         // SAFETY: there is one element at the start.
-        each!(t.dtype(), computed: T => Ok(unsafe { *t.ptr::<T>() }.into_pyobject(py)?.to_owned().into_any()),
+        each!(t.dtype(), computed: T => Ok(unsafe { *t.array().ptr::<T>() }.into_pyobject(py)?.to_owned().into_any()),
             else Ok(t.array().item()?.into_pyobject(py)?.into_any()))
     }
     /// The elements as nested lists of Python numbers.
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let t = self.get();
-        let wide = if t.dtype().is_half() { t.cast(DType::F32)? } else { t.into_array() };
+        let wide = if t.dtype().is_half() { t.array().cast(DType::F32)? } else { t.into_array() };
         numpy::export(py, &wide)?.call_method0("tolist")
     }
     /// The same values as another element type.
@@ -176,7 +176,7 @@ impl PyTensor {
     fn copy(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
         let x = value(slf);
         let place = x.place();
-        Ok(Tensor::from(x.copy()?).at(place).into())
+        Ok(Tensor::from(x.array().copy()?).at(place).into())
     }
     fn __copy__(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
         Self::copy(slf)
@@ -188,7 +188,7 @@ impl PyTensor {
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, Bound<'py, PyTuple>, &'static str))> {
-        let a = self.get().contiguous()?;
+        let a = self.get().array().contiguous()?;
         let bytes = PyBytes::new(py, a.as_bytes().unwrap_or_default());
         let restore = py.import("oxiflux._core")?.getattr("_restore")?;
         Ok((restore, (bytes, PyTuple::new(py, a.shape())?, a.dtype().name())))
@@ -196,7 +196,7 @@ impl PyTensor {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let t = self.get();
-        let shown = if t.dtype() == DType::BF16 { t.cast(DType::F32)? } else { t.array().clone() };
+        let shown = if t.dtype() == DType::BF16 { t.array().cast(DType::F32)? } else { t.array().clone() };
         let kwargs = pyo3::types::PyDict::new(py);
         kwargs.set_item("separator", ", ")?;
         kwargs.set_item("prefix", "Tensor(")?;
@@ -549,7 +549,7 @@ fn assign(x: &Bound<'_, PyTensor>, y: Operand) -> PyResult<()> {
         ))
         .into());
     }
-    let values = y.0.cast(old.dtype())?;
+    let values = y.0.array().cast(old.dtype())?;
     // Foreign memory may be changed by its owner, and views keep the whole of what they view.
     let values = if values.is_unique() { values } else { values.copy()? };
     x.get().set(values.into());
