@@ -246,7 +246,7 @@ pub fn assign(x: &mut Array, key: &[Index], value: &Array) -> Result<()> {
 }
 
 operations! {
-    /// The elements that an integer tensor names along an axis; all of them by number, if no axis is given.
+    /// The elements that an integer tensor names along an axis, the first unless another is given.
     take(x, indices; axis: isize = 0) = taken, cases [
         Case { f: |t| take(&t[0], &some_indices(&[3])?, 1), shapes: &[&[2, 3, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| take(&t[0], &some_indices(&[2, 2])?, 0), shapes: &[&[3, 2]], domain: (-1.0, 1.0) },

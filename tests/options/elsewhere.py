@@ -1,0 +1,70 @@
+"""Options that change no number by a formula of one call: the test that turns each, or why there is nothing to turn."""
+
+DRAWS = "a generator; `test_a_generator_of_ones_own_is_the_only_source_of_numbers` turns it"
+
+# What an option of any callable is.
+EVERYWHERE = {"rng": DRAWS}
+
+# What a single option has no effect on, and why.
+WITHOUT_EFFECT = {
+    ("GroupNorm", "active"): "a group norm has no statistics; it prints its mode as in Flux",
+    ("from_dlpack", "device"): "there is one device",
+}
+
+# `file::test` of the test that gives the option another value.
+TESTED = {
+    "DataLoader": {"parallel": "test_workers.py::test_workers_give_the_same_batches_in_the_same_order"},
+    "Generator": {"seed": "test_options.py::test_generators_of_different_seeds_draw_different_numbers"},
+    "History": {
+        "rows": "test_options.py::test_a_history_is_made_of_rows",
+        "interrupted": "test_options.py::test_a_history_is_made_of_rows",
+    },
+    "Leaf": {
+        "state": "test_options.py::test_a_leaf_has_the_state_it_is_given",
+        "frozen": "test_options.py::test_a_leaf_has_the_state_it_is_given",
+    },
+    "fit": {
+        "epochs": "test_fit.py::test_a_row_for_each_epoch_with_the_mean_loss",
+        "steps": "test_fit.py::test_steps_cut_an_endless_stream_into_epochs",
+        "validation": "test_fit.py::test_validation_is_measured_after_each_epoch_and_weighted_by_items",
+        "metrics": "test_fit.py::test_metrics_are_named_by_their_functions_or_by_a_dict",
+        "callbacks": "test_fit.py::test_callbacks_get_the_row_and_only_true_ends_the_training",
+        "schedule": "test_fit.py::test_a_schedule_sets_the_rate_before_each_step",
+        "on_nan": "test_fit.py::test_a_loss_that_is_not_finite_is_skipped_with_a_warning",
+        "progress": "test_fit.py::test_the_bar_shows_loss_metrics_and_rate",
+        "log": "test_fit.py::test_every_number_of_a_row_is_logged_at_its_step",
+        "checkpoint": "test_fit.py::test_a_resumed_run_ends_as_the_whole_one",
+        "resume": "test_fit.py::test_a_resumed_run_ends_as_the_whole_one",
+    },
+    "from_dlpack": {"copy": "test_options.py::test_a_copy_through_dlpack_shares_no_memory"},
+    "gradcheck": {
+        "eps": "test_options.py::test_gradcheck_heeds_its_step_and_its_tolerances",
+        "rtol": "test_options.py::test_gradcheck_heeds_its_step_and_its_tolerances",
+        "atol": "test_options.py::test_gradcheck_heeds_its_step_and_its_tolerances",
+        "order": "test_gradient.py::test_gradcheck_finds_a_wrong_second_derivative",
+    },
+    "load": {"classes": "test_files.py::test_own_classes_can_be_listed"},
+    "load_checkpoint": {"classes": "test_checkpoints.py::test_a_rule_of_ones_own_must_be_listed"},
+    "load_torch": {
+        "names": "test_options.py::test_load_torch_takes_the_names_that_are_given",
+        "flattened": "test_load_torch.py::test_a_dense_behind_a_flatten_takes_channels_last",
+    },
+    "rand": {"dtype": "test_options.py::test_random_numbers_have_the_dtype_they_are_asked_for"},
+    "randint": {
+        "dtype": "test_options.py::test_random_numbers_have_the_dtype_they_are_asked_for",
+        "shape": "test_options.py::test_random_numbers_have_the_dtype_they_are_asked_for",
+    },
+    "randn": {"dtype": "test_options.py::test_random_numbers_have_the_dtype_they_are_asked_for"},
+    "save": {"classes": "test_files.py::test_own_classes_can_be_listed"},
+    "save_checkpoint": {"classes": "test_checkpoints.py::test_a_rule_of_ones_own_must_be_listed"},
+    "summary": {"padbatch": "test_shapes.py::test_a_single_layer_and_a_closure"},
+    "throttle": {
+        "leading": "test_train.py::test_throttle_may_wait_first",
+        "trailing": "test_train.py::test_throttle_calls_once_more_at_the_end",
+    },
+    "train": {
+        "callback": "test_train.py::test_a_callback_gets_the_loss_before_each_step",
+        "on_nan": "test_options.py::test_train_skips_what_is_not_finite_if_it_is_told_to",
+        "progress": "test_options.py::test_train_shows_its_progress_if_it_is_told_to",
+    },
+}
