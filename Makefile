@@ -13,7 +13,7 @@ unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build dev demo test check lint test-rust test-python test-isas wheel bench bench-peers bench-memory
-.PHONY: stubs docs clean
+.PHONY: parity stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,9 @@ bench-peers: build ## training steps beside PyTorch and JAX: make bench-peers PE
 
 bench-memory: build ## peak memory of training steps beside PyTorch: make bench-memory PEERS=/path/to/python
 	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/memory.py
+
+parity: ## let PyTorch compute the numbers in tests/parity/results anew: make parity PEERS=/path/to/python
+	$(or $(PEERS),$(PYTHON)) tests/parity/make.py
 
 stubs: build ## write the operations into python/oxiflux/_core.pyi
 	$(PY) scripts/stubs.py

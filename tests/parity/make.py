@@ -1,0 +1,47 @@
+"""Writes what PyTorch computes into `results/`, from which the tests beside this file read it.
+
+Run it by hand, with a Python that has PyTorch, when a case is added or to compare with another version of PyTorch:
+
+    python tests/parity/make.py
+
+The seeds are in the cases; the version of PyTorch goes into each file.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch_functions
+import torch_layers
+import torch_losses
+import torch_rules
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def flat(value, key=""):
+    """The arrays of nested dicts and lists by their paths."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        yield key, value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+        return
+    for name, part in items:
+        yield from flat(part, f"{key}/{name}" if key else str(name))
+
+
+def main():
+    RESULTS.mkdir(exist_ok=True)
+    for module in (torch_layers, torch_losses, torch_rules, torch_functions):
+        for theme, cases in module.THEMES.items():
+            torch.manual_seed(0)
+            arrays = dict(flat({name: case() for name, case in cases.items()}))
+            path = RESULTS / f"{theme}.npz"
+            np.savez_compressed(path, torch=np.array(torch.__version__), **arrays)
+            print(f"{path.name}: {len(cases)} cases, {path.stat().st_size} bytes")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
