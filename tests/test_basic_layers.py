@@ -92,7 +92,9 @@ def test_bilinear_takes_a_tuple_or_one_input_for_both():
 
 
 def test_leading_axes_of_bilinear_broadcast():
-    assert flux.Bilinear((3, 4), 2)(x_of(5, 1, 3), x_of(6, 4)).shape == (5, 6, 2)
+    layer, x, y = flux.Bilinear((3, 4), 2), x_of(5, 1, 3), x_of(6, 4)
+    expected = np.einsum("...i,ijk,...j->...k", x, layer.weight.numpy(), y)
+    np.testing.assert_allclose(layer(x, y).numpy(), expected, rtol=1e-5, atol=1e-5, strict=True)
 
 
 def test_bilinear_takes_lists_and_what_is_not_contiguous():

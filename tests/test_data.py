@@ -344,9 +344,12 @@ def test_batch_by_kind_of_item(items, expected):
 
 
 def test_tensors_give_tensors():
-    assert isinstance(batch([flux.ones((2,)), np.zeros(2)]), flux.Tensor)
-    assert isinstance(rpad_constant(flux.ones((2,)), 3), flux.Tensor)
-    assert all(isinstance(x, flux.Tensor) for x in chunk(flux.ones((4,)), 2))
+    for found, expected in [
+        (batch([flux.ones((2,)), np.zeros(2)]), [[1, 1], [0, 0]]),
+        (rpad_constant(flux.ones((2,)), 3), [1, 1, 0]),
+        (chunk(flux.arange(4), 2)[1], [2, 3]),
+    ]:
+        assert isinstance(found, flux.Tensor) and found.tolist() == expected
 
 
 @pytest.mark.parametrize(

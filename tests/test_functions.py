@@ -320,10 +320,11 @@ def test_numbers_of_times_are_integers_and_not_negative():
 
 
 def test_axes_may_be_integers_of_numpy():
-    x = flux.zeros((2, 3, 4))
-    assert flux.moveaxis(x, np.int64(0), np.int32(-1)).shape == (3, 4, 2)
-    assert flux.roll(x, np.int64(1), np.int64(0)).shape == x.shape
-    assert flux.repeat(x, np.int64(2), axis=np.int64(1)).shape == (2, 6, 4)
+    x = numbers((2, 3, 4))
+    t = flux.tensor(x)
+    check(flux.moveaxis(t, np.int64(0), np.int32(-1)), np.moveaxis(x, 0, -1))
+    check(flux.roll(t, np.int64(1), np.int64(0)), np.roll(x, 1, 0))
+    check(flux.repeat(t, np.int64(2), axis=np.int64(1)), np.repeat(x, 2, 1))
 
 
 def test_vecdot_counts_axes_from_the_end_of_tensors_that_differ():

@@ -414,9 +414,15 @@ def test_gradient_of_a_layer_has_its_fields():
     model = flux.Chain(flux.Dense(3, 4, flux.tanh), flux.Dense(4, 2, bias=False))
     x = flux.rand(5, 3)
     (g,) = flux.gradient(lambda m: flux.sum(m(x) ** 2), model)
-    assert g.layers[0].weight.shape == (3, 4)
-    assert g.layers[0].bias.shape == (4,)
-    assert g.layers[1].weight.shape == (4, 2)
+    hidden = np.tanh(x.numpy() @ model[0].weight.numpy() + model[0].bias.numpy())
+    out = 2 * hidden @ model[1].weight.numpy()
+    before = (out @ model[1].weight.numpy().T) * (1 - hidden**2)
+    for found, expected in [
+        (g.layers[1].weight, hidden.T @ out),
+        (g.layers[0].bias, before.sum(0)),
+        (g.layers[0].weight, x.numpy().T @ before),
+    ]:
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5, strict=True)
 
 
 def test_gradient_of_a_layer_in_a_list_of_layers():

@@ -309,22 +309,27 @@ def test_an_axis_out_of_range_is_refused(name):
 
 
 def test_crossentropies_are_finite_for_certain_and_wrong_predictions():
-    p = flux.tensor([[1.0, 0.0], [0.0, 1.0]])
+    p, eps = flux.tensor([[1.0, 0.0], [0.0, 1.0]]), 2.0**-23
     value, (g,) = flux.withgradient(lambda x: flux.crossentropy(x, [1, 0]), p)
-    assert np.isfinite(value.item())
-    assert np.isfinite(g.numpy()).all()
+    assert value.item() == pytest.approx(-math.log(eps), rel=1e-6)
+    np.testing.assert_allclose(g.numpy(), [[0, -0.5 / eps], [-0.5 / eps, 0]], rtol=1e-6)
     value, (g,) = flux.withgradient(lambda x: flux.binarycrossentropy(x, [[0, 1], [1, 0]]), p)
-    assert np.isfinite(value.item())
-    assert np.isfinite(g.numpy()).all()
+    assert value.item() == pytest.approx(-math.log(eps), rel=1e-6)
+    slope = 0.25 / eps
+    np.testing.assert_allclose(g.numpy(), [[slope, -slope], [-slope, slope]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [300.0, 1e4])
 def test_logit_losses_and_their_gradients_are_finite_for_large_logits(scale):
     logits = flux.tensor(np.array([[scale, -scale, 0.0], [-scale, 0.0, scale]], np.float32))
-    for loss, y in ((flux.logitcrossentropy, [1, 0]), (flux.logitbinarycrossentropy, [[0, 1, 1], [1, 0, 0]])):
-        value, (g,) = flux.withgradient(lambda x: loss(x, y), logits)
-        assert np.isfinite(value.item())
-        assert np.isfinite(g.numpy()).all()
+    value, (g,) = flux.withgradient(lambda x: flux.logitcrossentropy(x, [1, 0]), logits)
+    assert value.item() == pytest.approx(2 * scale, rel=1e-6)
+    np.testing.assert_allclose(g.numpy(), [[0.5, -0.5, 0], [-0.5, 0, 0.5]], atol=1e-6)
+    y = [[0, 1, 1], [1, 0, 0]]
+    value, (g,) = flux.withgradient(lambda x: flux.logitbinarycrossentropy(x, y), logits)
+    # Four are wrong by the whole logit, two are on the fence.
+    assert value.item() == pytest.approx((4 * scale + 2 * math.log(2)) / 6, rel=1e-6)
+    np.testing.assert_allclose(g.numpy() * 6, [[1, -1, -0.5], [-1, 0.5, 1]], atol=1e-6)
 
 
 def test_a_class_without_weight_and_without_probability_costs_nothing():

@@ -4,28 +4,51 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+import references as ref
+import zoo
+
+
+def close(y, expected):
+    np.testing.assert_allclose(y.numpy(), expected, rtol=2e-6, atol=2e-6)
+
+
+def formula(mha, q, k, v):
+    """The scores and the result of the layer, from its parameters."""
+    p = zoo.arrays(mha)
+    q, k, v = zoo.dense(p.q_proj, q), zoo.dense(p.k_proj, k), zoo.dense(p.v_proj, v)
+    y, scores = ref.attention(q, k, v, nheads=p.nheads)
+    return zoo.dense(p.out_proj, y), scores
 
 
 def test_the_example_of_dot_product_attention():
     q, k, v = flux.rand(2, 20, 10), flux.rand(2, 30, 10), flux.rand(2, 30, 20)
     y, scores = flux.dot_product_attention(q, k, v)
-    assert y.shape == (2, 20, 20)
+    expected, expected_scores = ref.attention(q.numpy(), k.numpy(), v.numpy())
     assert scores.shape == (2, 1, 20, 30)
+    close(y, expected)
+    close(scores, expected_scores)
 
 
 def test_the_first_example_of_the_layer():
     mha = flux.MultiHeadAttention(64, nheads=8)
     q, k, v = flux.rand(32, 10, 64), flux.rand(32, 20, 64), flux.rand(32, 20, 64)
     y, scores = mha(q, k, v, return_scores=True)
+    expected, expected_scores = formula(mha, q.numpy()[:2], k.numpy()[:2], v.numpy()[:2])
     assert y.shape == (32, 10, 64)
     assert scores.shape == (32, 8, 10, 20)
+    close(y[:2], expected)
+    close(scores[:2], expected_scores)
 
 
 def test_the_second_example_of_the_layer():
     mha = flux.MultiHeadAttention((64, 1024, 1024), nheads=8)
-    y, scores = mha(flux.rand(32, 10, 64), return_scores=True)
+    x = flux.rand(32, 10, 64)
+    y, scores = mha(x, return_scores=True)
     assert y.shape == (32, 10, 1024)
     assert scores.shape == (32, 8, 10, 10)
+    expected, expected_scores = formula(mha, *[x.numpy()[:1]] * 3)
+    close(y[:1], expected)
+    close(scores[:1], expected_scores)
 
 
 # dim 4, 2 heads, length 3, batch 5
@@ -52,7 +75,8 @@ def test_key_and_value_are_the_same(mha):
 
 def test_change_dims():
     q, k, v = inputs()
-    assert flux.MultiHeadAttention((4, 10, 5), nheads=2)(q, k, v).shape == (5, 3, 5)
+    mha = flux.MultiHeadAttention((4, 10, 5), nheads=2)
+    close(mha(q, k, v), formula(mha, q.numpy(), k.numpy(), v.numpy())[0])
 
 
 def test_a_causal_mask(mha):

@@ -3,6 +3,15 @@
 import numpy as np
 
 import oxiflux as flux
+import zoo
+
+
+def dense(layer, x):
+    return zoo.dense(zoo.arrays(layer), np.asarray(x))
+
+
+def close(y, expected):
+    np.testing.assert_allclose(y.numpy(), expected, rtol=2e-6, atol=2e-6)
 
 
 def side_by_side(*parts):
@@ -25,7 +34,10 @@ def test_parallel_within_a_chain():
         flux.Parallel(side_by_side, flux.Dense(5, 4), flux.Chain(flux.Dense(5, 7), flux.Dense(7, 4))),
         flux.Dense(8, 17),
     )
-    assert model(flux.rand(3)).shape == (17,)
+    x = flux.rand(3)
+    first, (left, (right, further)), last = model
+    joined = [dense(left, dense(first, x)), dense(further, dense(right, dense(first, x)))]
+    close(model(x), dense(last, np.concatenate(joined)))
 
 
 def test_parallel_with_names():
@@ -58,10 +70,16 @@ def test_maxout_of_functions_and_of_layers():
 
 def test_fusion_sizes():
     layer = flux.PairwiseFusion(flux.add, flux.Dense(1, 30), flux.Dense(30, 10))
-    y = layer((flux.rand(10, 1), flux.rand(10, 30)))
+    x, second = flux.rand(10, 1), flux.rand(10, 30)
+    y = layer((x, second))
     assert [part.shape for part in y] == [(10, 30), (10, 10)]
+    close(y[0], dense(layer[0], x))
+    close(y[1], dense(layer[1], y[0].numpy() + second.numpy()))
     layer = flux.PairwiseFusion(flux.add, flux.Dense(1, 10), flux.Dense(10, 1))
-    assert [part.shape for part in layer(flux.rand(10, 1))] == [(10, 10), (10, 1)]
+    y = layer(x)
+    assert [part.shape for part in y] == [(10, 10), (10, 1)]
+    # A single input goes to every layer.
+    close(y[1], dense(layer[1], y[0].numpy() + x.numpy()))
 
 
 def test_bilinear_of_one_and_two_inputs():

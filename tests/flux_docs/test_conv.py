@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+import references as ref
 
 
 @pytest.fixture
@@ -71,4 +72,8 @@ def test_every_option_prints():
 
 
 def test_a_convolution_in_three_dimensions():
-    assert flux.Conv((2, 2, 2), 1, 3, pad=1, stride=2)(np.ones((5, 4, 6, 8, 1))).shape == (5, 3, 4, 5, 3)
+    layer, x = flux.Conv((2, 2, 2), 1, 3, pad=1, stride=2), np.ones((5, 4, 6, 8, 1))
+    y = layer(x)
+    assert y.shape == (5, 3, 4, 5, 3)
+    expected = ref.correlation(x, layer.weight.numpy(), (2, 2, 2), (1,) * 6, (1, 1, 1))
+    np.testing.assert_allclose(y.numpy(), expected, rtol=2e-6, atol=2e-6)

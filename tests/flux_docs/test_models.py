@@ -4,6 +4,15 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+import zoo
+
+
+def dense(layer, x):
+    return zoo.dense(zoo.arrays(layer), np.asarray(x))
+
+
+def close(y, expected):
+    np.testing.assert_allclose(y.numpy(), expected, rtol=2e-6, atol=2e-6)
 
 
 def side_by_side(*parts):
@@ -17,7 +26,10 @@ def test_a_skip_connection_beside_a_convolution():
     m = flux.Conv((3, 3), 4, 7, pad=(1, 1))
     x = flux.ones((10, 5, 5, 4))
     assert m(x).shape == (10, 5, 5, 7)
-    assert flux.SkipConnection(m, side_by_side)(x).shape == (10, 5, 5, 11)
+    y = flux.SkipConnection(m, side_by_side)(x).numpy()
+    np.testing.assert_array_equal(y, np.concatenate([m(x).numpy(), x.numpy()], -1))
+    # In the middle of ones a convolution sums its weights.
+    np.testing.assert_allclose(y[0, 2, 2, :7], m.weight.numpy().sum((0, 1, 2)), rtol=1e-5, atol=1e-6)
 
 
 # outputsize
@@ -101,7 +113,13 @@ def test_splitting_into_several_outputs():
     model = flux.Chain(
         flux.Dense(10, 5), Split(flux.Dense(5, 1, flux.tanh), flux.Dense(5, 3, flux.tanh), flux.Dense(5, 2))
     )
-    assert [y.shape for y in model(flux.rand(10))] == [(1,), (3,), (2,)]
+    x = flux.rand(10)
+    first, split = model
+    middle = dense(first, x)
+    one, three, two = model(x)
+    for y, path, f in zip((one, three, two), split.paths, (np.tanh, np.tanh, np.array), strict=True):
+        close(y, f(dense(path, middle)))
+    assert (one.shape, three.shape, two.shape) == ((1,), (3,), (2,))
 
 
 # What is shared
@@ -135,7 +153,11 @@ def test_dropout_of_whole_rows():
 
 
 def test_products_of_batches():
-    a, b = flux.randn(17, 2, 5), flux.randn(17, 5, 9)
-    assert flux.batched_mul(a, b).shape == (17, 2, 9)
-    assert flux.batched_mul(a, flux.randn(1, 5, 9)).shape == (17, 2, 9)
-    assert flux.batched_mul(flux.randn(1, 16, 7), flux.randn(29, 7, 8)).shape == (29, 16, 8)
+    for a, b, shape in [
+        (flux.randn(17, 2, 5), flux.randn(17, 5, 9), (17, 2, 9)),
+        (flux.randn(17, 2, 5), flux.randn(1, 5, 9), (17, 2, 9)),
+        (flux.randn(1, 16, 7), flux.randn(29, 7, 8), (29, 16, 8)),
+    ]:
+        y = flux.batched_mul(a, b)
+        assert y.shape == shape
+        np.testing.assert_allclose(y.numpy(), a.numpy() @ b.numpy(), rtol=1e-5, atol=5e-6)

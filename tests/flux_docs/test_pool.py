@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+import references as ref
 
 
 @pytest.mark.parametrize(
@@ -26,13 +27,19 @@ def test_pooling_layers_print_as_in_flux(layer, printed):
 
 @pytest.mark.parametrize("pool", [flux.MaxPool, flux.MeanPool])
 def test_pool_with_same_padding(pool):
-    xs = flux.rand(50, 100, 100, 3)
-    assert pool((5, 5), pad=flux.SamePad())(xs).shape == (50, 20, 20, 3)
+    xs = flux.rand(2, 100, 100, 3)
+    f, fill = (np.max, -np.inf) if pool is flux.MaxPool else (np.mean, 0)
+    expected = ref.pooled(xs.numpy(), f, fill, (5, 5), (5, 5), (2, 2, 2, 2))
+    assert expected.shape == (2, 20, 20, 3)
+    np.testing.assert_allclose(pool((5, 5), pad=flux.SamePad())(xs).numpy(), expected, rtol=1e-6)
 
 
 def test_maxpool_of_one_dimension():
     layer = flux.MaxPool((5,), pad=2, stride=(3,))
-    assert layer(flux.rand(50, 100, 7)).shape == (50, 34, 7)
+    xs = flux.rand(5, 100, 7)
+    expected = ref.pooled(xs.numpy(), np.max, -np.inf, (5,), (3,), (2, 2))
+    assert expected.shape == (5, 34, 7)
+    np.testing.assert_array_equal(layer(xs).numpy(), expected)
 
 
 @pytest.mark.parametrize("pool", [flux.AdaptiveMaxPool, flux.AdaptiveMeanPool])
@@ -45,9 +52,12 @@ def test_adaptive_pool_equals_the_pool_that_its_rule_gives(pool):
 
 @pytest.mark.parametrize("pool", [flux.GlobalMaxPool, flux.GlobalMeanPool])
 def test_global_pool_in_a_chain(pool):
-    xs = flux.rand(50, 98, 98, 7)
-    assert flux.Chain(pool())(xs).shape == (50, 1, 1, 7)
-    assert flux.Chain(pool(), flux.flatten)(xs).shape == (50, 7)
+    xs = flux.rand(5, 98, 98, 7)
+    expected = xs.numpy().max((1, 2)) if pool is flux.GlobalMaxPool else xs.numpy().mean((1, 2), np.float64)
+    y = flux.Chain(pool())(xs)
+    assert y.shape == (5, 1, 1, 7)
+    np.testing.assert_allclose(y.numpy()[:, 0, 0], expected, rtol=2e-6)
+    np.testing.assert_allclose(flux.Chain(pool(), flux.flatten)(xs).numpy(), expected, rtol=2e-6)
 
 
 def test_lpnormpool_and_meanpool_are_related_as_documented():

@@ -134,8 +134,15 @@ def test_a_loop_over_time_with_a_cell_is_a_model():
             total = total + (y**2).mean()
         return total
 
-    grads = flux.gradient(loss, cell)[0]
-    assert grads.weight_hh.shape == (D_OUT, D_OUT)
+    assert flux.gradcheck(loss, cell)
+    # It is the layer, run over the same steps.
+    layer = flux.RNN(D_IN, D_OUT)
+    flux.loadmodel(layer.cell, cell)
+    whole = lambda layer: (layer(flux.stack(xs, axis=1)) ** 2).mean() * LENGTH
+    (expected,), (grads,) = flux.gradient(whole, layer), flux.gradient(loss, cell)
+    for name in ("weight_ih", "weight_hh", "bias"):
+        mine, other = getattr(grads, name).numpy(), getattr(expected.cell, name).numpy()
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
 
 
 # Recurrence
@@ -143,10 +150,15 @@ def test_a_loop_over_time_with_a_cell_is_a_model():
 
 @pytest.mark.parametrize("cell", [flux.RNNCell, flux.LSTMCell, flux.GRUCell, flux.GRUv3Cell])
 def test_recurrence_of_a_cell(cell):
-    layer = flux.Recurrence(cell(D_IN, D_OUT))
-    assert layer(flux.rand(BATCH, LENGTH, D_IN)).shape == (BATCH, LENGTH, D_OUT)
-    y, _state = flux.Recurrence(cell(D_IN, D_OUT), return_state=True)(flux.rand(LENGTH, D_IN))
-    assert y.shape == (LENGTH, D_OUT)
+    layer = flux.Recurrence(cell(D_IN, D_OUT), return_state=True)
+    for x in (flux.rand(BATCH, LENGTH, D_IN), flux.rand(LENGTH, D_IN)):
+        y, last = layer(x)
+        state = None
+        for t in range(LENGTH):
+            step, state = layer.cell(x[..., t, :], state)
+            np.testing.assert_allclose(y[..., t, :].numpy(), step.numpy(), rtol=1e-5, atol=1e-6, strict=True)
+        for mine, other in zip(*((s if isinstance(s, tuple) else (s,)) for s in (last, state)), strict=True):
+            np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_initialstates_are_zeros():

@@ -1,4 +1,4 @@
-"""Rules and schedules that PyTorch has too take its steps; where Flux defines one otherwise, what both have in common."""
+"""Rules and schedules that PyTorch has too take its steps; where Flux defines one otherwise, what they share."""
 
 import numpy as np
 import pytest
