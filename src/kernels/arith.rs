@@ -170,10 +170,12 @@ macro_rules! float {
                     return a / b;
                 }
                 // The quotient of what the remainder leaves is whole up to rounding, as in Python.
-                let q = (a - Self::remainder(a, b)) / b;
+                let r = a % b;
+                let q = (a - r) / b;
+                let q = if r != 0.0 && (r < 0.0) != (b < 0.0) { q - 1.0 } else { q };
                 let f = q.floor();
                 let f = if q - f > 0.5 { f + 1.0 } else { f };
-                if q == 0.0 { (a / b) * 0.0 } else { f }
+                if q == 0.0 { (0.0 as $t).copysign(a / b) } else { f }
             }
             #[inline(always)]
             fn remainder(a: Self, b: Self) -> Self {

@@ -36,6 +36,10 @@ macro_rules! unary {
             fn hypot(self, y: Self) -> Self;
             /// `a` where `x > y`, else `b`; so `b` where either is NaN.
             fn select_gt(x: Self, y: Self, a: Self, b: Self) -> Self;
+            /// What the two branches of a choice by `x > y` may compute with: `x`, or anything where they are not taken.
+            fn apart(x: Self, y: Self) -> [Self; 2];
+            /// The largest finite number.
+            fn largest() -> Self;
         }
 
         $($(#[$doc])* #[inline(always)] pub fn $name<R: Real>(x: R) -> R { x.$name() })*
@@ -81,6 +85,14 @@ macro_rules! lanes {
             #[inline(always)]
             fn select_gt(x: Self, y: Self, a: Self, b: Self) -> Self {
                 if x.0 > y.0 { a } else { b }
+            }
+            #[inline(always)]
+            fn apart(x: Self, _: Self) -> [Self; 2] {
+                [x, x]
+            }
+            #[inline(always)]
+            fn largest() -> Self {
+                Lane($T::MAX)
             }
         }
 

@@ -1,7 +1,10 @@
 //! Element-wise functions of two arguments that broadcast. A row is the function, what its gradient rules look at, and
 //! the rules themselves; the walk sums a gradient back to its argument's shape.
 
-use super::{Case, astype, equal, floor, greater, log, negative, power, select, sigmoid, square};
+use super::{
+    Case, abs, astype, equal, floor, greater, greater_equal, isinf, less, log, logical_and, logical_or,
+    negative, power, select, sigmoid, square,
+};
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
@@ -217,9 +220,29 @@ fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     add(&won, &multiply(&tied, &number(0.5, a)?)?)
 }
 
-/// `g * v / (a^2 + b^2)`, of which the gradients of `atan2` are made.
-fn over_square(g: &Tensor, v: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
-    divide(&multiply(g, v)?, &add(&square(cx.input(0))?, &square(cx.input(1))?)?)
+/// The tensor with the largest numbers in place of the infinities, whose quotients are their limits.
+fn finite(x: &Tensor) -> Result<Tensor> {
+    let most = if x.dtype() == DType::F64 { f64::MAX } else { f64::from(f32::MAX) };
+    minimum(&maximum(x, &number(-most, x)?)?, &number(most, x)?)
+}
+
+/// `v / (a^2 + b^2)`, of which the gradients of `atan2` are made, without overflow on the way.
+fn over_square(v: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
+    let length = finite(&hypot(cx.input(0), cx.input(1))?)?;
+    divide(&divide(&finite(v)?, &length)?, &length)
+}
+
+/// `v / length`, 0 where both are: the direction of a point, and none at the origin.
+fn direction(v: &Tensor, length: &Tensor) -> Result<Tensor> {
+    let origin = equal(length, &number(0.0, length)?)?;
+    divide(&finite(v)?, &select(&origin, &number(1.0, length)?, &finite(length)?)?)
+}
+
+/// `sigmoid(a - b)`, one half where both are the same infinity.
+fn chance(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let same = logical_and(&isinf(a)?, &equal(a, b)?)?;
+    let zero = number(0.0, a)?;
+    sigmoid(&subtract(&select(&same, &zero, a)?, &select(&same, &zero, b)?)?)
 }
 
 binary! {
@@ -237,14 +260,21 @@ binary! {
     /// `a` to the power `b`.
     pow(numeric: Number) = T::pow, keeps Both,
         da = |c, g| {
-            let (a, b) = (c.input(0), c.input(1));
-            let slope = multiply(b, &pow(a, &subtract(b, &number(1.0, b)?)?)?)?;
-            multiply(g, &select(&equal(b, &number(0.0, b)?)?, &number(0.0, a)?, &slope)?)
+            // Where `b` is 0 and `1 / a` may overflow, another power of `a` is finite times 0.
+            let (a, b, one) = (c.input(0), c.input(1), number(1.0, c.input(1))?);
+            let tiny = less(&abs(a)?, &number(f64::from(f32::MIN_POSITIVE) * 16.0, a)?)?;
+            let safe = select(&logical_and(&tiny, &equal(b, &number(0.0, b)?)?)?, &one, b)?;
+            multiply(g, &multiply(b, &pow(a, &subtract(&safe, &one)?)?)?)
         },
         db = |c, g| {
-            let a = c.input(0);
-            let safe = select(&equal(a, &number(0.0, a)?)?, &number(1.0, a)?, a)?;
-            multiply(g, &multiply(c.output(), &log(&safe)?)?)
+            // `a^b` is 0 more strongly than its logarithm is infinite; at `0^0`, where there is no limit, 0 is PyTorch's.
+            let (a, b) = (c.input(0), c.input(1));
+            let zero = number(0.0, b)?;
+            let vanishes = logical_or(
+                &logical_and(&equal(a, &number(0.0, a)?)?, &greater_equal(b, &zero)?)?,
+                &logical_and(&isinf(a)?, &less(b, &zero)?)?,
+            )?;
+            multiply(g, &multiply(c.output(), &log(&select(&vanishes, &number(1.0, a)?, a)?)?)?)
         }, on (0.5, 2.0);
     /// The larger of `a` and `b`; NaN if either is. Where they are equal each gets half of the gradient.
     maximum(numeric: Number) = T::maximum, keeps Inputs,
@@ -260,12 +290,12 @@ binary! {
         db = |c, g| negative(&multiply(g, &floor(&divide(c.input(0), c.input(1))?)?)?), on (2.1, 3.9);
     /// The angle of the point `(b, a)`, in radians.
     atan2(float: Real2) = T::atan2, keeps Inputs,
-        da = |c, g| over_square(g, c.input(1), c),
-        db = |c, g| negative(&over_square(g, c.input(0), c)?), on (0.5, 2.0);
+        da = |c, g| multiply(g, &over_square(c.input(1), c)?),
+        db = |c, g| negative(&multiply(g, &over_square(c.input(0), c)?)?), on (0.5, 2.0);
     /// `sqrt(a^2 + b^2)` without overflow on the way.
     hypot(float: Real2) = T::hypot, keeps Both,
-        da = |c, g| multiply(g, &divide(c.input(0), c.output())?),
-        db = |c, g| multiply(g, &divide(c.input(1), c.output())?), on (0.5, 2.0);
+        da = |c, g| multiply(g, &direction(c.input(0), c.output())?),
+        db = |c, g| multiply(g, &direction(c.input(1), c.output())?), on (0.5, 2.0);
     /// The magnitude of `a` with the sign of `b`.
     copysign(float: Real2) = T::copysign, keeps Both,
         da = |c, g| {
@@ -275,8 +305,8 @@ binary! {
         db = |c, g| multiply(g, &number(0.0, c.input(1))?), on (0.5, 2.0);
     /// `log(exp(a) + exp(b))` without overflow.
     logaddexp(float: Real2) = T::logaddexp, keeps Inputs,
-        da = |c, g| multiply(g, &sigmoid(&subtract(c.input(0), c.input(1))?)?),
-        db = |c, g| multiply(g, &sigmoid(&subtract(c.input(1), c.input(0))?)?), on (-2.0, 2.0);
+        da = |c, g| multiply(g, &chance(c.input(0), c.input(1))?),
+        db = |c, g| multiply(g, &chance(c.input(1), c.input(0))?), on (-2.0, 2.0);
 }
 
 /// `a + b` of equal shapes, into `a` where nobody else sees it. Not recorded.

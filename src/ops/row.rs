@@ -299,7 +299,37 @@ impl<R: Real> Lift<R> for f64 {
     }
 }
 
-/// `a` where `x > y`, else `b`, which also wins where either is NaN.
+/// `a(x)` where `x > y`, else `b(x)`: for branches that overflow where they are not taken. A recorded one gets `y` there
+/// in place of `x`, since the gradient that it does not get, 0, is multiplied by what it does.
+#[inline(always)]
+pub(crate) fn branch_gt<R: Real>(x: R, y: impl Lift<R>, a: impl Fn(R) -> R, b: impl Fn(R) -> R) -> R {
+    let y = y.lift();
+    let [above, below] = R::apart(x, y);
+    R::select_gt(x, y, a(above), b(below))
+}
+
+/// Where an exponential of it, or of minus it, has been 0 for long in every type.
+const FAR: f64 = 1e4;
+
+/// `x`, but no less than where a function that falls exponentially is 0: at minus infinity it is not `-inf * 0`.
+#[inline(always)]
+pub(crate) fn not_far_below<R: Real>(x: R) -> R {
+    x.max(R::lit(-FAR))
+}
+
+/// `x`, but no further from 0 than where a function that has a limit exponentially soon is at it.
+#[inline(always)]
+pub(crate) fn not_far<R: Real>(x: R) -> R {
+    x.max(R::lit(-FAR)).min(R::lit(FAR))
+}
+
+/// `x` with the largest numbers in place of the infinities, for formulas whose limit is reached long before.
+#[inline(always)]
+pub(crate) fn finite<R: Real>(x: R) -> R {
+    x.max(-R::largest()).min(R::largest())
+}
+
+/// `a` where `x > y`, else `b`, which also wins where either is NaN. Branches that may overflow take [`branch_gt`].
 #[inline(always)]
 pub(crate) fn when_gt<R: Real>(x: impl Lift<R>, y: impl Lift<R>, a: impl Lift<R>, b: impl Lift<R>) -> R {
     R::select_gt(x.lift(), y.lift(), a.lift(), b.lift())

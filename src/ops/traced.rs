@@ -137,4 +137,11 @@ impl Real for Traced {
         let test = x.with(y, greater);
         put(select(&test.get(), &a.get(), &b.get()))
     }
+    fn apart(x: Traced, y: Traced) -> [Traced; 2] {
+        [Traced::select_gt(x, y, x, y), Traced::select_gt(x, y, y, x)]
+    }
+    fn largest() -> Traced {
+        let dtype = EVALUATION.with_borrow(|e| e.dtype);
+        Traced::lit(if dtype == DType::F64 { f64::MAX } else { f64::from(f32::MAX) })
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! The derivative names what it is written in: the argument `x` or the result `y`; that is what the tape keeps.
 
-use super::row::{Parameters, Row, rows};
+use super::row::{Parameters, Row, branch_gt, finite, not_far, rows};
 use crate::error::Result;
 use crate::kernels::real::{Literal, Real};
 use crate::tape::Tensor;
@@ -10,6 +10,25 @@ use std::f64::consts::{LN_2, LN_10};
 
 /// `2 / sqrt(pi)`, the slope of `erf` at 0.
 const TWO_OVER_SQRT_PI: f64 = std::f64::consts::FRAC_2_SQRT_PI;
+
+/// `1 - x^2`, without the loss of digits near 1.
+#[inline(always)]
+fn one_minus_square<R: Real>(x: R) -> R
+where
+    f64: Literal<R>,
+{
+    branch_gt(x.abs(), 0.5, |a| (1.0 - a) * (a + 1.0), |a| 1.0 - a * a)
+}
+
+/// `1 / sqrt(x^2 + 1)`, without overflow on the way.
+#[inline(always)]
+fn inverse_hypotenuse<R: Real>(x: R) -> R
+where
+    f64: Literal<R>,
+{
+    let far = |a: R| 1.0 / (a * ((1.0 / a) * (1.0 / a) + 1.0).sqrt());
+    branch_gt(finite(x).abs(), 1.0, far, |a| 1.0 / (a * a + 1.0).sqrt())
+}
 
 rows! {
     /// `|x|`. The gradient at 0 is 0.
@@ -43,21 +62,23 @@ rows! {
     /// The tangent of an angle in radians.
     tan = |x| tan(x), d(y) = |y| y * y + 1.0, on (-1.0, 1.0), 8.0 ns;
     /// The angle in radians between -pi/2 and pi/2 that has this sine.
-    asin = |x| asin(x), d(x) = |x| 1.0 / sqrt(1.0 - x * x), on (-0.8, 0.8), 8.0 ns;
+    asin = |x| asin(x), d(x) = |x| 1.0 / sqrt(one_minus_square(x)), on (-0.8, 0.8), 8.0 ns;
     /// The angle in radians between 0 and pi that has this cosine.
-    acos = |x| acos(x), d(x) = |x| -1.0 / sqrt(1.0 - x * x), on (-0.8, 0.8), 8.0 ns;
+    acos = |x| acos(x), d(x) = |x| -1.0 / sqrt(one_minus_square(x)), on (-0.8, 0.8), 8.0 ns;
     /// The angle in radians between -pi/2 and pi/2 that has this tangent.
-    atan = |x| atan(x), d(x) = |x| 1.0 / (x * x + 1.0), on (-2.0, 2.0), 8.0 ns;
+    atan = |x| atan(x), d(x) = |x| { let x = finite(x); 1.0 / (x * x + 1.0) }, on (-2.0, 2.0), 8.0 ns;
     /// The hyperbolic sine.
     sinh = |x| sinh(x), d(x) = |x| cosh(x), on (-2.0, 2.0), 8.0 ns;
     /// The hyperbolic cosine.
     cosh = |x| cosh(x), d(x) = |x| sinh(x), on (-2.0, 2.0), 8.0 ns;
     /// The inverse of `sinh`.
-    asinh = |x| asinh(x), d(x) = |x| 1.0 / sqrt(x * x + 1.0), on (-2.0, 2.0), 8.0 ns;
+    asinh = |x| asinh(x),
+        d(x) = |x| inverse_hypotenuse(x), on (-2.0, 2.0), 8.0 ns;
     /// The inverse of `cosh`, from 1 on.
-    acosh = |x| acosh(x), d(x) = |x| 1.0 / sqrt(x * x - 1.0), on (1.5, 3.0), 8.0 ns;
+    acosh = |x| acosh(x),
+        d(x) = |x| { let x = finite(x); 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0)) }, on (1.5, 3.0), 8.0 ns;
     /// The inverse of `tanh`, between -1 and 1.
-    atanh = |x| atanh(x), d(x) = |x| 1.0 / (1.0 - x * x), on (-0.8, 0.8), 8.0 ns;
+    atanh = |x| atanh(x), d(x) = |x| 1.0 / one_minus_square(x), on (-0.8, 0.8), 8.0 ns;
     /// The error function, `2 / sqrt(pi)` times the integral of `exp(-t^2)` from 0 to `x`.
-    erf = |x| erf(x), d(x) = |x| exp(-(x * x)) * TWO_OVER_SQRT_PI, on (-2.0, 2.0), 1.0 ns;
+    erf = |x| erf(x), d(x) = |x| exp(-(not_far(x) * not_far(x))) * TWO_OVER_SQRT_PI, on (-2.0, 2.0), 1.0 ns;
 }
