@@ -53,8 +53,14 @@ def real(f, domain=(-4.0, 4.0), **more):
     return Oracle(f, "float", domain, **more)
 
 
-def activation(f, **more):
-    return Oracle(f, "float", dtypes=FLOATS, **more)
+def activation(f, low=None, high=None, **more):
+    """An oracle with what it is at minus and plus infinity, where the formula is infinity times 0."""
+
+    def with_limits(x):
+        y = np.where(x == -np.inf, low, f(x)) if low is not None else f(x)
+        return np.where(x == np.inf, high, y) if high is not None else y
+
+    return Oracle(with_limits, "float", dtypes=FLOATS, **more)
 
 
 REAL = {
@@ -85,18 +91,18 @@ REAL = {
 ACTIVATIONS = {
     "celu": activation(elu),
     "elu": activation(elu),
-    "gelu": activation(gelu_tanh, rtol=64, large=False),
-    "gelu_erf": activation(lambda x: 0.5 * x * erfc(-x / math.sqrt(2)), atol=8, large=False),
-    "gelu_tanh": activation(gelu_tanh, rtol=64, large=False),
+    "gelu": activation(gelu_tanh, low=0.0, rtol=64, large=False),
+    "gelu_erf": activation(lambda x: 0.5 * x * erfc(-x / math.sqrt(2)), low=0.0, atol=8, large=False),
+    "gelu_tanh": activation(gelu_tanh, low=0.0, rtol=64, large=False),
     "hardsigmoid": activation(hardsigmoid),
-    "hardswish": activation(lambda x: x * hardsigmoid(x), large=False),
+    "hardswish": activation(lambda x: x * hardsigmoid(x), low=0.0, large=False),
     "hardtanh": activation(lambda x: np.clip(x, -1, 1)),
     "identity": activation(np.positive),
     "leakyrelu": activation(lambda x: np.where(x > 0, x, 0.01 * x)),
     "lisht": activation(lambda x: x * np.tanh(x)),
     "logcosh": activation(lambda x: np.logaddexp(x, -x) - math.log(2), atol=8),
     "logsigmoid": activation(lambda x: -softplus(-x)),
-    "mish": activation(lambda x: x * np.tanh(softplus(x)), large=False),
+    "mish": activation(lambda x: x * np.tanh(softplus(x)), low=0.0, large=False),
     "relu": activation(lambda x: np.maximum(x, 0)),
     "relu6": activation(lambda x: np.clip(x, 0, 6)),
     "selu": activation(lambda x: 1.0507009873554805 * elu(x, 1.6732632423543772), large=False),
@@ -104,8 +110,8 @@ ACTIVATIONS = {
     "sigmoid_fast": activation(sigmoid, rtol=16),
     "softplus": activation(softplus),
     "softshrink": activation(lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0), large=False),
-    "softsign": activation(lambda x: x / (1 + np.abs(x)), large=False),
-    "swish": activation(lambda x: x * sigmoid(x), large=False),
+    "softsign": activation(lambda x: x / (1 + np.abs(x)), low=-1.0, high=1.0, large=False),
+    "swish": activation(lambda x: x * sigmoid(x), low=0.0, large=False),
     "tanh_fast": activation(np.tanh, rtol=16),
     "tanhshrink": activation(lambda x: x - np.tanh(x), atol=8, large=False),
     "thresholdrelu": activation(lambda x: np.where(x <= 1, 0, x), large=False),

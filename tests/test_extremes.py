@@ -159,7 +159,7 @@ NUMPY = {"pow": np.power, "atan2": np.arctan2}
         "copysign",
         "logaddexp",
         "floor_divide",
-    ],  # fmt: skip
+    ],
 )
 def test_functions_of_two_numbers_agree_with_numpy_at_all_pairs_of_extremes(name):
     a, b = np.array(list(itertools.product(EDGES, EDGES)), "float32").T
