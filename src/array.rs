@@ -211,6 +211,13 @@ impl Array {
         self.buffer.is_unique()
     }
 
+    /// Whether the memory belongs to somebody else, such as a NumPy array.
+    #[cfg(feature = "python")]
+    #[inline]
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.buffer.is_foreign()
+    }
+
     /// Where the first element is. The caller has matched `T` to the dtype.
     #[inline]
     pub fn ptr<T: Element>(&self) -> *const T {

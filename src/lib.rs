@@ -6,6 +6,8 @@ pub mod array;
 pub mod dtype;
 pub mod error;
 pub mod files;
+#[cfg(feature = "python")]
+mod fork;
 pub mod gradient;
 pub mod half;
 pub mod isa;

@@ -162,10 +162,16 @@ impl Buffer {
         self.header().data
     }
 
+    /// Whether the memory belongs to somebody else. What its owner does when it is let go of is not known.
+    #[inline]
+    pub fn is_foreign(&self) -> bool {
+        self.header().capacity == 0
+    }
+
     /// True when nobody else holds the block and it may be written.
     #[inline]
     pub fn is_unique(&self) -> bool {
-        self.header().capacity != 0 && self.header().count.load(Ordering::Acquire) == 1
+        !self.is_foreign() && self.header().count.load(Ordering::Acquire) == 1
     }
 }
 

@@ -78,7 +78,8 @@ thread_local! {
 /// An exception as an error: [`raised`] gives it back at the end of the walk.
 pub(super) fn raise(e: PyErr) -> Error {
     let text = e.to_string();
-    RAISED.set(Some(e));
+    // What was there is dropped when the cell is free again.
+    let _old = RAISED.replace(Some(e));
     Error::Unsupported(text)
 }
 

@@ -1,7 +1,7 @@
 //! Indexing keys as Python writes them.
 
 use super::operand::Operand;
-use super::tensor::{PyTensor, take};
+use super::tensor::PyTensor;
 use crate::dtype::Kind;
 use crate::ops::{self, Index};
 use crate::tape::Tensor;
@@ -74,9 +74,5 @@ pub(super) fn set(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, item: &Bound<
         ));
     }
     let key = parts(key)?;
-    let mut held = x.get().lock();
-    let mut array = take(&mut held);
-    let done = ops::assign(&mut array, &key, value.array());
-    *held = array.into();
-    Ok(done?)
+    Ok(x.get().change(|array| ops::assign(array, &key, value.array()))?)
 }

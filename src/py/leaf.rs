@@ -1,6 +1,7 @@
 //! What an optimiser keeps for each parameter.
 
 use super::tensor::PyTensor;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt, PyTuple};
 use smallvec::SmallVec;
@@ -38,8 +39,13 @@ impl Memory {
 }
 
 impl Leaf {
+    /// Its holder must neither wait for the GIL nor run Python code, which may come back to the leaf: what is replaced is
+    /// dropped when the lock is free.
     pub(super) fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(super) fn set_memory(&self, memory: Memory) {
+        let _old = std::mem::replace(&mut self.held().memory, memory);
     }
     /// Moves the clocks on.
     pub(super) fn tick(&self, clocks: Clocks) {
@@ -63,22 +69,33 @@ impl Leaf {
     }
     #[setter]
     fn set_rule(&self, rule: Py<PyAny>) {
-        self.held().rule = rule;
+        let _old = std::mem::replace(&mut self.held().rule, rule);
     }
     /// What the rule remembers of the steps before.
     #[getter]
     pub(super) fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let memory = &mut self.held().memory;
-        if memory.is_stale {
-            memory.state = moved_on(memory.state.bind(py), &memory.clocks, &mut 0)?.unbind();
-            memory.is_stale = false;
+        let (state, clocks, is_stale) = {
+            let memory = &self.held().memory;
+            (memory.state.clone_ref(py), memory.clocks.clone(), memory.is_stale)
+        };
+        if !is_stale {
+            return Ok(state);
         }
-        Ok(memory.state.clone_ref(py))
+        let now = moved_on(state.bind(py), &clocks, &mut 0)?.unbind();
+        let mut held = self.held();
+        let memory = &mut held.memory;
+        let _old = if memory.state.is(&state) && memory.clocks == clocks {
+            memory.is_stale = false;
+            Some(std::mem::replace(&mut memory.state, now.clone_ref(py)))
+        } else {
+            None // another thread has made a step meanwhile
+        };
+        drop(held);
+        Ok(now)
     }
     #[setter]
     fn set_state(&self, state: Bound<'_, PyAny>) -> PyResult<()> {
-        let memory = Memory::new(state)?;
-        self.held().memory = memory;
+        self.set_memory(Memory::new(state)?);
         Ok(())
     }
     /// Whether `update` passes over this parameter.
@@ -89,6 +106,18 @@ impl Leaf {
     #[setter]
     fn set_frozen(&self, frozen: bool) {
         self.held().frozen = frozen;
+    }
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Held { rule, memory, .. } = &*self.held();
+        visit.call(rule)?;
+        visit.call(&memory.state)?;
+        memory.tensors.iter().try_for_each(|t| visit.call(t))
+    }
+    fn __clear__(&self, py: Python<'_>) {
+        let nothing =
+            Memory { state: py.None(), tensors: Tensors::new(), clocks: Clocks::new(), is_stale: false };
+        let nothing = Held { rule: py.None(), memory: nothing, frozen: true };
+        let _old = std::mem::replace(&mut *self.held(), nothing);
     }
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let frozen = if self.frozen() { ", frozen=True" } else { "" };

@@ -1,22 +1,22 @@
 //! The optimiser step: three trees walked together, one kernel call for all parameters that share a rule.
 
-use super::leaf::{Clocks, Leaf, Memory, Tensors};
+use super::leaf::{Clocks, Held, Leaf, Memory, Tensors};
 use super::operand::Operand;
 use super::rules::{self, KERNELS, Plan};
 use super::run::detached;
-use super::tensor::{PyTensor, take};
+use super::tensor::{PyTensor, foreign, take};
 use super::tree::{self, Node};
 use super::watch::{ByAddress, namespace};
 use crate::array::Array;
 use crate::error::Error;
 use crate::optim::{self, Member, Parameter, Stage};
 use crate::tape::Tensor;
-use crate::{ops, shape};
+use crate::{fork, ops, shape};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFrozenSet, PyFunction, PyList, PyString, PyTuple};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 /// A parameter found in the trees.
 struct Found<'py> {
@@ -148,8 +148,7 @@ impl<'py> Walk<'py> {
                 "update: the state has a rule where the model has a {class}"
             )));
         };
-        let held = leaf.get().held();
-        if self.seen.insert(tensor.as_ptr() as usize, ()).is_some() || held.frozen {
+        if self.seen.insert(tensor.as_ptr() as usize, ()).is_some() || leaf.get().held().frozen {
             return Ok(());
         }
         let grad = grad.extract::<Operand>()?.0;
@@ -161,21 +160,17 @@ impl<'py> Walk<'py> {
             ))
             .into());
         }
-        let state: Tensors = held.memory.tensors.iter().map(|t| t.clone_ref(py)).collect();
+        let (rule, state, clocks) = {
+            let Held { rule, memory, .. } = &*leaf.get().held();
+            let state: Tensors = memory.tensors.iter().map(|t| t.clone_ref(py)).collect();
+            (rule.clone_ref(py).into_bound(py), state, memory.clocks.clone())
+        };
         if state.iter().any(|t| self.seen.insert(t.as_ptr() as usize, ()).is_some()) {
             return Err(PyValueError::new_err(
                 "update: a tensor serves two parameters' rules, or a rule twice",
             ));
         }
-        let rule = held.rule.clone_ref(py).into_bound(py);
-        self.found.push(Found {
-            leaf: leaf.clone(),
-            rule,
-            tensor: tensor.clone(),
-            grad,
-            state,
-            clocks: held.memory.clocks.clone(),
-        });
+        self.found.push(Found { leaf: leaf.clone(), rule, tensor: tensor.clone(), grad, state, clocks });
         Ok(())
     }
 }
@@ -205,7 +200,7 @@ fn update<'py>(
     fused(state.py(), &groups)?;
     for Made { leaf, tensor, value, state } in made {
         tensor.get().set(value);
-        leaf.get().held().memory = state;
+        leaf.get().set_memory(state);
     }
     Ok(())
 }
@@ -236,8 +231,6 @@ fn alike<'py>(plan: &Plan<'py>, mut rest: Vec<Found<'py>>) -> PyResult<Vec<Alike
 
 /// Does the steps of all kernels, or none where one does not fit. A group is what shares a rule.
 fn fused(py: Python<'_>, groups: &[Vec<Alike<'_>>]) -> PyResult<()> {
-    /// A step holds the locks of many tensors: only one may do so.
-    static TURN: Mutex<()> = Mutex::new(());
     let found = || groups.iter().flatten().flat_map(|a| &a.together);
     let size = found().map(|f| f.grad.size()).sum();
     let tensors: Vec<&PyTensor> =
@@ -251,10 +244,16 @@ fn fused(py: Python<'_>, groups: &[Vec<Alike<'_>>]) -> PyResult<()> {
         .iter()
         .map(|g| g.iter().flat_map(|a| a.together.iter().map(|_| &*a.stages)).collect())
         .collect();
-    // Ctrl-C would come between the tensors and the clocks.
-    detached(py, size, || {
-        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let moved: Vec<(&Leaf, &Clocks)> = groups
+        .iter()
+        .flatten()
+        .filter(|a| !a.next.is_empty())
+        .flat_map(|a| a.together.iter().map(|f| (f.leaf.get(), &a.next)))
+        .collect();
+    // A step holds the locks of many tensors: only one may do so. Ctrl-C would come between the tensors and the clocks.
+    let step = || {
         let mut held: Vec<MutexGuard<'_, Tensor>> = tensors.iter().map(|t| t.lock()).collect();
+        let foreign: Vec<Array> = held.iter().filter_map(|t| foreign(t)).collect();
         let mut taken = held.iter_mut().map(|t| take(t));
         let parameter = |&(grad, states, is_mixed): &(&Array, usize, bool)| {
             let wide = if is_mixed { taken.next() } else { None };
@@ -285,12 +284,13 @@ fn fused(py: Python<'_>, groups: &[Vec<Alike<'_>>]) -> PyResult<()> {
         for (tensor, array) in held.iter_mut().zip(results) {
             **tensor = array.into();
         }
-        done
-    })?;
-    for Alike { next, together, .. } in groups.iter().flatten().filter(|a| !a.next.is_empty()) {
-        together.iter().for_each(|f| f.leaf.get().tick(next.clone()));
-    }
-    Ok(())
+        if done.is_ok() {
+            moved.iter().for_each(|(leaf, next)| leaf.tick((*next).clone()));
+        }
+        (done, foreign)
+    };
+    let (done, _foreign) = detached(py, size, || Ok(fork::whole(step)))?;
+    Ok(done?)
 }
 
 /// What a rule written in Python makes of a parameter.

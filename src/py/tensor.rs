@@ -37,10 +37,24 @@ impl PyTensor {
 
     /// Puts another tensor in its place.
     pub(super) fn set(&self, t: Tensor) {
-        *self.lock() = t;
+        // Dropped when the lock is free: to let go of somebody else's memory may run Python code.
+        let _old = std::mem::replace(&mut *self.lock(), t);
     }
 
-    /// Keeps other threads from the tensor until the guard is dropped, which must not wait for the GIL.
+    /// Changes the elements, in place where nobody else refers to them. `f` must run no Python code.
+    pub(super) fn change<R>(&self, f: impl FnOnce(&mut Array) -> R) -> R {
+        let mut held = self.lock();
+        // Dropped after the lock.
+        let _foreign = foreign(&held);
+        let mut array = take(&mut held);
+        let done = f(&mut array);
+        *held = array.into();
+        drop(held);
+        done
+    }
+
+    /// Keeps other threads from the tensor until the guard is dropped. Its holder must neither wait for the GIL, which a
+    /// thread that waits for the tensor holds, nor run Python code, which may come back to the tensor.
     pub(super) fn lock(&self) -> MutexGuard<'_, Tensor> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,6 +63,12 @@ impl PyTensor {
 /// Takes the array out of a tensor, to be put back changed: memory that nobody else refers to is changed in place.
 pub(super) fn take(tensor: &mut Tensor) -> Array {
     std::mem::replace(tensor, Array::nothing().into()).into_array()
+}
+
+/// Another reference to a tensor's memory if that is somebody else's: to be dropped when no lock is held, because to let
+/// go of it may run Python code.
+pub(super) fn foreign(tensor: &Tensor) -> Option<Array> {
+    tensor.array().is_foreign().then(|| tensor.array().clone())
 }
 
 type Two = fn(&Tensor, &Tensor) -> Result<Tensor>;
