@@ -6,7 +6,7 @@
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::shape::show;
+use crate::shape::{MOST_AXES, show};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use std::collections::{BTreeMap, HashSet};
@@ -18,8 +18,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The format's limit on the header, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
-/// As many axes as every NumPy has.
-const MOST_AXES: usize = 32;
 /// The header starts at a multiple of 8 bytes and, padded with spaces, ends at one.
 const ALIGNMENT: usize = 8;
 
@@ -124,20 +122,17 @@ fn tensor(source: &mut impl Read, name: &str, info: &TensorInfo) -> Parsed<Array
             info.dtype
         ))));
     };
-    let mut out = Array::empty("load", shape, dtype)?;
+    // Any other byte in a bool would be undefined behaviour.
+    let given = if dtype == DType::Bool { DType::U8 } else { dtype };
+    let mut out = Array::empty("load", shape, given)?;
     let bytes = out.fresh_bytes();
-    if dtype == DType::Bool {
-        // Through memory of our own: any other byte in a bool would be undefined behaviour.
-        let mut given = vec![0; bytes.len()];
-        source.read_exact(&mut given)?;
-        if let Some(other) = given.iter().find(|&&b| b > 1) {
-            return Err(Failure::Invalid(format!("tensor {name:?}: {other} is no truth value")));
-        }
-        bytes.copy_from_slice(&given);
-    } else {
-        source.read_exact(bytes)?;
+    source.read_exact(bytes)?;
+    if dtype == DType::Bool
+        && let Some(other) = bytes.iter().find(|&&b| b > 1)
+    {
+        return Err(Failure::Invalid(format!("tensor {name:?}: {other} is no truth value")));
     }
-    Ok(out)
+    Ok(out.cast(dtype)?)
 }
 
 const DTYPES: [(Dtype, DType); 13] = [

@@ -3,6 +3,9 @@
 use crate::error::{Error, Result};
 use smallvec::SmallVec;
 
+/// As many axes as NumPy has.
+pub const MOST_AXES: usize = 64;
+
 /// The lengths of a tensor's axes.
 pub type Dims = SmallVec<[usize; 4]>;
 /// How many elements apart neighbours along each axis are.
@@ -35,7 +38,8 @@ pub fn size(shape: &[usize]) -> usize {
 pub fn row_major(shape: &[usize]) -> Strides {
     let mut strides = Strides::from_elem(1, shape.len());
     for i in (1..shape.len()).rev() {
-        strides[i - 1] = strides[i] * shape[i].max(1) as isize;
+        // Too large for a word only where another axis is empty and no element is reached.
+        strides[i - 1] = strides[i].wrapping_mul(shape[i].max(1) as isize);
     }
     strides
 }

@@ -62,3 +62,39 @@ def test_a_stride_beyond_the_image_leaves_one_pixel():
 
 def test_nothing_of_an_absurd_length_sorts_to_nothing():
     assert flux.sort(flux.zeros((0, H))).shape == (0, H)
+
+
+ENDLESS = range(2**40)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: flux.zeros(ENDLESS),
+        lambda: flux.ones(ENDLESS),
+        lambda: flux.full(ENDLESS, 1.0),
+        lambda: flux.rand(ENDLESS),
+        lambda: flux.randint(0, 2, ENDLESS),
+        lambda: flux.reshape(flux.zeros(4), ENDLESS),
+        lambda: flux.zeros(4).reshape(ENDLESS),
+        lambda: flux.broadcast_to(flux.zeros(4), ENDLESS),
+        lambda: flux.permute_dims(flux.zeros(4), ENDLESS),
+        lambda: flux.zeros(4).transpose(ENDLESS),
+        lambda: flux.sum(flux.zeros(4), axis=ENDLESS),
+        lambda: flux.zeros(4).max(axis=ENDLESS),
+        lambda: flux.flip(flux.zeros(4), axis=ENDLESS),
+        lambda: flux.squeeze(flux.zeros(4), axis=ENDLESS),
+        lambda: flux.zeros(i for i in iter(int, 1)),
+    ],
+)
+def test_a_shape_and_axes_without_end_are_an_error_at_once(call):
+    with pytest.raises(ValueError, match="at most 64 axes"):
+        call()
+
+
+def test_a_range_becomes_a_tensor_without_a_list():
+    assert flux.tensor(range(5, 0, -2)).tolist() == [5, 3, 1]
+    assert flux.tensor(range(0)).dtype == "int64"
+    assert flux.tensor(range(3), dtype="float32").tolist() == [0, 1, 2]
+    with pytest.raises(MemoryError):
+        flux.tensor(range(2**46))

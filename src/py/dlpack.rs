@@ -1,8 +1,10 @@
 //! DLPack: tensors to and from other libraries without a copy (https://dmlc.github.io/dlpack/latest/c_api.html).
 
+use super::numpy::{given_as, taken_as};
 use super::tensor::PyTensor;
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
+use crate::shape::{MOST_AXES, checked_size, row_major, show};
 use crate::tape::Tensor;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
@@ -149,36 +151,35 @@ pub(super) fn export<'py>(
     }
 }
 
-/// Calls the producer's deleter when the last tensor over its memory is gone.
+/// Calls the producer's deleter when the last tensor over its memory is gone. A Python object, so that it goes when the
+/// thread that lets go of it has the GIL, and waits for nothing.
+#[pyclass(frozen, module = "oxiflux")]
 struct Imported {
     pointer: *mut c_void,
     versioned: bool,
 }
 
-// SAFETY: the deleter may be called from any thread that holds the GIL, which the drop acquires.
+// SAFETY: the deleter may be called from any thread that holds the GIL, under which Python objects are dropped.
 unsafe impl Send for Imported {}
 // SAFETY: as above; nothing else is done through a shared reference.
 unsafe impl Sync for Imported {}
 
 impl Drop for Imported {
     fn drop(&mut self) {
-        let free = || {
-            // SAFETY: the pointer was taken out of a capsule of that kind, with the duty to call its deleter once.
-            unsafe {
-                if self.versioned {
-                    let managed = self.pointer.cast::<ManagedVersioned>();
-                    if let Some(delete) = (*managed).deleter {
-                        delete(managed);
-                    }
-                } else {
-                    let managed = self.pointer.cast::<Managed>();
-                    if let Some(delete) = (*managed).deleter {
-                        delete(managed);
-                    }
+        // SAFETY: the pointer was taken out of a capsule of that kind, with the duty to call its deleter once.
+        unsafe {
+            if self.versioned {
+                let managed = self.pointer.cast::<ManagedVersioned>();
+                if let Some(delete) = (*managed).deleter {
+                    delete(managed);
+                }
+            } else {
+                let managed = self.pointer.cast::<Managed>();
+                if let Some(delete) = (*managed).deleter {
+                    delete(managed);
                 }
             }
-        };
-        Python::attach(|_| free());
+        }
     }
 }
 
@@ -186,7 +187,8 @@ fn dtype_of(t: &Description) -> Option<DType> {
     DType::ALL.into_iter().find(|&d| t.lanes == 1 && t.code == code(d) && usize::from(t.bits) == 8 * d.size())
 }
 
-/// A tensor over the memory of another library's array, which must not be changed while the tensor lives.
+/// A tensor over the memory of another library's array, which must not be changed while the tensor lives. Truth values are
+/// copied.
 #[pyfunction]
 #[pyo3(signature = (x, /, *, device = None, copy = None))]
 fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&str>, copy: Option<bool>) -> PyResult<PyTensor> {
@@ -196,11 +198,9 @@ fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&str>, copy: Option<bool>) -
             device.unwrap_or_default()
         )));
     }
+    let class = |x: &Bound<'_, PyAny>| x.get_type().name().map_or_else(|_| "?".into(), |n| n.to_string());
     let producer = x.getattr("__dlpack__").map_err(|_| {
-        PyTypeError::new_err(format!(
-            "from_dlpack: {} has no __dlpack__",
-            x.get_type().name().map_or_else(|_| "it".into(), |n| n.to_string())
-        ))
+        PyTypeError::new_err(format!("from_dlpack: expected an array with __dlpack__, got {}", class(x)))
     })?;
     let kwargs = PyDict::new(x.py());
     kwargs.set_item("max_version", (1, 0))?;
@@ -208,48 +208,125 @@ fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&str>, copy: Option<bool>) -
         Err(e) if e.is_instance_of::<PyTypeError>(x.py()) => producer.call0()?,
         other => other?,
     };
-    let array = import(capsule.cast::<PyCapsule>()?)?;
-    Ok(Tensor::from(if copy == Some(true) { array.copy()? } else { array }).into())
+    let capsule = capsule.cast::<PyCapsule>().map_err(|_| {
+        let (producer, got) = (class(x), class(&capsule));
+        PyTypeError::new_err(format!("from_dlpack: {producer}.__dlpack__ must return a capsule, got {got}"))
+    })?;
+    let (array, dtype) = import(capsule)?;
+    if copy == Some(false) && dtype == DType::Bool {
+        return Err(PyBufferError::new_err(
+            "from_dlpack: truth values are always copied: leave copy=False out",
+        ));
+    }
+    let array = taken_as(dtype, array)?;
+    Ok(Tensor::from(if copy == Some(true) && array.is_foreign() { array.copy()? } else { array }).into())
 }
 
-fn import(capsule: &Bound<'_, PyCapsule>) -> PyResult<Array> {
-    // SAFETY: the capsule's name says what its pointer is; renaming it takes over the duty to call the deleter.
-    unsafe {
-        let ptr = capsule.as_ptr();
-        let versioned = ffi::PyCapsule_IsValid(ptr, NAME_VERSIONED.as_ptr()) != 0;
-        let (name, used) = if versioned { (NAME_VERSIONED, USED_VERSIONED) } else { (NAME, USED) };
+/// What a capsule holds, looked at by the type that its memory can be trusted to have, and its own type.
+fn import(capsule: &Bound<'_, PyCapsule>) -> PyResult<(Array, DType)> {
+    let ptr = capsule.as_ptr();
+    // SAFETY: a live capsule.
+    let is = |name: &CStr| unsafe { ffi::PyCapsule_IsValid(ptr, name.as_ptr()) != 0 };
+    let (versioned, name, used) = match (is(NAME_VERSIONED), is(NAME)) {
+        (true, _) => (true, NAME_VERSIONED, USED_VERSIONED),
+        (_, true) => (false, NAME, USED),
+        _ if is(USED) || is(USED_VERSIONED) => {
+            return Err(PyBufferError::new_err(
+                "from_dlpack: the array in this capsule has been taken already: a capsule serves once, call __dlpack__ again",
+            ));
+        }
+        _ => return Err(PyBufferError::new_err("from_dlpack: the capsule holds no array")),
+    };
+    // SAFETY: the capsule's name says what its pointer is.
+    let (pointer, t) = unsafe {
         let pointer = ffi::PyCapsule_GetPointer(ptr, name.as_ptr());
         if pointer.is_null() {
             return Err(PyErr::fetch(capsule.py()));
         }
-        let t = if versioned {
-            &(*pointer.cast::<ManagedVersioned>()).tensor
+        if versioned {
+            let managed = &*pointer.cast::<ManagedVersioned>();
+            if managed.version.0 != 1 {
+                let (major, minor) = managed.version;
+                return Err(PyBufferError::new_err(format!(
+                    "from_dlpack: this is version {major}.{minor} of DLPack, expected 1"
+                )));
+            }
+            (pointer, &managed.tensor)
         } else {
-            &(*pointer.cast::<Managed>()).tensor
-        };
-        let Some(dtype) = dtype_of(t) else {
-            return Err(PyBufferError::new_err(format!(
-                "from_dlpack: no element type of {} bits and code {}",
-                t.bits, t.code
-            )));
-        };
-        if t.device.0 != CPU {
-            return Err(PyBufferError::new_err("from_dlpack: the array is not in the memory of the CPU"));
+            (pointer, &(*pointer.cast::<Managed>()).tensor)
         }
-        let n = t.ndim as usize;
-        let lengths = |p: *mut i64| if n == 0 { &[][..] } else { std::slice::from_raw_parts(p, n) };
-        let shape: Vec<usize> = lengths(t.shape).iter().map(|&d| d as usize).collect();
-        let strides: Vec<isize> = match t.strides.is_null() {
-            true => crate::shape::row_major(&shape).to_vec(),
-            false => lengths(t.strides).iter().map(|&s| s as isize).collect(),
-        };
-        let data = t.data.cast::<u8>().wrapping_add(t.byte_offset as usize);
-        if !(data as usize).is_multiple_of(dtype.size()) {
-            return Err(PyBufferError::new_err("from_dlpack: the memory is not aligned to its elements"));
-        }
-        ffi::PyCapsule_SetName(ptr, used.as_ptr());
-        Ok(Array::foreign(data, &shape, &strides, dtype, Box::new(Imported { pointer, versioned })))
+    };
+    // SAFETY: the producer describes its array truly, as far as it can be checked.
+    let Layout { data, shape, strides, dtype } = unsafe { layout(t) }?;
+    // SAFETY: renaming the capsule takes over the duty to call the deleter, which `Imported` does.
+    if unsafe { ffi::PyCapsule_SetName(ptr, used.as_ptr()) } != 0 {
+        return Err(PyErr::fetch(capsule.py()));
     }
+    let owner = Py::new(capsule.py(), Imported { pointer, versioned })?;
+    if shape.contains(&0) {
+        return Ok((Array::empty("from_dlpack", &shape, given_as(dtype))?, dtype));
+    }
+    // SAFETY: the memory lives until the deleter is called.
+    let array = unsafe { Array::foreign(data, &shape, &strides, given_as(dtype), Box::new(owner)) };
+    Ok((array, dtype))
+}
+
+/// Where the elements of another library's array are.
+struct Layout {
+    data: *const u8,
+    shape: Vec<usize>,
+    strides: Vec<isize>,
+    dtype: DType,
+}
+
+/// Believes nothing of a description that can be checked.
+///
+/// # Safety
+/// `shape` and `strides` must point to as many numbers as there are axes, or be null.
+unsafe fn layout(t: &Description) -> PyResult<Layout> {
+    let no = |why: String| Err(PyBufferError::new_err(format!("from_dlpack: {why}")));
+    let Some(dtype) = dtype_of(t) else {
+        let Description { code, bits, lanes, .. } = t;
+        return no(format!("no element type of {bits} bits, code {code} and {lanes} lanes"));
+    };
+    if t.device.0 != CPU {
+        return no(format!("the array is on a device of kind {}, not in the memory of the CPU", t.device.0));
+    }
+    let Some(n) = usize::try_from(t.ndim).ok().filter(|&n| n <= MOST_AXES) else {
+        return no(format!("an array has 0 to {MOST_AXES} axes, this has {}", t.ndim));
+    };
+    if n > 0 && t.shape.is_null() {
+        return no("the array has no shape".into());
+    }
+    // SAFETY: not null, and of that length by the caller's promise.
+    let numbers = |p: *mut i64| if n == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(p, n) } };
+    let lengths = numbers(t.shape);
+    let Ok(shape) = lengths.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>() else {
+        return no(format!("a shape has no negative length, got {lengths:?}"));
+    };
+    let Some(size) = checked_size(&shape) else {
+        return no(format!("no memory holds an array of shape {}", show(&shape)));
+    };
+    let strides: Vec<isize> = match t.strides.is_null() || size == 0 {
+        true => row_major(&shape).to_vec(),
+        false => numbers(t.strides).iter().map(|&s| s as isize).collect(),
+    };
+    // How far the elements reach before and behind the first one, in bytes.
+    let reach = shape.iter().zip(&strides).try_fold(dtype.size(), |sum, (&n, &stride)| {
+        let steps = n.saturating_sub(1).checked_mul(stride.unsigned_abs())?;
+        sum.checked_add(steps.checked_mul(dtype.size())?).filter(|&sum| sum <= isize::MAX as usize)
+    });
+    if reach.is_none() {
+        return no(format!("no memory holds the strides {strides:?}"));
+    }
+    let data = (t.data as usize).checked_add(t.byte_offset as usize).map(|at| at as *const u8);
+    let Some(data) = data.filter(|_| size == 0 || !t.data.is_null()) else {
+        return no("the array has no memory".into());
+    };
+    if size > 0 && !(data as usize).is_multiple_of(dtype.size()) {
+        return no("the memory is not aligned to its elements".into());
+    }
+    Ok(Layout { data, shape, strides, dtype })
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

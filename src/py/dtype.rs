@@ -1,10 +1,11 @@
 //! Element types and axes as Python sees them.
 
 use crate::dtype::{DType, Kind};
-use crate::shape::Axes;
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use crate::shape::{Axes, MOST_AXES};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString, PyType};
+use smallvec::SmallVec;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The type of a tensor's elements. Equal to its name and to NumPy's type of that name.
@@ -110,11 +111,17 @@ impl<'py> FromPyObject<'_, 'py> for Axes {
                 PyTypeError::new_err(format!("expected an integer or a tuple of integers, got {}", &*ob))
             }
         };
-        ob.try_iter()
-            .map_err(wrong)?
-            .map(|i| i?.extract::<isize>().map_err(wrong))
-            .collect::<PyResult<_>>()
-            .map(Axes::These)
+        let mut found = SmallVec::new();
+        for i in ob.try_iter().map_err(wrong)? {
+            // Told before all are collected: there may be more than memory holds.
+            if found.len() == MOST_AXES {
+                return Err(PyValueError::new_err(format!(
+                    "a tensor has at most {MOST_AXES} axes, got more"
+                )));
+            }
+            found.push(i?.extract::<isize>().map_err(wrong)?);
+        }
+        Ok(Axes::These(found))
     }
 }
 

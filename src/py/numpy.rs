@@ -33,7 +33,8 @@ fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
     Some(found)
 }
 
-/// A view of a NumPy array, which must not be written while the view lives; `None` for anything else.
+/// A view of a NumPy array, which must not be written while the view lives, or a copy if it holds truth values; `None`
+/// for anything else.
 pub(super) fn view(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     let Ok(array) = ob.cast::<PyUntypedArray>() else { return Ok(None) };
     let descr = array.dtype();
@@ -49,11 +50,22 @@ pub(super) fn view(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     }
     let strides: Strides = array.strides().iter().map(|s| s / size).collect();
     // SAFETY: the array describes its own memory, which lives while `owner` holds the array.
-    Ok(Some(unsafe {
+    let foreign = unsafe {
         let data = array.cast_unchecked::<numpy::PyArrayDyn<u8>>().data().cast_const();
         let owner: Py<PyAny> = ob.clone().unbind();
-        Array::foreign(data, array.shape(), &strides, dtype, Box::new(owner))
-    }))
+        Array::foreign(data, array.shape(), &strides, given_as(dtype), Box::new(owner))
+    };
+    Ok(Some(taken_as(dtype, foreign)?))
+}
+
+/// The type by which memory of others is looked at: that of a bool may hold any byte, at any time.
+pub(super) fn given_as(dtype: DType) -> DType {
+    if dtype == DType::Bool { DType::U8 } else { dtype }
+}
+
+/// An array of `dtype` from one by which memory of others was looked at. What is not zero becomes true, in a copy.
+pub(super) fn taken_as(dtype: DType, given: Array) -> crate::Result<Array> {
+    given.cast(dtype)
 }
 
 /// Nested lists of numbers, floats as float64; `None` for what is no list, tuple or range, or holds tensors.
@@ -64,7 +76,13 @@ pub(super) fn sequence(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     if ob.len()? > 0 && ob.get_item(0)?.is_exact_instance_of::<PyTensor>() {
         return Ok(None);
     }
-    let array = ob.py().import("numpy")?.call_method1("asarray", (ob,)).map_err(|e| ragged(ob, e))?;
+    let np = ob.py().import("numpy")?;
+    if ob.is_instance_of::<PyRange>() {
+        // By its rule: as a sequence it would be made a list first, which may be longer than memory.
+        let [start, stop, step] = [ob.getattr("start")?, ob.getattr("stop")?, ob.getattr("step")?];
+        return view(&np.call_method1("arange", (start, stop, step, "int64"))?);
+    }
+    let array = np.call_method1("asarray", (ob,)).map_err(|e| ragged(ob, e))?;
     if array.getattr("dtype")?.getattr("kind")?.eq("O")?
         && array.getattr("flat")?.try_iter()?.all(|x| x.is_ok_and(|x| x.is_instance_of::<PyInt>()))
     {
@@ -197,7 +215,7 @@ fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
 }
 
 /// A tensor of data, as `tensor`, but over the same memory where that is possible: an array that is changed afterwards
-/// changes the tensor too.
+/// changes the tensor too. Truth values are always copied.
 #[pyfunction]
 #[pyo3(signature = (data, dtype = None))]
 fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
@@ -237,7 +255,7 @@ fn number(data: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Option<Array>> {
     Ok(None)
 }
 
-/// A tensor over the memory of a NumPy array, which must not be changed while the tensor lives.
+/// A tensor over the memory of a NumPy array, which must not be changed while the tensor lives. Truth values are copied.
 #[pyfunction]
 #[pyo3(signature = (array, /))]
 fn from_numpy(array: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
@@ -261,16 +279,9 @@ fn _restore(bytes: &[u8], shape: Vec<usize>, dtype: DType) -> PyResult<PyTensor>
         ))
         .into());
     }
-    let mut out = Array::empty("restore", &shape, dtype)?;
-    each!(dtype, all: T => {
-        let to = out.fresh_mut::<T>();
-        // SAFETY: as many bytes as the elements take; for bool they are made 0 or 1 below.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_mut_ptr().cast::<u8>(), bytes.len()) };
-    });
-    if dtype == DType::Bool {
-        return Ok(Tensor::from(out.cast(DType::U8)?.cast(DType::Bool)?).into());
-    }
-    Ok(Tensor::from(out).into())
+    let mut out = Array::empty("restore", &shape, given_as(dtype))?;
+    out.fresh_bytes().copy_from_slice(bytes);
+    Ok(Tensor::from(taken_as(dtype, out)?).into())
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
