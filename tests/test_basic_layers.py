@@ -24,7 +24,7 @@ def test_scale_is_its_formula(size, bias, batch):
     y = layer(x)
     assert y.dtype == "float32"
     expected = np.tanh(layer.scale.numpy() * x + (layer.bias.numpy() if bias else 0))
-    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(y.numpy(), expected, rtol=2e-6, atol=1e-6)
 
 
 def test_scale_takes_the_activation_by_name_too():
@@ -81,7 +81,7 @@ def test_bilinear_is_its_formula(in1, in2, out, batch, bias):
     z = layer(x, y)
     assert z.dtype == "float32"
     assert z.shape == (*batch, out)
-    np.testing.assert_allclose(z.numpy(), np.tanh(expected), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(z.numpy(), np.tanh(expected), rtol=5e-6, atol=2e-6)
 
 
 def test_bilinear_takes_a_tuple_or_one_input_for_both():
@@ -94,7 +94,7 @@ def test_bilinear_takes_a_tuple_or_one_input_for_both():
 def test_leading_axes_of_bilinear_broadcast():
     layer, x, y = flux.Bilinear((3, 4), 2), x_of(5, 1, 3), x_of(6, 4)
     expected = np.einsum("...i,ijk,...j->...k", x, layer.weight.numpy(), y)
-    np.testing.assert_allclose(layer(x, y).numpy(), expected, rtol=1e-5, atol=1e-5, strict=True)
+    np.testing.assert_allclose(layer(x, y).numpy(), expected, rtol=2e-6, atol=2e-6, strict=True)
 
 
 def test_bilinear_takes_lists_and_what_is_not_contiguous():

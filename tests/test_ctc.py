@@ -52,7 +52,7 @@ def test_the_values_of_nnlib():
         [0.244728, -0.0196172, -0.829811],
         [0.0729422, 0.447346, 0.16457],
     ]
-    np.testing.assert_allclose(g.numpy().T, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(g.numpy().T, expected, rtol=2e-6, atol=2e-6)
     x = np.array([[-3.0, 12.0, 8.0, 15.0], [4.0, 20.0, -2.0, 20.0], [8.0, -33.0, 6.0, 5.0]]).T
     loss, (g,) = flux.withgradient(lambda x: flux.losses.ctc_loss(x, [0, 1]), flux.tensor(x))
     np.testing.assert_allclose(loss.item(), 8.02519869363453, rtol=1e-12)
@@ -61,7 +61,7 @@ def test_the_values_of_nnlib():
         [0.017985914969696, 0.999662657278861, -1.9907078755387e-06, -0.006693150917307],
         [-0.01798362202195, -2.52019580677916e-20, 2.35699239251042e-07, 3.02026677058789e-07],
     ]
-    np.testing.assert_allclose(g.numpy().T, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(g.numpy().T, expected, rtol=2e-6, atol=2e-6)
 
 
 def test_long_sequences_and_large_logits_stay_finite():
@@ -70,7 +70,7 @@ def test_long_sequences_and_large_logits_stay_finite():
     loss, (g,) = flux.withgradient(lambda x: flux.ctc_loss(x, y), x)
     assert loss.dtype == "float32" and np.isfinite(loss.item()) and loss.item() > 1e4
     assert np.isfinite(g.numpy()).all()
-    np.testing.assert_allclose(g.numpy().sum(axis=1), 0, atol=1e-4)
+    np.testing.assert_allclose(g.numpy().sum(axis=1), 0, atol=2e-6)
 
 
 @functools.cache
@@ -89,7 +89,7 @@ def long_sequence():
     return x, y, -np.logaddexp(alpha[-1], alpha[-2])
 
 
-@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("float64", 1e-12)])
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-6), ("float64", 1e-12)])
 def test_5000_times_agree_with_the_recursion_in_logarithms(dtype, rtol):
     x, y, expected = long_sequence()
     loss, (g,) = flux.withgradient(lambda x: flux.ctc_loss(x, y), flux.tensor(x).astype(dtype))

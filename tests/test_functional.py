@@ -89,7 +89,7 @@ def test_a_batch_is_its_parts_and_keeps_the_dtype(name, batch, dtype):
     axis = 1 if name in ("gather", "scatter") else 0
     expected = np.take(whole.numpy(), range(batch), axis=axis)
     assert part.shape == expected.shape
-    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    tolerance = 1e-6 if dtype == "float32" else 2e-15
     np.testing.assert_allclose(part.numpy(), expected, rtol=tolerance, atol=tolerance)
 
 

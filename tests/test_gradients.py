@@ -422,7 +422,7 @@ def test_gradient_of_a_layer_has_its_fields():
         (g.layers[0].bias, before.sum(0)),
         (g.layers[0].weight, x.numpy().T @ before),
     ]:
-        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5, strict=True)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=2e-6, atol=2e-6, strict=True)
 
 
 def test_gradient_of_a_layer_in_a_list_of_layers():
@@ -584,7 +584,7 @@ def test_hessian_equals_differences_of_the_gradient():
     assert h.shape == (4, 4)
     np.testing.assert_allclose(h.numpy(), h.numpy().T, rtol=1e-12)
     expected = numeric_jacobian(lambda t: flux.gradient(rosenbrock, t)[0], x)
-    np.testing.assert_allclose(h.numpy(), expected, rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(h.numpy(), expected, rtol=1e-6, atol=2e-6)
 
 
 def test_hessian_of_a_linear_function_is_zero():

@@ -30,7 +30,7 @@ def test_dense_is_its_formula(size_in, size_out, batch, bias):
     y = layer(x)
     assert y.shape == (*batch, size_out)
     assert y.dtype == "float32"
-    np.testing.assert_allclose(y.numpy(), np.tanh(expected), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(y.numpy(), np.tanh(expected), rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", [*ACTIVATIONS, "tanh"])
@@ -42,8 +42,8 @@ def test_a_fused_activation_is_the_activation_after_the_layer(name):
     np.testing.assert_allclose(fused(x).numpy(), activation(plain(x)).numpy(), rtol=2e-6, atol=2e-6)
     (g,) = flux.gradient(lambda m: (m(x) ** 2).sum(), fused)
     (h,) = flux.gradient(lambda m: (activation(m(x)) ** 2).sum(), plain)
-    np.testing.assert_allclose(g.weight.numpy(), h.weight.numpy(), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(g.bias.numpy(), h.bias.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(g.weight.numpy(), h.weight.numpy(), rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(g.bias.numpy(), h.bias.numpy(), rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -141,7 +141,7 @@ def test_float32_predictions_give_float32(case):
     p, t = draw(kind_p, (7, 3), 1), draw(kind_t, (7, 3), 2)
     result = getattr(flux, name)(flux.tensor(p.astype(np.float32)), flux.tensor(t), **options)
     assert result.dtype == "float32"
-    assert result.item() == pytest.approx(np.mean(formula(p, t)), rel=1e-4, abs=1e-6)
+    assert result.item() == pytest.approx(np.mean(formula(p, t)), rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

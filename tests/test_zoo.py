@@ -9,7 +9,7 @@ import pytest
 import oxiflux as flux
 import zoo
 
-TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
+TOLERANCE = {"float32": 2e-6, "float64": 2e-14}
 
 each_layer = pytest.mark.parametrize("row", zoo.ROWS.values(), ids=zoo.ROWS)
 
