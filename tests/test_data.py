@@ -670,3 +670,10 @@ def test_joining_different_kinds():
 
 def test_all_names_are_sorted():
     assert mlutils.__all__ == sorted(mlutils.__all__)
+
+
+@pytest.mark.parametrize("where", [None, slice(1), 0, [0]])
+@pytest.mark.parametrize("data", [set(), {1}, flux.DataLoader([1.0, 2.0]), iter([1]), 5, "text"])
+def test_what_has_no_items_is_an_error_wherever_they_are_asked_for(data, where):
+    with pytest.raises(TypeError, match="getobs: data must be arrays or sequences"):
+        getobs(data, where)

@@ -373,3 +373,15 @@ def test_a_number_fills_a_float64_tensor_in_full_precision():
 def test_a_power_of_zero_is_one_and_constant():
     assert flux.gradient(lambda x: (x**0).sum() + x.sum(), flux.zeros(2))[0].tolist() == [1, 1]
     assert (flux.tensor([0.0, np.nan]) ** 0).tolist() == [1, 1]
+
+
+def test_einsum_of_tensors_alone_says_what_comes_first():
+    for first in [flux.ones((2, 2)), np.ones((2, 2)), None, ["ij"]]:
+        with pytest.raises(TypeError, match=r'einsum: subscripts such as "ij,jk->ik" come first'):
+            flux.einsum(first, flux.ones((2, 2)))
+
+
+def test_isdtype_takes_what_dtype_takes():
+    assert flux.isdtype("int64", "integral") and flux.isdtype(np.float32, "real floating")
+    with pytest.raises(TypeError):
+        flux.isdtype(5, "integral")

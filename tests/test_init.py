@@ -200,3 +200,25 @@ def test_create_bias_copies_arrays_and_keeps_tensors():
     a[:] = 5
     assert b.tolist() == [1, 1, 1]
     assert flux.create_bias(w, t, 3) is t
+
+
+TAKERS = {
+    "rand32": lambda rng: flux.rand32((2, 3), rng=rng),
+    "glorot_uniform": lambda rng: flux.glorot_uniform((2, 3), rng=rng),
+    "kaiming_normal": lambda rng: flux.kaiming_normal((2, 3), rng=rng),
+    "lecun_normal": lambda rng: flux.lecun_normal((2, 3), rng=rng),
+    "orthogonal": lambda rng: flux.orthogonal((2, 3), rng=rng),
+    "sparse_init": lambda rng: flux.sparse_init((4, 3), sparsity=0.5, rng=rng),
+    "shuffleobs": lambda rng: flux.shuffleobs([1, 2], rng=rng),
+    "randobs": lambda rng: flux.randobs([1, 2], rng=rng),
+    "DataLoader": lambda rng: flux.DataLoader([1, 2], shuffle=True, rng=rng),
+}
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+@pytest.mark.parametrize("rng", [5, np.random.default_rng(0), flux.zeros(3), "seed"])
+def test_a_generator_that_is_none_is_an_error_that_says_how_one_is_made(taker, rng):
+    with pytest.raises(TypeError, match=r"flux\.Generator\(seed\)"):
+        TAKERS[taker](rng)
+    TAKERS[taker](flux.Generator(5))
+    TAKERS[taker](None)

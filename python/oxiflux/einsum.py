@@ -60,6 +60,10 @@ def einsum(subscripts: str, /, *operands: ArrayLike) -> Tensor:
     >>> flux.einsum("ij,jk->ik", x, y).shape
     (2, 4)
     """
+    if not isinstance(subscripts, str):
+        raise TypeError(
+            f'einsum: subscripts such as "ij,jk->ik" come first, before the tensors; got {type(subscripts).__name__}'
+        )
     tensors = [_core.asarray(x) for x in operands]
     inputs, output = _parse(subscripts, tensors)
     terms = [_diagonals(s, x, subscripts) for s, x in zip(inputs, tensors, strict=True)]

@@ -455,6 +455,7 @@ def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...], /) -> boo
         "bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu", "real floating": "f",
         "complex floating": "", "numeric": "iuf",
     }  # fmt: skip
+    dtype = _core.dtype(dtype)
     if isinstance(kind, tuple):
         return any(isdtype(dtype, k) for k in kind)
     if isinstance(kind, str):

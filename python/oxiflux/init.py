@@ -65,8 +65,15 @@ def _shape(name: str, shape: tuple[Any, ...]) -> Shape:
     return tuple(int(n) for n in numbers)
 
 
-def _generator(rng: Generator | None) -> Generator:
-    return _core.default_generator() if rng is None else rng
+def generator(rng: Generator | None) -> Generator:
+    """The given generator of random numbers, or the default one."""
+    if rng is None:
+        return _core.default_generator()
+    if not isinstance(rng, Generator):
+        raise TypeError(
+            f"rng is a generator, made by flux.Generator(seed), or None; got {type(rng).__name__}"
+        )
+    return rng
 
 
 def nfan(*shape: int | Sequence[int]) -> tuple[int, int]:
@@ -178,7 +185,7 @@ def truncated_normal(
     if not (lo < hi and std > 0):
         raise ValueError(f"truncated_normal: needs lo < hi and std > 0, got lo={lo}, hi={hi}, std={std}")
     low, high = (math.erf((edge - mean) / (std * math.sqrt(2))) for edge in (lo, hi))
-    u = _generator(rng).rand(*shape, dtype=_core.float64).numpy()
+    u = generator(rng).rand(*shape, dtype=_core.float64).numpy()
     x = mean + std * math.sqrt(2) * _erfinv(low + (high - low) * u)
     return _core.tensor(np.clip(x, lo, hi).astype(np.float32))
 
@@ -199,7 +206,7 @@ def orthogonal(shape: Shape, *, gain: float = 1, rng: Generator | None = None) -
     if len(shape) < 2:
         raise ShapeError(f"orthogonal: needs at least two axes, got shape {shape}")
     rows, cols = math.prod(shape[:-1]), shape[-1]
-    tall = _generator(rng).randn(max(rows, cols), min(rows, cols)).numpy().astype(np.float64)
+    tall = generator(rng).randn(max(rows, cols), min(rows, cols)).numpy().astype(np.float64)
     q, r = np.linalg.qr(tall)
     # Without the signs of R's diagonal the result would not be uniform over the orthogonal matrices.
     q = q * np.where(np.diagonal(r) < 0, -gain, gain)
@@ -219,9 +226,9 @@ def sparse_init(shape: Shape, *, sparsity: float, std: float = 0.01, rng: Genera
     """
     if len(shape) != 2:
         raise ShapeError(f"sparse_init: the shape must be (in, out), got {shape}")
-    generator = _generator(rng)
-    values = generator.randn(*shape).numpy() * np.float32(std)
-    rank = generator.rand(*shape).numpy().argsort(axis=1).argsort(axis=1)
+    numbers = generator(rng)
+    values = numbers.randn(*shape).numpy() * np.float32(std)
+    rank = numbers.rand(*shape).numpy().argsort(axis=1).argsort(axis=1)
     return _core.tensor(np.where(rank < math.ceil(min(1.0, sparsity) * shape[1]), np.float32(0), values))
 
 
@@ -279,7 +286,7 @@ def rand32(shape: Shape, *, rng: Generator | None = None) -> Tensor:
     >>> flux.rand32(2, 3).shape
     (2, 3)
     """
-    return _generator(rng).rand(*shape)
+    return generator(rng).rand(*shape)
 
 
 @_initialiser
@@ -290,7 +297,7 @@ def randn32(shape: Shape, *, rng: Generator | None = None) -> Tensor:
     >>> flux.randn32(2, 3, rng=flux.Generator(1)).shape
     (2, 3)
     """
-    return _generator(rng).randn(*shape)
+    return generator(rng).randn(*shape)
 
 
 def create_bias(weight: Tensor, bias: bool | ArrayLike | Tensor | None, *shape: int) -> Tensor | None:
@@ -316,11 +323,11 @@ def create_bias(weight: Tensor, bias: bool | ArrayLike | Tensor | None, *shape: 
 
 
 def _uniform(shape: Shape, bound: float, rng: Generator | None) -> Tensor:
-    return (_generator(rng).rand(*shape) - 0.5) * (2 * bound)
+    return (generator(rng).rand(*shape) - 0.5) * (2 * bound)
 
 
 def _normal(shape: Shape, std: float, rng: Generator | None) -> Tensor:
-    return _generator(rng).randn(*shape) * std
+    return generator(rng).randn(*shape) * std
 
 
 def _erfinv(x: np.ndarray) -> np.ndarray:

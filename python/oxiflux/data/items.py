@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Generator, ShapeError, Tensor
+from ..init import generator
 
 __all__ = ["getobs", "numobs"]
 
@@ -46,13 +47,14 @@ def getobs(data: Any, where: Any = None) -> Any:
     >>> getobs(data, [0, 2])["name"]
     ['a', 'c']
     """
+    n = count("getobs", data)
     if where is None:
         return cut(data, slice(None))
     if isinstance(where, slice):
         return cut(data, where)
     if isinstance(where, (int, np.integer)):
-        return item(data, range(count("getobs", data))[where])
-    return cut(data, places(where, count("getobs", data)))
+        return item(data, range(n)[where])
+    return cut(data, places(where, n))
 
 
 class Lazy(Sequence[Any]):
@@ -200,11 +202,6 @@ def places(where: Any, n: int) -> np.ndarray[Any, Any]:
     if low < -n or high >= n:
         raise IndexError(f"there is no item {low if low < -n else high} among {n}")
     return np.where(indices < 0, indices + n, indices)
-
-
-def generator(rng: Generator | None) -> Generator:
-    """The given generator of random numbers, or the default one."""
-    return _core.default_generator() if rng is None else rng
 
 
 def permutation(rng: Generator | None, n: int) -> np.ndarray[Any, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .._core import Generator, get_num_threads
+from ..init import generator
 from .arrays import batch
-from .items import Places, count, cut, each, generator, in_memory, item, permutation
+from .items import Places, count, cut, each, in_memory, item, permutation
 from .workers import can_be_sent, in_processes, in_thread
 
 __all__ = ["DataLoader", "eachobs"]
@@ -80,7 +81,7 @@ class DataLoader:
         self.partial = partial
         self.collate = collate
         self.parallel = parallel
-        self.rng = rng
+        self.rng = None if rng is None else generator(rng)
         is_stream = hasattr(data, "__iter__") and not hasattr(data, "__len__")
         if is_stream and shuffle:
             raise TypeError(f"DataLoader: a {type(data).__name__} has no length and cannot be shuffled")

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from .._core import Generator, ShapeError, Tensor
-from .items import count, generator, getobs, permutation, subset
+from ..init import generator
+from .items import count, getobs, permutation, subset
 
 __all__ = ["kfolds", "leavepout", "oversample", "randobs", "shuffleobs", "splitobs", "undersample"]
 
