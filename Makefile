@@ -5,6 +5,10 @@ VENV := .venv
 BIN := $(abspath $(VENV))/bin
 PY := $(BIN)/python
 ZIG := ziglang==0.17.1
+TOOLS := $(abspath target/tools)/bin
+LIBFUZZER = -max_total_time=$(or $(SECONDS),300) -timeout=20 -rss_limit_mb=4096
+# What reads and writes memory by indices and beside edges.
+VALGRIND_TESTS := tests/test_gather.py tests/test_padding.py tests/test_ctc.py tests/test_indexing_numpy.py
 
 # Cargo and maturin use .venv, whatever environment the shell is in.
 export PYO3_PYTHON := $(PY)
@@ -13,7 +17,7 @@ unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build dev demo test check lint test-rust test-python test-isas wheel bench bench-peers bench-memory
-.PHONY: parity stubs docs clean
+.PHONY: parity fuzz fuzz-rust valgrind mutants stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,8 +62,8 @@ test-python: build ## tests/*.py, examples in the docs, and the stub against the
 	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml --allowlist scripts/stubtest.allow
 
 test-isas: build ## tests/*.py again, as a processor without AVX-512 and one without AVX2 run them
-	OXIFLUX_ISA=avx2 $(PY) -m pytest --quiet
-	OXIFLUX_ISA=portable $(PY) -m pytest --quiet
+	OXIFLUX_FUZZ_SECONDS=10 OXIFLUX_ISA=avx2 $(PY) -m pytest --quiet
+	OXIFLUX_FUZZ_SECONDS=10 OXIFLUX_ISA=portable $(PY) -m pytest --quiet
 
 # zig links against an old glibc, so that the wheel runs where this machine's glibc would be too new.
 ifeq ($(shell uname -s),Linux)
@@ -84,6 +88,30 @@ bench-memory: build ## peak memory of training steps beside PyTorch: make bench-
 
 parity: ## let PyTorch compute the numbers in tests/parity/results anew: make parity PEERS=/path/to/python
 	$(or $(PEERS),$(PYTHON)) tests/parity/make.py
+
+fuzz: build ## random calls of everything public, 600 s of them or SECONDS=…, of other seeds with SEED=…
+	$(PY) scripts/fuzz.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1000)
+
+# cargo-fuzz asks for a nightly compiler only because a sanitizer is an unstable option, which RUSTC_BOOTSTRAP allows.
+# Blocks have the size that was asked for, so that reading past one is seen.
+fuzz-rust: $(TOOLS)/cargo-fuzz ## the file reader and the index checks under AddressSanitizer, 300 s or SECONDS=… for each
+	export PATH="$(TOOLS):$$PATH" RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg exact_blocks"; \
+	mkdir -p fuzz/corpus/files; \
+	cargo fuzz run files fuzz/corpus/files fuzz/seeds/files -- -dict=fuzz/files.dict $(LIBFUZZER) && \
+	cargo fuzz run index -- $(LIBFUZZER)
+
+valgrind: venv ## tests of the core under valgrind's memcheck, or those of TESTS=…
+	PYO3_BUILD_EXTENSION_MODULE=1 cargo rustc --locked --quiet --lib --profile quick --features python --crate-type cdylib \
+		-- --cfg exact_blocks -C debuginfo=line-tables-only
+	rm -rf target/exact && mkdir -p target/exact && cp -r python target/exact/python
+	cp target/quick/liboxiflux.so target/exact/python/oxiflux/_core.abi3.so
+	PYTHONPATH=target/exact/python $(PY) scripts/valgrind.py $(or $(TESTS),$(VALGRIND_TESTS))
+
+mutants: $(TOOLS)/cargo-mutants build ## small faults in the sources, one at a time: which do the tests not see? OPTIONS=…
+	PATH="$(TOOLS):$$PATH" $(PY) scripts/mutants.py $(OPTIONS)
+
+$(TOOLS)/cargo-%:
+	cargo install --quiet --locked --root $(dir $(TOOLS)) cargo-$*
 
 stubs: build ## write the operations into python/oxiflux/_core.pyi
 	$(PY) scripts/stubs.py

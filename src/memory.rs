@@ -22,6 +22,10 @@ const KEPT_PER_CLASS: usize = 64;
 /// How many bytes of freed large blocks are kept in all.
 const KEPT_LARGE: usize = 1 << 30;
 
+/// For memory checkers (`--cfg exact_blocks`): blocks have the bytes that were asked for and none is used again, so that
+/// reading past one, or after its end, or what nobody wrote is seen.
+const EXACT: bool = cfg!(exact_blocks);
+
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 /// Only ever tried: a child forked while another thread held it must not wait for ever.
 static LARGE: Mutex<Large> = Mutex::new(Large { bytes: 0, blocks: Vec::new() });
@@ -123,8 +127,10 @@ impl Buffer {
         if bytes > isize::MAX as usize / 2 {
             return None;
         }
-        let (class, capacity) = class_of(bytes);
-        let cached = if capacity <= SMALL {
+        let (class, capacity) = if EXACT { (0, bytes.max(1)) } else { class_of(bytes) };
+        let cached = if EXACT {
+            None
+        } else if capacity <= SMALL {
             // SAFETY: the cell is this thread's own, and nothing called while it is borrowed comes back here.
             CACHE.try_with(|c| unsafe { (*c.get()).blocks[class].pop() }).ok().flatten()
         } else {
@@ -198,7 +204,9 @@ impl Drop for Buffer {
         }
         LIVE.fetch_sub(capacity, Ordering::Relaxed);
         let block = Block(self.0);
-        if capacity <= SMALL {
+        if EXACT {
+            release(block);
+        } else if capacity <= SMALL {
             let (class, _) = class_of(capacity);
             let kept = CACHE.try_with(|c| {
                 // SAFETY: the cell is this thread's own, and nothing called while it is borrowed comes back here.

@@ -20,7 +20,7 @@ EVERYTHING = [*NUMBERS, "bool"]
 
 settings.register_profile(
     "default",
-    max_examples=40,
+    max_examples=int(os.environ.get("OXIFLUX_EXAMPLES", "40")),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

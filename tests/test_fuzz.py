@@ -1,0 +1,65 @@
+"""The fuzzer of the public surface for a while, and that it finds what it is for.
+
+OXIFLUX_FUZZ_SECONDS says how long; `make fuzz` draws other calls, for longer.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "fuzz.py"
+SECONDS = os.environ.get("OXIFLUX_FUZZ_SECONDS", "60")
+
+# A worker one of whose functions is at fault.
+PLANT = """
+import sys
+sys.path[:0] = {paths!r}
+from fuzzing import calls, values, worker
+import oxiflux as flux
+
+def broken(x):
+    {fault}
+
+flux.broken = broken
+calls.Draw.call = lambda self: calls.Call("flux.broken", "flux.broken(a0)", ("numbers((3,))",), "1")
+worker.main(*map(int, sys.argv[1:]))
+"""
+
+
+def fuzz(*options):
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *options], capture_output=True, text=True, timeout=float(SECONDS) + 300
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("import os; os.abort()", "SIGABRT"),
+        ("import time; time.sleep(99)", "no end within"),
+        ("raise BaseException('panicked')", "BaseException"),
+        ("raise AttributeError('no such thing')", "AttributeError"),
+        ("raise ValueError('called `Option::unwrap()`')", "internals"),
+        ("raise ValueError", "says nothing"),
+        ("x[0] += 1", "a0 has changed"),
+        ("broken.n = getattr(broken, 'n', 0) + 1; return broken.n", "the second result is another"),
+        ("values.kept = b'1' * (700 << 20); raise ValueError('too much')", "MiB"),
+    ],
+)
+def test_a_planted_fault_is_found(tmp_path, fault, found):
+    worker = tmp_path / "worker.py"
+    worker.write_text(PLANT.format(paths=[str(Path(__file__).parent)], fault=fault))
+    code, said = fuzz("--replay", "0:0", "--longest", "20", "--worker", str(worker))
+    assert code == 1 and found in said, said
+
+
+def test_a_call_is_the_same_whenever_its_seed_is():
+    from fuzzing.calls import Draw
+
+    calls = [Draw(3, number).call() for number in range(200)]
+    assert calls == [Draw(3, number).call() for number in range(200)]
+    assert len({call.name for call in calls}) > 80
