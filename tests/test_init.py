@@ -222,3 +222,11 @@ def test_a_generator_that_is_none_is_an_error_that_says_how_one_is_made(taker, r
         TAKERS[taker](rng)
     TAKERS[taker](flux.Generator(5))
     TAKERS[taker](None)
+
+
+def test_the_weight_that_a_bias_belongs_to_may_be_of_numpy():
+    weight = np.ones((2, 3))
+    assert flux.create_bias(weight, True, 3).dtype == "float64"
+    assert flux.create_bias(weight, [1, 2, 3], 3).dtype == "float64"
+    with pytest.raises(TypeError):
+        flux.create_bias(object(), True, 3)

@@ -314,12 +314,13 @@ def create_bias(weight: Tensor, bias: bool | ArrayLike | Tensor | None, *shape: 
     """
     if bias is None or bias is False:
         return None
+    dtype = _core.asarray(weight).dtype
     if bias is True:
-        return _core.zeros(shape, dtype=weight.dtype)
+        return _core.zeros(shape, dtype=dtype)
     values = bias if isinstance(bias, Tensor) else _core.tensor(bias)
     if values.shape != shape:
         raise ShapeError(f"create_bias: expected a bias of shape {shape}, got {values.shape}")
-    return values if values.dtype == weight.dtype else values.astype(weight.dtype)
+    return values if values.dtype == dtype else values.astype(dtype)
 
 
 def _uniform(shape: Shape, bound: float, rng: Generator | None) -> Tensor:
