@@ -231,3 +231,40 @@ def test_dlpack_round_trip():
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     check(flux.from_dlpack(x), x)
     np.testing.assert_array_equal(np.from_dlpack(flux.tensor(x)), x)
+
+
+@pytest.mark.parametrize("step", [2**31, 2**62, 2**63 - 1, -(2**62), -(2**63)])
+def test_a_step_may_be_as_large_as_a_word(step):
+    a = np.arange(28.0).reshape(4, 7)
+    t = flux.tensor(a)
+    check(t[:, ::step], a[:, ::step])
+    check(t[2:, ::step].T, a[2:, ::step].T)
+    check(t[[0, 0], ::step], a[[0, 0], ::step])
+    (slope,) = flux.gradient(lambda t: t[1, 3::step].sum(), t)
+    assert slope.numpy().sum() == 1 and slope[1, 3] == 1
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        (..., slice(3, 1), False), (..., slice(None), True), (True, ...), (..., False), (0, True), (True, 0),
+        (slice(None), True), (None, True, None), (True, True), (False, True), ([0, 1], True), (True, [0, 1]),
+        ([0, 1], slice(None), True), (np.ones((2, 3), bool), True), (True, np.ones((2, 3), bool)),
+        (0, slice(None), True), (slice(None), True, [0, 1]), (0, ..., False), (..., True, slice(1, 2)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 2)])
+def test_a_single_truth_value_may_stand_anywhere_in_an_index(key, shape):
+    a = np.arange(float(np.prod(shape))).reshape(shape)
+    check(flux.tensor(a)[key], a[key])
+    (slope,) = flux.gradient(lambda t: (t[key] * t[key]).sum() / 2, flux.tensor(a))
+    expected = np.zeros(shape)
+    np.add.at(expected, key, a[key])
+    check(slope, expected)
+
+
+def test_a_single_truth_value_on_no_axes():
+    a = np.arange(1.0)
+    check(flux.tensor(a)[..., 3:1, False], a[..., 3:1, False])
+    check(flux.tensor(np.array(1.0))[True], np.array(1.0)[True])
+    check(flux.tensor(np.array(1.0))[False], np.array(1.0)[False])

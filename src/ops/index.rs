@@ -44,11 +44,13 @@ fn range(start: Option<isize>, stop: Option<isize>, step: Option<isize>, n: usiz
     let place = |x: isize| (if x < 0 { x.saturating_add(n) } else { x }).clamp(low, high);
     let start = start.map_or(if step > 0 { low } else { high }, place);
     let stop = stop.map_or(if step > 0 { high } else { low }, place);
-    let length = if step > 0 { (stop - start + step - 1) / step } else { (start - stop - step - 1) / -step };
-    Ok(if length <= 0 {
+    let span = if step > 0 { stop - start } else { start - stop };
+    Ok(if span <= 0 {
         Range { start: 0, step: 1, length: 0 }
     } else {
-        Range { start: start as usize, step, length: length as usize }
+        let length = (span as usize - 1) / step.unsigned_abs() + 1;
+        // A step past the end of the axis may be as large as a word: it is not one that strides can be multiplied by.
+        Range { start: start as usize, step: if length == 1 { 1 } else { step }, length }
     })
 }
 
@@ -137,9 +139,13 @@ fn resolve(shape: &[usize], key: &[Index]) -> Result<Resolved> {
                     let (m, over) = (shape::show(m.shape()), shape::show(over));
                     return Err(Error::Index(format!("index: a mask of shape {m} on axes of shape {over}")));
                 }
-                let found =
-                    if m.ndim() == 0 { return mask_of_no_axes(shape, key, spot) } else { nonzero(m)? };
-                for (n, a) in over.iter().zip(found) {
+                if m.ndim() == 0 {
+                    // A single truth value takes all or nothing, along a new axis.
+                    let numbers: &[i64] = if m.item()? != 0.0 { &[0] } else { &[] };
+                    arrays.push((view.len(), Array::from_slice(&[numbers.len()], numbers)?));
+                    view.push(1);
+                }
+                for (n, a) in over.iter().zip(nonzero(m)?) {
                     arrays.push((view.len(), a));
                     whole(&mut ranges, &mut view, *n);
                 }
@@ -150,18 +156,6 @@ fn resolve(shape: &[usize], key: &[Index]) -> Result<Resolved> {
     (ranges.len()..shape.len()).for_each(|i| whole(&mut ranges, &mut view, shape[i]));
     let adjacent = spots.windows(2).all(|w| w[1] == w[0] + 1);
     Ok(Resolved { ranges, view, arrays, adjacent })
-}
-
-/// A single truth value takes all or nothing, along a new axis.
-fn mask_of_no_axes(shape: &[usize], key: &[Index], spot: usize) -> Result<Resolved> {
-    let Index::Mask(m) = &key[spot] else { return resolve(shape, key) };
-    let mut key = key.to_vec();
-    let numbers: &[i64] = if m.item()? != 0.0 { &[0] } else { &[] };
-    key[spot] = Index::NewAxis;
-    let mut resolved = resolve(shape, &key)?;
-    let at = key[..spot].iter().filter(|k| !matches!(k, Index::At(_))).count();
-    resolved.arrays.push((at, Array::from_slice(&[numbers.len()], numbers)?));
-    Ok(resolved)
 }
 
 /// The numbers of the rows that arrays name, of a matrix whose rows are the places of the indexed axes.
