@@ -1,29 +1,36 @@
 """Flux, the machine-learning stack of Julia, for Python: `import oxiflux as flux`.
 
-Every public name is listed here, a group for each module that it comes from.
+Every public name is listed here, a group for each module that it comes from. `from oxiflux import *` takes all of
+them but those of Python's own: abs, all, any, bool, max, min, pow, round, sum.
 """
 # ruff: noqa: I001, RUF022
 # fmt: off
 
-from . import losses, optimisers, threadpools
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from . import hints as _hints, losses, optimisers, protocols as _protocols, threadpools
 from ._core import (
-    DType, DTypeError, Generator, Leaf, ShapeError, Tensor, abs, acos, acosh, add, all, any, arange, argmax,
-    argmin, argsort, asarray, asin, asinh, astype, atan, atan2, atanh, bfloat16, bitwise_and,
-    bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, bool_, broadcast_to,
-    ceil, celu, concat, copysign, cos, cosh, count_nonzero, cumulative_prod, cumulative_sum,
-    default_generator, divide, dtype, elu, empty, empty_cache, empty_like, equal, erf, exp, expand_dims,
-    expm1, eye, flip, float16, float32, float64, floor, floor_divide, from_dlpack, from_numpy, full,
-    full_like, gelu, gelu_erf, gelu_tanh, get_num_threads, glu, greater, greater_equal, hardsigmoid,
-    hardswish, hardtanh, hypot, identity, int16, int32, int64, int8, is_recording, is_training, isfinite,
-    isinf, isnan, leakyrelu, less, less_equal, linspace, lisht, log, log10, log1p, log2, logaddexp, logcosh,
-    logical_and, logical_not, logical_or, logical_xor, logsigmoid, logsoftmax, logsumexp, matmul,
-    matrix_transpose, max, maximum, mean, memory_in_use, min, minimum, mish, multiply, negative, nextafter,
-    nonzero, normalise, not_equal, one_hot, ones, ones_like, paused, permute_dims, pow, power, prod, rand,
-    randint, randn, randperm, reciprocal, relu, relu6, remainder, reshape, round, searchsorted, seed, selu,
-    set_num_threads, sigmoid, sigmoid_fast, sign, signbit, sin, sinh, softmax, softplus, softshrink,
-    softsign, sort, sqrt, square, squeeze, stack, std, subtract, sum, swish, take, take_along_axis, tan,
-    tanh, tanh_fast, tanhshrink, tensor, thresholdrelu, trelu, trunc, uint16, uint32, uint64, uint8, var,
-    where, zeros, zeros_like,
+    DType, DTypeError, Generator, Leaf, ShapeError, Tensor, acos, acosh, add, arange, argmax, argmin,
+    argsort, asarray, asin, asinh, astype, atan, atan2, atanh, bfloat16, bitwise_and, bitwise_invert,
+    bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, broadcast_to, ceil, celu, concat,
+    copysign, cos, cosh, count_nonzero, cumulative_prod, cumulative_sum, default_generator, divide, dtype,
+    elu, empty, empty_cache, empty_like, equal, erf, exp, expand_dims, expm1, eye, flip, float16, float32,
+    float64, floor, floor_divide, from_dlpack, from_numpy, full, full_like, gelu, gelu_erf, gelu_tanh,
+    get_num_threads, glu, greater, greater_equal, hardsigmoid, hardswish, hardtanh, hypot, identity,
+    int16, int32, int64, int8, is_recording, is_training, isfinite, isinf, isnan, leakyrelu, less,
+    less_equal, linspace, lisht, log, log10, log1p, log2, logaddexp, logcosh, logical_and, logical_not,
+    logical_or, logical_xor, logsigmoid, logsoftmax, logsumexp, matmul, matrix_transpose, maximum, mean,
+    memory_in_use, minimum, mish, multiply, negative, nextafter, nonzero, normalise, not_equal, one_hot,
+    ones, ones_like, paused, permute_dims, power, prod, rand, randint, randn, randperm, reciprocal, relu,
+    relu6, remainder, reshape, searchsorted, seed, selu, set_num_threads, sigmoid, sigmoid_fast, sign,
+    signbit, sin, sinh, softmax, softplus, softshrink, softsign, sort, sqrt, square, squeeze, stack, std,
+    subtract, swish, take, take_along_axis, tan, tanh, tanh_fast, tanhshrink, tensor, thresholdrelu,
+    trelu, trunc, uint16, uint32, uint64, uint8, var, where, zeros, zeros_like,
+)
+# Names of Python's own, which `from oxiflux import *` leaves alone; written so for type checkers.
+from ._core import (
+    abs as abs, all as all, any as any, max as max, min as min, pow as pow, round as round, sum as sum,
+    bool_ as bool_, bool_ as bool,
 )
 from .vector import destructure
 from .shapes import outputsize, summary
@@ -75,63 +82,75 @@ from .train import (
 )
 from .tree import Params, bf16, f16, f32, f64, fmap, loadmodel, modules, params, state, trainables
 
-bool = bool_  # the array API's name for it
-
 __version__ = "0.1.0"
 
 __all__ = [
     "AMSGrad", "AccumGrad", "AdaBelief", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW",
     "AdaptiveMaxPool", "AdaptiveMeanPool", "AlphaDropout", "BatchNorm", "Bilinear", "Chain", "ClipGrad",
     "ClipNorm", "Conv", "ConvTranspose", "Cos", "CosAnneal", "CrossCor", "DType", "DTypeError",
-    "DataLoader", "Dense", "DepthwiseConv", "Descent", "Dropout", "Embedding", "EmbeddingBag", "Exp", "GRU",
-    "GRUCell", "GRUv3", "GRUv3Cell", "Generator", "GlobalMaxPool", "GlobalMeanPool", "GroupNorm", "History",
-    "InstanceNorm", "Inv", "LSTM", "LSTMCell", "Layer", "LayerNorm", "Leaf", "Lion", "Loop", "MaxPool",
-    "Maxout", "MeanPool", "MixedPrecision", "Momentum", "MultiHeadAttention", "NAdam", "Nesterov", "OAdam",
-    "OneCycle", "OptimiserChain", "PairwiseFusion", "Parallel", "Params", "PixelShuffle", "Poly", "RAdam",
-    "RMSProp", "RNN", "RNNCell", "Recurrence", "Rprop", "Rule", "SamePad", "Scale", "Schedule", "Sequence",
-    "ShapeError", "SignDecay", "SkipConnection", "Step", "Tensor", "Triangle", "Upsample", "Warmup",
-    "WeightDecay", "WeightNorm", "__version__", "abs", "acos", "acosh", "activations", "add", "adjust",
-    "all", "any", "arange", "argmax", "argmin", "argsort", "asarray", "asin", "asinh", "astype", "atan",
-    "atan2", "atanh", "batch", "batched_mul", "batchseq", "bf16", "bfloat16", "binary_focal_loss",
-    "binarycrossentropy", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
-    "bitwise_right_shift", "bitwise_xor", "bool", "bool_", "broadcast_arrays", "broadcast_to", "can_cast",
-    "ceil", "celu", "checkpoint", "chunk", "clip", "concat", "conv", "copysign", "cos", "cosh",
-    "count_nonzero", "create_bias", "crossentropy", "ctc_loss", "cumulative_prod", "cumulative_sum",
-    "custom_gradient", "default_generator", "depthwiseconv", "destructure", "diaghessian", "diagonal",
-    "dice_coeff_loss", "diff", "divide", "dot_product_attention", "dot_product_attention_scores", "dropout",
-    "dtype", "eachobs", "early_stopping", "einsum", "elu", "empty", "empty_cache", "empty_like", "equal",
-    "erf", "exp", "expand_dims", "expm1", "eye", "f16", "f32", "f64", "filterobs", "finfo", "fit",
-    "flatten", "flip", "float16", "float32", "float64", "floor", "floor_divide", "fmap", "focal_loss",
-    "fold", "freeze", "from_dlpack", "from_numpy", "full", "full_like", "gather", "gelu", "gelu_erf",
-    "gelu_tanh", "get_num_threads", "getobs", "glorot_normal", "glorot_uniform", "glu", "gradcheck",
-    "gradient", "greater", "greater_equal", "grid_sample", "groupobs", "hamming_window", "hann_window",
-    "hardsigmoid", "hardswish", "hardtanh", "hessian", "hinge_loss", "huber_loss", "hypot", "identity",
-    "identity_init", "ignore_derivatives", "iinfo", "imrotate", "initialstates", "int16", "int32", "int64",
-    "int8", "is_recording", "is_training", "isdtype", "isfinite", "isinf", "isnan", "istft", "jacobian",
-    "joinobs", "jvp", "kaiming_normal", "kaiming_uniform", "kfolds", "kldivergence", "label_smoothing",
-    "leakyrelu", "leavepout", "lecun_normal", "less", "less_equal", "linspace", "lisht", "load",
-    "load_checkpoint", "load_torch", "loadmodel", "log", "log10", "log1p", "log2", "logaddexp", "logcosh",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "logitbinarycrossentropy",
-    "logitcrossentropy", "logsigmoid", "logsoftmax", "logsumexp", "losses", "lpnormpool", "mae",
-    "make_causal_mask", "mapobs", "matmul", "matrix_transpose", "max", "maximum", "maxpool", "mean",
-    "meanpool", "melscale_filterbanks", "memory_in_use", "meshgrid", "min", "minimum", "mish", "modules",
-    "moveaxis", "mse", "msle", "multiply", "negative", "nextafter", "nfan", "nonzero", "normalise",
-    "not_equal", "numobs", "one_hot", "onecold", "onehot", "onehotbatch", "ones", "ones32", "ones_like",
-    "optimisers", "orthogonal", "outer", "outputsize", "oversample", "pad_circular", "pad_constant",
-    "pad_reflect", "pad_repeat", "pad_symmetric", "pad_zeros", "params", "patience", "paused",
-    "permute_dims", "pixel_shuffle", "plateau", "poisson_loss", "positive", "pow", "power", "prod",
-    "pullback", "rand", "rand32", "randint", "randn", "randn32", "randobs", "randperm", "reciprocal",
-    "relu", "relu6", "remainder", "remove_weight_norms", "repeat", "reshape", "result_type", "roll",
-    "round", "rpad_constant", "rrelu", "save", "save_checkpoint", "scatter", "searchsorted", "seed", "selu",
-    "set_num_threads", "setup", "shuffleobs", "siamese_contrastive_loss", "sigmoid", "sigmoid_fast", "sign",
-    "signbit", "sin", "sinh", "softmax", "softplus", "softshrink", "softsign", "sort", "sparse_init",
-    "spectrogram", "split", "splitobs", "sqrt", "square", "squared_hinge_loss", "squeeze", "stack", "state",
-    "std", "stft", "stop_gradient", "subtract", "sum", "summary", "swapaxes", "swish", "take",
-    "take_along_axis", "tan", "tanh", "tanh_fast", "tanhshrink", "tensor", "tensordot", "testmode", "thaw",
-    "threadpools", "thresholdrelu", "throttle", "tile", "trace", "train", "trainables", "trainmode",
-    "trainstep", "trainstep_withgradient", "trelu", "tril", "triu", "trunc", "truncated_normal",
-    "tversky_loss", "uint16", "uint32", "uint64", "uint8", "unbatch", "undersample", "unfold", "unique_all",
-    "unique_counts", "unique_inverse", "unique_values", "unstack", "update", "upsample_bilinear",
-    "upsample_linear", "upsample_nearest", "upsample_trilinear", "var", "vecdot", "where", "withgradient",
-    "withjacobian", "zeros", "zeros32", "zeros_like",
+    "DataLoader", "Dense", "DepthwiseConv", "Descent", "Dropout", "Embedding", "EmbeddingBag", "Exp",
+    "GRU", "GRUCell", "GRUv3", "GRUv3Cell", "Generator", "GlobalMaxPool", "GlobalMeanPool", "GroupNorm",
+    "History", "InstanceNorm", "Inv", "LSTM", "LSTMCell", "Layer", "LayerNorm", "Leaf", "Lion", "Loop",
+    "MaxPool", "Maxout", "MeanPool", "MixedPrecision", "Momentum", "MultiHeadAttention", "NAdam",
+    "Nesterov", "OAdam", "OneCycle", "OptimiserChain", "PairwiseFusion", "Parallel", "Params",
+    "PixelShuffle", "Poly", "RAdam", "RMSProp", "RNN", "RNNCell", "Recurrence", "Rprop", "Rule",
+    "SamePad", "Scale", "Schedule", "Sequence", "ShapeError", "SignDecay", "SkipConnection", "Step",
+    "Tensor", "Triangle", "Upsample", "Warmup", "WeightDecay", "WeightNorm", "__version__", "acos",
+    "acosh", "activations", "add", "adjust", "arange", "argmax", "argmin", "argsort", "asarray", "asin",
+    "asinh", "astype", "atan", "atan2", "atanh", "batch", "batched_mul", "batchseq", "bf16", "bfloat16",
+    "binary_focal_loss", "binarycrossentropy", "bitwise_and", "bitwise_invert", "bitwise_left_shift",
+    "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bool_", "broadcast_arrays", "broadcast_to",
+    "can_cast", "ceil", "celu", "checkpoint", "chunk", "clip", "concat", "conv", "copysign", "cos",
+    "cosh", "count_nonzero", "create_bias", "crossentropy", "ctc_loss", "cumulative_prod",
+    "cumulative_sum", "custom_gradient", "default_generator", "depthwiseconv", "destructure",
+    "diaghessian", "diagonal", "dice_coeff_loss", "diff", "divide", "dot_product_attention",
+    "dot_product_attention_scores", "dropout", "dtype", "eachobs", "early_stopping", "einsum", "elu",
+    "empty", "empty_cache", "empty_like", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "f16",
+    "f32", "f64", "filterobs", "finfo", "fit", "flatten", "flip", "float16", "float32", "float64",
+    "floor", "floor_divide", "fmap", "focal_loss", "fold", "freeze", "from_dlpack", "from_numpy", "full",
+    "full_like", "gather", "gelu", "gelu_erf", "gelu_tanh", "get_num_threads", "getobs", "glorot_normal",
+    "glorot_uniform", "glu", "gradcheck", "gradient", "greater", "greater_equal", "grid_sample",
+    "groupobs", "hamming_window", "hann_window", "hardsigmoid", "hardswish", "hardtanh", "hessian",
+    "hinge_loss", "huber_loss", "hypot", "identity", "identity_init", "ignore_derivatives", "iinfo",
+    "imrotate", "initialstates", "int16", "int32", "int64", "int8", "is_recording", "is_training",
+    "isdtype", "isfinite", "isinf", "isnan", "istft", "jacobian", "joinobs", "jvp", "kaiming_normal",
+    "kaiming_uniform", "kfolds", "kldivergence", "label_smoothing", "leakyrelu", "leavepout",
+    "lecun_normal", "less", "less_equal", "linspace", "lisht", "load", "load_checkpoint", "load_torch",
+    "loadmodel", "log", "log10", "log1p", "log2", "logaddexp", "logcosh", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "logitbinarycrossentropy", "logitcrossentropy", "logsigmoid",
+    "logsoftmax", "logsumexp", "losses", "lpnormpool", "mae", "make_causal_mask", "mapobs", "matmul",
+    "matrix_transpose", "maximum", "maxpool", "mean", "meanpool", "melscale_filterbanks", "memory_in_use",
+    "meshgrid", "minimum", "mish", "modules", "moveaxis", "mse", "msle", "multiply", "negative",
+    "nextafter", "nfan", "nonzero", "normalise", "not_equal", "numobs", "one_hot", "onecold", "onehot",
+    "onehotbatch", "ones", "ones32", "ones_like", "optimisers", "orthogonal", "outer", "outputsize",
+    "oversample", "pad_circular", "pad_constant", "pad_reflect", "pad_repeat", "pad_symmetric",
+    "pad_zeros", "params", "patience", "paused", "permute_dims", "pixel_shuffle", "plateau",
+    "poisson_loss", "positive", "power", "prod", "pullback", "rand", "rand32", "randint", "randn",
+    "randn32", "randobs", "randperm", "reciprocal", "relu", "relu6", "remainder", "remove_weight_norms",
+    "repeat", "reshape", "result_type", "roll", "rpad_constant", "rrelu", "save", "save_checkpoint",
+    "scatter", "searchsorted", "seed", "selu", "set_num_threads", "setup", "shuffleobs",
+    "siamese_contrastive_loss", "sigmoid", "sigmoid_fast", "sign", "signbit", "sin", "sinh", "softmax",
+    "softplus", "softshrink", "softsign", "sort", "sparse_init", "spectrogram", "split", "splitobs",
+    "sqrt", "square", "squared_hinge_loss", "squeeze", "stack", "state", "std", "stft", "stop_gradient",
+    "subtract", "summary", "swapaxes", "swish", "take", "take_along_axis", "tan", "tanh", "tanh_fast",
+    "tanhshrink", "tensor", "tensordot", "testmode", "thaw", "threadpools", "thresholdrelu", "throttle",
+    "tile", "trace", "train", "trainables", "trainmode", "trainstep", "trainstep_withgradient", "trelu",
+    "tril", "triu", "trunc", "truncated_normal", "tversky_loss", "uint16", "uint32", "uint64", "uint8",
+    "unbatch", "undersample", "unfold", "unique_all", "unique_counts", "unique_inverse", "unique_values",
+    "unstack", "update", "upsample_bilinear", "upsample_linear", "upsample_nearest", "upsample_trilinear",
+    "var", "vecdot", "where", "withgradient", "withjacobian", "zeros", "zeros32", "zeros_like",
 ]
+
+
+def __dir__() -> list[str]:
+    own = {"abs", "all", "any", "bool", "max", "min", "pow", "round", "sum", "__doc__", "__file__", "__name__", "__path__"}
+    return sorted({*__all__, *own})
+
+
+if not _TYPE_CHECKING:  # A type checker is to know the names above and no others.
+
+    def __getattr__(name: str) -> object:
+        raise AttributeError(_hints.missing(name, __dir__()))
+
+
+_hints.tell(Tensor, _hints.TENSOR)

@@ -45,7 +45,13 @@ def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
     >>> grads[0].weight.shape, grads[0].bias.tolist()
     ((2, 3), [1.0, 1.0, 1.0])
     """
-    return _core.gradient(f, *args)
+    if not args:
+        raise _nothing("gradient", f)
+    try:
+        return _core.gradient(f, *args)
+    except TypeError:
+        _refuse("gradient", f)
+        raise
 
 
 def withgradient(f: Callable[..., Any], *args: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -58,7 +64,13 @@ def withgradient(f: Callable[..., Any], *args: Any) -> tuple[Any, tuple[Any, ...
     >>> value.item(), grads[0].tolist()
     (9.0, [3.0, 12.0])
     """
-    return _core.withgradient(f, *args)
+    if not args:
+        raise _nothing("withgradient", f)
+    try:
+        return _core.withgradient(f, *args)
+    except TypeError:
+        _refuse("withgradient", f)
+        raise
 
 
 def pullback(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., tuple[Any, ...]]]:
@@ -71,7 +83,36 @@ def pullback(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., tupl
     >>> back(flux.tensor([1.0, 10.0]))[0].tolist()
     [2.0, 40.0]
     """
-    return _core.pullback(f, *args)
+    if not args:
+        raise _nothing("pullback", f)
+    try:
+        return _core.pullback(f, *args)
+    except TypeError:
+        _refuse("pullback", f)
+        raise
+
+
+def _nothing(name: str, f: Any) -> Exception:
+    """The error of a function without an argument to differentiate by."""
+    if not callable(f):
+        return TypeError(_not_a_function(name, f))
+    return TypeError(
+        f"{name}: give what to differentiate by as an argument of the function: "
+        f"{name}(lambda m: loss(m(x), y), model)"
+    )
+
+
+def _refuse(name: str, f: Any) -> None:
+    """Raises the error of what was given in place of a function; only what has failed is looked at."""
+    if not callable(f):
+        raise TypeError(_not_a_function(name, f)) from None
+
+
+def _not_a_function(name: str, f: Any) -> str:
+    return (
+        f"{name}: expected a function, got {type(f).__name__}: it has been computed already; write "
+        f"{name}(lambda m: loss(m(x), y), model)"
+    )
 
 
 def jacobian(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:

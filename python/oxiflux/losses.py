@@ -2,7 +2,7 @@
 unless given.
 
 A prediction is never broadcast against a target: different shapes raise ShapeError, an empty batch
-ValueError. The target is converted to the dtype of the prediction. `eps` keeps a logarithm finite; by default
+ValueError. A single number is the target of every prediction. The target is converted to the dtype of the prediction. `eps` keeps a logarithm finite; by default
 it is the distance from 1 to the next number of the prediction's dtype. Classes lie on `axis`, the last one
 unless given.
 """
@@ -406,6 +406,8 @@ def _counts(name: str, given: Sequence[int] | None, batch: int, most: int) -> li
 def _pair(name: str, yhat: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
     """Prediction and target as tensors of one shape and of the prediction's dtype."""
     yhat, y = _float(yhat), _target(y)
+    if not y.ndim and yhat.ndim:
+        y = _core.broadcast_to(y, yhat.shape)  # One number is the target of all; nothing is ambiguous.
     if yhat.shape != y.shape:
         mend = _mend(yhat.shape, y.shape)
         raise ShapeError(f"{name}: prediction {yhat.shape} and target {y.shape} have different shapes{mend}")

@@ -265,7 +265,7 @@ def _rebuild(node: Any, items: list[tuple[Any, Any]]) -> Any:
         cells = zip(node.__code__.co_freevars, node.__closure__ or (), strict=True)
         closure = tuple(CellType(given[name]) if name in given else cell for name, cell in cells)
         new = FunctionType(node.__code__, node.__globals__, node.__name__, node.__defaults__, closure)
-        new.__kwdefaults__ = node.__kwdefaults__
+        new.__kwdefaults__ = node.__kwdefaults__ and dict(node.__kwdefaults__)
         return new
     new = copy.copy(node)
     _put(new, items)

@@ -471,8 +471,7 @@ mod python {
 
 #[cfg(feature = "python")]
 pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    use pyo3::prelude::*;
-    m.add_function(pyo3::wrap_pyfunction!(python::attention, m)?)?;
-    m.add_function(pyo3::wrap_pyfunction!(python::attention_scores, m)?)?;
-    m.add_function(pyo3::wrap_pyfunction!(python::attention_apply, m)?)
+    crate::py::hints::add_function!(m, python::attention)?;
+    crate::py::hints::add_function!(m, python::attention_scores)?;
+    crate::py::hints::add_function!(m, python::attention_apply)
 }

@@ -133,8 +133,7 @@ macro_rules! binary {
         }
         #[cfg(feature = "python")]
         pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-            use pyo3::prelude::*;
-            $(m.add_function(pyo3::wrap_pyfunction!(python::$name, m)?)?;)+
+            $(crate::py::hints::add_function!(m, python::$name)?;)+
             Ok(())
         }
     };
@@ -167,7 +166,8 @@ fn special(name: &'static str, a: &Tensor, b: &Tensor) -> Option<Result<Tensor>>
     constant.then(|| {
         let e = b.item()?;
         match e {
-            0.0 => Ok(Array::filled("pow", a.shape(), 1.0, a.dtype())?.into()), // for zero too, and constant
+            // 1 for zero and NaN too; what is not chosen has the gradient 0.
+            0.0 => select(&Array::scalar(false)?.into(), a, &number(1.0, a)?),
             2.0 => square(a),
             _ => power(a, e),
         }

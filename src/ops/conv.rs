@@ -410,7 +410,6 @@ mod python {
 
 #[cfg(feature = "python")]
 pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    use pyo3::prelude::*;
-    m.add_function(pyo3::wrap_pyfunction!(python::conv, m)?)?;
-    m.add_function(pyo3::wrap_pyfunction!(python::conv_transpose, m)?)
+    crate::py::hints::add_function!(m, python::conv)?;
+    crate::py::hints::add_function!(m, python::conv_transpose)
 }

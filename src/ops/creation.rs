@@ -233,9 +233,8 @@ mod python {
 
 #[cfg(feature = "python")]
 pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    use pyo3::prelude::*;
     macro_rules! add {
-        ($($f:ident),+) => { $(m.add_function(pyo3::wrap_pyfunction!(python::$f, m)?)?;)+ };
+        ($($f:ident),+) => { $(crate::py::hints::add_function!(m, python::$f)?;)+ };
     }
     add!(
         zeros,

@@ -88,6 +88,5 @@ mod python {
 
 #[cfg(feature = "python")]
 pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    use pyo3::prelude::*;
-    m.add_function(pyo3::wrap_pyfunction!(python::select, m)?)
+    crate::py::hints::add_function!(m, python::select)
 }

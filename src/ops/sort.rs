@@ -100,7 +100,6 @@ mod functions {
 
 #[cfg(feature = "python")]
 pub(super) fn register_functions(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    use pyo3::prelude::*;
-    m.add_function(pyo3::wrap_pyfunction!(functions::searchsorted, m)?)?;
-    m.add_function(pyo3::wrap_pyfunction!(functions::nonzero, m)?)
+    crate::py::hints::add_function!(m, functions::searchsorted)?;
+    crate::py::hints::add_function!(m, functions::nonzero)
 }

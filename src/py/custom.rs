@@ -1,5 +1,6 @@
 //! Gradient rules written in Python.
 
+use super::hints::add_function;
 use super::operand::Operand;
 use super::tensor::PyTensor;
 use crate::array::Array;
@@ -98,5 +99,5 @@ fn custom(value: Operand, inputs: &Bound<'_, PyAny>, rule: Py<PyAny>) -> PyResul
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(custom, m)?)
+    add_function!(m, custom)
 }

@@ -1,5 +1,6 @@
 //! DLPack: tensors to and from other libraries without a copy (https://dmlc.github.io/dlpack/latest/c_api.html).
 
+use super::hints::add_function;
 use super::numpy::{given_as, taken_as};
 use super::tensor::PyTensor;
 use crate::array::Array;
@@ -330,5 +331,5 @@ unsafe fn layout(t: &Description) -> PyResult<Layout> {
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(from_dlpack, m)?)
+    add_function!(m, from_dlpack)
 }

@@ -1,5 +1,6 @@
 //! Element types and axes as Python sees them.
 
+use super::hints::add_function;
 use crate::dtype::{DType, Kind};
 use crate::shape::{Axes, MOST_AXES};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
@@ -134,7 +135,7 @@ fn dtype(name: DType) -> DType {
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyDType>()?;
-    m.add_function(wrap_pyfunction!(dtype, m)?)?;
+    add_function!(m, dtype)?;
     for d in DType::ALL {
         m.add(if d == DType::Bool { "bool_" } else { d.name() }, d.into_pyobject(m.py())?)?;
     }

@@ -1,5 +1,6 @@
 //! Files of tensors.
 
+use super::hints::add_function;
 use super::tensor::PyTensor;
 use crate::array::Array;
 use crate::files::{self, Notes};
@@ -35,6 +36,6 @@ fn write_tensors(
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(read_tensors, m)?)?;
-    m.add_function(wrap_pyfunction!(write_tensors, m)?)
+    add_function!(m, read_tensors)?;
+    add_function!(m, write_tensors)
 }

@@ -1,6 +1,7 @@
 //! Gradients of Python functions with respect to trees of tensors.
 
 use super::custom;
+use super::hints::add_function;
 use super::operand::Operand;
 use super::run::released;
 use super::tensor::PyTensor;
@@ -198,10 +199,10 @@ impl PyPaused {
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyPaused>()?;
-    m.add_function(wrap_pyfunction!(withgradient, m)?)?;
-    m.add_function(wrap_pyfunction!(gradient, m)?)?;
-    m.add_function(wrap_pyfunction!(pullback, m)?)?;
-    m.add_function(wrap_pyfunction!(stop_gradient, m)?)?;
-    m.add_function(wrap_pyfunction!(is_recording, m)?)?;
-    m.add_function(wrap_pyfunction!(is_training, m)?)
+    add_function!(m, withgradient)?;
+    add_function!(m, gradient)?;
+    add_function!(m, pullback)?;
+    add_function!(m, stop_gradient)?;
+    add_function!(m, is_recording)?;
+    add_function!(m, is_training)
 }

@@ -6,6 +6,7 @@ mod dtype;
 mod error;
 mod files;
 mod gradient;
+pub(crate) mod hints;
 mod index;
 mod leaf;
 mod numpy;
@@ -22,6 +23,7 @@ pub(crate) use operand::{Operand, many, meet, named, pair, weak};
 pub(crate) use run::{released, run};
 pub(crate) use tensor::PyTensor;
 
+use hints::add_function;
 use pyo3::prelude::*;
 
 /// How many threads the kernels use, the calling one included.
@@ -70,10 +72,16 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     random::register(m)?;
     tensor::register(m)?;
     tree::register(m)?;
-    m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
-    m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
-    m.add_function(wrap_pyfunction!(memory_in_use, m)?)?;
-    m.add_function(wrap_pyfunction!(empty_cache, m)?)?;
+    add_function!(m, get_num_threads)?;
+    add_function!(m, set_num_threads)?;
+    add_function!(m, memory_in_use)?;
+    add_function!(m, empty_cache)?;
     let names: Vec<&str> = crate::ops::OPS.iter().flat_map(|file| file.iter().map(|op| op.name)).collect();
-    m.add("op_names", names)
+    m.add("op_names", names)?;
+    let isa = match crate::isa::isa() {
+        crate::isa::Isa::Portable => "portable",
+        crate::isa::Isa::Avx2 => "avx2",
+        crate::isa::Isa::Avx512 => "avx512",
+    };
+    m.add("isa", isa)
 }

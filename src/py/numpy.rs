@@ -1,5 +1,6 @@
 //! NumPy arrays in and out, without a copy where memory allows.
 
+use super::hints::add_function;
 use super::operand::value;
 use super::tensor::PyTensor;
 use crate::array::Array;
@@ -11,7 +12,7 @@ use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyRange, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 
 fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
     let found = match (descr.kind(), descr.itemsize()) {
@@ -39,8 +40,7 @@ pub(super) fn view(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     let Ok(array) = ob.cast::<PyUntypedArray>() else { return Ok(None) };
     let descr = array.dtype();
     let Some(dtype) = dtype_of(&descr) else {
-        let text = format!("NumPy arrays of dtype {descr} have no tensor; convert with astype first");
-        return Err(super::error::DTypeError::new_err(text));
+        return Err(super::error::DTypeError::new_err(foreign(ob, &descr)));
     };
     let size = dtype.size() as isize;
     let whole = array.strides().iter().all(|s| s % size == 0);
@@ -66,6 +66,23 @@ pub(super) fn given_as(dtype: DType) -> DType {
 /// An array of `dtype` from one by which memory of others was looked at. What is not zero becomes true, in a copy.
 pub(super) fn taken_as(dtype: DType, given: Array) -> crate::Result<Array> {
     given.cast(dtype)
+}
+
+/// What to do about an array whose element type no tensor has.
+#[cold]
+fn foreign(ob: &Bound<'_, PyAny>, descr: &Bound<'_, PyArrayDescr>) -> String {
+    let texts = match descr.kind() {
+        b'U' | b'S' => true,
+        b'O' => ob.getattr("flat").and_then(|flat| flat.try_iter()).is_ok_and(|mut items| {
+            items.next().is_some_and(|first| first.is_ok_and(|first| first.is_instance_of::<PyString>()))
+        }),
+        _ => false,
+    };
+    if texts {
+        return "strings are no numbers: onehotbatch(labels, classes) makes classes vectors of 0 and 1"
+            .into();
+    }
+    format!("NumPy arrays of dtype {descr} have no tensor; convert with astype first")
 }
 
 /// Nested lists of numbers, floats as float64; `None` for what is no list, tuple or range, or holds tensors.
@@ -112,9 +129,16 @@ fn ragged(ob: &Bound<'_, PyAny>, e: PyErr) -> PyErr {
 pub(super) fn from_protocols(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
     let protocols = ["__array__", "__array_interface__", "__buffer__"];
     if !protocols.iter().any(|p| ob.hasattr(*p).unwrap_or(false)) {
+        let hint = if ob.is_none() {
+            "; does a function lack its return?"
+        } else if ob.is_instance_of::<PyString>() {
+            "; onehotbatch(labels, classes) makes classes vectors of 0 and 1"
+        } else {
+            ""
+        };
         let class = ob.get_type().name()?;
         return Err(PyTypeError::new_err(format!(
-            "expected a tensor, an array, a number or a list of numbers, got {class}"
+            "expected a tensor, an array, a number or a list of numbers, got {class}{hint}"
         )));
     }
     let array = ob.py().import("numpy")?.call_method1("asarray", (ob,))?;
@@ -285,8 +309,8 @@ fn _restore(bytes: &[u8], shape: Vec<usize>, dtype: DType) -> PyResult<PyTensor>
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(tensor, m)?)?;
-    m.add_function(wrap_pyfunction!(asarray, m)?)?;
-    m.add_function(wrap_pyfunction!(from_numpy, m)?)?;
-    m.add_function(wrap_pyfunction!(_restore, m)?)
+    add_function!(m, tensor)?;
+    add_function!(m, asarray)?;
+    add_function!(m, from_numpy)?;
+    add_function!(m, _restore)
 }

@@ -1,5 +1,6 @@
 //! The optimiser step: three trees walked together, one kernel call for all parameters that share a rule.
 
+use super::hints::add_function;
 use super::leaf::{Clocks, Held, Leaf, Memory, Tensors};
 use super::operand::Operand;
 use super::rules::{self, KERNELS, Plan};
@@ -365,5 +366,5 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Leaf>()?;
     m.add("kernels", PyFrozenSet::new(m.py(), KERNELS)?)?;
     m.add("Namespace", namespace(m.py())?)?;
-    m.add_function(wrap_pyfunction!(update, m)?)
+    add_function!(m, update)
 }

@@ -1,5 +1,6 @@
 //! Random tensors: generators with a seed of their own, and the one that everybody shares.
 
+use super::hints::add_function;
 use super::operand::Operand;
 use super::tensor::PyTensor;
 use crate::array::Array;
@@ -226,11 +227,11 @@ fn dropout(
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Generator>()?;
-    m.add_function(wrap_pyfunction!(default_generator, m)?)?;
-    m.add_function(wrap_pyfunction!(seed, m)?)?;
-    m.add_function(wrap_pyfunction!(rand, m)?)?;
-    m.add_function(wrap_pyfunction!(randn, m)?)?;
-    m.add_function(wrap_pyfunction!(randint, m)?)?;
-    m.add_function(wrap_pyfunction!(randperm, m)?)?;
-    m.add_function(wrap_pyfunction!(dropout, m)?)
+    add_function!(m, default_generator)?;
+    add_function!(m, seed)?;
+    add_function!(m, rand)?;
+    add_function!(m, randn)?;
+    add_function!(m, randint)?;
+    add_function!(m, randperm)?;
+    add_function!(m, dropout)
 }

@@ -1,7 +1,8 @@
 //! The Python class `Tensor`. Longer than other files because a class is one block of methods, most of them a line.
 
+use super::hints::add_function;
 use super::operand::{Operand, pair, value, weak};
-use super::{dlpack, index, numpy, run, watch};
+use super::{dlpack, hints, index, numpy, run, watch};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::tape::Tensor;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A dense array of numbers of one type, on the CPU.
@@ -90,6 +91,13 @@ fn operator<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>, f: Two) -> PyResu
 
 #[pymethods]
 impl PyTensor {
+    #[new]
+    #[pyo3(signature = (*_args, **_more))]
+    fn new(_args: &Bound<'_, PyTuple>, _more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
+        Err(PyTypeError::new_err(
+            "Tensor is not called: flux.tensor(data) makes a tensor of data, flux.zeros(shape) one of a shape",
+        ))
+    }
     /// The lengths of the axes.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -165,10 +173,6 @@ impl PyTensor {
         (1, 0)
     }
     #[classattr]
-    fn __array_ufunc__() -> Option<bool> {
-        None // NumPy leaves operators to us
-    }
-    #[classattr]
     fn __array_priority__() -> f64 {
         1000.0
     }
@@ -217,7 +221,7 @@ impl PyTensor {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let t = self.get();
         let shown = if t.dtype() == DType::BF16 { t.array().cast(DType::F32)? } else { t.array().clone() };
-        let kwargs = pyo3::types::PyDict::new(py);
+        let kwargs = PyDict::new(py);
         kwargs.set_item("separator", ", ")?;
         kwargs.set_item("prefix", "Tensor(")?;
         let text: String = py
@@ -428,33 +432,48 @@ impl PyTensor {
         run(&[&x, &other.0], || ops::matmul(&x, &other.0))
     }
     /// The sum over axes.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
-    fn sum(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
-        let x = value(slf);
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False, dtype=None)")]
+    fn sum(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("sum", slf, more)?;
         run(&[&x], || ops::sum(&x, axis, keepdims))
     }
     /// The arithmetic mean over axes.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
-    fn mean(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
-        let x = value(slf);
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False, dtype=None)")]
+    fn mean(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("mean", slf, more)?;
         run(&[&x], || ops::mean(&x, axis, keepdims))
     }
     /// The product over axes.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
-    fn prod(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
-        let x = value(slf);
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False, dtype=None)")]
+    fn prod(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("prod", slf, more)?;
         run(&[&x], || ops::prod(&x, axis, keepdims))
     }
     /// The running sums along an axis.
-    #[pyo3(signature = (axis = -1))]
-    fn cumsum(slf: &Bound<'_, Self>, axis: isize) -> PyResult<PyTensor> {
-        let x = value(slf);
+    #[pyo3(signature = (axis = -1, **more), text_signature = "($self, axis=-1, dtype=None)")]
+    fn cumsum(slf: &Bound<'_, Self>, axis: isize, more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
+        let x = reduced("cumsum", slf, more)?;
         run(&[&x], || ops::cumulative_sum(&x, axis))
     }
     /// The running products along an axis.
-    #[pyo3(signature = (axis = -1))]
-    fn cumprod(slf: &Bound<'_, Self>, axis: isize) -> PyResult<PyTensor> {
-        let x = value(slf);
+    #[pyo3(signature = (axis = -1, **more), text_signature = "($self, axis=-1, dtype=None)")]
+    fn cumprod(slf: &Bound<'_, Self>, axis: isize, more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
+        let x = reduced("cumprod", slf, more)?;
         run(&[&x], || ops::cumulative_prod(&x, axis))
     }
     /// The elements in order along an axis, as a new tensor.
@@ -497,52 +516,126 @@ impl PyTensor {
         Ok(ops::permute_dims(&x, Axes::These(order.into_iter().collect()))?.into())
     }
     /// The largest element over axes.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
-    fn max(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
-        let x = value(slf);
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False)")]
+    fn max(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("max", slf, more)?;
         run(&[&x], || ops::max(&x, axis, keepdims))
     }
     /// The smallest element over axes.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
-    fn min(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
-        let x = value(slf);
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False)")]
+    fn min(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("min", slf, more)?;
         run(&[&x], || ops::min(&x, axis, keepdims))
     }
     /// The variance over axes, `sum((x - mean)^2) / (n - ddof)`.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false, ddof = 0.0))]
-    fn var(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool, ddof: f64) -> PyResult<PyTensor> {
-        let x = value(slf);
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, ddof = 0.0, **more), text_signature = "($self, axis=None, keepdims=False, ddof=0.0, dtype=None)")]
+    fn var(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        ddof: f64,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("var", slf, more)?;
         run(&[&x], || ops::var(&x, axis, keepdims, ddof))
     }
     /// The standard deviation over axes.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false, ddof = 0.0))]
-    fn std(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool, ddof: f64) -> PyResult<PyTensor> {
-        let x = value(slf);
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, ddof = 0.0, **more), text_signature = "($self, axis=None, keepdims=False, ddof=0.0, dtype=None)")]
+    fn std(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        ddof: f64,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("std", slf, more)?;
         run(&[&x], || ops::std(&x, axis, keepdims, ddof))
     }
     /// Whether any element over axes is not zero.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
-    fn any(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
-        Ok(ops::any(&value(slf), axis, keepdims)?.into())
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False)")]
+    fn any(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("any", slf, more)?;
+        run(&[&x], || ops::any(&x, axis, keepdims))
     }
     /// Whether every element over axes is not zero.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
-    fn all(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
-        Ok(ops::all(&value(slf), axis, keepdims)?.into())
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False)")]
+    fn all(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("all", slf, more)?;
+        run(&[&x], || ops::all(&x, axis, keepdims))
     }
     /// Where the first largest element is.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
-    fn argmax(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
-        Ok(ops::argmax(&value(slf), axis, keepdims)?.into())
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False)")]
+    fn argmax(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("argmax", slf, more)?;
+        run(&[&x], || ops::argmax(&x, axis, keepdims))
     }
     /// Where the first smallest element is.
-    #[pyo3(signature = (axis = Axes::All, keepdims = false))]
-    fn argmin(slf: &Bound<'_, Self>, axis: Axes, keepdims: bool) -> PyResult<PyTensor> {
-        Ok(ops::argmin(&value(slf), axis, keepdims)?.into())
+    #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False)")]
+    fn argmin(
+        slf: &Bound<'_, Self>,
+        axis: Axes,
+        keepdims: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        let x = reduced("argmin", slf, more)?;
+        run(&[&x], || ops::argmin(&x, axis, keepdims))
     }
-    /// The nearest whole numbers.
-    fn round(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
-        Ok(ops::round(&value(slf))?.into())
+    /// The nearest numbers of so many decimals, whole ones unless given; from the middle to the even neighbour.
+    #[pyo3(signature = (decimals = 0))]
+    fn round(slf: &Bound<'_, Self>, decimals: i32) -> PyResult<PyTensor> {
+        let x = value(slf);
+        if decimals == 0 || decimals > 0 && !x.dtype().is_float() {
+            return Ok(ops::round(&x)?.into());
+        }
+        let scale = Array::filled("round", &[], 10f64.powi(decimals.abs()), x.dtype())?.into();
+        let (to, from): (Two, Two) =
+            if decimals > 0 { (ops::multiply, ops::divide) } else { (ops::divide, ops::multiply) };
+        let rounded = from(&ops::round(&to(&x, &scale)?)?, &scale)?;
+        Ok(ops::astype(&rounded, x.dtype())?.into())
+    }
+}
+
+/// The tensor that a reduction works on: in the type that was asked for, as NumPy's methods let one.
+#[inline]
+fn reduced(method: &str, slf: &Bound<'_, PyTensor>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Tensor> {
+    let x = value(slf);
+    if more.is_none() {
+        return Ok(x);
+    }
+    let known: &[&str] = match method {
+        "sum" | "mean" | "prod" => &["axis", "keepdims", "dtype"],
+        "std" | "var" => &["axis", "keepdims", "ddof", "dtype"],
+        "cumsum" | "cumprod" => &["axis", "dtype"],
+        _ => &["axis", "keepdims"],
+    };
+    match hints::beside(method, known, more)? {
+        Some(dtype) => Ok(ops::astype(&x, dtype)?),
+        None => Ok(x),
     }
 }
 
@@ -578,5 +671,5 @@ fn assign(x: &Bound<'_, PyTensor>, y: Operand) -> PyResult<()> {
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyTensor>()?;
-    m.add_function(wrap_pyfunction!(assign, m)?)
+    add_function!(m, assign)
 }

@@ -1,5 +1,6 @@
 //! What the children of a Python object are: the one definition of the tree that a model is.
 
+use super::hints::add_function;
 use super::tensor::PyTensor;
 use pyo3::ffi;
 use pyo3::intern;
@@ -174,6 +175,6 @@ fn collect<'py>(
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(children, m)?)?;
-    m.add_function(wrap_pyfunction!(leaves, m)?)
+    add_function!(m, children)?;
+    add_function!(m, leaves)
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..hints import Told
 from .._core import Generator, get_num_threads
 from ..init import generator
 from .arrays import batch
@@ -27,7 +28,7 @@ class _Pass:
     order: tuple[int, int] | None = None
 
 
-class DataLoader:
+class DataLoader(Told):
     """An iterable over batches of `data`, along the first axis; each pass starts anew.
 
     `data` is an array, a tensor, a frame, a sequence of items, or a tuple or dict of these with equal lengths; a batch

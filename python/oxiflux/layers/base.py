@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
+from ..hints import LAYER, Told, tell
 from ..init import create_bias
 from ..show import Printed, name_of
 from ..tree import FLOATS
@@ -22,7 +23,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 _OF_INPUT = {ShapeError, DTypeError, ValueError, TypeError, IndexError, MemoryError}
 
 
-class Layer(Printed):
+class Layer(Printed, Told):
     """Base of the layers; a class of one's own needs only its attributes and a `__call__`.
 
     Every floating tensor reachable through attributes, lists, tuples and dicts is a trainable parameter; a
@@ -58,6 +59,9 @@ class Layer(Printed):
         if new.shape != old.shape:
             raise ShapeError(f"{self.describe()}: {name} has shape {old.shape}, got {new.shape}")
         return new if new.dtype == old.dtype else new.astype(old.dtype)
+
+
+tell(Layer, LAYER)
 
 
 def named(call: Method) -> Method:

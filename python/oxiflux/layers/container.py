@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, Self, overload
 
+from .. import _core
 from ..show import describe
 from .base import Layer, locate
 
-__all__ = ["Container", "Function"]
+__all__ = ["Container", "Function", "joined"]
 
 Function = Callable[..., Any]
+
+
+# What joins any number of results two by two, as Flux's `+` does.
+_FOLDED = (
+    _core.add, _core.multiply, _core.maximum, _core.minimum, _core.logaddexp, _core.hypot,
+    _core.logical_and, _core.logical_or, operator.add, operator.mul,
+)  # fmt: skip
+
+
+def joined(connection: Function, *parts: Any) -> Any:
+    """What a connection makes of the results of layers.
+
+    `concat` puts them side by side on the last axis, that of the features, `stack` on a new one; functions of two
+    arguments like `add` take any number.
+    """
+    if connection is _core.concat or connection is _core.stack:
+        return connection(parts, axis=-1)
+    return functools.reduce(connection, parts) if connection in _FOLDED else connection(*parts)
 
 
 class Container(Layer):
@@ -71,9 +92,10 @@ class Container(Layer):
 
     def _call(self, key: int | str | None, *args: Any) -> Any:
         """Calls a layer, or the connection for None; an error from within it says so."""
-        part = self.connection if key is None else self[key]  # type: ignore[attr-defined]
         try:
-            return part(*args)
+            if key is None:
+                return joined(self.connection, *args)  # type: ignore[attr-defined]
+            return self[key](*args)
         except Exception as error:
             locate(error, type(self).__name__, ".connection" if key is None else f"[{key!r}]")
             raise

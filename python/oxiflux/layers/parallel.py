@@ -11,7 +11,7 @@ from .. import _core
 from .._core import Tensor
 from ..show import describe
 from .base import Layer, locate
-from .container import Container, Function
+from .container import Container, Function, joined
 
 __all__ = ["Maxout", "PairwiseFusion", "Parallel", "SkipConnection"]
 
@@ -44,7 +44,8 @@ class Parallel(_Joined):
     - As many inputs as layers, also as a tuple, are taken one each: `Parallel(c, f, g)(x, y) == c(f(x), g(y))`.
     - A single layer takes any number of inputs: `Parallel(c, f)(x, y) == c(f(x), f(y))`.
 
-    Another number of inputs raises ValueError. Layers are found by position, or by name if they were given as
+    `concat` joins on the last axis, that of the features; `add` and the like take any number of results. Another
+    number of inputs raises ValueError. Layers are found by position, or by name if they were given as
     keywords. Ref: Flux.jl, `Parallel`.
 
     >>> import oxiflux as flux
@@ -57,8 +58,7 @@ class Parallel(_Joined):
     )                   # Total: 4 arrays, 34 parameters, 136 bytes.
     >>> model(flux.rand(7, 10), flux.rand(7, 5)).shape
     (7, 2)
-    >>> side_by_side = lambda *parts: flux.concat(parts, axis=-1)
-    >>> flux.Parallel(side_by_side, flux.Dense(5, 4), flux.Dense(5, 3))(flux.rand(7, 5)).shape
+    >>> flux.Parallel(flux.concat, flux.Dense(5, 4), flux.Dense(5, 3))(flux.rand(7, 5)).shape
     (7, 7)
     """
 
@@ -142,7 +142,7 @@ class SkipConnection(Layer):
         try:
             y = self.layers(x)
             step = ".connection"
-            return self.connection(y, x)
+            return joined(self.connection, y, x)
         except Exception as error:
             locate(error, "SkipConnection", step)
             raise

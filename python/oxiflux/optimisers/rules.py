@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from .. import _core
 from .._core import Tensor, sqrt
+from ..hints import Told
 
 __all__ = [
     "AMSGrad",
@@ -43,7 +44,7 @@ Step = tuple[Any, Tensor]
 
 
 @dataclass(eq=False, repr=False)
-class Rule:
+class Rule(Told):
     """What all rules share: hyper-parameters that are checked, and how they print.
 
     A rule of one's own needs no base class, only `init` and `apply`; the default ones here keep no state and

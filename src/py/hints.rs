@@ -1,0 +1,144 @@
+//! Answers to everyday slips: what to write instead. The words are in `oxiflux.hints`.
+//!
+//! pyo3 reads a function's arguments before any code of ours runs. So Python calls a function through a door that looks
+//! at the error when keywords were given and it failed, and costs a jump otherwise.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict};
+use std::ffi::CString;
+use std::sync::OnceLock;
+
+/// A function as CPython calls it: the module, the arguments, how many are by position, and the names of the others.
+pub(crate) type Entry = ffi::PyCFunctionFastWithKeywords;
+
+/// Adds a function to a module, behind its door.
+macro_rules! add_function {
+    ($module:expr, $function:path) => {{
+        static INNER: std::sync::OnceLock<$crate::py::hints::Entry> = std::sync::OnceLock::new();
+        unsafe extern "C" fn door(
+            module: *mut pyo3::ffi::PyObject,
+            args: *const *mut pyo3::ffi::PyObject,
+            n: pyo3::ffi::Py_ssize_t,
+            names: *mut pyo3::ffi::PyObject,
+        ) -> *mut pyo3::ffi::PyObject {
+            // SAFETY: CPython calls it as it would call the function inside, holding the GIL.
+            unsafe { $crate::py::hints::enter(&INNER, module, args, n, names) }
+        }
+        $crate::py::hints::add($module, pyo3::wrap_pyfunction!($function, $module)?, &INNER, door)
+    }};
+}
+pub(crate) use add_function;
+
+/// Calls what is behind a door.
+///
+/// # Safety
+/// The arguments are those of a call by CPython, and the GIL is held.
+#[inline]
+pub(crate) unsafe fn enter(
+    inner: &OnceLock<Entry>,
+    module: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    n: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let Some(function) = inner.get() else { return std::ptr::null_mut() };
+    // SAFETY: as the caller promises.
+    unsafe {
+        let result = function(module, args, n, names);
+        if result.is_null() && !names.is_null() {
+            explain(Python::assume_attached());
+        }
+        result
+    }
+}
+
+/// Gives the error that is set a better text, if there is one.
+#[cold]
+fn explain(py: Python<'_>) {
+    let Some(error) = PyErr::take(py) else { return };
+    if error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_none() {
+        let told = py.import("oxiflux.hints").and_then(|hints| {
+            hints.call_method1("explained", (error.value(py).to_string(),))?.extract::<Option<String>>()
+        });
+        if let Ok(Some(text)) = told {
+            return PyTypeError::new_err(text).restore(py);
+        }
+    }
+    error.restore(py);
+}
+
+/// Puts a function into a module, to be entered by `door`. One without keywords needs no door.
+pub(crate) fn add(
+    module: &Bound<'_, PyModule>,
+    function: Bound<'_, PyCFunction>,
+    inner: &'static OnceLock<Entry>,
+    door: Entry,
+) -> PyResult<()> {
+    const KEYWORDS: i32 = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
+    // SAFETY: it is a builtin function.
+    let (flags, entry) = unsafe {
+        let f = function.as_ptr();
+        (ffi::PyCFunction_GetFlags(f), ffi::PyCFunction_GetFunction(f))
+    };
+    let signature: Option<String> = function.getattr("__text_signature__")?.extract()?;
+    let (Some(entry), Some(signature), KEYWORDS) = (entry, signature, flags) else {
+        return module.add_function(function);
+    };
+    // SAFETY: the flags say that this is the function's true type.
+    inner.get_or_init(|| unsafe { std::mem::transmute::<ffi::PyCFunction, Entry>(entry) });
+    let name: String = function.getattr("__name__")?.extract()?;
+    let doc: Option<String> = function.getattr("__doc__")?.extract()?;
+    let doc = CString::new(format!("{name}{signature}\n--\n\n{}", doc.unwrap_or_default()))?;
+    // CPython refers to both for as long as it runs.
+    let definition = Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: CString::new(name.as_str())?.into_raw(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: door },
+        ml_flags: KEYWORDS,
+        ml_doc: doc.into_raw(),
+    }));
+    let home = module.name()?;
+    // SAFETY: the definition lives for ever; the module and its name are alive.
+    let doored = unsafe {
+        let f = ffi::PyCFunction_NewEx(definition, module.as_ptr(), home.as_ptr());
+        Bound::from_owned_ptr_or_err(module.py(), f)?
+    };
+    module.add(name.as_str(), doored)
+}
+
+/// The error of a keyword that a method of `Tensor` does not take.
+#[cold]
+pub(super) fn unexpected(py: Python<'_>, method: &str, keyword: &str, known: &[&str]) -> PyErr {
+    let text = py.import("oxiflux.hints").and_then(|hints| {
+        hints.call_method1("keyword", (format!("Tensor.{method}"), keyword, known.to_vec()))?.extract()
+    });
+    text.map_or_else(|e| e, |text: String| PyTypeError::new_err(text))
+}
+
+/// What a method was given beside its own arguments as NumPy's methods may be: `dtype`, which is returned, and options
+/// that say nothing. Others are errors.
+pub(super) fn beside(
+    method: &str,
+    known: &[&str],
+    more: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Option<crate::dtype::DType>> {
+    let mut dtype = None;
+    for (name, value) in more.into_iter().flatten() {
+        let name: String = name.extract()?;
+        let text = match name.as_str() {
+            "dtype" if known.contains(&"dtype") => {
+                dtype = value.extract()?;
+                continue;
+            }
+            "out" if value.is_none() => continue,
+            "where" if value.extract::<bool>().is_ok_and(|all| all) => continue,
+            "out" => "out= is not taken: nothing is written into a tensor, the result is a new one",
+            "where" => "where= is not taken; choose the elements by flux.where(mask, x, …) first",
+            "initial" => "initial= is not taken; add it to the result, or take the maximum with it",
+            _ => return Err(unexpected(value.py(), method, &name, known)),
+        };
+        return Err(PyTypeError::new_err(format!("Tensor.{method}: {text}")));
+    }
+    Ok(dtype)
+}
