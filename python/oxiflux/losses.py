@@ -2,9 +2,9 @@
 unless given.
 
 A prediction is never broadcast against a target: different shapes raise ShapeError, an empty batch
-ValueError. A single number is the target of every prediction. The target is converted to the dtype of the prediction. `eps` keeps a logarithm finite; by default
-it is the distance from 1 to the next number of the prediction's dtype. Classes lie on `axis`, the last one
-unless given.
+ValueError. A single number is the target of every prediction. The target is converted to the dtype of the
+prediction. `eps` keeps a logarithm finite; by default it is the distance from 1 to the next number of the
+prediction's dtype. Classes lie on `axis`, the last one unless given.
 """
 
 from __future__ import annotations
@@ -442,6 +442,10 @@ def _classes(name: str, yhat: ArrayLike, y: ArrayLike, axis: int) -> tuple[Tenso
         return yhat, _labels(name, y, n), True
     if y.shape == (*rows, 1) != yhat.shape:
         raise ShapeError(f"{name}: prediction {yhat.shape} and labels {y.shape} do not fit; use y[..., 0]")
+    if not y.ndim:
+        raise ShapeError(
+            f"{name}: prediction {yhat.shape} and one label do not fit; give a label for each row"
+        )
     return *_pair(name, yhat, y), False
 
 

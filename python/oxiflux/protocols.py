@@ -20,33 +20,46 @@ __all__: list[str] = []
 Function = Callable[..., Any]
 
 # NumPy's name of a function of elements, where ours is another.
-_UFUNCS = {
+_NAMES = {
     "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh",
-    "arctan": "atan", "arctan2": "atan2", "arctanh": "atanh", "bitwise_count": "", "conjugate": "positive",
-    "fabs": "abs", "invert": "bitwise_invert", "left_shift": "bitwise_left_shift", "power": "pow",
+    "arctan": "atan", "arctan2": "atan2", "arctanh": "atanh", "conjugate": "positive", "fabs": "abs",
+    "invert": "bitwise_invert", "left_shift": "bitwise_left_shift", "power": "pow",
     "right_shift": "bitwise_right_shift", "rint": "round", "true_divide": "divide",
 }  # fmt: skip
+_OF_ELEMENTS: dict[np.ufunc, Function] = {
+    ufunc: ours
+    for name, ufunc in vars(np).items()
+    if isinstance(ufunc, np.ufunc)
+    for module in (_core, functions)
+    if (ours := getattr(module, _NAMES.get(name, name), None)) is not None
+}
 _REDUCED = {
     "add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min", "logical_and": "all", "logical_or": "any",
 }  # fmt: skip
 
 
-class _Elsewhere(Exception):
+class _ElsewhereError(Exception):
     """Raised where NumPy itself is to do what was asked."""
 
 
 def _of_elements(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
     """`np.exp(t)`, `array + t`, `array += t` and the like."""
-    name = ufunc.__name__
     if method == "__call__" and not options:
-        ours = _UFUNCS.get(name, name)
-        function = getattr(_core, ours, None) or getattr(functions, ours, None) if ours else None
-        if function is not None:
-            return function(*inputs)
-    if method == "reduce" and name in _REDUCED and options.keys() <= {"axis", "keepdims"} and len(inputs) == 1:
+        ours = _OF_ELEMENTS.get(ufunc)
+        if ours is not None:
+            return ours(*inputs)
+    name = ufunc.__name__
+    if (
+        method == "reduce"
+        and name in _REDUCED
+        and options.keys() <= {"axis", "keepdims"}
+        and len(inputs) == 1
+    ):
         options.setdefault("axis", 0)
         return getattr(_core, _REDUCED[name])(inputs[0], **options)
-    if any(isinstance(out, Tensor) for out in options.get("out", ())) or method == "at" and inputs[0] is self:
+    if any(isinstance(out, Tensor) for out in options.get("out", ())) or (
+        method == "at" and inputs[0] is self
+    ):
         raise TypeError(f"np.{name}: nothing is written into a tensor; take the result, or assign t[...] = …")
     return getattr(ufunc, method)(*_arrays(inputs), **_arrays(options))
 
@@ -57,7 +70,7 @@ def _of_arrays(self: Tensor, function: Function, types: Any, args: Any, options:
     if ours is not None:
         try:
             return ours(*args, **options)
-        except _Elsewhere:
+        except _ElsewhereError:
             pass
     if isinstance(options.get("out"), Tensor):
         raise TypeError(f"np.{function.__name__}: nothing is written into a tensor; take the result")
@@ -86,11 +99,13 @@ _OURS: dict[Function, Function] = {}
 def _only(*given: Any) -> None:
     """Leaves to NumPy what has options beyond ours."""
     if any(g is not None for g in given):
-        raise _Elsewhere
+        raise _ElsewhereError
 
 
 def _summed(reduce: Function) -> Function:
-    def run(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **more: Any) -> Any:
+    def run(
+        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **more: Any
+    ) -> Any:
         _only(out, *more)
         x = asarray(a) if dtype is None else asarray(a).astype(dtype)
         return reduce(x, axis=axis, keepdims=keepdims)
@@ -146,7 +161,7 @@ def _like(make: Function) -> Function:
 
 def _reshape(a: Any, shape: Any = None, order: str = "C", **more: Any) -> Tensor:
     if shape is None or order != "C" or more:
-        raise _Elsewhere
+        raise _ElsewhereError
     return asarray(a).reshape(shape)
 
 
@@ -174,8 +189,8 @@ def _dot(a: Any, b: Any, out: Any = None) -> Tensor:
     _only(out)
     a, b = _together(a, b)
     if a.ndim == 0 or b.ndim == 0:
-        return a * b
-    return a @ b if b.ndim < 3 else tensordot(a, b, ((-1,), (-2,)))
+        return _core.multiply(a, b)
+    return _core.matmul(a, b) if b.ndim < 3 else tensordot(a, b, axes=((-1,), (-2,)))
 
 
 def _together(a: Any, b: Any) -> tuple[Tensor, Tensor]:
@@ -185,8 +200,8 @@ def _together(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     return _weak(a, b), b
 
 
-def _weak(x: Any, like: Tensor) -> Tensor:
-    x = asarray(x)
+def _weak(given: Any, like: Tensor) -> Tensor:
+    x = asarray(given)
     return x.astype(like.dtype) if {x.dtype.kind, like.dtype.kind} == {"f"} else x
 
 
@@ -258,7 +273,7 @@ _BY_NAME: dict[str, Function] = {
     "dot": _dot,
     "outer": lambda a, b: functions.outer(*(x.ravel() for x in _together(a, b))),
     "einsum": _einsum,
-    "tensordot": lambda a, b, axes=2: tensordot(*_together(a, b), axes),
+    "tensordot": lambda a, b, axes=2: tensordot(*_together(a, b), axes=axes),
     "where": _where,
     "take": _take,
     "flip": _flip,
@@ -281,7 +296,8 @@ def _format(self: Tensor, spec: str) -> str:
     x = x.astype(_core.float32) if x.dtype == _core.bfloat16 else x
     if x.size == 1:
         return format(x.item(), spec)
-    return np.array2string(x.numpy(), separator=", ", formatter={"all": lambda n: format(n.item(), spec)})
+    each: Any = {"all": lambda n: format(n.item(), spec)}
+    return np.array2string(x.numpy(), separator=", ", formatter=each)
 
 
 def _round(self: Tensor, decimals: int | None = None) -> Any:
@@ -310,7 +326,7 @@ def _format_dtype(self: DType, spec: str) -> str:
     return format(str(self), spec)
 
 
-for _cls, _methods in {
+_METHODS: dict[type, dict[str, Any]] = {
     Tensor: {
         "__array_ufunc__": _of_elements,
         "__array_function__": _of_arrays,
@@ -321,6 +337,7 @@ for _cls, _methods in {
         "__rdivmod__": _rdivmod,
     },
     DType: {"dtype": property(_numpy_dtype), "__format__": _format_dtype},
-}.items():
+}
+for _cls, _methods in _METHODS.items():
     for _name, _method in _methods.items():
         setattr(_cls, _name, _method)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..hints import Told
 from .._core import Generator, get_num_threads
+from ..hints import Told
 from ..init import generator
 from .arrays import batch
 from .items import Places, count, cut, each, in_memory, item, permutation
