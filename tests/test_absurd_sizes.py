@@ -98,3 +98,27 @@ def test_a_range_becomes_a_tensor_without_a_list():
     assert flux.tensor(range(3), dtype="float32").tolist() == [0, 1, 2]
     with pytest.raises(MemoryError):
         flux.tensor(range(2**46))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: flux.roll(flux.zeros(4), 1, axis=ENDLESS),
+        lambda: flux.roll(flux.zeros(4), ENDLESS),
+        lambda: flux.tile(flux.zeros(4), ENDLESS),
+        lambda: flux.moveaxis(flux.zeros(4), ENDLESS, 0),
+        lambda: flux.expand_dims(flux.zeros(4), axis=ENDLESS),
+        lambda: flux.tensordot(flux.zeros(4), flux.zeros(4), axes=(ENDLESS, ENDLESS)),
+        lambda: flux.conv(flux.ones((1, 5, 1)), flux.ones((2, 1, 1)), stride=ENDLESS),
+        lambda: flux.dropout(flux.zeros(4), 0.5, axis=ENDLESS),
+        lambda: flux.softmax(flux.zeros(4), axis=ENDLESS),
+        lambda: flux.LayerNorm(ENDLESS),
+        lambda: flux.MaxPool(ENDLESS),
+        lambda: flux.Conv(ENDLESS, 1, 1),
+        lambda: flux.zeros(4)[ENDLESS],
+        lambda: flux.glorot_uniform(ENDLESS),
+    ],
+)
+def test_other_arguments_without_end_are_an_error_at_once(call):
+    with pytest.raises((ValueError, TypeError, IndexError)):
+        call()

@@ -31,8 +31,13 @@ def _axis(function: str, axis: int, ndim: int) -> int:
 
 
 def _integers(values: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:
-    """One integer of any kind, or several."""
-    return [index(i) for i in values] if isinstance(values, Iterable) else [index(values)]
+    """One integer of any kind, or several: as many as a tensor has axes, at most."""
+    if not isinstance(values, Iterable):
+        return [index(values)]
+    several = [index(i) for i in itertools.islice(values, 65)]
+    if len(several) > 64:
+        raise ValueError("a tensor has at most 64 axes, got more")
+    return several
 
 
 def positive(x: ArrayLike, /) -> Tensor:
@@ -157,7 +162,7 @@ def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
     Tensor([1, 2, 1, 2])
     """
     x = _core.asarray(x)
-    times = (repetitions,) if isinstance(repetitions, int) else tuple(repetitions)
+    times = tuple(_integers(repetitions))
     shape = (1,) * (len(times) - x.ndim) + tuple(x.shape)
     times = (1,) * (len(shape) - len(times)) + times
     x = _core.reshape(x, shape)

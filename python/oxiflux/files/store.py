@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from os import PathLike
+from os import PathLike, fsdecode
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -71,7 +71,7 @@ def write(caller: str, path: Path, tree: Any, classes: Iterable[type], is_strict
     root = writer.node(tree, "")
     crc = _checksum(root, writer.tensors)
     description = _dumps({"version": _VERSION, "crc32": crc, "tree": root})
-    _core.write_tensors(path, list(writer.tensors.items()), {_KEY: description})
+    _core.write_tensors(fsdecode(path), list(writer.tensors.items()), {_KEY: description})
 
 
 def read(caller: str, path: Path, classes: Iterable[type]) -> Any:
@@ -79,7 +79,7 @@ def read(caller: str, path: Path, classes: Iterable[type]) -> Any:
     import json
 
     known = known_classes(caller, classes)
-    tensors, notes = _core.read_tensors(path)
+    tensors, notes = _core.read_tensors(fsdecode(path))
     if _KEY not in notes:
         return tensors
     try:

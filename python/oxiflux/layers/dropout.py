@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Generator, Tensor
+from ..init import generator
 from .base import named
 from .mode import ModeLayer, check_mode
 
@@ -46,6 +47,7 @@ def dropout(
     True
     """
     _check(p, "dropout")
+    rng = generator(rng)
     x = _core.asarray(x)
     if p == 0:
         return x
@@ -87,7 +89,7 @@ class Dropout(ModeLayer):
         rng: Generator | None = None,
     ) -> None:
         _check(p, "Dropout")
-        self.p, self.axis, self.rng = p, axis, rng
+        self.p, self.axis, self.rng = p, axis, None if rng is None else generator(rng)
         self.active = check_mode("Dropout", active)
 
     @named
@@ -124,7 +126,7 @@ class AlphaDropout(ModeLayer):
 
     def __init__(self, p: float, *, active: bool | None = None, rng: Generator | None = None) -> None:
         _check(p, "AlphaDropout")
-        self.p, self.rng = p, rng
+        self.p, self.rng = p, None if rng is None else generator(rng)
         self.active = check_mode("AlphaDropout", active)
 
     @named
