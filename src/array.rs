@@ -213,7 +213,6 @@ impl Array {
 
     /// Whether the memory belongs to somebody else, such as a NumPy array.
     #[cfg(feature = "python")]
-    #[inline]
     pub(crate) fn is_foreign(&self) -> bool {
         self.buffer.is_foreign()
     }

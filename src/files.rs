@@ -16,6 +16,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// The most tensors of a file. Each takes some hundred bytes of memory, also if it has no elements.
+const MOST_TENSORS: usize = 1 << 18;
 /// The format's limit on the header, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
 /// The header starts at a multiple of 8 bytes and, padded with spaces, ends at one.
@@ -182,6 +184,9 @@ impl<'de> Visitor<'de> for HeaderVisitor {
             if name == "__metadata__" {
                 header.notes = entries.next_value()?;
             } else {
+                if header.tensors.len() == MOST_TENSORS {
+                    return Err(A::Error::custom(format!("more than {MOST_TENSORS} tensors")));
+                }
                 header.tensors.push((name, entries.next_value()?));
             }
         }
@@ -223,6 +228,10 @@ fn header(tensors: &[(String, Array)], notes: &Notes) -> Result<(Vec<u8>, Vec<Ar
     let mut sorted: Vec<_> = tensors.iter().collect();
     // The widest first, so that each is aligned.
     sorted.sort_by(|(a, x), (b, y)| y.dtype().size().cmp(&x.dtype().size()).then_with(|| a.cmp(b)));
+    if sorted.len() > MOST_TENSORS {
+        let n = sorted.len();
+        return Err(Error::Value(format!("save: {n} tensors are more than the {MOST_TENSORS} of a file")));
+    }
     let (mut infos, mut order, mut start) = (Vec::new(), Vec::new(), 0);
     for (name, array) in sorted {
         let end = start + array.size() * array.dtype().size();
@@ -250,12 +259,29 @@ fn header(tensors: &[(String, Array)], notes: &Notes) -> Result<(Vec<u8>, Vec<Ar
 fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // Who may not read the old one may not read the new one either, not even for a moment.
+    let permissions = fs::metadata(path).map(|old| old.permissions()).ok();
+    #[cfg(unix)]
+    if permissions.is_some() {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
     loop {
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let beside = path.with_file_name(format!(".{name}.{}-{n}.tmp", std::process::id()));
-        match OpenOptions::new().write(true).create_new(true).open(&beside) {
+        match options.open(&beside) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return Ok((result?, beside)),
+            result => {
+                let file = result?;
+                if let Some(permissions) = permissions
+                    && let Err(e) = file.set_permissions(permissions)
+                {
+                    let _ = fs::remove_file(&beside);
+                    return Err(e);
+                }
+                return Ok((file, beside));
+            }
         }
     }
 }

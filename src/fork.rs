@@ -3,6 +3,7 @@
 //! A change that leaves memory of the program between two states is made inside [`whole`], for which a fork waits. Such
 //! a change must not wait for the GIL, which a thread that forks holds.
 
+use crate::team;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,8 @@ thread_local! {
 pub(crate) fn whole<R>(change: impl FnOnce() -> R) -> R {
     watch();
     let _turn = turn();
-    change()
+    // Asking whether it is wanted would take the GIL.
+    team::unbroken(change)
 }
 
 fn turn() -> MutexGuard<'static, ()> {

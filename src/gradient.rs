@@ -48,14 +48,19 @@ pub(crate) fn walk(
         let Some(g) = grads[line].take() else { continue };
         let found = call(&step, &g);
         drop(g);
-        for (i, dx) in found?.into_iter().enumerate() {
-            if let (Some(dx), Some((parent, (shape, dtype)))) = (dx, trace.parent(&step, i)) {
-                accumulate(&mut grads[parent], fit(dx, shape, *dtype)?)?;
+        let found = found.and_then(|found| {
+            for (i, dx) in found.into_iter().enumerate() {
+                if let (Some(dx), Some((parent, (shape, dtype)))) = (dx, trace.parent(&step, i)) {
+                    accumulate(&mut grads[parent], fit(dx, shape, *dtype)?)?;
+                }
             }
-        }
+            Ok(())
+        });
+        // Also when a rule has failed: the next walk finds the trace whole.
         if keep || trace.is_nested() {
             trace.put_back(step);
         }
+        found?;
     }
     Ok(lines.into_iter().map(|line| line.and_then(|n| grads.get(n).cloned().flatten())).collect())
 }

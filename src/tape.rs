@@ -9,6 +9,7 @@ use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::shape::Dims;
 use smallvec::SmallVec;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
@@ -115,7 +116,7 @@ pub type Grads = SmallVec<[Option<Tensor>; 3]>;
 /// An operation: its parameters, and all there is to know of it.
 ///
 /// To add one, see `ops/mod.rs`.
-pub trait Operation: fmt::Debug + Send + Sync + 'static {
+pub trait Operation: Any + fmt::Debug + Send + Sync {
     /// The name, as in Python and in messages.
     fn name(&self) -> &'static str;
 
@@ -443,6 +444,30 @@ pub(crate) struct Step {
 }
 
 impl Trace {
+    /// Whether anything else holds the same tape: an open scope, or another trace.
+    #[cfg(feature = "python")]
+    pub(crate) fn is_shared(&self) -> bool {
+        Rc::strong_count(&self.tape) > 1
+    }
+
+    /// Looks at each operation that has not been taken.
+    #[cfg(feature = "python")]
+    pub(crate) fn each_operation<E>(
+        &self,
+        look: impl FnMut(&dyn Operation) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let entries = self.tape.entries.borrow();
+        entries.iter().filter_map(|entry| entry.op.as_deref()).try_for_each(look)
+    }
+
+    /// Forgets all operations: what is walked afterwards ends at once.
+    #[cfg(feature = "python")]
+    pub(crate) fn forget(&self) {
+        let spent = |entry: &mut Entry| (entry.op.take(), std::mem::take(&mut entry.kept));
+        // Dropped when the tape is free again.
+        let _old: Vec<_> = self.tape.entries.borrow_mut().iter_mut().map(spent).collect();
+    }
+
     /// Whether an outer scope still needs what this one recorded.
     pub(crate) fn is_nested(&self) -> bool {
         self.nested

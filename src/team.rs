@@ -4,8 +4,10 @@
 //! after the last one it saw, then returns to rayon, which puts it to sleep; the next region lends it again. The caller
 //! takes part and waits only for chunks that somebody holds, so a worker that is late, or never comes, costs nothing.
 
+mod patience;
 mod place;
 
+pub use patience::{Unwanted, look, patient, unbroken};
 use place::Place;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -25,6 +27,12 @@ const LOOK_CROWDED: Duration = Duration::from_micros(5);
 
 /// Looks between two readings of the clock.
 const LOOKS_PER_CLOCK: u32 = 32;
+
+/// The most threads: what is asked for beyond would cost more than it could ever give.
+pub const MOST_THREADS: usize = 1024;
+
+/// Serial work above this many nanoseconds can be broken off ([`patient`]) before it is done.
+const LONG: usize = 200_000;
 
 /// The number of threads asked for; zero until first asked.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -50,9 +58,9 @@ pub fn threads() -> usize {
     }
 }
 
-/// Sets the number of threads, at least one, for the regions that start from now on.
+/// Sets the number of threads, from one to [`MOST_THREADS`], for the regions that start from now on.
 pub fn set_threads(n: usize) {
-    THREADS.store(n.max(1), Ordering::Relaxed);
+    THREADS.store(n.clamp(1, MOST_THREADS), Ordering::Relaxed);
 }
 
 #[cold]
@@ -62,7 +70,7 @@ fn default_threads() -> usize {
         let n = std::env::var(name).ok()?.split(',').next()?.trim().parse().ok()?;
         (n > 0).then_some(n)
     });
-    let n = asked.unwrap_or_else(processors);
+    let n = asked.unwrap_or_else(processors).min(MOST_THREADS);
     match THREADS.compare_exchange(0, n, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => n,
         Err(set) => set,
@@ -84,17 +92,24 @@ fn processors() -> usize {
 #[inline]
 pub fn run(chunks: usize, nanos: usize, task: impl Fn(usize) + Sync) {
     if chunks <= 1 || nanos < WORTH_SHARING || threads() == 1 || IN_TASK.get() {
-        return (0..chunks).for_each(task);
+        return if nanos < LONG { (0..chunks).for_each(task) } else { run_serially(chunks, &task) };
     }
-    run_shared(chunks, &task);
+    run_shared(chunks, nanos, &task);
 }
 
-fn run_shared<F: Fn(usize) + Sync>(chunks: usize, task: &F) {
-    let Ok(count) = u32::try_from(chunks) else { return (0..chunks).for_each(task) };
-    let Some(lead) = Lead::take() else { return (0..chunks).for_each(task) };
-    let Some(team) = lead.team() else { return (0..chunks).for_each(task) };
+fn run_serially<F: Fn(usize)>(chunks: usize, task: &F) {
+    for i in 0..chunks {
+        look();
+        task(i);
+    }
+}
+
+fn run_shared<F: Fn(usize) + Sync>(chunks: usize, nanos: usize, task: &F) {
+    let Ok(count) = u32::try_from(chunks) else { return run_serially(chunks, task) };
+    let Some(lead) = Lead::take() else { return run_serially(chunks, task) };
+    let Some(team) = lead.team() else { return run_serially(chunks, task) };
     // SAFETY: `lead` makes this the only region of the team until it is dropped, which is after `region` returns.
-    let panic = unsafe { team.region(count, task) };
+    let panic = unsafe { team.region(count, nanos >= LONG, task) };
     drop(lead);
     if let Some(payload) = panic {
         resume_unwind(payload);
@@ -257,7 +272,12 @@ impl Team {
     ///
     /// # Safety
     /// No other region of this team may run meanwhile.
-    unsafe fn region<F: Fn(usize) + Sync>(&self, chunks: u32, task: &F) -> Option<Box<dyn Any + Send>> {
+    unsafe fn region<F: Fn(usize) + Sync>(
+        &self,
+        chunks: u32,
+        is_long: bool,
+        task: &F,
+    ) -> Option<Box<dyn Any + Send>> {
         /// # Safety
         /// `task` must point to a live `F`.
         unsafe fn call<F: Fn(usize)>(task: *const (), chunk: usize) {
@@ -265,13 +285,14 @@ impl Team {
             unsafe { (*task.cast::<F>())(chunk) }
         }
         let shared = &*self.shared;
+        patience::begin();
         // SAFETY: the last region is over: no chunk is open or held, so nobody reads `region` (see `Sync`).
         unsafe { *shared.region.get() = Region { task: std::ptr::from_ref(task).cast(), call: call::<F> } };
         shared.unfinished.0.store(chunks as usize, Ordering::Relaxed);
         shared.open.0.store(Open { first: 0, end: chunks }.word(), Ordering::SeqCst);
         self.lend((chunks as usize - 1).min(self.size - 1));
         IN_TASK.set(true);
-        shared.work(End::Front);
+        shared.work(End::Front, is_long);
         shared.wait();
         IN_TASK.set(false);
         shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -328,14 +349,24 @@ impl Shared {
         }
     }
 
-    /// Runs chunks until none is open; says whether there were any.
-    fn work(&self, end: End) -> bool {
+    /// Runs chunks until none is open; says whether there were any. Between those of a long region it looks whether that is
+    /// still wanted.
+    fn work(&self, end: End, is_long: bool) -> bool {
         let mut done = 0;
         while let Some(chunk) = self.claim(end) {
             // SAFETY: this thread holds a chunk, so the region is running and `region` is not written.
             let Region { task, call } = unsafe { *self.region.get() };
-            // SAFETY: `task` outlives the region, which cannot end before this chunk is counted off below.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| unsafe { call(task, chunk) })) {
+            let done_well = catch_unwind(AssertUnwindSafe(|| {
+                if is_long {
+                    look();
+                }
+                // SAFETY: `task` outlives the region, which cannot end before this chunk is counted off below.
+                unsafe { call(task, chunk) }
+            }));
+            if let Err(payload) = done_well {
+                if patience::tell(&*payload) {
+                    done += self.close();
+                }
                 self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
             }
             done += 1;
@@ -344,6 +375,13 @@ impl Shared {
             self.unfinished.0.fetch_sub(done, Ordering::Release);
         }
         done > 0
+    }
+
+    /// Claims what is still open, to leave it undone; says how many chunks that were.
+    fn close(&self) -> usize {
+        let Open { first, end } =
+            Open::from_word(self.open.0.swap(Open { first: 0, end: 0 }.word(), Ordering::Acquire));
+        (end - first) as usize
     }
 
     /// Waits for the chunks that workers hold.
@@ -362,19 +400,20 @@ impl Shared {
 
     /// A worker's service: takes chunks until it has seen none for a while.
     fn serve(&self) {
-        let outer = IN_TASK.replace(true);
+        let (outer, serves) = (IN_TASK.replace(true), patience::serve(true));
         self.look();
         self.serving.0.fetch_sub(1, Ordering::SeqCst);
         // For a region that opened after the last look and still counted on this worker.
-        self.work(End::Back);
+        self.work(End::Back, false);
         IN_TASK.set(outer);
+        patience::serve(serves);
     }
 
     fn look(&self) {
         let mut since = Instant::now();
         let mut looks = 0;
         loop {
-            if self.work(End::Back) {
+            if self.work(End::Back, false) {
                 since = Instant::now();
             }
             looks += 1;

@@ -466,3 +466,40 @@ def test_we_read_the_files_of_the_safetensors_library(path, dtype):
     theirs.save_file(x, path)
     for name, tensor in flux.load(path).items():
         assert np.array_equal(tensor, x[name]) and tensor.shape == x[name].shape
+
+
+def mode_of(path):
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
+def test_a_file_keeps_the_mode_of_what_it_replaces(path, mode):
+    flux.save(path, {"a": flux.ones(1)})
+    os.chmod(path, mode)
+    flux.save(path, {"a": flux.zeros(1)})
+    assert mode_of(path) == mode
+    flux.save_checkpoint(path, model=flux.Dense(1, 1))
+    assert mode_of(path) == mode
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0, 0o666)])
+def test_a_new_file_has_the_mode_that_the_process_gives(path, mask, mode):
+    before = os.umask(mask)
+    try:
+        flux.save(path, {"a": flux.ones(1)})
+    finally:
+        os.umask(before)
+    assert mode_of(path) == mode
+
+
+def test_a_path_may_be_bytes(path):
+    name = os.fsencode(path)
+    flux.save(name, {"a": flux.ones(1)})
+    assert flux.load(name)["a"].tolist() == [1]
+
+
+@pytest.mark.parametrize("path", [3, None, {}])
+def test_what_is_no_path_says_so(path):
+    for call in (lambda: flux.save(path, {"a": flux.ones(1)}), lambda: flux.load(path)):
+        with pytest.raises(TypeError, match="expected str, bytes or os.PathLike object, not"):
+            call()

@@ -384,3 +384,19 @@ trees = st.recursive(leaves, nodes, max_leaves=12)
 def test_any_description_is_refused_or_made(path, tree):
     described(path, tree, {"x": flux.ones((1, 2))} if "'x'" in repr(tree) else {})
     refused_or(path, lambda x: True)
+
+
+def test_a_file_has_no_more_tensors_than_make_sense(tmp_path):
+    path = tmp_path / "many.safetensors"
+    entry = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    for count in (2**18, 2**18 + 1):
+        text = ("{" + ",".join(f'"{i}":{entry}' for i in range(count)) + "}").encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text)
+        if count == 2**18:
+            assert len(flux.load(path)) == count
+        else:
+            with pytest.raises(ValueError, match="more than 262144 tensors"):
+                flux.load(path)
+    x = flux.zeros(0)
+    with pytest.raises(ValueError, match="262145 tensors are more than the 262144 of a file"):
+        flux._core.write_tensors(str(path), [(str(i), x) for i in range(2**18 + 1)], {})

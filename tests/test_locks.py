@@ -163,3 +163,24 @@ def test_a_rule_that_refers_to_its_own_state_is_collected():
         assert not gone.alive
         """
     )
+
+
+def test_a_pullback_whose_rule_refers_to_it_is_collected():
+    run(
+        """
+        class Holder:
+            pass
+        holder = Holder()
+        seen = weakref.ref(holder)
+        def layer(x):
+            def rule(g):
+                return holder, g
+            return x * 2, rule
+        holder.back = flux.pullback(lambda x: flux.custom_gradient(layer)(x).sum(), flux.ones(1 << 20))[1]
+        assert flux.memory_in_use() > 4 << 20
+        del holder, layer
+        gc.collect()
+        assert seen() is None
+        assert flux.memory_in_use() < 1 << 20
+        """
+    )

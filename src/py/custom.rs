@@ -7,14 +7,21 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::shape;
 use crate::tape::{self, Context, Grads, Keeps, Operation, Tensor};
+use crate::team;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 
 /// A rule given by a Python function.
 struct Custom(Py<PyAny>);
+
+/// The Python function in an operation, if it has one.
+pub(super) fn rule_of(op: &dyn Operation) -> Option<&Py<PyAny>> {
+    (op as &dyn Any).downcast_ref::<Custom>().map(|custom| &custom.0)
+}
 
 impl fmt::Debug for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +40,7 @@ impl Operation for Custom {
         Keeps::Nothing
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        Python::attach(|py| {
+        let rule = |py: Python<'_>| {
             let g = Bound::new(py, PyTensor::from(g.clone()))?;
             let found = self.0.bind(py).call1((g,))?;
             let found: Vec<Bound<'_, PyAny>> = match found.cast::<PyTuple>() {
@@ -58,8 +65,9 @@ impl Operation for Custom {
                 });
             }
             Ok(grads)
-        })
-        .map_err(raise)
+        };
+        // Python code is interrupted by the interpreter, and never unwound through.
+        team::unbroken(|| Python::attach(rule)).map_err(raise)
     }
 }
 

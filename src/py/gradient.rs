@@ -5,16 +5,19 @@ use super::hints::add_function;
 use super::operand::Operand;
 use super::run::released;
 use super::tensor::PyTensor;
+use super::walkable::Walkable;
 use super::watch::{Plan, Restore, Watch, build_all};
 use crate::array::Array;
 use crate::error::Error;
 use crate::gradient::{seed, walk};
 use crate::shape;
 use crate::tape::{self, Scope, Step, Tensor, Trace};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 
 /// What came of calling a function with its arguments watched.
 struct Called<'py> {
@@ -93,11 +96,11 @@ fn gradient<'py>(f: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<
 }
 
 /// What takes the gradient of a result back to the arguments; it can be called again and again.
-#[pyclass(frozen, unsendable, module = "oxiflux")]
+#[pyclass(frozen, module = "oxiflux")]
 struct Pullback {
     outputs: Vec<Tensor>,
     single: bool,
-    trace: Trace,
+    trace: Walkable,
     variables: Vec<Tensor>,
     plans: Vec<Plan>,
 }
@@ -128,8 +131,14 @@ impl Pullback {
             }
             seeds.push((y.clone(), seed));
         }
-        let grads = backward(py, &self.trace, &seeds, &self.variables, true)?;
+        let grads = self.trace.walk(|trace| backward(py, trace, &seeds, &self.variables, true))?;
         grads_of(py, grads, &self.plans)
+    }
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.trace.traverse(&visit)
+    }
+    fn __clear__(&self) {
+        self.trace.clear();
     }
 }
 
@@ -147,7 +156,7 @@ fn pullback<'py>(
     let back = Pullback {
         outputs,
         single: !several,
-        trace: called.trace,
+        trace: Walkable::new(called.trace),
         variables: called.variables,
         plans: called.plans,
     };
@@ -174,10 +183,28 @@ fn is_training() -> bool {
 }
 
 /// A context in which nothing is recorded; with `training=True` layers do not take that for the end of training.
-#[pyclass(name = "paused", frozen, unsendable, module = "oxiflux")]
+#[pyclass(name = "paused", frozen, module = "oxiflux")]
 struct PyPaused {
     training: bool,
-    open: RefCell<Vec<tape::Paused>>,
+    /// Each with the thread on which it was entered, the only one that it pauses.
+    open: Mutex<Vec<(ThreadId, tape::Paused)>>,
+}
+
+impl PyPaused {
+    fn open(&self) -> MutexGuard<'_, Vec<(ThreadId, tape::Paused)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for PyPaused {
+    fn drop(&mut self) {
+        // Those of other threads would set the state of this one.
+        let here = thread::current().id();
+        let open = std::mem::take(&mut *self.open());
+        for (thread, paused) in open.into_iter().rev() {
+            if thread == here { drop(paused) } else { std::mem::forget(paused) }
+        }
+    }
 }
 
 #[pymethods]
@@ -185,15 +212,21 @@ impl PyPaused {
     #[new]
     #[pyo3(signature = (*, training = false))]
     fn new(training: bool) -> Self {
-        PyPaused { training, open: RefCell::default() }
+        PyPaused { training, open: Mutex::default() }
     }
     fn __enter__(&self) {
         let paused = if self.training { tape::Paused::in_training() } else { tape::Paused::new() };
-        self.open.borrow_mut().push(paused);
+        self.open().push((thread::current().id(), paused));
     }
     #[pyo3(signature = (*_args))]
-    fn __exit__(&self, _args: &Bound<'_, PyTuple>) {
-        self.open.borrow_mut().pop();
+    fn __exit__(&self, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let here = thread::current().id();
+        let mut open = self.open();
+        match open.iter().rposition(|(thread, _)| *thread == here) {
+            Some(last) => drop(open.remove(last)),
+            None => return Err(PyRuntimeError::new_err("paused: left on a thread that has not entered it")),
+        }
+        Ok(())
     }
 }
 

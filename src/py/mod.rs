@@ -17,6 +17,7 @@ mod rules;
 mod run;
 mod tensor;
 mod tree;
+mod walkable;
 mod watch;
 
 pub(crate) use operand::{Operand, many, meet, named, pair, weak};
@@ -36,13 +37,16 @@ fn get_num_threads() -> usize {
 #[pyfunction]
 #[pyo3(signature = (n, /))]
 fn set_num_threads(n: isize) -> PyResult<()> {
-    if n < 1 {
-        return Err(pyo3::exceptions::PyValueError::new_err(format!(
-            "set_num_threads: {n} is not a number of threads"
-        )));
+    let most = crate::team::MOST_THREADS;
+    match usize::try_from(n) {
+        Ok(n) if (1..=most).contains(&n) => {
+            crate::team::set_threads(n);
+            Ok(())
+        }
+        _ => Err(pyo3::exceptions::PyValueError::new_err(format!(
+            "set_num_threads: expected 1 to {most} threads, got {n}"
+        ))),
     }
-    crate::team::set_threads(n as usize);
-    Ok(())
 }
 
 /// Bytes that living tensors hold, rounded up to the sizes that memory is handed out in.

@@ -3,7 +3,10 @@
 use super::PyTensor;
 use crate::error::Result;
 use crate::tape::Tensor;
+use crate::team::{self, Unwanted};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
+use std::cell::Cell;
 
 /// Inputs of at least this many elements take long enough (about 20 us) that other Python threads should run meanwhile.
 const LONG: usize = 1 << 15;
@@ -18,18 +21,39 @@ pub(crate) fn run(inputs: &[&Tensor], f: impl FnOnce() -> Result<Tensor> + Send)
     Python::attach(|py| Ok(released(py, size, f)?.into()))
 }
 
-/// Does work on `size` elements: if those are many, without the GIL, and then looks whether Ctrl-C was pressed.
+/// Does work on `size` elements: if those are many, without the GIL, and broken off when Ctrl-C is pressed.
 #[inline]
 pub(crate) fn released<T: Send>(
     py: Python<'_>,
     size: usize,
     f: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
-    let result = detached(py, size, f);
-    if size >= LONG {
-        py.check_signals()?;
+    if size < LONG {
+        return Ok(f()?);
     }
-    Ok(result?)
+    match py.detach(|| team::patient(is_wanted, f)) {
+        Ok(result) => {
+            py.check_signals()?;
+            Ok(result?)
+        }
+        Err(Unwanted) => Err(INTERRUPTED.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(()))),
+    }
+}
+
+thread_local! {
+    /// What a handler of a signal raised in the middle of long work.
+    static INTERRUPTED: Cell<Option<PyErr>> = const { Cell::new(None) };
+}
+
+/// Whether long work is to go on: runs the handlers of signals that have come in.
+fn is_wanted() -> bool {
+    match Python::attach(|py| py.check_signals()) {
+        Ok(()) => true,
+        Err(e) => {
+            INTERRUPTED.set(Some(e));
+            false
+        }
+    }
 }
 
 /// Does work on `size` elements, without the GIL if those are many; Ctrl-C has to wait.

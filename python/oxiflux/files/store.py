@@ -69,9 +69,11 @@ def write(caller: str, path: Path, tree: Any, classes: Iterable[type], is_strict
     """Writes a tree; `is_strict` is that of the Writer."""
     writer = Writer(caller, known_classes(caller, classes), is_strict)
     root = writer.node(tree, "")
-    crc = _checksum(root, writer.tensors)
+    # As they are now: another thread may make a step before all is written.
+    tensors = {name: _core.stop_gradient(x) for name, x in writer.tensors.items()}
+    crc = _checksum(root, tensors)
     description = _dumps({"version": _VERSION, "crc32": crc, "tree": root})
-    _core.write_tensors(fsdecode(path), list(writer.tensors.items()), {_KEY: description})
+    _core.write_tensors(fsdecode(path), list(tensors.items()), {_KEY: description})
 
 
 def read(caller: str, path: Path, classes: Iterable[type]) -> Any:

@@ -157,6 +157,7 @@ pub unsafe fn forward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>
         pass.packed::<K>(false, |weight, apart| {
             pass.run::<K>(|b, count| {
                 for t in 0..time {
+                    team::look();
                     let h = pass.before(pass.h, pass.y, b, t);
                     let gates = pass.gates.wrapping_add(pass.at(b, t, K::GATES));
                     weight.gemm(count, h, gates, pass.at(1, 0, K::GATES), &sum);
@@ -186,6 +187,7 @@ pub unsafe fn backward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T
             pass.run::<K>(|b, count| {
                 let dh = grads.dh.wrapping_add(b * hidden);
                 for t in (0..time).rev() {
+                    team::look();
                     team::run(count, count * hidden * K::NANOS / 2, |i| {
                         dispatch(StepBack { cell, pass, grads, b: b + i, t });
                     });
