@@ -237,3 +237,11 @@ def test_a_chain_of_kernels_calls_no_python(make, monkeypatch):
             if method in vars(getattr(flux, name)):
                 monkeypatch.setattr(getattr(flux, name), method, None)
     flux.update(state, model, tensors(1))
+
+
+@pytest.mark.parametrize("half", ["init", "apply"])
+def test_what_has_half_of_a_rule_is_no_rule(half):
+    thing = type("Half", (), {half: lambda self, *args: None})()
+    for make in (flux.OptimiserChain, flux.MixedPrecision):
+        with pytest.raises(TypeError, match=r"is no rule; a rule has init\(x\) and apply\(state, x, dx\)"):
+            make(thing)

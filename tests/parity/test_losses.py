@@ -62,8 +62,6 @@ def function(name):
 
 # PyTorch rounds 1/6 to float32, and 1/alpha in the second derivative; tanh near 1 leaves few digits of gelu's.
 ROUNDED = {"hardsigmoid": (1e-7, 0), "celu, 0.3": (1e-6, 0), "gelu_tanh": (1e-8, 1e-13)}
-# The derivative of what is not taken overflows beyond this.
-STEEP = {"celu": 700, "celu, 0.3": 200, "elu": 700, "elu, 0.3": 700, "selu": 700}
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -76,7 +74,7 @@ def test_an_activation_and_its_derivatives_are_those_of_pytorch(name):
     for order, mine in (("y", f), ("first", first), ("second", second)):
         if order in kept:
             # Some derivatives of PyTorch's overflow.
-            there = np.isfinite(kept[order]) & ((kept["x"] < STEEP.get(name, 1e9)) | (order != "second"))
+            there = np.isfinite(kept[order])
             assert there.sum() >= len(there) - 1
             np.testing.assert_allclose(
                 mine(x).numpy()[there], kept[order][there], rtol=rtol, atol=atol + 2e-15
