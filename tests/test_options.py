@@ -47,9 +47,9 @@ def parameters_of(callable_):
 
 def public_parameters():
     """`(name, parameter)` of all that is public, where `Layer.__call__` is the calling of a layer."""
-    for name in flux.__all__:
-        thing = getattr(flux, name)
-        if not callable(thing):
+    # Also what a star does not import, because Python has the name.
+    for name, thing in sorted(vars(flux).items()):
+        if name.startswith("_") or not callable(thing):
             continue
         yield from ((name, p) for p in parameters_of(thing))
         if isinstance(thing, type) and issubclass(thing, flux.Layer):
