@@ -50,7 +50,7 @@ def train(model: flux.Chain, train: Part, validation: Part, epochs: int) -> flux
         epochs=epochs,
         validation=validation,
         schedule=flux.Warmup(flux.Cos(1e-4, 5e-3, epochs * len(loader)), 2 * len(loader)),
-        callbacks=[keep_best, flux.early_stopping(lambda row: row["val_loss"], 20, init_score=math.inf)],
+        callbacks=[keep_best, flux.early_stopping(lambda row: row["val_loss"], 20)],
     )
     flux.loadmodel(model, best["model"])
     return history

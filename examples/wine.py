@@ -4,7 +4,6 @@ python examples/wine.py [--epochs 60] [--seed 0] [--resume] [--out examples/out/
 """
 
 import argparse
-import math
 from pathlib import Path
 
 import matplotlib as mpl
@@ -69,7 +68,7 @@ def main() -> None:
         validation=validation,
         metrics=accuracy,
         schedule=flux.OneCycle(args.epochs * len(loader), 0.02),
-        callbacks=flux.early_stopping(lambda row: row["val_loss"], 15, init_score=math.inf),
+        callbacks=flux.early_stopping(lambda row: row["val_loss"], 15),
         checkpoint=args.out.with_suffix(".safetensors"),
         resume=args.resume,
     )

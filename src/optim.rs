@@ -3,6 +3,7 @@
 use crate::array::Array;
 use crate::dtype::{DType, Float};
 use crate::error::{Error, Result};
+use crate::half::{BFloat16, Float16};
 use crate::kernels::update::{self, Element, Link, Slot};
 use crate::shape;
 use smallvec::SmallVec;
@@ -176,6 +177,19 @@ fn slot<'a, T: Float + Element>(
         step: to.map(Array::fresh_ptr),
         n: grad.size(),
     })
+}
+
+/// Whether a gradient has neither infinities nor NaN.
+pub fn is_finite(grad: &Array) -> Result<bool> {
+    let grad = grad.contiguous()?;
+    let found = match grad.dtype() {
+        DType::F16 => grad.as_slice::<Float16>().map(update::is_finite),
+        DType::BF16 => grad.as_slice::<BFloat16>().map(update::is_finite),
+        DType::F32 => grad.as_slice::<f32>().map(update::is_finite),
+        DType::F64 => grad.as_slice::<f64>().map(update::is_finite),
+        _ => Some(true),
+    };
+    Ok(found.unwrap_or(false))
 }
 
 /// One step for groups of parameters. Where something does not fit, none is changed.

@@ -733,3 +733,66 @@ def test_a_path_without_tensorboardx_says_what_to_install(monkeypatch, tmp_path)
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ImportError, match=r"tensorboardX: pip install 'oxiflux\[train\]'"):
         flux.fit(square, one(), [ZERO], flux.Descent(0.25), log=os.fspath(tmp_path))
+
+
+def test_the_loss_and_what_is_beside_it_weigh_batches_by_their_items():
+    batches = [np.float32([1, 1, 1]), np.float32([5])]
+    loss = lambda m, x: (m["w"].sum() * 0 + x.mean(), {"given": float(x.mean())})
+    history = flux.fit(loss, {"w": flux.ones(1)}, batches, flux.Descent(0.0), validation=batches)
+    assert history["loss"] == history["val_loss"] == history["given"] == [2.0]
+
+
+@pytest.mark.parametrize("pair", [tuple, list])
+def test_lists_of_arrays_are_spread_as_tuples_are(pair):
+    batches = [pair([np.ones((2, 3), np.float32), np.zeros((2, 1), np.float32)])] * 2
+    loss = lambda m, x, y: flux.mse(m(x), y)
+    model = flux.Dense(3, 1)
+    state = flux.setup(flux.Descent(), model)
+    history = flux.fit(loss, model, batches, state, validation=batches, metrics={"n": lambda m, x, y: len(x)})
+    assert history["val_n"] == [2]
+    flux.train(loss, model, batches, state)
+    flux.trainstep(loss, model, batches[0], state)
+
+
+def test_a_list_of_arrays_is_one_argument_where_the_loss_takes_one():
+    model = {"w": flux.ones(1)}
+    seen = []
+    loss = lambda m, items: (seen.append(len(items)), (m["w"] * items[1]).sum())[1]
+    flux.train(
+        loss, model, [[np.ones(1, np.float32), np.ones(1, np.float32)]], flux.setup(flux.Descent(), model)
+    )
+    assert seen == [2]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 32}, r"argument 'batch_size'; DataLoader\(data, 32\)"),
+        ({"lr": 0.1}, "argument 'lr'; it is the rule's"),
+        ({"validation_data": ()}, "argument 'validation_data'; did you mean 'validation'"),
+        ({"epoch": 3}, "argument 'epoch'; did you mean 'epochs'"),
+        ({"verbose": 1}, "argument 'verbose'; did you mean 'progress'"),
+        ({"callback": ()}, "argument 'callback'; did you mean 'callbacks'"),
+        ({"anything": 1}, "unexpected keyword argument 'anything'"),
+    ],
+)
+def test_keywords_of_other_libraries_are_told_ours(options, said):
+    with pytest.raises(TypeError, match=said):
+        flux.fit(square, one(), [[0.0]], flux.Descent(), **options)
+
+
+@pytest.mark.parametrize("run", [flux.train, flux.fit, flux.trainstep])
+def test_a_model_in_the_place_of_the_loss_is_an_error(run):
+    model = flux.Dense(1, 1)
+    name = run.__name__
+    with pytest.raises(TypeError, match=rf"{name}: the loss comes before the model: {name}\(loss, model"):
+        run(model, lambda m, x: m(x).sum(), [np.ones((1, 1))], flux.setup(flux.Descent(), model))
+
+
+def test_a_metric_that_gives_an_array_is_named_with_its_shape():
+    x = np.ones((3, 1), np.float32)
+    with pytest.raises(
+        TypeError, match=r"fit: the metric hits must be a number, got an array of shape \(3, 1\)"
+    ):
+        flux.fit(lambda m, x: m(x).sum(), flux.Dense(1, 1), [x], flux.Descent(), validation=[x],
+                 metrics={"hits": lambda m, x: m(x)})  # fmt: skip

@@ -6,6 +6,7 @@ import itertools
 import math
 import pickle
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -466,3 +467,64 @@ def test_nothing_comes_after_mixed_precision():
     chain = flux.OptimiserChain(flux.ClipGrad(0.5), rule)
     flux.update(flux.setup(chain, x), x, flux.ones(2))
     np.testing.assert_array_equal(x.numpy(), np.float32([1 - 0.05] * 2))
+
+
+def two_layers() -> tuple[Any, Any, Any]:
+    model = flux.Chain(flux.Dense(2, 2), flux.Dense(2, 2))
+    grads = flux.gradient(lambda m: m(flux.ones((1, 2))).sum(), model)[0]
+    return model, flux.setup(flux.Adam(), model), grads
+
+
+@pytest.mark.parametrize("what", ["shorter", "longer", "key", "named", "gradient", "model"])
+def test_update_of_trees_that_differ_in_structure_changes_nothing(what: str):
+    model, state, grads = two_layers()
+    before = flux.state(model)
+    if what == "shorter":
+        state.layers = state.layers[:1]
+    elif what == "longer":
+        state.layers = (*state.layers, state.layers[0])
+    elif what == "key":
+        del state.layers[0].bias
+    elif what == "gradient":
+        grads.layers = (*grads.layers, None)
+    elif what == "model":
+        model.layers = (*model.layers, flux.relu)
+    else:
+        model, state = {"a": model[0], "b": model[1]}, {"a": state.layers[0]}
+        grads = dict(zip("ab", grads.layers, strict=True))
+    with pytest.raises(TypeError, match="update: the .* where the .* has.*: they differ in structure"):
+        flux.update(state, model, grads)
+    after = flux.state(model)
+    if what == "named":
+        after = {"layers": (after["a"], after["b"])}
+    for old, new in zip(before["layers"], after["layers"], strict=False):
+        assert np.array_equal(old["weight"], new["weight"])
+
+
+def test_a_state_of_another_model_is_refused():
+    model, _, grads = two_layers()
+    others = flux.setup(flux.Adam(), flux.Chain(flux.Dense(3, 2), flux.Dense(2, 2)))
+    with pytest.raises(flux.ShapeError, match="update"):
+        flux.update(others, model, grads)
+    with pytest.raises(TypeError, match="differ in structure"):
+        flux.update(flux.setup(flux.Adam(), flux.Dense(2, 2)), model, grads)
+
+
+def test_a_part_without_a_rule_is_none_in_the_state_and_stays():
+    model, _, grads = two_layers()
+    state = flux.setup(lambda path, x: None if path[-1] == "bias" else flux.Descent(1.0), model)
+    assert state.layers[0].bias is None and not hasattr(state.layers[0], "activation")
+    flux.update(state, model, grads)
+    assert model[1].bias.tolist() == [0, 0] and model[0].bias.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("change", [flux.freeze, flux.thaw])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [(flux.Dense(2, 2), "a model"), (None, "None"), ({}, "a dict"), (flux.Adam(), "a Adam"), ([], "a list")],
+)
+def test_what_has_no_rules_cannot_be_frozen_or_thawed(change: Any, what: Any, said: str):
+    with pytest.raises(
+        TypeError, match=rf"{change.__name__}: got {said}, which has no rules; give the state"
+    ):
+        change(what)

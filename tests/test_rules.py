@@ -1,6 +1,7 @@
 """Every rule and modifier against Optimisers.jl's formulas, and at work."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -198,3 +199,48 @@ def test_the_first_step_of_adam_is_the_learning_rate_against_the_sign():
 def test_momentum_of_a_constant_gradient_approaches_ten_times_the_step():
     xs = list(run(flux.Momentum(0.1, 0.9), [np.ones(1)] * 200, np.zeros(1)))
     assert xs[-2] - xs[-1] == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("value", ["0.001", True, False, np.True_, b"1", None])
+@pytest.mark.parametrize(
+    "make", [flux.Adam, lambda v: flux.Momentum(0.1, v), lambda v: flux.Adam(0.1, (0.9, v))]
+)
+def test_a_hyperparameter_is_a_number(make, value):
+    with pytest.raises(TypeError, match="must be a number, got"):
+        make(value)
+
+
+def test_a_switch_is_true_or_false():
+    with pytest.raises(TypeError, match="RMSProp: centred must be True or False, got 1"):
+        flux.RMSProp(centred=1)
+    assert flux.RMSProp(centred=np.True_).centred is True
+
+
+@pytest.mark.parametrize("make", [lambda rho: flux.Momentum(0.1, rho), lambda rho: flux.RMSProp(0.1, rho)])
+def test_rho_is_less_than_one(make):
+    with pytest.raises(ValueError, match="rho must be from 0 up to but not including 1, got 1"):
+        make(1.0)
+    make(math.nextafter(1.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "said"),
+    [
+        (flux.Adam, "lr", "argument 'lr'; did you mean 'eta'"),
+        (flux.Adam, "betas", "argument 'betas'; did you mean 'beta'"),
+        (flux.Momentum, "momentum", "argument 'momentum'; did you mean 'rho'"),
+        (flux.AdamW, "weight_decay", "argument 'weight_decay'; did you mean 'lambda_'"),
+        (flux.Adam, "anything", "unexpected keyword argument 'anything'"),
+    ],
+)
+def test_hyperparameters_of_other_libraries_are_told_ours(rule, name, said):
+    with pytest.raises(TypeError, match=said):
+        rule(**{name: 0.1})
+
+
+def test_a_rule_of_ones_own_may_have_their_names():
+    class Mine(flux.Rule):
+        def __init__(self, lr):
+            self.lr = lr
+
+    assert Mine(lr=0.5).lr == 0.5

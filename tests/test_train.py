@@ -172,10 +172,10 @@ def test_patience_counts_in_a_row_and_passes_its_arguments_on():
 
 
 def test_early_stopping_as_flux_documents_it():
-    # A loss of 1, 2, 3, … is never below the initial score of 0: true at the third call.
+    # The first of 1, 2, 3, … is an improvement, the next ones are not.
     loss = iter(range(1, 100))
     stop = early_stopping(lambda: next(loss), 3)
-    assert [stop() for _ in range(4)] == [False, False, True, True]
+    assert [stop() for _ in range(4)] == [False, False, False, True]
 
 
 def test_plateau_as_flux_documents_it():
@@ -321,3 +321,10 @@ def test_the_state_of_one_closure_does_not_fit_another():
     w = flux.ones(1)
     with pytest.raises(TypeError, match="bias"):
         flux.train(lambda m, x: m(x).sum(), lambda x: x * w, [(w,)], flux.setup(flux.Descent(), closure()))
+
+
+def test_early_stopping_and_plateau_start_from_infinity_as_in_flux():
+    stop = flux.early_stopping(lambda loss: loss, 2)
+    assert [stop(loss) for loss in (5.0, 4.0, 3.0, 3.5, 3.5)] == [False, False, False, False, True]
+    flat = flux.plateau(lambda loss: loss, 1)
+    assert [flat(loss) for loss in (0.0, 0.0)] == [False, True]

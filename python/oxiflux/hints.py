@@ -6,11 +6,14 @@ looked at when a class is called with some, or when a call has failed.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Never
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
-__all__ = ["LAYER", "MODULE", "TENSOR", "Told", "explained", "keyword", "missing", "tell"]
+__all__ = ["LAYER", "MODULE", "TENSOR", "Told", "explained", "keyword", "missing", "tell", "told"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # What other libraries call a keyword, and what it may be called here. The first that the function has is meant.
 SYNONYMS = {
@@ -20,8 +23,10 @@ SYNONYMS = {
     "betas": ("beta",),
     "callbacks": ("callbacks", "cb"),
     "channels": ("channels",),
+    "collate_fn": ("collate",),
     "dilations": ("dilation",),
     "dim": ("axis", "axes"),
+    "drop_last": ("partial",),
     "dims": ("axis", "axes", "shape"),
     "embedding_dim": ("size_out", "width"),
     "epsilon": ("eps",),
@@ -39,7 +44,9 @@ SYNONYMS = {
     "n_epochs": ("epochs",),
     "num_classes": ("n", "classes"),
     "num_embeddings": ("size_in",),
+    "num_epochs": ("epochs",),
     "num_heads": ("heads", "nheads"),
+    "num_workers": ("parallel",),
     "out_channels": ("channels", "size_out"),
     "out_features": ("size_out",),
     "padding": ("pad",),
@@ -48,8 +55,20 @@ SYNONYMS = {
     "strides": ("stride",),
     "units": ("size_out",),
     "use_bias": ("bias",),
+    "val_data": ("validation",),
     "validation_data": ("validation",),
+    "verbose": ("progress",),
     "weight_decay": ("lambda_", "decay"),
+}
+
+# What the functions that train are not told, but others.
+ELSEWHERE = {
+    "batch_size": "DataLoader(data, 32) makes batches of 32",
+    "learning_rate": "it is the rule's: Adam(0.001)",
+    "lr": "it is the rule's: Adam(0.001)",
+    "optimizer": "the rule, such as Adam(), comes after the data",
+    "shuffle": "DataLoader(data, 32, shuffle=True) shuffles",
+    "validation_split": "splitobs(data, at=0.8) makes parts of the data",
 }
 
 
@@ -79,6 +98,22 @@ def explained(text: str) -> str | None:
     signature = str(function.__text_signature__).strip("()").rpartition("/")[2]
     known = [name.partition("=")[0].strip(" *") for name in signature.split(",")]
     return keyword(f"{found[1]}()", found[2], [name for name in known if name])
+
+
+def told(f: F) -> F:
+    """Lets a function that trains answer an unknown keyword."""
+    code = f.__code__  # type: ignore[attr-defined]
+    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @functools.wraps(f)
+    def answering(*args: Any, **given: Any) -> Any:
+        for name in given:
+            if name not in known:
+                text = keyword(f"{f.__name__}()", name, known)
+                raise TypeError(f"{text.partition(';')[0]}; {ELSEWHERE[name]}" if name in ELSEWHERE else text)
+        return f(*args, **given)
+
+    return answering  # type: ignore[return-value]
 
 
 class Told:

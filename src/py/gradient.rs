@@ -70,7 +70,7 @@ fn grads_of<'py>(
 /// depend on it".
 #[pyfunction]
 #[pyo3(signature = (f, /, *args))]
-fn withgradient<'py>(
+pub(super) fn withgradient<'py>(
     f: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {

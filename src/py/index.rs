@@ -74,5 +74,6 @@ pub(super) fn set(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, item: &Bound<
         ));
     }
     let key = parts(key)?;
+    super::step::note(x);
     Ok(x.get().change(|array| ops::assign(array, &key, value.array()))?)
 }

@@ -15,6 +15,8 @@ mod optim;
 mod random;
 mod rules;
 mod run;
+mod statistics;
+mod step;
 mod tensor;
 mod tree;
 mod walkable;
@@ -74,6 +76,8 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     numpy::register(m)?;
     optim::register(m)?;
     random::register(m)?;
+    statistics::register(m)?;
+    step::register(m)?;
     tensor::register(m)?;
     tree::register(m)?;
     add_function!(m, get_num_threads)?;

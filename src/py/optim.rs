@@ -16,7 +16,7 @@ use crate::{fork, ops, shape};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyFrozenSet, PyFunction, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFrozenSet, PyFunction, PyList, PyString, PyTuple};
 use std::sync::MutexGuard;
 
 /// A parameter found in the trees.
@@ -75,6 +75,8 @@ impl<'py> Key<'_, 'py> {
 struct Walk<'py> {
     seen: ByAddress<()>,
     found: Vec<Found<'py>>,
+    /// Whether any parameter has a gradient, be it frozen.
+    has_gradients: bool,
 }
 
 impl<'py> Walk<'py> {
@@ -98,18 +100,26 @@ impl<'py> Walk<'py> {
                 for (name, part) in dict.iter() {
                     self.child(&part, Key::Attribute(name.cast()?), model, grads)?;
                 }
+                if let Node::Object(theirs) = tree::node(grads)? {
+                    covers(&dict, &theirs)?;
+                }
             }
             Node::Dict(dict) => {
                 for (key, part) in dict.iter() {
                     self.child(&part, Key::Item(&key), model, grads)?;
                 }
+                if let Node::Dict(theirs) = tree::node(grads)? {
+                    covers(&dict, &theirs)?;
+                }
             }
             Node::List(list) => {
+                as_long(list.len(), model, grads)?;
                 for (i, part) in list.iter().enumerate() {
                     self.child(&part, Key::Index(i), model, grads)?;
                 }
             }
             Node::Tuple(tuple) => {
+                as_long(tuple.len(), model, grads)?;
                 for (i, part) in tuple.iter().enumerate() {
                     self.child(&part, Key::Index(i), model, grads)?;
                 }
@@ -149,6 +159,7 @@ impl<'py> Walk<'py> {
                 "update: the state has a rule where the model has a {class}"
             )));
         };
+        self.has_gradients = true;
         if self.seen.insert(tensor.as_ptr() as usize, ()).is_some() || leaf.get().held().frozen {
             return Ok(());
         }
@@ -176,6 +187,32 @@ impl<'py> Walk<'py> {
     }
 }
 
+/// Raises where there are gradients for what a state does not have.
+fn covers<'py>(state: &Bound<'py, PyDict>, grads: &Bound<'py, PyDict>) -> PyResult<()> {
+    for (key, grad) in grads.iter() {
+        if !grad.is_none() && !state.contains(&key)? {
+            let key = key.repr().map_or_else(|_| "?".into(), |k| k.to_string());
+            return Err(PyTypeError::new_err(format!(
+                "update: the gradient has {key} where the state has not: they differ in structure"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Raises unless model and gradient have as many items as the state.
+fn as_long<'py>(count: usize, model: &Bound<'py, PyAny>, grads: &Bound<'py, PyAny>) -> PyResult<()> {
+    for (name, tree) in [("the model", model), ("the gradient", grads)] {
+        let other = tree.len().unwrap_or(0);
+        if other != count {
+            return Err(PyTypeError::new_err(format!(
+                "update: the state has {count} items where {name} has {other}: they differ in structure"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// One optimiser step: walks the state, the model and the gradients together and changes the model's tensors and the
 /// state in place.
 #[pyfunction]
@@ -187,7 +224,44 @@ fn update<'py>(
 ) -> PyResult<()> {
     let mut walk = Walk::default();
     walk.node(state, model, grads)?;
-    let mut rest = walk.found;
+    change(state.py(), walk.found)
+}
+
+/// What became of a step.
+#[derive(PartialEq)]
+pub(super) enum Outcome {
+    /// It was done.
+    Done,
+    /// No parameter has a gradient; nothing was changed.
+    NoGradient,
+    /// A gradient is infinite or NaN; nothing was changed.
+    NotFinite,
+}
+
+/// [`update`] where there is something to do, and all gradients are finite.
+pub(super) fn update_if_finite<'py>(
+    state: &Bound<'py, PyAny>,
+    model: &Bound<'py, PyAny>,
+    grads: &Bound<'py, PyAny>,
+) -> PyResult<Outcome> {
+    let mut walk = Walk::default();
+    walk.node(state, model, grads)?;
+    if !walk.has_gradients {
+        return Ok(Outcome::NoGradient);
+    }
+    let size = walk.found.iter().map(|f| f.grad.size()).sum();
+    let arrays: Vec<&Array> = walk.found.iter().map(|f| f.grad.array()).collect();
+    // From the end: see `kernels::update::is_finite`.
+    let look = || arrays.iter().rev().try_fold(true, |all, g| Ok(all && optim::is_finite(g)?));
+    if !detached(state.py(), size, look)? {
+        return Ok(Outcome::NotFinite);
+    }
+    change(state.py(), walk.found)?;
+    Ok(Outcome::Done)
+}
+
+/// Changes the parameters and their states, all or none.
+fn change<'py>(py: Python<'py>, mut rest: Vec<Found<'py>>) -> PyResult<()> {
     // Nothing is stored before everything that may fail has been done.
     let (mut groups, mut made) = (Vec::new(), Vec::new());
     while let Some(first) = rest.first() {
@@ -198,7 +272,7 @@ fn update<'py>(
             None => made.extend(in_python(&rule, together)?),
         }
     }
-    fused(state.py(), &groups)?;
+    fused(py, &groups)?;
     for Made { leaf, tensor, value, state } in made {
         tensor.get().set(value);
         leaf.get().set_memory(state);

@@ -2,7 +2,7 @@
 
 use super::hints::add_function;
 use super::operand::{Operand, pair, value, weak};
-use super::{dlpack, hints, index, numpy, run, watch};
+use super::{dlpack, hints, index, numpy, run, step, watch};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
@@ -665,6 +665,7 @@ fn assign(x: &Bound<'_, PyTensor>, y: Operand) -> PyResult<()> {
     let values = y.0.array().cast(old.dtype())?;
     // Foreign memory may be changed by its owner, and views keep the whole of what they view.
     let values = if values.is_unique() { values } else { values.copy()? };
+    step::note(x);
     x.get().set(values.into());
     Ok(())
 }

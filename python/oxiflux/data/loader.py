@@ -186,7 +186,8 @@ class DataLoader(Told):
         make = partial(_made, self.data, self.collate, self.batchsize is None)
         if workers:
             return in_processes(make, places, workers, here.order or (), done)
-        return map(make, places)
+        # Not `map`, which takes a StopIteration of the data for its own end.
+        return (make(where) for where in places)
 
     def _stream(self, here: _Pass) -> Iterator[Any]:
         size = self.batchsize

@@ -38,7 +38,8 @@ def testmode(model: Model, mode: bool | None = True) -> Model:  # noqa: PT028 (n
 
     `mode=False` is training mode, and None leaves it to each call, as it is at first: training mode within
     `gradient` and what is made of it, such as `train`, and test mode elsewhere. Layers take part that have an
-    attribute `active`. Ref: Flux.jl, `testmode!`.
+    attribute `active`. What is in test mode stays there in `train` and `fit`, which warn if the whole model is.
+    Ref: Flux.jl, `testmode!`.
 
     >>> import oxiflux as flux
     >>> flux.testmode(flux.Chain(flux.Dense(2, 3), flux.Dropout(0.4)))

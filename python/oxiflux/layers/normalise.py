@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+from warnings import warn
 
 import numpy as np
 
@@ -82,6 +83,9 @@ class LayerNorm(Layer):
 class _ChannelNorm(ModeLayer):
     """What the layers have in common that scale and shift each channel, the elements of the last axis."""
 
+    # In a model of 16 bits as well: statistics need more.
+    in_float32: ClassVar[bool] = True
+
     channels: int
     beta: Tensor | None
     gamma: Tensor | None
@@ -144,18 +148,22 @@ class _TrackingNorm(_ChannelNorm):
         active = self.is_active()
         if self.mu is not None and self.var is not None and not active:
             y = _core.norm_with(x, self.mu, self.var, self.gamma, self.beta, self.eps)
-            return self.activation(y)
+            return self.activation(_as_given(x, y))
         if active and count < 2 and (self.mu is not None or not self._lead):
             raise ValueError(f"training needs more than one value for each channel, got shape {shape}")
         y, mean, var = _core.norm(x, self.gamma, self.beta, self._lead, 1, self.channels, self.eps)
-        y = self.activation(y)
+        y = self.activation(_as_given(x, y))
         if self.mu is not None and self.var is not None and mean.size:
             if self._lead:
                 mean, var = mean.mean(axis=0), var.mean(axis=0)
             # The unbiased variance, as an estimate for data that is not in this batch.
-            unbiased = self.momentum * count / (count - 1)
-            _core.assign(self.mu, (1 - self.momentum) * self.mu + self.momentum * mean)
-            _core.assign(self.var, (1 - self.momentum) * self.var + unbiased * var)
+            if not _core.track(self.mu, self.var, mean, var, self.momentum, count / (count - 1)):
+                warn(
+                    f"{self.describe()}: the mean or variance of a batch is not finite; "
+                    "the running statistics stay as they were",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
         return y
 
     def describe(self) -> str:
@@ -168,7 +176,8 @@ class BatchNorm(_TrackingNorm):
     """`activation((x - mean) / sqrt(var + eps) * gamma + beta)` for each channel, the elements of the last axis.
 
     In training mode the mean and variance are those of the batch, over all axes but the last, and the running
-    statistics `mu` and `var` move towards them by `momentum`; in test mode the running statistics are used. The
+    statistics `mu` and `var` move towards them by `momentum`, unless they would not be finite, which is a
+    warning; in test mode the running statistics are used. The
     mode is that of the call: training within `gradient`; `active=True` or False, `trainmode` and `testmode` set it.
     `affine=False` leaves `gamma` and `beta` out, `track_stats=False` the running statistics. Another number of
     channels raises ShapeError, training with one value for each channel ValueError.
@@ -280,12 +289,17 @@ class GroupNorm(_ChannelNorm):
         """The normalised input."""
         self._shape_of(x, 2)
         y = _core.norm(x, self.gamma, self.beta, 1, 1, self.groups, self.eps)[0]
-        return self.activation(y)
+        return self.activation(_as_given(x, y))
 
     def describe(self) -> str:
         """The layer on one line."""
         options = _options(self.activation, self.gamma, self.active)
         return f"GroupNorm({self.channels}, {self.groups}{options})"
+
+
+def _as_given(x: Any, y: Tensor) -> Tensor:
+    """The result in the dtype of an input of 16 bits, though the parameters have more."""
+    return y.astype(x.dtype) if type(x) is Tensor and x.dtype.itemsize == 2 != y.dtype.itemsize else y
 
 
 def _options(activation: Function, scale: Tensor | None, active: bool | None = None) -> str:

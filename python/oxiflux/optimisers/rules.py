@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .. import _core
 from .._core import Tensor, sqrt
 from ..hints import Told
@@ -69,7 +71,7 @@ class Rule(Told):
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            setattr(self, field.name, _checked(type(self).__name__, field.name, value))
+            setattr(self, field.name, _checked(type(self).__name__, field.name, value, field.type))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(repr(getattr(self, f.name)) for f in fields(self))})"
@@ -492,10 +494,12 @@ _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 _DEFAULT_RANGE: tuple[str, Callable[[float], bool]] = ("0 or more and finite", lambda v: 0 <= v < math.inf)
 
 
-def _checked(rule: str, name: str, value: Any) -> Any:
-    """A hyper-parameter as floats, or an error that names the rule and the number."""
-    if isinstance(value, bool):
-        return value
+def _checked(rule: str, name: str, value: Any, kind: Any) -> Any:
+    """A hyper-parameter as floats or a switch, or an error that names the rule and the value."""
+    if kind in (bool, "bool"):
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{rule}: {name} must be True or False, got {value!r}")
+        return bool(value)
     if name in ("beta", "ell", "gamma"):
         if not isinstance(value, (tuple, list)) or len(value) != 2:
             raise TypeError(f"{rule}: {name} must be a pair of numbers, got {value!r}")
@@ -506,6 +510,8 @@ def _checked(rule: str, name: str, value: Any) -> Any:
 def _checked_number(rule: str, name: str, value: Any) -> float:
     words, allowed = _RANGES.get(name, _DEFAULT_RANGE)
     try:
+        if isinstance(value, (bool, np.bool_, str, bytes)):
+            raise TypeError
         number: float = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{rule}: {name} must be a number, got {value!r}") from None

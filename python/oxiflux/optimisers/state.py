@@ -66,7 +66,15 @@ def setup(rule: Any, model: Any) -> Any:
             )
         if isinstance(node, dict):
             return dict(items)
-        return _core.Namespace(**{key: state for key, state in items if state is not None})
+        # What has parameters but no rule is None, so that a state of fewer layers can be told from it.
+        kids = dict(_core.children(node) or [])
+        return _core.Namespace(
+            **{
+                key: state
+                for key, state in items
+                if state is not None or _core.leaves(kids[key], trainable=True)
+            }
+        )
 
     state = walk(model, ())
     if state is None:
@@ -79,7 +87,8 @@ def update(state: Any, model: Any, grads: Any) -> None:
 
     `grads` is what `gradient` gives for the model. Parameters whose gradient is None, and frozen ones, stay as
     they are. Trees that do not match raise TypeError, and shapes that do not, ShapeError; nothing is then
-    changed. Ref: Optimisers.jl, `update!`.
+    changed. Gradients are taken as they are, infinities and NaN included: `train`, `trainstep` and `fit` look for
+    those first. Ref: Optimisers.jl, `update!`.
 
     >>> import oxiflux as flux
     >>> model = {"w": flux.tensor([1.0, 2.0])}
@@ -117,13 +126,15 @@ def adjust(state: Any, eta: float | None = None, **hyper: float) -> None:
 def freeze(state: Any) -> None:
     """Holds the parameters of a state, or of a part of it, as they are: `update` passes them over.
 
+    What holds no rule, such as a model or a layer without parameters, raises TypeError.
+
     >>> import oxiflux as flux
     >>> state = flux.setup(flux.Descent(), flux.Dense(2, 1))
     >>> flux.freeze(state.bias)
     >>> state.bias
     Leaf(Descent(0.1), None, frozen=True)
     """
-    for leaf in _leaves(state):
+    for leaf in _leaves_of("freeze", state):
         leaf.frozen = True
 
 
@@ -137,7 +148,7 @@ def thaw(state: Any) -> None:
     >>> state.weight.frozen
     False
     """
-    for leaf in _leaves(state):
+    for leaf in _leaves_of("thaw", state):
         leaf.frozen = False
 
 
@@ -174,6 +185,16 @@ def _mismatch(caller: str, name: str, path: str, tree: Any) -> TypeError:
     place = path.removeprefix(".")
     return TypeError(
         f"{caller}: the state has {place}, which does not fit {name}, there a {type(tree).__name__}"
+    )
+
+
+def _leaves_of(caller: str, state: Any) -> list[Leaf]:
+    """The leaves of a state, of which there must be one."""
+    if leaves := _leaves(state):
+        return leaves
+    what = "a model" if _core.leaves(state) else "None" if state is None else f"a {type(state).__name__}"
+    raise TypeError(
+        f"{caller}: got {what}, which has no rules; give the state that setup(rule, model) made, or a part of it"
     )
 
 

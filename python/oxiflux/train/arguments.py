@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import chain, count, islice
+from types import FunctionType
 from typing import Any
 
 from .. import _core
@@ -14,6 +15,7 @@ from ..files import keeps_its_place
 from ..optimisers import adjust, setup
 from ..optimisers.state import match
 from ..tree import Params
+from .batches import batches_of
 
 __all__ = [
     "Callbacks",
@@ -29,8 +31,10 @@ __all__ = [
 Function = Callable[..., Any]
 
 
-def check(loss: Any, data: Any, epochs: Any, steps: Any, checkpoint: Any, resume: bool) -> None:
+def check(loss: Any, model: Any, data: Any, epochs: Any, steps: Any, checkpoint: Any, resume: bool) -> None:
     """Raises for what cannot be right, before anything is done."""
+    if callable(model) and _core.leaves(loss) and (not callable(loss) or isinstance(model, FunctionType)):
+        raise TypeError("fit: the loss comes before the model: fit(loss, model, …)")
     if not callable(loss):
         raise TypeError(f"fit: the loss must be a function of the model and a batch, got {loss!r}")
     for name, number, least in (("epochs", epochs, 0), ("steps", 1 if steps is None else steps, 1)):
@@ -124,7 +128,7 @@ def passes_of(data: Any, steps: int | None) -> Generator[Iterable[Any], None, No
 
 def _whole_passes(data: Any) -> Generator[Iterable[Any], None, None]:
     for n in count(1):
-        batches = iter(data)
+        batches = iter(batches_of(data))
         try:
             first = next(batches)
         except StopIteration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -58,6 +59,8 @@ class NoBetter(Score):
     def __call__(self, *args: Any, **kwargs: Any) -> bool:
         score = self.f(*args, **kwargs)
         gain = self.distance(self.score, score)
+        if self.score == math.inf and gain == -math.inf:
+            gain = math.inf  # the first of scores that are to rise
         if gain >= 0:
             self.score = score
         # Not `<`, which is false for NaN.
@@ -90,17 +93,16 @@ def early_stopping(
     f: Callable[..., Any],
     delay: int,
     distance: Callable[[Any, Any], Any] = sub,
-    init_score: float = 0,
+    init_score: float = math.inf,
     min_dist: float = 0,
 ) -> Patience:
     """A function that is true once `f(...)` has not fallen below its lowest value `delay` times in a row.
 
     It has fallen if `distance(lowest, score) >= min_dist`, the distance being `lowest - score`; NaN has not. For a
-    score that is to rise give `distance=lambda highest, score: score - highest`. Before the first call the lowest
-    value is `init_score`, as in Flux; for a loss give `math.inf`. Ref: Flux.jl, `early_stopping`.
+    score that is to rise give `distance=lambda highest, score: score - highest`. Before the first call the lowest value is
+    `init_score`, as in Flux; a first score of either direction has fallen below infinity. Ref: Flux.jl, `early_stopping`.
 
-    >>> import math
-    >>> stop = early_stopping(lambda loss: loss, 2, init_score=math.inf)
+    >>> stop = early_stopping(lambda loss: loss, 2)
     >>> [stop(loss) for loss in (3.0, 2.0, 2.5, 1.0, 1.5, 1.2)]
     [False, False, False, False, False, True]
     """
@@ -111,7 +113,7 @@ def plateau(
     f: Callable[..., Any],
     width: int,
     distance: Callable[[Any, Any], Any] = sub,
-    init_score: float = 0,
+    init_score: float = math.inf,
     min_dist: float = 1e-6,
 ) -> Patience:
     """A function that is true once `f(...)` has changed by less than `min_dist` `width` times in a row.

@@ -10,10 +10,11 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from ..files import load_checkpoint, save_checkpoint
+from ..hints import told
 from .arguments import Callbacks, Pace, check, named, passes_of, rule_classes, state_of, writer_of
 from .history import History
-from .loop import OnNaN, each_step
-from .measures import Means, aside, measured
+from .loop import OnNaN, each_step, warn_of_test_mode
+from .measures import Means, aside, measured, size_of
 from .progress import Bar, length
 
 __all__ = ["fit"]
@@ -21,6 +22,7 @@ __all__ = ["fit"]
 Function = Callable[..., Any]
 
 
+@told
 def fit(
     loss: Function,
     model: Any,
@@ -44,15 +46,17 @@ def fit(
     `loss(model, *batch)`, the batches and the state are those of `train`; a rule in the state's place stands for
     `setup(rule, model)`. An epoch has all batches, or the next `steps` of data that begin anew where they end.
 
+    The column `loss` is the mean over the epoch's batches, each weighted by its items.
+
     - `validation`: batches, or one batch as a tuple. Their mean loss after each epoch is the column `val_loss`.
     - `metrics`: functions called like the loss, whose means over the validation data become columns such as
       `val_accuracy`; a dict gives them other names. A loss that gives `(value, {"accuracy": number})` adds
       its own columns for the training data.
     - `callbacks`: called with the row after each epoch, a dict; True ends the training.
-      `early_stopping(lambda row: row["val_loss"], 5, init_score=math.inf)` is one.
+      `early_stopping(lambda row: row["val_loss"], 5)` is one.
     - `schedule`: the learning rate as a function of the step, counted from 0; a dict schedules other hyper-parameters
       too, `{"eta": f, "rho": g}`. The last value in an epoch is a column.
-    - `on_nan`: "raise" stops at a loss that is not finite, "skip" warns and leaves its batch out.
+    - `on_nan`: "raise" stops at a loss or a gradient that is not finite, "skip" warns and leaves its batch out.
     - `progress`: shows a bar with tqdm; by default if it is installed and a person watches, in a terminal or
       a notebook.
     - `log`: a TensorBoard writer, or anything with `add_scalar(name, value, step)`, or the path of a folder in which
@@ -79,8 +83,9 @@ def fit(
     >>> history["loss"][0] > 1 > 0.01 > history["val_loss"][-1]
     True
     """
-    check(loss, data, epochs, steps, checkpoint, resume)
+    check(loss, model, data, epochs, steps, checkpoint, resume)
     state = state_of(model, rule)
+    warn_of_test_mode("fit", model, 4)
     measures = named(metrics, validation)
     watch = Callbacks(callbacks)
     pace = Pace(schedule, state)
@@ -100,16 +105,15 @@ def fit(
         bar = stack.enter_context(Bar("fit", progress, total=size and size * epochs))
         try:
             for epoch, batches in zip(range(first, epochs + 1), passes, strict=False):
-                start, before, total, extras = time.perf_counter(), step, 0.0, Means()
+                start, before, means = time.perf_counter(), step, Means()
                 title, where = f"epoch {epoch}/{epochs}", f" of epoch {epoch}"
-                for value, number in each_step("fit", loss, model, pace(batches), state, on_nan, where):
+                steps_done = each_step("fit", loss, model, pace(batches), state, on_nan, where)
+                for value, number, args in steps_done:
                     step += 1
-                    total += number
-                    if type(value) is tuple:
-                        extras.add(aside(value))
+                    means.add({"loss": number} | aside(value), size_of(args))
                     if step == bar.due:
-                        bar.show(step, title, shown | {"loss": total / (step - before)})
-                shown = {"loss": total / (step - before) if step > before else math.nan} | extras.means()
+                        bar.show(step, title, shown | means.means())
+                shown = means.means() if step > before else {"loss": math.nan}
                 shown |= measured(loss, measures, model, validation) | pace.values
                 row = {"epoch": epoch, "step": step, **shown, "seconds": time.perf_counter() - start}
                 history.append(row)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType
 from typing import Any, Literal
 from warnings import warn
 
 from .. import _core
+from .._core import Tensor
+from ..hints import told
 from ..optimisers import setup
 from ..optimisers.state import match
-from ..tree import Params
+from ..tree import Params, modules, show_path
+from .batches import batches_of, spread
 from .progress import Bar, length
 
 __all__ = ["train", "trainstep", "trainstep_withgradient"]
@@ -19,6 +22,7 @@ __all__ = ["train", "trainstep", "trainstep_withgradient"]
 OnNaN = Literal["raise", "skip"]
 
 
+@told
 def train(
     loss: Callable[..., Any],
     model: Any,
@@ -32,16 +36,21 @@ def train(
     """One pass over `data`: for each batch `update(state, model, gradient(loss))`.
 
     Explicit style: `loss(model, *batch)` and `state = setup(rule, model)`. A batch that is a tuple is spread
-    over the arguments of the loss, anything else is one argument. A loss may give a tuple whose first item is
-    the number to reduce.
+    over the arguments of the loss, and so is a list of arrays if the loss takes them; anything else is one argument. A
+    loss may give a tuple whose first item is the number to reduce.
 
     Implicit style: with `params(model)` in the place of the model the loss is called with the batch only, and
     the last argument is the rule itself, which keeps its state from one call to the next.
 
-    A loss that is not finite raises ValueError before anything is changed; with `on_nan="skip"` it is a warning, and
-    its batch is left out. `callback` is called after each step with the value of the loss before it, and ends the pass
-    by returning True: `losses.append` collects the losses, and `early_stopping` fits. `progress` shows a bar with tqdm;
-    by default if it is installed and a person watches, in a terminal or a notebook. Ref: Flux.jl, `train!`.
+    A loss or a gradient that is not finite raises ValueError, and the model, its running statistics and whatever else
+    the loss has changed in it are as before the step; with `on_nan="skip"` it is a warning, and the batch is left out.
+    Only random numbers that were drawn stay drawn. So it is with any error in a step. A loss that does not depend on
+    any parameter, because it ends in `item()` or goes through NumPy, raises TypeError.
+
+    `callback` is called after each step with the value of the loss before it, and ends the pass by returning True:
+    `losses.append` collects the losses, and `early_stopping` fits. `progress` shows a bar with tqdm; by default if it
+    is installed and a person watches, in a terminal or a notebook. Ref: Flux.jl, `train!`, which puts the model into
+    training mode; here a model that is in test mode as a whole, by `testmode`, stays there and is a warning.
 
     >>> import oxiflux as flux
     >>> model = {"w": flux.tensor([1.0, 2.0])}
@@ -55,8 +64,9 @@ def train(
     [Tensor(0.078125)]
     """
     compute, model, state = prepared("train", loss, model, state)
+    warn_of_test_mode("train", model, 4)
     with Bar("train", progress, total=length(data), leave=False) as bar:
-        for n, (value, _) in enumerate(each_step("train", compute, model, data, state, on_nan), 1):
+        for n, (value, _, _) in enumerate(each_step("train", compute, model, data, state, on_nan), 1):
             if n == bar.due:
                 bar.show(n)
             if callback is not None and callback(value) is True:
@@ -71,26 +81,29 @@ def each_step(
     state: Any,
     on_nan: OnNaN,
     where: str = "",
-) -> Iterator[tuple[Any, float]]:
-    """A step for each batch: what the loss gave before it, and its value as a number."""
+) -> Iterator[tuple[Any, float, tuple[Any, ...]]]:
+    """A step for each batch: what the loss gave before it, its value as a number, and the batch."""
     if on_nan not in ("raise", "skip"):
         raise ValueError(f"{caller}: on_nan must be 'raise' or 'skip', got {on_nan!r}")
-    withgradient, update, isfinite = _core.withgradient, _core.update, math.isfinite
+    step = _core.Steps(model, state)
     # One function for all steps reads the batch where the loop below puts it.
     batch: Any = ()
     compute = lambda m: loss(m, *batch)
-    for i, batch in enumerate(batches, 1):
+    for i, batch in enumerate(batches_of(batches), 1):
         if type(batch) is not tuple:
-            batch = (batch,)
-        value, (grads,) = withgradient(compute, model)
-        number = float(value[0] if type(value) is tuple else value)
-        if isfinite(number):
-            update(state, model, grads)
-            yield value, number
-        elif on_nan == "raise":
-            raise _not_finite(caller, number, f" at step {i}{where}")
-        else:
-            warn(f"{caller}: the loss is {number} at step {i}{where}; its batch is left out", stacklevel=3)
+            batch = spread(batch, loss)
+        value, number, grads, outcome = step(compute)
+        if outcome == "done":
+            yield value, number, batch
+            continue
+        reason = _reason(value, number, grads, outcome)
+        if outcome == "constant":
+            raise TypeError(f"{caller}: {reason}")
+        if on_nan == "raise":
+            raise ValueError(
+                f"{caller}: {reason} at step {i}{where}; the model is as it was before this step"
+            )
+        warn(f"{caller}: {reason} at step {i}{where}; its batch is left out", stacklevel=3)
 
 
 def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> Any:
@@ -116,13 +129,49 @@ def trainstep_withgradient(loss: Callable[..., Any], model: Any, batch: Any, sta
     [2.0, 4.0]
     """
     compute, model, state = prepared("trainstep", loss, model, state)
-    args = batch if type(batch) is tuple else (batch,)
-    value, (grads,) = _core.withgradient(lambda m: compute(m, *args), model)
-    number = float(value[0] if type(value) is tuple else value)
-    if not math.isfinite(number):
-        raise _not_finite("trainstep", number)
-    _core.update(state, model, grads)
+    args = spread(batch, compute)
+    value, number, grads, outcome = _core.Steps(model, state)(lambda m: compute(m, *args))
+    if outcome != "done":
+        reason = _reason(value, number, grads, outcome)
+        if outcome == "constant":
+            raise TypeError(f"trainstep: {reason}")
+        raise ValueError(f"trainstep: {reason}; the model is as it was before this step")
     return value, grads
+
+
+def _reason(value: Any, number: float, grads: Any, outcome: str) -> str:
+    """Why a step was not done."""
+    if outcome == "loss":
+        return f"the loss is {number}"
+    if outcome == "gradient":
+        for path, grad in _core.leaves(grads):
+            if not _core.isfinite(grad).all():
+                kind = "NaN" if _core.isnan(grad).any() else "infinities"
+                return f"the loss is {number}, but its gradient has {kind} at {show_path(path)}"
+    loss = value[0] if type(value) is tuple else value
+    if isinstance(loss, Tensor):
+        why = (
+            "it is made of other tensors, such as another model's, or of values that were taken out by numpy(), "
+            "item(), float() or stop_gradient()"
+        )
+    else:
+        why = (
+            f"it is a {type(loss).__name__}; leave out item(), float() or numpy() and give the tensor itself"
+        )
+    return f"nothing to train: the loss does not depend on any parameter of the model that has a rule: {why}"
+
+
+def warn_of_test_mode(caller: str, model: Any, stacklevel: int) -> None:
+    """Warns if all layers that have a mode are in test mode, where nobody trains on purpose."""
+    modes = [
+        layer.active for layer in modules(model) if isinstance(getattr(layer, "active", ...), bool | None)
+    ]
+    if modes and not any(mode is not False for mode in modes):
+        warn(
+            f"{caller}: the model is in test mode: dropout does nothing and running statistics stay as they are; "
+            "testmode(model, None) lets its layers tell training by themselves",
+            stacklevel=stacklevel,
+        )
 
 
 class _Parameters:
@@ -140,10 +189,13 @@ class _Parameters:
 _KEPT: dict[int, dict[tuple[int, ...], tuple[_Parameters, Any]]] = {}
 
 
-def prepared(
-    caller: str, loss: Callable[..., Any], model: Any, state: Any
-) -> tuple[Callable[..., Any], Any, Any]:
+def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[..., Any], Any, Any]:
     """The loss as a function of model and batch, the model and the state, in either style."""
+    if not callable(loss) or (isinstance(model, FunctionType) and not isinstance(loss, FunctionType)):
+        if callable(model) and _core.leaves(loss):
+            raise TypeError(f"{caller}: the loss comes before the model: {caller}(loss, model, …)")
+        if not callable(loss):
+            raise TypeError(f"{caller}: the loss must be a function of the model and a batch, got {loss!r}")
     if isinstance(model, Params):
         parameters, state = _kept_by(state, model)
         return lambda _, *batch: loss(*batch), parameters, state
@@ -166,7 +218,3 @@ def _kept_by(rule: Any, params: Params) -> tuple[_Parameters, Any]:
         parameters = _Parameters(params)
         kept[key] = parameters, setup(rule, parameters)
     return kept[key]
-
-
-def _not_finite(caller: str, number: float, where: str = "") -> ValueError:
-    return ValueError(f"{caller}: the loss is {number}{where}; the model is as it was before this step")

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Means", "aside", "measured"]
+from .batches import batches_of, spread
+
+__all__ = ["Means", "aside", "measured", "size_of"]
 
 
 class Means:
@@ -43,12 +45,14 @@ def measured(
     if validation is None:
         return {}
     means = Means()
-    for batch in [validation] if isinstance(validation, tuple) else validation:
-        args = batch if type(batch) is tuple else (batch,)
+    for batch in [validation] if isinstance(validation, tuple) else batches_of(validation):
+        args = spread(batch, loss)
         value = loss(model, *args)
         numbers = {"loss": _number("the loss", value[0] if type(value) is tuple else value)} | aside(value)
-        numbers |= {name: _number(name, metric(model, *args)) for name, metric in metrics.items()}
-        means.add(numbers, _size(args))
+        numbers |= {
+            name: _number(f"the metric {name}", metric(model, *args)) for name, metric in metrics.items()
+        }
+        means.add(numbers, size_of(args))
     if not means.sums:
         raise ValueError("fit: the validation data has no batches")
     return means.means("val_")
@@ -61,17 +65,23 @@ def aside(value: Any) -> dict[str, float]:
     ({'accuracy': 1.0}, {})
     """
     more = value[1] if type(value) is tuple and len(value) > 1 else None
-    return {name: _number(name, x) for name, x in more.items()} if isinstance(more, Mapping) else {}
+    return (
+        {name: _number(f"what the loss gives as {name}", x) for name, x in more.items()}
+        if isinstance(more, Mapping)
+        else {}
+    )
 
 
 def _number(name: str, x: Any) -> float:
     try:
         return float(x)
     except (TypeError, ValueError):
-        raise TypeError(f"fit: {name} must be a number, got {x!r}") from None
+        shape = getattr(x, "shape", ())
+        what = f"an array of shape {tuple(shape)}; flux.mean makes a number of it" if shape else repr(x)
+        raise TypeError(f"fit: {name} must be a number, got {what}") from None
 
 
-def _size(batch: Any) -> int:
+def size_of(batch: Any) -> int:
     """The number of items in a batch."""
     while isinstance(batch, (tuple, Mapping)) and batch:
         batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch))

@@ -1,8 +1,10 @@
 //! The optimisers' rules, and the fused pass that applies chains of them to all parameters.
 
+mod finite;
 mod norm;
 mod rules;
 
+pub use finite::is_finite;
 pub use norm::norm;
 pub use rules::*;
 
