@@ -341,3 +341,18 @@ def test_nan_and_infinity_stay_where_their_window_is():
     y = flux.conv(x, np.ones((2, 2, 1, 1), np.float32)).numpy()[0, :, :, 0]
     assert np.isnan(y[0, 0]) and np.isinf(y[4, 4])
     assert np.isfinite(y).sum() == y.size - 2
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dims", [1, 2])
+def test_same_padding_keeps_the_length_times_the_stride(dims, k, stride, dilation):
+    options = {"stride": stride, "dilation": dilation, "pad": flux.SamePad()}
+    x = flux.ones((1, *[7] * dims, 1))
+    assert flux.Conv((k,) * dims, 1, 1, **options)(x).shape[1:-1] == (-(-7 // stride),) * dims
+    if dilation * (k - 1) + 1 < stride:
+        with pytest.raises(ValueError, match=r"SamePad\(\) needs strides within the window"):
+            flux.ConvTranspose((k,) * dims, 1, 1, **options)
+    else:
+        assert flux.ConvTranspose((k,) * dims, 1, 1, **options)(x).shape[1:-1] == (7 * stride,) * dims

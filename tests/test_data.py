@@ -677,3 +677,135 @@ def test_all_names_are_sorted():
 def test_what_has_no_items_is_an_error_wherever_they_are_asked_for(data, where):
     with pytest.raises(TypeError, match="getobs: data must be arrays or sequences"):
         getobs(data, where)
+
+
+ONE = [flux.ones(1)]
+
+
+class Ends:
+    """A data set that raises at its third item what ends a loop."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, i):
+        if i == 2:
+            raise self.error
+        return np.float32(i)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda data: list(flux.DataLoader(data, 2)),
+        lambda data: list(flux.DataLoader(data, None)),
+        lambda data: list(flux.DataLoader(data, 2, collate=list)),
+        lambda data: list(flux.DataLoader(data, 2, parallel=2)),
+        lambda data: list(flux.DataLoader(data, 2, shuffle=True)),
+        lambda data: list(flux.DataLoader(flux.mapobs(lambda x: x, data), 2)),
+        lambda data: list(flux.mapobs(lambda x: x, data)),
+        lambda data: list(flux.shuffleobs(data)),
+        lambda data: list(flux.joinobs(data, data)),
+        lambda data: flux.fit(lambda m, x: (m[0] * x).sum(), ONE, data, flux.Descent(), epochs=2),
+        lambda data: flux.train(lambda m, x: (m[0] * x).sum(), ONE, data, flux.setup(flux.Descent(), ONE)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("error", "raised"), [(StopIteration(), RuntimeError), (IndexError("of its own"), IndexError)]
+)
+def test_an_item_that_raises_what_ends_a_loop_is_an_error(take, error, raised):
+    with pytest.raises(raised):
+        take(Ends(error))
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda f: list(flux.DataLoader(flux.mapobs(f, range(4)), 2)),
+        lambda f: list(flux.DataLoader([1, 2, 3, 4], 2, collate=f)),
+        lambda f: list(flux.DataLoader([1, 2, 3, 4], 2, collate=f, parallel=2)),
+        lambda f: list(flux.DataLoader(iter([1, 2, 3, 4]), 2, collate=f)),
+        lambda f: list(flux.mapobs(f, range(4))),
+    ],
+)
+def test_a_function_that_raises_stop_iteration_does_not_end_the_data(take):
+    def ends(_):
+        raise StopIteration
+
+    with pytest.raises(RuntimeError):
+        take(ends)
+
+
+def test_sequences_of_characters_are_padded_with_characters():
+    expected = [["a", "d"], ["b", "e"], ["c", "_"]]
+    for seqs in (
+        [["a", "b", "c"], ["d", "e"]],
+        ["abc", "de"],
+        [np.array(["a", "b", "c"]), np.array(["d", "e"])],
+    ):
+        assert [x.tolist() for x in flux.batchseq(seqs, "_")] == expected
+    assert [x.tolist() for x in flux.batchseq([["a"], ["b", "c"]], "<pad>")] == [["a", "b"], ["<pad>", "c"]]
+    assert flux.onehotbatch(flux.batchseq(["ab", "c"], "_")[1], "abc_").tolist() == [
+        [False, True, False, False],
+        [False, False, False, True],
+    ]
+
+
+def test_padding_keeps_its_value():
+    assert [x.tolist() for x in flux.batchseq([[1, 2], [3]], 0.5)] == [[1, 3], [2, 0.5]]
+    assert flux.rpad_constant(np.ones(1, np.float32), 2, 0.5).dtype == np.float32
+    assert flux.rpad_constant([1], 2, 0.0).dtype == np.int64
+    with pytest.raises(TypeError, match=r"cannot be padded with '_'"):
+        flux.batchseq([[1, 2], [3]], "_")
+
+
+class TorchLike:
+    """What a tensor of PyTorch looks like."""
+
+    def __init__(self, values, dtype="torch.float32"):
+        self.values, self.dtype = np.array(values, np.float32), dtype
+        self.shape = self.values.shape
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self
+
+    def float(self):
+        return TorchLike(self.values)
+
+    def numpy(self):
+        return self.values
+
+    def __array__(self, dtype=None, copy=None):
+        if self.dtype == "torch.bfloat16":
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self.values
+
+
+@pytest.mark.parametrize("dtype", ["torch.float32", "torch.bfloat16"])
+def test_tensors_of_torch_are_stacked(dtype):
+    data = [(TorchLike([i, 1], dtype), TorchLike(i, dtype)) for i in range(4)]
+    ((x, y),) = flux.DataLoader(data, 4)
+    assert x.tolist() == [[i, 1] for i in range(4)] and y.tolist() == [0, 1, 2, 3]
+
+
+def test_a_stratified_split_without_shuffle_keeps_the_order():
+    labels = np.array([0, 1, 0, 1, 0, 1, 0, 1])
+    first, second = flux.splitobs(np.arange(8), 0.5, stratified=labels)
+    assert first.tolist() == [0, 1, 2, 3] and second.tolist() == [4, 5, 6, 7]
+    unequal = np.array([1, 0, 0, 0, 1, 0, 0, 1])
+    first, second = flux.splitobs(np.arange(8), 2 / 3, stratified=unequal)
+    assert first.tolist() == [0, 1, 2, 3, 4] and second.tolist() == [5, 6, 7]
+
+
+def test_fractions_may_add_up_to_a_rounding_more_than_one():
+    at = (0.1, 0.7, 0.2 + 2**-52)
+    assert sum(at) > 1
+    assert [len(part) for part in flux.splitobs(100, at)] == [10, 70, 20, 0]
+    with pytest.raises(ValueError, match="add up to at most 1"):
+        flux.splitobs(100, (0.5, 0.51))

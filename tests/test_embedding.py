@@ -109,7 +109,7 @@ def test_the_padding_row_starts_as_zeros_and_gets_no_gradient():
     (grads,) = flux.gradient(lambda m: m(labels).sum(), layer)
     assert grads.weight.tolist() == [[0] * 3, [1] * 3] + [[0] * 3] * 5
     layer.weight[2] = 5
-    assert layer(2).tolist() == [5, 5, 5]
+    assert layer(2).tolist() == [0, 0, 0]
 
 
 def test_padding_does_not_write_into_the_weight_it_was_given():
@@ -280,3 +280,13 @@ def test_places_go_with_one_axis_of_labels(labels, at):
 def test_a_reduction_is_a_function():
     with pytest.raises(TypeError, match="the reduction must be a function, got 'mean'"):
         flux.EmbeddingBag(7, 3, "mean")
+
+
+def test_padding_gives_zeros_whatever_its_row_holds():
+    layer = flux.Embedding(3, 2, padding_idx=1)
+    flux.loadmodel(layer, {"weight": np.arange(6, dtype=np.float32).reshape(3, 2) + 1, "padding_idx": 1})
+    assert layer.weight[1].tolist() == [3, 4]
+    assert layer([[0, 1], [1, 2]]).tolist() == [[[1, 2], [0, 0]], [[0, 0], [5, 6]]]
+    assert layer(1).tolist() == [0, 0]
+    grad = flux.gradient(lambda m: m([0, 1, 1]).sum(), layer)[0].weight
+    assert grad.tolist() == [[1, 1], [0, 0], [0, 0]]

@@ -436,3 +436,21 @@ def test_an_update_that_fails_leaves_the_model_as_it_was():
         flux.update(state, model, grads)
     assert model.weight.dtype == "float16"
     assert model.weight.tolist() == before
+
+
+@pytest.mark.parametrize(("convert", "dtype"), [(flux.f16, "float16"), (flux.bf16, "bfloat16")])
+def test_normalisation_layers_stay_in_float32_and_pass_on_what_they_are_given(convert, dtype):
+    norms = [flux.BatchNorm(4), flux.InstanceNorm(4, affine=True, track_stats=True), flux.GroupNorm(4, 2)]
+    model = convert(flux.Chain(flux.Dense(4, 4), *norms, flux.LayerNorm(4)))
+    for norm in norms:
+        assert {str(t.dtype) for _, t in flux._core.leaves(norm)} == {"oxiflux.float32"} or all(
+            t.dtype == "float32" for _, t in flux._core.leaves(norm)
+        )
+        x = flux.rand(2, 3, 4).astype(dtype)
+        for mode in (True, False):
+            assert flux.trainmode(norm, mode)(x).dtype == dtype
+        assert flux.trainmode(norm, None)(flux.rand(2, 3, 4)).dtype == "float32"
+    assert model[0].weight.dtype == model[4].scale.dtype == dtype
+    # As Flux does, also where they were something else before.
+    assert flux.f16(flux.f64(flux.BatchNorm(2))).mu.dtype == "float32"
+    assert flux.f64(flux.f16(flux.BatchNorm(2))).mu.dtype == "float64"

@@ -143,3 +143,147 @@ def test_a_gru_takes_both_biases_if_it_has_both():
     np.testing.assert_array_equal(cell.bias_hh.numpy(), np.ones(9))
     with pytest.raises(ValueError, match="recurrent_bias=True"):
         flux.load_torch(flux.GRUCell(2, 3), theirs)
+
+
+def images(n, channels, length):
+    """Images with their channels last, and as PyTorch has them."""
+    x = np.random.default_rng(0).normal(size=(n, length, length, channels)).astype(np.float32)
+    return x, x.transpose(0, 3, 1, 2)
+
+
+def convolution(size_in, size_out, name):
+    w = np.random.default_rng(1).normal(size=(size_out, size_in, 1, 1)).astype(np.float32)
+    return {f"{name}weight": w, f"{name}bias": np.zeros(size_out, np.float32)}
+
+
+def full(size_in, size_out, name):
+    w = np.random.default_rng(2).normal(size=(size_out, size_in)).astype(np.float32)
+    return {f"{name}weight": w, f"{name}bias": np.zeros(size_out, np.float32)}
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        (),
+        (flux.relu,),
+        (flux.BatchNorm(3),),
+        (flux.Dropout(0.5), flux.Chain(flux.MaxPool((1, 1)), flux.tanh)),
+    ],
+)
+@pytest.mark.parametrize("behind", [(), (flux.Dropout(0.5),), (flux.relu,)])
+def test_a_dense_behind_flatten_in_a_chain_reads_the_channels_in_their_order(between, behind):
+    conv, head = flux.Conv((1, 1), 2, 3), flux.Dense(48, 5)
+    model = flux.Chain(
+        features=flux.Chain(conv), b=flux.Chain(*between), f=flux.flatten, c=flux.Chain(*behind, head)
+    )
+    source = convolution(2, 3, "features.0.") | full(48, 5, f"c.{len(behind)}.")
+    if between and isinstance(between[0], flux.BatchNorm):
+        source |= {f"b.0.{k}": np.float32([v] * 3) for k, v in
+                   (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1))}  # fmt: skip
+    flux.load_torch(model, source)
+    x, theirs = images(2, 2, 4)
+    y = np.einsum("nchw,oc->nohw", theirs, source["features.0.weight"][:, :, 0, 0])
+    activation = {flux.relu: lambda y: y * (y > 0), flux.tanh: np.tanh}
+    for f in (*between, *(between[1] if len(between) > 1 else ()), *behind):
+        y = activation.get(f, lambda y: y)(y)
+    y = y.reshape(2, -1) @ source[f"c.{len(behind)}.weight"].T
+    np.testing.assert_allclose(flux.testmode(model)(x).numpy(), y, rtol=1e-3, atol=1e-4)
+
+
+def test_a_second_dense_and_one_behind_a_global_pool_stay_as_they_are():
+    model = flux.Chain(
+        flux.Conv((1, 1), 2, 3), flux.GlobalMeanPool(), flux.flatten, flux.Dense(3, 6), flux.Dense(6, 3)
+    )
+    source = convolution(2, 3, "0.") | full(3, 6, "3.") | full(6, 3, "4.")
+    flux.load_torch(model, source)
+    assert np.array_equal(model[3].weight, source["3.weight"].T)
+    assert np.array_equal(model[4].weight, source["4.weight"].T)
+
+
+class Own(flux.Layer):
+    def __init__(self):
+        self.conv, self.fc = flux.Conv((1, 1), 2, 3), flux.Dense(48, 5)
+
+    def __call__(self, x):
+        return self.fc(flux.flatten(self.conv(x)))
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (Own(), ("conv", "fc")),
+        (
+            flux.Chain(flux.Conv((1, 1), 2, 3), lambda x: x.reshape((x.shape[0], -1)), flux.Dense(48, 5)),
+            ("0", "2"),
+        ),
+        (
+            flux.Chain(
+                flux.Conv((1, 1), 2, 9), flux.SkipConnection(flux.Conv((1, 1), 9, 3), lambda a, b: a),
+                flux.flatten, flux.Dense(48, 5),
+            ),
+            ("0", "3"),
+        ),
+    ],
+)  # fmt: skip
+def test_where_the_order_cannot_be_seen_it_must_be_said(model, names):
+    source = full(48, 5, f"{names[1]}.")
+    if isinstance(model, flux.Chain) and len(model) == 4:
+        source |= convolution(2, 9, "0.") | {
+            k.replace("x.", "1."): v for k, v in convolution(9, 3, "x.").items()
+        }
+    else:
+        source |= convolution(2, 3, f"{names[0]}.")
+    before = flux.state(model)
+    with pytest.raises(
+        ValueError, match=rf"{names[1]} reads 48 features.*flattened={{'{names[1]}': \(channels, height"
+    ):
+        flux.load_torch(model, source)
+    assert str(flux.state(model)) == str(before)
+    flux.load_torch(model, source, flattened={names[1]: (3, 4, 4)})
+    head = model.fc if isinstance(model, Own) else model[-1]
+    expected = source[f"{names[1]}.weight"].T.reshape(3, 16, 5).transpose(1, 0, 2).reshape(48, 5)
+    assert np.array_equal(head.weight, expected)
+    flux.load_torch(model, source, flattened={}) if isinstance(model, Own) else None
+    assert np.array_equal(head.weight, source[f"{names[1]}.weight"].T if isinstance(model, Own) else expected)
+
+
+@pytest.mark.parametrize(
+    ("q", "k", "v", "out"),
+    [
+        ("q_proj", "k_proj", "v_proj", "out_proj"),
+        ("q_proj", "k_proj", "v_proj", "o_proj"),
+        ("self.query", "self.key", "self.value", "output.dense"),
+        ("query", "key", "value", "dense"),
+    ],
+)
+@pytest.mark.parametrize("bias", [False, True])
+def test_attention_takes_projections_that_are_modules(q, k, v, out, bias):
+    layer = flux.MultiHeadAttention((6, 4, 3), nheads=2, bias=bias)
+    sizes = {q: (6, 4), k: (6, 4), v: (6, 4), out: (4, 3)}
+    source = {n: x for name, (a, b) in sizes.items() for n, x in linear(a, b, f"a.{name}.").items()}
+    if not bias:
+        source = {n: x for n, x in source.items() if n.endswith("weight")}
+    flux.load_torch({"a": layer}, source)
+    for mine, theirs in (("q_proj", q), ("k_proj", k), ("v_proj", v), ("out_proj", out)):
+        assert np.array_equal(getattr(layer, mine).weight, source[f"a.{theirs}.weight"].T)
+        if bias:
+            assert np.array_equal(getattr(layer, mine).bias, source[f"a.{theirs}.bias"])
+
+
+def test_a_module_gives_its_state_dict():
+    class Module:
+        def state_dict(self):
+            return linear(3, 2)
+
+    assert np.array_equal(flux.load_torch(flux.Dense(3, 2), Module()).bias, [-1, -2])
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pth", "pytorch_model.bin", "last.ckpt"])
+def test_a_file_of_torch_save_is_told_how_to_be_read(name):
+    with pytest.raises(ValueError, match=r"give torch.load\(path, weights_only=True\), or .* safetensors"):
+        flux.load_torch(flux.Dense(3, 2), name)
+
+
+def test_what_is_no_source_is_an_error():
+    with pytest.raises(TypeError, match="must be a state dict or a path, got a int"):
+        flux.load_torch(flux.Dense(3, 2), 3)

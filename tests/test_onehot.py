@@ -59,7 +59,7 @@ def test_onecold_takes_scores():
     scores = np.random.default_rng(0).normal(size=(4, 3, 5))
     np.testing.assert_array_equal(flux.onecold(scores).numpy(), scores.argmax(-1))
     names = flux.onecold(scores, "abcde")
-    assert names == [["abcde"[i] for i in row] for row in scores.argmax(-1)]
+    assert names.tolist() == [["abcde"[i] for i in row] for row in scores.argmax(-1)]
 
 
 def test_onecold_takes_the_first_of_equals():
@@ -75,3 +75,17 @@ def test_onecold_needs_classes(y):
 def test_onecold_needs_a_label_for_each_class():
     with pytest.raises(flux.ShapeError, match="2 labels for 3 classes"):
         flux.onecold([0.1, 0.2, 0.7], "ab")
+
+
+@pytest.mark.parametrize("names", [["cat", "dog"], ("cat", "dog"), np.array(["cat", "dog"])])
+def test_names_compare_with_an_array_of_labels(names):
+    labels = np.array(["dog", "cat", "cat"])
+    scores = flux.tensor([[0.1, 0.9], [0.8, 0.2], [0.4, 0.6]])
+    assert np.mean(flux.onecold(scores, names) == labels) == pytest.approx(2 / 3)
+
+
+def test_names_of_several_types_stay_what_they_are():
+    found = flux.onecold([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [1, "a", (2, 3)])
+    assert found.shape == (3,) and found.tolist() == [1, "a", (2, 3)]
+    assert flux.onecold([[[0, 1]]], [3, 4]).tolist() == [[4]]
+    assert flux.onecold([[0.0, 1.0]], range(5, 7)).dtype == np.int64

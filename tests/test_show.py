@@ -184,3 +184,9 @@ def test_notebooks_get_a_table():
     assert "9 parameters" in html
     assert "&lt;lambda&gt;" in html
     assert "Total: 4 arrays, 13 parameters, 52 bytes." in html
+
+
+def test_the_bytes_of_a_summary_are_those_of_the_type():
+    chain = flux.Chain(flux.Dense(2, 3), flux.Dense(3, 1))
+    for convert, size in ((flux.f64, 8), (flux.f32, 4), (flux.f16, 2)):
+        assert f"13 parameters, {13 * size} bytes" in repr(convert(chain))

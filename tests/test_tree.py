@@ -366,3 +366,11 @@ def test_the_same_nan_loads_into_tied_tensors():
     b["first"].weight[...] = np.nan
     flux.loadmodel(a, flux.state(b))
     assert np.isnan(a["first"].weight.numpy()).all()
+
+
+def test_false_in_the_place_of_a_bias_loads_zeros():
+    layer = flux.Dense(2, 3, bias=[1.0, 2.0, 3.0])
+    flux.loadmodel(layer, {"weight": flux.ones((2, 3)), "bias": False, "activation": None})
+    assert layer.bias.tolist() == [0, 0, 0] and layer.weight.tolist() == [[1, 1, 1]] * 2
+    with pytest.raises(flux.ShapeError, match="bias is a tensor of shape"):
+        flux.loadmodel(layer, {"weight": flux.ones((2, 3)), "bias": True, "activation": None})

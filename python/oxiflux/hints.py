@@ -102,7 +102,7 @@ def explained(text: str) -> str | None:
 
 def told(f: F) -> F:
     """Lets a function that trains answer an unknown keyword."""
-    code = f.__code__  # type: ignore[attr-defined]
+    code = f.__code__
     known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
     @functools.wraps(f)

@@ -56,14 +56,17 @@ def onehotbatch(data: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tens
 def onecold(y: ArrayLike, labels: Sequence[Any] | None = None) -> Any:
     """The class of the largest number on the last axis: its index, or its name if `labels` are given.
 
-    Indices come as a tensor and names as (nested) lists, in the shape of `y` without its last axis; for a
-    vector it is one index or name. Raises ShapeError if the number of labels is not that of the classes.
+    Indices come as a tensor and names as a NumPy array, which compares with an array of labels, in the shape of `y`
+    without its last axis; for a vector it is one index or name. Raises ShapeError if the number of labels is not that
+    of the classes.
 
     >>> import oxiflux as flux
     >>> flux.onecold([[0.1, 0.9], [0.8, 0.2]]).tolist()
     [1, 0]
     >>> flux.onecold([0.3, 0.2, 0.5], ("a", "b", "c"))
     'c'
+    >>> flux.onecold([[0.1, 0.9], [0.8, 0.2]], ("cat", "dog")) == ["dog", "dog"]
+    array([ True, False])
     """
     y = y if isinstance(y, Tensor) else _core.asarray(y)
     if y.ndim == 0 or y.shape[-1] == 0:
@@ -73,11 +76,20 @@ def onecold(y: ArrayLike, labels: Sequence[Any] | None = None) -> Any:
     index = _core.argmax(y.astype(_core.uint8) if y.dtype == "bool" else y, axis=-1)
     if labels is None:
         return index if index.ndim else int(index)
-    return _named(index.tolist(), labels)
+    return _names(labels)[index.numpy()] if index.ndim else labels[int(index)]
 
 
-def _named(index: Any, labels: Sequence[Any]) -> Any:
-    return [_named(i, labels) for i in index] if isinstance(index, list) else labels[index]
+def _names(labels: Sequence[Any]) -> np.ndarray:
+    """The labels as an array, which must not turn labels of several types into text."""
+    if isinstance(labels, np.ndarray):
+        return labels
+    kinds = {type(label) for label in labels}
+    if len(kinds) == 1 and kinds <= {str, int, float, bool}:
+        return np.array(list(labels))
+    names = np.empty(len(labels), object)
+    for i, label in enumerate(labels):
+        names[i] = label
+    return names
 
 
 def _lookup(name: str, labels: Sequence[Any], default: Any) -> Any:

@@ -212,7 +212,8 @@ def modules(model: Any) -> list[Any]:
 def f16(model: Model) -> Model:
     """Turns every floating tensor of a model into float16, in its attributes, and returns the model.
 
-    It takes half the memory; each operation computes in float32 and rounds its result.
+    It takes half the memory; each operation computes in float32 and rounds its result. `BatchNorm`, `InstanceNorm`
+    and `GroupNorm` stay in float32, as in Flux, and give the dtype of what they are given.
 
     >>> import oxiflux as flux
     >>> flux.f16(flux.Dense(2, 3))(flux.ones((1, 2), dtype=flux.float16)).dtype == "float16"
@@ -286,14 +287,16 @@ def _put(node: Any, items: list[tuple[Any, Any]]) -> None:
 
 def _convert(model: Model, dtype: _core.DType) -> Model:
     done: dict[int, tuple[Any, Any]] = {}
+    is_half = dtype in (_core.float16, _core.bfloat16)
 
-    def walk(node: Any) -> Any:
+    def walk(node: Any, dtype: _core.DType) -> Any:
         if id(node) not in done:
             done[id(node)] = node, node
             if _is_tensor(node):
                 done[id(node)] = node, node.astype(dtype) if node.dtype in FLOATS else node
             else:
-                items = [(key, kid, walk(kid)) for key, kid in _core.children(node) or []]
+                own = _core.float32 if is_half and getattr(node, "in_float32", False) is True else dtype
+                items = [(key, kid, walk(kid, own)) for key, kid in _core.children(node) or []]
                 changed = [(key, new) for key, old, new in items if new is not old]
                 if changed and isinstance(node, tuple):
                     done[id(node)] = node, _rebuild(node, [(key, new) for key, _, new in items])
@@ -301,7 +304,7 @@ def _convert(model: Model, dtype: _core.DType) -> Model:
                     _put(node, changed)
         return done[id(node)][1]
 
-    converted: Model = walk(model)
+    converted: Model = walk(model, dtype)
     return converted
 
 

@@ -19,8 +19,9 @@ __all__ = ["batch", "batchseq", "chunk", "rpad_constant", "unbatch"]
 def batch(items: Iterable[Any]) -> Any:
     """Items put together along a new first axis.
 
-    Arrays, tensors, numbers and lists of numbers are stacked; tuples and dicts give a tuple or dict of batches;
-    anything else, such as text, stays a list. Items of different shapes raise ShapeError. Ref: MLUtils.jl, `batch`.
+    Arrays, tensors, PyTorch's too, numbers and lists of numbers are stacked; tuples and dicts give a tuple or dict of
+    batches; anything else, such as text, stays a list. Items of different shapes raise ShapeError. Ref: MLUtils.jl,
+    `batch`.
 
     >>> batch([[1, 2, 3], [4, 5, 6]])
     array([[1, 2, 3],
@@ -46,7 +47,7 @@ def batch(items: Iterable[Any]) -> Any:
         items = [_core.asarray(x) for x in items]
         _equal_shapes(items)
         return _core.stack(items)
-    if not all(isinstance(x, (np.ndarray, np.generic, numbers.Real, list)) for x in items):
+    if not all(isinstance(x, (np.ndarray, np.generic, numbers.Real, list)) or _is_torch(x) for x in items):
         return items
     arrays = [_array(x) for x in items]
     if any(x is None or x.dtype.kind not in "biufcmM" for x in arrays):
@@ -65,24 +66,31 @@ def unbatch(data: Any) -> list[Any]:
     return [item(data, i) for i in range(numobs(data))]
 
 
-def batchseq(seqs: Iterable[Any], val: float = 0) -> list[Any]:
+def batchseq(seqs: Iterable[Any], val: Any = 0) -> list[Any]:
     """Sequences of different lengths as one sequence of batches, the short ones padded with `val`.
 
-    Item `t` of the result holds item `t` of every sequence. Ref: MLUtils.jl, `batchseq`.
+    Item `t` of the result holds item `t` of every sequence; characters are padded with a character. Ref: MLUtils.jl,
+    `batchseq`.
 
     >>> [x.tolist() for x in batchseq([[1, 2, 3], [4, 5]])]
     [[1, 4], [2, 5], [3, 0]]
+    >>> [x.tolist() for x in batchseq(["abc", "de"], "_")]
+    [['a', 'd'], ['b', 'e'], ['c', '_']]
     """
-    arrays = [x if isinstance(x, Tensor) else np.asarray(x) for x in seqs]
+    arrays = [x if isinstance(x, Tensor) else np.asarray(list(x) if isinstance(x, str) else x) for x in seqs]
     if not arrays:
         raise ValueError("batchseq: there are no sequences")
     longest = max(numobs(x) for x in arrays)
-    together = batch([rpad_constant(x, longest, val, axis=0) for x in arrays])
+    padded = [rpad_constant(x, longest, val, axis=0) for x in arrays]
+    are_text = all(not isinstance(x, Tensor) and x.dtype.kind in "USO" for x in padded)
+    if are_text:
+        _equal_shapes(padded)
+    together = np.stack(padded) if are_text else batch(padded)
     return [together[:, t] for t in range(longest)]
 
 
 def rpad_constant(
-    x: Any, n: int | Sequence[int], val: float = 0, *, axis: int | Sequence[int] | None = None
+    x: Any, n: int | Sequence[int], val: Any = 0, *, axis: int | Sequence[int] | None = None
 ) -> Any:
     """`x` padded with `val` at the end of the given axes, of all by default, to at least `n` in each.
 
@@ -111,7 +119,7 @@ def rpad_constant(
             if isinstance(x, Tensor):
                 x = _core.concat([x, _core.full(tuple(shape), val, dtype=x.dtype)], axis=a)
             else:
-                x = np.concatenate([x, np.full(shape, val, dtype=x.dtype)], axis=a)
+                x = np.concatenate([x, _filled(shape, val, x.dtype)], axis=a)
     return x
 
 
@@ -168,12 +176,32 @@ def _bounds(n: int | Sequence[int] | None, size: int | Sequence[int] | None, len
     return [0, *np.cumsum(sizes).tolist()]
 
 
+def _filled(shape: list[int], val: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """An array of one value, whose type holds it whole: longer text than there is, or a fraction among integers."""
+    if dtype.kind not in "biuf":
+        return np.full(
+            shape, val, dtype=None if dtype.kind in "US" and isinstance(val, (str, bytes)) else dtype
+        )
+    if not isinstance(val, (bool, int, float, np.number, np.bool_)):
+        raise TypeError(f"rpad_constant: numbers of type {dtype} cannot be padded with {val!r}")
+    is_whole = dtype.kind in "iu" and float(val).is_integer()
+    return np.full(shape, val, dtype=dtype if is_whole else np.result_type(dtype, val))
+
+
 def _array(x: Any) -> np.ndarray[Any, Any] | None:
     """The item as an array, or None for a ragged list."""
+    if _is_torch(x):
+        x = x.detach().cpu()
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x  # which NumPy has not
     try:
         return np.asarray(x)
     except ValueError:
         return None
+
+
+def _is_torch(x: Any) -> bool:
+    """Whether it is a tensor of PyTorch, which need not be imported for that."""
+    return hasattr(x, "detach") and hasattr(x, "numpy")
 
 
 def _equal_shapes(arrays: Sequence[Any]) -> None:

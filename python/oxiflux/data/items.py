@@ -72,7 +72,7 @@ class Lazy(Sequence[Any]):
         return getobs(self, where)
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self.one, range(len(self)))
+        return (self.one(i) for i in range(len(self)))
 
 
 class View(Lazy):
@@ -157,6 +157,9 @@ def each(f: Callable[[int], Any], indices: Iterable[int]) -> list[Any]:
     for i in indices:
         try:
             items.append(f(i))
+        except StopIteration as error:
+            # It would end whatever loop asks for the items, without a word.
+            raise RuntimeError(f"item {i} of the data raised StopIteration") from error
         except Exception as error:
             error.add_note(f"at item {i} of the data")
             raise

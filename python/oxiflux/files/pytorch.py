@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from .. import _core
 from .._core import Tensor
 from ..layers import Layer
 from ..tree import loadmodel
+from .flattened import behind_flatten
 from .store import Path, load
 
 __all__ = ["load_torch"]
@@ -24,17 +26,17 @@ Take = Callable[[str], Array | None]
 
 def load_torch(
     model: Model,
-    source: Path | Mapping[str, Any],
+    source: Path | Mapping[str, Any] | Any,
     names: Iterable[str] | None = None,
     *,
     flattened: Mapping[str, Sequence[int]] | None = None,
 ) -> Model:
     """Copies parameters of PyTorch into a model, and returns the model.
 
-    `source` is a safetensors file, or a state dict of tensors of PyTorch or arrays. A layer takes what PyTorch has
-    under the name of the same path: `model.encoder.layers[0]`, and `model["encoder"][0]` of a Chain, that of
-    `encoder.0`. Where PyTorch has other names, `names` lists those of its modules, in the order of the model's layers
-    that have parameters; a recurrent module of several layers is listed once for each of them.
+    `source` is a safetensors file, a state dict of tensors of PyTorch or arrays, or a module of PyTorch. A layer takes
+    what PyTorch has under the name of the same path: `model.encoder.layers[0]`, and `model["encoder"][0]` of a Chain,
+    that of `encoder.0`. Where PyTorch has other names, `names` lists those of its modules, in the order of the model's
+    layers that have parameters; a recurrent module of several layers is listed once for each of them.
 
     | layer | from PyTorch |
     |---|---|
@@ -46,13 +48,15 @@ def load_torch(
     | `GroupNorm` | `gamma`, `beta` are `weight`, `bias` |
     | `LayerNorm` | `scale`, `bias` are `weight`, `bias` |
     | `Embedding`, `EmbeddingBag` | `weight` |
-    | `MultiHeadAttention` | `in_proj` is cut into `q_proj`, `k_proj`, `v_proj`, each transposed |
+    | `MultiHeadAttention` | `in_proj` is cut into `q_proj`, `k_proj`, `v_proj`, each transposed; or these as `Linear` \
+    by these names, `query`, `key`, `value`, or `self.query`, … |
     | `RNN`, `LSTM`, `GRU` and their cells | weights transposed, the two biases added unless there is a `bias_hh` |
     | other layers and tensors | the tensors of these names, as they are |
 
     Images have their channels last here and first in PyTorch. A `Dense` behind a `flatten` therefore meets its
-    features in another order: `flattened={"fc": (16, 5, 5)}` says that the module `fc` of PyTorch reads
-    16 channels of 5 by 5.
+    features in another order. In a `Chain` that is seen to; elsewhere, `flattened={"fc": (16, 5, 5)}` says that the
+    module `fc` of PyTorch reads 16 channels of 5 by 5, and `flattened={}` that there is none. What looks like one
+    raises ValueError if nothing is said.
 
     A part of the model for which there is nothing, and a part of the source that is not used, raise ValueError; shapes
     that do not fit, ShapeError. Nothing is changed then.
@@ -63,13 +67,34 @@ def load_torch(
     >>> flux.load_torch(flux.Chain(fc=flux.Dense(2, 3)), theirs)([[1.0, 1.0]]).tolist()
     [[2.0, 2.0, 2.0]]
     """
-    tensors = dict(source) if isinstance(source, Mapping) else load(source)
+    tensors = _read(source)
     if not isinstance(tensors, dict):
         raise ValueError(f"load_torch: {source} holds a {type(tensors).__name__} of oxiflux; load reads it")
     reader = _Source(tensors, names, flattened or {})
+    reader.channels = behind_flatten(model, refuse=flattened is None)
     tree = reader.tree(model, "")
     reader.finish()
     return loadmodel(model, tree)
+
+
+def _read(source: Any) -> Any:
+    """The tensors of a source by their names."""
+    if isinstance(source, Mapping):
+        return dict(source)
+    if callable(getattr(source, "state_dict", None)):
+        return dict(source.state_dict())
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            f"load_torch: the source must be a state dict or a path, got a {type(source).__name__}; "
+            "a module of PyTorch gives model.state_dict()"
+        )
+    name = os.fspath(source)
+    if name.endswith((".pt", ".pth", ".bin", ".ckpt", ".pkl")):
+        raise ValueError(
+            f"load_torch: {name} looks like a file of torch.save, which may run code when it is read; "
+            "give torch.load(path, weights_only=True), or the path of a safetensors file"
+        )
+    return load(source)
 
 
 class _Source:
@@ -85,6 +110,7 @@ class _Source:
         self.tensors = tensors
         self.names = None if names is None else list(names)
         self.flattened = dict(flattened)
+        self.channels: dict[int, int | None] = {}
         self._used: Counter[str] = Counter()
         self._places = 0
         self._done: dict[int, Any] = {}
@@ -107,6 +133,16 @@ class _Source:
             )
             if name in self.flattened and "weight" in found:
                 found["weight"] = _channels_last(name, found["weight"], self.flattened.pop(name))
+            elif id(node) in self.channels and (weight := found.get("weight")) is not None:
+                channels = self.channels[id(node)]
+                if channels is None:
+                    raise ValueError(
+                        f"load_torch: {name} reads {len(weight)} features, which seem to be channels of an image laid "
+                        f"flat; flattened={{{name!r}: (channels, height, width)}} says so, and flattened={{}} that "
+                        "they are none"
+                    )
+                if weight.ndim == 2 and len(weight) % channels == 0:
+                    found["weight"] = _channels_last(name, weight, (channels, len(weight) // channels))
             _check(node, found, name)
             return found
         if isinstance(node, Tensor):
@@ -194,6 +230,9 @@ def _bilinear(layer: Any, take: Take) -> dict[str, Any]:
 
 def _attention(layer: Any, take: Take) -> dict[str, Any]:
     joined, bias = take("in_proj_weight"), take("in_proj_bias")
+    apart = {mine: _first(take, theirs) for mine, theirs in _PROJECTIONS.items()} if joined is None else {}
+    if all(found is not None for found in apart.values()) and apart:
+        return {mine: found for mine, found in apart.items() if found is not None}
     parts = [take(f"{name}_proj_weight") for name in "qkv"] if joined is None else np.split(joined, 3)
     biases = [None] * 3 if bias is None else np.split(bias, 3)
     parts, biases = [*parts, take("out_proj.weight")], [*biases, take("out_proj.bias")]
@@ -202,6 +241,23 @@ def _attention(layer: Any, take: Take) -> dict[str, Any]:
         name: {"weight": None if w is None else w.T, "bias": b}
         for name, w, b in zip(names, parts, biases, strict=True)
     }
+
+
+# The names of the projections where each is a module.
+_PROJECTIONS = {
+    "q_proj": ("q_proj", "query", "self.query", "q_lin"),
+    "k_proj": ("k_proj", "key", "self.key", "k_lin"),
+    "v_proj": ("v_proj", "value", "self.value", "v_lin"),
+    "out_proj": ("out_proj", "o_proj", "output.dense", "out_lin", "dense", "out"),
+}
+
+
+def _first(take: Take, names: Iterable[str]) -> dict[str, Array | None] | None:
+    """The first of these modules that there is."""
+    for name in names:
+        if (weight := take(f"{name}.weight")) is not None:
+            return {"weight": weight.T, "bias": take(f"{name}.bias")}
+    return None
 
 
 def _recurrent(layer: Any, take: Take) -> dict[str, Any]:

@@ -298,10 +298,11 @@ class ConvTranspose(_Convolution):
 
     def _padding(self, pad: Any, window: Sizes) -> Sizes:
         # What a window covers beyond its stride is what makes the output longer than `n * stride`.
-        beyond = tuple(k - step + 1 for k, step in zip(window, self.stride, strict=True))
+        options = zip(window, self.stride, self.dilation, strict=True)
+        beyond = tuple((k - 1) * d + 2 - step for k, step, d in options)
         if isinstance(pad, SamePad) and min(beyond) < 1:
             raise ValueError(f"ConvTranspose: SamePad() needs strides within the window {window}")
-        return padding("ConvTranspose", pad, beyond, self.dilation)
+        return padding("ConvTranspose", pad, beyond)
 
     def _options(self) -> dict[str, tuple[Sizes, int]]:
         return super()._options() | {"outpad": (self.outpad, 0)}

@@ -84,9 +84,9 @@ class Embedding(_Table):
     """A row of `weight` for each label: labels of shape `(…)` become `(…, size)`.
 
     `weight` is `(count, size)`, made by `init`. Labels are integers from 0 to `count - 1` in any shape, or
-    one-hot rows, booleans of shape `(…, count)`. The row of the label `padding_idx`, if there is one, starts
-    as zeros and gets no gradient. Raises IndexError for a label that is not in the table, and DTypeError for
-    floating labels. Ref: Flux.jl, `Embedding`.
+    one-hot rows, booleans of shape `(…, count)`. The label `padding_idx`, if there is one, gives zeros, whatever
+    its row holds; that row starts as zeros and gets no gradient. Raises IndexError for a label that is not in
+    the table, and DTypeError for floating labels. Ref: Flux.jl, `Embedding`.
 
     >>> import oxiflux as flux
     >>> layer = flux.Embedding(26, 4, init=flux.identity_init(gain=22))
@@ -127,7 +127,7 @@ class Embedding(_Table):
         if self.padding_idx is None:
             return rows
         is_padding = _core.expand_dims(labels == self.padding_idx, -1)
-        return _core.where(is_padding, _core.stop_gradient(rows), rows)
+        return _core.where(is_padding, 0.0, rows)
 
     def _options(self) -> str:
         return "" if self.padding_idx is None else f"; padding_idx={self.padding_idx}"

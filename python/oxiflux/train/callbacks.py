@@ -99,8 +99,9 @@ def early_stopping(
     """A function that is true once `f(...)` has not fallen below its lowest value `delay` times in a row.
 
     It has fallen if `distance(lowest, score) >= min_dist`, the distance being `lowest - score`; NaN has not. For a
-    score that is to rise give `distance=lambda highest, score: score - highest`. Before the first call the lowest value is
-    `init_score`, as in Flux; a first score of either direction has fallen below infinity. Ref: Flux.jl, `early_stopping`.
+    score that is to rise give `distance=lambda highest, score: score - highest`. Before the first call the lowest
+    value is `init_score`, as in Flux; a first score of either direction has fallen below infinity.
+    Ref: Flux.jl, `early_stopping`.
 
     >>> stop = early_stopping(lambda loss: loss, 2)
     >>> [stop(loss) for loss in (3.0, 2.0, 2.5, 1.0, 1.5, 1.2)]
