@@ -84,7 +84,7 @@ def _methods() -> dict[str, inspect.Signature]:
     left_out |= {"__setattr__", "__delattr__"}  # a name that is not there is an AttributeError
     found = {}
     for name in dir(flux.Tensor):
-        f = getattr(flux.Tensor, name)
+        f = getattr(flux.Tensor, name, None)  # a name that other libraries have only says what to write
         if callable(f) and name not in left_out:
             found[name] = inspect.signature(f)
     return found
