@@ -1,6 +1,8 @@
 """A name from another library is answered with what to write here."""
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,8 +42,6 @@ def test_a_name_that_the_package_lacks_is_answered(name):
 
 
 def test_hints_name_what_exists():
-    import re
-
     said = [*hints.TENSOR.values(), *hints.LAYER.values(), *hints.MODULE.values()]
     for name in {n for text in said for n in re.findall(r"flux\.(\w+)", text)}:
         assert hasattr(flux, name), name
@@ -49,6 +49,11 @@ def test_hints_name_what_exists():
         assert hasattr(x, name), name
     firsts = {re.match(r"\w+", text)[0] for text in hints.MODULE.values()}
     assert {n for n in firsts if n[0].isupper()} <= set(dir(flux))
+
+
+def test_the_stub_is_excused_from_the_names_of_other_libraries_and_no_others():
+    allowed = (Path(__file__).parents[1] / "scripts" / "stubtest.allow").read_text()
+    assert re.findall(r"Tensor\\\.([a-z]\w*)", allowed) == sorted(hints.TENSOR)
 
 
 def test_a_misspelt_name_is_answered_with_the_right_one():

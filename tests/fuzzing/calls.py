@@ -63,7 +63,7 @@ class Call:
 def _surface() -> dict[str, inspect.Signature]:
     """The callables of the surface by their dotted names."""
     found = {}
-    for name in flux.__all__:
+    for name in dir(flux):
         if name not in LEFT_OUT and callable(f := getattr(flux, name)):
             try:
                 found[f"flux.{name}"] = inspect.signature(f)
@@ -82,6 +82,7 @@ def _methods() -> dict[str, inspect.Signature]:
         "__class__",
     }
     left_out |= {"__setattr__", "__delattr__"}  # a name that is not there is an AttributeError
+    left_out |= {"__array_ufunc__", "__array_function__"}  # NumPy's, which calls them rightly
     found = {}
     for name in dir(flux.Tensor):
         f = getattr(flux.Tensor, name, None)  # a name that other libraries have only says what to write
