@@ -27,14 +27,14 @@ pub(crate) fn walk(
     keep: bool,
     call: impl Fn(&Step, &Tensor) -> Result<Grads>,
 ) -> Result<Vec<Option<Tensor>>> {
-    let ends = outputs.iter().filter_map(|(y, g)| trace.line(y).map(|line| (line, g)));
-    let mut grads: Vec<Option<Tensor>> =
-        vec![None; ends.clone().map(|(line, _)| line + 1).max().unwrap_or(0)];
+    let line_of = |(y, g): &'_ (Tensor, Tensor)| trace.line(y).map(|line| line.map(|line| (line, g.clone())));
+    let ends = outputs.iter().filter_map(|end| line_of(end).transpose()).collect::<Result<Vec<_>>>()?;
+    let mut grads: Vec<Option<Tensor>> = vec![None; ends.iter().map(|(line, _)| line + 1).max().unwrap_or(0)];
     for (line, g) in ends {
-        accumulate(&mut grads[line], g.clone())?;
+        accumulate(&mut grads[line], g)?;
     }
     let mut is_variable = vec![false; grads.len()];
-    let lines: Vec<Option<usize>> = variables.iter().map(|v| trace.line(v)).collect();
+    let lines = variables.iter().map(|v| trace.line(v)).collect::<Result<Vec<_>>>()?;
     for &line in lines.iter().flatten() {
         if let Some(v) = is_variable.get_mut(line) {
             *v = true;
@@ -108,7 +108,7 @@ pub fn withgradient<E: From<Error>>(
     xs: &[Tensor],
 ) -> std::result::Result<(Tensor, Vec<Option<Tensor>>), E> {
     let scope = Scope::enter();
-    let xs: Vec<Tensor> = xs.iter().map(|x| scope.watch(x)).collect();
+    let xs = xs.iter().map(|x| scope.watch(x)).collect::<Result<Vec<Tensor>>>()?;
     let y = f(&xs)?;
     let trace = scope.close();
     let grads = backward(&trace, &[(y.clone(), seed(&y)?)], &xs, false)?;

@@ -6,7 +6,7 @@
 
 use crate::array::Array;
 use crate::dtype::{DType, Element};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -20,6 +20,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Place {
     tape: u64,
     node: u32,
+}
+
+impl Place {
+    /// The tape that it is on.
+    #[cfg(feature = "python")]
+    pub(crate) fn tape(self) -> u64 {
+        self.tape
+    }
+    /// Stands for a line that another thread could not write: what it computed from a variable of this open tape.
+    #[cfg(feature = "python")]
+    pub(crate) fn elsewhere(tape: u64) -> Place {
+        Place { tape, node: ELSEWHERE }
+    }
 }
 
 /// An array and its place on a tape, if what computed it was recorded.
@@ -177,6 +190,7 @@ impl Context<'_> {
 }
 
 const UNTRACKED: u32 = u32::MAX;
+const ELSEWHERE: u32 = u32::MAX - 1;
 
 /// One line of a tape.
 pub(crate) struct Entry {
@@ -231,6 +245,58 @@ pub fn is_training() -> bool {
     CURRENT.with(|c| c.training.get())
 }
 
+/// Whether a gradient follows what is computed from this tensor: one that is open on this thread and not paused, or one
+/// of another thread.
+#[inline]
+pub fn is_recorded(x: &Tensor) -> bool {
+    let here = |tape| CURRENT.with(|c| c.id.get()) == tape;
+    x.place.is_some_and(|p| here(p.tape) || p.node != ELSEWHERE && is_anothers(p.tape))
+}
+
+/// The tapes that are being written, by whatever thread. A tape that finds no room is not listed, and what other
+/// threads do with its tensors is then not noticed. Atomics, because a fork may come while another thread writes here.
+static OPEN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+/// The low bits of a tape's number, which are those of the thread that writes it.
+const THREAD: u64 = (1 << 24) - 1;
+
+fn thread_number() -> u64 {
+    static THREADS: AtomicU64 = AtomicU64::new(0);
+    thread_local!(static OWN: u64 = THREADS.fetch_add(1, Ordering::Relaxed) & THREAD);
+    OWN.with(|own| *own)
+}
+
+/// A number for a new tape of this thread; never 0.
+fn new_number() -> u64 {
+    static TAPES: AtomicU64 = AtomicU64::new(1);
+    TAPES.fetch_add(1, Ordering::Relaxed) * (THREAD + 1) + thread_number()
+}
+
+/// Whether another thread is writing this tape.
+#[cold]
+pub(crate) fn is_anothers(tape: u64) -> bool {
+    let listed = OPEN.iter().any(|open| open.load(Ordering::Relaxed) == tape);
+    listed && tape & THREAD != thread_number()
+}
+
+/// Puts a tape on the list, from which the drop takes it.
+struct Listed(Option<&'static AtomicU64>);
+
+impl Listed {
+    fn new(tape: u64) -> Listed {
+        let (now, then) = (Ordering::Relaxed, Ordering::Relaxed);
+        Listed(OPEN.iter().find(|open| open.compare_exchange(0, tape, now, then).is_ok()))
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        if let Some(open) = self.0 {
+            open.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Does `op` on `inputs` and records it where something on the tape goes in.
 #[inline]
 pub fn apply<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
@@ -239,7 +305,7 @@ pub fn apply<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
     }
     let arrays: SmallVec<[&Array; 4]> = inputs.iter().map(|t| &t.array).collect();
     let value = op.forward(&arrays)?;
-    Ok(record(op, inputs, value))
+    record(op, inputs, value)
 }
 
 /// Numbers of 16 bits are computed with as float32, and a result of that type is rounded to what the inputs have in
@@ -281,13 +347,46 @@ impl Operation for Cast {
 }
 
 /// Records that `op` made `value` of `inputs`, if any of those is on the tape.
+///
+/// An error where the value belongs to a gradient that another thread is taking, or was computed from one there: only
+/// the thread that takes a gradient can record for it, and what is not recorded would be missing without a word.
 #[inline]
-pub fn record<O: Operation>(op: O, inputs: &[&Tensor], value: Array) -> Tensor {
-    let tape = CURRENT.with(|c| c.id.get());
-    if tape == 0 || !value.dtype().is_float() || inputs.iter().all(|t| t.node_on(tape).is_none()) {
-        return value.into();
+pub fn record<O: Operation>(op: O, inputs: &[&Tensor], value: Array) -> Result<Tensor> {
+    if inputs.iter().all(|t| t.place.is_none()) || !value.dtype().is_float() {
+        return Ok(value.into());
     }
-    write(tape, Box::new(op), inputs, value)
+    let tape = CURRENT.with(|c| c.id.get());
+    if tape != 0 && inputs.iter().any(|t| t.node_on(tape).is_some()) {
+        if inputs.iter().any(|t| t.node_on(tape) == Some(ELSEWHERE)) {
+            return Err(from_another_thread(op.name()));
+        }
+        return Ok(write(tape, Box::new(op), inputs, value));
+    }
+    for place in inputs.iter().filter_map(|t| t.place) {
+        if is_anothers(place.tape) {
+            if place.node == ELSEWHERE {
+                return Ok(Tensor { array: value, place: Some(place) });
+            }
+            return Err(on_another_thread(op.name()));
+        }
+    }
+    Ok(value.into())
+}
+
+#[cold]
+fn on_another_thread(op: &str) -> Error {
+    Error::Value(format!(
+        "{op}: another thread is taking a gradient through this tensor, and only that thread can record for it; compute \
+         it there, or give this thread ignore_derivatives(x)"
+    ))
+}
+
+#[cold]
+fn from_another_thread(op: &str) -> Error {
+    Error::Value(format!(
+        "{op}: this tensor was computed on another thread from what the gradient is taken for, and is not recorded; \
+         compute it on the thread that takes the gradient, or wrap it in ignore_derivatives"
+    ))
 }
 
 fn write(tape: u64, op: Box<dyn Operation>, inputs: &[&Tensor], value: Array) -> Tensor {
@@ -318,30 +417,31 @@ pub struct Scope {
     tape: Rc<Tape>,
     first: u32,
     nested: bool,
+    listed: Option<Listed>,
     before: Option<(u64, Option<Rc<Tape>>, bool)>,
 }
 
 impl Scope {
     /// Starts recording: on the tape that is being written, if there is one.
     pub fn enter() -> Scope {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         CURRENT.with(|c| {
             let before = (c.id.get(), c.tape.borrow().clone(), c.training.replace(true));
             if let (1.., Some(tape), _) = &before {
                 let first = tape.entries.borrow().len() as u32;
-                return Scope { tape: tape.clone(), first, nested: true, before: Some(before) };
+                return Scope { tape: tape.clone(), first, nested: true, listed: None, before: Some(before) };
             }
-            let id = NEXT.fetch_add(1, Ordering::Relaxed);
+            let id = new_number();
             let tape = Rc::new(Tape { id, entries: RefCell::new(SPARE.take()) });
             c.id.set(id);
             c.tape.replace(Some(tape.clone()));
-            Scope { tape, first: 0, nested: false, before: Some(before) }
+            Scope { tape, first: 0, nested: false, listed: Some(Listed::new(id)), before: Some(before) }
         })
     }
 
     /// The same values as a variable of this scope: what the gradient is taken for.
-    pub fn watch(&self, x: &Tensor) -> Tensor {
-        match x.node_on(self.tape.id) {
+    pub fn watch(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(match x.node_on(self.tape.id) {
+            Some(ELSEWHERE) => return Err(from_another_thread("gradient")),
             // On the tape already, by an outer scope: a line of its own keeps the two derivatives apart.
             Some(_) => write(self.tape.id, Box::new(Same), &[x], x.array.clone()),
             None => {
@@ -351,7 +451,13 @@ impl Scope {
                 entries.push(Entry { shape, dtype, ..Entry::spent() });
                 x.at(Some(place))
             }
-        }
+        })
+    }
+
+    /// Whether a place was made since this scope was entered.
+    #[cfg(feature = "python")]
+    pub(crate) fn made(&self, place: Place) -> bool {
+        place.tape == self.tape.id && place.node >= self.first
     }
 
     /// Stops recording, and hands over what was recorded.
@@ -361,6 +467,7 @@ impl Scope {
     }
 
     fn restore(&mut self) {
+        self.listed = None;
         if let Some((id, tape, training)) = self.before.take() {
             CURRENT.with(|c| {
                 c.id.set(id);
@@ -474,8 +581,11 @@ impl Trace {
     }
 
     /// The line of this trace on which a tensor is, counted from its first.
-    pub(crate) fn line(&self, x: &Tensor) -> Option<usize> {
-        x.node_on(self.tape.id).and_then(|n| n.checked_sub(self.first)).map(|n| n as usize)
+    pub(crate) fn line(&self, x: &Tensor) -> Result<Option<usize>> {
+        match x.node_on(self.tape.id) {
+            Some(ELSEWHERE) => Err(from_another_thread("gradient")),
+            node => Ok(node.and_then(|n| n.checked_sub(self.first)).map(|n| n as usize)),
+        }
     }
 
     /// Takes line `node` off the tape, unless it is a variable.

@@ -188,7 +188,7 @@ fn a_long_chain_goes_backward_and_gives_its_memory_back() -> Result<()> {
 fn a_trace_that_is_kept_can_be_walked_again() -> Result<()> {
     let x: Tensor = Array::from_slice(&[3], &[1f64, 2.0, 3.0])?.into();
     let scope = Scope::enter();
-    let v = scope.watch(&x);
+    let v = scope.watch(&x)?;
     let y = ops::sum(&ops::square(&v)?, Axes::All, false)?;
     let trace = scope.close();
     for _ in 0..2 {

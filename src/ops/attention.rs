@@ -327,7 +327,7 @@ pub fn attention(
     let mut dims = lead;
     dims.extend_from_slice(&y.shape()[1..]);
     let inputs: Vec<&Tensor> = sequences.iter().chain(bias).chain([&kept]).collect();
-    reshape_to(&record(op, &inputs, y), &dims)
+    reshape_to(&record(op, &inputs, y)?, &dims)
 }
 
 /// `softmax(q kᵀ / √features + bias)`, of shape `(.., heads, queries, keys)`; see [`attention`].

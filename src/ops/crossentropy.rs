@@ -155,7 +155,7 @@ fn cross_entropy(logits: &Tensor, labels: &Tensor, mean: bool) -> Result<Tensor>
     };
     let op = CrossEntropy { labels: checked(labels, x.shape()[x.ndim() - 1])?, mean };
     let (value, kept) = op.compute(x.array())?;
-    Ok(record(op, &[&x, &kept.into()], value))
+    record(op, &[&x, &kept.into()], value)
 }
 
 /// The labels as row-major int64, each a class.

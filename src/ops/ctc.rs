@@ -44,7 +44,7 @@ impl Operation for CtcLoss {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         if is_recording() && self.possible {
             let scope = Scope::enter();
-            let x = scope.watch(cx.input(0));
+            let x = scope.watch(cx.input(0))?;
             let loss = recursion(&x, self.labels.as_slice::<i64>().unwrap_or_default())?;
             return Ok(backward(&scope.close(), &[(loss, g.clone())], &[x], false)?.into_iter().collect());
         }
@@ -109,5 +109,5 @@ fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let labels = checked("ctc_loss", labels, x.shape()[1] - 1)?;
     let (value, gradient) = computed(x.array(), &labels, is_recording() && x.place().is_some())?;
     let possible = value.to_vec::<f64>()?.iter().all(|v| v.is_finite());
-    Ok(record(CtcLoss { labels, gradient, possible }, &[&x], value))
+    record(CtcLoss { labels, gradient, possible }, &[&x], value)
 }

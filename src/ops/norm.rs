@@ -205,7 +205,7 @@ pub fn norm(
     let op = Norm { layout, eps: checked(eps)?, is_given: false };
     let y = op.found([x.array(), scale.array(), bias.array()], [&mut mean, &mut var])?;
     let (mean, var) = (mean.into(), var.into());
-    Ok([cast(&record(op, &[&x, &scale, &bias, &mean, &var], y), given.dtype())?, mean, var])
+    Ok([cast(&record(op, &[&x, &scale, &bias, &mean, &var], y)?, given.dtype())?, mean, var])
 }
 
 /// [`norm`] of each element of the last axis with a mean and a variance that are given and have no gradient.
@@ -225,7 +225,7 @@ pub fn norm_with(
         (column(Some(mean), 0.0, layout, &x)?.at(None), column(Some(var), 1.0, layout, &x)?.at(None));
     let op = Norm { layout, eps: checked(eps)?, is_given: true };
     let y = op.given([x.array(), scale.array(), bias.array(), mean.array(), var.array()])?;
-    cast(&record(op, &[&x, &scale, &bias, &mean, &var], y), given.dtype())
+    cast(&record(op, &[&x, &scale, &bias, &mean, &var], y)?, given.dtype())
 }
 
 /// [`norm`] of the checks: normalises and forgets the moments.

@@ -170,7 +170,7 @@ fn max_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tenso
             unsafe { kernel::maxpool::<T, P>(&pooling.windows, images.ptr(), out.fresh_ptr(), places.fresh_ptr()) };
         }), else return Err(pooling.not_float(x.array())));
     }
-    cast(&record(MaxPool(pooling, Some(places)), &[&x], out), given.dtype())
+    cast(&record(MaxPool(pooling, Some(places)), &[&x], out)?, given.dtype())
 }
 
 fn mean_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tensor> {

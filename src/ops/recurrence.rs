@@ -111,7 +111,7 @@ impl Recurrent {
         let (value, kept) = self.compute(&arrays)?;
         let kept: Vec<Tensor> = kept.into_iter().map(Tensor::from).collect();
         let inputs: Vec<&Tensor> = inputs.iter().copied().chain(&kept).collect();
-        Ok(record(self, &inputs, value))
+        record(self, &inputs, value)
     }
 
     fn roles(&self) -> impl Iterator<Item = Role> {
@@ -246,7 +246,7 @@ impl Recurrent {
     /// The gradients of the same steps done with other operations, for they are differentiable again.
     fn recomposed(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let scope = Scope::enter();
-        let inputs: Vec<Tensor> = (0..cx.inputs()).map(|i| scope.watch(cx.input(i))).collect();
+        let inputs = (0..cx.inputs()).map(|i| scope.watch(cx.input(i))).collect::<Result<Vec<Tensor>>>()?;
         let y = unrolled(*self, &self.inputs(&inputs.iter().collect::<Vec<_>>()))?;
         let grads = backward(&scope.close(), &[(y, g.clone())], &inputs, false)?;
         Ok(grads.into_iter().enumerate().map(|(i, g)| g.filter(|_| cx.wants(i))).collect())

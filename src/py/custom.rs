@@ -103,7 +103,7 @@ pub(super) fn raised() -> Option<PyErr> {
 fn custom(value: Operand, inputs: &Bound<'_, PyAny>, rule: Py<PyAny>) -> PyResult<PyTensor> {
     let inputs = super::many(inputs)?;
     let value = value.0.into_array();
-    Ok(tape::record(Custom(rule), &inputs.iter().collect::<Vec<_>>(), value).into())
+    Ok(tape::record(Custom(rule), &inputs.iter().collect::<Vec<_>>(), value)?.into())
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -6,7 +6,7 @@ use super::operand::Operand;
 use super::run::released;
 use super::tensor::PyTensor;
 use super::walkable::Walkable;
-use super::watch::{Plan, Restore, Watch, build_all};
+use super::watch::{Plan, Watch, Watched};
 use crate::array::Array;
 use crate::error::Error;
 use crate::gradient::{seed, walk};
@@ -24,18 +24,15 @@ struct Called<'py> {
     result: Bound<'py, PyAny>,
     trace: Trace,
     variables: Vec<Tensor>,
-    plans: Vec<Plan>,
+    plan: Plan,
 }
 
 fn call<'py>(f: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Called<'py>> {
     let scope = Scope::enter();
-    let mut watch = Watch::new(f.py(), &scope);
-    let watched = watch.arguments(args.iter());
-    let (variables, restore) = (watch.variables, Restore(watch.before));
-    let (items, plans) = watched?;
-    let result = f.call1(PyTuple::new(f.py(), items)?)?;
+    let Watched { given, variables, plan, restore } = Watch::new(f.py(), &scope).arguments(args)?;
+    let result = f.call1(given)?;
     drop(restore);
-    Ok(Called { result, trace: scope.close(), variables, plans })
+    Ok(Called { result, trace: scope.close(), variables, plan })
 }
 
 /// The walk back, without the GIL where a step is long.
@@ -52,16 +49,12 @@ fn backward(
     Ok(walk(trace, outputs, variables, keep, call)?)
 }
 
-fn grads_of<'py>(
-    py: Python<'py>,
-    grads: Vec<Option<Tensor>>,
-    plans: &[Plan],
-) -> PyResult<Bound<'py, PyTuple>> {
+fn grads_of<'py>(py: Python<'py>, grads: Vec<Option<Tensor>>, plan: &Plan) -> PyResult<Bound<'py, PyTuple>> {
     let grads: Vec<Option<Bound<'py, PyTensor>>> = grads
         .into_iter()
         .map(|g| g.map(|g| Bound::new(py, PyTensor::from(g))).transpose())
         .collect::<PyResult<_>>()?;
-    PyTuple::new(py, build_all(plans, py, &grads)?)
+    plan.build(py, &grads)
 }
 
 /// The value of `f(*args)` and its gradient with respect to each argument, in the argument's shape.
@@ -85,7 +78,7 @@ pub(super) fn withgradient<'py>(
     };
     let g = seed(&loss.0)?;
     let grads = backward(f.py(), &called.trace, &[(loss.0, g)], &called.variables, false)?;
-    Ok((called.result, grads_of(f.py(), grads, &called.plans)?))
+    Ok((called.result, grads_of(f.py(), grads, &called.plan)?))
 }
 
 /// The gradient of `f(*args)` with respect to each argument, in the argument's shape.
@@ -102,7 +95,7 @@ struct Pullback {
     single: bool,
     trace: Walkable,
     variables: Vec<Tensor>,
-    plans: Vec<Plan>,
+    plan: Plan,
 }
 
 #[pymethods]
@@ -132,7 +125,7 @@ impl Pullback {
             seeds.push((y.clone(), seed));
         }
         let grads = self.trace.walk(|trace| backward(py, trace, &seeds, &self.variables, true))?;
-        grads_of(py, grads, &self.plans)
+        grads_of(py, grads, &self.plan)
     }
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.trace.traverse(&visit)
@@ -158,7 +151,7 @@ fn pullback<'py>(
         single: !several,
         trace: Walkable::new(called.trace),
         variables: called.variables,
-        plans: called.plans,
+        plan: called.plan,
     };
     Ok((called.result, Bound::new(f.py(), back)?.into_any()))
 }

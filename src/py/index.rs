@@ -68,7 +68,7 @@ pub(super) fn get(x: &Tensor, key: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
 /// `x[key] = item`.
 pub(super) fn set(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
     let (_, value) = super::pair(x, item)?;
-    if value.place().is_some() {
+    if crate::tape::is_recorded(&value) {
         return Err(PyTypeError::new_err(
             "a tensor that depends on a gradient's variables cannot be assigned into another; use where, concat or stack",
         ));

@@ -12,6 +12,7 @@ use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 
 fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
@@ -143,6 +144,27 @@ pub(super) fn from_protocols(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
     }
     let array = ob.py().import("numpy")?.call_method1("asarray", (ob,))?;
     view(&array)?.ok_or_else(|| PyTypeError::new_err("not an array"))
+}
+
+/// An array of NumPy, or of another library that gives one; `None` for anything else, and for arrays without a tensor.
+pub(super) fn array_like(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
+    if ob.is_instance_of::<PyUntypedArray>() {
+        return Ok(view(ob).ok().flatten());
+    }
+    if is_scalar(ob, true)? || !ob.get_type().hasattr("__array__")? {
+        return Ok(None);
+    }
+    Ok(from_protocols(ob).ok())
+}
+
+/// Whether this is a number of NumPy's: a float, or with `integers` an integer too.
+pub(super) fn is_scalar(ob: &Bound<'_, PyAny>, integers: bool) -> PyResult<bool> {
+    static CLASSES: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+    let (floating, integer) = CLASSES.get_or_try_init(ob.py(), || {
+        let numpy = ob.py().import("numpy")?;
+        PyResult::Ok((numpy.getattr("floating")?.unbind(), numpy.getattr("integer")?.unbind()))
+    })?;
+    Ok(ob.is_instance(floating.bind(ob.py()))? || integers && ob.is_instance(integer.bind(ob.py()))?)
 }
 
 /// Keeps the elements of an array alive for NumPy.

@@ -28,7 +28,7 @@ impl<'py> FromPyObject<'_, 'py> for Operand {
 #[inline]
 pub(super) fn value(t: &Bound<'_, PyTensor>) -> Tensor {
     let x = t.get().get();
-    match watch::place_of(t.as_ptr() as usize) {
+    match watch::place_of(t) {
         None => x,
         place => x.at(place),
     }

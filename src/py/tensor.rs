@@ -2,7 +2,8 @@
 
 use super::hints::add_function;
 use super::operand::{Operand, pair, value, weak};
-use super::{dlpack, hints, index, numpy, run, step, watch};
+use super::watch::Watcher;
+use super::{dlpack, hints, index, numpy, run, step};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
@@ -20,16 +21,32 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Operations on tensors are recorded inside `gradient` and nowhere else. A tensor can be assigned to (`x[0] = 1`) and
 /// an optimiser updates it in place, but what has been made from it before never changes.
 #[pyclass(name = "Tensor", module = "oxiflux", frozen, weakref)]
-pub(crate) struct PyTensor(Mutex<Tensor>);
+pub(crate) struct PyTensor {
+    tensor: Mutex<Tensor>,
+    watcher: Watcher,
+    /// Whether it stands for a Python integer, and can go on counting things.
+    counts: bool,
+}
 
 impl From<Tensor> for PyTensor {
     #[inline]
     fn from(t: Tensor) -> Self {
-        PyTensor(Mutex::new(t))
+        PyTensor { tensor: Mutex::new(t), watcher: Watcher::default(), counts: false }
     }
 }
 
 impl PyTensor {
+    /// The tensor that stands for a Python integer.
+    pub(super) fn counting(self) -> Self {
+        PyTensor { counts: true, ..self }
+    }
+
+    /// Which gradient has watched it where it is.
+    #[inline]
+    pub(super) fn watcher(&self) -> &Watcher {
+        &self.watcher
+    }
+
     /// The tensor in it.
     #[inline]
     pub(super) fn get(&self) -> Tensor {
@@ -57,7 +74,7 @@ impl PyTensor {
     /// Keeps other threads from the tensor until the guard is dropped. Its holder must neither wait for the GIL, which a
     /// thread that waits for the tensor holds, nor run Python code, which may come back to the tensor.
     pub(super) fn lock(&self) -> MutexGuard<'_, Tensor> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tensor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,6 +87,20 @@ pub(super) fn take(tensor: &mut Tensor) -> Array {
 /// go of it may run Python code.
 pub(super) fn foreign(tensor: &Tensor) -> Option<Array> {
     tensor.array().is_foreign().then(|| tensor.array().clone())
+}
+
+/// The values of a tensor, for who reads them as a number or an array. A gradient cannot follow them there, and what comes
+/// back from there would count as a constant.
+fn read(slf: &Bound<'_, PyTensor>, name: &str) -> PyResult<Array> {
+    let x = value(slf);
+    if crate::tape::is_recorded(&x) {
+        return Err(PyValueError::new_err(format!(
+            "{name}: a gradient is being taken through this tensor, and what is read from it would count as a constant. \
+             Go on with functions of tensors; return the tensor itself to look at it afterwards; or read it from \
+             flux.ignore_derivatives(x) where a constant is meant"
+        )));
+    }
+    Ok(x.into_array())
 }
 
 type Two = fn(&Tensor, &Tensor) -> Result<Tensor>;
@@ -141,22 +172,20 @@ impl PyTensor {
     }
 
     /// A read-only NumPy array over the same memory. It keeps these values when the tensor is assigned to.
-    fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        numpy::export(py, self.get().array())
+    fn numpy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        numpy::export(slf.py(), &read(slf, "numpy")?)
     }
     #[pyo3(signature = (dtype = None, copy = None))]
     fn __array__<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         dtype: Option<Bound<'py, PyAny>>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        numpy::array_protocol(py, self.get().array(), dtype, copy)
+        numpy::array_protocol(slf.py(), &read(slf, "__array__")?, dtype, copy)
     }
     #[pyo3(signature = (*, stream = None, max_version = None, dl_device = None, copy = None))]
     fn __dlpack__<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         stream: Option<Bound<'py, PyAny>>,
         max_version: Option<(u32, u32)>,
         dl_device: Option<(i32, i32)>,
@@ -167,7 +196,7 @@ impl PyTensor {
                 "a tensor of oxiflux is on the CPU, without streams",
             ));
         }
-        dlpack::export(py, self.get().array(), max_version, copy)
+        dlpack::export(slf.py(), &read(slf, "__dlpack__")?, max_version, copy)
     }
     fn __dlpack_device__(&self) -> (i32, i32) {
         (1, 0)
@@ -178,18 +207,18 @@ impl PyTensor {
     }
 
     /// The only element, as a Python number.
-    fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let t = self.get();
-        t.array().item()?;
+    fn item<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, t) = (slf.py(), read(slf, "item")?);
+        t.item()?;
         // SAFETY: there is one element at the start.
-        each!(t.dtype(), computed: T => Ok(unsafe { *t.array().ptr::<T>() }.into_pyobject(py)?.to_owned().into_any()),
-            else Ok(t.array().item()?.into_pyobject(py)?.into_any()))
+        each!(t.dtype(), computed: T => Ok(unsafe { *t.ptr::<T>() }.into_pyobject(py)?.to_owned().into_any()),
+            else Ok(t.item()?.into_pyobject(py)?.into_any()))
     }
     /// The elements as nested lists of Python numbers.
-    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let t = self.get();
-        let wide = if t.dtype().is_half() { t.array().cast(DType::F32)? } else { t.into_array() };
-        numpy::export(py, &wide)?.call_method0("tolist")
+    fn tolist<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let t = read(slf, "tolist")?;
+        let wide = if t.dtype().is_half() { t.cast(DType::F32)? } else { t };
+        numpy::export(slf.py(), &wide)?.call_method0("tolist")
     }
     /// The same values as another element type.
     fn astype(slf: &Bound<'_, Self>, dtype: DType) -> PyResult<PyTensor> {
@@ -249,13 +278,7 @@ impl PyTensor {
         index::get(&value(slf), key)
     }
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
-        if watch::place_of(slf.as_ptr() as usize).is_some()
-            || crate::tape::is_recording() && slf.get().get().place().is_some()
-        {
-            return Err(PyValueError::new_err(
-                "a tensor that a gradient is being taken through cannot be assigned to; make a new one, for instance with where",
-            ));
-        }
+        check_assignable(slf)?;
         index::set(slf, key, item)
     }
     fn __bool__(&self) -> PyResult<bool> {
@@ -269,17 +292,21 @@ impl PyTensor {
         }
         Ok(t.array().item()? != 0.0)
     }
-    fn __float__(&self) -> PyResult<f64> {
-        Ok(self.get().array().item()?)
+    fn __float__(slf: &Bound<'_, Self>) -> PyResult<f64> {
+        Ok(read(slf, "float")?.item()?)
     }
-    fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.item(py)?.call_method0("__int__")
+    fn __int__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::item(slf)?.call_method0("__int__")
     }
-    fn __index__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.get().dtype().is_float() {
+    fn __index__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let x = slf.get().get();
+        if slf.get().counts {
+            return Ok((x.item()? as i64).into_pyobject(slf.py())?.into_any());
+        }
+        if x.dtype().is_float() {
             return Err(PyTypeError::new_err("only integer tensors can be used as an index"));
         }
-        self.__int__(py)
+        Self::__int__(slf)
     }
     fn __hash__(slf: &Bound<'_, Self>) -> isize {
         slf.as_ptr() as isize >> 4 // by identity: tensors are compared element by element
@@ -650,10 +677,22 @@ fn lengths(args: &Bound<'_, PyTuple>) -> PyResult<Axes> {
     }
 }
 
+/// Raises an error where a gradient is being taken through a tensor: what was computed from it and what is going to be
+/// would depend on different values.
+pub(super) fn check_assignable(tensor: &Bound<'_, PyTensor>) -> PyResult<()> {
+    if crate::tape::is_recorded(&value(tensor)) {
+        return Err(PyValueError::new_err(
+            "a tensor that a gradient is being taken through cannot be assigned to; make a new one, for instance with where",
+        ));
+    }
+    Ok(())
+}
+
 /// Gives a tensor the values of another, in place; shape must be equal, the element type is kept.
 #[pyfunction]
 #[pyo3(signature = (x, y, /))]
 fn assign(x: &Bound<'_, PyTensor>, y: Operand) -> PyResult<()> {
+    check_assignable(x)?;
     let old = x.get().get();
     if old.shape() != y.0.shape() {
         let (want, got) = (shape::show(old.shape()), shape::show(y.0.shape()));

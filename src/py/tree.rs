@@ -2,6 +2,7 @@
 
 use super::hints::add_function;
 use super::tensor::PyTensor;
+use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -9,7 +10,7 @@ use pyo3::types::{
     PyBool, PyBytes, PyCFunction, PyDict, PyFloat, PyFunction, PyInt, PyList, PyModule, PyString, PyTuple,
     PyType,
 };
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// An object seen as a node of a tree.
 pub(super) enum Node<'py> {
@@ -144,34 +145,79 @@ fn leaves<'py>(
     ob: &Bound<'py, PyAny>,
     trainable: bool,
 ) -> PyResult<Vec<(Bound<'py, PyTuple>, Bound<'py, PyTensor>)>> {
-    let (mut found, mut seen, mut path) = (Vec::new(), HashSet::new(), Vec::new());
-    collect(ob, trainable, &mut path, &mut seen, &mut found)?;
-    Ok(found)
+    let mut found = Vec::new();
+    // What has been seen is kept, so that no other object gets its address.
+    let mut seen: HashMap<usize, Bound<'py, PyAny>> = HashMap::new();
+    let mut levels: Vec<std::vec::IntoIter<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> = Vec::new();
+    let mut path: Vec<Bound<'py, PyAny>> = Vec::new();
+    let mut node = ob.clone();
+    loop {
+        let is_new = !seen.contains_key(&(node.as_ptr() as usize));
+        if let Ok(t) = node.cast_exact::<PyTensor>() {
+            if is_new && (!trainable || t.get().get().dtype().is_float()) {
+                seen.insert(node.as_ptr() as usize, node.clone());
+                found.push((PyTuple::new(ob.py(), &path)?, t.clone()));
+            }
+            path.pop();
+        } else if let Some(children) = if is_new { children(&node, trainable)? } else { None } {
+            seen.insert(node.as_ptr() as usize, node.clone());
+            levels.push(children.into_iter());
+            if levels.len() > MAX_DEPTH {
+                let parts = path
+                    .iter()
+                    .map(|key| if key.is_instance_of::<PyInt>() { item(key) } else { attribute(key) });
+                return Err(too_deep("leaves", &format!("the tree{}", shortened(parts))));
+            }
+        } else {
+            path.pop();
+        }
+        // Up to the first level that has another child.
+        node = loop {
+            let Some(level) = levels.last_mut() else { return Ok(found) };
+            match level.next() {
+                Some((key, child)) => {
+                    path.push(key);
+                    break child;
+                }
+                None => {
+                    levels.pop();
+                    path.pop();
+                }
+            }
+        };
+    }
 }
 
-fn collect<'py>(
-    ob: &Bound<'py, PyAny>,
-    trainable: bool,
-    path: &mut Vec<Bound<'py, PyAny>>,
-    seen: &mut HashSet<usize>,
-    found: &mut Vec<(Bound<'py, PyTuple>, Bound<'py, PyTensor>)>,
-) -> PyResult<()> {
-    if let Ok(t) = ob.cast_exact::<PyTensor>() {
-        if (!trainable || t.get().get().dtype().is_float()) && seen.insert(t.as_ptr() as usize) {
-            found.push((PyTuple::new(ob.py(), path.iter())?, t.clone()));
-        }
-        return Ok(());
+/// How many levels of containers and objects a tree may have.
+pub(super) const MAX_DEPTH: usize = 256;
+
+#[cold]
+pub(super) fn too_deep(function: &str, path: &str) -> PyErr {
+    PyValueError::new_err(format!("{function}: {path} is nested more than {MAX_DEPTH} levels deep"))
+}
+
+#[cold]
+pub(super) fn holds_itself(function: &str, path: &str) -> PyErr {
+    PyValueError::new_err(format!("{function}: {path} is a container that holds itself"))
+}
+
+/// A key as it is written behind an object.
+pub(super) fn attribute(key: &Bound<'_, PyAny>) -> String {
+    format!(".{key}")
+}
+
+/// A key as it is written behind a container.
+pub(super) fn item(key: &Bound<'_, PyAny>) -> String {
+    format!("[{}]", key.repr().map_or_else(|_| "?".into(), |k| k.to_string()))
+}
+
+/// A path of which the end is left out where it is long.
+pub(super) fn shortened(parts: impl Iterator<Item = String>) -> String {
+    let mut parts: Vec<String> = parts.take(9).collect();
+    if parts.len() == 9 {
+        parts[8] = "...".into();
     }
-    let Some(children) = children(ob, trainable)? else { return Ok(()) };
-    if !seen.insert(ob.as_ptr() as usize) {
-        return Ok(()); // shared, or part of itself
-    }
-    for (key, child) in children {
-        path.push(key);
-        collect(&child, trainable, path, seen, found)?;
-        path.pop();
-    }
-    Ok(())
+    parts.concat()
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -2,18 +2,23 @@
 //!
 //! Tensors that are arguments, or sit in lists, tuples and dicts among the arguments, reach the function as variables of
 //! their own. Tensors that sit in objects stay where they are and are looked up by identity while the gradient is open:
-//! the function is called with the very model, and a closure that has captured it works too.
+//! the function is called with the very model, and a closure that has captured it works too. Within one argument a
+//! tensor that occurs twice is one variable; each argument has variables of its own.
 
 use super::operand::value;
 use super::tensor::PyTensor;
 use super::tree::{self, Node};
 use crate::array::Array;
+use crate::error::{Error, Result};
 use crate::tape::{self, Place, Scope, Tensor};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
+use pyo3::types::{PyBool, PyCFunction, PyDict, PyFloat, PyInt, PyList, PyTuple};
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Addresses spread well enough as they are, but for the low bits.
 #[derive(Default)]
@@ -30,204 +35,453 @@ impl Hasher for Address {
 pub(super) type ByAddress<T> = HashMap<usize, T, BuildHasherDefault<Address>>;
 
 thread_local! {
-    /// Where tensors that stay in their objects are on the tape: by the address of the Python object.
+    /// Where tensors that stay in their objects are on the tape: by the address of the Python object, which `Restore`
+    /// keeps alive, so that no other object is found at it.
     static WATCHED: RefCell<ByAddress<Place>> = RefCell::default();
 }
 
+/// The last tape that watched a tensor where it is: how another thread notices that it is not its own.
+#[derive(Default)]
+pub(super) struct Watcher(AtomicU64);
+
 /// The place on the tape of a tensor that is watched where it is.
 #[inline]
-pub(super) fn place_of(address: usize) -> Option<Place> {
-    if !tape::is_recording() {
-        return None;
+pub(super) fn place_of(tensor: &Bound<'_, PyTensor>) -> Option<Place> {
+    if tape::is_recording() {
+        return WATCHED.with_borrow(|w| w.get(&(tensor.as_ptr() as usize)).copied());
     }
-    WATCHED.with_borrow(|w| w.get(&address).copied())
+    let last = tensor.get().watcher().0.load(Ordering::Relaxed);
+    if last != 0 && tape::is_anothers(last) { Some(Place::elsewhere(last)) } else { None }
 }
 
-/// The shape of a gradient: that of its argument.
-pub(super) enum Plan {
+/// A step on the way to the gradients in the shape of their arguments; it names earlier steps by number.
+enum Step {
     Nothing,
     Variable(usize),
     Number(usize),
-    List(Vec<Plan>),
-    Tuple(Vec<Plan>),
-    Dict(Vec<(Py<PyAny>, Plan)>),
-    Object(Vec<(Py<PyAny>, Plan)>),
+    List(Numbers),
+    Tuple(Numbers),
+    /// A named tuple, made by its class.
+    Named(Py<PyAny>, Numbers),
+    Dict(Keys, Numbers),
+    Object(Keys, Numbers),
+}
+
+type Numbers = SmallVec<[u32; 4]>;
+type Keys = SmallVec<[Py<PyAny>; 4]>;
+
+/// The step that gives None.
+const NOTHING: u32 = 0;
+
+/// The shape of the gradients: steps, each after those that it names, and the last step for each argument. Flat, so that
+/// nothing recurses, however deep the arguments are.
+pub(super) struct Plan {
+    steps: Vec<Step>,
+    arguments: Vec<u32>,
+}
+
+/// What the walk knows of an object that it has met in the argument.
+struct Known<'py> {
+    /// Keeps the address from being given to another object.
+    _ob: Bound<'py, PyAny>,
+    /// What the function gets in its place; `None` while the walk is inside it.
+    given: Option<Bound<'py, PyAny>>,
+    step: u32,
+}
+
+/// A container or an object on the way down.
+struct Frame<'py> {
+    ob: Bound<'py, PyAny>,
+    kind: Kind<'py>,
+    in_place: bool,
+    children: Children<'py>,
+    given: Children<'py>,
+    /// As many as there are children done.
+    steps: Numbers,
+}
+
+type Children<'py> = SmallVec<[Bound<'py, PyAny>; 4]>;
+
+enum Kind<'py> {
+    List,
+    Tuple,
+    Named(Bound<'py, PyAny>),
+    Dict(Children<'py>),
+    Object(Children<'py>),
+}
+
+/// What a node is to the walk.
+enum Met<'py> {
+    /// What the function gets for it, and the step that gives its gradient.
+    Done(Bound<'py, PyAny>, u32),
+    /// Its children come first.
+    Below(Frame<'py>),
 }
 
 /// The walk over the arguments.
 pub(super) struct Watch<'py, 's> {
     py: Python<'py>,
     scope: &'s Scope,
+    variables: Vec<Tensor>,
+    restore: Restore,
+    plan: Plan,
+    /// Of the argument being walked: by address, with the lowest bit set for what stays where it is.
+    known: ByAddress<Known<'py>>,
+    stack: Vec<Frame<'py>>,
+}
+
+/// What a function is called with, and what is needed to give gradients back.
+pub(super) struct Watched<'py> {
+    pub(super) given: Bound<'py, PyTuple>,
     pub(super) variables: Vec<Tensor>,
-    known: ByAddress<(usize, Option<Bound<'py, PyAny>>)>,
-    pub(super) before: Vec<(usize, Option<Place>)>,
-    /// Objects on the way down, so that one that holds itself does not recurse for ever.
-    path: Vec<usize>,
+    pub(super) plan: Plan,
+    pub(super) restore: Restore,
+}
+
+/// Why a walk ends early.
+enum Stop {
+    /// A tensor is in its place for an earlier argument, which holds it too.
+    Shared,
+    Failed(PyErr),
+}
+
+type Walked<T> = std::result::Result<T, Stop>;
+
+impl From<Stop> for PyErr {
+    fn from(stop: Stop) -> PyErr {
+        match stop {
+            Stop::Failed(e) => e,
+            Stop::Shared => {
+                PyRuntimeError::new_err("gradient: an argument could not be told from an earlier one")
+            }
+        }
+    }
+}
+
+impl From<PyErr> for Stop {
+    fn from(e: PyErr) -> Stop {
+        Stop::Failed(e)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(e: Error) -> Stop {
+        Stop::Failed(e.into())
+    }
 }
 
 impl<'py, 's> Watch<'py, 's> {
     pub(super) fn new(py: Python<'py>, scope: &'s Scope) -> Self {
-        let (variables, before, path) = (Vec::new(), Vec::new(), Vec::new());
-        Watch { py, scope, variables, known: HashMap::default(), before, path }
+        let plan = Plan { steps: vec![Step::Nothing], arguments: Vec::new() };
+        let (variables, restore, stack) = (Vec::new(), Restore(Vec::new()), Vec::new());
+        Watch { py, scope, variables, restore, plan, known: HashMap::default(), stack }
     }
 
-    fn variable(&mut self, x: &Tensor) -> usize {
-        self.variables.push(self.scope.watch(x));
-        self.variables.len() - 1
+    /// What the function gets for its arguments, and how their gradients come back.
+    pub(super) fn arguments(mut self, args: &Bound<'py, PyTuple>) -> PyResult<Watched<'py>> {
+        let mut given = Vec::with_capacity(args.len());
+        for arg in args.iter() {
+            self.known.clear();
+            let found = match self.walk(&arg) {
+                Err(Stop::Shared) => {
+                    (self.known.clear(), self.stack.clear());
+                    let own = self.apart(&arg)?;
+                    self.walk(&own)
+                }
+                found => found,
+            };
+            let (arg, step) = found?;
+            given.push(arg);
+            self.plan.arguments.push(step);
+        }
+        if self.variables.is_empty() {
+            return Err(nothing_to_differentiate(args)?);
+        }
+        let Watch { variables, plan, restore, .. } = self;
+        Ok(Watched { given: PyTuple::new(self.py, given)?, variables, plan, restore })
     }
 
-    /// An argument, or what a container among the arguments holds: what the function gets instead, and the plan.
-    fn argument(&mut self, ob: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Plan)> {
-        let same = |plan| Ok((ob.clone(), plan));
-        Ok(match tree::node(ob)? {
-            Node::Tensor(t) => {
-                let x = value(&t);
-                if !x.dtype().is_float() {
-                    return same(Plan::Nothing);
+    /// Goes down and up again, without recursion: a tree may be deeper than the stack of this thread.
+    fn walk(&mut self, root: &Bound<'py, PyAny>) -> Walked<(Bound<'py, PyAny>, u32)> {
+        let mut met = self.meet(root, false)?;
+        loop {
+            match met {
+                Met::Below(frame) => {
+                    self.stack.push(frame);
+                    if self.stack.len() > tree::MAX_DEPTH {
+                        return Err(tree::too_deep("gradient", &self.path()).into());
+                    }
                 }
-                let address = ob.as_ptr() as usize;
-                if let Some((i, alias)) = self.known.get(&address) {
-                    return Ok((alias.clone().unwrap_or_else(|| ob.clone()), Plan::Variable(*i)));
+                Met::Done(given, step) => match self.stack.last_mut() {
+                    None => return Ok((given, step)),
+                    Some(frame) => {
+                        frame.steps.push(step);
+                        if !frame.in_place {
+                            frame.given.push(given);
+                        }
+                    }
+                },
+            }
+            let next =
+                self.stack.last().and_then(|f| Some((f.children.get(f.steps.len())?.clone(), f.in_place)));
+            met = match next {
+                Some((child, in_place)) => self.meet(&child, in_place)?,
+                None => match self.stack.pop() {
+                    Some(frame) => self.finish(frame)?,
+                    None => return Ok((root.clone(), NOTHING)),
+                },
+            };
+        }
+    }
+
+    /// Looks at a node: one without children is done at once.
+    fn meet(&mut self, ob: &Bound<'py, PyAny>, inside: bool) -> Walked<Met<'py>> {
+        let node = tree::node(ob)?;
+        match &node {
+            Node::Tensor(t) => return self.tensor(t, inside),
+            Node::Leaf if inside => return Ok(Met::Done(ob.clone(), NOTHING)),
+            Node::Leaf => return self.leaf(ob),
+            Node::Object(_) if !inside => {
+                if let Some(array) = super::numpy::array_like(ob)? {
+                    return self.array(ob, array);
                 }
-                let i = self.variable(&x);
-                let alias = Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any();
-                self.known.insert(address, (i, Some(alias.clone())));
-                (alias, Plan::Variable(i))
             }
-            // Subclasses are objects with a mind of their own, such as `Params`: they go in as they are.
-            Node::List(_) | Node::Dict(_) | Node::Tuple(_) if !is_plain(ob)? => {
-                (ob.clone(), self.inside(ob)?)
-            }
-            Node::List(list) => {
-                let (items, plans) = self.arguments(list.iter())?;
-                (PyList::new(self.py, items)?.into_any(), Plan::List(plans))
-            }
+            _ => {}
+        }
+        // Subclasses of containers are objects with a mind of their own, such as `Params`: they go in as they are.
+        let in_place = inside || matches!(node, Node::Object(_)) || !is_plain(ob)?;
+        let key = ob.as_ptr() as usize | usize::from(in_place);
+        if let Some(known) = self.known.get(&key) {
+            return match (&known.given, &node) {
+                (Some(given), _) => Ok(Met::Done(given.clone(), known.step)),
+                // A part that refers back to what it is part of has no gradient of its own.
+                (None, Node::Object(_)) => Ok(Met::Done(ob.clone(), NOTHING)),
+                (None, _) => Err(tree::holds_itself("gradient", &self.path()).into()),
+            };
+        }
+        let (kind, children): (_, Children<'py>) = match node {
+            Node::List(list) => (Kind::List, list.iter().collect()),
             Node::Tuple(tuple) => {
-                let (items, plans) = self.arguments(tuple.iter())?;
-                let rebuilt = PyTuple::new(self.py, items)?;
-                // A named tuple keeps its class.
-                let rebuilt = match ob.getattr_opt("_make")? {
-                    Some(make) => make.call1((rebuilt,))?,
-                    None => rebuilt.into_any(),
-                };
-                (rebuilt, Plan::Tuple(plans))
+                let make =
+                    if tuple.is_exact_instance_of::<PyTuple>() { None } else { ob.getattr_opt("_make")? };
+                (make.map_or(Kind::Tuple, Kind::Named), tuple.iter().collect())
             }
             Node::Dict(dict) => {
-                let rebuilt = PyDict::new(self.py);
-                let mut plans = Vec::with_capacity(dict.len());
-                for (key, item) in dict.iter() {
-                    let (item, plan) = self.argument(&item)?;
-                    rebuilt.set_item(&key, item)?;
-                    plans.push((key.unbind(), plan));
-                }
-                (rebuilt.into_any(), Plan::Dict(plans))
+                let (keys, children) = dict.iter().unzip();
+                (Kind::Dict(keys), children)
             }
-            Node::Object(_) => {
-                if let Some(array) = super::numpy::view(ob)? {
-                    if !array.dtype().is_float() {
-                        return same(Plan::Nothing);
-                    }
-                    let i = self.variable(&array.into());
-                    return Ok((
-                        Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any(),
-                        Plan::Variable(i),
-                    ));
-                }
-                let plan = self.inside(ob)?;
-                (ob.clone(), plan)
-            }
-            Node::Leaf => {
-                if let Ok(f) = ob.cast::<PyFloat>() {
-                    let i = self.variable(&Array::scalar(f.value() as f32)?.into());
-                    return Ok((
-                        Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any(),
-                        Plan::Number(i),
-                    ));
-                }
-                if let Some(array) = super::numpy::view(ob)?.filter(|a| a.dtype().is_float()) {
-                    let i = self.variable(&array.into());
-                    return Ok((
-                        Bound::new(self.py, PyTensor::from(self.variables[i].clone()))?.into_any(),
-                        Plan::Variable(i),
-                    ));
-                }
-                return same(Plan::Nothing);
-            }
-        })
-    }
-
-    pub(super) fn arguments(
-        &mut self,
-        items: impl Iterator<Item = Bound<'py, PyAny>>,
-    ) -> PyResult<(Vec<Bound<'py, PyAny>>, Vec<Plan>)> {
-        let (mut rebuilt, mut plans) = (Vec::new(), Vec::new());
-        for item in items {
-            let (item, plan) = self.argument(&item)?;
-            rebuilt.push(item);
-            plans.push(plan);
-        }
-        Ok((rebuilt, plans))
-    }
-
-    /// What an object holds: tensors are watched where they are.
-    fn inside(&mut self, ob: &Bound<'py, PyAny>) -> PyResult<Plan> {
-        let node = tree::node(ob)?;
-        if let Node::Tensor(t) = &node {
-            let address = ob.as_ptr() as usize;
-            if let Some((i, alias)) = self.known.get(&address) {
-                let (i, place) = (*i, self.variables[*i].place());
-                if alias.is_some() {
-                    self.watch_in_place(address, place);
-                }
-                return Ok(Plan::Variable(i));
-            }
-            let x = value(t);
-            if !x.dtype().is_float() {
-                return Ok(Plan::Nothing);
-            }
-            let i = self.variable(&x);
-            self.watch_in_place(address, self.variables[i].place());
-            self.known.insert(address, (i, None));
-            return Ok(Plan::Variable(i));
-        }
-        if matches!(node, Node::Leaf) || self.path.contains(&(ob.as_ptr() as usize)) {
-            return Ok(Plan::Nothing);
-        }
-        self.path.push(ob.as_ptr() as usize);
-        let plan = match node {
-            Node::List(list) => Plan::List(list.iter().map(|x| self.inside(&x)).collect::<PyResult<_>>()?),
-            Node::Tuple(tuple) => {
-                Plan::Tuple(tuple.iter().map(|x| self.inside(&x)).collect::<PyResult<_>>()?)
-            }
-            Node::Dict(dict) => Plan::Dict(
-                dict.iter().map(|(k, x)| Ok((k.unbind(), self.inside(&x)?))).collect::<PyResult<_>>()?,
-            ),
             Node::Object(dict) => {
+                let items: SmallVec<[_; 8]> = dict.iter().collect(); // before `trainable` may change them
                 let names = tree::trainable_names(ob)?;
-                let mut plans = Vec::with_capacity(dict.len());
-                for (key, child) in dict.iter() {
-                    if names.as_ref().is_some_and(|n| !n.contains(&key).unwrap_or(false)) {
-                        continue;
-                    }
-                    match self.inside(&child)? {
-                        Plan::Nothing => {}
-                        plan => plans.push((key.unbind(), plan)),
-                    }
-                }
-                Plan::Object(plans)
+                let trains =
+                    |key: &Bound<'py, PyAny>| names.as_ref().is_none_or(|n| n.contains(key).unwrap_or(false));
+                let (keys, children) = items.into_iter().filter(|(key, _)| trains(key)).unzip();
+                (Kind::Object(keys), children)
             }
-            _ => Plan::Nothing,
+            Node::Tensor(_) | Node::Leaf => return Ok(Met::Done(ob.clone(), NOTHING)),
         };
-        self.path.pop();
-        Ok(if plan.is_empty() { Plan::Nothing } else { plan })
+        self.known.insert(key, Known { _ob: ob.clone(), given: None, step: NOTHING });
+        let (given, steps) = (SmallVec::new(), Numbers::new());
+        Ok(Met::Below(Frame { ob: ob.clone(), kind, in_place, children, given, steps }))
     }
 
-    fn watch_in_place(&mut self, address: usize, place: Option<Place>) {
-        if let Some(place) = place {
-            let before = WATCHED.with_borrow_mut(|w| w.insert(address, place));
-            self.before.push((address, before));
+    /// What a container becomes when its children are done.
+    fn finish(&mut self, frame: Frame<'py>) -> Walked<Met<'py>> {
+        let Frame { ob, kind, in_place, given, steps, .. } = frame;
+        let given = match &kind {
+            _ if in_place => ob.clone(),
+            Kind::List => PyList::new(self.py, given)?.into_any(),
+            Kind::Tuple => PyTuple::new(self.py, given)?.into_any(),
+            Kind::Named(make) => make.call1((PyTuple::new(self.py, given)?,))?,
+            Kind::Dict(keys) | Kind::Object(keys) => {
+                let dict = PyDict::new(self.py);
+                keys.iter().zip(given).try_for_each(|(key, x)| dict.set_item(key, x))?;
+                dict.into_any()
+            }
+        };
+        let key = ob.as_ptr() as usize | usize::from(in_place);
+        let step = if in_place && steps.iter().all(|&s| s == NOTHING) {
+            NOTHING
+        } else {
+            let unbound = |keys: Children<'py>| keys.into_iter().map(Bound::unbind);
+            self.add(match kind {
+                Kind::List => Step::List(steps),
+                Kind::Tuple => Step::Tuple(steps),
+                Kind::Named(make) => Step::Named(make.unbind(), steps),
+                Kind::Dict(keys) => Step::Dict(unbound(keys).collect(), steps),
+                Kind::Object(keys) => {
+                    let (keys, steps) = unbound(keys).zip(steps).filter(|&(_, step)| step != NOTHING).unzip();
+                    Step::Object(keys, steps)
+                }
+            })
+        };
+        self.known.insert(key, Known { _ob: ob, given: Some(given.clone()), step });
+        Ok(Met::Done(given, step))
+    }
+
+    fn add(&mut self, step: Step) -> u32 {
+        self.plan.steps.push(step);
+        self.plan.steps.len() as u32 - 1
+    }
+
+    /// A new variable with the values of `x`, and the step that gives its gradient.
+    fn variable(&mut self, x: &Tensor, step: fn(usize) -> Step) -> Result<u32> {
+        self.variables.push(self.scope.watch(x)?);
+        Ok(self.add(step(self.variables.len() - 1)))
+    }
+
+    /// The newest variable as an object of its own.
+    fn newest(&self) -> Option<PyTensor> {
+        self.variables.last().map(|v| PyTensor::from(v.clone()))
+    }
+
+    fn tensor(&mut self, t: &Bound<'py, PyTensor>, in_place: bool) -> Walked<Met<'py>> {
+        let (ob, key) = (t.as_any(), t.as_ptr() as usize);
+        if let Some(known) = self.known.get(&key) {
+            let (step, given) = (known.step, known.given.clone().unwrap_or_else(|| ob.clone()));
+            if !in_place {
+                return Ok(Met::Done(given, step));
+            }
+            if let Step::Variable(i) = self.plan.steps[step as usize]
+                && !given.is(ob)
+            {
+                self.watch_in_place(t, self.variables[i].place())?;
+            }
+            return Ok(Met::Done(ob.clone(), step));
+        }
+        let x = value(t);
+        if !x.dtype().is_float() {
+            return Ok(Met::Done(ob.clone(), NOTHING));
+        }
+        if in_place && self.is_placed(t) {
+            return Err(Stop::Shared);
+        }
+        // An earlier argument's place for it is not this argument's.
+        let x = if self.is_placed(t) { x.at(self.before(t)) } else { x };
+        let step = self.variable(&x, Step::Variable)?;
+        let given = match self.newest() {
+            Some(own) if !in_place => Bound::new(self.py, own)?.into_any(),
+            _ => {
+                self.watch_in_place(t, self.variables.last().and_then(Tensor::place))?;
+                ob.clone()
+            }
+        };
+        self.known.insert(key, Known { _ob: ob.clone(), given: Some(given.clone()), step });
+        Ok(Met::Done(given, step))
+    }
+
+    /// An array of another library: a variable of its own.
+    fn array(&mut self, ob: &Bound<'py, PyAny>, array: Array) -> Walked<Met<'py>> {
+        if !array.dtype().is_float() {
+            return Ok(Met::Done(ob.clone(), NOTHING));
+        }
+        let key = ob.as_ptr() as usize;
+        if let Some(Known { given: Some(given), step, .. }) = self.known.get(&key) {
+            return Ok(Met::Done(given.clone(), *step));
+        }
+        let step = self.variable(&array.into(), Step::Variable)?;
+        let given = match self.newest() {
+            Some(own) => Bound::new(self.py, own)?.into_any(),
+            None => ob.clone(),
+        };
+        self.known.insert(key, Known { _ob: ob.clone(), given: Some(given.clone()), step });
+        Ok(Met::Done(given, step))
+    }
+
+    /// A number, an array, or anything else that has no children.
+    fn leaf(&mut self, ob: &Bound<'py, PyAny>) -> Walked<Met<'py>> {
+        if let Some(number) = self.number(ob)? {
+            self.variable(&Array::scalar(number as f32)?.into(), Step::Number)?;
+            let own =
+                self.newest().map(|own| if ob.is_instance_of::<PyFloat>() { own } else { own.counting() });
+            let given = own.map(|own| Bound::new(self.py, own)).transpose()?;
+            let given = given.map_or_else(|| ob.clone(), Bound::into_any);
+            return Ok(Met::Done(given, self.plan.steps.len() as u32 - 1));
+        }
+        match super::numpy::array_like(ob)? {
+            Some(array) => self.array(ob, array),
+            None => Ok(Met::Done(ob.clone(), NOTHING)),
         }
     }
+
+    /// A floating number anywhere, or an integer that is an argument itself: Flux differentiates by both.
+    fn number(&self, ob: &Bound<'py, PyAny>) -> PyResult<Option<f64>> {
+        if let Ok(f) = ob.cast::<PyFloat>() {
+            return Ok(Some(f.value()));
+        }
+        let is_integer = ob.is_instance_of::<PyInt>() && !ob.is_instance_of::<PyBool>();
+        if is_integer && !self.stack.is_empty() {
+            return Ok(None);
+        }
+        let is_number = is_integer || super::numpy::is_scalar(ob, self.stack.is_empty())?;
+        is_number.then(|| ob.extract::<f64>()).transpose()
+    }
+
+    /// Whether an argument of this call has the tensor watched where it is.
+    fn is_placed(&self, t: &Bound<'py, PyTensor>) -> bool {
+        WATCHED.with_borrow(|w| w.get(&(t.as_ptr() as usize)).is_some_and(|&p| self.scope.made(p)))
+    }
+
+    /// The place that a tensor had before this call.
+    fn before(&self, t: &Bound<'py, PyTensor>) -> Option<Place> {
+        let own = t.get().get().place();
+        self.restore.0.iter().find(|(known, _)| known.is(t)).and_then(|(_, before)| *before).or(own)
+    }
+
+    fn watch_in_place(&mut self, t: &Bound<'py, PyTensor>, place: Option<Place>) -> Walked<()> {
+        let Some(place) = place else { return Ok(()) };
+        t.get().watcher().0.store(place.tape(), Ordering::Relaxed);
+        let before = WATCHED.with_borrow_mut(|w| w.insert(t.as_ptr() as usize, place));
+        self.restore.0.push((t.clone().unbind(), before));
+        Ok(())
+    }
+
+    /// A copy of an argument in which tensors that an earlier argument has in their places are objects of their own.
+    fn apart(&self, arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let places: ByAddress<Option<Place>> =
+            self.restore.0.iter().rev().map(|(t, before)| (t.as_ptr() as usize, *before)).collect();
+        let shared = places.clone();
+        let own = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<PyTensor> {
+            let t = args.get_item(0)?.cast_into::<PyTensor>()?;
+            let (x, before) = (t.get().get(), places.get(&(t.as_ptr() as usize)).copied().flatten());
+            let place = before.or(x.place());
+            Ok(x.at(place).into())
+        };
+        let is_shared = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<bool> {
+            Ok(shared.contains_key(&(args.get_item(0)?.as_ptr() as usize)))
+        };
+        let options = PyDict::new(self.py);
+        options.set_item("exclude", PyCFunction::new_closure(self.py, None, None, is_shared)?)?;
+        let own = PyCFunction::new_closure(self.py, None, None, own)?;
+        self.py.import("oxiflux.tree")?.getattr("fmap")?.call((own, arg), Some(&options))
+    }
+
+    /// Where the walk is.
+    fn path(&self) -> String {
+        let parts = self.stack.iter().map(|frame| match &frame.kind {
+            Kind::Object(keys) => tree::attribute(&keys[frame.steps.len()]),
+            Kind::Dict(keys) => tree::item(&keys[frame.steps.len()]),
+            _ => format!("[{}]", frame.steps.len()),
+        });
+        format!("argument {}{}", self.plan.arguments.len(), tree::shortened(parts))
+    }
+}
+
+/// What is wrong where nothing can be differentiated by.
+#[cold]
+fn nothing_to_differentiate(args: &Bound<'_, PyTuple>) -> PyResult<PyErr> {
+    if args.is_empty() {
+        return Ok(PyTypeError::new_err(
+            "gradient: give behind the function what it is differentiated by: gradient(lambda m: loss(m, x, y), m)",
+        ));
+    }
+    let names = args.iter().map(|x| Ok(x.get_type().name()?.to_string())).collect::<PyResult<Vec<_>>>()?;
+    Ok(PyTypeError::new_err(format!(
+        "gradient: nothing in the arguments ({}) can be differentiated by. Tensors and arrays of floats can; integer \
+         arrays are labels and indices, write x.astype(\"float32\"); a number in an object is a constant, write \
+         flux.tensor(2.0)",
+        names.join(", ")
+    )))
 }
 
 /// Whether a container can be rebuilt: a list, tuple or dict itself, or a named tuple.
@@ -235,19 +489,19 @@ fn is_plain(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
     let exact = ob.is_exact_instance_of::<PyList>()
         || ob.is_exact_instance_of::<PyTuple>()
         || ob.is_exact_instance_of::<PyDict>();
-    Ok(exact || ob.hasattr("_make")?)
+    Ok(exact || ob.is_instance_of::<PyTuple>() && ob.hasattr("_make")?)
 }
 
-/// Gives `WATCHED` back as it was, whatever happens in between.
-pub(super) struct Restore(pub(super) Vec<(usize, Option<Place>)>);
+/// Gives `WATCHED` back as it was, whatever happens in between, and keeps what is watched alive until then.
+pub(super) struct Restore(Vec<(Py<PyTensor>, Option<Place>)>);
 
 impl Drop for Restore {
     fn drop(&mut self) {
         WATCHED.with_borrow_mut(|w| {
-            for (address, before) in self.0.drain(..).rev() {
+            for (tensor, before) in self.0.iter().rev() {
                 match before {
-                    Some(place) => w.insert(address, place),
-                    None => w.remove(&address),
+                    Some(place) => w.insert(tensor.as_ptr() as usize, *place),
+                    None => w.remove(&(tensor.as_ptr() as usize)),
                 };
             }
         });
@@ -255,58 +509,41 @@ impl Drop for Restore {
 }
 
 impl Plan {
-    fn is_empty(&self) -> bool {
-        match self {
-            Plan::Nothing => true,
-            Plan::Variable(_) | Plan::Number(_) => false,
-            Plan::List(items) | Plan::Tuple(items) => items.iter().all(Plan::is_empty),
-            Plan::Dict(items) | Plan::Object(items) => items.iter().all(|(_, p)| p.is_empty()),
-        }
-    }
-
-    /// The gradients in the shape of the argument.
-    fn build<'py>(
+    /// The gradients in the shape of the arguments.
+    pub(super) fn build<'py>(
         &self,
         py: Python<'py>,
         grads: &[Option<Bound<'py, PyTensor>>],
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let none = || Ok(py.None().into_bound(py));
-        Ok(match self {
-            Plan::Nothing => return none(),
-            Plan::Variable(i) => match &grads[*i] {
-                Some(g) => g.clone().into_any(),
-                None => return none(),
-            },
-            Plan::Number(i) => match &grads[*i] {
-                Some(g) => g.call_method0("item")?,
-                None => return none(),
-            },
-            Plan::List(items) => PyList::new(py, build_all(items, py, grads)?)?.into_any(),
-            Plan::Tuple(items) => PyTuple::new(py, build_all(items, py, grads)?)?.into_any(),
-            Plan::Dict(items) => named(items, py, grads)?.into_any(),
-            Plan::Object(items) => namespace(py)?.call((), Some(&named(items, py, grads)?))?,
-        })
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let none = py.None().into_bound(py);
+        let mut made: Vec<Bound<'py, PyAny>> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let all = |numbers: &Numbers| {
+                numbers.iter().map(|&n| made[n as usize].clone()).collect::<Children<'py>>()
+            };
+            let named = |keys: &Keys, numbers: &Numbers| {
+                let dict = PyDict::new(py);
+                keys.iter().zip(all(numbers)).try_for_each(|(key, x)| dict.set_item(key, x))?;
+                PyResult::Ok(dict)
+            };
+            made.push(match step {
+                Step::Nothing => none.clone(),
+                Step::Variable(i) => {
+                    grads[*i].as_ref().map_or_else(|| none.clone(), |g| g.clone().into_any())
+                }
+                Step::Number(i) => match &grads[*i] {
+                    Some(g) => g.get().get().item()?.into_pyobject(py)?.into_any(),
+                    None => none.clone(),
+                },
+                Step::List(numbers) => PyList::new(py, all(numbers))?.into_any(),
+                Step::Tuple(numbers) => PyTuple::new(py, all(numbers))?.into_any(),
+                Step::Named(make, numbers) => make.bind(py).call1((PyTuple::new(py, all(numbers))?,))?,
+                Step::Dict(keys, numbers) => named(keys, numbers)?.into_any(),
+                Step::Object(keys, numbers) => namespace(py)?.call((), Some(&named(keys, numbers)?))?,
+            });
+        }
+        PyTuple::new(py, self.arguments.iter().map(|&n| made[n as usize].clone()))
     }
-}
-
-pub(super) fn build_all<'py>(
-    items: &[Plan],
-    py: Python<'py>,
-    grads: &[Option<Bound<'py, PyTensor>>],
-) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    items.iter().map(|p| p.build(py, grads)).collect()
-}
-
-fn named<'py>(
-    items: &[(Py<PyAny>, Plan)],
-    py: Python<'py>,
-    grads: &[Option<Bound<'py, PyTensor>>],
-) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    for (key, plan) in items {
-        dict.set_item(key, plan.build(py, grads)?)?;
-    }
-    Ok(dict)
 }
 
 /// `types.SimpleNamespace`.
