@@ -11,8 +11,7 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor, stop_gradient
-from .tree import FLOATS, fmap
-from .vector import destructure
+from .tree import FLOATS, fmap, show_path
 
 __all__ = [
     "checkpoint",
@@ -34,9 +33,16 @@ __all__ = [
 def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
     """The gradient of the number `f(*args)` with respect to each argument.
 
-    An argument is anything that holds tensors; its gradient mirrors it: a tensor for a tensor, a list for a
-    list, an object with the same attributes for a layer; None where `f` does not depend on it. Raises
-    ShapeError unless `f` gives a single number.
+    An argument is anything that holds tensors; its gradient mirrors it: a tensor for a tensor, a number for a number, a
+    list for a list, an object with the same attributes for a layer; None where `f` does not depend on it, for integers
+    in arrays and containers, which are labels and indices, and for a part that refers back to what holds it. A tensor
+    that occurs twice in one argument is one variable; each argument has its own, even if two are one object.
+
+    Inside `f` a tensor that depends on the arguments can be printed and compared; to read it as a number or an array
+    (`item`, `float`, `tolist`, `numpy`, …) raises ValueError unless it is wrapped in `ignore_derivatives`, because what
+    is computed from there would count as constant. For the same reason another thread that computes with it gets an
+    error. Raises ShapeError unless `f` gives a single number, TypeError if nothing in the arguments can be
+    differentiated by, and ValueError for a container that holds itself and for more than 256 levels.
 
     >>> import oxiflux as flux
     >>> flux.gradient(lambda x: (x**2).sum(), flux.tensor([1.0, 2.0]))[0].tolist()
@@ -324,47 +330,58 @@ def gradcheck(
     >>> flux.gradcheck(lambda model, x: model(x), flux.Dense(2, 3, flux.tanh), [0.3, 1.2])
     True
     """
-    pairs = [_as_vector(x) for x in args]
-    xs = [x for x, _ in pairs]
-    places = [i for i, x in enumerate(xs) if x.dtype == "float64"]
-
-    def apply(*z: Tensor) -> Any:
-        return f(*(rebuild(x) for x, (_, rebuild) in zip(z, pairs, strict=True)))
-
+    # What is one object in two arguments stays so: each is differentiated by on its own.
+    made = {id(x): _core.asarray(x) for x in args if not _core.leaves(x)}
+    given = tuple(x if _core.leaves(x) else made[id(x)] for x in args)
+    xs = fmap(lambda t: t.astype(_core.float64) if t.dtype in FLOATS else t, given)
     rng = np.random.default_rng(0)
-    weights = _core.tensor(rng.uniform(0.5, 1.5, _core.asarray(apply(*xs)).shape))
+    weights = _core.tensor(rng.uniform(0.5, 1.5, _core.asarray(f(*xs)).shape))
 
-    def weighted(*z: Tensor) -> Tensor:
-        total: Tensor = (apply(*z) * weights).sum()
+    def weighted(*z: Any) -> Tensor:
+        total: Tensor = (f(*z) * weights).sum()
         return total
 
-    _compare(weighted, xs, places, eps, rtol, atol, "first")
+    _compare(weighted, xs, eps, rtol, atol, "first")
     if order >= 2:
-        directions = {i: _core.tensor(rng.uniform(0.5, 1.5, xs[i].shape)) for i in places}
+        directions = [
+            [(path, _core.tensor(rng.uniform(0.5, 1.5, t.shape))) for path, t in _checked(x)] for x in xs
+        ]
 
-        def directional(*z: Tensor) -> Tensor:
-            grads = gradient(weighted, *z)
-            return sum(
-                ((grads[i] * directions[i]).sum() for i in places if grads[i] is not None),
-                start=_core.sum(weights) * 0,
-            )
+        def directional(*z: Any) -> Tensor:
+            slopes = [
+                (slope * direction).sum()
+                for grad, ways in zip(gradient(weighted, *z), directions, strict=True)
+                for path, direction in ways
+                if (slope := _at(grad, path)) is not None
+            ]
+            return sum(slopes, start=_core.sum(weights) * 0)
 
-        _compare(directional, xs, places, eps, rtol, atol, "second")
+        _compare(directional, xs, eps, rtol, atol, "second")
     return True
 
 
-def _as_vector(x: Any) -> tuple[Tensor, Callable[[Tensor], Any]]:
-    """An argument in float64 as a tensor, and how to get it back: a model is the vector of its parameters."""
-    if callable(x) or (not isinstance(x, Tensor) and _core.leaves(x, trainable=True)):
-        return destructure(fmap(lambda t: t.astype(_core.float64) if t.dtype in FLOATS else t, x))
-    x = _core.asarray(x)
-    return (x.astype(_core.float64) if x.dtype in FLOATS else x), lambda z: z
+def _checked(x: Any) -> list[tuple[tuple[Any, ...], Tensor]]:
+    """The tensors of an argument that it is differentiated by, with their paths."""
+    return [(path, t) for path, t in _core.leaves(x, trainable=True) if t.dtype in FLOATS]
+
+
+def _at(grad: Any, path: tuple[Any, ...]) -> Any:
+    """The part of a gradient at a path; None where there is none."""
+    for key in path:
+        if grad is None:
+            return None
+        grad = getattr(grad, key, None) if isinstance(grad, types.SimpleNamespace) else grad[key]
+    return grad
+
+
+def _with(x: Any, old: Tensor, new: Tensor) -> Any:
+    """An argument with another tensor in the place of one of its own."""
+    return fmap(lambda t: new if t is old else t, x)
 
 
 def _compare(
     f: Callable[..., Tensor],
-    xs: list[Tensor],
-    places: list[int],
+    xs: tuple[Any, ...],
     eps: float,
     rtol: float,
     atol: float,
@@ -375,25 +392,25 @@ def _compare(
         grads = gradient(f, *xs)
     except ShapeError as error:
         raise AssertionError(f"gradcheck: no {order} derivative: {error}") from error
-    for i in places:
-        g = _or_zeros(grads[i], xs[i]).numpy()
-        if g.shape != xs[i].shape:
-            raise AssertionError(
-                f"gradcheck: argument {i} has shape {xs[i].shape} and its gradient {g.shape}"
-            )
-        for place in np.ndindex(xs[i].shape):
-            ends = []
-            for step in (eps, -eps):
-                moved = np.array(xs[i].numpy())
-                moved[place] += step
-                ends.append(float(f(*xs[:i], _core.tensor(moved), *xs[i + 1 :])))
-            difference = (ends[0] - ends[1]) / (2 * eps)
-            if not abs(g[place] - difference) <= atol + rtol * abs(difference):
-                where = f"argument {i}{list(map(int, place)) if place else ''}"
-                raise AssertionError(
-                    f"gradcheck: {order} derivative by {where} is {g[place]:.10g}, "
-                    f"differences give {difference:.10g}"
-                )
+    for i, x in enumerate(xs):
+        for path, t in _checked(x):
+            name = f"argument {i}" + (f".{show_path(path)}" if path else "")
+            g = _or_zeros(_at(grads[i], path), t).numpy()
+            if g.shape != t.shape:
+                raise AssertionError(f"gradcheck: {name} has shape {t.shape} and its gradient {g.shape}")
+            for place in np.ndindex(t.shape):
+                ends = []
+                for step in (eps, -eps):
+                    moved = np.array(t.numpy())
+                    moved[place] += step
+                    ends.append(float(f(*xs[:i], _with(x, t, _core.tensor(moved)), *xs[i + 1 :])))
+                difference = (ends[0] - ends[1]) / (2 * eps)
+                if not abs(g[place] - difference) <= atol + rtol * abs(difference):
+                    where = f"{name}{list(map(int, place)) if place else ''}"
+                    raise AssertionError(
+                        f"gradcheck: {order} derivative by {where} is {g[place]:.10g}, "
+                        f"differences give {difference:.10g}"
+                    )
 
 
 def _units(y: Tensor) -> list[Tensor]:
@@ -412,7 +429,9 @@ def _zip_map(f: Callable[..., Any], *trees: Any) -> Any:
         return {key: _zip_map(f, *(None if t is None else t[key] for t in trees)) for key in one}
     if isinstance(one, (list, tuple)):
         items = [_zip_map(f, *(None if t is None else t[i] for t in trees)) for i in range(len(one))]
-        return items if isinstance(one, list) else tuple(items)
+        if isinstance(one, list):
+            return items
+        return type(one)._make(items) if hasattr(one, "_make") else tuple(items)
     if isinstance(one, types.SimpleNamespace):
         keys = dict.fromkeys(key for t in given for key in vars(t))
         return types.SimpleNamespace(

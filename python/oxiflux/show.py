@@ -107,7 +107,7 @@ def describe(x: Any) -> str:
         # A class that says how it is represented is taken at its word.
         return x.describe() if type(x).__repr__ is Printed.__repr__ else repr(x)
     if isinstance(x, (Tensor, np.ndarray)):
-        return f"{x.dtype} tensor {tuple(x.shape)}"
+        return f"{x.dtype} {'tensor' if isinstance(x, Tensor) else 'array'} {tuple(x.shape)}"
     if isinstance(x, (type, FunctionType, functools.partial)) or (callable(x) and _core.children(x) is None):
         return name_of(x)
     if isinstance(x, dict):
@@ -135,14 +135,16 @@ def name_of(f: Any) -> str:
 
 
 def generic(x: Any) -> str:
-    """An object by its class and attributes: `Affine(weight=(3, 2), activation=relu)`.
+    """An object by its class and attributes: `Affine(weight=(3, 2), activation=relu)`; a tensor that is not trained
+    says that it is a tensor.
 
     >>> from types import SimpleNamespace
     >>> generic(SimpleNamespace(scale=0.5))
     'SimpleNamespace(scale=0.5)'
     """
+    trained = {key for key, _ in _core.children(x, trainable=True) or []}
     given = [
-        f"{key}={tuple(value.shape) if isinstance(value, Tensor) else describe(value)}"
+        f"{key}={tuple(value.shape) if isinstance(value, Tensor) and key in trained else describe(value)}"
         for key, value in _core.children(x) or []
         if not str(key).startswith("_")
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator
 from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
@@ -21,8 +22,24 @@ __all__ = [
 
 Path = tuple[str | int, ...]
 Model = TypeVar("Model")
+Walk = TypeVar("Walk", bound=Callable[..., Any])
 
 FLOATS = (_core.float16, _core.bfloat16, _core.float32, _core.float64)
+
+
+def walks(f: Walk) -> Walk:
+    """A function that walks its arguments by recursion: of a tree that is too deep for that it says where it is so."""
+
+    @functools.wraps(f)
+    def checked(*args: Any, **options: Any) -> Any:
+        try:
+            return f(*args, **options)
+        except RecursionError:
+            for tree in args:
+                _core.leaves(tree)
+            raise
+
+    return checked  # type: ignore[return-value]
 
 
 class Params(tuple[Tensor, ...]):
@@ -93,6 +110,7 @@ def params(*models: Any) -> Params:
     return Params(tensor for model in models for tensor in trainables(model))
 
 
+@walks
 def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] | None = None) -> Any:
     """A copy of a tree in which `f(x)` stands for every tensor `x`; what holds none is shared with the
     original.
@@ -122,6 +140,7 @@ def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] |
     return walk(tree)[0]
 
 
+@walks
 def state(model: Any) -> Any:
     """The state of a model: nested plain dicts, lists and tuples of tensors, numbers, strings and booleans.
 
@@ -147,6 +166,7 @@ def state(model: Any) -> Any:
     return {key: state(kid) for key, kid in kids}
 
 
+@walks
 def loadmodel(dst: Model, src: Any) -> Model:
     """Copies every tensor of `src`, a model or a `state`, into the model `dst`, and returns `dst`.
 
@@ -181,6 +201,7 @@ def assignments(dst: Any, src: Any) -> list[tuple[Tensor, Tensor]]:
     return [(tensor, value) for _, tensor, value in found.values()]
 
 
+@walks
 def modules(model: Any) -> list[Any]:
     """The model and all objects within it that hold something, outermost first, each once.
 
@@ -209,6 +230,7 @@ def modules(model: Any) -> list[Any]:
     return list(found.values())
 
 
+@walks
 def f16(model: Model) -> Model:
     """Turns every floating tensor of a model into float16, in its attributes, and returns the model.
 
@@ -222,6 +244,7 @@ def f16(model: Model) -> Model:
     return _convert(model, _core.float16)
 
 
+@walks
 def bf16(model: Model) -> Model:
     """Turns every floating tensor of a model into bfloat16, as `f16` into float16.
 
@@ -232,6 +255,7 @@ def bf16(model: Model) -> Model:
     return _convert(model, _core.bfloat16)
 
 
+@walks
 def f32(model: Model) -> Model:
     """Turns every floating tensor of a model into float32, in its attributes, and returns the model.
 
@@ -242,6 +266,7 @@ def f32(model: Model) -> Model:
     return _convert(model, _core.float32)
 
 
+@walks
 def f64(model: Model) -> Model:
     """Turns every floating tensor of a model into float64, in its attributes, and returns the model.
 
@@ -250,6 +275,20 @@ def f64(model: Model) -> Model:
     True
     """
     return _convert(model, _core.float64)
+
+
+def is_float_array(x: Any) -> bool:
+    """Whether this is an array of floats of another library; NumPy's numbers are none.
+
+    >>> import numpy as np
+    >>> is_float_array(np.zeros(3)), is_float_array(np.arange(3)), is_float_array(np.float64(3))
+    (True, False, False)
+    """
+    if not hasattr(type(x), "__array__") or isinstance(x, (Tensor, np.generic, type)):
+        return False
+    dtype = getattr(x, "dtype", None)
+    # The dtypes of other libraries have names that end as NumPy's do: torch.float32.
+    return getattr(dtype, "kind", "") == "f" or "float" in str(dtype)
 
 
 def _is_tensor(x: object) -> bool:

@@ -1,12 +1,13 @@
 //! Gradients of Python functions with respect to trees of tensors.
 
+use super::arguments::{Watch, Watched};
 use super::custom;
 use super::hints::add_function;
 use super::operand::Operand;
+use super::plan::Plan;
 use super::run::released;
 use super::tensor::PyTensor;
 use super::walkable::Walkable;
-use super::watch::{Plan, Watch, Watched};
 use crate::array::Array;
 use crate::error::Error;
 use crate::gradient::{seed, walk};

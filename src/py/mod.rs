@@ -1,5 +1,6 @@
 //! The Python module `oxiflux._core`: the only place that names pyo3 and numpy.
 
+mod arguments;
 mod custom;
 mod dlpack;
 mod dtype;
@@ -12,6 +13,7 @@ mod leaf;
 mod numpy;
 mod operand;
 mod optim;
+mod plan;
 mod random;
 mod rules;
 mod run;

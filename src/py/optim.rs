@@ -3,11 +3,12 @@
 use super::hints::add_function;
 use super::leaf::{Clocks, Held, Leaf, Memory, Tensors};
 use super::operand::Operand;
+use super::plan::namespace;
 use super::rules::{self, KERNELS, Plan};
 use super::run::detached;
 use super::tensor::{PyTensor, foreign, take};
 use super::tree::{self, Node};
-use super::watch::{ByAddress, namespace};
+use super::watch::ByAddress;
 use crate::array::Array;
 use crate::error::Error;
 use crate::optim::{self, Member, Parameter, Stage};

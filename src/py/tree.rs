@@ -166,7 +166,7 @@ fn leaves<'py>(
                 let parts = path
                     .iter()
                     .map(|key| if key.is_instance_of::<PyInt>() { item(key) } else { attribute(key) });
-                return Err(too_deep("leaves", &format!("the tree{}", shortened(parts))));
+                return Err(too_deep("tree", &format!("the model{}", shortened(parts))));
             }
         } else {
             path.pop();

@@ -14,7 +14,7 @@ from .._core import DTypeError, ShapeError, Tensor
 from ..hints import LAYER, Told, tell
 from ..init import create_bias
 from ..show import Printed, name_of
-from ..tree import FLOATS
+from ..tree import FLOATS, is_float_array
 
 __all__ = ["Layer"]
 
@@ -27,8 +27,9 @@ class Layer(Printed, Told):
     """Base of the layers; a class of one's own needs only its attributes and a `__call__`.
 
     Every floating tensor reachable through attributes, lists, tuples and dicts is a trainable parameter; a
-    method `trainable(self)` that returns names of attributes restricts them. Assigning to a parameter keeps
-    its dtype, and raises ShapeError for another shape. `describe(self)` is the layer on one line.
+    method `trainable(self)` that returns names of attributes restricts them. An array of floats that is assigned to an
+    attribute becomes a parameter, in float32. Assigning to a parameter keeps its dtype, and raises ShapeError for
+    another shape. `describe(self)` is the layer on one line.
 
     >>> import oxiflux as flux
     >>> class Affine(flux.Layer):
@@ -51,6 +52,8 @@ class Layer(Printed, Told):
         old = self.__dict__.get(name)
         if type(old) is Tensor and value is not None:
             value = self._fitting(name, old, value)
+        elif is_float_array(value):
+            value = parameter(value)
         object.__setattr__(self, name, value)
 
     def _fitting(self, name: str, old: Tensor, value: Any) -> Tensor:

@@ -10,12 +10,13 @@ from typing import Any
 
 from .. import _core
 from .._core import Leaf, Tensor
-from ..tree import FLOATS
+from ..tree import FLOATS, is_float_array, show_path, walks
 from .modifiers import MixedPrecision, OptimiserChain, checked_rule
 
 __all__ = ["adjust", "freeze", "setup", "thaw", "update"]
 
 
+@walks
 def setup(rule: Any, model: Any) -> Any:
     """The state that `update` needs: the model's tree, with `Leaf(rule, rule.init(x))` for each parameter `x`
     and None for what is not trained.
@@ -55,6 +56,12 @@ def setup(rule: Any, model: Any) -> Any:
                 return None
             own = choose(path, node)
             return None if own is None else Leaf(checked_rule("setup", own), own.init(node))
+        if is_float_array(node):
+            library = type(node).__module__.partition(".")[0]
+            raise TypeError(
+                f"setup: {show_path(path)} is an array of {library}, which cannot be trained in its place: make it "
+                "flux.tensor(…), or leave it out of what `trainable()` names"
+            )
         items = [(key, walk(kid, (*path, key))) for key, kid in _core.children(node, trainable=True) or []]
         if all(state is None for _, state in items):
             return None
