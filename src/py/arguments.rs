@@ -399,11 +399,6 @@ impl<'py, 's> Watch<'py, 's> {
 /// What is wrong where nothing can be differentiated by.
 #[cold]
 fn nothing_to_differentiate(args: &Bound<'_, PyTuple>) -> PyResult<PyErr> {
-    if args.is_empty() {
-        return Ok(PyTypeError::new_err(
-            "gradient: give behind the function what it is differentiated by: gradient(lambda m: loss(m, x, y), m)",
-        ));
-    }
     let names = args.iter().map(|x| Ok(x.get_type().name()?.to_string())).collect::<PyResult<Vec<_>>>()?;
     Ok(PyTypeError::new_err(format!(
         "gradient: nothing in the arguments ({}) can be differentiated by. Tensors and arrays of floats can; integer \

@@ -6,7 +6,7 @@ use super::operand::Operand;
 use super::plan::namespace;
 use super::rules::{self, KERNELS, Plan};
 use super::run::detached;
-use super::tensor::{PyTensor, foreign, take};
+use super::tensor::{PyTensor, check_assignable, foreign, take};
 use super::tree::{self, Node};
 use super::watch::ByAddress;
 use crate::array::Array;
@@ -75,18 +75,29 @@ impl<'py> Key<'_, 'py> {
 #[derive(Default)]
 struct Walk<'py> {
     seen: ByAddress<()>,
+    walked: ByAddress<Triple<'py>>,
     found: Vec<Found<'py>>,
     /// Whether any parameter has a gradient, be it frozen.
     has_gradients: bool,
 }
 
+/// Parts of the state, the model and the gradients that are in one place.
+type Triple<'py> = [Bound<'py, PyAny>; 3];
+
 impl<'py> Walk<'py> {
-    fn node(
-        &mut self,
-        state: &Bound<'py, PyAny>,
-        model: &Bound<'py, PyAny>,
-        grads: &Bound<'py, PyAny>,
-    ) -> PyResult<()> {
+    /// A loop and not a recursion: trees may be deeper than the stack of this thread.
+    fn all(&mut self, trees: Triple<'py>) -> PyResult<()> {
+        let mut pending = vec![trees];
+        while let Some(trees) = pending.pop() {
+            let first = pending.len();
+            self.node(trees, &mut pending)?;
+            pending[first..].reverse(); // so that they come in order
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, trees: Triple<'py>, pending: &mut Vec<Triple<'py>>) -> PyResult<()> {
+        let [state, model, grads] = &trees;
         if let Ok(leaf) = state.cast_exact::<Leaf>() {
             return self.leaf(leaf, model, grads);
         }
@@ -96,18 +107,25 @@ impl<'py> Walk<'py> {
                 "update: the gradient is a tensor where the state has a {class}"
             )));
         }
+        // What several places share is walked once; it is kept, so that nothing else gets its address.
+        let key = state.as_ptr() as usize;
+        if self.walked.get(&key).is_some_and(|before| before[1].is(model)) {
+            return Ok(());
+        }
+        self.walked.insert(key, trees.clone());
+        // Lists, so that what runs on the way to a child cannot change what is being walked.
         match tree::node(state)? {
             Node::Object(dict) => {
-                for (name, part) in dict.iter() {
-                    self.child(&part, Key::Attribute(name.cast()?), model, grads)?;
+                for (name, part) in dict.iter().collect::<Vec<_>>() {
+                    child(part, &Key::Attribute(name.cast()?), model, grads, pending)?;
                 }
                 if let Node::Object(theirs) = tree::node(grads)? {
                     covers(&dict, &theirs)?;
                 }
             }
             Node::Dict(dict) => {
-                for (key, part) in dict.iter() {
-                    self.child(&part, Key::Item(&key), model, grads)?;
+                for (key, part) in dict.iter().collect::<Vec<_>>() {
+                    child(part, &Key::Item(&key), model, grads, pending)?;
                 }
                 if let Node::Dict(theirs) = tree::node(grads)? {
                     covers(&dict, &theirs)?;
@@ -116,35 +134,18 @@ impl<'py> Walk<'py> {
             Node::List(list) => {
                 as_long(list.len(), model, grads)?;
                 for (i, part) in list.iter().enumerate() {
-                    self.child(&part, Key::Index(i), model, grads)?;
+                    child(part, &Key::Index(i), model, grads, pending)?;
                 }
             }
             Node::Tuple(tuple) => {
                 as_long(tuple.len(), model, grads)?;
                 for (i, part) in tuple.iter().enumerate() {
-                    self.child(&part, Key::Index(i), model, grads)?;
+                    child(part, &Key::Index(i), model, grads, pending)?;
                 }
             }
-            Node::Tensor(_) | Node::Leaf => {}
+            Node::Tensor(_) | Node::Leaf => return Ok(()),
         }
         Ok(())
-    }
-
-    fn child(
-        &mut self,
-        part: &Bound<'py, PyAny>,
-        key: Key<'_, 'py>,
-        model: &Bound<'py, PyAny>,
-        grads: &Bound<'py, PyAny>,
-    ) -> PyResult<()> {
-        if part.is_none() || grads.is_none() {
-            return Ok(());
-        }
-        let Some(g) = key.of(grads, "the gradient")? else { return Ok(()) };
-        match key.of(model, "the model")? {
-            Some(m) => self.node(part, &m, &g),
-            None => Ok(()),
-        }
     }
 
     fn leaf(
@@ -164,6 +165,7 @@ impl<'py> Walk<'py> {
         if self.seen.insert(tensor.as_ptr() as usize, ()).is_some() || leaf.get().held().frozen {
             return Ok(());
         }
+        check_assignable(tensor)?;
         let grad = grad.extract::<Operand>()?.0;
         let value = tensor.get().get();
         if value.shape() != grad.shape() {
@@ -214,6 +216,24 @@ fn as_long<'py>(count: usize, model: &Bound<'py, PyAny>, grads: &Bound<'py, PyAn
     Ok(())
 }
 
+/// Adds the trees at a child's place to those that are to be walked, where each has something there.
+fn child<'py>(
+    part: Bound<'py, PyAny>,
+    key: &Key<'_, 'py>,
+    model: &Bound<'py, PyAny>,
+    grads: &Bound<'py, PyAny>,
+    pending: &mut Vec<Triple<'py>>,
+) -> PyResult<()> {
+    if part.is_none() || grads.is_none() {
+        return Ok(());
+    }
+    let Some(g) = key.of(grads, "the gradient")? else { return Ok(()) };
+    if let Some(m) = key.of(model, "the model")? {
+        pending.push([part, m, g]);
+    }
+    Ok(())
+}
+
 /// One optimiser step: walks the state, the model and the gradients together and changes the model's tensors and the
 /// state in place.
 #[pyfunction]
@@ -224,7 +244,7 @@ fn update<'py>(
     grads: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     let mut walk = Walk::default();
-    walk.node(state, model, grads)?;
+    walk.all([state.clone(), model.clone(), grads.clone()])?;
     change(state.py(), walk.found)
 }
 
@@ -246,7 +266,7 @@ pub(super) fn update_if_finite<'py>(
     grads: &Bound<'py, PyAny>,
 ) -> PyResult<Outcome> {
     let mut walk = Walk::default();
-    walk.node(state, model, grads)?;
+    walk.all([state.clone(), model.clone(), grads.clone()])?;
     if !walk.has_gradients {
         return Ok(Outcome::NoGradient);
     }
