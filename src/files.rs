@@ -241,8 +241,10 @@ fn header(tensors: &[(String, Array)], notes: &Notes) -> Result<(Vec<u8>, Vec<Ar
         order.push(array.contiguous()?);
         start = end;
     }
-    let notes = notes.iter().map(|(name, text)| (name.clone(), text.clone())).collect();
-    let metadata = Metadata::new(Some(notes), infos).map_err(|e| Error::Value(format!("save: {e}")))?;
+    // The crate writes no valid file for notes that are there and empty, where there are no tensors either.
+    let notes =
+        (!notes.is_empty()).then(|| notes.iter().map(|(name, text)| (name.clone(), text.clone())).collect());
+    let metadata = Metadata::new(notes, infos).map_err(|e| Error::Value(format!("save: {e}")))?;
     let mut text = serde_json::to_vec(&metadata).map_err(|e| Error::Value(format!("save: {e}")))?;
     text.resize(text.len().next_multiple_of(ALIGNMENT), b' ');
     if text.len() as u64 > LONGEST_HEADER {

@@ -666,6 +666,8 @@ def test_joining_different_kinds():
     assert plain(list(flux.DataLoader(both, batchsize=4))) == [[0, 1, 10, 11], [20, 21]]
     with pytest.raises(ValueError, match="joinobs"):
         joinobs()
+    with pytest.raises(TypeError, match="joinobs: data must be arrays or sequences, got a int"):
+        joinobs([1], 5)
 
 
 def test_all_names_are_sorted():

@@ -64,6 +64,11 @@ def test_a_file_may_be_empty_of_tensors(path):
     assert flux.load(written(path, {"__metadata__": {"a": "b"}})) == {}
 
 
+def test_a_file_of_nothing_is_read_again(path):
+    flux._core.write_tensors(path, [], {})
+    assert flux.load(path) == {}
+
+
 def test_the_header_may_be_padded_with_spaces(path):
     assert flux.load(written(path, b'{"a":' + json.dumps(info()).encode() + b"}    ", bytes(4)))[
         "a"

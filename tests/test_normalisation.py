@@ -538,6 +538,7 @@ def test_groups_divide_the_channels(groups):
 def test_a_negative_eps_names_the_layer(make):
     with pytest.raises(ValueError, match=r"Norm\(3.*eps must not be negative, got -1"):
         make(3, eps=-1)
+    assert make(3, eps=0).eps == 0
 
 
 @pytest.mark.parametrize("channels", [0, -2, 1.5, "a", None])

@@ -1,5 +1,6 @@
 """Every rule and modifier against Optimisers.jl's formulas, and at work."""
 
+import copy
 import dataclasses
 import math
 
@@ -47,6 +48,15 @@ def test_a_rule_follows_its_formula(rule, formula, options):
     ):
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12, err_msg=f"step {step}")
+
+
+@rows
+def test_a_rule_without_its_kernel_follows_its_formula(rule, formula, options):
+    made = type(rule)
+    rule = copy.copy(rule)
+    rule.__class__ = type(made.__name__, (made,), {"kernel": None})
+    for got, want in zip(run(rule, STEPS, X0), formula(STEPS, X0, **options), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
 
 
 @rows

@@ -1,6 +1,7 @@
 """What models look like when printed."""
 
 import functools
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,6 +185,12 @@ def test_notebooks_get_a_table():
     assert "9 parameters" in html
     assert "&lt;lambda&gt;" in html
     assert "Total: 4 arrays, 13 parameters, 52 bytes." in html
+
+
+def test_rows_of_a_notebooks_table_are_shifted_by_their_depth():
+    layer, chain = flux.Dense(2, 3), flux.Chain(flux.Dense(2, 3), flux.Dense(3, 1))
+    shift = lambda model: re.findall(r"padding-left:(\d+)em", model._repr_html_())[::2]
+    assert shift(layer) == ["1"] and shift(chain) == ["1", "3", "3", "1"]
 
 
 def test_the_bytes_of_a_summary_are_those_of_the_type():

@@ -146,9 +146,11 @@ def faults(call: Call):
 
 
 def _of_others(call, error):
-    """Whether the error is as documented, or what NumPy makes of a tensor."""
+    """Whether the error is as documented, or what Python or NumPy make of an argument."""
     if isinstance(error, AssertionError):
         return str(error).startswith("gradcheck: ")
+    if isinstance(error, RecursionError):
+        return "getting the repr" in str(error)  # of 100,000 lists within lists, in a message of ours
     return isinstance(error, RuntimeError) and call.name.startswith("np.")
 
 
