@@ -398,3 +398,26 @@ def test_a_closure_keeps_the_defaults_of_its_keywords():
     assert twice(flux.tensor([1.0])).tolist() == [12.0]
     assert twice(flux.tensor([1.0]), scale=1.0).tolist() == [4.0]
     assert model(flux.tensor([1.0])).tolist() == [6.0]
+
+
+# Columns that may have missing values
+
+
+def test_missing_numbers_of_pandas_are_nan():
+    whole = pd.DataFrame({"a": pd.array([1, 2], dtype="Int64"), "b": [0.5, 1.5]})
+    assert flux.tensor(whole).tolist() == [[1, 0.5], [2, 1.5]]
+    missing = pd.DataFrame(
+        {"a": pd.array([1, None], dtype="Int64"), "b": pd.array([True, None], dtype="boolean")}
+    )
+    np.testing.assert_array_equal(flux.tensor(missing).numpy(), [[1, 1], [np.nan, np.nan]])
+    np.testing.assert_array_equal(flux.tensor(missing["b"]).numpy(), [1, np.nan])
+    layer = flux.Dense(2, 1)
+    assert layer(whole).tolist() == layer([[1, 0.5], [2, 1.5]]).tolist()
+
+
+def test_a_column_without_numbers_is_named():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [object(), object()]})
+    with pytest.raises(flux.DTypeError, match="column 'b' has dtype object"):
+        flux.tensor(frame)
+    with pytest.raises(flux.DTypeError, match="column 'c'"):
+        flux.Dense(2, 1)(pd.DataFrame({"a": [1.0, 2.0], "c": ["x", "y"]}))

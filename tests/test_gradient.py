@@ -225,6 +225,29 @@ def test_a_checkpoint_computes_twice():
     assert len(calls) == 2
 
 
+def test_a_checkpoint_leaves_the_generator_where_it_was():
+    def drawn(f):
+        flux.seed(0)
+        flux.gradient(lambda x: f(lambda x: x * flux.rand(*x.shape), x).sum(), f64(X))
+        return flux.rand(3).tolist()
+
+    assert drawn(flux.checkpoint) == drawn(lambda f, x: f(x))
+
+    def fails(x):
+        if flux.rand(1).item() >= 0 and calls.append(0) is None and len(calls) > 1:
+            raise KeyError("the second time")
+        return x * 2
+
+    calls = []
+    flux.seed(0)
+    with pytest.raises(KeyError):
+        flux.gradient(lambda x: flux.checkpoint(fails, x).sum(), f64(X))
+    after = flux.rand(3).tolist()
+    flux.seed(0)
+    flux.rand(1)
+    assert after == flux.rand(3).tolist()
+
+
 def test_a_checkpoint_draws_the_same_random_numbers_again():
     x = flux.ones(50)
     flux.seed(3)

@@ -1,9 +1,12 @@
 """Rules, their state, and the training loop."""
 
+import copy
 import dataclasses
+import gc
 import math
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -328,3 +331,22 @@ def test_early_stopping_and_plateau_start_from_infinity_as_in_flux():
     assert [stop(loss) for loss in (5.0, 4.0, 3.0, 3.5, 3.5)] == [False, False, False, False, True]
     flat = flux.plateau(lambda loss: loss, 1)
     assert [flat(loss) for loss in (0.0, 0.0)] == [False, True]
+
+
+def test_what_a_rule_kept_in_the_implicit_style_goes_with_the_rule():
+    w, rule = flux.tensor([1.0]), flux.Adam()
+    flux.train(lambda: (w * 2).sum(), flux.params(w), [()], rule)
+    seen = weakref.ref(rule)
+    del rule
+    gc.collect()
+    assert seen() is None
+
+
+def test_a_copy_of_a_rule_begins_anew_in_the_implicit_style():
+    w, rule = flux.tensor([1.0]), flux.Momentum(0.5, 0.9)
+    step = lambda rule: flux.train(lambda: w.sum(), flux.params(w), [()], rule)
+    step(rule)
+    step(copy.copy(rule))
+    assert w.tolist() == [0.0]
+    step(rule)
+    np.testing.assert_allclose(w.numpy(), [-0.5 * 1.9], rtol=1e-6)

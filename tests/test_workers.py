@@ -316,3 +316,21 @@ def test_random_numbers_do_not_depend_on_the_workers_and_differ_between_batches_
         one, several = passes(1, shuffle), passes(3, shuffle)
         np.testing.assert_array_equal(one, several)
         assert len(np.unique(several)) == 2 * 6 * 3
+
+
+class Threads:
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, i):
+        return flux.get_num_threads()
+
+
+def test_a_worker_computes_on_one_thread():
+    before = flux.get_num_threads()
+    flux.set_num_threads(2)
+    try:
+        batches = [x.tolist() for x in flux.DataLoader(Threads(), 2, parallel=2)]
+    finally:
+        flux.set_num_threads(before)
+    assert batches == [[1, 1], [1, 1]]

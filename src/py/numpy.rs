@@ -143,7 +143,34 @@ pub(super) fn from_protocols(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
         )));
     }
     let array = ob.py().import("numpy")?.call_method1("asarray", (ob,))?;
+    let is_objects = array.getattr("dtype")?.getattr("kind")?.eq("O")?;
+    let array = if is_objects { from_columns(ob)?.unwrap_or(array) } else { array };
     view(&array)?.ok_or_else(|| PyTypeError::new_err("not an array"))
+}
+
+/// A frame or a series of pandas whose numbers may be missing: float64, with NaN for them. What has other values is
+/// named; `None` for what is no frame.
+fn from_columns<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let options = PyDict::new(ob.py());
+    options.set_item("dtype", "float64")?;
+    options.set_item("na_value", f64::NAN)?;
+    let numbers = |x: &Bound<'py, PyAny>| x.call_method("to_numpy", (), Some(&options));
+    if let Ok(array) = numbers(ob) {
+        return Ok(Some(array));
+    }
+    let Some(columns) = ob.getattr_opt("columns")? else { return Ok(None) };
+    for name in columns.try_iter()? {
+        let name = name?;
+        let column = ob.get_item(&name)?;
+        if numbers(&column).is_err() {
+            let dtype = column.getattr("dtype")?;
+            return Err(super::error::DTypeError::new_err(format!(
+                "column {} has dtype {dtype}, which has no tensor; leave it out or convert it first",
+                name.repr()?
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// An array of NumPy, or of another library that gives one; `None` for anything else, and for arrays without a tensor.

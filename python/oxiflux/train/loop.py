@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType
 from typing import Any, Literal
@@ -184,9 +183,16 @@ class _Parameters:
         self.tensors = list(params)
 
 
-# What rules that were given without a state keep: by the rule's id, then by the ids of the parameters. Weak, so
-# that it goes with the rule.
-_KEPT: dict[int, dict[tuple[int, ...], tuple[_Parameters, Any]]] = {}
+class _Kept(dict[tuple[int, ...], tuple[_Parameters, Any]]):
+    """What a rule that was given without a state keeps: by the ids of the parameters, which it holds.
+
+    It is an attribute of the rule, which the states refer to, so that all of them go together. A copy of the rule has
+    the attribute too, and begins anew.
+    """
+
+    def __init__(self, rule: Any) -> None:
+        super().__init__()
+        self.rule = rule
 
 
 def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[..., Any], Any, Any]:
@@ -208,13 +214,14 @@ def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[.
 
 
 def _kept_by(rule: Any, params: Params) -> tuple[_Parameters, Any]:
-    if id(rule) not in _KEPT:
+    kept = getattr(rule, "_kept", None)
+    if kept is None or kept.rule is not rule:
         setup(rule, _Parameters(params))  # an error, before anything is kept
-        _KEPT[id(rule)] = {}
-        weakref.finalize(rule, _KEPT.pop, id(rule), None)
-    kept = _KEPT[id(rule)]
+        kept = _Kept(rule)
+        object.__setattr__(rule, "_kept", kept)  # a rule may be a frozen dataclass
     key = tuple(map(id, params))
     if key not in kept:
         parameters = _Parameters(params)
         kept[key] = parameters, setup(rule, parameters)
-    return kept[key]
+    found: tuple[_Parameters, Any] = kept[key]
+    return found
