@@ -342,11 +342,14 @@ def test_what_a_rule_kept_in_the_implicit_style_goes_with_the_rule():
     assert seen() is None
 
 
-def test_a_copy_of_a_rule_begins_anew_in_the_implicit_style():
+def test_a_rule_in_the_implicit_style_may_be_changed_copied_and_saved(tmp_path):
     w, rule = flux.tensor([1.0]), flux.Momentum(0.5, 0.9)
     step = lambda rule: flux.train(lambda: w.sum(), flux.params(w), [()], rule)
     step(rule)
     step(copy.copy(rule))
     assert w.tolist() == [0.0]
+    rule.eta = 1.0
     step(rule)
-    np.testing.assert_allclose(w.numpy(), [-0.5 * 1.9], rtol=1e-6)
+    np.testing.assert_allclose(w.numpy(), [-(0.5 * 0.9 + 1)], rtol=1e-6)
+    model = {"w": w}
+    flux.save_checkpoint(tmp_path / "run", model=model, state=flux.setup(rule, model))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType
 from typing import Any, Literal
@@ -183,16 +185,9 @@ class _Parameters:
         self.tensors = list(params)
 
 
-class _Kept(dict[tuple[int, ...], tuple[_Parameters, Any]]):
-    """What a rule that was given without a state keeps: by the ids of the parameters, which it holds.
-
-    It is an attribute of the rule, which the states refer to, so that all of them go together. A copy of the rule has
-    the attribute too, and begins anew.
-    """
-
-    def __init__(self, rule: Any) -> None:
-        super().__init__()
-        self.rule = rule
+# What rules that were given without a state keep: by the rule's id, then by the ids of the parameters, which it holds.
+# The states refer to a copy of the rule, so that an entry can go when the rule does.
+_KEPT: dict[int, tuple[Any, dict[tuple[int, ...], tuple[_Parameters, Any]]]] = {}
 
 
 def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[..., Any], Any, Any]:
@@ -214,14 +209,16 @@ def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[.
 
 
 def _kept_by(rule: Any, params: Params) -> tuple[_Parameters, Any]:
-    kept = getattr(rule, "_kept", None)
-    if kept is None or kept.rule is not rule:
-        setup(rule, _Parameters(params))  # an error, before anything is kept
-        kept = _Kept(rule)
-        object.__setattr__(rule, "_kept", kept)  # a rule may be a frozen dataclass
+    if id(rule) not in _KEPT:
+        own = copy.copy(rule) if hasattr(rule, "__dict__") else rule
+        setup(own, _Parameters(params))  # an error, before anything is kept
+        _KEPT[id(rule)] = own, {}
+        weakref.finalize(rule, _KEPT.pop, id(rule), None)
+    own, kept = _KEPT[id(rule)]
+    if own is not rule:
+        vars(own).update(vars(rule))  # hyper-parameters may have been changed since
     key = tuple(map(id, params))
     if key not in kept:
         parameters = _Parameters(params)
-        kept[key] = parameters, setup(rule, parameters)
-    found: tuple[_Parameters, Any] = kept[key]
-    return found
+        kept[key] = parameters, setup(own, parameters)
+    return kept[key]
