@@ -503,3 +503,13 @@ def test_what_is_no_path_says_so(path):
     for call in (lambda: flux.save(path, {"a": flux.ones(1)}), lambda: flux.load(path)):
         with pytest.raises(TypeError, match="expected str, bytes or os.PathLike object, not"):
             call()
+
+
+def test_a_model_that_is_too_deep_for_a_file_is_an_error_and_leaves_the_file_as_it_was(path):
+    flux.save(path, [1.0])
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="save: the model is nested too deep for a file"):
+        flux.save(path, deep)
+    assert flux.load(path) == [1.0]

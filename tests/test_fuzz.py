@@ -36,6 +36,11 @@ def fuzz(*options):
     return done.returncode, done.stdout + done.stderr
 
 
+def test_random_calls_of_everything_public_find_no_fault():
+    code, said = fuzz("--seconds", SECONDS)
+    assert code == 0, said
+
+
 @pytest.mark.parametrize(
     ("fault", "found"),
     [

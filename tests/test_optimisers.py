@@ -528,3 +528,19 @@ def test_what_has_no_rules_cannot_be_frozen_or_thawed(change: Any, what: Any, sa
         TypeError, match=rf"{change.__name__}: got {said}, which has no rules; give the state"
     ):
         change(what)
+
+
+@pytest.mark.parametrize("f", [flux.freeze, flux.thaw, lambda state: flux.adjust(state, 0.1)])
+def test_a_state_may_hold_itself_and_be_deep(f):
+    leaf = flux.setup(flux.Descent(), flux.ones(2))
+    around = [leaf]
+    around.append(around)
+    f(around)
+    deep = leaf
+    for _ in range(5000):
+        deep = [deep]
+    f(deep)
+    empty = []
+    empty.append(empty)
+    with pytest.raises((TypeError, ValueError), match="no rule"):
+        f(empty)

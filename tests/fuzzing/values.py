@@ -81,7 +81,7 @@ def readonly(a):
 
 def overlapping(a):
     """Rows that overlap: each begins one element after the one before."""
-    flat = a.ravel()
+    flat = a.ravel()[:64]
     if flat.size < 2:
         return a
     return np.lib.stride_tricks.sliding_window_view(flat, max(1, flat.size // 2))

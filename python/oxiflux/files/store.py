@@ -68,7 +68,10 @@ def load(path: Path, *, classes: Iterable[type] = ()) -> Any:
 def write(caller: str, path: Path, tree: Any, classes: Iterable[type], is_strict: bool = True) -> None:
     """Writes a tree; `is_strict` is that of the Writer."""
     writer = Writer(caller, known_classes(caller, classes), is_strict)
-    root = writer.node(tree, "")
+    try:
+        root = writer.node(tree, "")
+    except RecursionError:
+        raise ValueError(f"{caller}: the model is nested too deep for a file") from None
     # As they are now: another thread may make a step before all is written.
     tensors = {name: _core.stop_gradient(x) for name, x in writer.tensors.items()}
     crc = _checksum(root, tensors)

@@ -206,17 +206,17 @@ def _leaves_of(caller: str, state: Any) -> list[Leaf]:
 
 
 def _leaves(state: Any) -> list[Leaf]:
-    """The leaves of a state, each once."""
+    """The leaves of a state, each once; of one that holds itself, too."""
     found: dict[int, Leaf] = {}
-
-    def walk(node: Any) -> None:
+    seen: dict[int, Any] = {}  # holds what it has the address of
+    rest = [state]
+    while rest:
+        node = rest.pop()
         if isinstance(node, Leaf):
             found[id(node)] = node
-        else:
-            for _, kid in _core.children(node) or []:
-                walk(kid)
-
-    walk(state)
+        elif id(node) not in seen:
+            seen[id(node)] = node
+            rest += [kid for _, kid in reversed(list(_core.children(node) or []))]
     return list(found.values())
 
 
