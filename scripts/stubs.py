@@ -22,18 +22,20 @@ TYPES = {
     "axis": "_Axes",
     "correction": "float",
     "dtype": "_DTypeLike",
+    "exponent": "float",
     "k": "int",
     "keepdims": "bool",
     "n": "int",
     "op": "str",
     "num_classes": "int",
     "pad": "_Axes",
+    "repeats": "int",
     "shape": "int | Sequence[int]",
     "stride": "_Axes",
     "window": "_Axes",
 }
 # Operations that take one axis, and no more.
-ONE_AXIS = {"argmax", "argmin", "logsoftmax", "softmax"}
+ONE_AXIS = {"argmax", "argmin", "expand_dims", "logsoftmax", "softmax"}
 
 
 def parameter(function: str, p: inspect.Parameter) -> inspect.Parameter:

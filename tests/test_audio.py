@@ -23,8 +23,8 @@ def test_windows_are_those_of_scipy(name, n, periodic):
 
 
 def test_a_window_of_one():
-    assert flux.hann_window(1, periodic=False).tolist() == [0]
-    assert flux.hamming_window(1).shape == (1,)
+    for f in (flux.hann_window, flux.hamming_window):
+        assert f(1).tolist() == f(1, periodic=False).tolist() == [1]
 
 
 def transformed(x, n, hop, window, center):

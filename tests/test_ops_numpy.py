@@ -71,6 +71,14 @@ TESTED_ELSEWHERE = {
 }
 
 
+# What has arguments without a default.
+CALLS = {"power": lambda x: flux.power(x, 2)}
+
+
+def function(name):
+    return CALLS.get(name, getattr(flux, name))
+
+
 def in_double(array):
     """The array in the widest type in which NumPy computes a real function."""
     return array.astype(np.float64) if array.dtype.kind != "f" or array.dtype.itemsize < 8 else array
@@ -126,7 +134,7 @@ def test_function_of_one_argument(name, data, shape, seed):
         with quiet():
             expected = oracle.f(x)
         dtype = "bool" if oracle.result == "bool" else dtype
-    compare(getattr(flux, name)(laid_out(rng, x)), expected, dtype, oracle)
+    compare(function(name)(laid_out(rng, x)), expected, dtype, oracle)
 
 
 EXTREMES = [
@@ -157,7 +165,7 @@ def test_function_of_one_argument_at_extremes(name, dtype):
     with quiet():
         expected = oracle.f(in_double(x))
     result = "bool" if oracle.result == "bool" else dtype
-    compare(getattr(flux, name)(flux.tensor(x)), expected, result, oracle)
+    compare(function(name)(flux.tensor(x)), expected, result, oracle)
 
 
 @pytest.mark.parametrize("name", sorted(set(oracles.REAL) | {"abs", "negative", "square"}))
@@ -168,7 +176,7 @@ def test_function_of_one_argument_at_odd_sizes(name, size, dtype):
     x = np.linspace(*oracle.domain, size, dtype=dtype)
     if "a" in oracle.nonzero:
         x = avoid_zero(x)
-    compare(getattr(flux, name)(flux.tensor(x)), oracle.f(in_double(x)), dtype, oracle)
+    compare(function(name)(flux.tensor(x)), oracle.f(in_double(x)), dtype, oracle)
 
 
 @pytest.mark.parametrize("name", ["abs", "negative", "square", "bitwise_invert"])

@@ -24,7 +24,7 @@ LEVELS = [
     {"_core"},
     {"hints"},
     {"tree", "functions", "threadpools"},
-    {"einsum", "vector"},
+    {"edges", "einsum", "vector"},
     {"protocols"},
     {"init", "losses", "gradient", "optimisers", "onehot", "show"},
     {"layers"},

@@ -64,7 +64,7 @@ def einsum(subscripts: str, /, *operands: ArrayLike) -> Tensor:
         raise TypeError(
             f'einsum: subscripts such as "ij,jk->ik" come first, before the tensors; got {type(subscripts).__name__}'
         )
-    tensors = [_core.asarray(x) for x in operands]
+    tensors = _core._meet(*operands)
     inputs, output = _parse(subscripts, tensors)
     terms = [_diagonals(s, x, subscripts) for s, x in zip(inputs, tensors, strict=True)]
     letters, total = terms[0]

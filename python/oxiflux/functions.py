@@ -330,7 +330,8 @@ def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     Tensor([[3, 4],
             [6, 8]])
     """
-    return _core.multiply(_core.reshape(_core.asarray(a), (-1, 1)), _core.reshape(_core.asarray(b), (1, -1)))
+    a, b = _core._meet(a, b)
+    return _core.multiply(_core.reshape(a, (-1, 1)), _core.reshape(b, (1, -1)))
 
 
 def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
@@ -340,7 +341,7 @@ def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
     >>> flux.vecdot([1, 2], [3, 4])
     Tensor(11)
     """
-    a, b = _core.asarray(a), _core.asarray(b)
+    a, b = _core._meet(a, b)
     if axis >= 0 and a.ndim != b.ndim:
         raise ValueError(
             f"vecdot: axis {axis} of shapes {a.shape} and {b.shape} must be counted from the end"
@@ -427,10 +428,11 @@ def result_type(*arrays_and_dtypes: ArrayLike | DType) -> DType:
     >>> flux.result_type(flux.int8, flux.float32)
     oxiflux.float32
     """
-    types = [x if isinstance(x, DType) else _core.asarray(x).dtype for x in arrays_and_dtypes]
-    total = _core.zeros((), types[0])
-    for d in types[1:]:
-        total = _core.where(True, total, _core.zeros((), d))
+    values = (_core.zeros((), x) if isinstance(x, DType) else x for x in arrays_and_dtypes)
+    first, *others = _core._meet(*values)
+    total = _core.zeros((), first.dtype)
+    for x in others:
+        total = _core.where(True, total, _core.zeros((), x.dtype))
     return total.dtype
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor, mean, relu, where
+from .edges import EPS, power, product, rounded_once, xlogy
 from .tree import FLOATS
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ Agg = Callable[[Tensor], Tensor]
 
 # Those that are called most cost one call of the core if their arguments are in order.
 _mae, _mse, _logitcrossentropy = _core.mae, _core.mse, _core.logitcrossentropy_mean
-
-_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 
 
 def mae(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
@@ -83,6 +82,7 @@ def mse(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     return _mse(yhat, y) if agg is mean else agg(_core.square(yhat - y))
 
 
+@rounded_once
 def msle(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = None) -> Tensor:
     """Mean squared logarithmic error, `agg(log((yhat + eps) / (y + eps))**2)`; too low costs more than too
     high.
@@ -96,6 +96,7 @@ def msle(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = 
     return agg(_core.square(_core.log((yhat + eps) / (y + eps))))
 
 
+@rounded_once
 def huber_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, delta: float = 1) -> Tensor:
     """Huber's loss: with `d = abs(yhat - y)`, `d**2 / 2` where `d <= delta`, else `delta * (d - delta / 2)`.
 
@@ -109,7 +110,8 @@ def huber_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, delta: float =
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     yhat, y = _pair("huber_loss", yhat, y)
     d = _core.abs(yhat - y)
-    return agg(where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta)))
+    small = where(d <= delta, d, 0)  # squared alone: the square of what is large has no part in the gradient
+    return agg(0.5 * small * small + where(d <= delta, 0, delta * (d - 0.5 * delta)))
 
 
 def label_smoothing(y: ArrayLike, alpha: float, *, axis: int | None = -1) -> Tensor:
@@ -128,6 +130,7 @@ def label_smoothing(y: ArrayLike, alpha: float, *, axis: int | None = -1) -> Ten
     return y * (1 - alpha) + alpha / (2 if axis is None else y.shape[axis])
 
 
+@rounded_once
 def crossentropy(
     yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1, eps: float | None = None
 ) -> Tensor:
@@ -145,7 +148,7 @@ def crossentropy(
     yhat, y, labels = _classes("crossentropy", yhat, y, axis)
     if labels:
         y = _onehot(y, yhat, axis)
-    return agg(-_xlogy(y, yhat + _eps(yhat, eps)).sum(axis=axis))
+    return agg(-xlogy(y, yhat + _eps(yhat, eps)).sum(axis=axis))
 
 
 def logitcrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1) -> Tensor:
@@ -170,9 +173,10 @@ def logitcrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: i
         return _logitcrossentropy(yhat, y) if agg is mean else agg(_core.logitcrossentropy_labels(yhat, y))
     if labels:
         y = _onehot(y, yhat, axis)
-    return agg(-(y * _core.logsoftmax(yhat, axis=axis)).sum(axis=axis))
+    return agg(-product(y, _core.logsoftmax(yhat, axis=axis)).sum(axis=axis))
 
 
+@rounded_once
 def binarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = None) -> Tensor:
     """Cross entropy of probabilities of one event each, `agg(-y * log(yhat + eps) - (1 - y) * log(1 - yhat +
     eps))`.
@@ -183,20 +187,23 @@ def binarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: f
     """
     yhat, y = _pair("binarycrossentropy", yhat, y)
     eps = _eps(yhat, eps)
-    return agg(-_xlogy(y, yhat + eps) - _xlogy(1 - y, 1 - yhat + eps))
+    return agg(-xlogy(y, yhat + eps) - xlogy(1 - y, 1 - yhat + eps))
 
 
+@rounded_once
 def logitbinarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
-    """`binarycrossentropy(sigmoid(yhat), y)` without overflow: `agg((1 - y) * yhat - logsigmoid(yhat))`.
+    """`binarycrossentropy(sigmoid(yhat), y)` without overflow: `agg((1 - y) * yhat - logsigmoid(yhat))`; what
+    is certain and right costs nothing.
 
     >>> import oxiflux as flux
     >>> round(flux.logitbinarycrossentropy([2.0, -1.0, 3.0], [True, False, True]).item(), 4)
     0.1629
     """
     yhat, y = _pair("logitbinarycrossentropy", yhat, y)
-    return agg((1 - y) * yhat - _core.logsigmoid(yhat))
+    return agg(product(y, _core.softplus(-yhat)) + product(1 - y, _core.softplus(yhat)))
 
 
+@rounded_once
 def kldivergence(
     yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1, eps: float | None = None
 ) -> Tensor:
@@ -209,9 +216,10 @@ def kldivergence(
     0.6931
     """
     yhat, y = _pair("kldivergence", yhat, y)
-    return agg(_xlogy(y, y).sum(axis=axis)) + agg(-_xlogy(y, yhat + _eps(yhat, eps)).sum(axis=axis))
+    return agg(xlogy(y, y).sum(axis=axis)) + agg(-xlogy(y, yhat + _eps(yhat, eps)).sum(axis=axis))
 
 
+@rounded_once
 def poisson_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     """Negative log likelihood of the counts `y` at the rates `yhat`, up to a constant: `agg(yhat - y *
     log(yhat))`.
@@ -221,9 +229,10 @@ def poisson_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     0.5023
     """
     yhat, y = _pair("poisson_loss", yhat, y)
-    return agg(yhat - _xlogy(y, yhat))
+    return agg(yhat - xlogy(y, yhat))
 
 
+@rounded_once
 def hinge_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     """Hinge loss of scores for labels -1 and 1, `agg(max(0, 1 - yhat * y))`.
 
@@ -235,6 +244,7 @@ def hinge_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     return agg(relu(1 - yhat * y))
 
 
+@rounded_once
 def squared_hinge_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     """Squared hinge loss of scores for labels -1 and 1, `agg(max(0, 1 - yhat * y)**2)`.
 
@@ -246,6 +256,7 @@ def squared_hinge_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Ten
     return agg(_core.square(relu(1 - yhat * y)))
 
 
+@rounded_once
 def dice_coeff_loss(yhat: ArrayLike, y: ArrayLike, *, smooth: float = 1) -> Tensor:
     """Dice loss for segmentation, `1 - (2 * sum(yhat * y) + smooth) / (sum(yhat**2) + sum(y**2) + smooth)`.
 
@@ -260,6 +271,7 @@ def dice_coeff_loss(yhat: ArrayLike, y: ArrayLike, *, smooth: float = 1) -> Tens
     return 1 - overlap / (_core.square(yhat).sum() + _core.square(y).sum() + smooth)
 
 
+@rounded_once
 def tversky_loss(yhat: ArrayLike, y: ArrayLike, *, beta: float = 0.7) -> Tensor:
     """Tversky loss for unbalanced segmentation, `1 - (p + 1) / (p + beta * fp + (1 - beta) * fn + 1)`.
 
@@ -276,6 +288,7 @@ def tversky_loss(yhat: ArrayLike, y: ArrayLike, *, beta: float = 0.7) -> Tensor:
     return 1 - (hit + 1) / (hit + beta * false_positive + (1 - beta) * false_negative + 1)
 
 
+@rounded_once
 def binary_focal_loss(
     yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, gamma: float = 2, eps: float | None = None
 ) -> Tensor:
@@ -291,9 +304,10 @@ def binary_focal_loss(
     yhat, y = _pair("binary_focal_loss", yhat, y)
     q = yhat + _eps(yhat, eps)
     p = y * q + (1 - y) * (1 - q)
-    return agg(-(relu(1 - p) ** gamma) * _core.log(p))
+    return agg(-power(relu(1 - p), gamma) * _core.log(p))
 
 
+@rounded_once
 def focal_loss(
     yhat: ArrayLike,
     y: ArrayLike,
@@ -316,9 +330,10 @@ def focal_loss(
     if labels:
         y = _onehot(y, yhat, axis)
     q = yhat + _eps(yhat, eps)
-    return agg((-_xlogy(y, q) * relu(1 - q) ** gamma).sum(axis=axis))
+    return agg((-xlogy(y, q) * power(relu(1 - q), gamma)).sum(axis=axis))
 
 
+@rounded_once
 def siamese_contrastive_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, margin: float = 1) -> Tensor:
     """Contrastive loss of distances, `agg((1 - y) * yhat**2 + y * max(0, margin - yhat)**2)`; `y` is 1 for
     unlike pairs.
@@ -333,7 +348,8 @@ def siamese_contrastive_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, 
     if margin < 0:
         raise ValueError(f"siamese_contrastive_loss: margin must not be negative, got {margin}")
     yhat, y = _pair("siamese_contrastive_loss", yhat, y)
-    return agg((1 - y) * _core.square(yhat) + y * _core.square(relu(margin - yhat)))
+    alike = _core.square(where(y == 1, 0, yhat))  # infinitely far is far enough for what is unlike
+    return agg((1 - y) * alike + y * _core.square(relu(margin - yhat)))
 
 
 def _target(y: ArrayLike) -> Tensor:
@@ -478,9 +494,4 @@ def _onehot(labels: Tensor, yhat: Tensor, axis: int) -> Tensor:
 
 
 def _eps(yhat: Tensor, eps: float | None) -> float:
-    return _EPS[str(yhat.dtype)] if eps is None else eps
-
-
-def _xlogy(x: Tensor, y: Tensor) -> Tensor:
-    """`x * log(y)`, and 0 with no gradient where `x` is 0, even if the logarithm is not finite there."""
-    return x * _core.log(where(x == 0, 1, y))
+    return EPS[str(yhat.dtype)] if eps is None else eps

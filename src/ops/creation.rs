@@ -1,15 +1,32 @@
 //! Tensors made of nothing: constants, ranges and the identity.
 
 use crate::array::Array;
-use crate::dtype::{DType, each};
+use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
 use crate::tape::Tensor;
+
+/// An error unless an integer type holds the numbers, without their fractions.
+fn within(op: &str, numbers: &[f64], dtype: DType) -> Result<()> {
+    let bits = 8 * dtype.size() as i32;
+    let (least, end) = match (dtype.kind(), dtype.is_signed()) {
+        (Kind::Integer, true) => (-(2f64.powi(bits - 1)), 2f64.powi(bits - 1)),
+        (Kind::Integer, false) => (0.0, 2f64.powi(bits)),
+        _ => return Ok(()),
+    };
+    match numbers.iter().find(|x| !(x.trunc() >= least && x.trunc() < end)) {
+        Some(x) => Err(Error::Value(format!("{op}: {x} is out of range for {dtype}"))),
+        None => Ok(()),
+    }
+}
 
 /// `start, start + step, …` up to `stop`, which is not among them.
 pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Result<Tensor> {
     let n = ((stop - start) / step).ceil();
     if step == 0.0 || !n.is_finite() {
         return Err(Error::Value(format!("arange: there are no steps of {step} from {start} to {stop}")));
+    }
+    if n > 0.0 {
+        within("arange", &[start, start + (n - 1.0) * step], dtype)?;
     }
     let mut out = Array::empty("arange", &[n.max(0.0) as usize], dtype)?;
     each!(dtype, all: T => {
@@ -22,6 +39,7 @@ pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Result<Tensor> 
 
 /// `n` numbers evenly spread from `start` to `stop`, which is the last unless `endpoint` is false.
 pub fn linspace(start: f64, stop: f64, n: usize, endpoint: bool, dtype: DType) -> Result<Tensor> {
+    within("linspace", &[start, stop][..n.min(2)], dtype)?;
     let mut out = Array::empty("linspace", &[n], dtype)?;
     let parts = if endpoint { n.saturating_sub(1) } else { n }.max(1) as f64;
     each!(dtype, all: T => {
@@ -130,7 +148,7 @@ mod python {
 
     fn repeated(value: &Bound<'_, PyAny>, shape: &[usize], dtype: Option<DType>) -> PyResult<PyTensor> {
         let value = match dtype {
-            Some(dtype) => crate::py::weak(value, dtype)?.array().cast(dtype)?,
+            Some(dtype) => crate::py::fitted(crate::py::weak(value, dtype)?.array(), dtype)?,
             None => value.extract::<Operand>()?.0.into_array(),
         };
         Ok(Tensor::from(value.broadcast_to(shape)?.copy()?).into())

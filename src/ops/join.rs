@@ -110,7 +110,7 @@ mod python {
     #[pyfunction]
     #[pyo3(signature = (tensors, /, axis = Some(0)))]
     pub(super) fn concat(tensors: &Bound<'_, PyAny>, axis: Option<isize>) -> PyResult<PyTensor> {
-        let mut tensors = crate::py::many(tensors)?;
+        let mut tensors = crate::py::meeting(tensors)?;
         if axis.is_none() {
             for t in &mut tensors {
                 *t = super::reshape_to(t, &[t.size()])?;
@@ -124,7 +124,7 @@ mod python {
     #[pyfunction]
     #[pyo3(signature = (tensors, /, axis = 0))]
     pub(super) fn stack(tensors: &Bound<'_, PyAny>, axis: isize) -> PyResult<PyTensor> {
-        let tensors = crate::py::many(tensors)?;
+        let tensors = crate::py::meeting(tensors)?;
         let tensors: Vec<_> = tensors.iter().collect();
         crate::py::run(&tensors, || super::stack(&tensors, axis))
     }

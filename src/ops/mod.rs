@@ -33,11 +33,12 @@ pub struct Case {
     pub domain: (f64, f64),
 }
 
-/// The heads of a file's operations: `name(tensors; parameter: type = default) = function, cases [..];`.
+/// The heads of a file's operations: `name(tensors; parameter: type = default) = function, cases [..];`. A parameter
+/// without a default has to be given.
 macro_rules! operations {
     ($(
         $(#[$doc:meta])+
-        $name:ident($($x:ident),+ $(; $($k:ident: $t:ty = $d:expr),+)?) = $run:path, cases [$($case:expr),* $(,)?];
+        $name:ident($($x:ident),+ $(; $($k:ident: $t:ty $(= $d:expr)?),+)?) = $run:path, cases [$($case:expr),* $(,)?];
     )+) => {
         $(
             $(#[$doc])+
@@ -55,7 +56,7 @@ macro_rules! operations {
             $(
                 $(#[$doc])+
                 #[pyfunction]
-                #[pyo3(signature = ($($x,)+ / $(, $($k = $d),+)?))]
+                #[pyo3(signature = ($($x,)+ / $(, $($k $(= $d)?),+)?))]
                 pub(super) fn $name($($x: &Bound<'_, PyAny>,)+ $($($k: $t),+)?) -> PyResult<PyTensor> {
                     let [$($x),+] = crate::py::meet([$($x),+]).map_err(|e| crate::py::named(stringify!($name), e))?;
                     crate::py::run(&[$(&$x),+], || super::$name($(&$x,)+ $($($k),+)?))

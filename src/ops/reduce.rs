@@ -3,14 +3,17 @@
 use super::binary::{as_float, number};
 use super::compare::truth;
 use super::movement::{broadcast_to, reshape_to};
-use super::{Case, astype, divide, equal, logical_not, multiply, square, subtract};
+use super::{
+    Case, astype, divide, equal, greater, isfinite, logical_and, logical_not, multiply, select, square,
+    subtract,
+};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::number::Number;
 use crate::kernels::reduce::{self as kernel, Axis, Fold};
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, in_single};
 use smallvec::SmallVec;
 
 type AxisList = SmallVec<[usize; 4]>;
@@ -224,19 +227,60 @@ fn average(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 }
 
 fn variance(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<Tensor> {
-    let axes = axis.resolve("var", x.ndim())?;
-    let n: usize = axes.iter().map(|&i| x.shape()[i]).product();
-    let x = as_float(x)?;
-    let distance = square(&subtract(&x, &average(&x, axis.clone(), true)?)?)?;
-    let y = average(&distance, axis, keepdims)?;
-    if correction == 0.0 {
-        return Ok(y);
+    if x.dtype().is_half() {
+        return in_single(&[x], |x| variance(x[0], axis, keepdims, correction));
     }
-    multiply(&y, &number(n as f64 / (n as f64 - correction).max(0.0), &y)?)
+    Spread::of("var", &*as_float(x)?, axis)?.variance(keepdims, correction)
 }
 
+/// Not the root of a variance that was rounded: a square may be too large or too small for the type.
 fn deviation(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<Tensor> {
-    super::sqrt(&variance(x, axis, keepdims, correction)?)
+    if x.dtype().is_half() {
+        return in_single(&[x], |x| deviation(x[0], axis, keepdims, correction));
+    }
+    let spread = Spread::of("std", &*as_float(x)?, axis)?;
+    let y = spread.variance(keepdims, correction)?;
+    // Below, squares have lost digits.
+    let least = if y.dtype() == DType::F64 { 1e-280 } else { 1e-30 };
+    let plain = logical_and(&greater(&y, &number(least, &y)?)?, &isfinite(&y)?)?;
+    if spread.n == 0 || all_of(&plain, Axes::All, false)?.item()? != 0.0 {
+        return super::sqrt(&y);
+    }
+    // In units of the largest distance, a power of two so that nothing is rounded.
+    let (one, zero) = (number(1.0, &y)?, number(0.0, &y)?);
+    let most = largest(&super::abs(&spread.distance.at(None))?, spread.axis.clone(), true)?;
+    let usual = logical_and(&greater(&most, &zero)?, &isfinite(&most)?)?;
+    let unit = super::pow(&number(2.0, &y)?, &super::floor(&super::log2(&select(&usual, &most, &one)?)?)?)?;
+    let scaled = Spread { distance: divide(&spread.distance, &unit)?, ..spread };
+    let y = scaled.variance(keepdims, correction)?;
+    // The root of 0 has no slope, and the deviation of equal numbers the gradient 0.
+    let constant = equal(&y, &zero)?;
+    let root = select(&constant, &zero, &super::sqrt(&select(&constant, &one, &y)?)?)?;
+    multiply(&root, &reshape_to(&unit, root.shape())?)
+}
+
+/// The distances of numbers from their mean.
+struct Spread {
+    distance: Tensor,
+    axis: Axes,
+    n: usize,
+}
+
+impl Spread {
+    fn of(op: &str, x: &Tensor, axis: Axes) -> Result<Spread> {
+        let n = axis.resolve(op, x.ndim())?.iter().map(|&i| x.shape()[i]).product();
+        Ok(Spread { distance: subtract(x, &average(x, axis.clone(), true)?)?, axis, n })
+    }
+
+    /// The mean square, less that of the mean, which is not 0 where the mean of the numbers was rounded.
+    fn variance(&self, keepdims: bool, correction: f64) -> Result<Tensor> {
+        let squares = average(&square(&self.distance)?, self.axis.clone(), keepdims)?;
+        let y = subtract(&squares, &square(&average(&self.distance, self.axis.clone(), keepdims)?)?)?;
+        if correction == 0.0 {
+            return Ok(y);
+        }
+        multiply(&y, &number(self.n as f64 / (self.n as f64 - correction).max(0.0), &y)?)
+    }
 }
 
 fn largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {

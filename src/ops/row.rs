@@ -195,7 +195,7 @@ pub(crate) const fn activation<K: Row>(apply: fn(&Tensor) -> Result<Tensor>) -> 
 macro_rules! rows {
     ($(
         $(#[$doc:meta])+
-        $name:ident $(($($p:ident = $pd:literal),+))? = |$x:ident| $f:expr,
+        $name:ident $(($($p:ident $(= $pd:literal)? $(: $example:literal)?),+))? = |$x:ident| $f:expr,
         d($of:ident) = |$v:ident| $d:expr, on $domain:expr, $nanos:literal ns;
     )+) => {
         $(
@@ -207,7 +207,7 @@ macro_rules! rows {
                 const NAME: &'static str = stringify!($name);
                 const OF_OUTPUT: bool = rows!(@of $of);
                 const NANOS: f64 = $nanos;
-                const DEFAULTS: Parameters = rows!(@pad [$($($pd),+)?]);
+                const DEFAULTS: Parameters = rows!(@pad [$($($($pd)? $($example)?),+)?]);
                 #[inline(always)]
                 #[allow(unused_variables)]
                 fn f<R: Real>($x: R, p: [R; 2]) -> R
@@ -242,12 +242,12 @@ macro_rules! rows {
             }
         )+
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[
-            super::Case { f: |t| $name(&t[0] $(, $($pd),+)?), shapes: &[&[3, 5]], domain: $domain },
+            super::Case { f: |t| $name(&t[0] $(, $($($pd)? $($example)?),+)?), shapes: &[&[3, 5]], domain: $domain },
         ] }),+];
         /// The rows of this table as activations, with default parameters.
         #[allow(dead_code)] // only the table of activations is asked for it
         pub(super) const ACTIVATIONS: &[super::row::Activation] = &[$(
-            super::row::activation::<$name::Kernel>(|x| $name(x $(, $($pd),+)?))
+            super::row::activation::<$name::Kernel>(|x| $name(x $(, $($($pd)? $($example)?),+)?))
         ),+];
         #[cfg(feature = "python")]
         mod python {
@@ -256,7 +256,7 @@ macro_rules! rows {
             $(
                 $(#[$doc])+
                 #[pyfunction]
-                #[pyo3(signature = (x, / $(, $($p = $pd),+)?))]
+                #[pyo3(signature = (x, / $(, $($p $(= $pd)?),+)?))]
                 pub(super) fn $name(x: &Bound<'_, PyAny> $(, $($p: f64),+)?) -> PyResult<PyTensor> {
                     let x = x.extract::<Operand>().map_err(|e| crate::py::named(stringify!($name), e))?.0;
                     crate::py::run(&[&x], || super::$name(&x $(, $($p),+)?))

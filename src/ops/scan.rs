@@ -6,7 +6,7 @@ use super::view::narrow;
 use super::{Case, broadcast_to, concat, flip, multiply};
 use crate::array::Array;
 use crate::dtype::each;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::reduce::{Axis, Prod, Sum};
 use crate::kernels::scan as kernel;
 use crate::shape::{self, Axes};
@@ -46,14 +46,15 @@ impl Operation for CumulativeSum {
 }
 
 operations! {
-    /// The sum of the elements up to each, along an axis. Integers are summed in 64 bits.
-    cumulative_sum(x; axis: isize = -1) = running_sum, cases [
-        Case { f: |t| cumulative_sum(&t[0], 1), shapes: &[&[2, 4, 2]], domain: (-1.0, 1.0) },
+    /// The sum of the elements up to each, along an axis, which only a vector may leave out. Integers are summed in 64 bits.
+    cumulative_sum(x; axis: Option<isize> = None) = running_sum, cases [
+        Case { f: |t| cumulative_sum(&t[0], Some(1)), shapes: &[&[2, 4, 2]], domain: (-1.0, 1.0) },
     ];
-    /// The product of the elements up to each, along an axis. Integers are multiplied in 64 bits.
-    cumulative_prod(x; axis: isize = -1) = running_product, cases [
-        Case { f: |t| cumulative_prod(&t[0], 0), shapes: &[&[4, 2]], domain: (-1.0, 1.0) },
-        Case { f: |t| cumulative_prod(&super::subtract(&t[0], &t[0])?, 0), shapes: &[&[3]], domain: (0.5, 1.0) },
+    /// The product of the elements up to each, along an axis, which only a vector may leave out. Integers are multiplied in
+    /// 64 bits.
+    cumulative_prod(x; axis: Option<isize> = None) = running_product, cases [
+        Case { f: |t| cumulative_prod(&t[0], Some(0)), shapes: &[&[4, 2]], domain: (-1.0, 1.0) },
+        Case { f: |t| cumulative_prod(&super::subtract(&t[0], &t[0])?, Some(0)), shapes: &[&[3]], domain: (0.5, 1.0) },
     ];
     /// The product over axes. Integers are multiplied in 64 bits.
     prod(x; axis: Axes = Axes::All, keepdims: bool = false) = product, cases [
@@ -63,15 +64,25 @@ operations! {
     ];
 }
 
-fn running_sum(x: &Tensor, axis: isize) -> Result<Tensor> {
-    apply(CumulativeSum(shape::axis("cumulative_sum", axis, x.ndim())?), &[x])
+/// The axis, which must be given where there is a choice.
+fn chosen(op: &str, axis: Option<isize>, x: &Tensor) -> Result<usize> {
+    match axis {
+        None if x.ndim() > 1 => {
+            Err(Error::Value(format!("{op}: a tensor of {} axes needs `axis`", x.ndim())))
+        }
+        _ => shape::axis(op, axis.unwrap_or(-1), x.ndim()),
+    }
+}
+
+fn running_sum(x: &Tensor, axis: Option<isize>) -> Result<Tensor> {
+    apply(CumulativeSum(chosen("cumulative_sum", axis, x)?), &[x])
 }
 
 /// Doubling: after step `s` each element holds the product of the `2^s` up to it. All of it has gradients, zeros included.
-fn running_product(x: &Tensor, axis: isize) -> Result<Tensor> {
-    let axis = shape::axis("cumulative_prod", axis, x.ndim())?;
+fn running_product(x: &Tensor, axis: Option<isize>) -> Result<Tensor> {
+    let axis = chosen("cumulative_prod", axis, x)?;
     if x.dtype().is_half() {
-        return in_single(&[x], |x| running_product(x[0], axis as isize));
+        return in_single(&[x], |x| running_product(x[0], Some(axis as isize)));
     }
     if !x.dtype().is_float() || !crate::tape::is_recording() {
         return plain_product(x, axis);

@@ -93,6 +93,11 @@ mod functions {
     #[pyfunction]
     #[pyo3(signature = (x, /))]
     pub(crate) fn nonzero<'py>(py: Python<'py>, x: Operand) -> PyResult<Bound<'py, PyTuple>> {
+        if x.0.ndim() == 0 {
+            return Err(PyValueError::new_err(
+                "nonzero: a 0-d tensor has no axes to have places on; use x.reshape(1), or x != 0",
+            ));
+        }
         let places = super::super::index::nonzero(super::super::compare::truth(&x.0)?.array())?;
         PyTuple::new(py, places.into_iter().map(|a| PyTensor::from(Tensor::from(a))))
     }

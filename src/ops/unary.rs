@@ -42,7 +42,7 @@ rows! {
     /// `1 / x`.
     reciprocal = |x| 1.0 / x, d(y) = |y| -(y * y), on (0.3, 2.0), 0.5 ns;
     /// `x` to a power that is the same for all elements.
-    power(exponent = 2.0) = |x| pow(x, exponent), d(x) = |x| exponent * pow(x, exponent - 1.0), on (0.3, 2.0), 8.0 ns;
+    power(exponent: 2.0) = |x| pow(x, exponent), d(x) = |x| exponent * pow(x, exponent - 1.0), on (0.3, 2.0), 8.0 ns;
     /// `e^x`.
     exp = |x| exp(x), d(y) = |y| y, on (-2.0, 2.0), 0.4 ns;
     /// `e^x - 1`, exact for small `x`.

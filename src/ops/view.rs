@@ -97,13 +97,13 @@ operations! {
     flip(x; axis: Axes = Axes::All) = reversed,
         cases [Case { f: |t| flip(&t[0], 0.into()), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
     /// A new axis of length 1 at a place of the result.
-    expand_dims(x; axis: isize = 0) = widened,
+    expand_dims(x; axis: isize) = widened,
         cases [Case { f: |t| expand_dims(&t[0], 1), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
     /// Without axes of length 1: those named, or all.
     squeeze(x; axis: Axes = Axes::All) = narrowed,
         cases [Case { f: |t| squeeze(&t[0], 1.into()), shapes: &[&[3, 1, 2]], domain: (-1.0, 1.0) }];
     /// The elements each so many times along an axis, neighbours together.
-    repeat(x; repeats: usize = 1, axis: isize = 0) = repeated,
+    repeat(x; repeats: usize, axis: isize = 0) = repeated,
         cases [Case { f: |t| repeat(&t[0], 3, 1), shapes: &[&[2, 2]], domain: (-1.0, 1.0) }];
     /// The tensor with `value` around it: `pad` is one number for all sides, or two for each axis, `(before, after, …)`.
     pad_constant(x; pad: Axes = Axes::from(0), value: f64 = 0.0) = padded,

@@ -1,10 +1,10 @@
 //! NumPy arrays in and out, without a copy where memory allows.
 
 use super::hints::add_function;
-use super::operand::value;
+use super::operand::{fitted, value};
 use super::tensor::PyTensor;
 use crate::array::Array;
-use crate::dtype::{DType, each};
+use crate::dtype::{DType, Kind, each};
 use crate::error::Error;
 use crate::shape::Strides;
 use crate::tape::Tensor;
@@ -294,12 +294,16 @@ fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
 fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
     let mut exact = None;
     if let (Some(d), Ok(t)) = (dtype, data.cast::<PyTensor>()) {
-        return Ok(crate::ops::astype(&value(t), d)?.into());
+        let x = value(t);
+        if d.kind() == Kind::Integer {
+            return Ok(Tensor::from(fitted(x.array(), d)?).into());
+        }
+        return Ok(crate::ops::astype(&x, d)?.into());
     }
     // Numbers go to a float64 or int64 without a detour through float32.
     if let Some(d) = dtype {
         exact = match sequence(data)? {
-            Some(array) => Some(array.cast(d)?),
+            Some(array) => Some(fitted(&array, d)?),
             None => number(data, d)?,
         };
     }
@@ -308,6 +312,7 @@ fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> 
         None => data.extract::<super::Operand>()?.0,
     };
     Ok(match dtype {
+        Some(d) if d.kind() == Kind::Integer => fitted(x.array(), d)?.into(),
         Some(d) => crate::ops::astype(&x, d)?,
         None => x,
     }
@@ -320,7 +325,8 @@ fn number(data: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Option<Array>> {
         return Ok(None);
     }
     if data.is_instance_of::<PyFloat>() {
-        return Ok(Some(Array::filled("tensor", &[], data.extract()?, dtype)?));
+        let x = Array::filled("tensor", &[], data.extract()?, DType::F64)?;
+        return Ok(Some(fitted(&x, dtype)?));
     }
     if data.is_instance_of::<PyInt>() && dtype != DType::Bool {
         return Ok(Some(super::operand::integer(data, dtype)?.into_array()));
@@ -358,6 +364,7 @@ fn _restore(bytes: &[u8], shape: Vec<usize>, dtype: DType) -> PyResult<PyTensor>
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(super::operand::_meet, m)?)?;
     add_function!(m, tensor)?;
     add_function!(m, asarray)?;
     add_function!(m, from_numpy)?;

@@ -5,10 +5,11 @@ use super::{numpy, watch};
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::ops;
+use crate::shape::Axes;
 use crate::tape::Tensor;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PyTuple};
 
 /// A tensor argument: a Tensor, a NumPy array, a number, or nested lists of numbers.
 pub(crate) struct Operand(pub(crate) Tensor);
@@ -118,19 +119,40 @@ pub(crate) fn pair(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<(Tens
     }
 }
 
-/// Arguments that will meet in an operation: the first Tensor's type is the one that the others meet.
+/// Arguments that will meet in an operation: the type that the Tensors among them have in common is the one that the
+/// others meet. The one place that decides what a mix of Tensors, arrays, numbers and lists becomes; [`pair`] is its
+/// short form.
 #[inline]
 pub(crate) fn meet<const N: usize>(obs: [&Bound<'_, PyAny>; N]) -> PyResult<[Tensor; N]> {
-    let like = obs.iter().find_map(|ob| ob.cast_exact::<PyTensor>().ok()).map(|t| t.get().get().dtype());
-    let mut found = Vec::with_capacity(N);
-    for ob in obs {
-        found.push(match (ob.cast_exact::<PyTensor>(), like) {
-            (Ok(t), _) => value(t),
-            (_, Some(like)) => weak(ob, like)?,
-            _ => convert(ob)?,
-        });
+    met(&obs)?.try_into().map_err(|_| PyTypeError::new_err("wrong number of arguments"))
+}
+
+#[inline]
+fn met(obs: &[&Bound<'_, PyAny>]) -> PyResult<Vec<Tensor>> {
+    let tensors = obs.iter().filter_map(|ob| ob.cast_exact::<PyTensor>().ok());
+    let like = tensors.map(|t| t.get().get().dtype()).reduce(DType::promote);
+    let one = |ob: &Bound<'_, PyAny>| match (ob.cast_exact::<PyTensor>(), like) {
+        (Ok(t), _) => Ok(value(t)),
+        (_, Some(like)) => weak(ob, like),
+        _ => convert(ob),
+    };
+    obs.iter().map(|ob| one(ob)).collect()
+}
+
+/// The tensors of a sequence, which will meet in an operation.
+pub(crate) fn meeting(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
+    if ob.is_instance_of::<PyTensor>() {
+        return many(ob);
     }
-    found.try_into().map_err(|_| PyTypeError::new_err("wrong number of arguments"))
+    let obs = items(ob)?.collect::<PyResult<Vec<_>>>()?;
+    met(&obs.iter().collect::<Vec<_>>())
+}
+
+/// The arguments as tensors, in the types in which they would go into one operation.
+#[pyfunction]
+#[pyo3(signature = (*values))]
+pub(super) fn _meet(values: &Bound<'_, PyTuple>) -> PyResult<Vec<PyTensor>> {
+    Ok(meeting(values.as_any())?.into_iter().map(PyTensor::from).collect())
 }
 
 /// An error of a conversion with the name of the function in front; what Python code has raised stays as it is.
@@ -147,13 +169,54 @@ pub(crate) fn named(function: &str, error: PyErr) -> PyErr {
     })
 }
 
-/// The tensors of a sequence.
-pub(crate) fn many(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
+/// The items of a sequence of tensors.
+fn items<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
     if !(ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>()) && ob.try_iter().is_err() {
         return Err(PyTypeError::new_err(format!(
             "expected a sequence of tensors, got {}",
             ob.get_type().name()?
         )));
     }
-    ob.try_iter()?.map(|item| Ok(item?.extract::<Operand>()?.0)).collect()
+    ob.try_iter()
+}
+
+/// The tensors of a sequence, each of its own type.
+pub(crate) fn many(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
+    items(ob)?.map(|item| Ok(item?.extract::<Operand>()?.0)).collect()
+}
+
+/// The array as another element type, which must hold its values: for data, of which nothing may get lost without a
+/// word. Fractions are cut off, as in NumPy; `astype` wraps around.
+pub(crate) fn fitted(x: &Array, dtype: DType) -> PyResult<Array> {
+    if dtype.kind() == Kind::Integer && x.dtype() != dtype && x.dtype() != DType::Bool && x.size() > 0 {
+        let bits = 8 * dtype.size() as u32;
+        let (least, most) = match dtype.is_signed() {
+            true => (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1),
+            false => (0, (1i128 << bits) - 1),
+        };
+        let x = Tensor::from(x.clone());
+        for extreme in [ops::min(&x, Axes::All, false)?, ops::max(&x, Axes::All, false)?] {
+            let (fits, shown) = match (x.dtype(), x.dtype().kind()) {
+                (_, Kind::Float) => {
+                    let v = extreme.item()?;
+                    (
+                        v > least as f64 - 1.0 && v < most as f64 + 1.0 && !(bits == 64 && v >= most as f64),
+                        v.to_string(),
+                    )
+                }
+                (DType::U64, _) => {
+                    let v = i128::from(extreme.to_vec::<u64>()?[0]);
+                    (v <= most, v.to_string())
+                }
+                _ => {
+                    let v = i128::from(extreme.to_vec::<i64>()?[0]);
+                    (least <= v && v <= most, v.to_string())
+                }
+            };
+            if !fits {
+                return Err(PyOverflowError::new_err(format!("{shown} is out of range for {dtype}")));
+            }
+        }
+    }
+    Ok(x.cast(dtype)?)
 }

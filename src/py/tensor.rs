@@ -454,9 +454,9 @@ impl PyTensor {
         Self::flatten(slf)
     }
     /// The matrix product with another tensor.
-    fn dot(slf: &Bound<'_, Self>, other: Operand) -> PyResult<PyTensor> {
-        let x = value(slf);
-        run(&[&x, &other.0], || ops::matmul(&x, &other.0))
+    fn dot(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+        let (x, other) = pair(slf, other)?;
+        run(&[&x, &other], || ops::matmul(&x, &other))
     }
     /// The sum over axes.
     #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False, dtype=None)")]
@@ -491,15 +491,15 @@ impl PyTensor {
         let x = reduced("prod", slf, more)?;
         run(&[&x], || ops::prod(&x, axis, keepdims))
     }
-    /// The running sums along an axis.
-    #[pyo3(signature = (axis = -1, **more), text_signature = "($self, axis=-1, dtype=None)")]
-    fn cumsum(slf: &Bound<'_, Self>, axis: isize, more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
+    /// The running sums along an axis, which only a vector may leave out.
+    #[pyo3(signature = (axis = None, **more), text_signature = "($self, axis=None, dtype=None)")]
+    fn cumsum(slf: &Bound<'_, Self>, axis: Option<isize>, more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
         let x = reduced("cumsum", slf, more)?;
         run(&[&x], || ops::cumulative_sum(&x, axis))
     }
-    /// The running products along an axis.
-    #[pyo3(signature = (axis = -1, **more), text_signature = "($self, axis=-1, dtype=None)")]
-    fn cumprod(slf: &Bound<'_, Self>, axis: isize, more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
+    /// The running products along an axis, which only a vector may leave out.
+    #[pyo3(signature = (axis = None, **more), text_signature = "($self, axis=None, dtype=None)")]
+    fn cumprod(slf: &Bound<'_, Self>, axis: Option<isize>, more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
         let x = reduced("cumprod", slf, more)?;
         run(&[&x], || ops::cumulative_prod(&x, axis))
     }

@@ -58,7 +58,9 @@ def _cosine_window(
     owner: str, length: int, dtype: _DTypeLike, periodic: bool, alpha: float, beta: float
 ) -> Tensor:
     (n,) = sizes(owner, "window_length", length, 1)
-    angles = 2 * math.pi * np.arange(n) / max(n if periodic else n - 1, 1)
+    if n == 1:
+        return _core.ones(1, dtype)  # as in NumPy, SciPy and PyTorch: the middle, and not the end
+    angles = 2 * math.pi * np.arange(n) / (n if periodic else n - 1)
     return _core.tensor(alpha - beta * np.cos(angles)).astype(dtype)
 
 

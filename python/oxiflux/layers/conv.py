@@ -298,10 +298,12 @@ class ConvTranspose(_Convolution):
 
     def _padding(self, pad: Any, window: Sizes) -> Sizes:
         # What a window covers beyond its stride is what makes the output longer than `n * stride`.
-        options = zip(window, self.stride, self.dilation, strict=True)
-        beyond = tuple((k - 1) * d + 2 - step for k, step, d in options)
+        spread = zip(window, self.dilation, self.stride, strict=True)
+        beyond = tuple(d * (k - 1) + 1 - step + 1 for k, d, step in spread)
         if isinstance(pad, SamePad) and min(beyond) < 1:
-            raise ValueError(f"ConvTranspose: SamePad() needs strides within the window {window}")
+            raise ValueError(
+                f"ConvTranspose: SamePad() needs strides within the window {window} as it is dilated"
+            )
         return padding("ConvTranspose", pad, beyond)
 
     def _options(self) -> dict[str, tuple[Sizes, int]]:

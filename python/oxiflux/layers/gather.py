@@ -131,7 +131,7 @@ def batched_mul(a: ArrayLike, b: ArrayLike) -> Tensor:
     >>> flux.batched_mul(flux.ones((5, 2, 3)), flux.ones((1, 3, 4))).shape
     (5, 2, 4)
     """
-    a, b = _core.asarray(a), _core.asarray(b)
+    a, b = _core._meet(a, b)
     if a.ndim == b.ndim == 3:
         try:
             return _core.matmul(a, b)

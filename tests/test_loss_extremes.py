@@ -1,0 +1,94 @@
+"""Losses where predictions are certain, infinite or many: zeros count as zeros, and sums do not overflow on the way."""
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+
+INF = np.inf
+
+
+def slope(loss, yhat):
+    return flux.gradient(lambda yhat: loss(yhat), flux.tensor(yhat))[0].numpy()
+
+
+def test_an_impossible_class_that_is_not_asked_for_costs_nothing():
+    yhat = [[0.0, -INF, 0.0]]
+    for y in ([[1.0, 0.0, 0.0]], [0]):
+        assert flux.logitcrossentropy(flux.tensor(yhat), y).item() == pytest.approx(np.log(2), rel=1e-6)
+        np.testing.assert_allclose(slope(lambda p, y=y: flux.logitcrossentropy(p, y), yhat), [[-0.5, 0, 0.5]])
+
+
+@pytest.mark.parametrize(
+    ("yhat", "y", "value", "gradient"),
+    [
+        (INF, 1.0, 0.0, 0.0),
+        (-INF, 0.0, 0.0, 0.0),
+        (-INF, 1.0, INF, -1.0),
+        (INF, 0.0, INF, 1.0),
+        (0.0, 1.0, np.log(2), -0.5),
+    ],
+)
+def test_logitbinarycrossentropy_of_certain_predictions(yhat, y, value, gradient):
+    assert flux.logitbinarycrossentropy(flux.tensor([yhat]), [y]).item() == pytest.approx(value)
+    assert slope(lambda p: flux.logitbinarycrossentropy(p, [y]), [yhat]) == gradient
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 1, 2])
+def test_focal_losses_of_saturated_probabilities_have_no_slope(gamma):
+    values = slope(lambda p: flux.binary_focal_loss(p, [1.0, 0.0], gamma=gamma), [1.0, 0.0])
+    assert np.isfinite(values).all()
+    if gamma:
+        assert values[0] == 0 and abs(values[1]) < 1e-3
+        assert (slope(lambda p: flux.focal_loss(p, [0], gamma=gamma), [[1.0, 0.0]])[0, 0]) == 0
+
+
+def test_huber_loss_is_linear_up_to_infinity():
+    assert flux.huber_loss(flux.tensor([INF]), [0.0]).item() == INF
+    assert slope(lambda p: flux.huber_loss(p, [0.0, 0.0, 0.0, 0.0]), [INF, -INF, 1e30, 0.5]).tolist() == [
+        0.25,
+        -0.25,
+        0.25,
+        0.125,
+    ]
+
+
+@pytest.mark.parametrize("delta", [0, -1, np.nan])
+def test_huber_loss_needs_a_positive_delta(delta):
+    with pytest.raises(ValueError, match="huber_loss: delta must be positive"):
+        flux.huber_loss([1.0], [0.0], delta=delta)
+
+
+def test_unlike_pairs_may_be_infinitely_far():
+    assert flux.siamese_contrastive_loss(flux.tensor([INF]), [1.0]).item() == 0
+    assert slope(lambda p: flux.siamese_contrastive_loss(p, [1.0]), [INF]).tolist() == [0]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        flux.mae, flux.mse, flux.msle, flux.huber_loss, flux.binarycrossentropy, flux.logitbinarycrossentropy,
+        flux.poisson_loss, flux.hinge_loss, flux.squared_hinge_loss, flux.dice_coeff_loss, flux.tversky_loss,
+        flux.binary_focal_loss, flux.siamese_contrastive_loss, flux.crossentropy, flux.kldivergence, flux.focal_loss,
+    ],
+)  # fmt: skip
+def test_averages_of_more_than_65504_numbers_of_16_bits(loss, dtype):
+    yhat = flux.tensor(np.full((70_000, 1), 0.75, "float32")).astype(dtype)
+    y = flux.ones((70_000, 1))
+    got = loss(yhat, y)
+    eps = {"eps": 2.0**-10 if dtype == "float16" else 2.0**-7} if loss in EPS else {}
+    want = loss(yhat.astype("float32"), y, **eps)
+    assert got.dtype == dtype
+    assert got.item() == pytest.approx(want.item(), rel=2.0**-10 if dtype == "float16" else 2.0**-7)
+    assert np.isfinite(flux.gradient(lambda p: loss(p, y), yhat)[0].astype("float32").numpy()).all()
+
+
+EPS = (
+    flux.msle,
+    flux.binarycrossentropy,
+    flux.crossentropy,
+    flux.kldivergence,
+    flux.binary_focal_loss,
+    flux.focal_loss,
+)
