@@ -626,3 +626,13 @@ def test_weight_norm_refuses_what_has_no_direction():
         flux.WeightNorm(flux.Dense(2, 3), "bias")
     with pytest.raises(ValueError, match="no parameter"):
         flux.WeightNorm(flux.Dense(2, 3, bias=False), "bias")
+
+
+def test_weight_norm_of_a_zero_column_is_zero_and_its_gradient_finite():
+    layer = flux.Dense(2, 2, bias=False)
+    layer.weight = flux.tensor([[0.0, 3.0], [0.0, 4.0]])
+    model = flux.WeightNorm(layer, "weight")
+    np.testing.assert_allclose(model([[1.0, 1.0]]).numpy(), [[0.0, 7.0]], rtol=1e-6)
+    (g,) = flux.gradient(lambda m: m([[1.0, 1.0]]).sum(), model)
+    assert np.isfinite(g.g.numpy()).all() and np.isfinite(g.layer.weight.numpy()).all()
+    np.testing.assert_allclose(g.g.numpy().ravel(), [0.0, 1.4], rtol=1e-5)

@@ -514,3 +514,15 @@ def test_the_core_refuses_other_kinds_and_numbers_of_states():
         flux._core.recurrent("tanh", np.zeros((2, 3)), [], ih, hh)
     with pytest.raises(ValueError, match="states"):
         flux._core.recurrent("tanh", np.zeros((2, 3)), [np.zeros(5)] * 2, ih, hh)
+
+
+@pytest.mark.parametrize("kind", [flux.RNN, flux.LSTM, flux.GRU, flux.GRUv3])
+def test_a_state_of_another_dtype_takes_that_of_the_layer(kind):
+    layer, x = kind(2, 3), flux.rand(1, 4, 2)
+    h = np.full((1, 3), 0.25)
+    for dtype in ("float16", "float64"):
+        state = flux.tensor(h, dtype=dtype)
+        own = flux.tensor(h, dtype="float32")
+        got, want = (layer(x, (s, s) if kind is flux.LSTM else s) for s in (state, own))
+        assert got.dtype == "float32"
+        np.testing.assert_array_equal(got.numpy(), want.numpy())

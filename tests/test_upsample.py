@@ -188,3 +188,10 @@ def test_layers_refuse_what_they_cannot_do():
     for r in (0, -1, 1.5, "2"):
         with pytest.raises(ValueError, match="PixelShuffle"):
             flux.PixelShuffle(r)
+
+
+def test_one_pixel_upsampled_by_less_than_two_stays_one():
+    x = flux.tensor([[[3.0]]])
+    assert flux.upsample_linear(x, 1.5).tolist() == [[[3.0]]]
+    assert flux.gradient(lambda x: flux.upsample_linear(x, 1.5).sum(), x)[0].tolist() == [[[1.0]]]
+    assert flux.upsample_linear(x, size=3).tolist() == [[[3.0], [3.0], [3.0]]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from operator import index
@@ -429,11 +430,8 @@ def result_type(*arrays_and_dtypes: ArrayLike | DType) -> DType:
     oxiflux.float32
     """
     values = (_core.zeros((), x) if isinstance(x, DType) else x for x in arrays_and_dtypes)
-    first, *others = _core._meet(*values)
-    total = _core.zeros((), first.dtype)
-    for x in others:
-        total = _core.where(True, total, _core.zeros((), x.dtype))
-    return total.dtype
+    kinds = (_core.zeros((), x.dtype) for x in _core._meet(*values))
+    return functools.reduce(lambda a, b: _core.where(True, a, b), kinds).dtype
 
 
 def can_cast(source: ArrayLike | DType, to: DType, /) -> bool:

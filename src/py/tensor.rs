@@ -493,13 +493,21 @@ impl PyTensor {
     }
     /// The running sums along an axis, which only a vector may leave out.
     #[pyo3(signature = (axis = None, **more), text_signature = "($self, axis=None, dtype=None)")]
-    fn cumsum(slf: &Bound<'_, Self>, axis: Option<isize>, more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
+    fn cumsum(
+        slf: &Bound<'_, Self>,
+        axis: Option<isize>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
         let x = reduced("cumsum", slf, more)?;
         run(&[&x], || ops::cumulative_sum(&x, axis))
     }
     /// The running products along an axis, which only a vector may leave out.
     #[pyo3(signature = (axis = None, **more), text_signature = "($self, axis=None, dtype=None)")]
-    fn cumprod(slf: &Bound<'_, Self>, axis: Option<isize>, more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
+    fn cumprod(
+        slf: &Bound<'_, Self>,
+        axis: Option<isize>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
         let x = reduced("cumprod", slf, more)?;
         run(&[&x], || ops::cumulative_prod(&x, axis))
     }
