@@ -201,12 +201,37 @@ def test_a_whole_number_still_counts():
     assert flux.gradient(f, 2.0, 3) == (4.0, None)
 
 
+@dataclass
+class Slope:
+    a: float
+
+    def __call__(self, x):
+        return self.a * x
+
+
 @pytest.mark.parametrize(
-    "arg", [np.array([1, 2]), [1, 2], True, "a", None, SimpleNamespace(a=2.0), flux.tensor([1])]
+    ("arg", "what"),
+    [
+        (np.array([1, 2]), "an array of int64"),
+        (flux.tensor([1]), "an array of int64"),
+        ([1, 2], "a list of integers"),
+        ({"n": 2}, "a dict of integers"),
+        (SimpleNamespace(a=2.0), "the attribute a of a SimpleNamespace"),
+        (Slope(2.0), "the attribute a of a Slope"),
+        (Slope(np.ones(2)), "the attribute a of a Slope"),
+    ],
 )
-def test_what_cannot_be_differentiated_by_is_an_error(arg):
-    with pytest.raises(TypeError, match="nothing in the arguments"):
+def test_numbers_that_cannot_be_differentiated_by_are_an_error(arg, what):
+    with pytest.raises(TypeError, match=f"nothing to differentiate by, only {what}"):
         flux.gradient(lambda x: flux.tensor(1.0), arg)
+
+
+@pytest.mark.parametrize(
+    "arg", [True, "a", None, flux.relu, flux.MaxPool(2), flux.Dropout(0.5), [flux.tanh], []]
+)
+def test_what_holds_no_numbers_has_no_gradient(arg):
+    (g,) = flux.gradient(lambda x: flux.tensor(1.0), arg)
+    assert g is None or g == [None] * len(arg)
 
 
 def test_a_gradient_without_arguments_says_how_to_give_them():

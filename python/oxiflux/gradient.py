@@ -41,8 +41,8 @@ def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
     Inside `f` a tensor that depends on the arguments can be printed and compared; to read it as a number or an array
     (`item`, `float`, `tolist`, `numpy`, …) raises ValueError unless it is wrapped in `ignore_derivatives`, because what
     is computed from there would count as constant. For the same reason another thread that computes with it gets an
-    error. Raises ShapeError unless `f` gives a single number, TypeError if nothing in the arguments can be
-    differentiated by, and ValueError for a container that holds itself and for more than 256 levels.
+    error. Raises ShapeError unless `f` gives a single number, TypeError if the arguments hold numbers
+    and none that can be differentiated by, and ValueError for a container that holds itself and for more than 256 levels.
 
     >>> import oxiflux as flux
     >>> flux.gradient(lambda x: (x**2).sum(), flux.tensor([1.0, 2.0]))[0].tolist()
@@ -331,8 +331,8 @@ def gradcheck(
     True
     """
     # What is one object in two arguments stays so: each is differentiated by on its own.
-    made = {id(x): _core.asarray(x) for x in args if not _core.leaves(x)}
-    given = tuple(x if _core.leaves(x) else made[id(x)] for x in args)
+    made = {id(x): x if callable(x) or _core.leaves(x) else _core.asarray(x) for x in args}
+    given = tuple(made[id(x)] for x in args)
     xs = fmap(lambda t: t.astype(_core.float64) if t.dtype in FLOATS else t, given)
     rng = np.random.default_rng(0)
     weights = _core.tensor(rng.uniform(0.5, 1.5, _core.asarray(f(*xs)).shape))

@@ -226,7 +226,9 @@ def _tensors(x: Any) -> tuple[list[Tensor], list[Tensor]]:
 
 def _warning(tensors: list[Tensor]) -> str:
     """What is suspicious about parameters: that they are all zero, or not finite."""
-    arrays = [(t.astype("float32") if t.dtype == "bfloat16" else t).numpy() for t in tensors]
+    # What is printed leaves no gradient's path.
+    constants = [_core.stop_gradient(t) for t in tensors]
+    arrays = [(t.astype("float32") if t.dtype == "bfloat16" else t).numpy() for t in constants]
     if not any(a.any() for a in arrays):
         return "  (all zero)" if any(a.size for a in arrays) else ""
     if any(np.isnan(a).any() for a in arrays):

@@ -11,6 +11,7 @@ use super::tensor::PyTensor;
 use super::tree::{self, Node};
 use super::watch::{ByAddress, Restore, watch, watched};
 use crate::array::Array;
+use crate::dtype;
 use crate::error::{Error, Result};
 use crate::tape::{Place, Scope, Tensor};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -130,8 +131,10 @@ impl<'py, 's> Watch<'py, 's> {
             given.push(arg);
             self.plan.arguments.push(step);
         }
-        if self.variables.is_empty() {
-            return Err(nothing_to_differentiate(args)?);
+        if self.variables.is_empty()
+            && let Some(what) = args.iter().find_map(|x| numbers_in(&x).transpose())
+        {
+            return Err(nothing_to_differentiate(&what?));
         }
         let Watch { variables, plan, restore, .. } = self;
         Ok(Watched { given: PyTuple::new(self.py, given)?, variables, plan, restore })
@@ -396,16 +399,48 @@ impl<'py, 's> Watch<'py, 's> {
     }
 }
 
-/// What is wrong where nothing can be differentiated by.
+/// What an argument has of numbers that a gradient is not taken for.
 #[cold]
-fn nothing_to_differentiate(args: &Bound<'_, PyTuple>) -> PyResult<PyErr> {
-    let names = args.iter().map(|x| Ok(x.get_type().name()?.to_string())).collect::<PyResult<Vec<_>>>()?;
-    Ok(PyTypeError::new_err(format!(
-        "gradient: nothing in the arguments ({}) can be differentiated by. Tensors and arrays of floats can; integer \
-         arrays are labels and indices, write x.astype(\"float32\"); a number in an object is a constant, write \
-         flux.tensor(2.0)",
-        names.join(", ")
-    )))
+fn numbers_in(ob: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let is_whole = |x: &Array| x.dtype().kind() == dtype::Kind::Integer;
+    let is_number = |x: &Bound<'_, PyAny>| x.is_instance_of::<PyInt>() && !x.is_instance_of::<PyBool>();
+    let array = |x: &Array| format!("an array of {}", x.dtype());
+    Ok(match tree::node(ob)? {
+        Node::Tensor(t) => Some(t.get().get()).filter(|x| is_whole(x.array())).map(|x| array(x.array())),
+        Node::List(_) | Node::Tuple(_) => {
+            let mut items = ob.try_iter()?.flatten();
+            items.any(|x| is_number(&x)).then(|| "a list of integers".into())
+        }
+        Node::Dict(dict) => dict.values().iter().any(|x| is_number(&x)).then(|| "a dict of integers".into()),
+        // Layers of this package have numbers that are options.
+        Node::Object(_) if is_own(ob)? => None,
+        Node::Object(dict) => {
+            let is_float = |x: &Bound<'_, PyAny>| {
+                let array = super::numpy::array_like(x);
+                x.is_instance_of::<PyFloat>() || array.is_ok_and(|a| a.is_some_and(|a| a.dtype().is_float()))
+            };
+            let name = dict.iter().find(|(_, x)| is_float(x)).map(|(name, _)| name);
+            name.map(|name| format!("the attribute {name} of a {}", show_class(ob)))
+        }
+        Node::Leaf => super::numpy::array_like(ob)?.filter(is_whole).map(|x| array(&x)),
+    })
+}
+
+fn show_class(ob: &Bound<'_, PyAny>) -> String {
+    ob.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string())
+}
+
+/// Whether the class of an object is this package's.
+fn is_own(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(ob.get_type().module()?.to_str()?.starts_with("oxiflux."))
+}
+
+#[cold]
+fn nothing_to_differentiate(what: &str) -> PyErr {
+    PyTypeError::new_err(format!(
+        "gradient: there is nothing to differentiate by, only {what}. Integers in arrays and lists are labels and \
+         indices, write x.astype(\"float32\"); numbers and arrays in an object are constants, write flux.tensor(2.0)"
+    ))
 }
 
 /// Whether a container can be rebuilt: a list, tuple or dict itself, or a named tuple.

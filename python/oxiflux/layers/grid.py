@@ -59,11 +59,13 @@ def grid_sample(x: ArrayLike, grid: ArrayLike, *, padding_mode: str = "zeros") -
 def _taps(points: Tensor, n: int, border: bool) -> list[tuple[np.ndarray, Tensor]]:
     """The two of `n` pixels between which each point lies, and their weights: zero for a pixel that is not there."""
     at = (points + 1) * (0.5 * (n - 1))
+    # Which pixels these are does not change with the points.
+    places = _core.stop_gradient(at).numpy()
     if border:
         # Beyond the border there is no slope.
-        ends = np.clip(at.numpy(), 0, n - 1)
-        at = _core.where(ends == at.numpy(), at, ends)
-    low = np.clip(np.floor(np.nan_to_num(at.numpy())), -2, n).astype(np.int64)
+        ends = np.clip(places, 0, n - 1)
+        at, places = _core.where(ends == places, at, ends), ends
+    low = np.clip(np.floor(np.nan_to_num(places)), -2, n).astype(np.int64)
     taps = []
     for tap, weight in ((low, low + 1 - at), (low + 1, at - low)):
         inside = (tap >= 0) & (tap < n)
