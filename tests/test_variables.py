@@ -227,7 +227,7 @@ def test_numbers_that_cannot_be_differentiated_by_are_an_error(arg, what):
 
 
 @pytest.mark.parametrize(
-    "arg", [True, "a", None, flux.relu, flux.MaxPool(2), flux.Dropout(0.5), [flux.tanh], []]
+    "arg", [True, "a", None, flux.relu, flux.MaxPool((2, 2)), flux.Dropout(0.5), [flux.tanh], []]
 )
 def test_what_holds_no_numbers_has_no_gradient(arg):
     (g,) = flux.gradient(lambda x: flux.tensor(1.0), arg)

@@ -41,8 +41,8 @@ def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
     Inside `f` a tensor that depends on the arguments can be printed and compared; to read it as a number or an array
     (`item`, `float`, `tolist`, `numpy`, …) raises ValueError unless it is wrapped in `ignore_derivatives`, because what
     is computed from there would count as constant. For the same reason another thread that computes with it gets an
-    error. Raises ShapeError unless `f` gives a single number, TypeError if the arguments hold numbers
-    and none that can be differentiated by, and ValueError for a container that holds itself and for more than 256 levels.
+    error. Raises ShapeError unless `f` gives a single number, TypeError if the arguments hold numbers and none that can
+    be differentiated by, and ValueError for a container that holds itself and for more than 256 levels.
 
     >>> import oxiflux as flux
     >>> flux.gradient(lambda x: (x**2).sum(), flux.tensor([1.0, 2.0]))[0].tolist()
