@@ -9,10 +9,10 @@ from typing import Any, ParamSpec
 from . import _core
 from ._core import Tensor, where
 
-__all__ = ["EPS", "power", "product", "rounded_once", "xlogy"]
+__all__ = ["eps_of", "finite", "power", "product", "rounded_once", "xlogy"]
 
 # From 1 to the next number.
-EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 
 P = ParamSpec("P")
 
@@ -27,7 +27,7 @@ def rounded_once(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
         if type(yhat) is not Tensor or yhat.dtype.itemsize != 2 or yhat.dtype.kind != "f":
             return loss(*args, **options)
         if has_eps and options.get("eps") is None:
-            options["eps"] = EPS[str(yhat.dtype)]
+            options["eps"] = eps_of(yhat, None)
         wide = yhat.astype(_core.float32)
         args, options = ((wide, *args[1:]), options) if args else (args, options | {"yhat": wide})
         return loss(*args, **options).astype(yhat.dtype)
@@ -35,9 +35,19 @@ def rounded_once(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
     return call
 
 
+def eps_of(yhat: Tensor, eps: float | None) -> float:
+    """`eps`, or if none is given that of the prediction's dtype."""
+    return _EPS[str(yhat.dtype)] if eps is None else eps
+
+
+def finite(x: Tensor) -> bool:
+    """Whether all numbers are finite, as they nearly always are: the plain formula does then."""
+    return bool(_core.all(_core.isfinite(x)))
+
+
 def product(x: Tensor, y: Tensor) -> Tensor:
     """`x * y`, and 0 with no gradient where `x` is 0, even if `y` is infinite there."""
-    return x * where(x == 0, 0, y)
+    return x * (y if finite(y) else where(x == 0, 0, y))
 
 
 def power(x: Tensor, exponent: float) -> Tensor:

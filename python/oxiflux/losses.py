@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor, mean, relu, where
-from .edges import EPS, power, product, rounded_once, xlogy
+from .edges import eps_of, finite, power, product, rounded_once, xlogy
 from .tree import FLOATS
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def msle(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = 
     0.009084
     """
     yhat, y = _pair("msle", yhat, y)
-    eps = _eps(yhat, eps)
+    eps = eps_of(yhat, eps)
     return agg(_core.square(_core.log((yhat + eps) / (y + eps))))
 
 
@@ -110,6 +110,9 @@ def huber_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, delta: float =
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     yhat, y = _pair("huber_loss", yhat, y)
     d = _core.abs(yhat - y)
+    if finite(d):
+        near = _core.minimum(d, delta)
+        return agg(near * (d - 0.5 * near))
     small = where(d <= delta, d, 0)  # squared alone: the square of what is large has no part in the gradient
     return agg(0.5 * small * small + where(d <= delta, 0, delta * (d - 0.5 * delta)))
 
@@ -148,7 +151,7 @@ def crossentropy(
     yhat, y, labels = _classes("crossentropy", yhat, y, axis)
     if labels:
         y = _onehot(y, yhat, axis)
-    return agg(-xlogy(y, yhat + _eps(yhat, eps)).sum(axis=axis))
+    return agg(-xlogy(y, yhat + eps_of(yhat, eps)).sum(axis=axis))
 
 
 def logitcrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1) -> Tensor:
@@ -186,7 +189,7 @@ def binarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: f
     0.1643
     """
     yhat, y = _pair("binarycrossentropy", yhat, y)
-    eps = _eps(yhat, eps)
+    eps = eps_of(yhat, eps)
     return agg(-xlogy(y, yhat + eps) - xlogy(1 - y, 1 - yhat + eps))
 
 
@@ -200,6 +203,8 @@ def logitbinarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -
     0.1629
     """
     yhat, y = _pair("logitbinarycrossentropy", yhat, y)
+    if finite(yhat):
+        return agg((1 - y) * yhat - _core.logsigmoid(yhat))
     return agg(product(y, _core.softplus(-yhat)) + product(1 - y, _core.softplus(yhat)))
 
 
@@ -216,7 +221,7 @@ def kldivergence(
     0.6931
     """
     yhat, y = _pair("kldivergence", yhat, y)
-    return agg(xlogy(y, y).sum(axis=axis)) + agg(-xlogy(y, yhat + _eps(yhat, eps)).sum(axis=axis))
+    return agg(xlogy(y, y).sum(axis=axis)) + agg(-xlogy(y, yhat + eps_of(yhat, eps)).sum(axis=axis))
 
 
 @rounded_once
@@ -302,7 +307,7 @@ def binary_focal_loss(
     0.0569
     """
     yhat, y = _pair("binary_focal_loss", yhat, y)
-    q = yhat + _eps(yhat, eps)
+    q = yhat + eps_of(yhat, eps)
     p = y * q + (1 - y) * (1 - q)
     return agg(-power(relu(1 - p), gamma) * _core.log(p))
 
@@ -329,7 +334,7 @@ def focal_loss(
     yhat, y, labels = _classes("focal_loss", yhat, y, axis)
     if labels:
         y = _onehot(y, yhat, axis)
-    q = yhat + _eps(yhat, eps)
+    q = yhat + eps_of(yhat, eps)
     return agg((-xlogy(y, q) * power(relu(1 - q), gamma)).sum(axis=axis))
 
 
@@ -491,7 +496,3 @@ def _onehot(labels: Tensor, yhat: Tensor, axis: int) -> Tensor:
     order = list(range(y.ndim - 1))
     order.insert(axis % y.ndim, y.ndim - 1)
     return _core.permute_dims(y, order)
-
-
-def _eps(yhat: Tensor, eps: float | None) -> float:
-    return EPS[str(yhat.dtype)] if eps is None else eps

@@ -1,6 +1,8 @@
 //! The activation functions of NNlib: one row each, the derivative beside the function.
 
-use super::row::{Activation, Parameters, Row, branch_gt, not_far, not_far_below, rows, when_gt};
+use super::row::{
+    Activation, Parameters, Row, at_least, at_most, branch_gt, not_far, not_far_below, rows, when_gt,
+};
 use crate::error::Result;
 use crate::kernels::real::{Literal, Real};
 use crate::tape::Tensor;
@@ -84,7 +86,7 @@ rows! {
     softshrink(lambd = 0.5) = |x| when_gt(x, lambd, x - lambd, when_gt(-lambd, x, x + lambd, x * 0.0)),
         d(x) = |x| when_gt(x, lambd, 1.0, when_gt(-lambd, x, 1.0, 0.0)), on (0.7, 2.0), 0.4 ns;
     /// `x / (1 + |x|)`.
-    softsign = |x| { let x = x.max(R::lit(-ALL)).min(R::lit(ALL)); x / (abs(x) + 1.0) },
+    softsign = |x| { let x = at_most(at_least(x, R::lit(-ALL)), R::lit(ALL)); x / (abs(x) + 1.0) },
         d(x) = |x| { let part = 1.0 / (abs(x) + 1.0); part * part }, on (0.2, 2.0), 0.5 ns;
     /// `log(1 + e^x)` without overflow.
     softplus = |x| softplus(x), d(x) = |x| sigmoid(x), on (-3.0, 3.0), 1.0 ns;

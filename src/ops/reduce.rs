@@ -242,8 +242,8 @@ fn deviation(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<
     let y = spread.variance(keepdims, correction)?;
     // Below, squares have lost digits.
     let least = if y.dtype() == DType::F64 { 1e-280 } else { 1e-30 };
-    let plain = logical_and(&greater(&y, &number(least, &y)?)?, &isfinite(&y)?)?;
-    if spread.n == 0 || all_of(&plain, Axes::All, false)?.item()? != 0.0 {
+    let plain = |v: &f64| *v > least && v.is_finite();
+    if spread.n == 0 || y.array().to_vec::<f64>()?.iter().all(plain) {
         return super::sqrt(&y);
     }
     // In units of the largest distance, a power of two so that nothing is rounded.

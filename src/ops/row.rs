@@ -307,25 +307,37 @@ pub(crate) fn branch_gt<R: Real>(x: R, y: impl Lift<R>, a: impl Fn(R) -> R, b: i
     R::select_gt(x, y, a(above), b(below))
 }
 
+/// `x`, or `low` where that is larger; NaN for NaN, in one instruction.
+#[inline(always)]
+pub(crate) fn at_least<R: Real>(x: R, low: R) -> R {
+    R::select_gt(low, x, low, x)
+}
+
+/// `x`, or `high` where that is smaller; NaN for NaN.
+#[inline(always)]
+pub(crate) fn at_most<R: Real>(x: R, high: R) -> R {
+    R::select_gt(x, high, high, x)
+}
+
 /// Where an exponential of it, or of minus it, has been 0 for long in every type.
 const FAR: f64 = 1e4;
 
 /// `x`, but no less than where a function that falls exponentially is 0: at minus infinity it is not `-inf * 0`.
 #[inline(always)]
 pub(crate) fn not_far_below<R: Real>(x: R) -> R {
-    x.max(R::lit(-FAR))
+    at_least(x, R::lit(-FAR))
 }
 
 /// `x`, but no further from 0 than where a function that has a limit exponentially soon is at it.
 #[inline(always)]
 pub(crate) fn not_far<R: Real>(x: R) -> R {
-    x.max(R::lit(-FAR)).min(R::lit(FAR))
+    at_most(at_least(x, R::lit(-FAR)), R::lit(FAR))
 }
 
 /// `x` with the largest numbers in place of the infinities, for formulas whose limit is reached long before.
 #[inline(always)]
 pub(crate) fn finite<R: Real>(x: R) -> R {
-    x.max(-R::largest()).min(R::largest())
+    at_most(at_least(x, -R::largest()), R::largest())
 }
 
 /// `a` where `x > y`, else `b`, which also wins where either is NaN. Branches that may overflow take [`branch_gt`].
