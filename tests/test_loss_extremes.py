@@ -92,3 +92,14 @@ EPS = (
     flux.binary_focal_loss,
     flux.focal_loss,
 )
+
+
+def test_logitbinarycrossentropy_agrees_with_its_formula_to_the_last_digits():
+    x, y = np.random.default_rng(0).normal(size=(2, 3, 67)) * [[[30.0]], [[0.2]]] + [[[0.0]], [[0.5]]]
+    want = y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x)
+    for dtype, rtol in (("float64", 1e-14), ("float32", 1e-6)):
+        got = flux.logitbinarycrossentropy(flux.tensor(x, dtype=dtype), y, agg=lambda each: each)
+        np.testing.assert_allclose(got.numpy(), want, rtol=rtol)
+    assert np.isnan(flux.logitbinarycrossentropy(flux.tensor([np.nan]), [1.0]).item())
+    certain = slope(lambda p: flux.logitbinarycrossentropy(p, [1.0, 0.0]), [50.0, -50.0])
+    np.testing.assert_allclose(certain, [-np.exp(-50) / 2, np.exp(-50) / 2], rtol=1e-5)

@@ -49,6 +49,7 @@ TESTED_ELSEWHERE = {
     "astype": "test_dtypes_numpy.py",
     "dense": "flux_docs/test_layers.py",
     "dropout": "test_dropout.py",
+    "logitbinarycrossentropy_each": "test_loss_extremes.py",
     "logitcrossentropy_labels": "flux_docs/test_losses.py",
     "logitcrossentropy_mean": "flux_docs/test_losses.py",
     "logsoftmax": "test_ops_numpy.py",

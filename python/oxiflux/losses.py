@@ -193,7 +193,6 @@ def binarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: f
     return agg(-xlogy(y, yhat + eps) - xlogy(1 - y, 1 - yhat + eps))
 
 
-@rounded_once
 def logitbinarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     """`binarycrossentropy(sigmoid(yhat), y)` without overflow: `agg((1 - y) * yhat - logsigmoid(yhat))`; what
     is certain and right costs nothing.
@@ -203,9 +202,7 @@ def logitbinarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -
     0.1629
     """
     yhat, y = _pair("logitbinarycrossentropy", yhat, y)
-    if finite(yhat):
-        return agg((1 - y) * yhat - _core.logsigmoid(yhat))
-    return agg(product(y, _core.softplus(-yhat)) + product(1 - y, _core.softplus(yhat)))
+    return agg(_core.logitbinarycrossentropy_each(yhat, y))
 
 
 @rounded_once

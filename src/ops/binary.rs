@@ -10,6 +10,7 @@ use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::arith::Number;
 use crate::kernels::map::{self, Zip};
+use crate::kernels::math::{double, single};
 use crate::shape;
 use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
 use std::borrow::Cow;
@@ -181,10 +182,11 @@ trait Real2: Number {
     fn hypot(a: Self, b: Self) -> Self;
     fn copysign(a: Self, b: Self) -> Self;
     fn logaddexp(a: Self, b: Self) -> Self;
+    fn entropy_of_two(a: Self, b: Self) -> Self;
 }
 
 macro_rules! real2 {
-    ($($t:ty),+) => {$(
+    ($($t:ty, $math:ident);+) => {$(
         impl Real2 for $t {
             #[inline(always)]
             fn divide(a: Self, b: Self) -> Self {
@@ -208,10 +210,16 @@ macro_rules! real2 {
                 let (low, high) = if a < b { (a, b) } else { (b, a) };
                 high + (low - high).exp().ln_1p()
             }
+            #[inline(always)]
+            fn entropy_of_two(a: Self, b: Self) -> Self {
+                let rest = $math::softplus::<false>(-a.abs());
+                let (yes, no) = (if a < 0.0 { rest - a } else { rest }, if a > 0.0 { rest + a } else { rest });
+                (if b == 0.0 { 0.0 } else { b * yes }) + (if b == 1.0 { 0.0 } else { (1.0 - b) * no })
+            }
         }
     )+};
 }
-real2!(f32, f64);
+real2!(f32, single; f64, double);
 
 /// 1 where the first is larger, 1/2 where they are equal, else 0: how a gradient is shared at `maximum`.
 fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
@@ -307,6 +315,14 @@ binary! {
     logaddexp(float: Real2) = T::logaddexp, keeps Inputs,
         da = |c, g| multiply(g, &chance(c.input(0), c.input(1))?),
         db = |c, g| multiply(g, &chance(c.input(1), c.input(0))?), on (-2.0, 2.0);
+    /// `-b log(sigmoid(a)) - (1 - b) log(sigmoid(-a))`: what is certain and right costs nothing.
+    logitbinarycrossentropy_each(float: Real2) = T::entropy_of_two, keeps Inputs,
+        da = |c, g| {
+            let (a, b) = (c.input(0), c.input(1));
+            let too_high = multiply(&subtract(&number(1.0, b)?, b)?, &sigmoid(a)?)?;
+            multiply(g, &subtract(&too_high, &multiply(b, &sigmoid(&negative(a)?)?)?)?)
+        },
+        db = |c, g| negative(&multiply(g, c.input(0))?), on (-2.0, 2.0);
 }
 
 /// `a + b` of equal shapes, into `a` where nobody else sees it. Not recorded.
