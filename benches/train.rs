@@ -47,7 +47,7 @@ impl Training {
                 let mut h = self.x.clone();
                 let layers = p.len() / 2;
                 for (i, layer) in p.chunks(2).enumerate() {
-                    let relu = ops::activation("relu").filter(|_| i + 1 < layers);
+                    let relu = Some(ops::activation("relu")?).filter(|_| i + 1 < layers);
                     h = ops::dense(&h, &layer[0], Some(&layer[1]), relu)?;
                 }
                 ops::logitcrossentropy_mean(&h, &self.y)

@@ -2,13 +2,15 @@
 
 use crate::dtype::DType::{self, BF16, F16, F32, F64};
 use crate::dtype::{Element, each};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, attempt};
 use crate::half::{BFloat16, Float16, Half};
 use crate::kernels::map;
-use crate::memory::Buffer;
+use crate::memory::{Buffer, collected};
 use crate::shape::{self, Dims, Strides};
+use smallvec::SmallVec;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// A strided view of a shared buffer. Cloning is cheap and shares the elements; writing needs [`Array::make_mut`].
 pub struct Array {
@@ -88,8 +90,9 @@ impl<T: Half> map::Map for Narrow<T> {
 }
 
 impl Array {
-    /// Memory of that shape with unspecified contents; `op` names who asks, for the message.
-    pub fn empty(op: &'static str, shape: &[usize], dtype: DType) -> Result<Array> {
+    /// Memory of that shape that nobody has written yet; `op` names who asks, for the message. Whoever asks writes every
+    /// element before anyone else has the array.
+    pub(crate) fn empty(op: &'static str, shape: &[usize], dtype: DType) -> Result<Array> {
         let bytes = shape::checked_size(shape).and_then(|n| n.checked_mul(dtype.size()));
         let buffer = bytes.and_then(Buffer::new);
         let buffer = buffer.ok_or_else(|| Error::Memory { op, shape: shape.to_vec(), dtype })?;
@@ -175,6 +178,19 @@ impl Array {
         Ok(out)
     }
 
+    /// What `f` gives for each place, counted in row-major order; `op` names who asks, for the message.
+    pub fn from_fn<T: Element>(
+        op: &'static str,
+        shape: &[usize],
+        mut f: impl FnMut(usize) -> T,
+    ) -> Result<Array> {
+        let mut out = Array::empty(op, shape, T::DTYPE)?;
+        for (i, place) in out.unwritten::<T>().iter_mut().enumerate() {
+            place.write(f(i));
+        }
+        Ok(out)
+    }
+
     /// The lengths of the axes.
     #[inline]
     pub fn shape(&self) -> &[usize] {
@@ -226,9 +242,18 @@ impl Array {
 
     /// Where to write the elements of an array just made by [`Array::empty`].
     #[inline]
-    pub(crate) fn fresh_ptr<T: Element>(&mut self) -> *mut T {
+    pub(crate) fn fresh_ptr<T>(&mut self) -> *mut T {
         debug_assert!(size_of::<T>() == self.dtype.size() && self.is_unique());
         self.start.cast()
+    }
+
+    /// The places of an array just made by [`Array::empty`], to be written.
+    #[inline]
+    fn unwritten<T: Element>(&mut self) -> &mut [MaybeUninit<T>] {
+        debug_assert_eq!(T::DTYPE, self.dtype);
+        let n = self.size();
+        // SAFETY: the buffer is ours alone and holds n elements of this size, which need not be values yet.
+        unsafe { std::slice::from_raw_parts_mut(self.fresh_ptr::<MaybeUninit<T>>(), n) }
     }
 
     /// The elements of an array just made by [`Array::empty`], to be overwritten.
@@ -266,20 +291,37 @@ impl Array {
         unsafe { std::slice::from_raw_parts_mut(self.start, bytes) }
     }
 
-    /// The elements for writing, copied first if anyone else can see them (value semantics).
+    /// The elements for writing, copied first if anyone else can see them (value semantics). `T` is their type.
     pub fn make_mut<T: Element>(&mut self) -> Result<&mut [T]> {
-        if !(self.is_unique() && self.row_major) {
-            *self = self.copy()?;
+        if T::DTYPE != self.dtype {
+            let (dtype, wanted) = (self.dtype, T::DTYPE);
+            return Err(Error::DType(format!("make_mut: the elements are {dtype}, not {wanted}")));
         }
+        self.make_own()?;
         let n = self.size();
         // SAFETY: unique, row-major, and of n elements of this type.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.start.cast(), n) })
     }
 
+    /// Makes the elements row-major, in memory that nobody else can see.
+    pub(crate) fn make_own(&mut self) -> Result<()> {
+        if !(self.is_unique() && self.row_major) {
+            *self = self.copy()?;
+        }
+        Ok(())
+    }
+
+    /// The same elements, row-major in memory that nobody else can see: themselves if they are, else a copy.
+    pub(crate) fn into_own(mut self) -> Result<Array> {
+        self.make_own()?;
+        Ok(self)
+    }
+
     /// The elements in row-major order, converted to `T`.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let a = self.cast(T::DTYPE)?.contiguous()?;
-        Ok(a.as_slice::<T>().map(<[T]>::to_vec).unwrap_or_default())
+        let values = a.as_slice::<T>().expect("a cast and contiguous array is a slice of that type");
+        attempt("to_vec", || Ok(collected(values.iter().copied())))
     }
 
     /// The only element, as a float.
@@ -408,11 +450,21 @@ impl Array {
         Some(strides)
     }
 
-    /// The axes in another order.
-    pub fn permute(&self, order: &[usize]) -> Array {
+    /// The axes in another order, which names each once.
+    pub fn permute(&self, order: &[usize]) -> Result<Array> {
+        let mut seen = SmallVec::<[bool; 8]>::from_elem(false, self.ndim());
+        for &i in order {
+            if let Some(seen) = seen.get_mut(i) {
+                *seen = true;
+            }
+        }
+        if order.len() != self.ndim() || seen.contains(&false) {
+            let n = self.ndim();
+            return Err(Error::Value(format!("permute: axes {order:?} do not name each of {n} axes once")));
+        }
         let shape = order.iter().map(|&i| self.shape[i]).collect();
         let strides = order.iter().map(|&i| self.strides[i]).collect();
-        self.view(0, shape, strides)
+        Ok(self.view(0, shape, strides))
     }
 
     /// Repeated without copying to a shape that it broadcasts to.
@@ -429,37 +481,42 @@ impl Array {
         Ok(self.view(0, Dims::from_slice(target), strides))
     }
 
-    /// Along each axis `length` elements from `start`, `step` apart; the callers have checked that they exist.
-    pub fn slice(&self, ranges: &[Range]) -> Array {
-        debug_assert_eq!(ranges.len(), self.ndim());
+    /// Along each axis `length` elements from `start`, `step` apart.
+    pub fn slice(&self, ranges: &[Range]) -> Result<Array> {
+        let fits = ranges.len() == self.ndim() && ranges.iter().zip(&self.shape).all(|(r, &n)| r.fits(n));
+        if !fits {
+            let shape = shape::show(&self.shape);
+            return Err(Error::Index(format!("slice: {ranges:?} leave an array of shape {shape}")));
+        }
         let empty = ranges.iter().any(|r| r.length == 0);
         let steps = ranges.iter().zip(&self.strides);
         let offset = if empty { 0 } else { steps.clone().map(|(r, &s)| r.start as isize * s).sum() };
-        let strides = steps.map(|(r, &s)| r.step * s).collect();
-        self.view(offset, ranges.iter().map(|r| r.length).collect(), strides)
+        // The step of a single element goes nowhere, and may be too long to multiply.
+        let strides = steps.map(|(r, &s)| if r.length > 1 { r.step * s } else { s }).collect();
+        Ok(self.view(offset, ranges.iter().map(|r| r.length).collect(), strides))
     }
 
-    /// Without the axes that `drop` names, which have length 1, or with new ones of length 1.
-    pub fn with_shape_of_ones(&self, shape: Dims) -> Array {
-        let mut kept = self.shape.iter().zip(&self.strides).filter(|&(&n, _)| n != 1).map(|(_, &s)| s);
-        let strides = shape.iter().map(|&n| if n == 1 { 0 } else { kept.next().unwrap_or(0) }).collect();
-        self.view(0, shape, strides)
-    }
-
-    /// The diagonal of the axes `i` and `j`, as a new last axis.
-    pub fn diagonal(&self, i: usize, j: usize) -> Array {
+    /// The diagonal of two different axes `i` and `j`, as a new last axis.
+    pub fn diagonal(&self, i: usize, j: usize) -> Result<Array> {
+        if i == j || i >= self.ndim() || j >= self.ndim() {
+            let n = self.ndim();
+            return Err(Error::Index(format!("diagonal: {i} and {j} are not two of {n} axes")));
+        }
         let keep = |&k: &usize| k != i && k != j;
         let mut shape: Dims = (0..self.ndim()).filter(keep).map(|k| self.shape[k]).collect();
         let mut strides: Strides = (0..self.ndim()).filter(keep).map(|k| self.strides[k]).collect();
         shape.push(self.shape[i].min(self.shape[j]));
         strides.push(self.strides[i] + self.strides[j]);
-        self.view(0, shape, strides)
+        Ok(self.view(0, shape, strides))
     }
 
     /// The elements as an `ndarray` view, if they are of type `T` and no stride is negative.
     pub fn as_ndarray<T: Element>(&self) -> Option<ndarray::ArrayViewD<'_, T>> {
         use ndarray::ShapeBuilder;
-        if T::DTYPE != self.dtype || self.strides.iter().any(|&s| s < 0) {
+        // `ndarray` wants to number all elements, of an empty array as if axes of length 0 had length 1.
+        let bytes = self.shape.iter().try_fold(size_of::<T>(), |n, &d| n.checked_mul(d.max(1)));
+        let numbered = bytes.is_some_and(|n| n <= isize::MAX as usize);
+        if T::DTYPE != self.dtype || !numbered || self.strides.iter().any(|&s| s < 0) {
             return None;
         }
         let strides: Vec<usize> = self.strides.iter().map(|&s| s as usize).collect();
@@ -470,8 +527,11 @@ impl Array {
 
     /// A copy of an `ndarray` array of any layout.
     pub fn from_ndarray<T: Element, D: ndarray::Dimension>(a: ndarray::ArrayView<'_, T, D>) -> Result<Array> {
-        let values: Vec<T> = a.iter().copied().collect();
-        Array::from_slice(a.shape(), &values)
+        let mut out = Array::empty("from_ndarray", a.shape(), T::DTYPE)?;
+        for (place, &value) in out.unwritten::<T>().iter_mut().zip(&a) {
+            place.write(value);
+        }
+        Ok(out)
     }
 }
 
@@ -490,6 +550,16 @@ impl Range {
     /// A whole axis.
     pub fn all(length: usize) -> Range {
         Range { start: 0, step: 1, length }
+    }
+
+    /// Whether all of it lies on an axis of `n` elements.
+    fn fits(self, n: usize) -> bool {
+        let Some(further) = self.length.checked_sub(1) else { return true };
+        let last = isize::try_from(further)
+            .ok()
+            .and_then(|k| k.checked_mul(if further > 0 { self.step } else { 0 }))
+            .and_then(|far| self.start.checked_add_signed(far));
+        self.start < n && last.is_some_and(|last| last < n)
     }
 }
 

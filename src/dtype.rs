@@ -159,8 +159,14 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Rust type that can be a tensor's element.
-pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'static {
+/// Keeps [`Element`] to the types of this crate: memory is read as what [`Element::DTYPE`] says.
+pub(crate) mod sealed {
+    /// Only what is named here.
+    pub trait Sealed {}
+}
+
+/// A Rust type that can be a tensor's element. There are no others.
+pub trait Element: sealed::Sealed + Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'static {
     /// The element type it stands for.
     const DTYPE: DType;
     /// The nearest value of this type: saturating for integers, as Rust's `as`.
@@ -175,6 +181,7 @@ pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + 'sta
 
 macro_rules! element {
     ($($t:ty = $d:ident),+) => {$(
+        impl sealed::Sealed for $t {}
         impl Element for $t {
             const DTYPE: DType = $d;
             #[inline(always)]
@@ -209,6 +216,7 @@ element!(
     f64 = F64
 );
 
+impl sealed::Sealed for bool {}
 impl Element for bool {
     const DTYPE: DType = Bool;
     #[inline(always)]

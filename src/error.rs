@@ -27,6 +27,11 @@ pub enum Error {
         /// Its element type.
         dtype: DType,
     },
+    /// More memory to work with than there is.
+    Exhausted {
+        /// The operation that asked.
+        op: &'static str,
+    },
     /// A file that the system did not let us read or write.
     File {
         /// Its path.
@@ -47,6 +52,7 @@ impl fmt::Display for Error {
                 f.write_str(s)
             }
             Error::File { path, reason, .. } => write!(f, "{}: {reason}", path.display()),
+            Error::Exhausted { op } => write!(f, "{op}: there is not enough memory to work with"),
             Error::Memory { op, shape, dtype } => {
                 write!(
                     f,
@@ -59,3 +65,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The door of an operation: what its kernels have no memory for is an error.
+#[inline]
+pub(crate) fn attempt<T>(op: &'static str, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    crate::memory::attempt(f).unwrap_or(Err(Error::Exhausted { op }))
+}

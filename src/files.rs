@@ -5,7 +5,8 @@
 
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, attempt};
+use crate::memory::{filled, room};
 use crate::shape::{MOST_AXES, show};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
@@ -20,6 +21,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const MOST_TENSORS: usize = 1 << 18;
 /// The format's limit on the header, in bytes.
 const LONGEST_HEADER: u64 = 100_000_000;
+/// How many times as much memory as its text the tensors of a header may take.
+const HEADER_GROWS: usize = 8;
 /// The header starts at a multiple of 8 bytes and, padded with spaces, ends at one.
 const ALIGNMENT: usize = 8;
 
@@ -81,7 +84,9 @@ fn parse(source: &mut impl Read, len: u64) -> Parsed<(Vec<(String, Array)>, Note
     if size > rest {
         return no(format!("a header of {size} bytes in a file of {len}"));
     }
-    let mut text = vec![0; size as usize];
+    // What a header describes takes a small multiple of it in memory.
+    drop(attempt("load", || Ok(room::<u8>(size as usize * HEADER_GROWS)))?);
+    let mut text = attempt("load", || Ok(filled(size as usize, 0)))?;
     source.read_exact(&mut text)?;
     let header = match serde_json::from_slice::<Header>(&text) {
         Ok(header) => header,
@@ -211,7 +216,7 @@ pub fn write(path: &Path, tensors: &[(String, Array)], notes: &Notes) -> Result<
     let put = |file: &mut File| {
         file.write_all(&header)?;
         for array in &order {
-            file.write_all(array.as_bytes().unwrap_or_default())?;
+            file.write_all(array.as_bytes().expect("what is written was made contiguous"))?;
         }
         file.sync_all()
     };

@@ -27,7 +27,10 @@ pub(crate) fn walk(
     keep: bool,
     call: impl Fn(&Step, &Tensor) -> Result<Grads>,
 ) -> Result<Vec<Option<Tensor>>> {
-    let line_of = |(y, g): &'_ (Tensor, Tensor)| trace.line(y).map(|line| line.map(|line| (line, g.clone())));
+    let line_of = |(y, g): &'_ (Tensor, Tensor)| match trace.line(y)? {
+        Some(line) => Ok(Some((line, like(g, y)?))),
+        None => Ok(None),
+    };
     let ends = outputs.iter().filter_map(|end| line_of(end).transpose()).collect::<Result<Vec<_>>>()?;
     let mut grads: Vec<Option<Tensor>> = vec![None; ends.iter().map(|(line, _)| line + 1).max().unwrap_or(0)];
     for (line, g) in ends {
@@ -63,6 +66,12 @@ pub(crate) fn walk(
         found?;
     }
     Ok(lines.into_iter().map(|line| line.and_then(|n| grads.get(n).cloned().flatten())).collect())
+}
+
+/// A gradient that comes in, as the rules take it for granted: of the type and the shape of the result.
+fn like(g: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let g = if g.shape() == y.shape() { g.clone() } else { ops::broadcast_to(g, y.shape())? };
+    if g.dtype() == y.dtype() { Ok(g) } else { ops::astype(&g, y.dtype()) }
 }
 
 /// Sums a gradient back over the axes along which its input was broadcast, and gives it that input's type.

@@ -1,6 +1,6 @@
 //! Floating-point numbers of 16 bits: how they are stored and converted. Computing is done with float32.
 
-use crate::dtype::{DType, Element};
+use crate::dtype::{DType, Element, sealed};
 use std::cmp::Ordering;
 
 /// IEEE 754 half precision: 5 bits of exponent, 10 of fraction.
@@ -92,6 +92,7 @@ macro_rules! half {
                 self.to_f32().partial_cmp(&other.to_f32())
             }
         }
+        impl sealed::Sealed for $t {}
         impl Element for $t {
             const DTYPE: DType = DType::$d;
             #[inline(always)]

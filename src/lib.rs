@@ -11,6 +11,8 @@ mod fork;
 pub mod gradient;
 pub mod half;
 pub mod isa;
+/// Functions on pointers, for the tests and the benches: their contracts are not for anyone else.
+#[doc(hidden)]
 pub mod kernels;
 pub mod memory;
 pub mod ops;

@@ -7,6 +7,7 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -247,6 +248,55 @@ impl Large {
     }
 }
 
+/// What unwinds from a place that gets no memory and has nothing to say so with, up to [`attempt`].
+struct Exhausted;
+
+/// There is no memory to work with. Kernels have no result that could say so: this unwinds to the door of the operation,
+/// which makes it an error.
+#[cold]
+pub(crate) fn exhausted() -> ! {
+    std::panic::resume_unwind(Box::new(Exhausted))
+}
+
+/// What `f` gives, or `None` where it found no memory to work with.
+#[inline]
+pub(crate) fn attempt<R>(f: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(done) => Some(done),
+        Err(payload) if payload.is::<Exhausted>() => None,
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+/// An empty vector with room for `n` elements, where the system has that much; else see [`exhausted`].
+pub(crate) fn room<T>(n: usize) -> Vec<T> {
+    let mut out = Vec::new();
+    if out.try_reserve_exact(n).is_err() {
+        exhausted();
+    }
+    out
+}
+
+/// A vector of `n` times the same; see [`room`].
+pub(crate) fn filled<T: Clone>(n: usize, value: T) -> Vec<T> {
+    let mut out = room(n);
+    out.resize(n, value);
+    out
+}
+
+/// A vector of what an iterator gives; see [`room`].
+pub(crate) fn collected<T>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let values = values.into_iter();
+    let mut out = room(values.size_hint().0);
+    for value in values {
+        if out.len() == out.capacity() && out.try_reserve(1).is_err() {
+            exhausted();
+        }
+        out.push(value);
+    }
+    out
+}
+
 /// Bytes held by living buffers, rounded up to their size classes; foreign memory is not counted.
 pub fn in_use() -> usize {
     LIVE.load(Ordering::Relaxed)
@@ -291,6 +341,15 @@ mod tests {
             assert_eq!(first, second);
             assert_eq!(first as usize % ALIGNMENT, 0);
         }
+    }
+
+    #[test]
+    fn work_without_memory_is_given_up_and_other_panics_go_on() {
+        assert_eq!(attempt(|| filled(3, 1u8)), Some(vec![1, 1, 1]));
+        assert_eq!(attempt(|| filled(1 << 60, 1u64)), None);
+        assert_eq!(attempt(|| collected((0..5).filter(|i| i % 2 == 0))), Some(vec![0, 2, 4]));
+        let other = catch_unwind(|| attempt(|| resume_unwind(Box::new("other"))));
+        assert!(other.is_err_and(|payload| payload.is::<&str>()));
     }
 
     #[test]

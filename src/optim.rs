@@ -82,6 +82,11 @@ impl<'a> Member<'a> {
                 "update: a gradient or state of shape {got} for a parameter of shape {want}"
             )));
         }
+        if rounded.as_ref().is_some_and(|r| dtype.is_half() || !r.dtype().is_float()) {
+            return Err(Error::DType(format!(
+                "update: a {dtype} parameter cannot be rounded to another type"
+            )));
+        }
         if !dtype.is_float() || state.len() != states {
             let n = state.len();
             return Err(Error::Value(format!(
@@ -101,7 +106,7 @@ impl<'a> Member<'a> {
         }
         if dtype.is_half() {
             self.wide = Some(value.cast(widest)?);
-            value.make_mut::<u16>()?;
+            value.make_own()?;
         }
         Ok(())
     }
@@ -111,8 +116,8 @@ impl<'a> Member<'a> {
         let grad = &self.parameter.grad;
         // `prepare` has made the gradient row-major and of one of the two types.
         let norm = match grad.dtype() {
-            DType::F64 => update::norm(grad.as_slice::<f64>().unwrap_or_default(), p),
-            _ => update::norm(grad.as_slice::<f32>().unwrap_or_default(), p),
+            DType::F64 => update::norm(grad.as_slice::<f64>().expect("row-major float64"), p),
+            _ => update::norm(grad.as_slice::<f32>().expect("row-major float32"), p),
         };
         if !norm.is_finite() {
             let (shape, norm) = (shape::show(grad.shape()), format!("{norm}").to_lowercase());

@@ -30,7 +30,8 @@ pub fn checked_size(shape: &[usize]) -> Option<usize> {
 /// The number of elements.
 #[inline]
 pub fn size(shape: &[usize]) -> usize {
-    shape.iter().product()
+    // Beside an axis of length 0 the others may be of any length.
+    shape.iter().fold(1, |n: usize, &d| n.wrapping_mul(d))
 }
 
 /// Row-major strides: the last axis is contiguous.
@@ -53,7 +54,7 @@ pub fn is_row_major(shape: &[usize], strides: &[isize]) -> bool {
             if s != expected {
                 return shape.contains(&0);
             }
-            expected *= n as isize;
+            expected = expected.wrapping_mul(n as isize);
         }
     }
     true

@@ -6,12 +6,13 @@
 
 use crate::array::Array;
 use crate::dtype::{DType, Element};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, attempt};
 use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -94,9 +95,9 @@ impl Tensor {
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         self.array.to_vec()
     }
-    /// The same values at another place of a tape.
+    /// The same values at another place of a tape, which must be one of that shape and type.
     #[inline]
-    pub fn at(&self, place: Option<Place>) -> Tensor {
+    pub(crate) fn at(&self, place: Option<Place>) -> Tensor {
         Tensor { array: self.array.clone(), place }
     }
     /// Where it is on a tape.
@@ -223,11 +224,64 @@ struct Current {
     tape: RefCell<Option<Rc<Tape>>>,
     /// Whether layers are in training mode. It outlasts a pause that only leaves to later what would be recorded.
     training: Cell<bool>,
+    /// What is open, and what was going on before each: they may be closed in any order.
+    open: RefCell<Vec<(u64, Before)>>,
+}
+
+/// What goes on again when a scope or a pause ends.
+struct Before {
+    id: u64,
+    tape: Option<Rc<Tape>>,
+    training: bool,
+}
+
+/// A scope or a pause that is open on the thread that opened it. Dropped on another thread it does nothing, and stays open.
+pub(crate) struct Open {
+    number: u64,
+}
+
+impl Open {
+    /// Remembers what goes on now.
+    fn new() -> Open {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        CURRENT.with(|c| {
+            let before = Before { id: c.id.get(), tape: c.tape.borrow().clone(), training: c.training.get() };
+            c.open.borrow_mut().push((number, before));
+        });
+        Open { number }
+    }
+}
+
+impl Drop for Open {
+    /// What was before goes on again. If another was opened since and is still open, it goes on, and what was before
+    /// this one comes after that.
+    fn drop(&mut self) {
+        // A thread that ends has nothing left to restore.
+        let _ = CURRENT.try_with(|c| {
+            let mut open = c.open.borrow_mut();
+            let Some(at) = open.iter().rposition(|(number, _)| *number == self.number) else { return };
+            let (_, before) = open.remove(at);
+            let ended = match open.get_mut(at) {
+                Some((_, later)) => std::mem::replace(later, before).tape,
+                None => {
+                    c.id.set(before.id);
+                    c.training.set(before.training);
+                    c.tape.replace(before.tape)
+                }
+            };
+            // What a tape keeps may look at the tape when it is dropped.
+            drop(open);
+            drop(ended);
+        });
+    }
 }
 
 thread_local! {
-    static CURRENT: Current =
-        const { Current { id: Cell::new(0), tape: RefCell::new(None), training: Cell::new(false) } };
+    static CURRENT: Current = const {
+        let (id, training) = (Cell::new(0), Cell::new(false));
+        Current { id, tape: RefCell::new(None), training, open: RefCell::new(Vec::new()) }
+    };
     /// The entries of the last tape, emptied, for the next one.
     static SPARE: Cell<Vec<Entry>> = const { Cell::new(Vec::new()) };
 }
@@ -304,7 +358,7 @@ pub fn apply<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
         return in_single(inputs, |inputs| apply(op, inputs));
     }
     let arrays: SmallVec<[&Array; 4]> = inputs.iter().map(|t| &t.array).collect();
-    let value = op.forward(&arrays)?;
+    let value = attempt(op.name(), || op.forward(&arrays))?;
     record(op, inputs, value)
 }
 
@@ -360,7 +414,9 @@ pub fn record<O: Operation>(op: O, inputs: &[&Tensor], value: Array) -> Result<T
         if inputs.iter().any(|t| t.node_on(tape) == Some(ELSEWHERE)) {
             return Err(from_another_thread(op.name()));
         }
-        return Ok(write(tape, Box::new(op), inputs, value));
+        if let Some(tape) = CURRENT.with(|c| c.tape.borrow().clone()) {
+            return Ok(tape.write(Box::new(op), inputs, value));
+        }
     }
     for place in inputs.iter().filter_map(|t| t.place) {
         if is_anothers(place.tape) {
@@ -389,52 +445,52 @@ fn from_another_thread(op: &str) -> Error {
     ))
 }
 
-fn write(tape: u64, op: Box<dyn Operation>, inputs: &[&Tensor], value: Array) -> Tensor {
-    let keeps = op.keeps();
-    let mut kept = Vec::new();
-    if matches!(keeps, Keeps::Inputs | Keeps::Both) {
-        kept.reserve_exact(inputs.len() + 1);
-        kept.extend(inputs.iter().map(|&t| t.clone()));
-    }
-    let mut y = Tensor { array: value, place: None };
-    let inputs = inputs.iter().map(|t| t.node_on(tape).unwrap_or(UNTRACKED)).collect();
-    let (shape, dtype) = (Dims::from_slice(y.array.shape()), y.array.dtype());
-    CURRENT.with(|c| {
-        if let Some(current) = &*c.tape.borrow() {
-            let mut entries = current.entries.borrow_mut();
-            y.place = Some(Place { tape, node: entries.len() as u32 });
-            if matches!(keeps, Keeps::Output | Keeps::Both) {
-                kept.push(y.clone());
-            }
-            entries.push(Entry { op: Some(op), inputs, kept, keeps, shape, dtype });
+impl Tape {
+    fn write(&self, op: Box<dyn Operation>, inputs: &[&Tensor], value: Array) -> Tensor {
+        let keeps = op.keeps();
+        let mut kept = Vec::new();
+        if matches!(keeps, Keeps::Inputs | Keeps::Both) {
+            kept.reserve_exact(inputs.len() + 1);
+            kept.extend(inputs.iter().map(|&t| t.clone()));
         }
-    });
-    y
+        let inputs = inputs.iter().map(|t| t.node_on(self.id).unwrap_or(UNTRACKED)).collect();
+        let (shape, dtype) = (Dims::from_slice(value.shape()), value.dtype());
+        let mut entries = self.entries.borrow_mut();
+        let y = Tensor { array: value, place: Some(Place { tape: self.id, node: entries.len() as u32 }) };
+        if matches!(keeps, Keeps::Output | Keeps::Both) {
+            kept.push(y.clone());
+        }
+        entries.push(Entry { op: Some(op), inputs, kept, keeps, shape, dtype });
+        y
+    }
 }
 
-/// Recording on this thread, from [`Scope::enter`] to [`Scope::close`] or the drop.
+/// Recording on this thread, from [`Scope::enter`] to [`Scope::close`] or the drop. Scopes may be closed in any order:
+/// each records until it is closed itself.
 pub struct Scope {
     tape: Rc<Tape>,
     first: u32,
     nested: bool,
     listed: Option<Listed>,
-    before: Option<(u64, Option<Rc<Tape>>, bool)>,
+    open: Open,
 }
 
 impl Scope {
     /// Starts recording: on the tape that is being written, if there is one.
     pub fn enter() -> Scope {
+        let open = Open::new();
         CURRENT.with(|c| {
-            let before = (c.id.get(), c.tape.borrow().clone(), c.training.replace(true));
-            if let (1.., Some(tape), _) = &before {
+            c.training.set(true);
+            let mut current = c.tape.borrow_mut();
+            if let (1.., Some(tape)) = (c.id.get(), &*current) {
                 let first = tape.entries.borrow().len() as u32;
-                return Scope { tape: tape.clone(), first, nested: true, listed: None, before: Some(before) };
+                return Scope { tape: tape.clone(), first, nested: true, listed: None, open };
             }
             let id = new_number();
             let tape = Rc::new(Tape { id, entries: RefCell::new(SPARE.take()) });
             c.id.set(id);
-            c.tape.replace(Some(tape.clone()));
-            Scope { tape, first: 0, nested: false, listed: Some(Listed::new(id)), before: Some(before) }
+            *current = Some(tape.clone());
+            Scope { tape, first: 0, nested: false, listed: Some(Listed::new(id)), open }
         })
     }
 
@@ -443,7 +499,7 @@ impl Scope {
         Ok(match x.node_on(self.tape.id) {
             Some(ELSEWHERE) => return Err(from_another_thread("gradient")),
             // On the tape already, by an outer scope: a line of its own keeps the two derivatives apart.
-            Some(_) => write(self.tape.id, Box::new(Same), &[x], x.array.clone()),
+            Some(_) => self.tape.write(Box::new(Same), &[x], x.array.clone()),
             None => {
                 let mut entries = self.tape.entries.borrow_mut();
                 let place = Place { tape: self.tape.id, node: entries.len() as u32 };
@@ -461,26 +517,10 @@ impl Scope {
     }
 
     /// Stops recording, and hands over what was recorded.
-    pub fn close(mut self) -> Trace {
-        self.restore();
-        Trace { tape: self.tape.clone(), first: self.first, nested: self.nested }
-    }
-
-    fn restore(&mut self) {
-        self.listed = None;
-        if let Some((id, tape, training)) = self.before.take() {
-            CURRENT.with(|c| {
-                c.id.set(id);
-                c.training.set(training);
-                c.tape.replace(tape);
-            });
-        }
-    }
-}
-
-impl Drop for Scope {
-    fn drop(&mut self) {
-        self.restore();
+    pub fn close(self) -> Trace {
+        let Scope { tape, first, nested, listed, open } = self;
+        drop((listed, open));
+        Trace { tape, first, nested }
     }
 }
 
@@ -505,33 +545,34 @@ impl Operation for Same {
 
 /// Nothing is recorded while it lives.
 pub struct Paused {
-    id: u64,
-    training: bool,
+    _open: Open,
+    /// It ends on the thread on which it began.
+    _thread: PhantomData<*const ()>,
 }
 
 impl Paused {
     /// Stops recording on this thread until the drop, and training with it.
     pub fn new() -> Paused {
-        CURRENT.with(|c| Paused { id: c.id.replace(0), training: c.training.replace(false) })
+        let paused = Paused::in_training();
+        CURRENT.with(|c| c.training.set(false));
+        paused
     }
     /// Stops recording, in the middle of what remains training.
     pub fn in_training() -> Paused {
-        CURRENT.with(|c| Paused { id: c.id.replace(0), training: c.training.get() })
+        let open = Open::new();
+        CURRENT.with(|c| c.id.set(0));
+        Paused { _open: open, _thread: PhantomData }
+    }
+    /// The same for an owner that may be dropped on another thread.
+    #[cfg(feature = "python")]
+    pub(crate) fn into_open(self) -> Open {
+        self._open
     }
 }
 
 impl Default for Paused {
     fn default() -> Self {
         Paused::new()
-    }
-}
-
-impl Drop for Paused {
-    fn drop(&mut self) {
-        CURRENT.with(|c| {
-            c.id.set(self.id);
-            c.training.set(self.training);
-        });
     }
 }
 
@@ -614,7 +655,11 @@ impl Trace {
 
     /// The line, shape and dtype to which the gradient of input `i` of a step goes.
     pub(crate) fn parent<'a>(&self, step: &'a Step, i: usize) -> Option<(usize, &'a (Dims, DType))> {
-        step.wanted[i].then(|| ((step.entry.inputs[i] - self.first) as usize, &step.shapes[i]))
+        step.wanted
+            .get(i)
+            .copied()
+            .unwrap_or(false)
+            .then(|| ((step.entry.inputs[i] - self.first) as usize, &step.shapes[i]))
     }
 }
 
@@ -634,7 +679,7 @@ impl Step {
             shapes: &self.shapes,
         };
         match &self.entry.op {
-            Some(op) if self.wanted.contains(&true) => op.backward(&cx, g),
+            Some(op) if self.wanted.contains(&true) => attempt(op.name(), || op.backward(&cx, g)),
             _ => Ok(self.wanted.iter().map(|_| None).collect()),
         }
     }

@@ -6,6 +6,7 @@
 
 use super::dispatch::{Kernel, dispatch};
 use super::real::{Lane, Real};
+use crate::memory::{collected, filled};
 
 /// The logarithm of the probabilities of `classes` at each time, the last of which is the blank, and the labels sought.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +33,7 @@ impl Alignments<'_> {
     fn skips(&self) -> Vec<f64> {
         let goes = |s: usize| s >= 2 && !s.is_multiple_of(2) && self.class(s) != self.class(s - 2);
         let n = self.states();
-        (0..n + 2).map(|s| if s < n && goes(s) { 0.0 } else { f64::NEG_INFINITY }).collect()
+        collected((0..n + 2).map(|s| if s < n && goes(s) { 0.0 } else { f64::NEG_INFINITY }))
     }
 
     fn rows(&self) -> impl DoubleEndedIterator<Item = &[f64]> + ExactSizeIterator {
@@ -42,7 +43,7 @@ impl Alignments<'_> {
     /// For each time, the logarithm of the probability of all ways from the start to each state, after two that are none.
     fn forward(&self, skips: &[f64]) -> Vec<f64> {
         let n = self.states();
-        let mut all = vec![f64::NEG_INFINITY; (n + 2) * self.rows().len()];
+        let mut all = filled((n + 2) * self.rows().len(), f64::NEG_INFINITY);
         let mut before: Option<&[f64]> = None;
         for (row, now) in self.rows().zip(all.chunks_exact_mut(n + 2)) {
             let ways = &mut now[2..];
@@ -81,9 +82,9 @@ impl Alignments<'_> {
             return grad.fill(0.0);
         }
         // The logarithm of the probability of all ways from each state at this time to the end; from the next time on.
-        let mut onward = vec![f64::NEG_INFINITY; n];
+        let mut onward = filled(n, f64::NEG_INFINITY);
         onward[n.saturating_sub(2)..].fill(0.0);
-        let (mut next, mut share) = (vec![f64::NEG_INFINITY; n + 2], vec![0.0; n]);
+        let (mut next, mut share) = (filled(n + 2, f64::NEG_INFINITY), filled(n, 0.0));
         let times = self.rows().zip(forward.chunks_exact(n + 2)).zip(grad.chunks_exact_mut(self.classes));
         for ((row, forward), grad) in times.rev() {
             grad.copy_from_slice(row);

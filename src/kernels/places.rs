@@ -3,6 +3,7 @@
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::number::Number;
 use super::reduce::{Axis, CHUNK, FEW, Fold, LANES, Max, Min, WIDTH, nanos, reduce};
+use crate::memory::room;
 use crate::team;
 
 /// `out[o, j]` = the place in `x[o, .., j]` of its first largest element, or of its first NaN.
@@ -30,7 +31,7 @@ unsafe fn first_place<K: Fold<In: Number, Out = <K as Fold>::In>>(
     out: *mut i64,
 ) {
     let Axis { outer, n, inner } = axis;
-    let mut best: Vec<K::In> = Vec::with_capacity(outer * inner);
+    let mut best: Vec<K::In> = room(outer * inner);
     // SAFETY: the caller's promise, and the room just made.
     unsafe { reduce::<K>(axis, x, best.as_mut_ptr()) };
     if outer * inner == 0 {

@@ -8,6 +8,7 @@ use super::block::store;
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::number::Float;
 use super::real::{Lane, Real};
+use crate::memory::filled;
 use crate::team;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -190,7 +191,7 @@ pub unsafe fn integers(place: Place, low: i64, high: i64, n: usize, out: *mut i6
 /// # Safety
 /// `out` must be writable for `n` elements.
 pub unsafe fn permutation(place: Place, n: usize, out: *mut i64) -> Place {
-    let mut drawn = vec![0; n];
+    let mut drawn = filled(n, 0);
     // SAFETY: `drawn` has room for `n` elements, and the caller's `out` too.
     let (next, out) = unsafe { (bits(place, n, drawn.as_mut_ptr()), std::slice::from_raw_parts_mut(out, n)) };
     for (i, place) in out.iter_mut().enumerate() {

@@ -7,6 +7,7 @@
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::number::Number;
 pub use super::places::{argmax, argmin};
+use crate::memory::room;
 use crate::team;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -103,7 +104,7 @@ pub unsafe fn reduce<K: Fold>(axis: Axis, x: *const K::In, out: *mut K::Out) {
         return unsafe { reduce_whole::<K>(axis, x, out) };
     }
     let parts = n.div_ceil(rows);
-    let mut partial: Vec<K::Out> = Vec::with_capacity(outer * parts * inner);
+    let mut partial: Vec<K::Out> = room(outer * parts * inner);
     let (from, to) = (Shared(x.cast_mut()), Shared(partial.as_mut_ptr()));
     team::run(outer * parts, nanos::<K>(outer * n * inner), |task| {
         let first = (task / parts) * n + (task % parts) * rows;

@@ -2,6 +2,7 @@
 
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::reduce::{Axis, BLOCK, CHUNK, Fold, Rows, WIDTH, nanos};
+use crate::memory::filled;
 use crate::team;
 
 /// Columns scanned side by side.
@@ -50,7 +51,7 @@ pub unsafe fn scan<K: Fold>(axis: Axis, x: *const K::In, out: *mut K::Out) {
 unsafe fn carries<K: Fold>(axis: Axis, rows: usize, x: *const K::In) -> Vec<K::Out> {
     let Axis { outer, n, inner } = axis;
     let parts = n.div_ceil(rows);
-    let mut carries = vec![K::START; outer * parts * inner];
+    let mut carries = filled(outer * parts * inner, K::START);
     let (from, to) = (Shared(x.cast_mut()), Shared(carries.as_mut_ptr()));
     // The fold of a part goes where the carry of the next part will be; that of the last is not needed.
     team::run(outer * (parts - 1), nanos::<K>(outer * n * inner), |task| {

@@ -5,6 +5,7 @@
 
 use super::dispatch::Shared;
 use super::number::Number;
+use crate::memory::room;
 use crate::team;
 
 /// An element type with an order-preserving image in the unsigned integers.
@@ -119,7 +120,7 @@ pub unsafe fn argsort<T: Sortable>(rows: usize, n: usize, x: *const T, out: *mut
     let group = (CHUNK / n.max(1)).max(1);
     let (from, to) = (Shared(x.cast_mut()), Shared(out));
     team::run(rows.div_ceil(group), nanos(rows, n), |task| {
-        let mut keyed: Vec<(T::Key, usize)> = Vec::with_capacity(n);
+        let mut keyed: Vec<(T::Key, usize)> = room(n);
         for row in task * group..rows.min((task + 1) * group) {
             // SAFETY: row `row` of the caller's arrays.
             let (x, out) = unsafe {

@@ -3,7 +3,7 @@
 use super::row::{
     Activation, Parameters, Row, at_least, at_most, branch_gt, not_far, not_far_below, rows, when_gt,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::real::{Literal, Real};
 use crate::tape::Tensor;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2};
@@ -125,7 +125,10 @@ pub fn activations() -> impl Iterator<Item = &'static Activation> {
     ACTIVATIONS.iter()
 }
 
-/// The activation of that name with its default parameters, to be fused into a layer.
-pub fn activation(name: &str) -> Option<&'static Activation> {
-    activations().find(|a| a.name == name)
+/// The activation of that name with its default parameters, to be fused into a layer. Another name is an error.
+pub fn activation(name: &str) -> Result<&'static Activation> {
+    activations().find(|a| a.name == name).ok_or_else(|| {
+        let known: Vec<&str> = activations().map(|a| a.name).collect();
+        Error::Value(format!("activation: there is no {name:?}, but {}", known.join(", ")))
+    })
 }

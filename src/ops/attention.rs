@@ -5,7 +5,7 @@ use super::movement::{broadcast_to, permute, reshape_to, transpose_last};
 use super::{Case, add, matmul, multiply, not_equal, select, softmax, subtract, sum};
 use crate::array::Array;
 use crate::dtype::{DType, Element, Float, each};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, attempt};
 use crate::kernels::attention::{self as kernel, Grid, Inputs, Sequences, Sizes};
 use crate::kernels::gemm;
 use crate::kernels::softmax::Logit;
@@ -214,9 +214,8 @@ fn probabilities(q: &Tensor, k: &Tensor, bias: Option<&Tensor>, mask: &Mask) -> 
     }
     let hidden = number(f64::NEG_INFINITY, &scores)?;
     let (queries, keys) = (q.shape()[2], k.shape()[2]);
-    let lower = (0..queries * keys).map(|i| i % keys <= i / keys);
-    let causal =
-        mask.causal.then(|| Array::from_slice(&[queries, keys], &lower.collect::<Vec<_>>())).transpose()?;
+    let lower = || Array::from_fn("dot_product_attention", &[queries, keys], |i| i % keys <= i / keys);
+    let causal = mask.causal.then(lower).transpose()?;
     for seen in [&mask.seen, &causal].into_iter().flatten() {
         scores = select(&seen.clone().into(), &scores, &hidden)?;
     }
@@ -299,6 +298,8 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
         if several {
             *seen = seen.broadcast_to(&full)?.reshape(&flat)?;
         }
+        // The gradient reads it again.
+        *seen = seen.clone().into_own()?;
     }
     Ok(Given { sequences, bias: bias.transpose()?, mask, lead })
 }
@@ -322,7 +323,10 @@ pub fn attention(
     let op = Attention { heads, mask };
     let arrays: Vec<&Array> = sequences.iter().map(Tensor::array).collect();
     let bias = bias.as_deref();
-    let (y, kept) = each!(arrays[0].dtype(), float: T => op.value::<T>(&arrays, bias.map(Tensor::array))?, else return not_float(arrays[0]));
+    let (y, kept) = attempt(
+        "dot_product_attention",
+        || each!(arrays[0].dtype(), float: T => op.value::<T>(&arrays, bias.map(Tensor::array)), else not_float(arrays[0])),
+    )?;
     let kept = Tensor::from(kept);
     let mut dims = lead;
     dims.extend_from_slice(&y.shape()[1..]);

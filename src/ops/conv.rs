@@ -256,7 +256,7 @@ pub(super) const OPS: &[super::Op] = &[
                         &t[0],
                         &t[1],
                         Some(&t[2]),
-                        super::activation("tanh"),
+                        Some(super::activation("tanh")?),
                         &Sliding { pad: &[1, 0, 0, 1], ..PLAIN },
                     )
                 },
@@ -266,7 +266,7 @@ pub(super) const OPS: &[super::Op] = &[
             Case {
                 f: |t| {
                     let sliding = Sliding { stride: &[2], pad: &[1, 2], dilation: &[2], groups: 1 };
-                    conv(&t[0], &t[1], Some(&t[2]), super::activation("gelu"), &sliding)
+                    conv(&t[0], &t[1], Some(&t[2]), Some(super::activation("gelu")?), &sliding)
                 },
                 shapes: &[&[2, 6, 3], &[2, 3, 2], &[2]],
                 domain: (-1.0, 1.0),
@@ -305,13 +305,13 @@ pub(super) const OPS: &[super::Op] = &[
                         dilation: &[1; 3],
                         groups: 1,
                     };
-                    conv(&t[0], &t[1], None, super::activation("relu"), &sliding)
+                    conv(&t[0], &t[1], None, Some(super::activation("relu")?), &sliding)
                 },
                 shapes: &[&[1, 2, 3, 4, 1], &[2, 2, 1, 1, 2]],
                 domain: (0.5, 1.0),
             },
             Case {
-                f: |t| conv(&t[0], &t[1], Some(&t[2]), super::activation("sigmoid"), &PLAIN),
+                f: |t| conv(&t[0], &t[1], Some(&t[2]), Some(super::activation("sigmoid")?), &PLAIN),
                 shapes: &[&[2, 2, 3, 3], &[1, 1, 3, 2], &[2]],
                 domain: (-1.0, 1.0),
             },
@@ -324,7 +324,14 @@ pub(super) const OPS: &[super::Op] = &[
                 f: |t| {
                     let sliding =
                         Sliding { stride: &[2, 3], pad: &[1, 0, 0, 1], dilation: &[1, 2], groups: 1 };
-                    conv_transpose(&t[0], &t[1], Some(&t[2]), super::activation("tanh"), &sliding, &[1, 0])
+                    conv_transpose(
+                        &t[0],
+                        &t[1],
+                        Some(&t[2]),
+                        Some(super::activation("tanh")?),
+                        &sliding,
+                        &[1, 0],
+                    )
                 },
                 shapes: &[&[2, 3, 2, 2], &[2, 3, 3, 2], &[3]],
                 domain: (-1.0, 1.0),

@@ -3,9 +3,10 @@
 
 use super::binary::{as_float, number};
 use super::movement::{broadcast_to, reshape_to};
+use super::numbers::Numbers;
 use super::{Case, astype, equal, exp, logsoftmax, multiply, subtract};
 use crate::array::Array;
-use crate::dtype::{DType, Float, Kind, each};
+use crate::dtype::{Float, Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::cross_entropy as kernel;
 use crate::kernels::softmax::Logit;
@@ -18,19 +19,19 @@ use crate::tape::{Context, Grads, Keeps, Operation, Tensor, in_single, is_record
 /// is kept but has no gradient of its own.
 #[derive(Debug)]
 struct CrossEntropy {
-    labels: Array,
+    labels: Numbers,
     mean: bool,
 }
 
 impl CrossEntropy {
     fn rows(&self) -> usize {
-        self.labels.size()
+        self.labels.len()
     }
 }
 
 /// The losses of the rows, and what is kept of each row.
-fn losses<T: Float + Logit>(x: &Array, labels: &Array) -> Result<(Array, Array)> {
-    let rows = labels.size();
+fn losses<T: Float + Logit>(x: &Array, labels: &Numbers) -> Result<(Array, Array)> {
+    let rows = labels.len();
     let mut loss = Array::empty("logitcrossentropy", labels.shape(), x.dtype())?;
     let mut kept = Array::empty("logitcrossentropy", &[rows, 2], x.dtype())?;
     let n = x.shape()[x.ndim() - 1];
@@ -64,11 +65,13 @@ impl Operation for CrossEntropy {
         let g = if self.mean { multiply(g, &number(1.0 / self.rows() as f64, g)?)? } else { g.clone() };
         if is_recording() {
             let probabilities = exp(&logsoftmax(x, -1)?)?;
-            let classes: Vec<i64> = (0..n as i64).collect();
             let mut column = shape::Dims::from_slice(self.labels.shape());
             column.push(1);
-            let labels = self.labels.reshape(&column)?.into();
-            let chosen = astype(&equal(&labels, &Array::from_slice(&[n], &classes)?.into())?, x.dtype())?;
+            let labels = self.labels.array().reshape(&column)?.into();
+            let chosen = astype(
+                &equal(&labels, &Array::from_fn("logitcrossentropy", &[n], |i| i as i64)?.into())?,
+                x.dtype(),
+            )?;
             let g = reshape_to(&broadcast_to(&g, self.labels.shape())?, &column)?;
             let dx = multiply(&g, &subtract(&probabilities, &chosen)?)?;
             return Ok(Grads::from_iter([Some(dx), None]));
@@ -158,8 +161,8 @@ fn cross_entropy(logits: &Tensor, labels: &Tensor, mean: bool) -> Result<Tensor>
     record(op, &[&x, &kept.into()], value)
 }
 
-/// The labels as row-major int64, each a class.
-fn checked(labels: &Tensor, classes: usize) -> Result<Array> {
+/// The labels, each a class.
+fn checked(labels: &Tensor, classes: usize) -> Result<Numbers> {
     if labels.dtype().kind() == Kind::Float {
         let values = labels.to_vec::<f64>()?;
         if let Some((i, v)) = values.iter().enumerate().find(|(_, v)| v.fract() != 0.0 || !v.is_finite()) {
@@ -168,14 +171,8 @@ fn checked(labels: &Tensor, classes: usize) -> Result<Array> {
             )));
         }
     }
-    let labels = labels.array().cast(DType::I64)?.contiguous()?;
-    let wrong = labels
-        .as_slice::<i64>()
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-        .find(|&(_, &l)| l < 0 || l as usize >= classes);
-    match wrong {
+    let labels = Numbers::of(labels.array().clone())?;
+    match labels.iter().enumerate().find(|&(_, &l)| l < 0 || l as usize >= classes) {
         Some((i, l)) => Err(Error::Index(format!(
             "logitcrossentropy: label {l} at position {i} is out of range for {classes} {}",
             shape::plural(classes, "class").replace("classs", "classes")

@@ -2,6 +2,7 @@
 
 use super::binary::as_float;
 use super::movement::reshape_to;
+use super::numbers::Numbers;
 use super::scatter::checked;
 use super::view::narrow;
 use super::{Case, add, concat, logsoftmax, logsumexp, multiply, negative, stack, take};
@@ -9,23 +10,23 @@ use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::gradient::backward;
 use crate::kernels::ctc::Alignments;
+use crate::memory::{collected, filled};
 use crate::shape;
 use crate::tape::{Context, Grads, Keeps, Operation, Scope, Tensor, in_single, is_recording, record};
 
 /// The loss, which is found with its gradient: both come from one walk over the alignments.
 #[derive(Debug)]
 struct CtcLoss {
-    labels: Array,
+    labels: Numbers,
     gradient: Array,
     possible: bool,
 }
 
 /// The loss of logits `(times, classes)` and, if that is wanted, its gradient.
-fn computed(x: &Array, labels: &Array, wanted: bool) -> Result<(Array, Array)> {
+fn computed(x: &Array, labels: &[i64], wanted: bool) -> Result<(Array, Array)> {
     let log_probabilities = logsoftmax(&x.clone().into(), -1)?.to_vec::<f64>()?;
-    let labels = labels.as_slice::<i64>().unwrap_or_default();
     let alignments = Alignments { log_probabilities: &log_probabilities, classes: x.shape()[1], labels };
-    let mut gradient = vec![0.0; if wanted { x.size() } else { 0 }];
+    let mut gradient = filled(if wanted { x.size() } else { 0 }, 0.0);
     let loss = Array::scalar(alignments.loss(wanted.then_some(&mut gradient)))?.cast(x.dtype())?;
     let shape = if wanted { x.shape() } else { &[0] };
     Ok((loss, Array::from_slice(shape, &gradient)?.cast(x.dtype())?))
@@ -45,7 +46,7 @@ impl Operation for CtcLoss {
         if is_recording() && self.possible {
             let scope = Scope::enter();
             let x = scope.watch(cx.input(0))?;
-            let loss = recursion(&x, self.labels.as_slice::<i64>().unwrap_or_default())?;
+            let loss = recursion(&x, &self.labels)?;
             return Ok(backward(&scope.close(), &[(loss, g.clone())], &[x], false)?.into_iter().collect());
         }
         cx.each(|_| multiply(g, &self.gradient.clone().into()))
@@ -59,10 +60,10 @@ fn recursion(x: &Tensor, labels: &[i64]) -> Result<Tensor> {
     const NEVER: f64 = -1e30;
     let blank = x.shape()[1] as i64 - 1;
     let states: Vec<i64> =
-        labels.iter().flat_map(|&label| [blank, label]).chain(std::iter::once(blank)).collect();
+        collected(labels.iter().flat_map(|&label| [blank, label]).chain(std::iter::once(blank)));
     let n = states.len();
     let log = |is_open: &dyn Fn(usize) -> bool| -> Result<Tensor> {
-        let values: Vec<f64> = (0..n).map(|s| if is_open(s) { 0.0 } else { NEVER }).collect();
+        let values: Vec<f64> = collected((0..n).map(|s| if is_open(s) { 0.0 } else { NEVER }));
         Ok(Array::from_slice(&[n], &values)?.cast(x.dtype())?.into())
     };
     let start = log(&|s| s < 2)?;

@@ -177,17 +177,17 @@ pub(super) const OPS: &[super::Op] = &[super::Op {
             domain: (-1.0, 1.0),
         },
         super::Case {
-            f: |t| dense(&t[0], &t[1], Some(&t[2]), super::activation("tanh")),
+            f: |t| dense(&t[0], &t[1], Some(&t[2]), Some(super::activation("tanh")?)),
             shapes: &[&[2, 4, 3], &[3, 2], &[2]],
             domain: (-1.0, 1.0),
         },
         super::Case {
-            f: |t| dense(&t[0], &t[1], None, super::activation("gelu")),
+            f: |t| dense(&t[0], &t[1], None, Some(super::activation("gelu")?)),
             shapes: &[&[3], &[3, 2]],
             domain: (-1.0, 1.0),
         },
         super::Case {
-            f: |t| add(&dense(&t[0], &t[1], None, super::activation("softplus"))?, &t[2]),
+            f: |t| add(&dense(&t[0], &t[1], None, Some(super::activation("softplus")?))?, &t[2]),
             shapes: &[&[0, 3], &[3, 2], &[2]],
             domain: (-1.0, 1.0),
         },

@@ -1,12 +1,14 @@
 //! Indexing as NumPy does it: a view for integers and slices, then one gather of rows for integer and bool arrays.
 
 use super::movement::{broadcast_to, permute, reshape_to};
-use super::scatter::{Gather, numbers};
+use super::numbers::Numbers;
+use super::scatter::Gather;
 use super::view::{put, slice};
 use super::{Case, astype, sum};
 use crate::array::{Array, Range};
 use crate::dtype::{DType, each};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, attempt};
+use crate::memory::collected;
 use crate::shape::{self, Axes, Dims};
 use crate::tape::{Tensor, apply};
 
@@ -64,16 +66,19 @@ fn at(i: isize, axis: usize, n: usize) -> Result<usize> {
 
 /// Where a mask is true: one array of numbers for each of its axes.
 pub(super) fn nonzero(mask: &Array) -> Result<Vec<Array>> {
-    let mask = mask.contiguous()?;
-    let mut places = vec![Vec::new(); mask.ndim()];
-    for (i, _) in mask.as_slice::<bool>().unwrap_or_default().iter().enumerate().filter(|(_, t)| **t) {
-        let mut rest = i;
-        for k in (0..mask.ndim()).rev() {
-            places[k].push((rest % mask.shape()[k]) as i64);
-            rest /= mask.shape()[k];
-        }
+    let mask = mask.cast(DType::Bool)?.contiguous()?;
+    let values = mask.as_slice::<bool>().expect("a contiguous mask is a slice of bools");
+    let found = attempt("nonzero", || {
+        Ok(collected(values.iter().enumerate().filter_map(|(i, &is_true)| is_true.then_some(i))))
+    })?;
+    let mut behind = 1;
+    let mut places = Vec::with_capacity(mask.ndim());
+    for &n in mask.shape().iter().rev() {
+        places.push(Array::from_fn("nonzero", &[found.len()], |i| (found[i] / behind % n) as i64)?);
+        behind *= n;
     }
-    places.iter().map(|p| Array::from_slice(&[p.len()], p)).collect()
+    places.reverse();
+    Ok(places)
 }
 
 /// An index, worked out for a shape.
@@ -159,7 +164,7 @@ fn resolve(shape: &[usize], key: &[Index]) -> Result<Resolved> {
 }
 
 /// The numbers of the rows that arrays name, of a matrix whose rows are the places of the indexed axes.
-fn rows(view: &[usize], arrays: &[(usize, Array)]) -> Result<(Array, Dims)> {
+fn rows(view: &[usize], arrays: &[(usize, Array)]) -> Result<(Numbers, Dims)> {
     let mut shape = Dims::new();
     for (_, a) in arrays {
         shape = shape::broadcast("index", &shape, a.shape()).map_err(|_| {
@@ -167,15 +172,15 @@ fn rows(view: &[usize], arrays: &[(usize, Array)]) -> Result<(Array, Dims)> {
             Error::Index(format!("index: arrays of shapes {} do not broadcast together", shapes.join(", ")))
         })?;
     }
-    let mut total = vec![0i64; shape::size(&shape)];
+    let mut total = Array::full("index", &[shape::size(&shape)], 0i64)?;
     for (axis, a) in arrays {
         let n = view[*axis];
-        let a = a.cast(DType::I64)?.broadcast_to(&shape)?.contiguous()?;
-        for (t, &i) in total.iter_mut().zip(numbers(&a)) {
+        let a = Numbers::of(a.broadcast_to(&shape)?)?;
+        for (t, &i) in total.make_mut::<i64>()?.iter_mut().zip(a.iter()) {
             *t = *t * n as i64 + at(i as isize, *axis, n)? as i64;
         }
     }
-    Ok((Array::from_slice(&[total.len()], &total)?, shape))
+    Ok((Numbers::of(total)?, shape))
 }
 
 /// `x[key]`, by NumPy's rules.
@@ -227,12 +232,13 @@ pub fn assign(x: &mut Array, key: &[Index], value: &Array) -> Result<()> {
         return put(x, &ranges, &value);
     }
     // Which elements the key names: those of the numbers 0, 1, … that it takes.
-    let all: Vec<i64> = (0..x.size() as i64).collect();
-    let places = index(&Array::from_slice(x.shape(), &all)?.into(), key)?.array().contiguous()?;
+    let all = Array::from_fn("index", x.shape(), |i| i as i64)?;
+    let places = Numbers::of(index(&all.into(), key)?.into_array())?;
     let value = fit(places.shape())?.contiguous()?;
     each!(x.dtype(), all: T => {
-        let (to, from) = (x.make_mut::<T>()?, value.as_slice::<T>().unwrap_or_default());
-        for (&i, &v) in numbers(&places).iter().zip(from) {
+        let from = value.as_slice::<T>().expect("the value was made contiguous and of this type");
+        let to = x.make_mut::<T>()?;
+        for (&i, &v) in places.iter().zip(from) {
             to[i as usize] = v;
         }
     });
@@ -295,8 +301,7 @@ fn taken_along(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
         }
         let mut dims = Dims::from_elem(1, x.ndim());
         dims[i] = x.shape()[i];
-        let numbers: Vec<i64> = (0..x.shape()[i] as i64).collect();
-        Ok(Index::Array(Array::from_slice(&dims, &numbers)?))
+        Ok(Index::Array(Array::from_fn("take_along_axis", &dims, |i| i as i64)?))
     });
     index(x, &key.collect::<Result<Vec<_>>>()?)
 }

@@ -4,6 +4,7 @@
 //! 1. Element-wise, one argument: a row in `unary.rs` or `activation.rs`. Two: a row in `binary.rs`.
 //! 2. Otherwise a file with a struct for its parameters and one `impl Operation`: name, forward, what is kept, and the
 //!    gradient rule written with the functions of this module, so that it has a gradient itself.
+//!    Labels, indices and places are `numbers.rs`'s: a copy, for what is checked once must stay what it was.
 //! 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, the function that does it, and
 //!    the calls on which its gradient is checked.
 //! 4. The file's name below: as a module, which is where the formatter finds it, and in `list!`.
@@ -43,7 +44,7 @@ macro_rules! operations {
         $(
             $(#[$doc])+
             pub fn $name($($x: &crate::tape::Tensor,)+ $($($k: $t),+)?) -> crate::error::Result<crate::tape::Tensor> {
-                $run($($x,)+ $($($k),+)?)
+                crate::error::attempt(stringify!($name), || $run($($x,)+ $($($k),+)?))
             }
         )+
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[$($case),*] }),+];
@@ -86,6 +87,7 @@ macro_rules! list {
 
 mod convolution;
 mod methods;
+mod numbers;
 mod recurrence;
 pub(crate) mod row;
 mod traced;

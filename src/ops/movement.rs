@@ -42,7 +42,7 @@ impl Operation for Permute {
         true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        Ok(x[0].permute(&self.0))
+        x[0].permute(&self.0)
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let mut back = self.0.clone();

@@ -5,7 +5,7 @@ use super::movement::{broadcast_to, reshape_to};
 use super::{Case, add, divide, mean, multiply, sqrt, square, subtract, sum};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, attempt};
 use crate::kernels::norm::{self as kernel, Gradients, Layout, Moments, Parameters};
 use crate::shape;
 use crate::tape::{Context, Grads, Keeps, Operation, Tensor, cast, is_recording, record};
@@ -203,7 +203,8 @@ pub fn norm(
     let (mut mean, mut var) =
         (Array::empty("norm", &dims, x.dtype())?, Array::empty("norm", &dims, x.dtype())?);
     let op = Norm { layout, eps: checked(eps)?, is_given: false };
-    let y = op.found([x.array(), scale.array(), bias.array()], [&mut mean, &mut var])?;
+    let inputs = [x.array(), scale.array(), bias.array()];
+    let y = attempt("norm", || op.found(inputs, [&mut mean, &mut var]))?;
     let (mean, var) = (mean.into(), var.into());
     Ok([cast(&record(op, &[&x, &scale, &bias, &mean, &var], y)?, given.dtype())?, mean, var])
 }
@@ -224,7 +225,8 @@ pub fn norm_with(
     let (mean, var) =
         (column(Some(mean), 0.0, layout, &x)?.at(None), column(Some(var), 1.0, layout, &x)?.at(None));
     let op = Norm { layout, eps: checked(eps)?, is_given: true };
-    let y = op.given([x.array(), scale.array(), bias.array(), mean.array(), var.array()])?;
+    let inputs = [x.array(), scale.array(), bias.array(), mean.array(), var.array()];
+    let y = attempt("norm", || op.given(inputs))?;
     cast(&record(op, &[&x, &scale, &bias, &mean, &var], y)?, given.dtype())
 }
 

@@ -7,7 +7,7 @@ use super::view::narrow;
 use super::{concat, dense, matmul, sum};
 use crate::array::Array;
 use crate::dtype::{Element, each};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, attempt};
 use crate::gradient::backward;
 use crate::kernels::gemm;
 use crate::kernels::number::Float;
@@ -108,7 +108,7 @@ impl Recurrent {
             return in_single(inputs, |inputs| self.apply(inputs));
         }
         let arrays: Vec<&Array> = inputs.iter().map(|x| x.array()).collect();
-        let (value, kept) = self.compute(&arrays)?;
+        let (value, kept) = attempt("recurrent", || self.compute(&arrays))?;
         let kept: Vec<Tensor> = kept.into_iter().map(Tensor::from).collect();
         let inputs: Vec<&Tensor> = inputs.iter().copied().chain(&kept).collect();
         record(self, &inputs, value)

@@ -45,7 +45,7 @@ pub(crate) fn side_by_side(x: &Array, axes: &[usize]) -> Result<(Array, Axis)> {
     let order: AxisList = (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
     let n = axes.iter().map(|&i| x.shape()[i]).product();
     let outer = order[..x.ndim() - axes.len()].iter().map(|&i| x.shape()[i]).product();
-    Ok((x.permute(&order).contiguous()?, Axis { outer, n, inner: 1 }))
+    Ok((x.permute(&order)?.contiguous()?, Axis { outer, n, inner: 1 }))
 }
 
 /// Folds `x` with the rows of elements that `axes` name.

@@ -143,17 +143,17 @@ fn not_float_named(name: &str, x: &Array) -> Result<Tensor> {
 /// A row seen without its type: what a layer needs to fuse an activation.
 pub struct Activation {
     /// The name of the row.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Whether the gradient looks at the result alone, so that the argument need not be kept.
-    pub of_output: bool,
+    pub(crate) of_output: bool,
     /// The function, on a tensor.
-    pub apply: fn(&Tensor) -> Result<Tensor>,
+    pub(crate) apply: fn(&Tensor) -> Result<Tensor>,
     /// `g * d(v)`.
-    pub gradient: fn(&Tensor, &Tensor) -> Result<Tensor>,
+    pub(crate) gradient: fn(&Tensor, &Tensor) -> Result<Tensor>,
     /// The function in place on `n` contiguous f32.
-    pub f32: unsafe fn(*mut f32, usize),
+    pub(crate) f32: unsafe fn(*mut f32, usize),
     /// The function in place on `n` contiguous f64.
-    pub f64: unsafe fn(*mut f64, usize),
+    pub(crate) f64: unsafe fn(*mut f64, usize),
 }
 
 impl fmt::Debug for Activation {

@@ -2,26 +2,28 @@
 
 use super::binary::as_float;
 use super::movement::{broadcast_to, reshape_to};
+use super::numbers::Numbers;
 use super::{Case, astype, divide, equal, multiply, select};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::reduce::{Fold, Max, Min, Prod, Sum};
 use crate::kernels::{place, scatter as kernel};
+use crate::memory::{collected, filled};
 use crate::shape::{self, Dims};
 use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
 
 /// Rows of matrices by number: `(outer, of, width)` becomes `(outer, rows, width)`.
 #[derive(Debug)]
 pub(super) struct Gather {
-    pub(super) rows: Array,
+    pub(super) rows: Numbers,
     pub(super) of: usize,
 }
 
 /// The opposite: rows folded together at their numbers, `(outer, rows, width)` becomes `(outer, of, width)`.
 #[derive(Debug)]
 struct Scatter {
-    rows: Array,
+    rows: Numbers,
     of: usize,
     fold: Folding,
 }
@@ -35,10 +37,6 @@ enum Folding {
     Min,
 }
 
-pub(super) fn numbers(rows: &Array) -> &[i64] {
-    rows.as_slice::<i64>().unwrap_or_default()
-}
-
 impl Operation for Gather {
     fn name(&self) -> &'static str {
         "gather"
@@ -48,16 +46,16 @@ impl Operation for Gather {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (x, outer, width) = (x[0].contiguous()?, x[0].shape()[0], x[0].shape()[2]);
-        let mut out = Array::empty("gather", &[outer, self.rows.size(), width], x.dtype())?;
+        let mut out = Array::empty("gather", &[outer, self.rows.len(), width], x.dtype())?;
         each!(x.dtype(), moved: T => {
             // SAFETY: the numbers are rows of each matrix of `x`, which is row-major; the output is fresh.
-            unsafe { place::gather(outer, numbers(&self.rows), self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
+            unsafe { place::gather(outer, &self.rows, self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
         });
         Ok(out)
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         cx.each(|i| {
-            let g = broadcast_to(g, &[cx.shape(i)[0], self.rows.size(), cx.shape(i)[2]])?;
+            let g = broadcast_to(g, &[cx.shape(i)[0], self.rows.len(), cx.shape(i)[2]])?;
             apply(Scatter { rows: self.rows.clone(), of: self.of, fold: Folding::Sum }, &[&g])
         })
     }
@@ -69,7 +67,7 @@ impl Scatter {
         let mut out = Array::full("scatter", &[outer, self.of, width], K::START)?;
         let to = out.make_mut::<T>()?.as_mut_ptr();
         // SAFETY: the numbers are rows of the output, which is ours; `x` is row-major.
-        unsafe { kernel::scatter::<K, T>(outer, numbers(&self.rows), self.of, width, x.ptr(), to) };
+        unsafe { kernel::scatter::<K, T>(outer, &self.rows, self.of, width, x.ptr(), to) };
         Ok(out)
     }
 
@@ -136,13 +134,13 @@ impl Scatter {
     /// [`Scatter::product_of_others`] as a product: of the element that comes next with the same number, the one after it
     /// and so on, until one's own.
     fn others_multiplied(&self, x: &Tensor) -> Result<Tensor> {
-        let (of, rows) = (x.shape()[1], numbers(&self.rows));
-        let mut members = vec![Vec::new(); self.of];
+        let (of, rows) = (x.shape()[1], &self.rows);
+        let mut members = filled(self.of, Vec::new());
         let join = |(&row, i): (&i64, i64)| {
             members[row as usize].push(i);
             members[row as usize].len() - 1
         };
-        let places: Vec<usize> = rows.iter().zip(0..).map(join).collect();
+        let places: Vec<usize> = collected(rows.iter().zip(0..).map(join));
         let ones = |rows: usize| {
             Array::filled("scatter", &[x.shape()[0], rows, x.shape()[2]], 1.0, x.dtype()).map(Tensor::from)
         };
@@ -153,8 +151,8 @@ impl Scatter {
                 let members = &members[row as usize];
                 if ahead < members.len() { members[(place + ahead) % members.len()] } else { of as i64 }
             };
-            let others: Vec<i64> = rows.iter().zip(&places).map(other).collect();
-            let others = Gather { rows: Array::from_slice(&[of], &others)?, of: of + 1 };
+            let others: Vec<i64> = collected(rows.iter().zip(&places).map(other));
+            let others = Gather { rows: Numbers::from_slice(&others)?, of: of + 1 };
             product = multiply(&product, &apply(others, &[&with_one])?)?;
         }
         Ok(product)
@@ -164,8 +162,8 @@ impl Scatter {
 /// Rows mixed by a sparse matrix: `(outer, of, width)` becomes `(outer, rows, width)`.
 #[derive(Debug)]
 struct Resample {
-    starts: Array,
-    columns: Array,
+    starts: Numbers,
+    columns: Numbers,
     weights: Array,
     of: usize,
 }
@@ -173,13 +171,13 @@ struct Resample {
 impl Resample {
     /// The matrix with rows and columns exchanged.
     fn transposed(&self) -> Result<Resample> {
-        let (starts, columns) = (numbers(&self.starts), numbers(&self.columns));
-        let weights = self.weights.as_slice::<f64>().unwrap_or_default();
-        let mut counts = vec![0i64; self.of + 1];
+        let (starts, columns) = (&self.starts, &self.columns);
+        let weights = self.weights.as_slice::<f64>().expect("the weights are row-major float64");
+        let mut counts = filled(self.of + 1, 0i64);
         columns.iter().for_each(|&c| counts[c as usize + 1] += 1);
         (0..self.of).for_each(|c| counts[c + 1] += counts[c]);
-        let (new_starts, mut next) = (counts.clone(), counts);
-        let (mut rows, mut moved) = (vec![0; columns.len()], vec![0.0; columns.len()]);
+        let (new_starts, mut next) = (collected(counts.iter().copied()), counts);
+        let (mut rows, mut moved) = (filled(columns.len(), 0), filled(columns.len(), 0.0));
         for (row, range) in starts.windows(2).enumerate() {
             for k in range[0] as usize..range[1] as usize {
                 let to = &mut next[columns[k] as usize];
@@ -188,8 +186,8 @@ impl Resample {
             }
         }
         Ok(Resample {
-            starts: Array::from_slice(&[self.of + 1], &new_starts)?,
-            columns: Array::from_slice(&[rows.len()], &rows)?,
+            starts: Numbers::from_slice(&new_starts)?,
+            columns: Numbers::from_slice(&rows)?,
             weights: Array::from_slice(&[rows.len()], &moved)?,
             of: starts.len() - 1,
         })
@@ -202,12 +200,12 @@ impl Operation for Resample {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (x, outer, width) = (x[0].contiguous()?, x[0].shape()[0], x[0].shape()[2]);
-        let starts = numbers(&self.starts);
+        let starts = &self.starts;
         let mut out = Array::empty("resample", &[outer, starts.len() - 1, width], x.dtype())?;
         let weights = self.weights.cast(x.dtype())?;
         each!(x.dtype(), float: T => {
-            let weights = weights.as_slice::<T>().unwrap_or_default();
-            let matrix = kernel::Sparse { starts, columns: numbers(&self.columns), weights };
+            let weights = weights.as_slice::<T>().expect("the weights are row-major and were cast");
+            let matrix = kernel::Sparse { starts, columns: &self.columns, weights };
             // SAFETY: `mixed` has checked the matrix; `x` is row-major; the output is fresh.
             unsafe { kernel::resample(outer, matrix, self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
         }, else return Err(Error::DType(format!("resample: not defined for {}", x.dtype()))));
@@ -250,13 +248,13 @@ fn integers(values: &[i64]) -> Result<Tensor> {
     Ok(Array::from_slice(&[values.len()], values)?.into())
 }
 
-/// Indices in row-major int64, each below `n`.
-pub(super) fn checked(op: &str, indices: &Tensor, n: usize) -> Result<Array> {
+/// Indices, each below `n`.
+pub(super) fn checked(op: &str, indices: &Tensor, n: usize) -> Result<Numbers> {
     if indices.dtype().is_float() {
         return Err(Error::DType(format!("{op}: indices are integers, not {}", indices.dtype())));
     }
-    let indices = indices.array().cast(DType::I64)?.contiguous()?;
-    match numbers(&indices).iter().find(|&&i| i < 0 || i as usize >= n) {
+    let indices = Numbers::of(indices.array().clone())?;
+    match indices.iter().find(|&&i| i < 0 || i as usize >= n) {
         Some(i) => Err(Error::Index(format!("{op}: index {i} is out of range for {n} places"))),
         None => Ok(indices),
     }
@@ -274,7 +272,7 @@ fn scattered(x: &Tensor, indices: &Tensor, n: usize, op: String, axis: isize) ->
     };
     let rows = checked("scatter", indices, n)?;
     let axis = if x.ndim() == 0 { 0 } else { shape::axis("scatter", axis, x.ndim())? };
-    let after = axis + rows.ndim();
+    let after = axis + rows.shape().len();
     if after > x.ndim() || x.shape()[axis..after] != *rows.shape() {
         let (a, b) = (shape::show(x.shape()), shape::show(rows.shape()));
         return Err(Error::Shape(format!(
@@ -284,7 +282,7 @@ fn scattered(x: &Tensor, indices: &Tensor, n: usize, op: String, axis: isize) ->
     let (outer, width) = (shape::size(&x.shape()[..axis]), shape::size(&x.shape()[after..]));
     let dims: Dims =
         x.shape()[..axis].iter().copied().chain([n]).chain(x.shape()[after..].iter().copied()).collect();
-    let x = reshape_to(x, &[outer, rows.size(), width])?;
+    let x = reshape_to(x, &[outer, rows.len(), width])?;
     reshape_to(&apply(Scatter { rows, of: n, fold }, &[&x])?, &dims)
 }
 
@@ -295,20 +293,20 @@ fn mixed(x: &Tensor, starts: &Tensor, columns: &Tensor, weights: &Tensor, axis: 
     let (starts, columns) =
         (checked("resample", starts, columns.size() + 1)?, checked("resample", columns, of)?);
     let weights = weights.array().cast(DType::F64)?.contiguous()?;
-    let ends = numbers(&starts);
     let ordered =
-        ends.is_sorted() && ends.first() == Some(&0) && ends.last() == Some(&(columns.size() as i64));
-    if !ordered || starts.ndim() != 1 || columns.ndim() != 1 || weights.shape() != columns.shape() {
+        starts.is_sorted() && starts.first() == Some(&0) && starts.last() == Some(&(columns.len() as i64));
+    let vectors = starts.shape().len() == 1 && columns.shape().len() == 1;
+    if !ordered || !vectors || weights.shape() != columns.shape() {
         return Err(Error::Value(format!(
             "resample: {} starts, {} columns and {} weights are no sparse matrix",
-            starts.size(),
-            columns.size(),
+            starts.len(),
+            columns.len(),
             weights.size()
         )));
     }
     let mut dims = Dims::from_slice(x.shape());
     let (outer, width) = (shape::size(&dims[..axis]), shape::size(&dims[axis + 1..]));
-    dims[axis] = starts.size() - 1;
+    dims[axis] = starts.len() - 1;
     let y = apply(Resample { starts, columns, weights, of }, &[&reshape_to(&x, &[outer, of, width])?])?;
     reshape_to(&y, &dims)
 }

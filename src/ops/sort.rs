@@ -30,7 +30,7 @@ fn to_last(x: &Array, axis: usize) -> SmallVec<[usize; 4]> {
 fn sorting(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
     let axis = shape::axis("argsort", axis, x.ndim())?;
     let order = to_last(x.array(), axis);
-    let rows = x.array().cast(x.dtype().widest())?.permute(&order).contiguous()?;
+    let rows = x.array().cast(x.dtype().widest())?.permute(&order)?.contiguous()?;
     let n = rows.shape()[rows.ndim() - 1];
     let mut out = Array::empty("argsort", rows.shape(), DType::I64)?;
     if rows.size() > 0 {

@@ -32,7 +32,7 @@ impl Operation for Slice {
         true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        Ok(x[0].slice(&self.0))
+        x[0].slice(&self.0)
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let lengths: Dims = self.0.iter().map(|r| r.length).collect();
@@ -65,10 +65,11 @@ impl Operation for Embed {
 pub(crate) fn put(out: &mut Array, ranges: &[Range], x: &Array) -> Result<()> {
     let x = x.contiguous()?;
     each!(out.dtype(), moved: T => {
-        let start = out.make_mut::<T>()?.as_mut_ptr();
+        out.make_own()?;
+        let start = out.fresh_ptr::<T>();
         // The view is only looked at: it must not make the buffer look shared while it is written.
         let (strides, offset) = {
-            let part = out.slice(ranges);
+            let part = out.slice(ranges)?;
             // SAFETY: both point into the same buffer.
             (part.strides().to_vec(), unsafe { part.ptr::<T>().offset_from(start.cast_const()) })
         };

@@ -22,7 +22,7 @@ impl From<Error> for PyErr {
             Error::Value(_) | Error::Unsupported(_) => PyValueError::new_err(text),
             // From the number Python makes a FileNotFoundError, a PermissionError, …
             Error::File { path, code, reason } => PyOSError::new_err((code, reason, path.into_os_string())),
-            Error::Memory { .. } => PyMemoryError::new_err(text),
+            Error::Memory { .. } | Error::Exhausted { .. } => PyMemoryError::new_err(text),
         }
     }
 }

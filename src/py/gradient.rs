@@ -181,23 +181,12 @@ fn is_training() -> bool {
 struct PyPaused {
     training: bool,
     /// Each with the thread on which it was entered, the only one that it pauses.
-    open: Mutex<Vec<(ThreadId, tape::Paused)>>,
+    open: Mutex<Vec<(ThreadId, tape::Open)>>,
 }
 
 impl PyPaused {
-    fn open(&self) -> MutexGuard<'_, Vec<(ThreadId, tape::Paused)>> {
+    fn open(&self) -> MutexGuard<'_, Vec<(ThreadId, tape::Open)>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for PyPaused {
-    fn drop(&mut self) {
-        // Those of other threads would set the state of this one.
-        let here = thread::current().id();
-        let open = std::mem::take(&mut *self.open());
-        for (thread, paused) in open.into_iter().rev() {
-            if thread == here { drop(paused) } else { std::mem::forget(paused) }
-        }
     }
 }
 
@@ -210,7 +199,7 @@ impl PyPaused {
     }
     fn __enter__(&self) {
         let paused = if self.training { tape::Paused::in_training() } else { tape::Paused::new() };
-        self.open().push((thread::current().id(), paused));
+        self.open().push((thread::current().id(), paused.into_open()));
     }
     #[pyo3(signature = (*_args))]
     fn __exit__(&self, _args: &Bound<'_, PyTuple>) -> PyResult<()> {

@@ -5,7 +5,7 @@ use super::operand::Operand;
 use super::tensor::PyTensor;
 use crate::array::Array;
 use crate::dtype::{DType, each};
-use crate::error::Error;
+use crate::error::{Error, attempt};
 use crate::kernels::dropout as kernel;
 use crate::kernels::random::{self, Place};
 use crate::ops::{self, Fate};
@@ -121,7 +121,7 @@ impl Generator {
         let mut out = Array::empty("randperm", &[n], DType::I64)?;
         self.draw(|place| {
             // SAFETY: the output is fresh and of n elements.
-            let next = unsafe { random::permutation(place, n, out.fresh_ptr()) };
+            let next = attempt("randperm", || Ok(unsafe { random::permutation(place, n, out.fresh_ptr()) }))?;
             Ok((next, Tensor::from(out).into()))
         })
     }

@@ -242,7 +242,11 @@ impl PyTensor {
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, Bound<'py, PyTuple>, &'static str))> {
         let a = self.get().array().contiguous()?;
-        let bytes = PyBytes::new(py, a.as_bytes().unwrap_or_default());
+        let values = a.as_bytes().expect("a contiguous array has its bytes in order");
+        let bytes = PyBytes::new_with(py, values.len(), |to| {
+            to.copy_from_slice(values);
+            Ok(())
+        })?;
         let restore = py.import("oxiflux._core")?.getattr("_restore")?;
         Ok((restore, (bytes, PyTuple::new(py, a.shape())?, a.dtype().name())))
     }
@@ -267,8 +271,9 @@ impl PyTensor {
     }
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let n = slf.len()?;
-        let items = (0..n).map(|i| slf.get_item(i)).collect::<PyResult<Vec<_>>>()?;
-        Ok(pyo3::types::PyList::new(slf.py(), items)?.try_iter()?.into_any())
+        let items = pyo3::types::PyList::empty(slf.py());
+        (0..n).try_for_each(|i| items.append(slf.get_item(i)?))?;
+        Ok(items.try_iter()?.into_any())
     }
     fn __contains__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (a, b) = pair(slf, other)?;

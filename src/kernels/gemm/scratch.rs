@@ -1,6 +1,7 @@
 //! Memory of each thread for packed panels, kept from one product to the next.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use crate::memory::exhausted;
+use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,12 +86,10 @@ fn lend<R>(slot: Slot, bytes: usize, f: impl FnOnce(&mut Scratch) -> R) -> R {
 
 impl Scratch {
     fn new(bytes: usize) -> Self {
-        let Ok(layout) = Layout::from_size_align(bytes, ALIGN) else {
-            panic!("no product packs {bytes} bytes")
-        };
+        let layout = Layout::from_size_align(bytes, ALIGN).ok();
         // SAFETY: the layout is not of size zero.
-        let memory = unsafe { alloc(layout) };
-        Self { memory: NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout)), bytes, holds: 0 }
+        let memory = layout.and_then(|layout| NonNull::new(unsafe { alloc(layout) }));
+        Self { memory: memory.unwrap_or_else(|| exhausted()), bytes, holds: 0 }
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::dispatch::{Kernel, Shared, dispatch};
 use super::super::number::Float;
 use super::Layout;
 use super::terms::{TILE, Terms, column_sums, write};
+use crate::memory::filled;
 use crate::team;
 
 /// Elements per task.
@@ -127,7 +128,7 @@ impl<T: Float, const N: usize> Coefficients<T, N> {
     /// From the coefficients of a column of an `outer`.
     pub(super) fn new(plan: Plan, of: impl Fn(usize, usize) -> [T; N]) -> Self {
         let wide = plan.wide();
-        let mut values = vec![T::ZERO; plan.outer * N * wide];
+        let mut values = filled(plan.outer * N * wide, T::ZERO);
         for (o, values) in values.chunks_exact_mut(N * wide).enumerate() {
             for j in 0..wide {
                 for (k, value) in of(o, j % plan.columns).into_iter().enumerate() {

@@ -7,6 +7,7 @@ use super::super::reduce::{self, Axis, Sum};
 use super::blocks::{Coefficients, Plan, Tile, each};
 use super::terms::{Element, TILE, Terms};
 use super::{Gradients, Layout, Moments, Parameters, count, inverse_deviation};
+use crate::memory::{filled, room};
 use crate::team;
 
 /// The distance from the mean of the column, and its square.
@@ -68,7 +69,7 @@ impl<T: Float> Kernel for Merge<'_, T> {
     unsafe fn run<const FMA: bool>(self) {
         let (plan, columns) = (self.plan, self.plan.columns);
         let Layout { groups, width, n, .. } = self.layout;
-        let mut merged = vec![T::ZERO; 2 * columns];
+        let mut merged = filled(2 * columns, T::ZERO);
         let (mean, squares) = merged.split_at_mut(columns);
         for o in 0..plan.outer {
             let [means, parts] = self.blocks.map(|b| &b[o * plan.blocks() * columns..]);
@@ -118,7 +119,7 @@ impl<T: Float> Kernel for Merge<'_, T> {
 pub(super) unsafe fn moments<T: Float>(layout: Layout, x: *const T, out: Moments<T>) {
     let plan = Plan::new(layout, TILE);
     let size = plan.outer * plan.blocks() * plan.columns;
-    let mut blocks = vec![T::ZERO; 2 * size];
+    let mut blocks = filled(2 * size, T::ZERO);
     let (mean, squares) = blocks.split_at_mut(size);
     let (input, outputs) = (Shared(x.cast_mut()), [mean, squares].map(|out| Shared(out.as_mut_ptr())));
     // SAFETY: the caller's promise; each task writes the moments of its own tile.
@@ -264,8 +265,8 @@ pub(super) unsafe fn gradient<T: Float>(
     let (plan, columns) = (Plan::new(layout, TILE), layout.columns());
     let (x, g) = (Shared(x.cast_mut()), Shared(g.cast_mut()));
     let column = Column { layout, p, moments };
-    let mut parts = vec![T::ZERO; outer * plan.blocks() * 2 * columns];
-    let mut sums = vec![T::ZERO; outer * 2 * columns];
+    let mut parts = filled(outer * plan.blocks() * 2 * columns, T::ZERO);
+    let mut sums = filled(outer * 2 * columns, T::ZERO);
     // SAFETY: the caller's promise; each task writes the sums of its own tile.
     unsafe {
         let means = Coefficients::new(Plan { fold: 1, ..plan }, |o, j| [column.at(o, j)[0]]);
@@ -281,7 +282,7 @@ pub(super) unsafe fn gradient<T: Float>(
     let lane = |x: T| x.lane::<false>();
     let sums_of = |o: usize, j: usize| [sums[o * 2 * columns + j], sums[(o * 2 + 1) * columns + j]].map(lane);
     // The means over a group of the scaled gradient, and of its product with the normalised elements.
-    let mut group_means = Vec::with_capacity(outer * layout.groups);
+    let mut group_means = room(outer * layout.groups);
     for o in 0..outer {
         for group in 0..layout.groups {
             let mut means = [T::Lane::<false>::lit(0.0); 2];

@@ -7,6 +7,7 @@ use super::super::reduce::{self, Axis, Sum};
 use super::super::softmax::{self, RowOp};
 use super::terms::{Element, Terms, row_sums, write};
 use super::{Gradients, Moments, Parameters, count, inverse_deviation};
+use crate::memory::room;
 use crate::team;
 
 /// Elements per task of the gradient, which sums over the rows of a task first.
@@ -230,7 +231,7 @@ pub(super) unsafe fn gradient<T: Float>(
 ) {
     let group = (CHUNK / n).max(ROWS);
     let parts = rows.div_ceil(group);
-    let mut sums = Vec::<T>::with_capacity(2 * parts * n);
+    let mut sums = room::<T>(2 * parts * n);
     let scale = sums.as_mut_ptr();
     let bias = scale.wrapping_add(parts * n);
     let of = &Gradient { rows, n, group, x, g, p, moments, dx: out.x, affine: [scale, bias] };

@@ -60,8 +60,11 @@ macro_rules! elements {
 }
 elements!(f32 by single f64 by double);
 
-/// A rule in a chain, whichever it is.
-pub trait Link: Send + Sync {
+/// A rule in a chain, whichever it is. To add one, write a [`Rule`].
+///
+/// # Safety
+/// [`Link::states`] must always give the same number, at most 3, and no more of the state may be touched.
+pub unsafe trait Link: Send + Sync {
     /// How many numbers of state a parameter has.
     fn states(&self) -> usize;
 
@@ -79,8 +82,10 @@ pub trait Link: Send + Sync {
     unsafe fn double(&self, piece: Piece<f64>);
 }
 
-impl<K: Rule + Send> Link for K {
+// SAFETY: the number is a constant, and `step` touches as many.
+unsafe impl<K: Rule + Send> Link for K {
     fn states(&self) -> usize {
+        const { assert!(K::STATES <= 3, "a rule has at most three numbers of state") };
         K::STATES
     }
     unsafe fn single(&self, piece: Piece<f32>) {
@@ -112,7 +117,8 @@ impl Waiting {
     }
 }
 
-impl Link for Waiting {
+// SAFETY: the number is what it was made with, and no state is touched.
+unsafe impl Link for Waiting {
     fn states(&self) -> usize {
         self.states
     }

@@ -2,6 +2,7 @@
 
 use crate::kernels::dispatch::{Kernel, Shared, dispatch};
 use crate::kernels::real::{Lane, Real};
+use crate::memory::filled;
 use crate::team;
 
 /// Elements per task.
@@ -12,7 +13,7 @@ const LANES: usize = 32;
 /// `(Σ|x|ᵖ)^(1/p)` in f64, without overflow on the way; the largest `|x|` for an infinite `p`.
 pub fn norm<T: Copy + Into<f64> + Sync>(x: &[T], p: f64) -> f64 {
     let fold = |of: Of| {
-        let mut parts = vec![0.0; x.len().div_ceil(CHUNK)];
+        let mut parts = filled(x.len().div_ceil(CHUNK), 0.0);
         let to = Shared(parts.as_mut_ptr());
         team::run(parts.len(), size_of_val(x) / 16, |task| {
             let x = &x[task * CHUNK..x.len().min((task + 1) * CHUNK)];

@@ -1,0 +1,65 @@
+//! Labels, indices and places: integers that are checked once and then used as addresses.
+//!
+//! They are a copy of ours. Memory that came from somebody else may be written by its owner at any time, between the check
+//! and the use, or between the forward pass and the gradient; and so may ours, where somebody was given it.
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::Result;
+use std::ops::Deref;
+
+/// Numbers of 64 bits, row-major, that nobody else can change.
+#[derive(Clone, Debug)]
+pub(super) struct Numbers(Array);
+
+impl Numbers {
+    /// The values as int64: a copy, unless nobody else has them.
+    pub(super) fn of(values: Array) -> Result<Numbers> {
+        let values = if values.dtype() == DType::I64 { values } else { values.cast(DType::I64)? };
+        Ok(Numbers(values.into_own()?))
+    }
+
+    /// These numbers, as a vector.
+    pub(super) fn from_slice(values: &[i64]) -> Result<Numbers> {
+        Ok(Numbers(Array::from_slice(&[values.len()], values)?))
+    }
+
+    /// As an array, for operations that only read values.
+    pub(super) fn array(&self) -> &Array {
+        &self.0
+    }
+
+    pub(super) fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+
+    pub(super) fn ptr(&self) -> *const i64 {
+        self.0.ptr()
+    }
+}
+
+impl Deref for Numbers {
+    type Target = [i64];
+    #[inline]
+    fn deref(&self) -> &[i64] {
+        self.0.as_slice().expect("numbers are row-major int64")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_a_copy_of_what_others_can_write() -> Result<()> {
+        let mut theirs = vec![0i64, 1, 2];
+        // SAFETY: the memory lives as long as the array; that it is written meanwhile is what is tried.
+        let array =
+            unsafe { Array::foreign(theirs.as_mut_ptr().cast(), &[3], &[1], DType::I64, Box::new(())) };
+        let (numbers, shared) = (Numbers::of(array)?, Array::from_slice(&[2], &[3i64, 4])?);
+        theirs.fill(1 << 40);
+        assert_eq!(*numbers, [0, 1, 2]);
+        assert_ne!(Numbers::of(shared.clone())?.ptr(), shared.ptr());
+        Ok(())
+    }
+}
