@@ -39,10 +39,10 @@ fn moved(old: &Array, new: &Array, momentum: f64, weight: f64) -> Result<Array> 
         return Err(Error::Shape("track: statistics of different shapes".into()));
     }
     let (wide, new) = (old.cast(DType::F64)?.contiguous()?, new.cast(DType::F64)?.contiguous()?);
-    let numbers =
-        wide.as_slice::<f64>().unwrap_or_default().iter().zip(new.as_slice::<f64>().unwrap_or_default());
-    let moved: Vec<f64> = numbers.map(|(old, new)| (1.0 - momentum) * old + weight * new).collect();
-    Array::from_slice(old.shape(), &moved)?.cast(old.dtype())
+    let [from, to] =
+        [&wide, &new].map(|a| a.as_slice::<f64>().expect("both were cast to float64 and made contiguous"));
+    let moved = |i: usize| (1.0 - momentum) * from[i] + weight * to[i];
+    Array::from_fn("track", old.shape(), moved)?.cast(old.dtype())
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
