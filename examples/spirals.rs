@@ -36,7 +36,7 @@ fn layer(place: &mut Place, inputs: usize, outputs: usize) -> Result<[Array; 2]>
 
 /// The logits of the network whose weights and biases alternate in `p`.
 fn network(x: &Tensor, p: &[Tensor]) -> Result<Tensor> {
-    let tanh = ops::activation("tanh");
+    let tanh = Some(ops::activation("tanh")?);
     let h = ops::dense(x, &p[0], Some(&p[1]), tanh)?;
     let h = ops::dense(&h, &p[2], Some(&p[3]), tanh)?;
     ops::dense(&h, &p[4], Some(&p[5]), None)

@@ -1,5 +1,9 @@
 //! Dense arrays: a shared buffer, a shape, strides and an element type. Knows nothing of gradients.
 
+mod view;
+
+pub use view::Range;
+
 use crate::dtype::DType::{self, BF16, F16, F32, F64};
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result, attempt};
@@ -7,7 +11,6 @@ use crate::half::{BFloat16, Float16, Half};
 use crate::kernels::map;
 use crate::memory::{Buffer, collected};
 use crate::shape::{self, Dims, Strides};
-use smallvec::SmallVec;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -392,124 +395,6 @@ impl Array {
         unsafe { map::map(kernel, &self.shape, self.ptr(), &self.strides, out.fresh_ptr()) };
     }
 
-    /// The same buffer seen with another shape and strides, `offset` elements further on.
-    ///
-    /// Every element that they reach must be one that this array reaches; the callers are the view operations below.
-    fn view(&self, offset: isize, shape: Dims, strides: Strides) -> Array {
-        let start = self.start.wrapping_offset(offset * self.dtype.size() as isize);
-        let row_major = shape::is_row_major(&shape, &strides);
-        Array { buffer: self.buffer.clone(), start, shape, strides, dtype: self.dtype, row_major }
-    }
-
-    /// The elements in row-major order with another shape of the same size; a view where the strides allow.
-    pub fn reshape(&self, shape: &[usize]) -> Result<Array> {
-        if shape::checked_size(shape) != Some(self.size()) {
-            let (from, to) = (shape::show(&self.shape), shape::show(shape));
-            let n = self.size();
-            return Err(Error::Shape(format!(
-                "reshape: {n} elements of shape {from} do not fill shape {to}"
-            )));
-        }
-        if let Some(strides) = self.reshaped_strides(shape) {
-            return Ok(self.view(0, Dims::from_slice(shape), strides));
-        }
-        self.copy()?.reshape(shape)
-    }
-
-    /// Strides that read the elements in the same order with another shape, if there are any.
-    fn reshaped_strides(&self, shape: &[usize]) -> Option<Strides> {
-        if self.row_major {
-            return Some(shape::row_major(shape));
-        }
-        // Walk both shapes from the back, a group of axes of equal size at a time; a group must be evenly strided.
-        let old: Vec<(usize, isize)> =
-            self.shape.iter().copied().zip(self.strides.iter().copied()).filter(|&(n, _)| n != 1).collect();
-        let mut strides = Strides::from_elem(0, shape.len());
-        let (mut i, mut j) = (old.len(), shape.len());
-        while i > 0 {
-            i -= 1;
-            let (mut have, mut want, step) = (old[i].0, 1, old[i].1);
-            let mut next = step * have as isize;
-            loop {
-                if want == have {
-                    break;
-                } else if want < have {
-                    j = j.checked_sub(1)?;
-                    strides[j] = step * want as isize;
-                    want *= shape[j];
-                } else {
-                    i = i.checked_sub(1)?;
-                    if old[i].1 != next {
-                        return None;
-                    }
-                    have *= old[i].0;
-                    next = step * have as isize;
-                }
-            }
-        }
-        Some(strides)
-    }
-
-    /// The axes in another order, which names each once.
-    pub fn permute(&self, order: &[usize]) -> Result<Array> {
-        let mut seen = SmallVec::<[bool; 8]>::from_elem(false, self.ndim());
-        for &i in order {
-            if let Some(seen) = seen.get_mut(i) {
-                *seen = true;
-            }
-        }
-        if order.len() != self.ndim() || seen.contains(&false) {
-            let n = self.ndim();
-            return Err(Error::Value(format!("permute: axes {order:?} do not name each of {n} axes once")));
-        }
-        let shape = order.iter().map(|&i| self.shape[i]).collect();
-        let strides = order.iter().map(|&i| self.strides[i]).collect();
-        Ok(self.view(0, shape, strides))
-    }
-
-    /// Repeated without copying to a shape that it broadcasts to.
-    pub fn broadcast_to(&self, target: &[usize]) -> Result<Array> {
-        let fits = shape::broadcast("broadcast_to", &self.shape, target).is_ok_and(|s| s[..] == *target);
-        if !fits || target.len() < self.ndim() {
-            let (from, to) = (shape::show(&self.shape), shape::show(target));
-            return Err(Error::Shape(format!("broadcast_to: shape {from} does not broadcast to {to}")));
-        }
-        if shape::checked_size(target).is_none() {
-            return Err(Error::Memory { op: "broadcast_to", shape: target.to_vec(), dtype: self.dtype });
-        }
-        let strides = shape::broadcast_strides(&self.shape, &self.strides, target);
-        Ok(self.view(0, Dims::from_slice(target), strides))
-    }
-
-    /// Along each axis `length` elements from `start`, `step` apart.
-    pub fn slice(&self, ranges: &[Range]) -> Result<Array> {
-        let fits = ranges.len() == self.ndim() && ranges.iter().zip(&self.shape).all(|(r, &n)| r.fits(n));
-        if !fits {
-            let shape = shape::show(&self.shape);
-            return Err(Error::Index(format!("slice: {ranges:?} leave an array of shape {shape}")));
-        }
-        let empty = ranges.iter().any(|r| r.length == 0);
-        let steps = ranges.iter().zip(&self.strides);
-        let offset = if empty { 0 } else { steps.clone().map(|(r, &s)| r.start as isize * s).sum() };
-        // The step of a single element goes nowhere, and may be too long to multiply.
-        let strides = steps.map(|(r, &s)| if r.length > 1 { r.step * s } else { s }).collect();
-        Ok(self.view(offset, ranges.iter().map(|r| r.length).collect(), strides))
-    }
-
-    /// The diagonal of two different axes `i` and `j`, as a new last axis.
-    pub fn diagonal(&self, i: usize, j: usize) -> Result<Array> {
-        if i == j || i >= self.ndim() || j >= self.ndim() {
-            let n = self.ndim();
-            return Err(Error::Index(format!("diagonal: {i} and {j} are not two of {n} axes")));
-        }
-        let keep = |&k: &usize| k != i && k != j;
-        let mut shape: Dims = (0..self.ndim()).filter(keep).map(|k| self.shape[k]).collect();
-        let mut strides: Strides = (0..self.ndim()).filter(keep).map(|k| self.strides[k]).collect();
-        shape.push(self.shape[i].min(self.shape[j]));
-        strides.push(self.strides[i] + self.strides[j]);
-        Ok(self.view(0, shape, strides))
-    }
-
     /// The elements as an `ndarray` view, if they are of type `T` and no stride is negative.
     pub fn as_ndarray<T: Element>(&self) -> Option<ndarray::ArrayViewD<'_, T>> {
         use ndarray::ShapeBuilder;
@@ -532,34 +417,6 @@ impl Array {
             place.write(value);
         }
         Ok(out)
-    }
-}
-
-/// Part of an axis: `length` elements from `start`, `step` apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// The first element.
-    pub start: usize,
-    /// How far apart the elements are; negative runs backwards.
-    pub step: isize,
-    /// How many there are.
-    pub length: usize,
-}
-
-impl Range {
-    /// A whole axis.
-    pub fn all(length: usize) -> Range {
-        Range { start: 0, step: 1, length }
-    }
-
-    /// Whether all of it lies on an axis of `n` elements.
-    fn fits(self, n: usize) -> bool {
-        let Some(further) = self.length.checked_sub(1) else { return true };
-        let last = isize::try_from(further)
-            .ok()
-            .and_then(|k| k.checked_mul(if further > 0 { self.step } else { 0 }))
-            .and_then(|far| self.start.checked_add_signed(far));
-        self.start < n && last.is_some_and(|last| last < n)
     }
 }
 
