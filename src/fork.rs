@@ -28,8 +28,9 @@ fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Looks after forks from now on: before any thread can make a change.
 #[cfg(unix)]
-fn watch() {
+pub(crate) fn watch() {
     extern "C" fn before() {
         let _ = FORKING.try_with(|forking| forking.set(Some(turn())));
     }
@@ -45,4 +46,4 @@ fn watch() {
 }
 
 #[cfg(not(unix))]
-fn watch() {}
+pub(crate) fn watch() {}

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A place on a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,7 +309,10 @@ pub fn is_recorded(x: &Tensor) -> bool {
 
 /// The tapes that are being written, by whatever thread. A tape that finds no room is not listed, and what other
 /// threads do with its tensors is then not noticed. Atomics, because a fork may come while another thread writes here.
-static OPEN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+static OPEN: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
+
+/// How many are listed.
+static OPEN_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// The low bits of a tape's number, which are those of the thread that writes it.
 const THREAD: u64 = (1 << 24) - 1;
@@ -329,8 +332,8 @@ fn new_number() -> u64 {
 /// Whether another thread is writing this tape.
 #[cold]
 pub(crate) fn is_anothers(tape: u64) -> bool {
-    let listed = OPEN.iter().any(|open| open.load(Ordering::Relaxed) == tape);
-    listed && tape & THREAD != thread_number()
+    let is_listed = || OPEN.iter().any(|open| open.load(Ordering::Relaxed) == tape);
+    OPEN_COUNT.load(Ordering::Relaxed) > 0 && tape & THREAD != thread_number() && is_listed()
 }
 
 /// Puts a tape on the list, from which the drop takes it.
@@ -339,12 +342,14 @@ struct Listed(Option<&'static AtomicU64>);
 impl Listed {
     fn new(tape: u64) -> Listed {
         let (now, then) = (Ordering::Relaxed, Ordering::Relaxed);
+        OPEN_COUNT.fetch_add(1, Ordering::Relaxed);
         Listed(OPEN.iter().find(|open| open.compare_exchange(0, tape, now, then).is_ok()))
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
+        OPEN_COUNT.fetch_sub(1, Ordering::Relaxed);
         if let Some(open) = self.0 {
             open.store(0, Ordering::Relaxed);
         }
@@ -413,6 +418,10 @@ pub fn record<O: Operation>(op: O, inputs: &[&Tensor], value: Array) -> Result<T
     if tape != 0 && inputs.iter().any(|t| t.node_on(tape).is_some()) {
         if inputs.iter().any(|t| t.node_on(tape) == Some(ELSEWHERE)) {
             return Err(from_another_thread(op.name()));
+        }
+        let elsewhere = |p: Place| p.node == ELSEWHERE && is_anothers(p.tape);
+        if inputs.iter().filter_map(|t| t.place).any(elsewhere) {
+            return Err(on_another_thread(op.name()));
         }
         if let Some(tape) = CURRENT.with(|c| c.tape.borrow().clone()) {
             return Ok(tape.write(Box::new(op), inputs, value));

@@ -161,7 +161,7 @@ impl Drop for Lead {
 /// A forked child has none of the parent's threads, and perhaps a region that will never end: it starts anew. The
 /// parent's team is left allocated, because its threads cannot be joined here.
 #[cfg(unix)]
-fn on_fork() {
+pub(crate) fn on_fork() {
     extern "C" fn in_child() {
         TEAM.store(std::ptr::null_mut(), Ordering::Release);
         LED.store(false, Ordering::Release);
@@ -174,7 +174,7 @@ fn on_fork() {
 }
 
 #[cfg(not(unix))]
-fn on_fork() {}
+pub(crate) fn on_fork() {}
 
 struct Team {
     size: usize,

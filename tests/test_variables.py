@@ -71,6 +71,12 @@ def test_one_model_as_two_arguments_has_a_gradient_for_each():
     assert (a.bias, b.bias.tolist()) == (None, [1])
 
 
+def test_an_argument_that_shares_a_part_leaves_the_rest_in_its_place():
+    a, b = SimpleNamespace(w=flux.tensor(2.0)), SimpleNamespace(w=flux.tensor(3.0))
+    _, g = flux.gradient(lambda u, v: u.w * b.w**2, a, SimpleNamespace(p=b, q=a))
+    assert g.p.w.item() == 12
+
+
 def test_what_two_arguments_share_stays_one_object_outside():
     m = flux.Chain(flux.BatchNorm(2))
     before = m[0].mu
@@ -257,6 +263,21 @@ def test_the_gradient_of_a_named_tuple_is_one():
     assert j.a.tolist() == [[2, 0], [0, 2]]
 
 
+def test_gradients_by_numbers_nest():
+    assert flux.gradient(lambda w: flux.gradient(lambda s: s * w * w, 2.0)[0] * w, 3.0) == (27.0,)
+    assert flux.gradient(lambda w: flux.gradient(lambda s: s * s * w, 2)[0] * w, 3) == (24.0,)
+
+
+def test_a_large_whole_number_counts_exactly():
+    assert flux.gradient(lambda x, n: x * float(len(range(n)) - 2**24), 1.0, 2**24 + 1) == (1.0, None)
+
+
+def test_full_passes_a_gradient_to_its_value():
+    x = flux.tensor([1.0, 2.0])
+    assert flux.gradient(lambda x: flux.full((2,), x[0]).sum() + (x**2).sum(), x)[0].tolist() == [4, 4]
+    assert flux.gradient(lambda x: flux.full_like(x, x[1]).sum(), x)[0].tolist() == [0, 2]
+
+
 # What looks like a parameter
 
 
@@ -325,6 +346,88 @@ def test_a_tensor_that_is_not_trained_prints_as_one():
     )
 
 
+# What a class says of its parts
+
+
+@dataclass(slots=True)
+class Base:
+    w: object
+
+
+@dataclass(slots=True)
+class Derived(Base):
+    b: object
+
+
+class WithDict(Base):
+    def __init__(self):
+        self.w, self.b = flux.ones(2), flux.ones(2)
+
+
+class Private:
+    __slots__ = ("__w", "b")
+
+    def __init__(self):
+        self.__w, self.b = flux.ones(2), flux.ones(2)
+
+    @property
+    def w(self):
+        return self.__w
+
+
+@pytest.mark.parametrize("make", [lambda: Derived(flux.ones(2), flux.ones(2)), WithDict, Private])
+def test_slots_of_all_classes_in_line_are_parts(make):
+    m = make()
+    (g,) = flux.gradient(lambda m: (m.w * m.b * flux.tensor([1.0, 2.0])).sum(), m)
+    assert sorted(x.tolist() for x in vars(g).values()) == [[1, 2], [1, 2]]
+    assert len(flux.trainables(m)) == 2
+    flux.train(lambda m: (m.w + m.b).sum(), m, [()], flux.setup(flux.Descent(1.0), m))
+    assert (m.w.tolist(), m.b.tolist()) == ([0, 0], [0, 0])
+
+
+class Chosen(flux.Layer):
+    def __init__(self, names):
+        self.weight, self.w, self.names = flux.ones(1), flux.ones(1), names
+
+    def trainable(self):
+        return self.names
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [("weight", TypeError), (["w", 1], TypeError), ([flux.ones(1)], TypeError), (["nope"], AttributeError)],
+)
+def test_what_trainable_gives_must_be_names_of_attributes(names, error):
+    for f in (
+        flux.trainables,
+        lambda m: flux.setup(flux.Adam(), m),
+        lambda m: flux.gradient(lambda m: m.w.sum(), m),
+    ):
+        with pytest.raises(error, match=r"Chosen.trainable"):
+            f(Chosen(names))
+
+
+def test_names_that_trainable_gives_may_come_from_a_generator_or_a_field():
+    assert len(flux.trainables(Chosen(name for name in ("w", "weight")))) == 2
+    m = Chosen(None)
+    type(m).trainable, before = ("w",), type(m).trainable
+    try:
+        assert [t is m.w for t in flux.trainables(m)] == [True]
+    finally:
+        type(m).trainable = before
+
+
+def test_an_object_that_hands_attributes_on_is_trained_by_its_own_rules():
+    class Wrapper:
+        def __init__(self, inner):
+            self.inner, self.scale = inner, flux.ones(1)
+
+        def __getattr__(self, name):
+            return getattr(self.__dict__["inner"], name)
+
+    assert len(flux.trainables(Wrapper(Chosen(["w"])))) == 2
+
+
 # Cycles and depths
 
 
@@ -360,6 +463,25 @@ def test_a_container_that_holds_itself_is_an_error_with_the_path():
         flux.gradient(lambda m: m.a[0].sum(), SimpleNamespace(a=cycle))
 
 
+def test_loading_into_a_container_that_holds_itself_is_an_error_with_the_path():
+    cycle = [W]
+    cycle.append(cycle)
+    for f in (
+        lambda: flux.loadmodel(cycle, cycle),
+        lambda: flux.load_torch(cycle, {}),
+        lambda: flux.params(cycle),
+    ):
+        with pytest.raises(ValueError, match=r"\[1\] is a container that holds itself"):
+            f()
+
+
+def test_a_model_that_is_too_deep_prints_that():
+    chain = flux.Dense(1, 1)
+    for _ in range(1500):
+        chain = flux.Chain(chain)
+    assert "nested more than 256 levels" in repr(chain)
+
+
 def test_a_part_may_refer_back_to_what_holds_it():
     parent = SimpleNamespace(w=flux.tensor(2.0))
     parent.child = SimpleNamespace(v=flux.tensor(3.0), parent=parent)
@@ -387,7 +509,7 @@ for _ in range({depth} // 2):
 def work():
     for tree in (nested, chain):
         for f in (lambda: flux.gradient(lambda t: flux.tensor(0.0), tree), lambda: flux.params(tree),
-                  lambda: flux.update({{}}, tree, tree)):
+                  lambda: flux.update({{}}, tree, tree), lambda: flux.loadmodel(tree, tree), lambda: repr(chain)):
             try:
                 f()
             except (ValueError, TypeError):
@@ -425,6 +547,7 @@ READS = {
     "array of arrays": lambda x: np.array([x, x])[0, 0],
     "norm": np.linalg.norm,
     "from_dlpack": lambda x: np.from_dlpack(x)[0],
+    "pickle": lambda x: pickle.loads(pickle.dumps(x)).sum().item(),
     "math": lambda x: math.floor(math.sqrt(x.sum())),
 }
 
@@ -499,6 +622,13 @@ def test_what_another_thread_computed_with_a_model_cannot_come_back_without_a_wo
     m = flux.Dense(2, 1)
     with pytest.raises(ValueError, match="on another thread"):
         flux.gradient(lambda m: use(pool.submit(lambda: m([[1.0, 2.0]]).sum()).result()), m)
+
+
+def test_another_threads_own_gradient_cannot_take_a_watched_model_for_a_constant(pool):
+    m, x = flux.Dense(2, 1), np.ones((1, 2), np.float32)
+    inner = lambda: flux.withgradient(lambda z: (m(x) * z).sum(), flux.tensor(1.0))[0]
+    with pytest.raises(ValueError, match="another thread"):
+        flux.gradient(lambda m: pool.submit(inner).result() + 0 * m.bias.sum(), m)
 
 
 def test_another_thread_may_compute_constants_and_gradients_of_its_own(pool):

@@ -1,6 +1,7 @@
 """A step of training is done whole, or everything is as before it; and it trains something."""
 
 import math
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -278,3 +279,16 @@ def test_a_part_in_test_mode_is_no_warning(run: int):
     model = flux.Chain(flux.testmode(flux.BatchNorm(3)), flux.Dense(3, 2), flux.BatchNorm(2))
     runs(mean_square, model, [(np.arange(12, dtype=np.float32).reshape(4, 3),)])[run]()
     assert model[0].mu.tolist() == [0, 0, 0] and model[2].mu.tolist() != [0, 0]
+
+
+def test_a_tensor_that_runs_code_when_a_step_lets_go_of_it_may_assign():
+    other, m = flux.zeros(2), flux.Dense(2, 1)
+
+    def loss(m, x):
+        t = flux.zeros(2)
+        weakref.finalize(t, lambda: other.__setitem__(0, 1.0))
+        t[0] = 3.0
+        return m(x).sum()
+
+    flux.train(loss, m, [np.ones((1, 2), np.float32)], flux.setup(flux.Descent(0.1), m))
+    assert other.tolist() == [1, 0]

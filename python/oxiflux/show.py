@@ -61,6 +61,10 @@ def text(model: Any) -> str:
       dec = Dense(3 => 2),                  # 8 parameters
     )                   # Total: 4 arrays, 17 parameters, 68 bytes.
     """
+    try:
+        _core.leaves(model)
+    except ValueError as error:  # too deep to be walked by recursion
+        return f"{type(model).__name__}(…)  # {error}"
     rows = list(_rows(model))
     if len(rows) == 1:
         comment = _comment(model, " non-trainable")

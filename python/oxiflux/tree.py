@@ -182,6 +182,8 @@ def loadmodel(dst: Model, src: Any) -> Model:
     >>> bool(flux.all(a.weight == b.weight))
     True
     """
+    for tree in (dst, src):
+        _core.leaves(tree)  # a tree that is too deep, or holds itself, is an error that says where
     for tensor, value in assignments(dst, src):
         _core.assign(tensor, value)
     return dst

@@ -147,6 +147,13 @@ mod python {
     }
 
     fn repeated(value: &Bound<'_, PyAny>, shape: &[usize], dtype: Option<DType>) -> PyResult<PyTensor> {
+        if crate::tape::is_recording()
+            && let Ok(x) = value.extract::<Operand>()
+            && crate::tape::is_recorded(&x.0)
+        {
+            let x = crate::ops::astype(&x.0, dtype.unwrap_or(x.0.dtype()))?;
+            return Ok(crate::ops::broadcast_to(&x, shape)?.into()); // a gradient passes to the value
+        }
         let value = match dtype {
             Some(dtype) => crate::py::fitted(crate::py::weak(value, dtype)?.array(), dtype)?,
             None => value.extract::<Operand>()?.0.into_array(),

@@ -119,9 +119,14 @@ impl<'py, 's> Watch<'py, 's> {
         let mut given = Vec::with_capacity(args.len());
         for arg in args.iter() {
             self.known.clear();
+            let before = (self.variables.len(), self.plan.steps.len(), self.restore.0.len());
             let found = match self.walk(&arg) {
                 Err(Stop::Shared) => {
+                    // What this walk has done of the argument is undone: it is walked again.
                     (self.known.clear(), self.stack.clear());
+                    self.variables.truncate(before.0);
+                    self.plan.steps.truncate(before.1);
+                    drop(Restore(self.restore.0.split_off(before.2)));
                     let own = self.apart(&arg)?;
                     self.walk(&own)
                 }
@@ -326,8 +331,11 @@ impl<'py, 's> Watch<'py, 's> {
     fn leaf(&mut self, ob: &Bound<'py, PyAny>) -> Walked<Met<'py>> {
         if let Some(number) = self.number(ob)? {
             self.variable(&Array::scalar(number as f32)?.into(), Step::Number)?;
-            let own =
-                self.newest().map(|own| if ob.is_instance_of::<PyFloat>() { own } else { own.counting() });
+            let count = if ob.is_instance_of::<PyFloat>() { None } else { ob.extract::<i64>().ok() };
+            let own = self.newest().map(|own| match count {
+                Some(n) => own.counting(n),
+                None => own,
+            });
             let given = own.map(|own| Bound::new(self.py, own)).transpose()?;
             let given = given.map_or_else(|| ob.clone(), Bound::into_any);
             return Ok(Met::Done(given, self.plan.steps.len() as u32 - 1));

@@ -68,6 +68,10 @@ fn empty_cache() {
 /// Tensors, gradients and kernels: the Rust part of oxiflux.
 #[pymodule(name = "_core", gil_used = true)]
 fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Before there is any thread of ours: a fork that is under way calls no handler that comes later.
+    crate::fork::watch();
+    crate::team::on_fork();
+    crate::isa::isa(); // a child would wait for ever for what another thread was finding out
     crate::ops::register(m)?;
     custom::register(m)?;
     dlpack::register(m)?;

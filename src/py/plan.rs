@@ -1,6 +1,7 @@
 //! The shape of gradients: that of the arguments.
 
 use super::tensor::PyTensor;
+use crate::tape;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use smallvec::SmallVec;
@@ -70,6 +71,8 @@ impl Plan {
                     grads[*i].as_ref().map_or_else(|| none.clone(), |g| g.clone().into_any())
                 }
                 Step::Number(i) => match &grads[*i] {
+                    // Where a gradient around this one goes on with it, it stays a tensor.
+                    Some(g) if tape::is_recorded(&g.get().get()) => g.clone().into_any(),
                     Some(g) => g.get().get().item()?.into_pyobject(py)?.into_any(),
                     None => none.clone(),
                 },

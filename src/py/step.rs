@@ -127,10 +127,14 @@ impl Drop for Before<'_> {
         let assigned = ASSIGNED.replace(self.outer.take()).unwrap_or_default();
         if self.kept {
             // A step around this one may still be undone.
-            ASSIGNED.with_borrow_mut(|outer| match outer {
-                Some(outer) => outer.extend(assigned),
-                None => drop(assigned),
+            let rest = ASSIGNED.with_borrow_mut(|outer| match outer {
+                Some(outer) => {
+                    outer.extend(assigned);
+                    None
+                }
+                None => Some(assigned),
             });
+            drop(rest); // outside: to let go of a tensor may run Python code, which may assign
             return;
         }
         for (tensor, value) in assigned.into_iter().rev() {

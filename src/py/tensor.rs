@@ -25,20 +25,20 @@ pub(crate) struct PyTensor {
     tensor: Mutex<Tensor>,
     watcher: Watcher,
     /// Whether it stands for a Python integer, and can go on counting things.
-    counts: bool,
+    counts: Option<i64>,
 }
 
 impl From<Tensor> for PyTensor {
     #[inline]
     fn from(t: Tensor) -> Self {
-        PyTensor { tensor: Mutex::new(t), watcher: Watcher::default(), counts: false }
+        PyTensor { tensor: Mutex::new(t), watcher: Watcher::default(), counts: None }
     }
 }
 
 impl PyTensor {
     /// The tensor that stands for a Python integer.
-    pub(super) fn counting(self) -> Self {
-        PyTensor { counts: true, ..self }
+    pub(super) fn counting(self, n: i64) -> Self {
+        PyTensor { counts: Some(n), ..self }
     }
 
     /// Which gradient has watched it where it is.
@@ -238,10 +238,9 @@ impl PyTensor {
         Self::copy(slf)
     }
     fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
     ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, Bound<'py, PyTuple>, &'static str))> {
-        let a = self.get().array().contiguous()?;
+        let (py, a) = (slf.py(), read(slf, "pickle")?.contiguous()?);
         let values = a.as_bytes().expect("a contiguous array has its bytes in order");
         let bytes = PyBytes::new_with(py, values.len(), |to| {
             to.copy_from_slice(values);
@@ -304,10 +303,10 @@ impl PyTensor {
         Self::item(slf)?.call_method0("__int__")
     }
     fn __index__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let x = slf.get().get();
-        if slf.get().counts {
-            return Ok((x.item()? as i64).into_pyobject(slf.py())?.into_any());
+        if let Some(n) = slf.get().counts {
+            return Ok(n.into_pyobject(slf.py())?.into_any());
         }
+        let x = slf.get().get();
         if x.dtype().is_float() {
             return Err(PyTypeError::new_err("only integer tensors can be used as an index"));
         }

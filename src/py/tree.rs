@@ -2,7 +2,7 @@
 
 use super::hints::add_function;
 use super::tensor::PyTensor;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -66,27 +66,67 @@ fn attributes<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
         Bound::from_owned_ptr_or_opt(ob.py(), ffi::PyObject_GenericGetDict(ob.as_ptr(), std::ptr::null_mut()))
     };
     match found {
-        Some(dict) => Ok(Node::Object(dict.cast_into()?)),
+        // Slots make an object larger than one that has a dict and weak references.
+        Some(dict) if size_of_class(ob)? <= SMALL => Ok(Node::Object(dict.cast_into()?)),
+        Some(dict) => slots(ob, dict.cast_into()?),
         None => {
             drop(PyErr::take(ob.py()));
-            slots(ob)
+            slots(ob, PyDict::new(ob.py()))
         }
     }
 }
 
-/// The attributes of an object whose class has `__slots__` instead of a dict.
-fn slots<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
-    let Ok(names) = ob.getattr(intern!(ob.py(), "__slots__")) else { return Ok(Node::Leaf) };
-    let dict = PyDict::new(ob.py());
-    let names =
-        if names.is_instance_of::<PyString>() { PyTuple::new(ob.py(), [names])?.into_any() } else { names };
-    for name in names.try_iter()? {
-        let name = name?.cast_into::<PyString>()?;
-        if let Ok(value) = ob.getattr(&name) {
-            dict.set_item(name, value)?;
+/// The size of an object without slots, in bytes: two words of every object, and one for weak references.
+const SMALL: usize = 24;
+
+fn size_of_class(ob: &Bound<'_, PyAny>) -> PyResult<usize> {
+    ob.get_type().getattr(intern!(ob.py(), "__basicsize__"))?.extract()
+}
+
+/// The attributes of an object whose class, or one that it inherits from, has `__slots__`, beside those in its dict.
+fn slots<'py>(ob: &Bound<'py, PyAny>, own: Bound<'py, PyDict>) -> PyResult<Node<'py>> {
+    let py = ob.py();
+    let mut found: Option<Bound<'py, PyDict>> = None;
+    if !ob.get_type().hasattr(intern!(py, "__slots__"))? {
+        let has_dict = !own.is_empty() || ob.hasattr(intern!(py, "__dict__"))?;
+        return Ok(if has_dict { Node::Object(own) } else { Node::Leaf });
+    }
+    let lineage = ob.get_type().getattr(intern!(py, "__mro__"))?.cast_into::<PyTuple>()?;
+    for class in lineage.iter() {
+        let Ok(names) = class.getattr(intern!(py, "__dict__"))?.get_item(intern!(py, "__slots__")) else {
+            continue;
+        };
+        let names =
+            if names.is_instance_of::<PyString>() { PyTuple::new(py, [names])?.into_any() } else { names };
+        let dict = match &found {
+            Some(dict) => dict.clone(),
+            None => found.insert(own.copy()?).clone(),
+        };
+        for name in names.try_iter()? {
+            let name = mangled(&name?.cast_into::<PyString>()?, &class)?;
+            if name == "__dict__" || name == "__weakref__" {
+                continue;
+            }
+            if let Ok(value) = ob.getattr(&name) {
+                dict.set_item(name, value)?;
+            }
         }
     }
-    Ok(Node::Object(dict))
+    Ok(match found {
+        // No slots: the very dict, so that who changes it changes the object.
+        None => Node::Object(own),
+        Some(dict) => Node::Object(dict),
+    })
+}
+
+/// A private name as the class stores it.
+fn mangled(name: &Bound<'_, PyString>, class: &Bound<'_, PyAny>) -> PyResult<String> {
+    let name = name.to_str()?;
+    if !name.starts_with("__") || name.ends_with("__") {
+        return Ok(name.into());
+    }
+    let class = class.getattr(intern!(class.py(), "__name__"))?.extract::<String>()?;
+    Ok(format!("_{}{name}", class.trim_start_matches('_')))
 }
 
 /// What a closure has captured, by name.
@@ -108,10 +148,39 @@ fn captured<'py>(function: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
 
 /// The names to which a class restricts training, if it does.
 pub(super) fn trainable_names<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    match ob.getattr_opt(intern!(ob.py(), "trainable"))? {
-        Some(method) if !method.is_none() && method.is_callable() => Ok(Some(method.call0()?)),
-        _ => Ok(None),
+    let trainable = intern!(ob.py(), "trainable");
+    // Of the class: an object that hands attributes on to another one does not speak for that.
+    if !ob.get_type().hasattr(trainable)? {
+        return Ok(None);
     }
+    let found = ob.getattr(trainable)?;
+    let names = if found.is_callable() { found.call0()? } else { found };
+    if names.is_none() {
+        return Ok(None);
+    }
+    let class = ob.get_type().name()?;
+    let wrong = |what: String| {
+        PyTypeError::new_err(format!(
+            "{class}.trainable must give names of attributes, (\"weight\", …), got {what}"
+        ))
+    };
+    if names.is_instance_of::<PyString>() {
+        return Err(wrong(format!("the text {}", names.repr()?)));
+    }
+    let names = names.try_iter().map_err(|_| wrong(names.to_string()))?.collect::<PyResult<Vec<_>>>()?;
+    for name in &names {
+        match name.cast::<PyString>() {
+            Err(_) => return Err(wrong(format!("a {}", name.get_type().name()?))),
+            Ok(name) if !ob.hasattr(name)? => {
+                return Err(PyAttributeError::new_err(format!(
+                    "{class}.trainable names {}, which is no attribute of it",
+                    name.repr()?
+                )));
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(Some(PyTuple::new(ob.py(), names)?.into_any()))
 }
 
 /// The children of an object as (key, child) pairs: items of dicts, lists and tuples, attributes of objects, what a
@@ -148,6 +217,7 @@ fn leaves<'py>(
     let mut found = Vec::new();
     // What has been seen is kept, so that no other object gets its address.
     let mut seen: HashMap<usize, Bound<'py, PyAny>> = HashMap::new();
+    let mut open: Vec<Bound<'py, PyAny>> = Vec::new();
     let mut levels: Vec<std::vec::IntoIter<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> = Vec::new();
     let mut path: Vec<Bound<'py, PyAny>> = Vec::new();
     let mut node = ob.clone();
@@ -161,14 +231,18 @@ fn leaves<'py>(
             path.pop();
         } else if let Some(children) = if is_new { children(&node, trainable)? } else { None } {
             seen.insert(node.as_ptr() as usize, node.clone());
+            open.push(node.clone());
             levels.push(children.into_iter());
             if levels.len() > MAX_DEPTH {
-                let parts = path
-                    .iter()
-                    .map(|key| if key.is_instance_of::<PyInt>() { item(key) } else { attribute(key) });
-                return Err(too_deep("tree", &format!("the model{}", shortened(parts))));
+                return Err(too_deep("tree", &format!("the model{}", shown(&path))));
             }
         } else {
+            let is_container = node.is_instance_of::<PyList>()
+                || node.is_instance_of::<PyDict>()
+                || node.is_instance_of::<PyTuple>();
+            if !is_new && is_container && open.iter().any(|outer| outer.is(&node)) {
+                return Err(holds_itself("tree", &format!("the model{}", shown(&path))));
+            }
             path.pop();
         }
         // Up to the first level that has another child.
@@ -181,11 +255,18 @@ fn leaves<'py>(
                 }
                 None => {
                     levels.pop();
+                    open.pop();
                     path.pop();
                 }
             }
         };
     }
+}
+
+/// A path of keys as it is written.
+#[cold]
+fn shown(path: &[Bound<'_, PyAny>]) -> String {
+    shortened(path.iter().map(|key| if key.is_instance_of::<PyInt>() { item(key) } else { attribute(key) }))
 }
 
 /// How many levels of containers and objects a tree may have.

@@ -35,8 +35,10 @@ pub(super) struct Watcher(AtomicU64);
 /// The place on the tape of a tensor that is watched where it is.
 #[inline]
 pub(super) fn place_of(tensor: &Bound<'_, PyTensor>) -> Option<Place> {
-    if tape::is_recording() {
-        return WATCHED.with_borrow(|w| w.get(&(tensor.as_ptr() as usize)).copied());
+    if tape::is_recording()
+        && let Some(place) = watched(tensor)
+    {
+        return Some(place);
     }
     let last = tensor.get().watcher().0.load(Ordering::Relaxed);
     if last != 0 && tape::is_anothers(last) { Some(Place::elsewhere(last)) } else { None }
