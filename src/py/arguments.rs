@@ -123,7 +123,8 @@ impl<'py, 's> Watch<'py, 's> {
             let found = match self.walk(&arg) {
                 Err(Stop::Shared) => {
                     // What this walk has done of the argument is undone: it is walked again.
-                    (self.known.clear(), self.stack.clear());
+                    self.known.clear();
+                    self.stack.clear();
                     self.variables.truncate(before.0);
                     self.plan.steps.truncate(before.1);
                     drop(Restore(self.restore.0.split_off(before.2)));
