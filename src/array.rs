@@ -1,5 +1,4 @@
-//! Dense arrays: a shared buffer, a shape, strides and an element type. Knows nothing of gradients. A long file, because
-//! what may look at the memory of an array stands beside what keeps it valid.
+//! Dense arrays: a shared buffer, a shape, strides and an element type. Knows nothing of gradients.
 
 mod view;
 
