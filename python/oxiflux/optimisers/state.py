@@ -199,10 +199,17 @@ def _leaves_of(caller: str, state: Any) -> list[Leaf]:
     """The leaves of a state, of which there must be one."""
     if leaves := _leaves(state):
         return leaves
-    what = "a model" if _core.leaves(state) else "None" if state is None else f"a {type(state).__name__}"
+    what = "a model" if _holds_tensors(state) else "None" if state is None else f"a {type(state).__name__}"
     raise TypeError(
         f"{caller}: got {what}, which has no rules; give the state that setup(rule, model) made, or a part of it"
     )
+
+
+def _holds_tensors(x: Any) -> bool:
+    try:
+        return bool(_core.leaves(x))
+    except ValueError:  # a container that holds itself, or too deep a tree
+        return False
 
 
 def _leaves(state: Any) -> list[Leaf]:
