@@ -30,7 +30,9 @@ def rounded_once(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
             options["eps"] = eps_of(yhat, None)
         wide = yhat.astype(_core.float32)
         args, options = ((wide, *args[1:]), options) if args else (args, options | {"yhat": wide})
-        return loss(*args, **options).astype(yhat.dtype)
+        value = loss(*args, **options)
+        # `agg` may give what it likes.
+        return value.astype(yhat.dtype) if isinstance(value, Tensor) else value
 
     return call
 

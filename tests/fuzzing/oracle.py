@@ -23,9 +23,9 @@ REAL = {
     f"flux.{name}": row.f
     for table in [oracles.REAL, oracles.ACTIVATIONS]
     for name, row in table.items()
-    if row.large and name not in SAME
+    if row.large and name not in SAME and name != "power"
 }
-FUNCTIONS = {f"flux.{name}": getattr(np, name) for name in SAME} | REAL
+FUNCTIONS = {f"flux.{name}": getattr(np, name) for name in SAME} | REAL | {"flux.power": np.power}
 
 
 def _arrays(value):
