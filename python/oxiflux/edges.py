@@ -30,7 +30,7 @@ def rounded_once(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
             options["eps"] = eps_of(yhat, None)
         wide = yhat.astype(_core.float32)
         args, options = ((wide, *args[1:]), options) if args else (args, options | {"yhat": wide})
-        value = loss(*args, **options)
+        value: Any = loss(*args, **options)
         # `agg` may give what it likes.
         return value.astype(yhat.dtype) if isinstance(value, Tensor) else value
 
