@@ -1,6 +1,7 @@
 """Calls everything public with random and nasty arguments, in processes that may die of it, and says what went wrong.
 
     python scripts/fuzz.py --seconds 60             # calls of the seeds 0, 1, … for a minute
+    python scripts/fuzz.py --calls 20_000           # ten seeds' calls, or as many of them as 60 s allow
     python scripts/fuzz.py --replay 17:3245         # one call again, as a finding names it
 
 A crash, a panic, a call without an end, an error of an undocumented type, an argument that has changed, a second result
@@ -98,6 +99,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--calls", type=int, help="make no more calls than this, the same ones in every run")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--replay", help="SEED:NUMBER of one call")
     parser.add_argument(
@@ -112,13 +114,14 @@ def main() -> int:
         batch(seed, number, 1, time.monotonic() + 2 * given.longest, findings, worker)
         print("no finding" if not findings.seen else "")
         return bool(findings.seen)
-    seed = given.seed
-    while time.monotonic() < until:
-        number = 0
+    seed, left = given.seed, given.calls
+    while time.monotonic() < until and left != 0:
+        number, last = 0, CALLS if left is None else min(CALLS, left)
         # After a call that a process died of, another one goes on with the next.
-        while number < CALLS and time.monotonic() < until:
-            number = batch(seed, number, CALLS - number, until, findings, worker)
+        while number < last and time.monotonic() < until:
+            number = batch(seed, number, last - number, until, findings, worker)
         seed += 1
+        left = None if left is None else left - last
     print(f"{findings.calls} calls of the seeds {given.seed} to {seed - 1}: {len(findings.seen)} findings")
     return bool(findings.seen)
 
