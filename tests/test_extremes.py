@@ -178,6 +178,51 @@ def test_functions_of_two_numbers_agree_with_numpy_at_all_pairs_of_extremes(name
     np.testing.assert_allclose(np.asarray(getattr(flux, name)(a, b)), want, rtol=1e-6)
 
 
+# Where squares and inverses fit the type, so that second derivatives are numbers.
+MODERATE = [0.0, -0.0, 1e-6, 0.5, 1.0, -1.0, 2.0, -2.0, 3.0, 90.0, -90.0, 1e19, -1e19, 3e38, np.inf, -np.inf]
+
+
+def without_limit(name, a, b):
+    """Where a function is not defined around a point, or the slope has no limit there."""
+    return name == "pow" and (a < 0 or (a == 1 and np.isinf(b)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "add", "subtract", "multiply", "divide", "pow", "maximum", "minimum", "remainder", "atan2", "hypot", "copysign",
+        "logaddexp", "logitbinarycrossentropy_each",
+    ],
+)  # fmt: skip
+def test_first_and_second_derivatives_of_functions_of_two_numbers_are_numbers_at_all_pairs(name, dtype):
+    f = getattr(_core, name)
+    pairs = [p for p in itertools.product(MODERATE, MODERATE) if not without_limit(name, *p)]
+    a, b = (flux.tensor(np.array(t), dtype=dtype) for t in zip(*pairs, strict=True))
+    value = np.asarray(f(a, b))
+
+    def slopes(a, b):
+        return flux.gradient(lambda a, b: f(a, b).sum(), a, b)
+
+    for which, slope in enumerate(np.asarray(g) for g in slopes(a, b)):
+        known = ~np.isnan(value)
+        assert not np.isnan(slope[known]).any(), np.array(pairs)[known & np.isnan(slope)]
+        curves = flux.gradient(lambda a, b, which=which: slopes(a, b)[which].sum(), a, b)
+        known &= np.isfinite(slope)
+        for curve in (np.asarray(c) for c in curves if c is not None):
+            assert not np.isnan(curve[known]).any(), np.array(pairs)[known & np.isnan(curve)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("exponent", [0, 0.5, 1, 1.5, 2, 3, 7, 40, -0.5, -1, -2, np.inf, -np.inf])
+def test_powers_with_one_exponent_have_derivatives_wherever_they_have_values(exponent, dtype):
+    for f in (lambda x: flux.power(x, exponent), lambda x: flux.pow(x, exponent)):
+        value, slope, curve = orders(f, flux.tensor(np.array(MODERATE), dtype=dtype))
+        assert not np.isnan(slope[~np.isnan(value)]).any()
+        known = ~np.isnan(value) & np.isfinite(slope)
+        assert not np.isnan(curve[known]).any()
+
+
 def pair_gradient(f, a, b):
     return [g.item() for g in flux.gradient(lambda a, b: f(a, b).sum(), flux.tensor([a]), flux.tensor([b]))]
 
@@ -199,6 +244,9 @@ def test_gradients_of_logaddexp_at_infinities_are_shares():
         (0.0, 0.5, 0.0),
         (1.0, 3.0, 0.0),
         (np.inf, -1.0, 0.0),
+        (0.5, np.inf, 0.0),
+        (2.0, -np.inf, 0.0),
+        (np.inf, -np.inf, 0.0),
     ],
 )
 def test_the_gradient_of_a_power_by_its_exponent_at_zero(a, b, want):
@@ -212,6 +260,64 @@ def test_the_gradient_of_a_power_by_its_base_where_the_exponent_is_zero():
         flux.tensor([0.0]),
     )
     assert mixed.item() == 0.5  # d/db of b a^(b - 1) at b = 0 is 1 / a
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "want"),
+    [
+        (0.0, np.inf, 0),
+        (0.5, np.inf, 0),
+        (2.0, -np.inf, 0),
+        (-2.0, -np.inf, 0),
+        (2.0, np.inf, np.inf),
+        (0.5, -np.inf, -np.inf),
+    ],
+)
+def test_the_gradient_of_a_power_by_its_base_where_the_exponent_is_infinite(a, b, want):
+    assert pair_gradient(flux.pow, a, b)[0] == want
+    (g,) = flux.gradient(lambda a: flux.power(a, b).sum(), flux.tensor([a]))
+    assert g.item() == want
+
+
+def test_the_angle_has_no_gradient_at_the_origin_as_in_pytorch():
+    for a, b in itertools.product([0.0, -0.0], [0.0, -0.0]):
+        assert pair_gradient(flux.atan2, a, b) == [0, 0]
+
+
+def test_the_gradient_of_a_remainder_counts_how_often_it_fits_an_infinite_divisor():
+    assert pair_gradient(flux.remainder, 2.0, -np.inf) == [1, 1]
+    assert pair_gradient(flux.remainder, -1.0, np.inf) == [1, 1]
+    assert pair_gradient(flux.remainder, 7.0, -2.0) == [1, 4]
+
+
+def test_the_magnitude_has_no_gradient_at_zero_whatever_sign_it_gets():
+    assert [pair_gradient(flux.copysign, a, b)[0] for a in (0.0, -0.0) for b in (1.0, -1.0)] == [0, 0, 0, 0]
+    assert [pair_gradient(flux.copysign, a, b)[0] for a in (3.0, -3.0) for b in (1.0, -1.0)] == [1, -1, -1, 1]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_logsumexp_of_nothing_but_minus_infinity_shares_as_logaddexp_does(dtype):
+    x = flux.tensor([[-np.inf] * 4, [-np.inf, 0, 0, -np.inf], [np.inf, 0, np.inf, 0]], dtype=dtype)
+    (g,) = flux.gradient(lambda x: flux.logsumexp(x, axis=1).sum(), x)
+    assert g.tolist() == [[0.25] * 4, [0, 0.5, 0.5, 0], [0.5, 0, 0.5, 0]]
+    (g,) = flux.gradient(lambda x: flux.logsumexp(x, axis=0, keepdims=True).sum(), x.T)
+    assert g.T.tolist() == [[0.25] * 4, [0, 0.5, 0.5, 0], [0.5, 0, 0.5, 0]]
+    (curve,) = flux.gradient(
+        lambda x: flux.gradient(lambda x: flux.logsumexp(x, axis=1).sum(), x)[0].sum(), x
+    )
+    assert (curve == 0).numpy().all()
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("f", [flux.prod, flux.cumulative_prod])
+def test_products_with_zeros_have_the_gradients_of_finite_differences(f, axis):
+    if axis is None and f is flux.cumulative_prod:
+        return
+    for zeros in range(4):
+        x = np.random.default_rng(zeros).normal(size=(3, 4))
+        x.flat[:zeros] = 0
+        x.flat[4 : 4 + zeros] = 0
+        assert flux.gradcheck(lambda x: flux.square(f(x, axis=axis)).sum(), flux.tensor(x))
 
 
 def test_directions_at_the_origin_at_infinity_and_beyond_the_squares_that_fit():

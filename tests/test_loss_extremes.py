@@ -1,5 +1,7 @@
 """Losses where predictions are certain, infinite or many: zeros count as zeros, and sums do not overflow on the way."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,79 @@ def test_an_impossible_class_that_is_not_asked_for_costs_nothing():
 def test_logitbinarycrossentropy_of_certain_predictions(yhat, y, value, gradient):
     assert flux.logitbinarycrossentropy(flux.tensor([yhat]), [y]).item() == pytest.approx(value)
     assert slope(lambda p: flux.logitbinarycrossentropy(p, [y]), [yhat]) == gradient
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("logits", "label", "value", "gradient"),
+    [
+        ([INF, 0.0, 0.0], 0, 0.0, [0, 0, 0]),
+        ([INF, 0.0, 0.0], 2, INF, [1, 0, -1]),
+        ([INF, INF, -INF], 0, np.log(2), [-0.5, 0.5, 0]),
+    ],
+)
+def test_infinite_logits_share_the_probability_for_labels_as_for_one_hot(
+    logits, label, value, gradient, dtype
+):
+    for y in ([label], [[float(i == label) for i in range(3)]]):
+        got, (g,) = flux.withgradient(
+            lambda p, y=y: flux.logitcrossentropy(p, y), flux.tensor([logits], dtype=dtype)
+        )
+        assert got.item() == pytest.approx(value, rel=1e-3) and g.tolist() == [gradient]
+    nan = flux.logitcrossentropy(flux.tensor([[INF, np.nan]], dtype=dtype), [0])
+    assert np.isnan(nan.item())
+
+
+PROBABILITIES, COUNTS = [0.0, 1e-30, 0.5, 1.0], [0.0, 0.5, 1.0, 2.0, 90.0, 1e19, 3e38, INF]
+NUMBERS = [*COUNTS, -1.0, -90.0, -1e19, -INF]
+
+
+@pytest.mark.parametrize(
+    ("loss", "predictions", "targets"),
+    [
+        (flux.mae, NUMBERS, [0.0, 1.0, -1.0, 1e19]),
+        (flux.mse, NUMBERS, [0.0, 1.0, -1.0, 1e19]),
+        (flux.huber_loss, NUMBERS, [0.0, 1.0, -1.0, 1e19]),
+        (flux.hinge_loss, NUMBERS, [1.0, -1.0]),
+        (flux.squared_hinge_loss, NUMBERS, [1.0, -1.0]),
+        (flux.logitbinarycrossentropy, NUMBERS, [0.0, 0.5, 1.0]),
+        (flux.msle, COUNTS, [0.0, 0.5, 1.0, 1e19]),
+        (flux.poisson_loss, COUNTS, [0.0, 0.5, 1.0, 1e19]),
+        (flux.siamese_contrastive_loss, COUNTS, [0.0, 1.0]),
+        (flux.binarycrossentropy, PROBABILITIES, [0.0, 0.5, 1.0]),
+        (flux.binary_focal_loss, PROBABILITIES, [0.0, 0.5, 1.0]),
+        (flux.dice_coeff_loss, PROBABILITIES, [0.0, 0.5, 1.0]),
+        (flux.tversky_loss, PROBABILITIES, [0.0, 0.5, 1.0]),
+    ],
+)
+def test_no_loss_and_no_derivative_of_one_is_nan_at_the_edges_of_its_domain(loss, predictions, targets):
+    for yhat, y in itertools.product(predictions, targets):
+
+        def first(p, y=y):
+            return flux.gradient(lambda p: loss(p, [y]), p)[0]
+
+        p = flux.tensor([yhat], dtype="float32")
+        slope, curve = first(p), flux.gradient(lambda p: first(p).sum(), p)[0]
+        assert not np.isnan(loss(p, [y]).item()) and not np.isnan(slope.item()), (yhat, y)
+        assert curve is None or np.isinf(slope.item()) or not np.isnan(curve.item()), (yhat, y)
+
+
+def test_a_certain_and_wrong_probability_has_a_large_and_finite_focal_loss():
+    for gamma in (0, 2):
+        for yhat, y in ((1.0, 0.0), (0.0, 1.0)):
+            got, (g,) = flux.withgradient(
+                lambda p, y=y, gamma=gamma: flux.binary_focal_loss(p, [y], gamma=gamma), flux.tensor([yhat])
+            )
+            assert got.item() == pytest.approx(-np.log(2.0**-23), rel=1e-5)
+            assert np.sign(g.item()) == yhat - y
+
+
+def test_an_infinite_rate_is_infinitely_wrong():
+    assert flux.poisson_loss(flux.tensor([INF]), [3.0]).item() == INF
+    assert slope(lambda p: flux.poisson_loss(p, [3.0, 3.0]), [INF, 1.0]).tolist() == [0.5, -1]
+    assert flux.msle(flux.tensor([3e38]), [0.0]).item() == pytest.approx(
+        (np.log(3e38) - np.log(2.0**-23)) ** 2, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("gamma", [0, 0.5, 1, 2])

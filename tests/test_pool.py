@@ -92,6 +92,35 @@ def test_gradients_match_finite_differences(pool, shape, window, stride, pad):
     assert flux.gradcheck(lambda x: flux.sum(flux.sin(pool(x, window, stride=stride, pad=pad))), x)
 
 
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, 7, np.inf])
+def test_norms_of_windows_with_zeros_have_gradients_that_are_numbers_for_every_p(p):
+    for window, slope in (([0, 0], [0, 0]), ([0, 1], [0, 1]), ([5, 0], [1, 0])):
+        x = flux.tensor([[[float(v)] for v in window]])
+        value, (g,) = flux.withgradient(lambda x: flux.lpnormpool(x, p, (2,)).sum(), x)
+        assert value.item() == pytest.approx(max(window), rel=1e-5)
+        # The first of equal elements has the gradient of a maximum, as in maxpool; sums of magnitudes have slopes at 0.
+        if p == 1:
+            slope = [1, 1] if any(window) else slope
+        assert g.flatten().tolist() == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sizes"),
+    [("float16", [300.0, 2.0**-10]), ("float32", [1e30, 1e-30]), ("float64", [1e300, 1e-300])],
+)
+@pytest.mark.parametrize("p", [2, 3, 7])
+def test_norms_of_windows_whose_powers_do_not_fit(p, dtype, sizes):
+    for size in sizes:
+        x = flux.tensor([[[3 * size], [4 * size]]], dtype=dtype)
+        value, (g,) = flux.withgradient(lambda x: flux.lpnormpool(x, p, (2,)).sum(), x)
+        norm = (3.0**p + 4.0**p) ** (1 / p)
+        rtol = 4e-3 if dtype == "float16" else 1e-5
+        assert value.item() / size == pytest.approx(norm, rel=rtol)
+        np.testing.assert_allclose(
+            g.flatten().numpy(), [(3 / norm) ** (p - 1), (4 / norm) ** (p - 1)], rtol=rtol
+        )
+
+
 def test_lpnormpool_has_no_gradient_at_zero():
     (g,) = flux.gradient(lambda x: flux.lpnormpool(x, 2, (2,)).sum(), flux.zeros((1, 4, 1)))
     assert g.flatten().tolist() == [0, 0, 0, 0]

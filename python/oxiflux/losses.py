@@ -9,6 +9,7 @@ prediction's dtype. Classes lie on `axis`, the last one unless given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,12 @@ def msle(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = 
     """
     yhat, y = _pair("msle", yhat, y)
     eps = eps_of(yhat, eps)
-    return agg(_core.square(_core.log((yhat + eps) / (y + eps))))
+    ratio = (yhat + eps) / (y + eps)
+    if finite(ratio):
+        return agg(_core.square(_core.log(ratio)))
+    endless = yhat == math.inf
+    log = where(endless, math.inf, _core.log(where(endless, 1, yhat) + eps))
+    return agg(_core.square(log - _core.log(y + eps)))
 
 
 @rounded_once
@@ -231,7 +237,8 @@ def poisson_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     0.5023
     """
     yhat, y = _pair("poisson_loss", yhat, y)
-    return agg(yhat - xlogy(y, yhat))
+    # An infinite rate is further from every count than its logarithm is.
+    return agg(yhat - xlogy(y, yhat if finite(yhat) else where(yhat == math.inf, 1, yhat)))
 
 
 @rounded_once
@@ -296,16 +303,15 @@ def binary_focal_loss(
 ) -> Tensor:
     """Focal loss of one probability each, `agg(-(1 - p)**gamma * log(p))`, with `p` that of the true outcome.
 
-    `p = y * q + (1 - y) * (1 - q)` with `q = yhat + eps`. With `gamma=0` it is `binarycrossentropy`. Ref: Lin
-    et al., "Focal loss for dense object detection", 2017.
+    `p = y * yhat + (1 - y) * (1 - yhat) + eps`. With `gamma=0` it is `binarycrossentropy`. Ref: Lin et al.,
+    "Focal loss for dense object detection", 2017.
 
     >>> import oxiflux as flux
     >>> round(flux.binary_focal_loss([[0.6, 0.4], [0.3, 0.7]], [[1, 0], [0, 1]]).item(), 4)
     0.0569
     """
     yhat, y = _pair("binary_focal_loss", yhat, y)
-    q = yhat + eps_of(yhat, eps)
-    p = y * q + (1 - y) * (1 - q)
+    p = y * yhat + (1 - y) * (1 - yhat) + eps_of(yhat, eps)
     return agg(-power(relu(1 - p), gamma) * _core.log(p))
 
 

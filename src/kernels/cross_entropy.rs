@@ -2,7 +2,7 @@
 
 use super::dispatch::Shared;
 use super::real::Real;
-use super::softmax::{Logit, RowOp, ScaledExp, each, normaliser, run};
+use super::softmax::{Logit, RowOp, ScaledExp, each, infinite, is_infinite, normaliser, run, share};
 
 struct CrossEntropy<T> {
     x: Shared<T>,
@@ -20,6 +20,13 @@ impl<T: Logit> RowOp for CrossEntropy<T> {
         unsafe {
             let (max, sum) = normaliser::<T, FMA, false>(x, std::ptr::null_mut(), n, room);
             let wanted = *x.add(*self.labels.at(row) as usize);
+            if is_infinite(max, x, n) {
+                let count = infinite(x, n);
+                *self.kept.at(row) = [max, count];
+                *self.loss.at(row) =
+                    if wanted == max { T::of::<FMA>(count.lane::<FMA>().ln()) } else { T::HIGHEST };
+                return;
+            }
             *self.kept.at(row) = [max, sum];
             *self.loss.at(row) =
                 T::of::<FMA>(sum.lane::<FMA>().ln() + (max.lane::<FMA>() - wanted.lane::<FMA>()));
@@ -29,7 +36,8 @@ impl<T: Logit> RowOp for CrossEntropy<T> {
 
 /// `loss[row] = logsumexp(x[row]) - x[row, labels[row]]` for `rows` rows of `n` logits.
 ///
-/// `kept[row]` is what [`cross_entropy_grad`] needs: the maximum `m` of the row and the sum of `exp(x - m)`. Their
+/// `kept[row]` is what [`cross_entropy_grad`] needs: the maximum `m` of the row and the sum of `exp(x - m)`, or, if `m` is
+/// infinite, how many elements are, which share the probability. Their
 /// logarithm in one number, `m + log(sum)`, would lose the digits of the logits that matter when those are large.
 ///
 /// # Safety
@@ -66,7 +74,11 @@ impl<T: Logit> RowOp for CrossEntropyGrad<T> {
         unsafe {
             let ([max, sum], g) = (*self.kept.at(row), *self.g.at(row * self.g_stride));
             let scale = T::of::<FMA>(g.lane::<FMA>() / sum.lane::<FMA>());
-            each::<T, _, FMA, true, false>(&ScaledExp { max, scale }, [x, x], out, n, room);
+            if max == T::HIGHEST && !sum.is_nan() {
+                share(x, out, n, scale);
+            } else {
+                each::<T, _, FMA, true, false>(&ScaledExp { max, scale }, [x, x], out, n, room);
+            }
             let wanted = out.add(*self.labels.at(row) as usize);
             *wanted = T::of::<FMA>((*wanted).lane::<FMA>() - g.lane::<FMA>());
         }

@@ -238,7 +238,7 @@ pub(super) unsafe fn normaliser<T: Logit, const FMA: bool, const STORE: bool>(
 
 /// Whether the largest element of a row is infinite and none is NaN; `max` is that of [`normaliser`].
 #[inline(always)]
-unsafe fn is_infinite<T: Float>(max: T, x: *const T, n: usize) -> bool {
+pub(super) unsafe fn is_infinite<T: Float>(max: T, x: *const T, n: usize) -> bool {
     #[cold]
     unsafe fn no_nan<T: Float>(x: *const T, n: usize) -> bool {
         // SAFETY: the caller's row.
@@ -310,7 +310,8 @@ impl<T: Logit> RowOp for Softmax<T> {
                 normaliser::<T, FMA, true>(x, out, n, room)
             };
             if is_infinite(max, x, n) {
-                return share(x, out, n);
+                let part = T::ONE.lane::<FMA>() / infinite(x, n).lane::<FMA>();
+                return share(x, out, n, T::of::<FMA>(part));
             }
             let scale = T::of::<FMA>(T::ONE.lane::<FMA>() / sum.lane::<FMA>());
             if short {
@@ -322,19 +323,19 @@ impl<T: Logit> RowOp for Softmax<T> {
     }
 }
 
-/// Softmax of a row with infinite elements, which share the probability equally.
+/// How many elements of a row are infinite.
 #[cold]
-unsafe fn share<T: Logit>(x: *const T, out: *mut T, n: usize) {
+pub(super) unsafe fn infinite<T: Logit>(x: *const T, n: usize) -> T {
     // SAFETY: the caller's row.
-    unsafe {
-        let mut count = T::ZERO;
-        for i in 0..n {
-            count = if *x.add(i) == T::HIGHEST { count.plus(T::ONE) } else { count };
-        }
-        let part = T::of::<false>(T::ONE.lane::<false>() / count.lane::<false>());
-        for i in 0..n {
-            *out.add(i) = if *x.add(i) == T::HIGHEST { part } else { T::ZERO };
-        }
+    (0..n).filter(|&i| unsafe { *x.add(i) } == T::HIGHEST).fold(T::ZERO, |count, _| count.plus(T::ONE))
+}
+
+/// `part` for the infinite elements of a row, 0 for the others; `out` may be `x`.
+#[cold]
+pub(super) unsafe fn share<T: Logit>(x: *const T, out: *mut T, n: usize, part: T) {
+    for i in 0..n {
+        // SAFETY: the caller's row.
+        unsafe { *out.add(i) = if *x.add(i) == T::HIGHEST { part } else { T::ZERO } }
     }
 }
 
@@ -375,10 +376,9 @@ impl<T: Logit> RowOp for LogSoftmax<T> {
         unsafe {
             let (max, sum) = normaliser::<T, FMA, false>(x, std::ptr::null_mut(), n, room);
             if is_infinite(max, x, n) {
-                share(x, out, n);
+                let log = T::of::<FMA>((T::ONE.lane::<FMA>() / infinite(x, n).lane::<FMA>()).ln());
                 for i in 0..n {
-                    let p = *out.add(i);
-                    *out.add(i) = if p == T::ZERO { T::LOWEST } else { T::of::<FMA>(p.lane::<FMA>().ln()) };
+                    *out.add(i) = if *x.add(i) == T::HIGHEST { log } else { T::LOWEST };
                 }
                 return;
             }

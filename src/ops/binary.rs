@@ -2,8 +2,8 @@
 //! the rules themselves; the walk sums a gradient back to its argument's shape.
 
 use super::{
-    Case, abs, astype, equal, floor, greater, greater_equal, isinf, less, log, logical_and, logical_or,
-    negative, power, select, sigmoid, square,
+    Case, abs, astype, equal, floor_divide, greater, greater_equal, isinf, less, log, logical_and,
+    logical_or, negative, power, select, sigmoid, sign, square,
 };
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
@@ -12,7 +12,7 @@ use crate::kernels::arith::Number;
 use crate::kernels::map::{self, Zip};
 use crate::kernels::math::{double, single};
 use crate::shape;
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
 use std::borrow::Cow;
 
 /// The arguments in the type that they have in common.
@@ -234,9 +234,11 @@ fn finite(x: &Tensor) -> Result<Tensor> {
     minimum(&maximum(x, &number(-most, x)?)?, &number(most, x)?)
 }
 
-/// `v / (a^2 + b^2)`, of which the gradients of `atan2` are made, without overflow on the way.
+/// `v / (a^2 + b^2)`, of which the gradients of `atan2` are made, without overflow on the way; 0 at the origin.
 fn over_square(v: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
-    let length = finite(&hypot(cx.input(0), cx.input(1))?)?;
+    let length = hypot(cx.input(0), cx.input(1))?;
+    let origin = equal(&length, &number(0.0, &length)?)?;
+    let length = select(&origin, &number(1.0, &length)?, &finite(&length)?)?;
     divide(&divide(&finite(v)?, &length)?, &length)
 }
 
@@ -269,20 +271,26 @@ binary! {
     pow(numeric: Number) = T::pow, keeps Both,
         da = |c, g| {
             // Where `b` is 0 and `1 / a` may overflow, another power of `a` is finite times 0.
-            let (a, b, one) = (c.input(0), c.input(1), number(1.0, c.input(1))?);
-            let tiny = less(&abs(a)?, &number(f64::from(f32::MIN_POSITIVE) * 16.0, a)?)?;
-            let safe = select(&logical_and(&tiny, &equal(b, &number(0.0, b)?)?)?, &one, b)?;
-            multiply(g, &multiply(b, &pow(a, &subtract(&safe, &one)?)?)?)
+            let (one, zero) = (number(1.0, c.output())?, number(0.0, c.output())?);
+            // A power that an infinite exponent has brought to 0 stays there.
+            let settled = logical_and(&isinf(c.input(1))?, &equal(c.output(), &zero)?)?;
+            let (a, b) = (select(&settled, &one, c.input(0))?, select(&settled, &one, c.input(1))?);
+            let tiny = less(&abs(&a)?, &number(f64::from(f32::MIN_POSITIVE) * 16.0, &a)?)?;
+            let safe = select(&logical_and(&tiny, &equal(&b, &zero)?)?, &one, &b)?;
+            let slope = multiply(g, &multiply(&b, &pow(&a, &subtract(&safe, &one)?)?)?)?;
+            select(&settled, &zero, &slope)
         },
         db = |c, g| {
             // `a^b` is 0 more strongly than its logarithm is infinite; at `0^0`, where there is no limit, 0 is PyTorch's.
             let (a, b) = (c.input(0), c.input(1));
-            let zero = number(0.0, b)?;
-            let vanishes = logical_or(
-                &logical_and(&equal(a, &number(0.0, a)?)?, &greater_equal(b, &zero)?)?,
-                &logical_and(&isinf(a)?, &less(b, &zero)?)?,
-            )?;
-            multiply(g, &multiply(c.output(), &log(&select(&vanishes, &number(1.0, a)?, a)?)?)?)
+            let (one, zero) = (number(1.0, b)?, number(0.0, b)?);
+            let gone = logical_and(&equal(c.output(), &zero)?, &logical_or(&isinf(a)?, &isinf(b)?)?)?;
+            let origin = logical_and(&equal(a, &zero)?, &greater_equal(b, &zero)?)?;
+            let vanishes = logical_or(&gone, &origin)?;
+            let a = select(&vanishes, &one, a)?;
+            // A second derivative must not meet the power that has none there.
+            let y = if is_recording() { pow(&a, &select(&vanishes, &one, b)?)? } else { c.output().clone() };
+            select(&vanishes, &zero, &multiply(g, &multiply(&y, &log(&a)?)?)?)
         }, on (0.5, 2.0);
     /// The larger of `a` and `b`; NaN if either is. Where they are equal each gets half of the gradient.
     maximum(numeric: Number) = T::maximum, keeps Inputs,
@@ -295,7 +303,7 @@ binary! {
     /// What is left of `a` after `floor_divide`, with the sign of `b`.
     remainder(numeric: Number) = T::remainder, keeps Inputs,
         da = |_c, g| Ok(g.clone()),
-        db = |c, g| negative(&multiply(g, &floor(&divide(c.input(0), c.input(1))?)?)?), on (2.1, 3.9);
+        db = |c, g| negative(&multiply(g, &floor_divide(c.input(0), c.input(1))?)?), on (2.1, 3.9);
     /// The angle of the point `(b, a)`, in radians.
     atan2(float: Real2) = T::atan2, keeps Inputs,
         da = |c, g| multiply(g, &over_square(c.input(1), c)?),
@@ -304,12 +312,9 @@ binary! {
     hypot(float: Real2) = T::hypot, keeps Both,
         da = |c, g| multiply(g, &direction(c.input(0), c.output())?),
         db = |c, g| multiply(g, &direction(c.input(1), c.output())?), on (0.5, 2.0);
-    /// The magnitude of `a` with the sign of `b`.
+    /// The magnitude of `a` with the sign of `b`. The gradient at 0 is 0.
     copysign(float: Real2) = T::copysign, keeps Both,
-        da = |c, g| {
-            let same = equal(c.output(), c.input(0))?;
-            select(&same, g, &negative(g)?)
-        },
+        da = |c, g| multiply(g, &multiply(&sign(c.output())?, &sign(c.input(0))?)?),
         db = |c, g| multiply(g, &number(0.0, c.input(1))?), on (0.5, 2.0);
     /// `log(exp(a) + exp(b))` without overflow.
     logaddexp(float: Real2) = T::logaddexp, keeps Inputs,

@@ -1,10 +1,10 @@
 //! Softmax and its logarithm, logsumexp, and the gated linear unit.
 
-use super::binary::as_float;
+use super::binary::{as_float, number};
 use super::movement::{broadcast_to, permute, reshape_to};
 use super::reduce::reduced_shape;
 use super::view::narrow;
-use super::{Case, multiply, subtract, sum};
+use super::{Case, equal, multiply, select, subtract, sum};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
@@ -88,15 +88,25 @@ impl Operation for LogSumExp {
         Ok(out)
     }
     fn keeps(&self) -> Keeps {
-        Keeps::Inputs
+        Keeps::Both
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         cx.each(|i| {
             let kept = reduced_shape(cx.shape(i), &[cx.shape(i).len() - 1], true);
             let g = reshape_to(&broadcast_to(g, &kept[..kept.len() - 1])?, &kept)?;
-            multiply(&g, &apply(Softmax { log: false }, &[cx.input(i)])?)
+            multiply(&g, &apply(Softmax { log: false }, &[&even(cx.input(i), cx.output())?])?)
         })
     }
+}
+
+/// The tensor with zeros in the rows whose `logsumexp` is `-inf`: nothing but `-inf`, they share alike, as in `logaddexp`.
+fn even(x: &Tensor, most: &Tensor) -> Result<Tensor> {
+    let empty = equal(most, &number(f64::NEG_INFINITY, most)?)?;
+    if !empty.array().to_vec::<bool>()?.contains(&true) {
+        return Ok(x.clone());
+    }
+    let rows = reduced_shape(x.shape(), &[x.ndim() - 1], true);
+    select(&reshape_to(&empty, &rows)?, &number(0.0, x)?, x)
 }
 
 operations! {

@@ -2,7 +2,7 @@
 //!
 //! The derivative names what it is written in: the argument `x` or the result `y`; that is what the tape keeps.
 
-use super::row::{Parameters, Row, branch_gt, finite, not_far, rows};
+use super::row::{Parameters, Row, branch_gt, finite, not_far, rows, when_gt};
 use crate::error::Result;
 use crate::kernels::real::{Literal, Real};
 use crate::tape::Tensor;
@@ -42,7 +42,11 @@ rows! {
     /// `1 / x`.
     reciprocal = |x| 1.0 / x, d(y) = |y| -(y * y), on (0.3, 2.0), 0.5 ns;
     /// `x` to a power that is the same for all elements.
-    power(exponent: 2.0) = |x| pow(x, exponent), d(x) = |x| exponent * pow(x, exponent - 1.0), on (0.3, 2.0), 8.0 ns;
+    power(exponent: 2.0) = |x| pow(x, exponent), d(x) = |x| {
+        // The exponents 0 and infinity are not multiplied by an infinity and by 0.
+        let less: R = when_gt(abs(exponent), 0.0, exponent - 1.0, 0.0);
+        finite(exponent) * pow(x, less)
+    }, on (0.3, 2.0), 8.0 ns;
     /// `e^x`.
     exp = |x| exp(x), d(y) = |y| y, on (-2.0, 2.0), 0.4 ns;
     /// `e^x - 1`, exact for small `x`.

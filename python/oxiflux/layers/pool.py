@@ -24,6 +24,9 @@ __all__ = [
 
 Pad = int | Sequence[int]
 
+# Half of the bits by which a number may be larger or smaller than 1.
+_MOST_BITS = {"float16": 7, "float64": 500}
+
 
 def _windows(owner: str, window: Any, stride: Any, pad: Any) -> tuple[Sizes, Sizes, Sizes]:
     """The normal forms of the parameters that say where windows lie."""
@@ -72,7 +75,8 @@ def lpnormpool(
     """The p-norm `(sum x^p)^(1/p)` of each window of `(batch, *lengths, channels)`.
 
     The parameters and errors are those of `maxpool`; `p` is positive. As the formula has no absolute value, an
-    odd or broken `p` wants elements that are not negative. Where the sum is zero, the gradient is, too.
+    odd or broken `p` wants elements that are not negative. With `p=inf` it is the largest magnitude. Where the
+    sum is zero, the gradient is, too; for `p < 1` also that of each element that is zero.
     Ref: Gulcehre et al., "Learned-norm pooling for deep feedforward and recurrent neural networks", 2014.
 
     >>> import oxiflux as flux
@@ -81,11 +85,34 @@ def lpnormpool(
     """
     if not p > 0:
         raise ValueError(f"lpnormpool: p must be positive, got {p!r}")
+    x = _core.asarray(x)
+    if p == math.inf:
+        return maxpool(_core.abs(x), window, stride=stride, pad=pad)
     window, stride, pad = _windows("lpnormpool", window, stride, pad)
-    total = _core.meanpool(_core.power(x, p), window, stride, pad) * float(math.prod(window))
+    unit = _unit(x, p)
+    total = _core.meanpool(_power(x if unit == 1 else x / unit, p), window, stride, pad)
+    total = total * float(math.prod(window))
     nothing = _core.equal(total, 0)
     root = _core.power(_core.where(nothing, 1.0, total), 1 / p)
-    return _core.where(nothing, 0.0, root)
+    norm = _core.where(nothing, 0.0, root)
+    return norm if unit == 1 else norm * unit
+
+
+def _power(x: Tensor, p: float) -> Tensor:
+    """`x**p`, without a gradient at 0, where a root has an infinite one."""
+    if p >= 1:
+        return _core.power(x, p)
+    nothing = _core.equal(x, 0)
+    return _core.where(nothing, 0.0, _core.power(_core.where(nothing, 1.0, x), p))
+
+
+def _unit(x: Tensor, p: float) -> float:
+    """A power of two near the largest element if its power may not fit the type, else 1."""
+    most = _core.max(_core.abs(_core.stop_gradient(x))).item() if x.size else 0.0
+    if not 0 < most < math.inf:
+        return 1.0
+    exponent = math.floor(math.log2(most))
+    return 2.0**exponent if abs(exponent * p) > _MOST_BITS.get(str(x.dtype), 64) else 1.0
 
 
 class _Pool(Layer):
