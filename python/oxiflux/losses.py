@@ -303,8 +303,9 @@ def binary_focal_loss(
 ) -> Tensor:
     """Focal loss of one probability each, `agg(-(1 - p)**gamma * log(p))`, with `p` that of the true outcome.
 
-    `p = y * yhat + (1 - y) * (1 - yhat) + eps`. With `gamma=0` it is `binarycrossentropy`. Ref: Lin et al.,
-    "Focal loss for dense object detection", 2017.
+    `p = y * yhat + (1 - y) * (1 - yhat) + eps`. With `gamma=0` it is `binarycrossentropy`; Flux takes
+    `eps` away where `y` is 0, which has no logarithm at `yhat` 1. Ref: Lin et al., "Focal loss for dense object
+    detection", 2017.
 
     >>> import oxiflux as flux
     >>> round(flux.binary_focal_loss([[0.6, 0.4], [0.3, 0.7]], [[1, 0], [0, 1]]).item(), 4)

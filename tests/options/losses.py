@@ -45,7 +45,7 @@ def focal(p, t, axis=-1, gamma=2, eps=EPS):
 
 
 def binary_focal(p, t, gamma=2, eps=EPS):
-    q = t * (p + eps) + (1 - t) * (1 - p - eps)
+    q = t * (p + eps) + (1 - t) * (1 - p + eps)
     return -(np.maximum(0, 1 - q) ** gamma) * np.log(q)
 
 
