@@ -188,7 +188,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     """The value `y = f(*args)` and its change when the arguments change by `tangents`, the Jacobian times
     them.
 
-    It takes two backward passes: `dy -> back(dy)` is linear, and its own pullback is the Jacobian.
+    `f` is called once. It takes two backward passes: `dy -> back(dy)` is linear, and its own pullback is the Jacobian.
 
     >>> import oxiflux as flux
     >>> y, dy = flux.jvp(lambda x: x**2, [flux.tensor([1.0, 2.0])], [flux.tensor([1.0, 10.0])])
@@ -201,10 +201,12 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
         raise ShapeError(
             f"jvp: arguments {[x.shape for x in args]} and tangents {[t.shape for t in tangents]} differ"
         )
-    y = f(*args)
+    y, back = pullback(f, *args)
+    if not isinstance(y, Tensor):
+        raise TypeError(f"jvp: the function must give a tensor, got a {type(y).__name__}")
 
     def paired(dy: Tensor) -> Tensor:
-        grads = pullback(f, *args)[1](dy)
+        grads = back(dy)
         terms = [(g * t.astype(g.dtype)).sum() for g, t in zip(grads, tangents, strict=True) if g is not None]
         return sum(terms, start=0 * dy.sum())
 
@@ -234,9 +236,10 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Tensor], Any]]]) -> Ca
     """Gives a Python function a gradient of its own: `f(*args)` returns its value and the pullback.
 
     The pullback takes the gradient that comes in for the value to one gradient for each argument: a sequence with
-    None where there is none, or a single tensor if there is one argument. Made of tensor operations on the arguments,
-    it can be differentiated too. What computes the value is not recorded, and may leave tensors for NumPy. A gradient
-    of another shape than its argument raises ShapeError.
+    None where there is none, or a single tensor if there is one argument. The gradient of a list, a dict or a layer
+    mirrors it, as those that `gradient` gives do, and a dict may stand for an object. Made of tensor operations on the
+    arguments, it can be differentiated too. What computes the value is not recorded, and may leave tensors for NumPy.
+    A gradient of another shape than its argument, or of a tensor that the argument does not have, raises ShapeError.
 
     >>> import oxiflux as flux
     >>> @flux.custom_gradient
@@ -245,29 +248,53 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Tensor], Any]]]) -> Ca
     >>> flux.gradient(lambda x: straight_through(x).sum(), flux.tensor([0.2, 1.7]))[0].tolist()
     [1.0, 1.0]
     """
+    name = getattr(f, "__name__", type(f).__name__)
 
     @functools.wraps(f)
     def wrapped(*args: Any) -> Tensor:
-        places = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
+        found = [(i, path, x) for i, arg in enumerate(args) for path, x in _checked(arg)]
         with _core.paused():
             value, pullback = f(*args)
 
         def back(g: Tensor) -> list[Tensor | None]:
             grads = pullback(g)
-            grads = (grads,) if grads is None or isinstance(grads, Tensor) else tuple(grads)
-            if len(grads) != len(args):
+            count = len(grads) if isinstance(grads, (tuple, list)) else None
+            if len(args) == 1 and (count is None or (count > 1 and isinstance(args[0], (tuple, list)))):
+                grads, count = (grads,), 1
+            if count != len(args):
                 raise ValueError(
-                    f"custom_gradient: {len(grads)} gradients for {len(args)} arguments of {f.__name__}"
+                    f"custom_gradient: {count or 1} gradients for {len(args)} arguments of {name}"
                 )
-            for i in places:
-                if grads[i] is not None and tuple(grads[i].shape) != args[i].shape:
-                    what = f"the gradient of argument {i} of {f.__name__} has shape {grads[i].shape}"
-                    raise ShapeError(f"custom_gradient: {what}, the argument {args[i].shape}")
-            return [grads[i] for i in places]
+            for i, (grad, arg) in enumerate(zip(grads, args, strict=True)):
+                _mirrors(f"the gradient of argument {i} of {name}", grad, arg)
+            return [_at(grads[i], path) for i, path, _ in found]
 
-        return _core.custom(_core.asarray(value), [args[i] for i in places], back)
+        return _core.custom(_core.asarray(value), [x for _, _, x in found], back)
 
     return wrapped
+
+
+def _mirrors(what: str, grad: Any, arg: Any) -> None:
+    """Raises ShapeError unless a gradient that a custom rule gave fits its argument."""
+    if grad is None or isinstance(arg, (int, float)):
+        return
+    if isinstance(arg, (Tensor, np.ndarray)):
+        if not isinstance(grad, (Tensor, np.ndarray, int, float)):
+            raise ShapeError(f"custom_gradient: {what} is a {type(grad).__name__}, the argument a tensor")
+        if (shape := tuple(np.shape(grad))) != tuple(arg.shape):
+            raise ShapeError(f"custom_gradient: {what} has shape {shape}, the argument {tuple(arg.shape)}")
+        return
+    kids, theirs = dict(_core.children(arg) or []), _core.children(grad)
+    if theirs is None:
+        raise ShapeError(
+            f"custom_gradient: {what} is a {type(grad).__name__}, the argument a {type(arg).__name__}: give a gradient "
+            "of the same structure, or None"
+        )
+    for key, part in theirs:
+        if part is not None and key not in kids:
+            raise ShapeError(f"custom_gradient: {what} has {key}, which the argument has not")
+        if part is not None:
+            _mirrors(f"{what}.{key}", part, kids[key])
 
 
 def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
@@ -368,9 +395,7 @@ def _checked(x: Any) -> list[tuple[tuple[Any, ...], Tensor]]:
 def _at(grad: Any, path: tuple[Any, ...]) -> Any:
     """The part of a gradient at a path; None where there is none."""
     for key in path:
-        if grad is None:
-            return None
-        grad = getattr(grad, key, None) if isinstance(grad, types.SimpleNamespace) else grad[key]
+        grad = dict(_core.children(grad) or []).get(key)
     return grad
 
 
@@ -455,7 +480,9 @@ def _or_zeros(g: Tensor | None, x: Tensor, shape: tuple[int, ...] | None = None)
 
 
 def _float_tensor(name: str, x: Any) -> Tensor:
-    t = x if isinstance(x, Tensor) else _core.asarray(x)
+    # An integer that is an argument itself is a number to differentiate by, as in `gradient`.
+    is_number = isinstance(x, (int, np.integer)) and not isinstance(x, bool)
+    t = x if isinstance(x, Tensor) else _core.asarray(float(x) if is_number else x)
     if t.dtype not in FLOATS:
         raise TypeError(f"{name}: needs floating tensors, got {t.dtype}")
     return t

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _core
 from ._core import Tensor
+from .tree import CALLABLES
 
 __all__ = ["Printed", "bytes_of", "describe", "generic", "html", "name_of", "parts", "text"]
 
@@ -112,7 +112,7 @@ def describe(x: Any) -> str:
         return x.describe() if type(x).__repr__ is Printed.__repr__ else repr(x)
     if isinstance(x, (Tensor, np.ndarray)):
         return f"{x.dtype} {'tensor' if isinstance(x, Tensor) else 'array'} {tuple(x.shape)}"
-    if isinstance(x, (type, FunctionType, functools.partial)) or (callable(x) and _core.children(x) is None):
+    if isinstance(x, (type, *CALLABLES)) or (callable(x) and _core.children(x) is None):
         return name_of(x)
     if isinstance(x, dict):
         return f"{{{', '.join(f'{key!r}: {describe(value)}' for key, value in x.items())}}}"
@@ -179,7 +179,7 @@ def parts(x: Any) -> list[tuple[str | None, Any]] | None:
     if hasattr(x, "_shown"):
         listed: list[tuple[str | None, Any]] = x._shown()
     else:
-        is_line = isinstance(x, FunctionType) or (isinstance(x, Printed) and _speaks_for_itself(type(x)))
+        is_line = isinstance(x, CALLABLES) or (isinstance(x, Printed) and _speaks_for_itself(type(x)))
         kids = None if is_line else _core.children(x)
         if not kids:
             return None
@@ -194,7 +194,7 @@ def _speaks_for_itself(layer: type[Printed]) -> bool:
 
 def _is_leaflike(x: Any) -> bool:
     # A function may have captured layers, but it is its name that is printed.
-    kids = None if isinstance(x, (FunctionType, functools.partial)) else _core.children(x)
+    kids = None if isinstance(x, CALLABLES) else _core.children(x)
     return kids is None or (isinstance(x, (list, tuple, dict)) and all(_is_leaflike(kid) for _, kid in kids))
 
 

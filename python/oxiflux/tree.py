@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import functools
+from array import array
+from collections import deque
 from collections.abc import Callable, Iterator
-from types import CellType, FunctionType
+from types import CellType, FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
@@ -24,6 +26,10 @@ Path = tuple[str | int, ...]
 Model = TypeVar("Model")
 Walk = TypeVar("Walk", bound=Callable[..., Any])
 
+# Functions and what is called like them, which hold what they use.
+CALLABLES = (FunctionType, MethodType, functools.partial)
+# Containers that can't be changed.
+FIXED = (tuple, MethodType, functools.partial)
 FLOATS = (_core.float16, _core.bfloat16, _core.float32, _core.float64)
 
 
@@ -102,11 +108,15 @@ def trainables(model: Any, path: bool = False) -> list[Tensor] | list[tuple[Path
 def params(*models: Any) -> Params:
     """The trainable tensors of the models, collected by identity, for the implicit style of `train`.
 
+    What looks like a parameter and cannot be trained, such as an array of NumPy, raises TypeError, as in `setup`.
+
     >>> import oxiflux as flux
     >>> a, b = flux.Dense(2, 3), flux.Dense(3, 1)
     >>> len(flux.params(a, b)), len(flux.params(a, a))
     (4, 2)
     """
+    for model in models:
+        refuse_constants("params", model)
     return Params(tensor for model in models for tensor in trainables(model))
 
 
@@ -123,21 +133,57 @@ def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] |
     [10, 20]
     """
     pick = exclude or _is_tensor
+    holds = _holders(tree, pick)
     # Each node is kept beside its result so that its id is not given to another object during the walk.
-    done: dict[int, tuple[Any, Any, bool]] = {}
+    done: dict[int, tuple[Any, Any]] = {}
 
-    def walk(node: Any) -> tuple[Any, bool]:
+    def walk(node: Any) -> Any:
+        if id(node) not in holds:
+            return node
         if id(node) not in done:
-            done[id(node)] = node, node, False
             if pick(node):
-                done[id(node)] = node, f(node), True
+                done[id(node)] = node, f(node)
             else:
-                items = [(key, *walk(kid)) for key, kid in _core.children(node) or []]
-                if any(is_mapped for _, _, is_mapped in items):
-                    done[id(node)] = node, _rebuild(node, [(key, value) for key, value, _ in items]), True
-        return done[id(node)][1:]
+                kids = _core.children(node) or []
+                changing = {key for key, kid in kids if id(kid) in holds}
+                if isinstance(node, FIXED):
+                    items = [(key, walk(kid)) for key, kid in kids]
+                    # A part that refers back to it may have met it, and made it.
+                    if id(node) not in done:
+                        done[id(node)] = node, _remade(node, items)
+                else:
+                    # Before its children, some of which may refer back to it.
+                    done[id(node)] = node, _copied(node, changing)
+                    _put(done[id(node)][1], [(key, walk(kid)) for key, kid in kids if key in changing])
+        return done[id(node)][1]
 
-    return walk(tree)[0]
+    return walk(tree)
+
+
+def _holders(tree: Any, pick: Callable[[Any], bool]) -> dict[int, Any]:
+    """The nodes from which one that is picked can be reached, by id: also through a part that refers back."""
+    seen: dict[int, Any] = {}
+    owners: dict[int, list[int]] = {}
+    picked: list[int] = []
+
+    def walk(node: Any) -> None:
+        seen[id(node)] = node
+        if pick(node):
+            picked.append(id(node))
+            return
+        for _, kid in _core.children(node) or []:
+            owners.setdefault(id(kid), []).append(id(node))
+            if id(kid) not in seen:
+                walk(kid)
+
+    walk(tree)
+    holders: dict[int, Any] = {}
+    while picked:
+        one = picked.pop()
+        if one not in holders:
+            holders[one] = seen[one]
+            picked += owners.get(one, [])
+    return holders
 
 
 @walks
@@ -153,17 +199,26 @@ def state(model: Any) -> Any:
     >>> s["layers"][0]["weight"].shape, s["layers"][1]
     ((2, 3), None)
     """
-    if isinstance(model, (Tensor, np.ndarray)):
-        return model.copy()
-    if model is None or isinstance(model, (bool, int, float, str, bytes)):
-        return model
-    kids = _core.children(model)
-    if kids is None:
-        return None
-    if isinstance(model, (list, tuple)):
-        values = [state(kid) for _, kid in kids]
-        return values if isinstance(model, list) else tuple(values)
-    return {key: state(kid) for key, kid in kids}
+    _core.leaves(model)  # a container that holds itself is an error
+    open_nodes: set[int] = set()
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, (Tensor, np.ndarray)):
+            return node.copy()
+        if node is None or isinstance(node, (bool, int, float, str, bytes)):
+            return node
+        kids = _core.children(node)
+        # What refers back to what it is part of has no state of its own.
+        if kids is None or id(node) in open_nodes:
+            return None
+        open_nodes.add(id(node))
+        values = [walk(kid) for _, kid in kids]
+        open_nodes.remove(id(node))
+        if isinstance(node, (list, tuple, deque)):
+            return values if isinstance(node, list) else tuple(values)
+        return dict(zip([key for key, _ in kids], values, strict=True))
+
+    return walk(model)
 
 
 @walks
@@ -223,7 +278,7 @@ def modules(model: Any) -> list[Any]:
         if kids is None:
             return
         seen.add(id(node))
-        if not isinstance(node, (list, tuple, dict, FunctionType)):
+        if not isinstance(node, (list, tuple, dict, deque, *CALLABLES)):
             found[id(node)] = node
         for _, kid in kids:
             walk(kid)
@@ -286,44 +341,134 @@ def is_float_array(x: Any) -> bool:
     >>> is_float_array(np.zeros(3)), is_float_array(np.arange(3)), is_float_array(np.float64(3))
     (True, False, False)
     """
+    if isinstance(x, array):
+        return x.typecode in "fd"
+    if isinstance(x, memoryview):
+        return x.format[-1:] in ("e", "f", "d")
     if not hasattr(type(x), "__array__") or isinstance(x, (Tensor, np.generic, type)):
         return False
     dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        try:
+            dtype = np.asarray(x).dtype
+        except Exception:  # whatever it is, it is no array
+            return False
     # The dtypes of other libraries have names that end as NumPy's do: torch.float32.
     return getattr(dtype, "kind", "") == "f" or "float" in str(dtype)
+
+
+def refuse_constants(caller: str, model: Any) -> None:
+    """Raises TypeError for what looks like a parameter of a model and cannot be trained where it is.
+
+    >>> refuse_constants("setup", {"w": _core.zeros(2), "b": 0.5})
+    Traceback (most recent call last):
+    TypeError: setup: b is the number 0.5, which cannot be trained in its place: make it flux.tensor(0.5)
+    """
+    seen: dict[int, Any] = {}
+    rest: list[tuple[Any, Path, bool]] = [(model, (), True)]
+    while rest:
+        node, path, is_plain = rest.pop()
+        if id(node) in seen or isinstance(node, Tensor):
+            continue
+        seen[id(node)] = node
+        if what := _constant(node, is_plain):
+            raise TypeError(f"{caller}: {show_path(path)} is {what}")
+        is_plain = is_plain and isinstance(node, (list, tuple, dict))
+        kids = _core.children(node, trainable=True) or []
+        rest += [(kid, (*path, key), is_plain) for key, kid in reversed(kids)]
+
+
+def _constant(x: Any, is_plain: bool) -> str | None:
+    """What is wrong with something that looks like a parameter; `is_plain` if only containers lead to it.
+
+    Numbers in an object are options of it; in a list or a dict `gradient` differentiates by them.
+    """
+    in_place = "cannot be trained in its place"
+    if is_plain and isinstance(x, (float, np.floating)):
+        return f"the number {x}, which {in_place}: make it flux.tensor({x})"
+    if is_float_array(x):
+        library = type(x).__module__.partition(".")[0]
+        return (
+            f"an array of {library}, which {in_place}: make it flux.tensor(…), or leave it out of what "
+            "`trainable()` names"
+        )
+    if isinstance(x, np.ndarray) and x.dtype == object and any(map(_trains, x.flat)):
+        return "an array of objects that holds parameters, where they are not found: make it a list"
+    if isinstance(x, (set, frozenset, MappingProxyType)) and any(
+        map(_trains, x.values() if isinstance(x, MappingProxyType) else x)
+    ):
+        return (
+            f"a {type(x).__name__} that holds parameters, where they are not found: make it a list or a dict"
+        )
+    if isinstance(x, (list, tuple, dict, deque)):
+        for name, value in getattr(x, "__dict__", {}).items():
+            if _trains(value):
+                return (
+                    f"a {type(x).__name__}, of which only the items are trained, and its attribute {name} holds "
+                    "parameters: put it beside the items, or into an object with both"
+                )
+    return None
+
+
+def _trains(x: Any) -> bool:
+    return is_float_array(x) or bool(_core.leaves(x, trainable=True))
 
 
 def _is_tensor(x: object) -> bool:
     return isinstance(x, Tensor)
 
 
-def _rebuild(node: Any, items: list[tuple[Any, Any]]) -> Any:
-    """A container like `node` that holds `items`."""
+def _remade(node: Any, items: list[tuple[Any, Any]]) -> Any:
+    """Something like a `node` that can't be changed, with other children."""
     if isinstance(node, tuple):
         values = [value for _, value in items]
         return type(node)._make(values) if hasattr(node, "_make") else type(node)(values)
-    if isinstance(node, FunctionType):
-        given = dict(items)
-        cells = zip(node.__code__.co_freevars, node.__closure__ or (), strict=True)
-        closure = tuple(CellType(given[name]) if name in given else cell for name, cell in cells)
-        new = FunctionType(node.__code__, node.__globals__, node.__name__, node.__defaults__, closure)
-        new.__kwdefaults__ = node.__kwdefaults__ and dict(node.__kwdefaults__)
-        return new
-    new = copy.copy(node)
-    _put(new, items)
+    given = dict(items)
+    if isinstance(node, MethodType):
+        return MethodType(given["__func__"], given["__self__"])
+    new = type(node)(given.pop("func"), *given.pop("args"), **given.pop("keywords"))
+    vars(new).update(given)
+    return new
+
+
+def _copied(node: Any, changing: set[Any]) -> Any:
+    """A copy of a container, of whose children some are going to be replaced."""
+    if not isinstance(node, FunctionType):
+        return copy.copy(node)
+    cells = zip(node.__code__.co_freevars, node.__closure__ or (), strict=True)
+    closure = tuple(CellType() if name in changing else cell for name, cell in cells)
+    new = FunctionType(node.__code__, node.__globals__, node.__name__, node.__defaults__, closure)
+    new.__kwdefaults__ = node.__kwdefaults__ and dict(node.__kwdefaults__)
+    vars(new).update(vars(node))
     return new
 
 
 def _put(node: Any, items: list[tuple[Any, Any]]) -> None:
     """Replaces children of a mutable container."""
     for key, value in items:
-        if isinstance(node, (list, dict)):
+        if isinstance(node, (list, dict, deque)):
             node[key] = value
         elif isinstance(node, FunctionType):
-            (node.__closure__ or ())[node.__code__.co_freevars.index(key)].cell_contents = value
+            _put_into_function(node, key, value)
         else:
             # A layer would convert the new value to the dtype of the old, and a dataclass may be frozen.
             object.__setattr__(node, key, value)
+
+
+def _put_into_function(f: FunctionType, name: str, value: Any) -> None:
+    """Replaces what a function has captured, the default of an argument, or an attribute."""
+    code = f.__code__
+    names = code.co_varnames[: code.co_argcount]
+    defaults = f.__defaults__ or ()
+    if name in code.co_freevars:
+        (f.__closure__ or ())[code.co_freevars.index(name)].cell_contents = value
+    elif name in names[len(names) - len(defaults) :]:
+        at = names.index(name) - len(names) + len(defaults)
+        f.__defaults__ = (*defaults[:at], value, *defaults[at + 1 :])
+    elif f.__kwdefaults__ and name in f.__kwdefaults__:
+        f.__kwdefaults__[name] = value
+    else:
+        setattr(f, name, value)
 
 
 def _convert(model: Model, dtype: _core.DType) -> Model:
@@ -339,8 +484,8 @@ def _convert(model: Model, dtype: _core.DType) -> Model:
                 own = _core.float32 if is_half and getattr(node, "in_float32", False) is True else dtype
                 items = [(key, kid, walk(kid, own)) for key, kid in _core.children(node) or []]
                 changed = [(key, new) for key, old, new in items if new is not old]
-                if changed and isinstance(node, tuple):
-                    done[id(node)] = node, _rebuild(node, [(key, new) for key, _, new in items])
+                if changed and isinstance(node, FIXED):
+                    done[id(node)] = node, _remade(node, [(key, new) for key, _, new in items])
                 else:
                     _put(node, changed)
         return done[id(node)][1]
@@ -349,11 +494,16 @@ def _convert(model: Model, dtype: _core.DType) -> Model:
     return converted
 
 
-def _pairs(dst: Any, src: Any, path: Path) -> Iterator[tuple[Path, Tensor, Any]]:
-    """Each tensor of `dst` with what stands in its place in `src`."""
+def _pairs(
+    dst: Any, src: Any, path: Path, around: tuple[Any, ...] = ()
+) -> Iterator[tuple[Path, Tensor, Any]]:
+    """Each tensor of `dst` with what stands in its place in `src`; `around` are the parts of `dst` on the way there."""
     if isinstance(dst, Tensor):
         yield path, dst, src
         return
+    if any(part is dst for part in around):
+        return  # a part that refers back to what it is part of
+    around = (*around, dst)
     if isinstance(src, (Tensor, np.ndarray)):
         if dst is None and not np.any(np.asarray(src)):
             return
@@ -383,7 +533,7 @@ def _pairs(dst: Any, src: Any, path: Path) -> Iterator[tuple[Path, Tensor, Any]]
         )
     for key, kid in kids:
         if key in given:
-            yield from _pairs(kid, given[key], (*path, key))
+            yield from _pairs(kid, given[key], (*path, key), around)
         elif _core.leaves(kid):
             raise ShapeError(
                 f"loadmodel: the source has no {show_path((*path, key))}, which is a part of the model"

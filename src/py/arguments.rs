@@ -197,11 +197,16 @@ impl<'py, 's> Watch<'py, 's> {
         let in_place = inside || matches!(node, Node::Object(_)) || !is_plain(ob)?;
         let key = ob.as_ptr() as usize | usize::from(in_place);
         if let Some(known) = self.known.get(&key) {
-            return match (&known.given, &node) {
-                (Some(given), _) => Ok(Met::Done(given.clone(), known.step)),
-                // A part that refers back to what it is part of has no gradient of its own.
-                (None, Node::Object(_)) => Ok(Met::Done(ob.clone(), NOTHING)),
-                (None, _) => Err(tree::holds_itself("gradient", &self.path()).into()),
+            if let Some(given) = &known.given {
+                return Ok(Met::Done(given.clone(), known.step));
+            }
+            // A part that refers back to what it is part of has no gradient of its own; a container among containers
+            // has no end.
+            let around = self.stack.iter().rev().take_while(|frame| !frame.ob.is(ob));
+            let is_part = |frame: &Frame<'_>| matches!(frame.kind, Kind::Object(_));
+            return match matches!(node, Node::Object(_)) || around.into_iter().any(is_part) {
+                true => Ok(Met::Done(ob.clone(), NOTHING)),
+                false => Err(tree::holds_itself("gradient", &self.path()).into()),
             };
         }
         let (kind, children): (_, Children<'py>) = match node {

@@ -13,7 +13,9 @@ use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, P
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyRange, PyString, PyTuple,
+};
 
 fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
     let found = match (descr.kind(), descr.itemsize()) {
@@ -128,8 +130,9 @@ fn ragged(ob: &Bound<'_, PyAny>, e: PyErr) -> PyErr {
 
 /// Whatever NumPy takes as an array by one of its protocols.
 pub(super) fn from_protocols(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
-    let protocols = ["__array__", "__array_interface__", "__buffer__"];
-    if !protocols.iter().any(|p| ob.hasattr(*p).unwrap_or(false)) {
+    let protocols = ["__array__", "__array_interface__"];
+    let has_numbers = protocols.iter().any(|p| ob.hasattr(*p).unwrap_or(false)) || is_buffer_of_numbers(ob);
+    if !has_numbers {
         let hint = if ob.is_none() {
             "; does a function lack its return?"
         } else if ob.is_instance_of::<PyString>() {
@@ -146,6 +149,12 @@ pub(super) fn from_protocols(ob: &Bound<'_, PyAny>) -> PyResult<Array> {
     let is_objects = array.getattr("dtype")?.getattr("kind")?.eq("O")?;
     let array = if is_objects { from_columns(ob)?.unwrap_or(array) } else { array };
     view(&array)?.ok_or_else(|| PyTypeError::new_err("not an array"))
+}
+
+/// Whether this is memory that says which numbers it holds, such as an `array.array`; bytes are text.
+fn is_buffer_of_numbers(ob: &Bound<'_, PyAny>) -> bool {
+    let is_text = ob.is_instance_of::<PyBytes>() || ob.is_instance_of::<PyByteArray>();
+    !is_text && PyMemoryView::from(ob).is_ok()
 }
 
 /// A frame or a series of pandas whose numbers may be missing: float64, with NaN for them. What has other values is
@@ -288,7 +297,7 @@ fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
 }
 
 /// A tensor of data, as `tensor`, but over the same memory where that is possible: an array that is changed afterwards
-/// changes the tensor too. Truth values are always copied.
+/// changes the tensor too. Truth values are always copied, and floats inside a gradient, which may need them later.
 #[pyfunction]
 #[pyo3(signature = (data, dtype = None))]
 fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {

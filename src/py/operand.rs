@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::ops;
 use crate::shape::Axes;
-use crate::tape::Tensor;
+use crate::tape::{self, Tensor};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PyTuple};
@@ -47,7 +47,7 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         return Ok(Array::scalar(ob.extract::<i64>()?)?.into());
     }
     if let Some(array) = numpy::view(ob)? {
-        return Ok(array.into());
+        return kept(array);
     }
     if (ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>())
         && let Ok(items) =
@@ -60,7 +60,13 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     if let Some(array) = numpy::sequence(ob)? {
         return Ok(if array.dtype() == DType::F64 { array.cast(DType::F32)? } else { array }.into());
     }
-    numpy::from_protocols(ob).map(Tensor::from)
+    kept(numpy::from_protocols(ob)?)
+}
+
+/// An array of another library as an operand. A gradient may keep it, and its owner may fill it anew meanwhile.
+fn kept(array: Array) -> PyResult<Tensor> {
+    let may_change = tape::is_recording() && array.dtype().is_float() && array.is_foreign();
+    Ok(if may_change { array.copy()? } else { array }.into())
 }
 
 /// A value that meets a tensor of type `like`: numbers take its type where their kind allows, and so do floating arrays

@@ -17,7 +17,7 @@ use crate::{fork, ops, shape};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFrozenSet, PyFunction, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString, PyTuple};
 use std::sync::MutexGuard;
 
 /// A parameter found in the trees.
@@ -41,12 +41,14 @@ impl<'py> Key<'_, 'py> {
     /// The child of another tree at this place; `None` where that has None.
     fn of(&self, tree: &Bound<'py, PyAny>, what: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
         let found = match self {
-            // What a closure has captured are no attributes of it.
-            Key::Attribute(name) if tree.is_instance_of::<PyFunction>() => match tree::node(tree)? {
-                Node::Object(captured) => captured.get_item(name)?,
-                _ => None,
+            Key::Attribute(name) => match tree.getattr_opt(name)? {
+                // What a callable holds are not all attributes of it.
+                None => match tree::node(tree)? {
+                    Node::Object(held) => held.get_item(name)?,
+                    _ => None,
+                },
+                found => found,
             },
-            Key::Attribute(name) => tree.getattr_opt(name)?,
             Key::Item(key) => tree.get_item(key).ok(),
             Key::Index(i) => match (tree.cast_exact::<PyList>(), tree.cast_exact::<PyTuple>()) {
                 (Ok(list), _) => list.get_item(*i).ok(),

@@ -1,11 +1,13 @@
 //! What the children of a Python object are: the one definition of the tree that a model is.
 
+use super::callables;
 use super::hints::add_function;
 use super::tensor::PyTensor;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyBytes, PyCFunction, PyDict, PyFloat, PyFunction, PyInt, PyList, PyModule, PyString, PyTuple,
     PyType,
@@ -20,9 +22,9 @@ pub(super) enum Node<'py> {
     Dict(Bound<'py, PyDict>),
     /// A list.
     List(Bound<'py, PyList>),
-    /// A tuple.
+    /// A tuple, or the items of a deque.
     Tuple(Bound<'py, PyTuple>),
-    /// An object with attributes, or a closure with what it has captured.
+    /// An object with attributes, or a callable with what it holds.
     Object(Bound<'py, PyDict>),
     /// Anything else.
     Leaf,
@@ -49,8 +51,8 @@ pub(super) fn node<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
     if let Ok(dict) = ob.cast::<PyDict>() {
         return Ok(Node::Dict(dict.clone()));
     }
-    if let Ok(function) = ob.cast::<PyFunction>() {
-        return captured(function.as_any());
+    if ob.is_instance_of::<PyFunction>() {
+        return Ok(callables::held(ob)?.map_or(Node::Leaf, Node::Object));
     }
     let opaque = ob.is_instance_of::<PyCFunction>()
         || ob.is_instance_of::<PyBool>()
@@ -58,6 +60,15 @@ pub(super) fn node<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
         || ob.is_instance_of::<PyType>()
         || ob.is_instance_of::<PyModule>();
     if opaque { Ok(Node::Leaf) } else { attributes(ob) }
+}
+
+/// The items of a deque.
+fn deque<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    if !ob.is_instance(CLASS.import(ob.py(), "collections", "deque")?)? {
+        return Ok(None);
+    }
+    Ok(Some(PyTuple::new(ob.py(), ob.try_iter()?.collect::<PyResult<Vec<_>>>()?)?))
 }
 
 fn attributes<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
@@ -68,11 +79,22 @@ fn attributes<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
     match found {
         // Slots make an object larger than one that has a dict and weak references.
         Some(dict) if size_of_class(ob)? <= SMALL => Ok(Node::Object(dict.cast_into()?)),
-        Some(dict) => slots(ob, dict.cast_into()?),
+        Some(dict) => rarer(ob, dict.cast_into()?),
         None => {
             drop(PyErr::take(ob.py()));
-            slots(ob, PyDict::new(ob.py()))
+            rarer(ob, PyDict::new(ob.py()))
         }
+    }
+}
+
+/// An object whose memory holds more than the dict of its attributes, `own`.
+fn rarer<'py>(ob: &Bound<'py, PyAny>, own: Bound<'py, PyDict>) -> PyResult<Node<'py>> {
+    if let Some(held) = callables::held(ob)? {
+        return Ok(Node::Object(held));
+    }
+    match deque(ob)? {
+        Some(items) => Ok(Node::Tuple(items)),
+        None => slots(ob, own),
     }
 }
 
@@ -127,23 +149,6 @@ fn mangled(name: &Bound<'_, PyString>, class: &Bound<'_, PyAny>) -> PyResult<Str
     }
     let class = class.getattr(intern!(class.py(), "__name__"))?.extract::<String>()?;
     Ok(format!("_{}{name}", class.trim_start_matches('_')))
-}
-
-/// What a closure has captured, by name.
-fn captured<'py>(function: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
-    let py = function.py();
-    let cells = function.getattr(intern!(py, "__closure__"))?;
-    if cells.is_none() {
-        return Ok(Node::Leaf);
-    }
-    let names = function.getattr(intern!(py, "__code__"))?.getattr(intern!(py, "co_freevars"))?;
-    let dict = PyDict::new(py);
-    for (name, cell) in names.try_iter()?.zip(cells.try_iter()?) {
-        if let Ok(content) = cell?.getattr(intern!(py, "cell_contents")) {
-            dict.set_item(name?, content)?;
-        }
-    }
-    Ok(Node::Object(dict))
 }
 
 /// The names to which a class restricts training, if it does.
@@ -237,10 +242,11 @@ fn leaves<'py>(
                 return Err(too_deep("tree", &format!("the model{}", shown(&path))));
             }
         } else {
-            let is_container = node.is_instance_of::<PyList>()
-                || node.is_instance_of::<PyDict>()
-                || node.is_instance_of::<PyTuple>();
-            if !is_new && is_container && open.iter().any(|outer| outer.is(&node)) {
+            // What a part of an object refers back to is a part of it; a container among containers has no end.
+            if !is_new
+                && let Some(around) = open.iter().rposition(|outer| outer.is(&node))
+                && open[around..].iter().all(is_container)
+            {
                 return Err(holds_itself("tree", &format!("the model{}", shown(&path))));
             }
             path.pop();
@@ -261,6 +267,10 @@ fn leaves<'py>(
             }
         };
     }
+}
+
+fn is_container(ob: &Bound<'_, PyAny>) -> bool {
+    ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyDict>() || ob.is_instance_of::<PyTuple>()
 }
 
 /// A path of keys as it is written.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .. import _core
 from .._core import Tensor
 
 __all__ = ["check_fields"]
@@ -34,9 +35,13 @@ def check_fields(kind: type, fields: Mapping[str, Any]) -> None:
     Traceback (most recent call last):
     ValueError: layers of a Chain is a int, and should be tuple[Function, ...] | dict[str, Function]
     """
+    # What the state of a method's object is named.
+    of_method = ("__self__", "__func__") if kind is _core.Namespace else ()
     is_ours = kind.__module__.partition(".")[0] == "oxiflux"
     for name in fields:
-        if name.startswith("__") or (is_ours and callable(getattr(kind, name, None))):
+        if (name.startswith("__") and name not in of_method) or (
+            is_ours and callable(getattr(kind, name, None))
+        ):
             raise ValueError(f"{kind.__name__} has no field {name}")
     if not is_ours:
         return

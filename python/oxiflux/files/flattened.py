@@ -37,13 +37,13 @@ def behind_flatten(model: Any, refuse: bool) -> dict[int, int | None]:
     return found
 
 
-def _outermost_chains(node: Any) -> Iterator[Chain]:
+def _outermost_chains(node: Any, around: tuple[Any, ...] = ()) -> Iterator[Chain]:
     if type(node) is Chain:
         yield node
         return
     for _, kid in _core.children(node) or ():
-        if _core.leaves(kid):
-            yield from _outermost_chains(kid)
+        if not any(kid is part for part in around) and _core.leaves(kid):
+            yield from _outermost_chains(kid, (*around, node))
 
 
 def _steps(node: Any) -> Iterator[Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
-from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from .. import _core
 from .._core import Leaf, Tensor
-from ..tree import FLOATS, is_float_array, show_path, walks
+from ..tree import FLOATS, refuse_constants, walks
 from .modifiers import MixedPrecision, OptimiserChain, checked_rule
 
 __all__ = ["adjust", "freeze", "setup", "thaw", "update"]
@@ -41,6 +41,7 @@ def setup(rule: Any, model: Any) -> Any:
         choose = rule
     if not isinstance(model, Tensor) and _core.children(model) is None:
         raise TypeError(f"setup: {model!r} is no model: it holds no tensors")
+    refuse_constants("setup", model)
     made: dict[int, Any] = {}
 
     def walk(node: Any, path: tuple[Any, ...]) -> Any:
@@ -56,16 +57,10 @@ def setup(rule: Any, model: Any) -> Any:
                 return None
             own = choose(path, node)
             return None if own is None else Leaf(checked_rule("setup", own), own.init(node))
-        if is_float_array(node):
-            library = type(node).__module__.partition(".")[0]
-            raise TypeError(
-                f"setup: {show_path(path)} is an array of {library}, which cannot be trained in its place: make it "
-                "flux.tensor(…), or leave it out of what `trainable()` names"
-            )
         items = [(key, walk(kid, (*path, key))) for key, kid in _core.children(node, trainable=True) or []]
         if all(state is None for _, state in items):
             return None
-        if isinstance(node, (list, tuple)):
+        if isinstance(node, (list, tuple, deque)):
             return (
                 type(node)([s for _, s in items])
                 if type(node) in (list, tuple)
@@ -165,17 +160,16 @@ def match(caller: str, state: Any, tree: Any, name: str, path: str = "") -> None
     if kind is Leaf or tree is None or state is None:
         return
     if kind is _core.Namespace:
-        # What a closure has captured are no attributes of it.
-        kids = SimpleNamespace(**dict(_core.children(tree) or [])) if isinstance(tree, FunctionType) else tree
         for key, part in vars(state).items():
             try:
-                kid = getattr(kids, key)
-            except AttributeError:
+                # What a callable holds are not all attributes of it.
+                kid = getattr(tree, key) if hasattr(tree, key) else dict(_core.children(tree) or [])[key]
+            except (AttributeError, KeyError):
                 raise _mismatch(caller, name, f"{path}.{key}", tree) from None
             if type(part) is not Leaf:
                 match(caller, part, kid, name, f"{path}.{key}")
         return
-    if kind is not dict and (not isinstance(tree, (list, tuple)) or len(tree) != len(state)):
+    if kind is not dict and (not isinstance(tree, (list, tuple, deque)) or len(tree) != len(state)):
         raise _mismatch(caller, name, f"{path}[{len(state) - 1}]", tree)
     for key, part in state.items() if kind is dict else enumerate(state):
         if part is None:

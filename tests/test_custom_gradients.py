@@ -1,0 +1,111 @@
+"""Rules that a function brings along, for arguments of any structure."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+
+
+@flux.custom_gradient
+def scaled(parts, x):
+    """Three times the product; its rule says five, so that it is seen to be used."""
+    return 3 * parts["w"] * parts["more"][0] * x, lambda g: ({"w": 5 * g, "more": [7 * g]}, 11 * g)
+
+
+def test_tensors_in_containers_have_the_gradient_of_the_rule():
+    parts = {"w": flux.ones(2), "more": [flux.ones(2)]}
+    grad, dx = flux.gradient(lambda p, x: scaled(p, x).sum(), parts, flux.ones(2))
+    assert grad["w"].tolist() == [5, 5] and grad["more"][0].tolist() == [7, 7] and dx.tolist() == [11, 11]
+
+
+class Straight(flux.Layer):
+    def __init__(self):
+        self.w = flux.tensor([1.4, 2.6])
+        self.own = flux.Dense(2, 2)
+
+    @flux.custom_gradient
+    def __call__(self, x):
+        return flux.round(self.w) * x, lambda g: ({"w": g * x}, g * self.w)
+
+
+def test_a_method_has_gradients_for_its_object_and_its_input():
+    layer, x = Straight(), flux.tensor([3.0, 4.0])
+    assert layer(x).tolist() == [3, 12]
+    grad, dx = flux.gradient(lambda m, x: m(x).sum(), layer, x)
+    assert grad.w.tolist() == [3, 4] and grad.own.weight is None
+    np.testing.assert_allclose(dx.tolist(), [1.4, 2.6], rtol=1e-6)
+    state = flux.setup(flux.Descent(0.1), layer)
+    flux.trainstep(lambda m, x: m(x).sum(), layer, (x,), state)
+    np.testing.assert_allclose(layer.w.tolist(), [1.1, 2.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("like", [lambda **kids: SimpleNamespace(**kids), dict])
+def test_a_model_among_the_arguments_is_trained_by_the_rule(like):
+    @flux.custom_gradient
+    def f(model, x):
+        return model(x).sum(), lambda g: (like(bias=g * flux.full(2, 6.0)), None)
+
+    grad, none = flux.gradient(f, flux.Dense(3, 2), flux.ones((1, 3)))
+    assert grad.bias.tolist() == [6, 6] and grad.weight is None and none is None
+
+
+def test_numbers_and_arrays_among_the_arguments_are_constants():
+    @flux.custom_gradient
+    def f(x, n, a):
+        return x * n + flux.asarray(a), lambda g: (9 * g, None, None)
+
+    assert flux.gradient(lambda x: f(x, 2, np.ones(2)).sum(), flux.ones(2))[0].tolist() == [9, 9]
+
+
+@pytest.mark.parametrize(
+    ("grad", "said"),
+    [
+        (
+            lambda g: {"w": flux.ones(3)},
+            r"gradient of argument 0 of f.w has shape \(3,\), the argument \(2,\)",
+        ),
+        (lambda g: {"v": g}, "gradient of argument 0 of f has v, which the argument has not"),
+        (lambda g: {"w": [g]}, "gradient of argument 0 of f.w is a list, the argument a tensor"),
+        (lambda g: g, "gradient of argument 0 of f is a Tensor, the argument a dict"),
+    ],
+)
+def test_a_gradient_of_another_structure_is_refused(grad, said):
+    @flux.custom_gradient
+    def f(parts):
+        return parts["w"].sum(), grad
+
+    with pytest.raises(flux.ShapeError, match=said):
+        flux.gradient(f, {"w": flux.ones(2)})
+
+
+def test_jvp_calls_the_function_once():
+    calls = []
+    drop, norm = flux.Dropout(0.5, rng=flux.Generator(3), active=True), flux.trainmode(flux.BatchNorm(4))
+    before = norm.mu.tolist()
+
+    def f(x):
+        calls.append(1)
+        return drop(norm(x))
+
+    x = flux.tensor(np.random.default_rng(0).normal(size=(8, 4)))
+    y, dy = flux.jvp(f, [x], [x])
+    assert len(calls) == 1
+    # Where nothing comes out, nothing changes: the mask of the value is that of its derivative.
+    assert ((y.numpy() == 0) == (dy.numpy() == 0)).all() and 0 < (y.numpy() == 0).sum() < 32
+    once = flux.trainmode(flux.BatchNorm(4))
+    once(x)
+    np.testing.assert_allclose(norm.mu.tolist(), once.mu.tolist(), rtol=1e-6)
+    assert norm.mu.tolist() != before
+
+
+def test_numbers_are_differentiated_by_everywhere():
+    cube = lambda x: x**3
+    assert flux.hessian(cube, 2).item() == 12 and flux.diaghessian(cube, 2)[0].item() == 12
+    y, dy = flux.jvp(cube, (2,), (1,))
+    assert (y.item(), dy.item()) == (8, 12)
+    y, dy = flux.jvp(cube, (np.int64(2),), (1.0,))
+    assert dy.item() == 12
+    with pytest.raises(TypeError, match="hessian: needs floating tensors, got bool"):
+        flux.hessian(cube, True)
