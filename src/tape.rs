@@ -224,6 +224,9 @@ struct Current {
     tape: RefCell<Option<Rc<Tape>>>,
     /// Whether layers are in training mode. It outlasts a pause that only leaves to later what would be recorded.
     training: Cell<bool>,
+    /// What a pause that leaves recording to later will know, if there is one: one look tells that there is none.
+    known: RefCell<Option<Rc<Known>>>,
+    is_later: Cell<bool>,
     /// What is open, and what was going on before each: they may be closed in any order.
     open: RefCell<Vec<(u64, Before)>>,
 }
@@ -233,6 +236,28 @@ struct Before {
     id: u64,
     tape: Option<Rc<Tape>>,
     training: bool,
+    known: Option<Rc<Known>>,
+}
+
+/// The variables of what will be recorded later: all else of this tape would be constant then without a word.
+#[derive(Debug)]
+struct Known {
+    tape: u64,
+    /// In order.
+    nodes: Vec<u32>,
+}
+
+impl Known {
+    fn check(&self, op: &str, inputs: &[&Tensor]) -> Result<()> {
+        let is_strange = |node: u32| self.nodes.binary_search(&node).is_err();
+        if inputs.iter().any(|x| x.node_on(self.tape).is_some_and(is_strange)) {
+            return Err(Error::Value(format!(
+                "{op}: a checkpointed function takes a tensor of the gradient from around it, which would count as \
+                 constant; give it as an argument: checkpoint(f, …, x), or wrap it in ignore_derivatives"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// A scope or a pause that is open on the thread that opened it. Dropped on another thread it does nothing, and stays open.
@@ -246,7 +271,8 @@ impl Open {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         CURRENT.with(|c| {
-            let before = Before { id: c.id.get(), tape: c.tape.borrow().clone(), training: c.training.get() };
+            let (tape, known) = (c.tape.borrow().clone(), c.known.borrow().clone());
+            let before = Before { id: c.id.get(), tape, training: c.training.get(), known };
             c.open.borrow_mut().push((number, before));
         });
         Open { number }
@@ -267,6 +293,8 @@ impl Drop for Open {
                 None => {
                     c.id.set(before.id);
                     c.training.set(before.training);
+                    c.is_later.set(before.known.is_some());
+                    c.known.replace(before.known);
                     c.tape.replace(before.tape)
                 }
             };
@@ -279,8 +307,9 @@ impl Drop for Open {
 
 thread_local! {
     static CURRENT: Current = const {
-        let (id, training) = (Cell::new(0), Cell::new(false));
-        Current { id, tape: RefCell::new(None), training, open: RefCell::new(Vec::new()) }
+        let (id, training, is_later) = (Cell::new(0), Cell::new(false), Cell::new(false));
+        let known = RefCell::new(None);
+        Current { id, tape: RefCell::new(None), training, known, is_later, open: RefCell::new(Vec::new()) }
     };
     /// The entries of the last tape, emptied, for the next one.
     static SPARE: Cell<Vec<Entry>> = const { Cell::new(Vec::new()) };
@@ -290,6 +319,13 @@ thread_local! {
 #[inline]
 pub fn is_recording() -> bool {
     CURRENT.with(|c| c.id.get() != 0)
+}
+
+/// Whether it matters which tensors are watched: they are recorded, or will be later.
+#[cfg(feature = "python")]
+#[inline]
+pub(crate) fn is_watching() -> bool {
+    CURRENT.with(|c| c.id.get() != 0 || c.is_later.get())
 }
 
 /// Whether layers that behave differently in training do so: a scope is open on this thread and not paused by
@@ -413,6 +449,11 @@ impl Operation for Cast {
 pub fn record<O: Operation>(op: O, inputs: &[&Tensor], value: Array) -> Result<Tensor> {
     if inputs.iter().all(|t| t.place.is_none()) || !value.dtype().is_float() {
         return Ok(value.into());
+    }
+    if CURRENT.with(|c| c.is_later.get())
+        && let Some(known) = CURRENT.with(|c| c.known.borrow().clone())
+    {
+        known.check(op.name(), inputs)?;
     }
     let tape = CURRENT.with(|c| c.id.get());
     if tape != 0 && inputs.iter().any(|t| t.node_on(tape).is_some()) {
@@ -562,14 +603,29 @@ pub struct Paused {
 impl Paused {
     /// Stops recording on this thread until the drop, and training with it.
     pub fn new() -> Paused {
-        let paused = Paused::in_training();
-        CURRENT.with(|c| c.training.set(false));
-        paused
-    }
-    /// Stops recording, in the middle of what remains training.
-    pub fn in_training() -> Paused {
         let open = Open::new();
-        CURRENT.with(|c| c.id.set(0));
+        CURRENT.with(|c| {
+            c.id.set(0);
+            c.training.set(false);
+            c.is_later.set(false);
+            c.known.replace(None)
+        });
+        Paused { _open: open, _thread: PhantomData }
+    }
+    /// Stops recording, in the middle of what remains training, of what will be recorded later with these tensors as
+    /// its variables. Another tensor that the open scope follows is then an error.
+    #[cfg(feature = "python")]
+    pub(crate) fn until_later(variables: &[Tensor]) -> Paused {
+        let open = Open::new();
+        CURRENT.with(|c| {
+            let tape = c.id.replace(0);
+            if tape != 0 {
+                let mut nodes: Vec<u32> = variables.iter().filter_map(|x| x.node_on(tape)).collect();
+                nodes.sort_unstable();
+                c.is_later.set(true);
+                c.known.replace(Some(Rc::new(Known { tape, nodes })));
+            }
+        });
         Paused { _open: open, _thread: PhantomData }
     }
     /// The same for an owner that may be dropped on another thread.

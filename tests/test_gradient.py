@@ -298,3 +298,39 @@ def test_gradcheck_checks_the_parameters_of_models():
 
     with pytest.raises(AssertionError):
         flux.gradcheck(half_of_the_bias, layer, x)
+
+
+# What a checkpointed function takes from around it.
+
+AROUND = {}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: x * AROUND["tensor"],
+        lambda x: AROUND["layer"](x),
+        lambda x: flux.gradient(lambda z: (z * AROUND["tensor"]).sum(), x)[0],
+        lambda x: flux.checkpoint(lambda z: z * AROUND["tensor"], x),
+    ],
+)
+def test_a_tensor_of_the_gradient_from_around_a_checkpoint_is_an_error(use):
+    AROUND["layer"] = layer = flux.Dense(2, 2, bias=False)
+
+    def f(layer, w, x):
+        AROUND["tensor"] = w * 2
+        return flux.checkpoint(lambda x: use(x).sum(), x)
+
+    with pytest.raises(
+        ValueError, match="checkpointed function takes a tensor of the gradient from around it"
+    ):
+        flux.gradient(f, layer, flux.ones(2), flux.ones(2))
+    # Outside a gradient, and as a constant that is one on purpose, it may be taken.
+    assert f(layer, flux.ones(2), flux.ones(2)).shape == ()
+    grads = flux.gradient(
+        lambda m, w, x: flux.checkpoint(lambda x: flux.ignore_derivatives(lambda: use(x)).sum() + x.sum(), x),
+        layer,
+        flux.ones(2),
+        flux.ones(2),
+    )
+    assert grads[2].tolist() == [1, 1]

@@ -315,7 +315,7 @@ def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
     inputs = [tensor for _, tensor in _core.leaves(tree) if tensor.dtype in FLOATS]
     generator = _core.default_generator()
     before = generator.get_state()
-    with _core.paused(training=True):
+    with _core.paused(inputs):
         value = f(*args)
 
     def call(tensors: list[Tensor]) -> Tensor:

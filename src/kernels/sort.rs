@@ -89,6 +89,23 @@ fn nanos(rows: usize, n: usize) -> usize {
     rows * n * (n.max(2).ilog2() as usize) * NANOS
 }
 
+/// A row of more elements takes so long that it may be broken off.
+const LONG: usize = 1 << 20;
+
+fn sort_by<T, K: Ord>(row: &mut [T], key: impl Fn(&T) -> K) {
+    if row.len() <= LONG {
+        return row.sort_unstable_by_key(key);
+    }
+    let mut asked = 0u32;
+    row.sort_unstable_by_key(|x| {
+        asked = asked.wrapping_add(1);
+        if asked.is_multiple_of(1 << 16) {
+            team::look();
+        }
+        key(x)
+    });
+}
+
 /// Sorts each row of `x`, of shape `(rows, n)`, into `out`; ascending or descending, NaN last in both.
 ///
 /// # Safety
@@ -104,9 +121,9 @@ pub unsafe fn sort<T: Sortable>(rows: usize, n: usize, x: *const T, out: *mut T,
                 std::slice::from_raw_parts_mut(to.at(row * n), n)
             };
             if descending {
-                out.sort_unstable_by_key(|v| v.opposite_key());
+                sort_by(out, |v| v.opposite_key());
             } else {
-                out.sort_unstable_by_key(|v| v.key());
+                sort_by(out, |v| v.key());
             }
         }
     });
@@ -136,7 +153,7 @@ pub unsafe fn argsort<T: Sortable>(rows: usize, n: usize, x: *const T, out: *mut
                     .enumerate()
                     .map(|(i, v)| (if descending { v.opposite_key() } else { v.key() }, i)),
             );
-            keyed.sort_unstable();
+            sort_by(&mut keyed, |&pair| pair);
             for (place, &(_, i)) in out.iter_mut().zip(&keyed) {
                 *place = i as i64;
             }

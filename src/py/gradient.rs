@@ -176,10 +176,11 @@ fn is_training() -> bool {
     tape::is_training()
 }
 
-/// A context in which nothing is recorded; with `training=True` layers do not take that for the end of training.
+/// A context in which nothing is recorded. With `variables` it will be later, when these tensors are the variables:
+/// layers do not take that for the end of training, and to use another tensor of the gradient is an error.
 #[pyclass(name = "paused", frozen, module = "oxiflux")]
 struct PyPaused {
-    training: bool,
+    variables: Option<Vec<Tensor>>,
     /// Each with the thread on which it was entered, the only one that it pauses.
     open: Mutex<Vec<(ThreadId, tape::Open)>>,
 }
@@ -193,12 +194,15 @@ impl PyPaused {
 #[pymethods]
 impl PyPaused {
     #[new]
-    #[pyo3(signature = (*, training = false))]
-    fn new(training: bool) -> Self {
-        PyPaused { training, open: Mutex::default() }
+    #[pyo3(signature = (variables = None, /))]
+    fn new(variables: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        Ok(PyPaused { variables: variables.map(super::many).transpose()?, open: Mutex::default() })
     }
     fn __enter__(&self) {
-        let paused = if self.training { tape::Paused::in_training() } else { tape::Paused::new() };
+        let paused = match &self.variables {
+            Some(variables) => tape::Paused::until_later(variables),
+            None => tape::Paused::new(),
+        };
         self.open().push((thread::current().id(), paused.into_open()));
     }
     #[pyo3(signature = (*_args))]

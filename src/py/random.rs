@@ -2,19 +2,20 @@
 
 use super::hints::add_function;
 use super::operand::Operand;
+use super::run::released;
 use super::tensor::PyTensor;
 use crate::array::Array;
 use crate::dtype::{DType, each};
-use crate::error::{Error, attempt};
+use crate::error::{Error, Result, attempt};
 use crate::kernels::dropout as kernel;
 use crate::kernels::random::{self, Place};
 use crate::ops::{self, Fate};
-use crate::shape::Axes;
+use crate::shape::{self, Axes};
 use crate::tape::Tensor;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
 /// threads.
@@ -23,11 +24,26 @@ struct Generator(Mutex<Place>);
 
 impl Generator {
     /// Draws from the stream and moves it on; a draw that fails leaves it where it was.
-    fn draw<R>(&self, f: impl FnOnce(Place) -> PyResult<(Place, R)>) -> PyResult<R> {
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (next, drawn) = f(*place)?;
-        *place = next;
-        Ok(drawn)
+    fn draw<R: Send>(
+        &self,
+        py: Python<'_>,
+        size: usize,
+        f: impl Fn(Place) -> Result<(Place, R)> + Sync,
+    ) -> PyResult<R> {
+        loop {
+            let place = *self.place();
+            // What runs without the GIL must not hold the lock: another thread may have drawn meanwhile.
+            let (next, drawn) = released(py, size, || f(place))?;
+            let mut now = self.place();
+            if *now == place {
+                *now = next;
+                return Ok(drawn);
+            }
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,8 +63,13 @@ fn dims(shape: &Bound<'_, PyTuple>) -> PyResult<Vec<usize>> {
         .collect()
 }
 
-fn not_float(dtype: DType) -> PyErr {
-    Error::DType(format!("random: {dtype} is not a floating type")).into()
+/// How many elements a shape has; 0 where they are too many, which fails when it is made.
+fn size_of(dims: &[usize]) -> usize {
+    shape::checked_size(dims).unwrap_or(0)
+}
+
+fn not_float(dtype: DType) -> Error {
+    Error::DType(format!("random: {dtype} is not a floating type"))
 }
 
 #[pymethods]
@@ -61,9 +82,9 @@ impl Generator {
     /// Numbers equally likely in [0, 1).
     #[pyo3(signature = (*shape, dtype = DType::F32))]
     fn rand(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-        let drawn = if dtype.is_half() { DType::F32 } else { dtype };
-        let mut out = Array::empty("rand", &dims(shape)?, drawn)?;
-        self.draw(|place| {
+        let (dims, drawn) = (dims(shape)?, if dtype.is_half() { DType::F32 } else { dtype });
+        self.draw(shape.py(), size_of(&dims), |place| {
+            let mut out = Array::empty("rand", &dims, drawn)?;
             let n = out.size();
             // SAFETY: the output is fresh and of n elements.
             let next = each!(drawn, float: T => unsafe { random::uniform::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
@@ -72,24 +93,33 @@ impl Generator {
                 let parts = if dtype == DType::F16 { 2048.0 } else { 256.0 };
                 out.make_mut::<f32>()?.iter_mut().for_each(|x| *x = (*x * parts).floor() / parts);
             }
-            Ok((next, Tensor::from(out.cast(dtype)?).into()))
+            Ok((next, out.cast(dtype)?))
         })
+        .map(|out| Tensor::from(out).into())
     }
     /// Normal numbers of mean 0 and variance 1.
     #[pyo3(signature = (*shape, dtype = DType::F32))]
     fn randn(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-        let drawn = if dtype.is_half() { DType::F32 } else { dtype };
-        let mut out = Array::empty("randn", &dims(shape)?, drawn)?;
-        self.draw(|place| {
+        let (dims, drawn) = (dims(shape)?, if dtype.is_half() { DType::F32 } else { dtype });
+        self.draw(shape.py(), size_of(&dims), |place| {
+            let mut out = Array::empty("randn", &dims, drawn)?;
             let n = out.size();
             // SAFETY: the output is fresh and of n elements.
             let next = each!(drawn, float: T => unsafe { random::normal::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
-            Ok((next, Tensor::from(out.cast(dtype)?).into()))
+            Ok((next, out.cast(dtype)?))
         })
+        .map(|out| Tensor::from(out).into())
     }
     /// Integers equally likely from `low` to `high`, which is not among them.
     #[pyo3(signature = (low, high, shape = None, dtype = DType::I64))]
-    fn randint(&self, low: i64, high: i64, shape: Option<Axes>, dtype: DType) -> PyResult<PyTensor> {
+    fn randint(
+        &self,
+        py: Python<'_>,
+        low: i64,
+        high: i64,
+        shape: Option<Axes>,
+        dtype: DType,
+    ) -> PyResult<PyTensor> {
         if low >= high {
             return Err(PyValueError::new_err(format!(
                 "randint: there is no integer from {low} to below {high}"
@@ -106,29 +136,31 @@ impl Generator {
                 })
                 .collect::<PyResult<_>>()?,
         };
-        let mut out = Array::empty("randint", &lengths, DType::I64)?;
-        self.draw(|place| {
+        self.draw(py, size_of(&lengths), |place| {
+            let mut out = Array::empty("randint", &lengths, DType::I64)?;
             let n = out.size();
             // SAFETY: the output is fresh and of n elements, and the range is not empty.
             let next = unsafe { random::integers(place, low, high, n, out.fresh_ptr()) };
-            Ok((next, Tensor::from(out.cast(dtype)?).into()))
+            Ok((next, out.cast(dtype)?))
         })
+        .map(|out| Tensor::from(out).into())
     }
     /// The numbers below `n` in random order.
-    fn randperm(&self, n: isize) -> PyResult<PyTensor> {
+    fn randperm(&self, py: Python<'_>, n: isize) -> PyResult<PyTensor> {
         let n = usize::try_from(n)
             .map_err(|_| PyValueError::new_err(format!("randperm: {n} is not a number of elements")))?;
-        let mut out = Array::empty("randperm", &[n], DType::I64)?;
-        self.draw(|place| {
+        self.draw(py, n, |place| {
+            let mut out = Array::empty("randperm", &[n], DType::I64)?;
             // SAFETY: the output is fresh and of n elements.
             let next = attempt("randperm", || Ok(unsafe { random::permutation(place, n, out.fresh_ptr()) }))?;
-            Ok((next, Tensor::from(out).into()))
+            Ok((next, out))
         })
+        .map(|out| Tensor::from(out).into())
     }
     /// `n` generators whose streams have nothing in common with each other or with this one.
-    fn split(&self, n: usize) -> PyResult<Vec<Generator>> {
-        let mut keys = Array::empty("split", &[n], DType::U64)?;
-        self.draw(|place| {
+    fn split(&self, py: Python<'_>, n: usize) -> PyResult<Vec<Generator>> {
+        self.draw(py, n, |place| {
+            let mut keys = Array::empty("split", &[n], DType::U64)?;
             // SAFETY: the output is fresh and of n elements.
             let next = unsafe { random::bits(place, n, keys.fresh_ptr()) };
             let keys = keys.to_vec::<u64>()?;
@@ -137,12 +169,12 @@ impl Generator {
     }
     /// The place in the stream, to be given to `set_state`.
     fn get_state(&self) -> (u64, u64) {
-        let place = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = *self.place();
         (place.key, place.counter)
     }
     /// Goes to a place that `get_state` gave.
     fn set_state(&self, state: (u64, u64)) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Place { key: state.0, counter: state.1 };
+        *self.place() = Place { key: state.0, counter: state.1 };
     }
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (u64,), (u64, u64))> {
         let state = slf.get().get_state();
@@ -197,13 +229,13 @@ fn randn(shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
 #[pyfunction]
 #[pyo3(signature = (low, high, shape = None, dtype = DType::I64))]
 fn randint(py: Python<'_>, low: i64, high: i64, shape: Option<Axes>, dtype: DType) -> PyResult<PyTensor> {
-    default_generator(py)?.get().randint(low, high, shape, dtype)
+    default_generator(py)?.get().randint(py, low, high, shape, dtype)
 }
 
 /// The numbers below `n` in random order, from the shared generator.
 #[pyfunction]
 fn randperm(py: Python<'_>, n: isize) -> PyResult<PyTensor> {
-    default_generator(py)?.get().randperm(n)
+    default_generator(py)?.get().randperm(py, n)
 }
 
 /// `x * scale + shift` for each element with probability `keep`, and `dropped` for the others.
@@ -219,8 +251,7 @@ fn dropout(
     rng: Option<Py<Generator>>,
 ) -> PyResult<PyTensor> {
     let (x, rng) = (x.0, rng.map_or_else(|| default_generator(py), Ok)?);
-    // The place is taken first: what runs without the GIL must not hold the lock.
-    let place = rng.get().draw(|place| Ok((kernel::after(place, x.size()), place)))?;
+    let place = rng.get().draw(py, 0, |place| Ok((kernel::after(place, x.size()), place)))?;
     let fate = Fate { keep, scale, shift, dropped };
     super::run(&[&x], || ops::dropout(&x, place, fate))
 }

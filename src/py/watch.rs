@@ -35,7 +35,7 @@ pub(super) struct Watcher(AtomicU64);
 /// The place on the tape of a tensor that is watched where it is.
 #[inline]
 pub(super) fn place_of(tensor: &Bound<'_, PyTensor>) -> Option<Place> {
-    if tape::is_recording()
+    if tape::is_watching()
         && let Some(place) = watched(tensor)
     {
         return Some(place);
