@@ -16,8 +16,8 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build dev demo test check lint test-rust test-python test-isas wheel bench bench-peers bench-memory
-.PHONY: parity fuzz fuzz-rust valgrind mutants stubs docs clean
+.PHONY: help venv build dev demo test check lint test-rust test-python test-isas test-avx2 test-portable wheel
+.PHONY: bench bench-peers bench-memory parity fuzz fuzz-rust valgrind mutants stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,9 +61,12 @@ test-python: build ## tests/*.py, examples in the docs, and the stub against the
 	$(PY) scripts/stubs.py --check
 	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml --allowlist scripts/stubtest.allow
 
-test-isas: build ## tests/*.py again, as a processor without AVX-512 and one without AVX2 run them
-	OXIFLUX_FUZZ_SECONDS=10 OXIFLUX_ISA=avx2 $(PY) -m pytest --quiet
-	OXIFLUX_FUZZ_SECONDS=10 OXIFLUX_ISA=portable $(PY) -m pytest --quiet
+# Tests are mostly Python on one core, so that two runs go side by side.
+test-isas: build ## what depends on kernels again, as a processor without AVX-512 and one without AVX2 run it
+	$(MAKE) --no-print-directory --jobs=2 --output-sync test-avx2 test-portable
+
+test-avx2 test-portable: test-%:
+	OXIFLUX_FUZZ_SECONDS=10 OXIFLUX_ISA=$* $(PY) -m pytest -p no:cacheprovider --kernels
 
 # zig links against an old glibc, so that the wheel runs where this machine's glibc would be too new.
 ifeq ($(shell uname -s),Linux)

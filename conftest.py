@@ -1,7 +1,44 @@
-"""The package is imported before pytest collects its files.
+"""What pytest reads first: the package is imported before the files are collected, and `--kernels` is an option.
 
 With `--import-mode=importlib` pytest runs a file that no one has imported as a module of its own: a file of the package
 named first on the command line would exist twice, with two classes of each name.
 """
 
+from pathlib import Path
+
+import pytest
+
 import oxiflux  # noqa: F401
+
+# Files whose outcome is the same on every instruction set, and why. A new file runs on each until it stands here;
+# tests/test_selection.py refuses those that compare numbers with an oracle.
+ONCE = {
+    "test_checkpoints.py": "what a file holds, and when it is written",
+    "test_data.py": "which items a batch has, and in which order",
+    "test_dlpack.py": "who owns memory, and for how long",
+    "test_examples.py": "scripts: what they call is tested by itself",
+    "test_files.py": "what is written is read",
+    "test_files_hostile.py": "what a reader refuses",
+    "test_forks.py": "locks and threads after a fork",
+    "test_fuzzer.py": "the fuzzer itself, with faults that are planted",
+    "test_locks.py": "which locks are held while Python runs",
+    "test_security.py": "what a document promises",
+    "test_selection.py": "how pytest collects files",
+    "test_show.py": "how models are printed",
+    "test_surface.py": "names, docstrings and the order of the sources",
+    "test_threads.py": "what may cross from thread to thread",
+    "test_workers.py": "processes that load data",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--kernels`, for the runs on other instruction sets."""
+    parser.addoption(
+        "--kernels", action="store_true", help="leave out files that depend on no instruction set"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the files of `ONCE` where only kernels are wanted."""
+    inside_tests = collection_path.parent == config.rootpath / "tests"
+    return True if config.getoption("kernels") and inside_tests and collection_path.name in ONCE else None
