@@ -22,9 +22,10 @@ LINES = 500
 # Left may be imported by right. Modules on one level do not import each other, except as said below.
 LEVELS = [
     {"_core"},
+    {"slips"},
     {"hints"},
     {"tree", "functions", "threadpools"},
-    {"edges", "einsum", "vector"},
+    {"edges", "einsum", "targets", "vector"},
     {"protocols"},
     {"init", "losses", "gradient", "optimisers", "onehot", "show"},
     {"layers"},

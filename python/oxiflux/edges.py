@@ -8,6 +8,7 @@ from typing import Any, ParamSpec
 
 from . import _core
 from ._core import Tensor, where
+from .hints import misnamed
 
 __all__ = ["eps_of", "finite", "power", "product", "rounded_once", "xlogy"]
 
@@ -19,18 +20,27 @@ P = ParamSpec("P")
 
 def rounded_once(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """The loss, of a prediction of 16 bits computed in float32 up to its end: sums do not overflow on the way."""
+    name = loss.__name__
     has_eps = "eps" in (loss.__kwdefaults__ or {})
 
     @functools.wraps(loss)
     def call(*args: Any, **options: Any) -> Tensor:
         yhat = args[0] if args else options.get("yhat")
         if type(yhat) is not Tensor or yhat.dtype.itemsize != 2 or yhat.dtype.kind != "f":
-            return loss(*args, **options)
+            try:
+                return loss(*args, **options)
+            except TypeError as error:
+                misnamed(loss, options, error)
+                if not callable(agg := options.get("agg", abs)):
+                    raise TypeError(
+                        f"{name}: agg must be a function, such as flux.sum, got {agg!r}"
+                    ) from None
+                raise
         if has_eps and options.get("eps") is None:
             options["eps"] = eps_of(yhat, None)
         wide = yhat.astype(_core.float32)
         args, options = ((wide, *args[1:]), options) if args else (args, options | {"yhat": wide})
-        value: Any = loss(*args, **options)
+        value: Any = call(*args, **options)
         # `agg` may give what it likes.
         return value.astype(yhat.dtype) if isinstance(value, Tensor) else value
 

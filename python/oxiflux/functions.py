@@ -434,14 +434,14 @@ def result_type(*arrays_and_dtypes: ArrayLike | DType) -> DType:
     return functools.reduce(lambda a, b: _core.where(True, a, b), kinds).dtype
 
 
-def can_cast(source: ArrayLike | DType, to: DType, /) -> bool:
+def can_cast(source: ArrayLike | DType | str, to: DType | str, /) -> bool:
     """Whether every value of one element type is a value of another, by NumPy's rules.
 
     >>> import oxiflux as flux
     >>> flux.can_cast(flux.int8, flux.int16), flux.can_cast(flux.float32, flux.int64)
     (True, False)
     """
-    dtype = source if isinstance(source, DType) else _core.asarray(source).dtype
+    dtype, to = _core.dtype(_name(source)), _core.dtype(to)
     if to == _core.bfloat16:
         return dtype in (_core.bfloat16, _core.uint8, _core.int8, _core.bool_)
     # What holds all of bfloat16 holds all of float32: NumPy has no name for the former.

@@ -147,7 +147,15 @@ def withjacobian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, tuple[Any, 
         raise TypeError(f"jacobian: the function must give a tensor, got a {type(y).__name__}")
     rows = [back(dy) for dy in _units(y)]
     if not rows:
-        return y, tuple(_zip_map(lambda g: _core.zeros(y.shape + g.shape, dtype=g.dtype), g) for g in back(y))
+        return y, tuple(
+            _zip_map(
+                lambda g: _core.zeros(
+                    y.shape + getattr(g, "shape", ()), dtype=getattr(g, "dtype", _core.float32)
+                ),
+                g,
+            )
+            for g in back(y)
+        )
     return y, tuple(_zip_map(lambda *g: _stacked(g, y.shape), *grads) for grads in zip(*rows, strict=True))
 
 

@@ -7,69 +7,22 @@ looked at when a class is called with some, or when a call has failed.
 from __future__ import annotations
 
 import functools
+import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Never, TypeVar
 
-__all__ = ["LAYER", "MODULE", "TENSOR", "Told", "explained", "keyword", "missing", "tell", "told"]
+from .slips import ELSEWHERE, LAYER, MODULE, RULE, SYNONYMS, TENSOR
+
+__all__ = [
+    "LAYER", "MODULE", "RULE", "TENSOR", "Told", "explained", "keyword", "meant", "misnamed", "missing", "refuse",
+    "tell", "told", "unknown",
+]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# What other libraries call a keyword, and what it may be called here. The first that the function has is meant.
-SYNONYMS = {
-    "alpha": ("negative_slope", "a", "eta"),
-    "affine": ("affine",),
-    "batch_size": ("batchsize",),
-    "betas": ("beta",),
-    "callbacks": ("callbacks", "cb"),
-    "channels": ("channels",),
-    "collate_fn": ("collate",),
-    "dilations": ("dilation",),
-    "dim": ("axis", "axes"),
-    "drop_last": ("partial",),
-    "dims": ("axis", "axes", "shape"),
-    "embedding_dim": ("size_out", "width"),
-    "epsilon": ("eps",),
-    "gain": ("gain",),
-    "hidden_size": ("size_out",),
-    "in_channels": ("channels", "size_in"),
-    "in_features": ("size_in",),
-    "input_size": ("size_in",),
-    "keepdim": ("keepdims",),
-    "kernel_initializer": ("init",),
-    "kernel_size": ("kernel", "window", "size"),
-    "learning_rate": ("eta",),
-    "lr": ("eta",),
-    "momentum": ("rho", "momentum", "beta"),
-    "n_epochs": ("epochs",),
-    "num_classes": ("n", "classes"),
-    "num_embeddings": ("size_in",),
-    "num_epochs": ("epochs",),
-    "num_heads": ("heads", "nheads"),
-    "num_workers": ("parallel",),
-    "out_channels": ("channels", "size_out"),
-    "out_features": ("size_out",),
-    "padding": ("pad",),
-    "reduction": ("agg",),
-    "size": ("shape",),
-    "strides": ("stride",),
-    "units": ("size_out",),
-    "use_bias": ("bias",),
-    "val_data": ("validation",),
-    "validation_data": ("validation",),
-    "verbose": ("progress",),
-    "weight_decay": ("lambda_", "decay"),
-}
-
-# What the functions that train are not told, but others.
-ELSEWHERE = {
-    "batch_size": "DataLoader(data, 32) makes batches of 32",
-    "learning_rate": "it is the rule's: Adam(0.001)",
-    "lr": "it is the rule's: Adam(0.001)",
-    "optimizer": "the rule, such as Adam(), comes after the data",
-    "shuffle": "DataLoader(data, 32, shuffle=True) shuffles",
-    "validation_split": "splitobs(data, at=0.8) makes parts of the data",
-}
+_TRAINS = ("setup", "train", "trainstep", "trainstep_withgradient", "fit")
 
 
 def keyword(function: str, given: str, known: Iterable[str]) -> str:
@@ -86,34 +39,112 @@ def keyword(function: str, given: str, known: Iterable[str]) -> str:
     return f"{text}; it has {', '.join(map(repr, known))}" if known else f"{text}; it has none"
 
 
-def explained(text: str) -> str | None:
-    """A better text for the error of a function of the core that was called with an unknown keyword."""
+def explained(name: str, error: Exception, args: tuple[Any, ...], named: dict[str, Any]) -> Exception | None:
+    """A better error than that of a function of the core that was called with these arguments, if there is one."""
     from . import _core
 
-    found = re.fullmatch(r"(\w+)\(\) got an unexpected keyword argument '(\w+)'", text)
-    function = found and getattr(_core, found[1], None)
-    if not found or function is None:
-        return None
+    text = str(error)
+    if name in ("concat", "stack") and any(type(x) is _core.Tensor for x in (*args[1:], *named.values())):
+        return TypeError(f"{name}: the tensors come in one list, {name}([a, b], axis=0)")
     # Positional ones stand before a slash.
-    signature = str(function.__text_signature__).strip("()").rpartition("/")[2]
-    known = [name.partition("=")[0].strip(" *") for name in signature.split(",")]
-    return keyword(f"{found[1]}()", found[2], [name for name in known if name])
+    signature = str(getattr(_core, name).__text_signature__).strip("()")
+    if found := re.search(r"got an unexpected keyword argument '(\w+)'", text):
+        known = [_bare(part) for part in signature.rpartition("/")[2].split(",")]
+        return TypeError(keyword(f"{name}()", found[1], [part for part in known if part]))
+    if found := re.fullmatch(r"while processing '(\w+)'", getattr(error, "__notes__", [""])[-1]):
+        slots = [_bare(part) for part in signature.split(",")]
+        given = named | dict(zip([slot for slot in slots if slot != "/"], args, strict=False))
+        return _misfit(name, found[1], error, given.get(found[1]))
+    if type(error) is TypeError and text.startswith("expected a") and name not in _CONVERTS:
+        return TypeError(f"{name}: {text}")
+    return None
+
+
+# What others call on what they are given: its name would say nothing to their caller.
+_CONVERTS = ("asarray", "tensor", "_meet")
+
+
+def _bare(part: str) -> str:
+    """The name of an argument in a signature."""
+    return part.partition("=")[0].strip(" *")
+
+
+def _misfit(function: str, argument: str, error: Exception, given: Any) -> Exception:
+    """The error of a value that an argument cannot be."""
+    text = str(error)
+    if "interpreted as an integer" in text or "can be used as an index" in text:
+        text = f"must be a whole number, got {_short(given)}"
+    elif "must be real number" in text:
+        text = f"must be a number, got {_short(given)}"
+    elif found := re.search(
+        r"(?:is not an instance of|cannot be cast as|cannot be converted to) '(\w+)'", text
+    ):
+        text = f"must be {_KINDS.get(found[1], 'a ' + found[1])}, got {_short(given)}"
+    elif isinstance(error, OverflowError) and isinstance(given, int):
+        bound = "must not be negative" if "negative" in text else "is beyond what a machine word holds"
+        text = f"{bound}, got {given}" if given.bit_length() < 200 else bound
+    elif text.startswith(f"{function}:"):
+        return type(error)(text)
+    else:
+        text = f"{text[0].lower() if text[1:2].islower() else text[:1]}{text[1:]}"
+    return type(error)(
+        f"{function}: {argument} {text}" if text[:2] in ("mu", "is") else f"{function}: {argument}: {text}"
+    )
+
+
+_KINDS = {"bool": "True or False", "str": "text", "tuple": "a tuple", "list": "a list"}
+
+
+def _short(x: Any) -> str:
+    """A value in a message: not a whole page."""
+    shape = getattr(x, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"a {type(x).__name__} of shape {shape}"
+    text = repr(x)
+    return text if len(text) <= 80 else f"a {type(x).__name__}"
 
 
 def told(f: F) -> F:
-    """Lets a function that trains answer an unknown keyword."""
-    code = f.__code__
-    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    """Lets a function answer a keyword that it does not have."""
 
     @functools.wraps(f)
     def answering(*args: Any, **given: Any) -> Any:
-        for name in given:
-            if name not in known:
-                text = keyword(f"{f.__name__}()", name, known)
-                raise TypeError(f"{text.partition(';')[0]}; {ELSEWHERE[name]}" if name in ELSEWHERE else text)
-        return f(*args, **given)
+        try:
+            return f(*args, **given)
+        except TypeError as error:
+            misnamed(f, given, error)
+            raise
 
     return answering  # type: ignore[return-value]
+
+
+_TAKES_ANY_NUMBER, _TAKES_ANY_NAME = 0x04, 0x08
+
+
+def misnamed(f: Callable[..., Any], given: Iterable[str], error: TypeError) -> None:
+    """Raises a better error if a call failed because of the names of its arguments, and does nothing else."""
+    f = inspect.unwrap(f)
+    code = f.__code__
+    known = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
+    if not code.co_flags & _TAKES_ANY_NAME:
+        refuse(f.__name__, given, known)
+    if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+        error.args = (_twice(f"{f.__name__}()", str(error)),)
+
+
+def refuse(function: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Raises TypeError for the first keyword that is not known."""
+    for name in given:
+        if name not in known:
+            text = keyword(f"{function}()", name, known)
+            elsewhere = ELSEWHERE.get(name) if function in _TRAINS else None
+            raise TypeError(f"{text.partition(';')[0]}; {elsewhere}" if elsewhere else text) from None
+
+
+def _twice(function: str, text: str) -> str:
+    """The text of Python's error of an argument that was given twice, with how that came about."""
+    found = re.search(r"got multiple values for argument '(\w+)'", text)
+    return f"{function} got {found[1]!r} twice, by its place and by its name" if found else text
 
 
 class Told:
@@ -126,14 +157,25 @@ class Told:
             if (args or given) and init is object.__init__ and cls.__new__ is Told.__new__:
                 raise TypeError(f"{cls.__name__}() takes no arguments")
             code = getattr(init, "__code__", None)
-            if (
-                given and code is not None and not code.co_flags & 0x08
-            ):  # It has no `**named` to take any name.
+            if given and code is not None:
                 names = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
+                places = code.co_varnames[1 : min(code.co_argcount, len(args) + 1)]
                 for name in given:
-                    if name not in names:
+                    if name not in names and not code.co_flags & _TAKES_ANY_NAME:
                         raise TypeError(keyword(f"{cls.__name__}()", name, names))
+                    if name in places:
+                        raise TypeError(f"{cls.__name__}() got {name!r} twice, by its place and by its name")
+            if code is not None and len(args) >= code.co_argcount and not code.co_flags & _TAKES_ANY_NUMBER:
+                raise TypeError(_too_many(cls.__name__, code, len(args)))
             return super().__new__(cls)
+
+
+def _too_many(name: str, code: CodeType, given: int) -> str:
+    """The text of the error of too many arguments by position."""
+    places = code.co_varnames[1 : code.co_argcount]
+    named = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    by_name = f"; {', '.join(named)} by name" if named else ""
+    return f"{name}() takes {', '.join(places) or 'nothing'} by position{by_name}, got {given} arguments by position"
 
 
 class _Slip:
@@ -171,6 +213,30 @@ def missing(name: str, known: Iterable[str]) -> str:
     return f"oxiflux has no {name}" + (f"; did you mean flux.{meant}?" if meant else "")
 
 
+def unknown(said: str, name: str, known: Iterable[str]) -> str:
+    """The text of the error of a name that nothing would read: what is said of it, and what was meant.
+
+    >>> unknown("Adam has no ", "lr", ["eta", "beta"])
+    'Adam has no lr; did you mean eta?'
+    """
+    known = list(known)
+    likely = next((s for s in SYNONYMS.get(name, ()) if s in known), None) or _alike(name, known)
+    return f"{said}{name}" + (f"; did you mean {likely}?" if likely else "")
+
+
+def meant(name: Any) -> str:
+    """The function that a text stands for in other libraries, as the end of an error's message.
+
+    >>> meant("relu"), meant(3)
+    ('; flux.relu is one', '')
+    """
+    from . import _core
+
+    if not isinstance(name, str):
+        return ""
+    return f"; flux.{name} is one" if callable(getattr(_core, name, None)) else ""
+
+
 def _alike(name: str, known: Iterable[str]) -> str | None:
     """The one of the known names that is written most like this one."""
     import difflib
@@ -178,175 +244,3 @@ def _alike(name: str, known: Iterable[str]) -> str | None:
     folded = {k.lower().replace("_", ""): k for k in known}
     near = difflib.get_close_matches(name.lower().replace("_", ""), folded, n=1, cutoff=0.75)
     return folded[near[0]] if near else None
-
-
-_GRADIENT = "gradients come from a function: grads = flux.gradient(lambda m: loss(m(x), y), model)"
-_DEVICE = "tensors are on the CPU, nothing has to be moved"
-_FREE = "only gradient records, outside of it nothing has to be switched off"
-_OF = "it is a function: flux.{}(t)"
-
-TENSOR = {
-    "backward": _GRADIENT,
-    "grad": _GRADIENT,
-    "grad_fn": _GRADIENT,
-    "requires_grad": "what a gradient is taken by is an argument: flux.gradient(f, t)",
-    "requires_grad_": "what a gradient is taken by is an argument: flux.gradient(f, t)",
-    "is_leaf": _GRADIENT,
-    "retain_grad": _GRADIENT,
-    "detach": "flux.stop_gradient(t) within a gradient; outside of one nothing is recorded",
-    "detach_": "flux.stop_gradient(t) within a gradient; outside of one nothing is recorded",
-    "data": "outside of a gradient nothing is recorded, take t itself; within one flux.stop_gradient(t)",
-    "cuda": _DEVICE,
-    "cpu": _DEVICE,
-    "to": f"{_DEVICE}; t.astype(dtype) converts",
-    "type": "t.astype(dtype) converts, t.dtype is the type",
-    "view": "t.reshape(…)",
-    "view_as": "t.reshape(other.shape)",
-    "permute": "t.transpose(…) or flux.permute_dims(t, axes)",
-    "unsqueeze": "flux.expand_dims(t, axis) or t[..., None]",
-    "t": "t.T",
-    "dim": "t.ndim",
-    "numel": "t.size",
-    "clone": "t.copy()",
-    "contiguous": "tensors are used as they are, nothing has to be done",
-    "item_": "t.item()",
-    "float": 't.astype("float32")',
-    "double": 't.astype("float64")',
-    "half": 't.astype("float16")',
-    "bfloat16": 't.astype("bfloat16")',
-    "long": 't.astype("int64")',
-    "int": 't.astype("int32")',
-    "bool": 't.astype("bool")',
-    "mm": "a @ b",
-    "bmm": "a @ b",
-    "matmul": "a @ b",
-    "expand": "flux.broadcast_to(t, shape)",
-    "masked_fill": "flux.where(mask, value, t)",
-    "chunk": "flux.split(t, n)",
-    "add_": "t = t + x; layers and rules change their tensors by assignment",
-    "mul_": "t = t * x; layers and rules change their tensors by assignment",
-    "zero_": "t[...] = 0",
-    "fill_": "t[...] = x",
-    "copy_": "t[...] = x",
-    "clamp": "t.clip(min, max)",
-    "amax": "t.max(axis)",
-    "amin": "t.min(axis)",
-    "values": "t.numpy()",
-    "to_numpy": "t.numpy()",
-} | {
-    name: _OF.format(name)
-    for name in (
-        "exp", "log", "log1p", "sqrt", "square", "sin", "cos", "tanh", "sigmoid", "relu", "softmax", "abs",
-        "pow", "flip", "roll", "repeat", "tile", "split", "take", "nonzero", "where", "floor", "ceil",
-        "trace", "diagonal", "isnan", "isfinite", "isinf", "sign", "logsumexp",
-    )
-}  # fmt: skip
-
-LAYER = {
-    "parameters": "flux.trainables(model) lists them; setup and update take the model itself",
-    "named_parameters": "flux.trainables(model, path=True) lists them",
-    "eval": "flux.testmode(model); outside of gradient layers are in test mode by themselves",
-    "zero_grad": "gradients are values that gradient returns, nothing has to be zeroed",
-    "requires_grad_": "flux.freeze(state.…) keeps parameters as they are",
-    "state_dict": "flux.state(model), or flux.save(path, model)",
-    "load_state_dict": "flux.loadmodel(model, state), or flux.load_torch(model, state_dict)",
-    "backward": _GRADIENT,
-    "cuda": _DEVICE,
-    "cpu": _DEVICE,
-    "to": f"{_DEVICE}; flux.f64(model) and the like convert",
-    "half": "flux.f16(model)",
-    "double": "flux.f64(model)",
-    "named_modules": "flux.modules(model)",
-    "register_parameter": "assign a tensor to an attribute, it is a parameter",
-    "register_buffer": "assign a tensor, and leave its name out of what trainable(self) returns",
-    "fit": "flux.fit(loss, model, data, rule)",
-    "compile": "rules and losses are given to flux.train or flux.fit",
-    "predict": "call the model: model(x)",
-    "summary": "flux.summary(model, shape)",
-}
-
-MODULE = {
-    "ADAM": "Adam",
-    "ADAMW": "AdamW",
-    "Adagrad": "AdaGrad",
-    "Adadelta": "AdaDelta",
-    "Adamax": "AdaMax",
-    "AvgPool1d": "MeanPool",
-    "AvgPool2d": "MeanPool",
-    "BCELoss": "binarycrossentropy(yhat, y), a function",
-    "BCEWithLogitsLoss": "logitbinarycrossentropy(yhat, y), a function",
-    "BatchNorm1d": "BatchNorm(channels)",
-    "BatchNorm2d": "BatchNorm(channels)",
-    "Conv1d": "Conv((k,), channels_in, channels_out), the kernel's length says how many axes",
-    "Conv2d": "Conv((k, k), channels_in, channels_out)",
-    "Conv3d": "Conv((k, k, k), channels_in, channels_out)",
-    "ConvTranspose2d": "ConvTranspose((k, k), channels_in, channels_out)",
-    "CrossEntropyLoss": "logitcrossentropy(yhat, y), a function",
-    "Flatten": "flatten, a function",
-    "GELU": "gelu, a function",
-    "KLDivLoss": "kldivergence(yhat, y), a function",
-    "L1Loss": "mae(yhat, y), a function",
-    "LeakyReLU": "leakyrelu, a function",
-    "Linear": "Dense(size_in, size_out)",
-    "MSELoss": "mse(yhat, y), a function",
-    "MaxPool1d": "MaxPool((k,))",
-    "MaxPool2d": "MaxPool((k, k))",
-    "Module": "Layer is the base of layers; any object that can be called is a model",
-    "ModuleList": "a list of layers is walked as it is",
-    "NLLLoss": "logitcrossentropy(yhat, y), of the numbers before softmax",
-    "Optimiser": "OptimiserChain",
-    "Parameter": "every floating tensor of a layer is a parameter: assign one to an attribute",
-    "PReLU": "leakyrelu, or a layer of one's own",
-    "ReLU": "relu, a function",
-    "SGD": "Descent(eta), Momentum(eta, rho) or Nesterov(eta, rho)",
-    "Sequential": "Chain",
-    "Sigmoid": "sigmoid, a function",
-    "Softmax": "softmax, a function",
-    "Tanh": "tanh, a function",
-    "amax": "max",
-    "amin": "min",
-    "arccos": "acos",
-    "arcsin": "asin",
-    "arctan": "atan",
-    "arctan2": "atan2",
-    "array": "tensor",
-    "autograd": _GRADIENT,
-    "binary_cross_entropy": "binarycrossentropy",
-    "bmm": "batched_mul(a, b), or a @ b",
-    "cat": "concat(tensors, axis)",
-    "clamp": "clip",
-    "concatenate": "concat(tensors, axis)",
-    "cpu": _DEVICE,
-    "cross_entropy": "logitcrossentropy",
-    "cuda": _DEVICE,
-    "cumprod": "cumulative_prod",
-    "cumsum": "cumulative_sum",
-    "device": _DEVICE,
-    "dot": "a @ b, or vecdot",
-    "enable_grad": _FREE,
-    "from_torch": "from_dlpack(tensor)",
-    "functional": "activations, losses and functions are in the package itself: flux.relu, flux.mse, …",
-    "gpu": _DEVICE,
-    "grad": "gradient(f, *args) gives the gradients at once",
-    "inference_mode": _FREE,
-    "linalg": "np.linalg takes tensors; a @ b, outer, vecdot, trace and einsum are here",
-    "log_softmax": "logsoftmax",
-    "manual_seed": "seed(n)",
-    "mm": "a @ b",
-    "mse_loss": "mse",
-    "nn": "layers, activations and losses are in the package itself: flux.Dense, flux.relu, flux.mse, …",
-    "no_grad": _FREE,
-    "norm": "np.linalg.norm(t), or flux.sqrt(flux.square(t).sum()) within a gradient",
-    "optim": "rules are in the package itself: flux.Adam, flux.Descent, …",
-    "permute": "permute_dims",
-    "rand_like": "rand(*x.shape, dtype=x.dtype)",
-    "randint_like": "randint(low, high, x.shape)",
-    "randn_like": "randn(*x.shape, dtype=x.dtype)",
-    "random": "rand, randn, randint and seed are in the package itself",
-    "rms_norm": "a layer of one's own: x / flux.sqrt(flux.square(x).mean(-1, keepdims=True) + eps) * self.scale",
-    "smooth_l1_loss": "huber_loss",
-    "transpose": "permute_dims(t, axes), swapaxes, or t.T",
-    "unsqueeze": "expand_dims",
-    "value_and_grad": "withgradient(f, *args)",
-    "view": "reshape",
-}

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor, mean, relu, where
 from .edges import eps_of, finite, power, product, rounded_once, xlogy
-from .tree import FLOATS
+from .hints import told
+from .targets import check_options, classes, floating, one_hot_like, pair
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -51,35 +52,37 @@ Agg = Callable[[Tensor], Tensor]
 _mae, _mse, _logitcrossentropy = _core.mae, _core.mse, _core.logitcrossentropy_mean
 
 
-def mae(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
+def mae(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, **unknown: Never) -> Tensor:
     """Mean absolute error, `agg(abs(yhat - y))`.
 
     >>> import oxiflux as flux
     >>> round(flux.mae([1.1, 1.9, 3.1], [1, 2, 3]).item(), 6)
     0.1
     """
-    if agg is mean:
+    if agg is mean and not unknown:
         try:
             return _mae(yhat, y)
         except (TypeError, ValueError):
             pass  # What is wrong is found and said below; what can be converted is.
-    yhat, y = _pair("mae", yhat, y)
+    check_options("mae", agg, unknown, "agg")
+    yhat, y = pair("mae", yhat, y)
     return _mae(yhat, y) if agg is mean else agg(_core.abs(yhat - y))
 
 
-def mse(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
+def mse(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, **unknown: Never) -> Tensor:
     """Mean square error, `agg((yhat - y)**2)`.
 
     >>> import oxiflux as flux
     >>> round(flux.mse([1.1, 1.9, 3.1], [1, 2, 3]).item(), 6)
     0.01
     """
-    if agg is mean:
+    if agg is mean and not unknown:
         try:
             return _mse(yhat, y)
         except (TypeError, ValueError):
             pass  # What is wrong is found and said below; what can be converted is.
-    yhat, y = _pair("mse", yhat, y)
+    check_options("mse", agg, unknown, "agg")
+    yhat, y = pair("mse", yhat, y)
     return _mse(yhat, y) if agg is mean else agg(_core.square(yhat - y))
 
 
@@ -92,7 +95,7 @@ def msle(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = 
     >>> round(flux.msle([1.1, 2.2, 3.3], [1, 2, 3]).item(), 6)
     0.009084
     """
-    yhat, y = _pair("msle", yhat, y)
+    yhat, y = pair("msle", yhat, y)
     eps = eps_of(yhat, eps)
     ratio = (yhat + eps) / (y + eps)
     if finite(ratio):
@@ -114,7 +117,7 @@ def huber_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, delta: float =
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
-    yhat, y = _pair("huber_loss", yhat, y)
+    yhat, y = pair("huber_loss", yhat, y)
     d = _core.abs(yhat - y)
     if finite(d):
         near = _core.minimum(d, delta)
@@ -123,6 +126,7 @@ def huber_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, delta: float =
     return agg(0.5 * small * small + where(d <= delta, 0, delta * (d - 0.5 * delta)))
 
 
+@told
 def label_smoothing(y: ArrayLike, alpha: float, *, axis: int | None = -1) -> Tensor:
     """Less certain labels: `y * (1 - alpha) + alpha / n` with `n` classes along `axis`.
 
@@ -135,7 +139,7 @@ def label_smoothing(y: ArrayLike, alpha: float, *, axis: int | None = -1) -> Ten
     """
     if not 0 < alpha < 1:
         raise ValueError(f"label_smoothing: alpha must lie between 0 and 1, got {alpha}")
-    y = _float(y)
+    y = floating("label_smoothing", "the labels", y)
     return y * (1 - alpha) + alpha / (2 if axis is None else y.shape[axis])
 
 
@@ -154,13 +158,15 @@ def crossentropy(
     >>> [round(flux.crossentropy(p, y).item(), 4) for y in ([0, 1], [[1, 0, 0], [0, 1, 0]])]
     [0.2899, 0.2899]
     """
-    yhat, y, labels = _classes("crossentropy", yhat, y, axis)
+    yhat, y, labels = classes("crossentropy", yhat, y, axis)
     if labels:
-        y = _onehot(y, yhat, axis)
+        y = one_hot_like(y, yhat, axis)
     return agg(-xlogy(y, yhat + eps_of(yhat, eps)).sum(axis=axis))
 
 
-def logitcrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1) -> Tensor:
+def logitcrossentropy(
+    yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1, **unknown: Never
+) -> Tensor:
     """Cross entropy of logits, `agg(-sum(y * logsoftmax(yhat, axis), axis))`, without overflow for large
     logits.
 
@@ -172,16 +178,23 @@ def logitcrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: i
     >>> round(flux.logitcrossentropy(logits, [0, 1]).item(), 4)
     0.1681
     """
-    if agg is mean and axis == -1 and type(yhat) is Tensor and getattr(y, "ndim", None) == yhat.ndim - 1:
+    if (
+        agg is mean
+        and axis == -1
+        and not unknown
+        and type(yhat) is Tensor
+        and getattr(y, "ndim", None) == yhat.ndim - 1
+    ):
         try:
             return _logitcrossentropy(yhat, y)
         except (TypeError, ValueError, IndexError):
             pass  # As in `mse`.
-    yhat, y, labels = _classes("logitcrossentropy", yhat, y, axis)
+    check_options("logitcrossentropy", agg, unknown, "agg", "axis")
+    yhat, y, labels = classes("logitcrossentropy", yhat, y, axis)
     if labels and axis in (-1, yhat.ndim - 1):
         return _logitcrossentropy(yhat, y) if agg is mean else agg(_core.logitcrossentropy_labels(yhat, y))
     if labels:
-        y = _onehot(y, yhat, axis)
+        y = one_hot_like(y, yhat, axis)
     return agg(-product(y, _core.logsoftmax(yhat, axis=axis)).sum(axis=axis))
 
 
@@ -194,12 +207,12 @@ def binarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: f
     >>> round(flux.binarycrossentropy([0.9, 0.2], [True, False]).item(), 4)
     0.1643
     """
-    yhat, y = _pair("binarycrossentropy", yhat, y)
+    yhat, y = pair("binarycrossentropy", yhat, y)
     eps = eps_of(yhat, eps)
     return agg(-xlogy(y, yhat + eps) - xlogy(1 - y, 1 - yhat + eps))
 
 
-def logitbinarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
+def logitbinarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, **unknown: Never) -> Tensor:
     """`binarycrossentropy(sigmoid(yhat), y)` without overflow: `agg((1 - y) * yhat - logsigmoid(yhat))`; what
     is certain and right costs nothing.
 
@@ -207,7 +220,8 @@ def logitbinarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -
     >>> round(flux.logitbinarycrossentropy([2.0, -1.0, 3.0], [True, False, True]).item(), 4)
     0.1629
     """
-    yhat, y = _pair("logitbinarycrossentropy", yhat, y)
+    check_options("logitbinarycrossentropy", agg, unknown, "agg")
+    yhat, y = pair("logitbinarycrossentropy", yhat, y)
     return agg(_core.logitbinarycrossentropy_each(yhat, y))
 
 
@@ -223,7 +237,7 @@ def kldivergence(
     >>> round(flux.kldivergence([[0.5, 0.5]], [[1.0, 0.0]]).item(), 4)
     0.6931
     """
-    yhat, y = _pair("kldivergence", yhat, y)
+    yhat, y = pair("kldivergence", yhat, y)
     return agg(xlogy(y, y).sum(axis=axis)) + agg(-xlogy(y, yhat + eps_of(yhat, eps)).sum(axis=axis))
 
 
@@ -236,7 +250,7 @@ def poisson_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     >>> round(flux.poisson_loss([1.0, 3.0, 3.0], [1, 2, 3]).item(), 4)
     0.5023
     """
-    yhat, y = _pair("poisson_loss", yhat, y)
+    yhat, y = pair("poisson_loss", yhat, y)
     # An infinite rate is further from every count than its logarithm is.
     return agg(yhat - xlogy(y, yhat if finite(yhat) else where(yhat == math.inf, 1, yhat)))
 
@@ -249,7 +263,7 @@ def hinge_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Tensor:
     >>> round(flux.hinge_loss([0.1, 0.3, 1.0, 1.5], [1, -1, 1, 1]).item(), 4)
     0.55
     """
-    yhat, y = _pair("hinge_loss", yhat, y)
+    yhat, y = pair("hinge_loss", yhat, y)
     return agg(relu(1 - yhat * y))
 
 
@@ -261,7 +275,7 @@ def squared_hinge_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean) -> Ten
     >>> round(flux.squared_hinge_loss([0.1, 0.3, 1.0, 1.5], [1, -1, 1, 1]).item(), 4)
     0.625
     """
-    yhat, y = _pair("squared_hinge_loss", yhat, y)
+    yhat, y = pair("squared_hinge_loss", yhat, y)
     return agg(_core.square(relu(1 - yhat * y)))
 
 
@@ -275,7 +289,7 @@ def dice_coeff_loss(yhat: ArrayLike, y: ArrayLike, *, smooth: float = 1) -> Tens
     >>> round(flux.dice_coeff_loss([1.1, 2.1, 3.1], [1, 2, 3]).item(), 5)
     0.00099
     """
-    yhat, y = _pair("dice_coeff_loss", yhat, y)
+    yhat, y = pair("dice_coeff_loss", yhat, y)
     overlap = 2 * (yhat * y).sum() + smooth
     return 1 - overlap / (_core.square(yhat).sum() + _core.square(y).sum() + smooth)
 
@@ -291,7 +305,7 @@ def tversky_loss(yhat: ArrayLike, y: ArrayLike, *, beta: float = 0.7) -> Tensor:
     >>> round(flux.tversky_loss([1.0, 1.0, 0.0, 1.0, 1.0, 0.0], [0, 1, 0, 1, 1, 1]).item(), 4)
     0.2
     """
-    yhat, y = _pair("tversky_loss", yhat, y)
+    yhat, y = pair("tversky_loss", yhat, y)
     hit = (yhat * y).sum()
     false_positive, false_negative = (yhat * (1 - y)).sum(), ((1 - yhat) * y).sum()
     return 1 - (hit + 1) / (hit + beta * false_positive + (1 - beta) * false_negative + 1)
@@ -311,7 +325,7 @@ def binary_focal_loss(
     >>> round(flux.binary_focal_loss([[0.6, 0.4], [0.3, 0.7]], [[1, 0], [0, 1]]).item(), 4)
     0.0569
     """
-    yhat, y = _pair("binary_focal_loss", yhat, y)
+    yhat, y = pair("binary_focal_loss", yhat, y)
     p = y * yhat + (1 - y) * (1 - yhat) + eps_of(yhat, eps)
     return agg(-power(relu(1 - p), gamma) * _core.log(p))
 
@@ -335,9 +349,9 @@ def focal_loss(
     >>> round(flux.focal_loss([[0.4, 0.5, 0.1], [0.2, 0.5, 0.3]], [0, 2]).item(), 4)
     0.4599
     """
-    yhat, y, labels = _classes("focal_loss", yhat, y, axis)
+    yhat, y, labels = classes("focal_loss", yhat, y, axis)
     if labels:
-        y = _onehot(y, yhat, axis)
+        y = one_hot_like(y, yhat, axis)
     q = yhat + eps_of(yhat, eps)
     return agg((-xlogy(y, q) * power(relu(1 - q), gamma)).sum(axis=axis))
 
@@ -356,26 +370,12 @@ def siamese_contrastive_loss(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, 
     """
     if margin < 0:
         raise ValueError(f"siamese_contrastive_loss: margin must not be negative, got {margin}")
-    yhat, y = _pair("siamese_contrastive_loss", yhat, y)
+    yhat, y = pair("siamese_contrastive_loss", yhat, y)
     alike = _core.square(where(y == 1, 0, yhat))  # infinitely far is far enough for what is unlike
     return agg((1 - y) * alike + y * _core.square(relu(margin - yhat)))
 
 
-def _target(y: ArrayLike) -> Tensor:
-    """`y` as a tensor; what is in a list keeps its precision until the dtype of the prediction is known."""
-    if type(y) is Tensor:
-        return y
-    if isinstance(y, (list, tuple)) and any(isinstance(item, Tensor) for item in y):
-        return _core.asarray(y)
-    return _core.asarray(np.asarray(y))
-
-
-def _float(x: ArrayLike) -> Tensor:
-    """`x` as a floating tensor; integers and booleans become float32."""
-    t = x if type(x) is Tensor else _core.asarray(x if isinstance(x, (list, tuple, float)) else np.asarray(x))
-    return t if t.dtype in FLOATS else t.astype(_core.float32)
-
-
+@told
 def ctc_loss(
     yhat: ArrayLike,
     y: ArrayLike,
@@ -401,7 +401,7 @@ def ctc_loss(
     >>> flux.ctc_loss(batch, [[0, 1], [0, 0]], target_lengths=[2, 1], agg=lambda losses: losses)
     Tensor([3.6990738, 0.7397102])
     """
-    x = _float(yhat)
+    x = floating("ctc_loss", "the prediction", yhat)
     labels = _core.asarray(y)
     if x.ndim == 3:
         if labels.ndim != 2 or labels.shape[0] != x.shape[0] or not x.shape[0]:
@@ -426,77 +426,3 @@ def _counts(name: str, given: Sequence[int] | None, batch: int, most: int) -> li
     if not all(isinstance(n, int) and 0 <= n <= most for n in counts):
         raise ValueError(f"ctc_loss: {name} must be integers from 0 to {most}, got {given!r}")
     return counts
-
-
-def _pair(name: str, yhat: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Prediction and target as tensors of one shape and of the prediction's dtype."""
-    yhat, y = _float(yhat), _target(y)
-    if not y.ndim and yhat.ndim:
-        y = _core.broadcast_to(y, yhat.shape)  # One number is the target of all; nothing is ambiguous.
-    if yhat.shape != y.shape:
-        mend = _mend(yhat.shape, y.shape)
-        raise ShapeError(f"{name}: prediction {yhat.shape} and target {y.shape} have different shapes{mend}")
-    if not yhat.size:
-        raise ValueError(f"{name}: there is nothing to take the loss of, the shapes are {yhat.shape}")
-    return yhat, y if y.dtype == yhat.dtype else y.astype(yhat.dtype)
-
-
-def _mend(yhat: tuple[int, ...], y: tuple[int, ...]) -> str:
-    """How to make the shape of a target that of the prediction, where it is a matter of axes of length 1."""
-    if [n for n in yhat if n != 1] != [n for n in y if n != 1]:
-        return ""
-    if yhat == (*y, 1):
-        return "; use y[:, None]" if len(y) == 1 else "; use y[..., None]"
-    if y == (*yhat, 1):
-        return "; use y[:, 0]" if len(y) == 2 else "; use y[..., 0]"
-    return f"; use y.reshape{yhat}"
-
-
-def _classes(name: str, yhat: ArrayLike, y: ArrayLike, axis: int) -> tuple[Tensor, Tensor, bool]:
-    """Prediction, target, and whether the target is integer labels rather than one-hot or probabilities."""
-    yhat, y = _float(yhat), _target(y)
-    if not -yhat.ndim <= axis < yhat.ndim:
-        raise IndexError(f"{name}: axis {axis} is out of range for a prediction of shape {yhat.shape}")
-    rows = list(yhat.shape)
-    n = rows.pop(axis)
-    if y.shape == tuple(rows):
-        if not yhat.size:
-            raise ValueError(
-                f"{name}: there is nothing to take the loss of, the prediction has shape {yhat.shape}"
-            )
-        return yhat, _labels(name, y, n), True
-    if y.shape == (*rows, 1) != yhat.shape:
-        raise ShapeError(f"{name}: prediction {yhat.shape} and labels {y.shape} do not fit; use y[..., 0]")
-    if not y.ndim:
-        raise ShapeError(
-            f"{name}: prediction {yhat.shape} and one label do not fit; give a label for each row"
-        )
-    return *_pair(name, yhat, y), False
-
-
-def _labels(name: str, y: Tensor, n: int) -> Tensor:
-    """Labels as int64, checked to lie in `0..n`; booleans are 0 and 1."""
-    labels = y.numpy()
-    if labels.dtype.kind == "f":
-        bad = np.isnan(labels) | (labels != np.floor(labels))
-        if bad.any():
-            raise ValueError(f"{name}: label {_first(labels, bad)} is not an integer")
-    bad = (labels < 0) | (labels >= n)
-    if bad.any():
-        raise IndexError(f"{name}: label {_first(labels, bad)} is not one of the classes 0 to {n - 1}")
-    return y if y.dtype == "int64" else y.astype(_core.int64)
-
-
-def _first(labels: np.ndarray, bad: np.ndarray) -> str:
-    """The first bad label and where it is."""
-    place = np.unravel_index(int(bad.argmax()), bad.shape)
-    where_ = ", ".join(str(int(i)) for i in place)
-    return f"{labels[place]} at position {where_}" if where_ else str(labels[place])
-
-
-def _onehot(labels: Tensor, yhat: Tensor, axis: int) -> Tensor:
-    """Integer labels as zeros and ones in the shape and dtype of the prediction."""
-    y = _core.one_hot(labels, yhat.shape[axis], dtype=yhat.dtype)
-    order = list(range(y.ndim - 1))
-    order.insert(axis % y.ndim, y.ndim - 1)
-    return _core.permute_dims(y, order)

@@ -104,7 +104,17 @@ impl Pullback {
     /// The gradient of the arguments for a gradient `g` of the result, of its shape; ones if not given.
     #[pyo3(signature = (g = None, /))]
     fn __call__<'py>(&self, py: Python<'py>, g: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyTuple>> {
-        let mut seeds = Vec::with_capacity(self.outputs.len());
+        let count = self.outputs.len();
+        if let Some(g) = g.as_ref().filter(|_| !self.single)
+            && g.len().ok() != Some(count)
+        {
+            let got = g.len().map_or_else(|_| g.get_type().to_string(), |n| format!("{n}"));
+            return Err(Error::Shape(format!(
+                "pullback: {got} gradients for a result of {count} tensors; give one for each, or None"
+            ))
+            .into());
+        }
+        let mut seeds = Vec::with_capacity(count);
         for (i, y) in self.outputs.iter().enumerate() {
             let given = match &g {
                 None => None,
@@ -145,8 +155,16 @@ fn pullback<'py>(
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let called = call(f, args)?;
     let several = called.result.is_instance_of::<PyTuple>() || called.result.is_instance_of::<PyList>();
-    let outputs =
-        if several { super::many(&called.result)? } else { vec![called.result.extract::<Operand>()?.0] };
+    let outputs = if several {
+        super::many(&called.result)?
+    } else if let Ok(y) = called.result.extract::<Operand>() {
+        vec![y.0]
+    } else {
+        let class = called.result.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "pullback: the function must give a tensor, or a tuple or list of tensors, got {class}"
+        )));
+    };
     let back = Pullback {
         outputs,
         single: !several,

@@ -1,22 +1,25 @@
 //! Answers to everyday slips: what to write instead. The words are in `oxiflux.hints`.
 //!
 //! pyo3 reads a function's arguments before any code of ours runs. So Python calls a function through a door that looks
-//! at the error when keywords were given and it failed, and costs a jump otherwise.
+//! at the error when it failed, and costs a jump otherwise.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict};
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
 use std::ffi::CString;
 use std::sync::OnceLock;
 
 /// A function as CPython calls it: the module, the arguments, how many are by position, and the names of the others.
 pub(crate) type Entry = ffi::PyCFunctionFastWithKeywords;
 
+/// What is behind a door, and its name.
+pub(crate) type Inner = OnceLock<(Entry, String)>;
+
 /// Adds a function to a module, behind its door.
 macro_rules! add_function {
     ($module:expr, $function:path) => {{
-        static INNER: std::sync::OnceLock<$crate::py::hints::Entry> = std::sync::OnceLock::new();
+        static INNER: $crate::py::hints::Inner = std::sync::OnceLock::new();
         unsafe extern "C" fn door(
             module: *mut pyo3::ffi::PyObject,
             args: *const *mut pyo3::ffi::PyObject,
@@ -37,33 +40,57 @@ pub(crate) use add_function;
 /// The arguments are those of a call by CPython, and the GIL is held.
 #[inline]
 pub(crate) unsafe fn enter(
-    inner: &OnceLock<Entry>,
+    inner: &Inner,
     module: *mut ffi::PyObject,
     args: *const *mut ffi::PyObject,
     n: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    let Some(function) = inner.get() else { return std::ptr::null_mut() };
+    let Some((function, name)) = inner.get() else { return std::ptr::null_mut() };
     // SAFETY: as the caller promises.
     unsafe {
         let result = function(module, args, n, names);
-        if result.is_null() && !names.is_null() {
-            explain(Python::assume_attached());
+        if result.is_null() {
+            explain(Python::assume_attached(), name, args, n, names);
         }
         result
     }
 }
 
-/// Gives the error that is set a better text, if there is one.
+/// Gives the error that is set a better text, if there is one for what was raised by the core itself.
+///
+/// # Safety
+/// The arguments are those of a call by CPython.
 #[cold]
-fn explain(py: Python<'_>) {
+unsafe fn explain(
+    py: Python<'_>,
+    name: &str,
+    args: *const *mut ffi::PyObject,
+    n: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) {
     let Some(error) = PyErr::take(py) else { return };
-    if error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_none() {
-        let told = py.import("oxiflux.hints").and_then(|hints| {
-            hints.call_method1("explained", (error.value(py).to_string(),))?.extract::<Option<String>>()
-        });
-        if let Ok(Some(text)) = told {
-            return PyTypeError::new_err(text).restore(py);
+    let about_arguments =
+        error.is_instance_of::<PyTypeError>(py) || error.get_type(py).is(py.get_type::<PyOverflowError>());
+    if about_arguments && error.traceback(py).is_none() {
+        // SAFETY: as many arguments as CPython says, those by name last.
+        let given = |i: usize| unsafe { Bound::from_borrowed_ptr(py, *args.add(i)) };
+        let told = || -> PyResult<Option<Bound<'_, PyAny>>> {
+            let named = PyDict::new(py);
+            if !names.is_null() {
+                // SAFETY: it is the tuple of their names.
+                let names = unsafe { Bound::from_borrowed_ptr(py, names) };
+                for (i, name) in names.try_iter()?.enumerate() {
+                    named.set_item(name?, given(n as usize + i))?;
+                }
+            }
+            let by_place = PyTuple::new(py, (0..n as usize).map(given).collect::<Vec<_>>())?;
+            let hints = py.import("oxiflux.hints")?;
+            Ok(Some(hints.call_method1("explained", (name, error.value(py), by_place, named))?)
+                .filter(|told| !told.is_none()))
+        };
+        if let Ok(Some(told)) = told() {
+            return PyErr::from_value(told).restore(py);
         }
     }
     error.restore(py);
@@ -73,7 +100,7 @@ fn explain(py: Python<'_>) {
 pub(crate) fn add(
     module: &Bound<'_, PyModule>,
     function: Bound<'_, PyCFunction>,
-    inner: &'static OnceLock<Entry>,
+    inner: &'static Inner,
     door: Entry,
 ) -> PyResult<()> {
     const KEYWORDS: i32 = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
@@ -87,8 +114,9 @@ pub(crate) fn add(
         return module.add_function(function);
     };
     // SAFETY: the flags say that this is the function's true type.
-    inner.get_or_init(|| unsafe { std::mem::transmute::<ffi::PyCFunction, Entry>(entry) });
+    let entry = unsafe { std::mem::transmute::<ffi::PyCFunction, Entry>(entry) };
     let name: String = function.getattr("__name__")?.extract()?;
+    inner.get_or_init(|| (entry, name.clone()));
     let doc: Option<String> = function.getattr("__doc__")?.extract()?;
     let doc = CString::new(format!("{name}{signature}\n--\n\n{}", doc.unwrap_or_default()))?;
     // CPython refers to both for as long as it runs.

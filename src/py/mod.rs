@@ -41,17 +41,12 @@ fn get_num_threads() -> usize {
 /// Sets how many threads the kernels use, the calling one included. Results do not depend on it.
 #[pyfunction]
 #[pyo3(signature = (n, /))]
-fn set_num_threads(n: isize) -> PyResult<()> {
+fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
     let most = crate::team::MOST_THREADS;
-    match usize::try_from(n) {
-        Ok(n) if (1..=most).contains(&n) => {
-            crate::team::set_threads(n);
-            Ok(())
-        }
-        _ => Err(pyo3::exceptions::PyValueError::new_err(format!(
-            "set_num_threads: expected 1 to {most} threads, got {n}"
-        ))),
-    }
+    crate::team::set_threads(
+        operand::whole("set_num_threads: the number of threads", n, 1..=most as u64)? as usize
+    );
+    Ok(())
 }
 
 /// Bytes that living tensors hold, rounded up to the sizes that memory is handed out in.

@@ -1,7 +1,7 @@
 //! NumPy arrays in and out, without a copy where memory allows.
 
 use super::hints::add_function;
-use super::operand::{fitted, value};
+use super::operand::{fitted, holds_tensor, value};
 use super::tensor::PyTensor;
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
@@ -93,7 +93,7 @@ pub(super) fn sequence(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     if !(ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>() || ob.is_instance_of::<PyRange>()) {
         return Ok(None);
     }
-    if ob.len()? > 0 && ob.get_item(0)?.is_exact_instance_of::<PyTensor>() {
+    if holds_tensor(ob, 0)? {
         return Ok(None);
     }
     let np = ob.py().import("numpy")?;

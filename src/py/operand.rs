@@ -4,12 +4,14 @@ use super::tensor::PyTensor;
 use super::{numpy, watch};
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
+use crate::error::Error;
 use crate::ops;
-use crate::shape::Axes;
+use crate::shape::{self, Axes, MOST_AXES};
 use crate::tape::{self, Tensor};
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PyTuple};
+use std::ops::RangeInclusive;
 
 /// A tensor argument: a Tensor, a NumPy array, a number, or nested lists of numbers.
 pub(crate) struct Operand(pub(crate) Tensor);
@@ -49,13 +51,8 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     if let Some(array) = numpy::view(ob)? {
         return kept(array);
     }
-    if (ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>())
-        && let Ok(items) =
-            ob.try_iter()?.map(|i| Ok(i?.cast_into_exact::<PyTensor>()?)).collect::<PyResult<Vec<_>>>()
-        && !items.is_empty()
-    {
-        let items: Vec<Tensor> = items.iter().map(value).collect();
-        return Ok(ops::stack(&items.iter().collect::<Vec<_>>(), 0)?);
+    if holds_tensor(ob, 0)? {
+        return stacked(ob);
     }
     if let Some(array) = numpy::sequence(ob)? {
         return Ok(if array.dtype() == DType::F64 { array.cast(DType::F32)? } else { array }.into());
@@ -67,6 +64,37 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
 fn kept(array: Array) -> PyResult<Tensor> {
     let may_change = tape::is_recording() && array.dtype().is_float() && array.is_foreign();
     Ok(if may_change { array.copy()? } else { array }.into())
+}
+
+/// Whether there is a tensor in nested lists.
+pub(super) fn holds_tensor(ob: &Bound<'_, PyAny>, depth: usize) -> PyResult<bool> {
+    let is_list = ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>();
+    if !is_list || depth == MOST_AXES {
+        return Ok(false);
+    }
+    for item in ob.try_iter()? {
+        let item = item?;
+        if item.is_exact_instance_of::<PyTensor>() || holds_tensor(&item, depth + 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Nested lists of tensors, arrays and numbers as one tensor, through which a gradient passes.
+fn stacked(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
+    let mut items: Vec<Bound<'_, PyAny>> = ob.try_iter()?.collect::<PyResult<_>>()?;
+    for item in &mut items {
+        if holds_tensor(item, 1)? {
+            *item = Bound::new(ob.py(), PyTensor::from(stacked(item)?))?.into_any();
+        }
+    }
+    let items = met(&items.iter().collect::<Vec<_>>())?;
+    if let Some(other) = items.iter().find(|t| t.shape() != items[0].shape()) {
+        let (a, b) = (shape::show(items[0].shape()), shape::show(other.shape()));
+        return Err(Error::Shape(format!("tensor: a list has items of shapes {a} and {b}")).into());
+    }
+    Ok(ops::stack(&items.iter().collect::<Vec<_>>(), 0)?)
 }
 
 /// A value that meets a tensor of type `like`: numbers take its type where their kind allows, and so do floating arrays
@@ -152,6 +180,19 @@ pub(crate) fn meeting(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
     }
     let obs = items(ob)?.collect::<PyResult<Vec<_>>>()?;
     met(&obs.iter().collect::<Vec<_>>())
+}
+
+/// A whole number within bounds, for `what` of the error's message. Truth values are none.
+pub(super) fn whole(what: &str, ob: &Bound<'_, PyAny>, bounds: RangeInclusive<u64>) -> PyResult<u64> {
+    let (least, most) = (bounds.start(), bounds.end());
+    let index = if ob.is_instance_of::<PyBool>() { None } else { ob.call_method0("__index__").ok() };
+    let Some(index) = index else {
+        return Err(PyTypeError::new_err(format!("{what} must be a whole number, got {}", ob.repr()?)));
+    };
+    match index.extract::<u64>() {
+        Ok(n) if bounds.contains(&n) => Ok(n),
+        _ => Err(PyValueError::new_err(format!("{what} must be from {least} to {most}, got {index}"))),
+    }
 }
 
 /// The arguments as tensors, in the types in which they would go into one operation.

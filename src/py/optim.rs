@@ -247,7 +247,7 @@ fn update<'py>(
 ) -> PyResult<()> {
     let mut walk = Walk::default();
     walk.all([state.clone(), model.clone(), grads.clone()])?;
-    change(state.py(), walk.found)
+    change(model, walk.found)
 }
 
 /// What became of a step.
@@ -279,12 +279,12 @@ pub(super) fn update_if_finite<'py>(
     if !detached(state.py(), size, look)? {
         return Ok(Outcome::NotFinite);
     }
-    change(state.py(), walk.found)?;
+    change(model, walk.found)?;
     Ok(Outcome::Done)
 }
 
 /// Changes the parameters and their states, all or none.
-fn change<'py>(py: Python<'py>, mut rest: Vec<Found<'py>>) -> PyResult<()> {
+fn change<'py>(model: &Bound<'py, PyAny>, mut rest: Vec<Found<'py>>) -> PyResult<()> {
     // Nothing is stored before everything that may fail has been done.
     let (mut groups, mut made) = (Vec::new(), Vec::new());
     while let Some(first) = rest.first() {
@@ -292,10 +292,10 @@ fn change<'py>(py: Python<'py>, mut rest: Vec<Found<'py>>) -> PyResult<()> {
         let together: Vec<Found<'py>> = rest.extract_if(.., |f| f.rule.is(&rule)).collect();
         match Plan::of(&rule)? {
             Some(plan) => groups.push(alike(&plan, together)?),
-            None => made.extend(in_python(&rule, together)?),
+            None => made.extend(in_python(&rule, together, model)?),
         }
     }
-    fused(py, &groups)?;
+    fused(model.py(), &groups)?;
     for Made { leaf, tensor, value, state } in made {
         tensor.get().set(value);
         leaf.get().set_memory(state);
@@ -402,7 +402,11 @@ struct Made<'py> {
 /// A rule written in Python: `state, dx = rule.apply(state, x, dx)`, then `x - dx`.
 ///
 /// A rule that looks at all its parameters together has `apply_all` instead, with lists.
-fn in_python<'py>(rule: &Bound<'py, PyAny>, together: Vec<Found<'py>>) -> PyResult<Vec<Made<'py>>> {
+fn in_python<'py>(
+    rule: &Bound<'py, PyAny>,
+    together: Vec<Found<'py>>,
+    model: &Bound<'py, PyAny>,
+) -> PyResult<Vec<Made<'py>>> {
     let py = rule.py();
     let answers = match rule.getattr_opt(intern!(py, "apply_all"))? {
         Some(apply_all) => {
@@ -426,13 +430,14 @@ fn in_python<'py>(rule: &Bound<'py, PyAny>, together: Vec<Found<'py>>) -> PyResu
                 let result =
                     rule.call_method1(intern!(py, "apply"), (f.leaf.get().state(py)?, &f.tensor, g))?;
                 result.extract().map_err(|_| {
-                    PyTypeError::new_err(format!("update: {rule}.apply must return (state, dx)"))
+                    let got = result.get_type();
+                    PyTypeError::new_err(format!("update: {rule}.apply must return (state, dx), got {got}"))
                 })
             };
             together.iter().map(answer).collect::<PyResult<Vec<_>>>()?
         }
     };
-    together.into_iter().zip(answers).map(|(f, (state, dx))| made(rule, f, state, dx)).collect()
+    together.into_iter().zip(answers).map(|(f, (state, dx))| made(rule, f, state, dx, model)).collect()
 }
 
 /// What becomes of a parameter by the state and the step that its rule gives.
@@ -441,21 +446,37 @@ fn made<'py>(
     f: Found<'py>,
     state: Bound<'py, PyAny>,
     dx: Bound<'py, PyAny>,
+    model: &Bound<'py, PyAny>,
 ) -> PyResult<Made<'py>> {
     let x = f.tensor.get().get();
+    let wrong = |what: String| {
+        let (path, shape) = (tree::path_of(model, &f.tensor), shape::show(x.shape()));
+        format!(
+            "update: {rule}.apply gave {what} for {path}, of shape {shape}; it returns (state, dx), in this order, with \
+             a dx of the parameter's shape, or None for no step"
+        )
+    };
+    let is_step =
+        |ob: &Bound<'py, PyAny>| ob.cast::<PyTensor>().is_ok_and(|t| t.get().get().shape() == x.shape());
+    // A rule without a state that returns (dx, None) would make no step, for ever.
+    if dx.is_none() && is_step(&state) && f.leaf.get().state(rule.py())?.bind(rule.py()).is_none() {
+        return Err(PyTypeError::new_err(wrong("a new state and no step".into())));
+    }
     let replaces = rule.getattr_opt(intern!(rule.py(), "replaces"))?.map_or(Ok(false), |r| r.is_truthy())?;
     let value = if dx.is_none() {
         x.clone()
     } else {
-        let dx = ops::astype(&dx.extract::<Operand>()?.0, x.dtype())?;
+        let Ok(step) = dx.extract::<Operand>() else {
+            return Err(PyTypeError::new_err(wrong(format!("a step of {}", dx.get_type()))));
+        };
+        // Broadcast it would be a step that nobody meant.
+        if step.0.shape() != x.shape() {
+            let got = shape::show(step.0.shape());
+            return Err(Error::Shape(wrong(format!("a step of shape {got}"))).into());
+        }
+        let dx = ops::astype(&step.0, x.dtype())?;
         if replaces { dx } else { ops::subtract(&x, &dx)? }
     };
-    if value.shape() != x.shape() {
-        let (want, got) = (shape::show(x.shape()), shape::show(value.shape()));
-        return Err(PyValueError::new_err(format!(
-            "update: {rule}.apply made a step of shape {got} for a parameter of shape {want}"
-        )));
-    }
     Ok(Made { leaf: f.leaf, tensor: f.tensor, value: value.at(None), state: Memory::new(state)? })
 }
 

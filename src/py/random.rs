@@ -1,7 +1,7 @@
 //! Random tensors: generators with a seed of their own, and the one that everybody shares.
 
 use super::hints::add_function;
-use super::operand::Operand;
+use super::operand::{Operand, whole};
 use super::run::released;
 use super::tensor::PyTensor;
 use crate::array::Array;
@@ -22,7 +22,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[pyclass(name = "Generator", module = "oxiflux", frozen)]
 struct Generator(Mutex<Place>);
 
+/// What a stream of random numbers begins with.
+struct Seed(u64);
+
+impl<'py> FromPyObject<'_, 'py> for Seed {
+    type Error = PyErr;
+    fn extract(ob: Borrowed<'_, 'py, PyAny>) -> PyResult<Seed> {
+        Ok(Seed(whole("Generator: a seed", &ob, 0..=u64::MAX)?))
+    }
+}
+
 impl Generator {
+    /// The stream of a seed, from its start.
+    fn of(key: u64) -> Self {
+        Generator(Mutex::new(Place { key, counter: 0 }))
+    }
+
     /// Draws from the stream and moves it on; a draw that fails leaves it where it was.
     fn draw<R: Send>(
         &self,
@@ -75,9 +90,9 @@ fn not_float(dtype: DType) -> Error {
 #[pymethods]
 impl Generator {
     #[new]
-    #[pyo3(signature = (seed = 0))]
-    fn new(seed: u64) -> Self {
-        Generator(Mutex::new(Place { key: seed, counter: 0 }))
+    #[pyo3(signature = (seed = Seed(0)), text_signature = "(seed=0)")]
+    fn new(seed: Seed) -> Self {
+        Generator::of(seed.0)
     }
     /// Numbers equally likely in [0, 1).
     #[pyo3(signature = (*shape, dtype = DType::F32))]
@@ -164,7 +179,7 @@ impl Generator {
             // SAFETY: the output is fresh and of n elements.
             let next = unsafe { random::bits(place, n, keys.fresh_ptr()) };
             let keys = keys.to_vec::<u64>()?;
-            Ok((next, keys.into_iter().map(|key| Generator(Mutex::new(Place { key, counter: 0 }))).collect()))
+            Ok((next, keys.into_iter().map(Generator::of).collect()))
         })
     }
     /// The place in the stream, to be given to `set_state`.
@@ -198,7 +213,7 @@ fn default_generator(py: Python<'_>) -> PyResult<Py<Generator>> {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |d| d.as_nanos() as u64);
-        Py::new(py, Generator::new(now ^ u64::from(std::process::id()).rotate_left(32)))
+        Py::new(py, Generator::of(now ^ u64::from(std::process::id()).rotate_left(32)))
     })?;
     Ok(shared.clone_ref(py))
 }
@@ -206,8 +221,9 @@ fn default_generator(py: Python<'_>) -> PyResult<Py<Generator>> {
 /// Starts the shared generator anew: the same seed gives the same numbers.
 #[pyfunction]
 #[pyo3(signature = (n, /))]
-fn seed(py: Python<'_>, n: u64) -> PyResult<()> {
-    default_generator(py)?.get().set_state((n, 0));
+fn seed(n: &Bound<'_, PyAny>) -> PyResult<()> {
+    let key = whole("seed: a seed", n, 0..=u64::MAX)?;
+    default_generator(n.py())?.get().set_state((key, 0));
     Ok(())
 }
 

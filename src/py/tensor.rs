@@ -13,7 +13,7 @@ use crate::tape::Tensor;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A dense array of numbers of one type, on the CPU.
@@ -302,6 +302,15 @@ impl PyTensor {
     fn __int__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::item(slf)?.call_method0("__int__")
     }
+    fn __trunc__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::__int__(slf)
+    }
+    fn __floor__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::item(slf)?.call_method0("__floor__")
+    }
+    fn __ceil__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::item(slf)?.call_method0("__ceil__")
+    }
     fn __index__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(n) = slf.get().counts {
             return Ok(n.into_pyobject(slf.py())?.into_any());
@@ -328,6 +337,12 @@ impl PyTensor {
             CompareOp::Gt => ops::greater,
             CompareOp::Ge => ops::greater_equal,
         };
+        if other.is_instance_of::<PyString>() && matches!(op, CompareOp::Eq | CompareOp::Ne) {
+            return Err(PyTypeError::new_err(
+                "a tensor holds numbers and is not compared with text; onecold(y, classes) gives the names of \
+                 classes, which can be",
+            ));
+        }
         operator(slf, other, f)
     }
     fn __add__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -516,24 +531,38 @@ impl PyTensor {
         run(&[&x], || ops::cumulative_prod(&x, axis))
     }
     /// The elements in order along an axis, as a new tensor.
-    #[pyo3(signature = (axis = -1, descending = false))]
-    fn sort(slf: &Bound<'_, Self>, axis: isize, descending: bool) -> PyResult<PyTensor> {
+    #[pyo3(signature = (axis = -1, descending = false, **more), text_signature = "($self, axis=-1, descending=False)")]
+    fn sort(
+        slf: &Bound<'_, Self>,
+        axis: isize,
+        descending: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        hints::beside("sort", &["axis", "descending"], more)?;
         let x = value(slf);
         run(&[&x], || ops::sort(&x, axis, descending))
     }
     /// The places of the elements in order along an axis.
-    #[pyo3(signature = (axis = -1, descending = false))]
-    fn argsort(slf: &Bound<'_, Self>, axis: isize, descending: bool) -> PyResult<PyTensor> {
+    #[pyo3(signature = (axis = -1, descending = false, **more), text_signature = "($self, axis=-1, descending=False)")]
+    fn argsort(
+        slf: &Bound<'_, Self>,
+        axis: isize,
+        descending: bool,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyTensor> {
+        hints::beside("argsort", &["axis", "descending"], more)?;
         let x = value(slf);
         run(&[&x], || ops::argsort(&x, axis, descending))
     }
     /// The elements, none below `min` and none above `max`.
-    #[pyo3(signature = (min = None, max = None))]
+    #[pyo3(signature = (min = None, max = None, **more), text_signature = "($self, min=None, max=None)")]
     fn clip(
         slf: &Bound<'_, Self>,
         min: Option<&Bound<'_, PyAny>>,
         max: Option<&Bound<'_, PyAny>>,
+        more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyTensor> {
+        hints::beside("clip", &["min", "max"], more)?;
         let mut x = value(slf);
         for (limit, within) in [(min, ops::maximum as Two), (max, ops::minimum)] {
             if let Some(limit) = limit {
@@ -543,8 +572,9 @@ impl PyTensor {
         Ok(x.into())
     }
     /// The tensor without axes of length one, or without those that are given.
-    #[pyo3(signature = (axis = Axes::All))]
-    fn squeeze(slf: &Bound<'_, Self>, axis: Axes) -> PyResult<PyTensor> {
+    #[pyo3(signature = (axis = Axes::All, **more), text_signature = "($self, axis=None)")]
+    fn squeeze(slf: &Bound<'_, Self>, axis: Axes, more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
+        hints::beside("squeeze", &["axis"], more)?;
         Ok(ops::squeeze(&value(slf), axis)?.into())
     }
     /// The tensor with two axes exchanged.

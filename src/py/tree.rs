@@ -273,6 +273,17 @@ fn is_container(ob: &Bound<'_, PyAny>) -> bool {
     ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyDict>() || ob.is_instance_of::<PyTuple>()
 }
 
+/// Where a tensor is in a tree.
+#[cold]
+pub(super) fn path_of(tree: &Bound<'_, PyAny>, tensor: &Bound<'_, PyTensor>) -> String {
+    let found = leaves(tree, false).unwrap_or_default();
+    let path =
+        found.iter().find(|(_, t)| t.is(tensor)).map(|(path, _)| shown(&path.iter().collect::<Vec<_>>()));
+    path.map(|path| path.trim_start_matches('.').to_owned())
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| "the parameter".into())
+}
+
 /// A path of keys as it is written.
 #[cold]
 fn shown(path: &[Bound<'_, PyAny>]) -> String {

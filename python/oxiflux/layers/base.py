@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
-from ..hints import LAYER, Told, tell
+from ..hints import LAYER, Told, meant, tell
 from ..init import create_bias
 from ..show import Printed, name_of
 from ..tree import FLOATS, is_float_array
@@ -48,6 +48,12 @@ class Layer(Printed, Told):
     (1, 2)
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A layer of PyTorch has a `forward`; here a call is a call."""
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls) and not any("__call__" in vars(base) for base in cls.__mro__):
+            setattr(cls, "__call__", _told_forward)  # noqa: B010 mypy takes it for a method
+
     def __setattr__(self, name: str, value: Any) -> None:
         old = self.__dict__.get(name)
         if type(old) is Tensor and value is not None:
@@ -62,6 +68,11 @@ class Layer(Printed, Told):
         if new.shape != old.shape:
             raise ShapeError(f"{self.describe()}: {name} has shape {old.shape}, got {new.shape}")
         return new if new.dtype == old.dtype else new.astype(old.dtype)
+
+
+def _told_forward(self: Layer, *args: Any, **options: Any) -> Any:
+    name = type(self).__name__
+    raise TypeError(f"{name}: a layer computes in __call__; rename forward to it")
 
 
 tell(Layer, LAYER)
@@ -163,7 +174,7 @@ def check_sizes(layer: str, *sizes: Any) -> None:
 def check_activation(layer: str, activation: Any) -> None:
     """Raises TypeError unless this can be called."""
     if not callable(activation):
-        raise TypeError(f"{layer}: the activation must be a function, got {activation!r}")
+        raise TypeError(f"{layer}: the activation must be a function, got {activation!r}{meant(activation)}")
 
 
 def options(activation: Any, bias: Any) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any, Self, overload
 
+import numpy as np
+
 from .. import _core
+from ..hints import meant
 from ..show import describe
 from .base import Layer, locate
 
@@ -17,10 +21,40 @@ Function = Callable[..., Any]
 
 
 # What joins any number of results two by two, as Flux's `+` does.
-_FOLDED = (
-    _core.add, _core.multiply, _core.maximum, _core.minimum, _core.logaddexp, _core.hypot,
-    _core.logical_and, _core.logical_or, operator.add, operator.mul,
-)  # fmt: skip
+_FOLDED = {
+    id(f) for f in (
+        _core.add, _core.multiply, _core.maximum, _core.minimum, _core.logaddexp, _core.hypot,
+        _core.logical_and, _core.logical_or, operator.add, operator.mul,
+        np.add, np.multiply, np.maximum, np.minimum, np.logaddexp, np.hypot, np.logical_and, np.logical_or,
+    )
+}  # fmt: skip
+# What puts a list of results side by side.
+_LISTED = {
+    id(_core.concat): _core.concat, id(np.concatenate): _core.concat, id(np.hstack): _core.concat,
+    id(_core.stack): _core.stack, id(np.stack): _core.stack,
+}  # fmt: skip
+# What makes one tensor smaller, and would take the second result for an axis.
+_REDUCES = {
+    id(f): (name, f"flux.{other}" if other else f"lambda *ys: flux.{name}(flux.stack(ys), axis=0)")
+    for name, other in {
+        "sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum", "any": "logical_or",
+        "all": "logical_and", "mean": "", "std": "", "var": "",
+    }.items()
+    for f in (getattr(_core, name), getattr(np, name), getattr(builtins, name, None))
+}  # fmt: skip
+
+
+def _is_class(x: Any) -> bool:
+    return isinstance(x, type) and issubclass(x, Layer)
+
+
+def _no_layer(container: str, x: Any) -> str:
+    """What was given in place of a layer, and what to write instead."""
+    if isinstance(x, type):
+        return f"the class {x.__name__}; make a layer of it: {x.__name__}(…)"
+    if isinstance(x, (list, tuple)):
+        return f"a {type(x).__name__}, which cannot be called; spread it: {container}(*layers)"
+    return f"a {type(x).__name__}, which cannot be called{meant(x)}"
 
 
 def joined(connection: Function, *parts: Any) -> Any:
@@ -29,9 +63,17 @@ def joined(connection: Function, *parts: Any) -> Any:
     `concat` puts them side by side on the last axis, that of the features, `stack` on a new one; functions of two
     arguments like `add` take any number.
     """
-    if connection is _core.concat or connection is _core.stack:
-        return connection(parts, axis=-1)
-    return functools.reduce(connection, parts) if connection in _FOLDED else connection(*parts)
+    key = id(connection)
+    if key in _LISTED:
+        return _LISTED[key](parts, axis=-1)
+    if key in _FOLDED:
+        return functools.reduce(connection, parts)
+    if len(parts) > 1 and key in _REDUCES:
+        name, instead = _REDUCES[key]
+        raise TypeError(
+            f"{name} reduces one tensor, and there are {len(parts)} results to join: write {instead}"
+        )
+    return connection(*parts)
 
 
 class Container(Layer):
@@ -50,8 +92,8 @@ class Container(Layer):
         if layers and named:
             raise TypeError(f"{name}: give all layers by position or all by name")
         for key, layer in named.items() if named else enumerate(layers):
-            if not callable(layer):
-                raise TypeError(f"{name}: layer {key!r} is a {type(layer).__name__}, which cannot be called")
+            if _is_class(layer) or not callable(layer):
+                raise TypeError(f"{name}: layer {key!r} is {_no_layer(name, layer)}")
         self.layers = named or layers
 
     def __len__(self) -> int:

@@ -46,7 +46,7 @@ def dropout(
     >>> bool(flux.all(rows == rows[:, :1]))
     True
     """
-    _check(p, "dropout")
+    p = _probability("dropout", p)
     rng = generator(rng)
     x = _core.asarray(x)
     if p == 0:
@@ -88,7 +88,7 @@ class Dropout(ModeLayer):
         active: bool | None = None,
         rng: Generator | None = None,
     ) -> None:
-        _check(p, "Dropout")
+        p = _probability("Dropout", p)
         self.p, self.axis, self.rng = p, axis, None if rng is None else generator(rng)
         self.active = check_mode("Dropout", active)
 
@@ -125,7 +125,7 @@ class AlphaDropout(ModeLayer):
     rng: Generator | None
 
     def __init__(self, p: float, *, active: bool | None = None, rng: Generator | None = None) -> None:
-        _check(p, "AlphaDropout")
+        p = _probability("AlphaDropout", p)
         self.p, self.rng = p, None if rng is None else generator(rng)
         self.active = check_mode("AlphaDropout", active)
 
@@ -147,9 +147,16 @@ class AlphaDropout(ModeLayer):
         return f"AlphaDropout({self.p})"
 
 
-def _check(p: Any, name: str) -> None:
-    if not isinstance(p, (int, float, np.number)) or not 0 <= p <= 1:
+def _probability(name: str, p: Any) -> float:
+    """The probability, which may be a tensor of one number."""
+    if isinstance(p, Tensor) and not p.ndim:
+        p = p.item()
+    if isinstance(p, (bool, np.bool_)) or not isinstance(p, (int, float, np.number)):
+        what = f"a {type(p).__name__} of shape {p.shape}" if isinstance(p, (Tensor, np.ndarray)) else repr(p)
+        raise ValueError(f"{name}: the probability p must be a number from 0 to 1, got {what}")
+    if not 0 <= p <= 1:
         raise ValueError(f"{name}: the probability p must be from 0 to 1, got {p!r}")
+    return p  # type: ignore[return-value]
 
 
 def _axis(axis: Any, ndim: int) -> int:

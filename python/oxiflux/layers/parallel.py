@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Tensor
+from ..hints import meant
 from ..show import describe
 from .base import Layer, locate
 from .container import Container, Function, joined
@@ -25,7 +26,10 @@ class _Joined(Container):
         super().__init__(*layers, **named)
         name = type(self).__name__
         if not callable(connection):
-            raise TypeError(f"{name}: the connection must be a function, got {connection!r}")
+            raise TypeError(
+                f"{name}: the connection must be a function, got {connection!r}{meant(connection)}; "
+                "it comes before the layers"
+            )
         if not self.layers:
             raise ValueError(f"{name}: needs at least one layer")
         self.connection = connection

@@ -164,9 +164,8 @@ class AccumGrad(Rule):
     kernel = "accum_grad"
     n: int
 
-    def __post_init__(self) -> None:
-        if type(self.n) is not int:
-            raise TypeError(f"AccumGrad: n must be a whole number, got {self.n!r}")
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
         if self.n < 1:
             raise ValueError(f"AccumGrad: n must be at least 1, got {self.n}")
 
@@ -226,6 +225,8 @@ class MixedPrecision(Rule):
 def checked_rule(caller: str, rule: Any) -> Any:
     """The rule, or TypeError for what is none."""
     if isinstance(rule, type) or not (hasattr(rule, "init") and hasattr(rule, "apply")):
+        if isinstance(rule, type) and hasattr(rule, "apply"):
+            raise TypeError(f"{caller}: {rule!r} is no rule, but a class; make one: {rule.__name__}()")
         raise TypeError(f"{caller}: {rule!r} is no rule; a rule has init(x) and apply(state, x, dx)")
     return rule
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Tensor, sqrt
-from ..hints import Told
+from ..hints import RULE, Told, tell, unknown
 
 __all__ = [
     "AMSGrad",
@@ -41,6 +41,9 @@ __all__ = [
     "Rule",
 ]
 
+# Attributes of the classes here that are no numbers.
+_PARTS = ("rule", "rules", "dtype", "__orig_class__")
+_OWN = f"{__package__}."
 Pair = tuple[float, float]
 Step = tuple[Any, Tensor]
 
@@ -68,10 +71,16 @@ class Rule(Told):
         if not {"init", "apply", "apply_all"}.isdisjoint(vars(cls)) and "kernel" not in vars(cls):
             cls.kernel = None
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            setattr(self, field.name, _checked(type(self).__name__, field.name, value, field.type))
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Hyper-parameters are checked, also when they are changed later; a misspelt one is an error."""
+        field = type(self).__dataclass_fields__.get(name)
+        if field is not None:
+            value = _checked(type(self).__name__, name, value, field.type)
+        elif type(self).__module__.startswith(_OWN) and not hasattr(type(self), name) and name not in _PARTS:
+            raise AttributeError(
+                unknown(f"{type(self).__name__} has no ", name, [f.name for f in fields(self)])
+            )
+        object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(repr(getattr(self, f.name)) for f in fields(self))})"
@@ -83,6 +92,9 @@ class Rule(Told):
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
         """The state after a step, and what to subtract from `x`."""
         return state, dx
+
+
+tell(Rule, RULE)
 
 
 @dataclass(eq=False, repr=False)
@@ -496,6 +508,10 @@ _DEFAULT_RANGE: tuple[str, Callable[[float], bool]] = ("0 or more and finite", l
 
 def _checked(rule: str, name: str, value: Any, kind: Any) -> Any:
     """A hyper-parameter as floats or a switch, or an error that names the rule and the value."""
+    if kind in (int, "int"):
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise TypeError(f"{rule}: {name} must be a whole number, got {value!r}")
+        return int(value)
     if kind in (bool, "bool"):
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{rule}: {name} must be True or False, got {value!r}")

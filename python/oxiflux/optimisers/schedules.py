@@ -13,7 +13,10 @@ from bisect import bisect_right
 from collections import abc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, count
+from itertools import accumulate, count, islice
+from typing import Any
+
+from ..hints import Told
 
 __all__ = [
     "Cos",
@@ -30,10 +33,11 @@ __all__ = [
     "Warmup",
 ]
 
+MOST_STAIRS = 2**20
 Part = Callable[[int], float] | float
 
 
-class Schedule:
+class Schedule(Told):
     """What all schedules share: they are called with a step, and iterated.
 
     A schedule of one's own needs only `__call__`; from here it gets iteration.
@@ -45,6 +49,11 @@ class Schedule:
     >>> next(etas), next(etas), next(etas)
     (1.0, 0.5, 0.25)
     """
+
+    def __post_init__(self) -> None:
+        """What a schedule of this module is made of are numbers, and schedules where its formula has them."""
+        for field in getattr(self, "__dataclass_fields__", {}).values():
+            _check(type(self).__name__, field.name, getattr(self, field.name), str(field.type))
 
     def __call__(self, t: int) -> float:
         """The value at step `t`, counted from 0."""
@@ -71,6 +80,7 @@ class Step(Schedule):
     step_sizes: int | abc.Sequence[int]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for size in [self.step_sizes] if isinstance(self.step_sizes, int) else self.step_sizes:
             _at_least_one(self, "step_sizes", size)
 
@@ -109,6 +119,7 @@ class Poly(Schedule):
     max_iter: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _at_least_one(self, "max_iter", self.max_iter)
 
     def __call__(self, t: int) -> float:
@@ -144,6 +155,7 @@ class Triangle(Schedule):
     period: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _at_least_one(self, "period", self.period)
 
     def __call__(self, t: int) -> float:
@@ -170,6 +182,7 @@ class CosAnneal(Schedule):
     restart: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _at_least_one(self, "period", self.period)
 
     def __call__(self, t: int) -> float:
@@ -199,6 +212,7 @@ class OneCycle(Schedule):
     percent_start: float = 0.25
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _at_least_one(self, "nsteps", self.nsteps)
         if not 0 <= self.percent_start <= 1:
             raise ValueError(f"OneCycle: percent_start must be between 0 and 1, got {self.percent_start!r}")
@@ -225,7 +239,13 @@ class Sequence(Schedule):
     def __init__(self, *stages: tuple[Part, int]) -> None:
         if not stages:
             raise ValueError("Sequence: there are no schedules")
-        for _, size in stages:
+        stage: Any
+        for stage in stages:
+            if not isinstance(stage, tuple) or len(stage) != 2:
+                raise TypeError(f"Sequence: give pairs (schedule, number of steps), got {stage!r}")
+            part, size = stage
+            _check("Sequence", "a schedule", part, "Part")
+            _check("Sequence", "the number of steps", size, "int")
             _at_least_one(self, "the number of steps", size)
         self.stages = stages
 
@@ -251,6 +271,7 @@ class Warmup(Schedule):
     start: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _at_least_one(self, "steps", self.steps)
 
     def __call__(self, t: int) -> float:
@@ -271,10 +292,37 @@ class Loop(Schedule):
     period: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _at_least_one(self, "period", self.period)
 
     def __call__(self, t: int) -> float:
         return _value(self.schedule, _not_negative(self, t) % self.period)
+
+
+def _check(schedule: str, name: str, value: Any, kind: str) -> None:
+    """Raises TypeError for what is not of the kind that a field is annotated with."""
+    if (value is None and kind.endswith("| None")) or (kind == "Part" and callable(value)):
+        return
+    if kind.startswith("int"):
+        several = (
+            list(islice(value, MOST_STAIRS + 1))
+            if "Sequence" in kind and hasattr(value, "__len__") and not isinstance(value, str)
+            else [value]
+        )
+        if not all(hasattr(n, "__index__") and not isinstance(n, bool) for n in several):
+            raise TypeError(
+                f"{schedule}: {name} must be a whole number{' or a list of them' * ('Sequence' in kind)}, got {value!r}"
+            )
+        if len(several) > MOST_STAIRS:
+            raise ValueError(f"{schedule}: {name} has more than {MOST_STAIRS} items")
+    elif kind == "bool" and not isinstance(value, bool):
+        raise TypeError(f"{schedule}: {name} must be True or False, got {value!r}")
+    elif kind.startswith(("float", "Part")) and (
+        isinstance(value, (bool, str)) or not hasattr(value, "__float__")
+    ):
+        raise TypeError(
+            f"{schedule}: {name} must be a number{' or a schedule' * (kind == 'Part')}, got {value!r}"
+        )
 
 
 def _value(part: Part, t: int) -> float:

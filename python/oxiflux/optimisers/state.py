@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from .. import _core
 from .._core import Leaf, Tensor
+from ..hints import told, unknown
 from ..tree import FLOATS, refuse_constants, walks
 from .modifiers import MixedPrecision, OptimiserChain, checked_rule
 
 __all__ = ["adjust", "freeze", "setup", "thaw", "update"]
 
 
+@told
 @walks
 def setup(rule: Any, model: Any) -> Any:
     """The state that `update` needs: the model's tree, with `Leaf(rule, rule.init(x))` for each parameter `x`
@@ -34,6 +36,12 @@ def setup(rule: Any, model: Any) -> Any:
     >>> state.weight.rule, state.bias.rule
     (AdamW(0.001, (0.9, 0.999), 0.1, 1e-08, True), Adam(0.001, (0.9, 0.999), 1e-08))
     """
+    if (
+        hasattr(model, "apply")
+        and hasattr(model, "init")
+        and not (hasattr(rule, "apply") or isinstance(rule, type))
+    ):
+        raise TypeError(f"setup: the rule comes before the model: setup({model!r}, model)")
     if isinstance(rule, type) or hasattr(rule, "apply") or not callable(rule):
         checked_rule("setup", rule)
         choose: Callable[[Any, Tensor], Any] = lambda path, x: rule
@@ -119,8 +127,13 @@ def adjust(state: Any, eta: float | None = None, **hyper: float) -> None:
     rules = {id(leaf.rule): leaf.rule for leaf in leaves}
     known: set[str] = set()
     changed = {key: _with(rule, hyper, known) for key, rule in rules.items()}
-    if unknown := sorted(set(hyper) - known):
-        raise ValueError(f"adjust: no rule of this state has {', '.join(unknown)}: {list(rules.values())}")
+    if not leaves:
+        raise _without_rules("adjust", state)
+    if strange := sorted(set(hyper) - known):
+        has = {f.name for rule in rules.values() if is_dataclass(rule) for f in fields(rule)}
+        raise ValueError(
+            f"adjust: {unknown('no rule of this state has ', strange[0], sorted(has))}: {list(rules.values())}"
+        )
     for leaf in leaves:
         leaf.rule = changed[id(leaf.rule)]
 
@@ -193,8 +206,13 @@ def _leaves_of(caller: str, state: Any) -> list[Leaf]:
     """The leaves of a state, of which there must be one."""
     if leaves := _leaves(state):
         return leaves
+    raise _without_rules(caller, state)
+
+
+def _without_rules(caller: str, state: Any) -> TypeError:
+    """The error of what should be a state."""
     what = "a model" if _holds_tensors(state) else "None" if state is None else f"a {type(state).__name__}"
-    raise TypeError(
+    return TypeError(
         f"{caller}: got {what}, which has no rules; give the state that setup(rule, model) made, or a part of it"
     )
 
