@@ -52,7 +52,7 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         return kept(array);
     }
     if holds_tensor(ob, 0)? {
-        return stacked(ob);
+        return stacked(ob, 0);
     }
     if let Some(array) = numpy::sequence(ob)? {
         return Ok(if array.dtype() == DType::F64 { array.cast(DType::F32)? } else { array }.into());
@@ -82,11 +82,16 @@ pub(super) fn holds_tensor(ob: &Bound<'_, PyAny>, depth: usize) -> PyResult<bool
 }
 
 /// Nested lists of tensors, arrays and numbers as one tensor, through which a gradient passes.
-fn stacked(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
+fn stacked(ob: &Bound<'_, PyAny>, depth: usize) -> PyResult<Tensor> {
+    if depth == MOST_AXES {
+        return Err(
+            Error::Shape(format!("tensor: the lists are nested more than {MOST_AXES} levels deep")).into()
+        );
+    }
     let mut items: Vec<Bound<'_, PyAny>> = ob.try_iter()?.collect::<PyResult<_>>()?;
     for item in &mut items {
         if holds_tensor(item, 1)? {
-            *item = Bound::new(ob.py(), PyTensor::from(stacked(item)?))?.into_any();
+            *item = Bound::new(ob.py(), PyTensor::from(stacked(item, depth + 1)?))?.into_any();
         }
     }
     let items = met(&items.iter().collect::<Vec<_>>())?;
