@@ -1,7 +1,11 @@
 """A name from another library is answered with what to write here."""
 
+import gc
+import inspect
+import itertools
 import pickle
 import re
+import types
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 
 import oxiflux as flux
 from oxiflux import hints
+from oxiflux.train.loop import _KEPT
 
 x = flux.tensor([1.0, 2.0, 3.0])
 model = flux.Chain(flux.Dense(3, 2, flux.relu), flux.Dense(2, 1))
@@ -154,6 +159,14 @@ KEYWORDS = [
         lambda: flux.Dense(3, 2, flux.relu, True),
         "Dense() takes size_in, size_out, activation by position; bias, init by name",
     ),
+    (lambda: flux.glorot_uniform(gian=2), "'gain'?"),
+    (lambda: flux.ConvTranspose((2,), 1, 1, padding=1), "'pad'?"),
+    (lambda: flux.clip(x, a_min=0), "clip() got an unexpected keyword argument 'a_min'"),
+    (lambda: flux.dropout(x, 0.5, dim=1), "'axis'?"),
+    (
+        lambda: flux.onehotbatch(x, num_classes=3),
+        "onehotbatch() got an unexpected keyword argument 'num_classes'",
+    ),
     (lambda: flux.Adam(1, (0.9, 0.9), 1e-8, 3), "Adam() takes eta, beta, eps by position, got 4"),
 ]
 
@@ -194,6 +207,38 @@ def test_a_class_of_ones_own_is_called_as_before():
             call()
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'size_out'"):
         flux.Dense(3)
+
+
+def options(f):
+    """The names that a function or a class can be given by keyword."""
+    if isinstance(f, types.BuiltinFunctionType):
+        parts = str(f.__text_signature__).strip("()").rpartition("/")[2].split(",")
+        return [part.partition("=")[0].strip(" *") for part in parts if part.strip(" *") and "*" not in part]
+    code = getattr(inspect.unwrap(f.__init__ if isinstance(f, type) else f), "__code__", None)
+    names = (
+        code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount] if code else ()
+    )
+    return [name for name in names if name not in ("self", "shape", "cls")]
+
+
+PLAIN = {"tree", "gradient", "flatten", "update", "History"}
+"""Functions that cost less than a look at their keywords, and trees, which have hardly any: Python answers for them."""
+MISSPELT = [
+    (name, option)
+    for name in sorted(flux.__all__)
+    if callable(f := getattr(flux, name)) and not PLAIN & {name, f.__module__.rpartition(".")[2]}
+    for option in options(f)
+    if len(option) > 2
+]
+
+
+@pytest.mark.parametrize(("name", "option"), MISSPELT)
+def test_a_misspelt_option_is_an_error_that_knows_the_right_one(name, option):
+    wrong = option[:-1] + option[-1] * 2
+    with pytest.raises(TypeError) as told:
+        getattr(flux, name)(**{wrong: 1})
+    said = str(told.value)
+    assert f"{wrong!r}; did you mean {option!r}?" in said or "missing" in said, said
 
 
 # Values
@@ -512,7 +557,47 @@ def test_a_step_of_a_number_is_one_for_a_parameter_that_is_a_number():
     assert model["w"].item() == pytest.approx(1.9)
 
 
+class Slotted:
+    __slots__ = ("eta",)
+
+    def __init__(self, eta):
+        self.eta = eta
+
+    def init(self, x):
+        return None
+
+    def apply(self, state, x, dx):
+        return state, dx * self.eta
+
+
+class Referred(Slotted):
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("rule", [Slotted, Referred])
+def test_a_rule_with_slots_trains_in_the_implicit_style(rule):
+    own, rule = flux.Dense(2, 1, bias=False, init=flux.ones32), rule(0.5)
+    step = lambda rule: flux.train(lambda x: own(x).sum(), flux.params(own), [([[1.0, 1.0]],)], rule)
+    step(rule)
+    assert own.weight.tolist() == [[0.5], [0.5]]
+    rule.eta = 1.0
+    step(rule)
+    assert own.weight.tolist() == [[-0.5], [-0.5]]
+    kept = len(_KEPT)
+    is_referred = isinstance(rule, Referred)
+    del rule
+    gc.collect()
+    assert len(_KEPT) == kept - is_referred
+
+
 # Gradients
+
+
+def test_what_is_stopped_may_be_read_within_a_gradient():
+    x = flux.tensor([1.0, 2.0])
+    for constant in (flux.stop_gradient, flux.ignore_derivatives):
+        assert flux.gradient(lambda x: (x * constant(x).numpy()).sum(), x)[0].tolist() == [1, 2]
+        assert flux.gradient(lambda x: (x * constant(x)[1].item()).sum(), x)[0].tolist() == [2, 2]
 
 
 def test_the_gradient_of_several_results_has_as_many_parts():
@@ -574,3 +659,19 @@ def test_mathematical_functions_of_whole_numbers_take_a_tensor_of_one():
     assert math.floor(flux.tensor(2**53 + 1)) == 2**53 + 1
     with pytest.raises(ValueError, match="holds 3 elements"):
         math.trunc(x)
+
+
+# Sequences without an end
+
+
+class Endless:
+    def __getitem__(self, i):
+        return x
+
+
+@pytest.mark.parametrize("join", [flux.concat, flux.stack])
+def test_a_sequence_that_never_ends_is_an_error(join):
+    for items in (Endless(), itertools.repeat(x), (1.0 for _ in itertools.count())):
+        with pytest.raises(ValueError, match="a sequence of more than 1048576 tensors; does it never end"):
+            join(items)
+    assert join(iter([x, x])).tolist() == join([x, x]).tolist()

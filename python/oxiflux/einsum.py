@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from . import _core
 from ._core import ShapeError, Tensor
 from .functions import _axis, diagonal, result_type
+from .hints import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["einsum", "tensordot"]
 
 
+@told
 def tensordot(
     a: ArrayLike, b: ArrayLike, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
 ) -> Tensor:
@@ -49,6 +51,7 @@ def tensordot(
     return _core.reshape(y, (*(a.shape[i] for i in left), *(b.shape[i] for i in right)))
 
 
+@told
 def einsum(subscripts: str, /, *operands: ArrayLike) -> Tensor:
     """The sum of products that Einstein's notation describes, two operands at a time.
 

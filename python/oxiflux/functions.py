@@ -1,5 +1,7 @@
 """Functions of the array API standard that are composed of operations; their gradients come with those."""
 
+# Longer than other files: it is a catalogue of short entries.
+
 from __future__ import annotations
 
 import functools
@@ -13,6 +15,7 @@ import numpy as np
 
 from . import _core
 from ._core import DType, DTypeError, ShapeError, Tensor
+from .hints import told
 
 if TYPE_CHECKING:
     from ._core import _TensorLike as ArrayLike
@@ -41,6 +44,7 @@ def _integers(values: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:
     return several
 
 
+@told
 def positive(x: ArrayLike, /) -> Tensor:
     """`x` itself.
 
@@ -51,6 +55,7 @@ def positive(x: ArrayLike, /) -> Tensor:
     return _core.asarray(x)
 
 
+@told
 def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Sequence[int], /) -> Tensor:
     """The axes `source` moved to the places `destination`, the others in their order.
 
@@ -71,6 +76,7 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
     return _core.permute_dims(x, tuple(order))
 
 
+@told
 def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> Tensor:
     """Two axes exchanged.
 
@@ -85,6 +91,7 @@ def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> Tensor:
     return _core.permute_dims(x, tuple(order))
 
 
+@told
 def roll(x: ArrayLike, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
     """The elements moved along axes by `shift`; those that leave at one end come in at the other.
 
@@ -114,6 +121,7 @@ def _narrow(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return x[(slice(None),) * (axis % x.ndim) + (slice(start, stop),)]
 
 
+@told
 def repeat(x: ArrayLike, repeats: int | ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """The elements each so many times along an axis, neighbours together; flattened first, if no axis is given.
 
@@ -137,6 +145,7 @@ def repeat(x: ArrayLike, repeats: int | ArrayLike, /, *, axis: int | None = None
     return _core.take(x, np.repeat(np.arange(x.shape[at]), counts), at)
 
 
+@told
 def rrelu(x: ArrayLike, /, lo: float = 1 / 8, hi: float = 1 / 3) -> Tensor:
     """`x` above 0, else `a * x` with a slope `a` drawn for each element, equally likely between `lo` and `hi`.
 
@@ -155,6 +164,7 @@ def rrelu(x: ArrayLike, /, lo: float = 1 / 8, hi: float = 1 / 3) -> Tensor:
     return _core.where(_core.less(x, 0), slope * x, x)
 
 
+@told
 def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
     """The whole tensor side by side so many times along each axis.
 
@@ -172,6 +182,7 @@ def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
     return _core.reshape(spread, tuple(r * d for r, d in zip(times, shape, strict=True)))
 
 
+@told
 def broadcast_arrays(*xs: ArrayLike) -> list[Tensor]:
     """The tensors repeated, without copying, to the shape that they have in common.
 
@@ -188,6 +199,7 @@ def broadcast_arrays(*xs: ArrayLike) -> list[Tensor]:
     return [_core.broadcast_to(x, shape) for x in tensors]
 
 
+@told
 def meshgrid(*xs: ArrayLike, indexing: str = "xy") -> list[Tensor]:
     """The coordinates of a grid from vectors of coordinates; with `indexing="xy"` the first two axes are exchanged.
 
@@ -207,6 +219,7 @@ def meshgrid(*xs: ArrayLike, indexing: str = "xy") -> list[Tensor]:
     return broadcast_arrays(*columns)
 
 
+@told
 def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The tensors of which `stack` along this axis would make `x`.
 
@@ -219,6 +232,7 @@ def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     return tuple(x[(slice(None),) * at + (i,)] for i in range(x.shape[at]))
 
 
+@told
 def split(x: ArrayLike, sections: int | Sequence[int], /, axis: int = 0) -> tuple[Tensor, ...]:
     """The tensor cut along an axis: into equal sections, or at the given places.
 
@@ -239,6 +253,7 @@ def split(x: ArrayLike, sections: int | Sequence[int], /, axis: int = 0) -> tupl
     return tuple(_narrow(x, at, a, b) for a, b in itertools.pairwise(places))
 
 
+@told
 def diff(x: ArrayLike, /, *, axis: int = -1, n: int = 1) -> Tensor:
     """The differences of neighbours along an axis, `n` times over.
 
@@ -255,6 +270,7 @@ def diff(x: ArrayLike, /, *, axis: int = -1, n: int = 1) -> Tensor:
     return x
 
 
+@told
 def clip(x: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Tensor:
     """`x` held between two bounds, either of which may be left out.
 
@@ -275,6 +291,7 @@ def _triangle(x: Tensor, k: int, function: str) -> Tensor:
     return _core.less_equal(_core.arange(columns) - k, _core.reshape(_core.arange(rows), (rows, 1)))
 
 
+@told
 def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     """The matrix with zeros above its `k`-th diagonal.
 
@@ -287,6 +304,7 @@ def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     return _core.where(_triangle(x, k, "tril"), x, _core.zeros((), x.dtype))
 
 
+@told
 def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     """The matrix with zeros below its `k`-th diagonal.
 
@@ -299,6 +317,7 @@ def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
     return _core.where(_triangle(x, k - 1, "triu"), _core.zeros((), x.dtype), x)
 
 
+@told
 def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
     """The diagonal of two axes as a new last axis.
 
@@ -313,6 +332,7 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = 
     return x[..., i - min(offset, 0), i + max(offset, 0)]
 
 
+@told
 def trace(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
     """The sum of the diagonal of the last two axes.
 
@@ -323,6 +343,7 @@ def trace(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
     return _core.sum(diagonal(x, offset=offset), axis=-1)
 
 
+@told
 def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """Every product of an element of `a` and one of `b`, as a matrix.
 
@@ -335,6 +356,7 @@ def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     return _core.multiply(_core.reshape(a, (-1, 1)), _core.reshape(b, (1, -1)))
 
 
+@told
 def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
     """The sum of products along an axis of both, counted from the end where they differ in their number of axes.
 
@@ -377,6 +399,7 @@ class UniqueInverse(NamedTuple):
     inverse_indices: Tensor
 
 
+@told
 def unique_all(x: ArrayLike, /) -> UniqueAll:
     """The different elements in ascending order, where each is first, which each is, and how often each is there.
 
@@ -390,6 +413,7 @@ def unique_all(x: ArrayLike, /) -> UniqueAll:
     return UniqueAll(values, indices, _core.reshape(inverse, x.shape), counts)
 
 
+@told
 def unique_counts(x: ArrayLike, /) -> UniqueCounts:
     """The different elements in ascending order, and how often each is there.
 
@@ -401,6 +425,7 @@ def unique_counts(x: ArrayLike, /) -> UniqueCounts:
     return UniqueCounts(found.values, found.counts)
 
 
+@told
 def unique_inverse(x: ArrayLike, /) -> UniqueInverse:
     """The different elements in ascending order, and which of them each element is.
 
@@ -412,6 +437,7 @@ def unique_inverse(x: ArrayLike, /) -> UniqueInverse:
     return UniqueInverse(found.values, found.inverse_indices)
 
 
+@told
 def unique_values(x: ArrayLike, /) -> Tensor:
     """The different elements in ascending order.
 
@@ -422,6 +448,7 @@ def unique_values(x: ArrayLike, /) -> Tensor:
     return unique_all(x).values
 
 
+@told
 def result_type(*arrays_and_dtypes: ArrayLike | DType) -> DType:
     """The element type that an operation on these would have.
 
@@ -434,6 +461,7 @@ def result_type(*arrays_and_dtypes: ArrayLike | DType) -> DType:
     return functools.reduce(lambda a, b: _core.where(True, a, b), kinds).dtype
 
 
+@told
 def can_cast(source: ArrayLike | DType | str, to: DType | str, /) -> bool:
     """Whether every value of one element type is a value of another, by NumPy's rules.
 
@@ -448,6 +476,7 @@ def can_cast(source: ArrayLike | DType | str, to: DType | str, /) -> bool:
     return np.can_cast("float32" if dtype == _core.bfloat16 else str(dtype), str(to))
 
 
+@told
 def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...], /) -> bool:
     """Whether an element type is of a kind: "bool", "signed integer", "unsigned integer", "integral", "real floating",
     "numeric", or one of several.
@@ -476,6 +505,7 @@ def _name(dtype: DType | ArrayLike | str) -> str:
     )
 
 
+@told
 def finfo(dtype: DType | ArrayLike | str, /) -> np.finfo | SimpleNamespace:
     """The limits of a floating type, as NumPy describes them.
 
@@ -490,6 +520,7 @@ def finfo(dtype: DType | ArrayLike | str, /) -> np.finfo | SimpleNamespace:
     return np.finfo(name)
 
 
+@told
 def iinfo(dtype: DType | ArrayLike | str, /) -> np.iinfo:
     """The limits of an integer type, as NumPy describes them.
 

@@ -158,16 +158,32 @@ class Told:
                 raise TypeError(f"{cls.__name__}() takes no arguments")
             code = getattr(init, "__code__", None)
             if given and code is not None:
-                names = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
+                names, any_name = _options(cls)
                 places = code.co_varnames[1 : min(code.co_argcount, len(args) + 1)]
                 for name in given:
-                    if name not in names and not code.co_flags & _TAKES_ANY_NAME:
+                    if name not in names and not any_name:
                         raise TypeError(keyword(f"{cls.__name__}()", name, names))
                     if name in places:
                         raise TypeError(f"{cls.__name__}() got {name!r} twice, by its place and by its name")
             if code is not None and len(args) >= code.co_argcount and not code.co_flags & _TAKES_ANY_NUMBER:
                 raise TypeError(_too_many(cls.__name__, code, len(args)))
             return super().__new__(cls)
+
+
+def _options(cls: type) -> tuple[tuple[str, ...], bool]:
+    """The names that the constructor of a class takes, and whether it takes any other. A class of this package hands
+    what it takes as `**options` on to its base.
+    """
+    names: tuple[str, ...] = ()
+    for base in cls.__mro__:
+        code = getattr(vars(base).get("__init__"), "__code__", None)
+        if code is not None:
+            names += code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
+            if not code.co_flags & _TAKES_ANY_NAME:
+                return names, False
+            if not base.__module__.startswith(f"{__package__}."):
+                break
+    return names, True
 
 
 def _too_many(name: str, code: CodeType, given: int) -> str:

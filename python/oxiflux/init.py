@@ -18,6 +18,7 @@ import numpy as np
 
 from . import _core
 from ._core import Generator, ShapeError, Tensor
+from .hints import refuse, told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -48,9 +49,13 @@ _STD_WITHIN_2 = 0.8796256610342398
 
 def _initialiser(draw: Callable[..., Tensor]) -> Callable[..., Any]:
     """Lets `draw(shape, **options)` be called with the shape's numbers, or with options only."""
+    code = draw.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
 
     @functools.wraps(draw)
     def init(*shape: int | Sequence[int], **options: Any) -> Any:
+        if options:
+            refuse(draw.__name__, options, known)
         if not shape:
             return functools.partial(init, **options)
         return draw(_shape(draw.__name__, shape), **options)
@@ -76,6 +81,7 @@ def generator(rng: Generator | None) -> Generator:
     return rng
 
 
+@told
 def nfan(*shape: int | Sequence[int]) -> tuple[int, int]:
     """`(fan_in, fan_out)` of a weight: how many inputs an output sums over, and how many outputs an input
     reaches.
@@ -300,6 +306,7 @@ def randn32(shape: Shape, *, rng: Generator | None = None) -> Tensor:
     return generator(rng).randn(*shape)
 
 
+@told
 def create_bias(weight: Tensor, bias: bool | ArrayLike | Tensor | None, *shape: int) -> Tensor | None:
     """A layer's bias from what its constructor was given: True for zeros, False or None for none, or the
     values.

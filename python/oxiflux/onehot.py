@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor
+from .hints import told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -20,6 +21,7 @@ MOST = 2**24
 """Labels that a range may stand for: they are put into a dictionary."""
 
 
+@told
 def onehot(label: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tensor:
     """A boolean vector of the length of `labels`, true at the place of `label`.
 
@@ -32,6 +34,7 @@ def onehot(label: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tensor:
     return _core.one_hot(_core.tensor(_lookup("onehot", labels, default)(label)), len(labels))
 
 
+@told
 def onehotbatch(data: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tensor:
     """One one-hot row for each item of `data`: a boolean tensor of shape `data.shape + (len(labels),)`.
 
@@ -53,6 +56,7 @@ def onehotbatch(data: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tens
     return _core.one_hot(_core.tensor(np.array(places, np.int64).reshape(items.shape)), len(labels))
 
 
+@told
 def onecold(y: ArrayLike, labels: Sequence[Any] | None = None) -> Any:
     """The class of the largest number on the last axis: its index, or its name if `labels` are given.
 

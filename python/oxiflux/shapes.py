@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _core
 from ._core import DTypeError, Tensor
+from .hints import told
 from .layers import Chain, Layer, SkipConnection
 from .layers.container import Container
 from .layers.recurrent import SequenceLayer
@@ -71,6 +72,7 @@ class Summary:
         return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
+@told
 def summary(model: Any, *shapes: Any, padbatch: bool = False) -> Summary:
     """A table of the calls that a model makes of its layers for an input of a given shape.
 
@@ -107,6 +109,7 @@ def summary(model: Any, *shapes: Any, padbatch: bool = False) -> Summary:
     return Summary(rows, output)
 
 
+@told
 def outputsize(model: Any, *shapes: Any, padbatch: bool = False) -> Any:
     """The shape of what a model gives for an input of this shape; of several inputs, for these shapes.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from . import _core
 from ._core import ShapeError, Tensor
+from .hints import told
 from .tree import fmap, trainables
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = ["destructure"]
 Model = TypeVar("Model")
 
 
+@told
 def destructure(model: Model) -> tuple[Tensor, Rebuild[Model]]:
     """The trainable numbers of a model as one vector, and the function that makes a model of such a vector.
 

@@ -10,7 +10,7 @@ use crate::shape::{self, Axes, MOST_AXES};
 use crate::tape::{self, Tensor};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PyTuple};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
 use std::ops::RangeInclusive;
 
 /// A tensor argument: a Tensor, a NumPy array, a number, or nested lists of numbers.
@@ -183,7 +183,7 @@ pub(crate) fn meeting(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
     if ob.is_instance_of::<PyTensor>() {
         return many(ob);
     }
-    let obs = items(ob)?.collect::<PyResult<Vec<_>>>()?;
+    let obs = items(ob)?;
     met(&obs.iter().collect::<Vec<_>>())
 }
 
@@ -221,20 +221,30 @@ pub(crate) fn named(function: &str, error: PyErr) -> PyErr {
     })
 }
 
-/// The items of a sequence of tensors.
-fn items<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+/// As many items as what does not tell its length may have.
+const MOST_ITEMS: usize = 1 << 20;
+
+/// The items of a sequence of tensors, which may be an iterator that never ends.
+fn items<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     if !(ob.is_instance_of::<PyList>() || ob.is_instance_of::<PyTuple>()) && ob.try_iter().is_err() {
         return Err(PyTypeError::new_err(format!(
             "expected a sequence of tensors, got {}",
             ob.get_type().name()?
         )));
     }
-    ob.try_iter()
+    let most = ob.len().unwrap_or(MOST_ITEMS);
+    let items = ob.try_iter()?.take(most + 1).collect::<PyResult<Vec<_>>>()?;
+    if items.len() > most {
+        return Err(PyValueError::new_err(format!(
+            "a sequence of more than {most} tensors; does it never end? Give a list of those that are meant"
+        )));
+    }
+    Ok(items)
 }
 
 /// The tensors of a sequence, each of its own type.
 pub(crate) fn many(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
-    items(ob)?.map(|item| Ok(item?.extract::<Operand>()?.0)).collect()
+    items(ob)?.iter().map(|item| Ok(item.extract::<Operand>()?.0)).collect()
 }
 
 /// The array as another element type, which must hold its values: for data, of which nothing may get lost without a

@@ -11,11 +11,13 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..hints import told
 from .items import item, numobs
 
 __all__ = ["batch", "batchseq", "chunk", "rpad_constant", "unbatch"]
 
 
+@told
 def batch(items: Iterable[Any]) -> Any:
     """Items put together along a new first axis.
 
@@ -56,6 +58,7 @@ def batch(items: Iterable[Any]) -> Any:
     return np.stack(arrays)  # type: ignore[arg-type]
 
 
+@told
 def unbatch(data: Any) -> list[Any]:
     """The items of a batch in a list; the reverse of `batch`. Ref: MLUtils.jl, `unbatch`.
 
@@ -66,6 +69,7 @@ def unbatch(data: Any) -> list[Any]:
     return [item(data, i) for i in range(numobs(data))]
 
 
+@told
 def batchseq(seqs: Iterable[Any], val: Any = 0) -> list[Any]:
     """Sequences of different lengths as one sequence of batches, the short ones padded with `val`.
 
@@ -89,6 +93,7 @@ def batchseq(seqs: Iterable[Any], val: Any = 0) -> list[Any]:
     return [together[:, t] for t in range(longest)]
 
 
+@told
 def rpad_constant(
     x: Any, n: int | Sequence[int], val: Any = 0, *, axis: int | Sequence[int] | None = None
 ) -> Any:
@@ -123,6 +128,7 @@ def rpad_constant(
     return x
 
 
+@told
 def chunk(
     x: Any, n: int | Sequence[int] | None = None, *, size: int | Sequence[int] | None = None, axis: int = 0
 ) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Generator, ShapeError, Tensor
+from ..hints import told
 from ..init import generator
 
 __all__ = ["getobs", "numobs"]
@@ -22,6 +23,7 @@ Places: TypeAlias = slice | np.ndarray[Any, Any]
 Gather: TypeAlias = Callable[[list[Any]], Any]
 
 
+@told
 def numobs(data: Any) -> int:
     """The number of items of `data`: the length of its first axis, or of the sequence.
 
@@ -34,6 +36,7 @@ def numobs(data: Any) -> int:
     return count("numobs", data)
 
 
+@told
 def getobs(data: Any, where: Any = None) -> Any:
     """The items of `data` at a place, at a slice or at several places; all of them if `where` is left out.
 

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from .._core import Generator, ShapeError, Tensor
+from ..hints import told
 from ..init import generator
 from .items import count, getobs, permutation, subset
 
 __all__ = ["kfolds", "leavepout", "oversample", "randobs", "shuffleobs", "splitobs", "undersample"]
 
 
+@told
 def splitobs(
     data: Any,
     at: float | Sequence[float],
@@ -54,6 +56,7 @@ def splitobs(
     return tuple(r if isinstance(data, int) else subset(data, slice(r.start, r.stop)) for r in ranges)
 
 
+@told
 def shuffleobs(data: Any, rng: Generator | None = None) -> Any:
     """The items of `data` in a random order. Ref: MLUtils.jl, `shuffleobs`.
 
@@ -65,6 +68,7 @@ def shuffleobs(data: Any, rng: Generator | None = None) -> Any:
     return subset(data, permutation(rng, count("shuffleobs", data)))
 
 
+@told
 def randobs(data: Any, n: int | None = None, rng: Generator | None = None) -> Any:
     """One item of `data` at random, or `n` of them, in which an item may occur again. Ref: MLUtils.jl, `randobs`.
 
@@ -78,6 +82,7 @@ def randobs(data: Any, n: int | None = None, rng: Generator | None = None) -> An
     return getobs(data, int(where[0]) if n is None else where)
 
 
+@told
 def kfolds(data: Any, k: int = 5) -> Any:
     """Pairs of `(train, validation)`: each of `k` equal parts of `data` in its turn is for validation.
 
@@ -108,6 +113,7 @@ def kfolds(data: Any, k: int = 5) -> Any:
     return folds()
 
 
+@told
 def leavepout(data: Any, p: int = 1) -> Any:
     """`kfolds` with parts of `p` items, or one more where the number of items is not a multiple of `p`.
 
@@ -122,6 +128,7 @@ def leavepout(data: Any, p: int = 1) -> Any:
     return kfolds(data, n // p)
 
 
+@told
 def oversample(
     data: Any, classes: Any = None, fraction: float = 1, shuffle: bool = True, rng: Generator | None = None
 ) -> Any:
@@ -145,6 +152,7 @@ def oversample(
     return subset(data, where[permutation(rng, len(where))] if shuffle else where)
 
 
+@told
 def undersample(data: Any, classes: Any = None, shuffle: bool = True, rng: Generator | None = None) -> Any:
     """`data` with items left out at random so that every class has as many as the smallest.
 

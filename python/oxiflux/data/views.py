@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Tensor
+from ..hints import told
 from .arrays import batch
 from .items import Gather, Lazy, Places, count, cut, each, item, subset
 
@@ -67,6 +68,7 @@ class Joined(Lazy):
         return gather(each(self.one, indices))
 
 
+@told
 def mapobs(f: Any, data: Any, batched: bool | Literal["auto"] = False) -> Any:
     """Data whose items are `f(item)`, computed when they are asked for.
 
@@ -87,6 +89,7 @@ def mapobs(f: Any, data: Any, batched: bool | Literal["auto"] = False) -> Any:
     return Mapped(f, data, batched)
 
 
+@told
 def filterobs(f: Callable[[Any], Any], data: Any) -> Any:
     """The items of `data` for which `f(item)` is true. Ref: MLUtils.jl, `filterobs`.
 
@@ -98,6 +101,7 @@ def filterobs(f: Callable[[Any], Any], data: Any) -> Any:
     return subset(data, np.array([i for i in range(n) if f(item(data, i))], dtype=np.int64))
 
 
+@told
 def groupobs(f: Callable[[Any], Any], data: Any) -> dict[Any, Any]:
     """The items of `data` apart for each value of `f(item)`, which must be hashable. Ref: MLUtils.jl, `groupobs`.
 
@@ -110,6 +114,7 @@ def groupobs(f: Callable[[Any], Any], data: Any) -> dict[Any, Any]:
     return {key: subset(data, np.array(indices)) for key, indices in groups.items()}
 
 
+@told
 def joinobs(*datas: Any) -> Any:
     """The items of several data sets one after the other.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Tensor
+from ..hints import told
 from ..layers import Layer
 from ..tree import loadmodel
 from .flattened import behind_flatten
@@ -24,6 +25,7 @@ Array = np.ndarray[Any, Any]
 Take = Callable[[str], Array | None]
 
 
+@told
 def load_torch(
     model: Model,
     source: Path | Mapping[str, Any] | Any,

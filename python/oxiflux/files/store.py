@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Tensor
+from ..hints import told
 from .names import classes as known_classes
 from .reading import InvalidError, Reader
 from .writing import Writer
@@ -22,6 +23,7 @@ _KEY = "oxiflux"
 _VERSION = 1
 
 
+@told
 def save(path: Path, model: Any, *, classes: Iterable[type] = ()) -> None:
     """Writes a model made of layers, a `state`, or any other tree of tensors and plain data to a file.
 
@@ -47,6 +49,7 @@ def save(path: Path, model: Any, *, classes: Iterable[type] = ()) -> None:
     write("save", path, model, classes)
 
 
+@told
 def load(path: Path, *, classes: Iterable[type] = ()) -> Any:
     """Reads what `save` wrote: the model, the state or the tree, with new tensors.
 

@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..functions import tril
+from ..hints import told
 from ..init import glorot_uniform
 from .base import Layer, named_any, shape_of
 from .dense import Dense
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 
+@told
 def make_causal_mask(x: Input, *, axis: int = -2) -> Tensor:
     """The mask with which no element of a sequence sees a later one: `(n, n)`, true where `key <= query`, for
     the length `n` of an axis of `x`.
@@ -56,6 +58,7 @@ def dot_product_attention(
     q: Input, k: Input, v: Input, bias: Input | None = ..., *, fdrop: Drop = ..., mask: Input | None = ...,
     nheads: int = ..., causal: bool = ..., return_scores: bool,
 ) -> Tensor | tuple[Tensor, Tensor]: ...  # fmt: skip
+@told
 def dot_product_attention(
     q: Input,
     k: Input,
@@ -97,6 +100,7 @@ def dot_product_attention(
     return (y, scores) if return_scores else y
 
 
+@told
 def dot_product_attention_scores(
     q: Input,
     k: Input,

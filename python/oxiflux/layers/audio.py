@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..hints import told
 from .padding import pad_reflect, pad_zeros
 from .window import sizes
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["hamming_window", "hann_window", "istft", "melscale_filterbanks", "spectrogram", "stft"]
 
 
+@told
 def hamming_window(
     window_length: int,
     dtype: _DTypeLike = _core.float32,
@@ -44,6 +46,7 @@ def hamming_window(
     return _cosine_window("hamming_window", window_length, dtype, periodic, alpha, beta)
 
 
+@told
 def hann_window(window_length: int, dtype: _DTypeLike = _core.float32, *, periodic: bool = True) -> Tensor:
     """`(1 - cos(2 pi n / N)) / 2` for `n` from 0 up to `window_length`; see `hamming_window`.
 
@@ -90,6 +93,7 @@ def _framing(owner: str, n_fft: Any, hop_length: Any, window: Any) -> tuple[int,
     return n, hop, np.pad(weights, (before, n - len(weights) - before))
 
 
+@told
 def stft(
     x: ArrayLike,
     *,
@@ -126,6 +130,7 @@ def stft(
     return _core.reshape(y, (*y.shape[:-1], n // 2 + 1, 2))
 
 
+@told
 def istft(
     y: ArrayLike,
     *,
@@ -165,6 +170,7 @@ def istft(
     return total[..., start:stop]
 
 
+@told
 def spectrogram(
     waveform: ArrayLike,
     *,
@@ -208,6 +214,7 @@ def spectrogram(
     return _core.where(silent, 0.0, _core.power(_core.where(silent, 1.0, energy), power / 2))
 
 
+@told
 def melscale_filterbanks(
     *, n_freqs: int, n_mels: int, sample_rate: int, fmin: float = 0.0, fmax: float | None = None
 ) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from .. import _core
 from .._core import ShapeError, Tensor, relu, sigmoid, tanh
+from ..hints import told
 from ..init import glorot_uniform
 from ..show import describe, name_of
 from .base import Layer, blame, check_activation, check_sizes, made, made_bias, shape_of
@@ -22,6 +23,7 @@ Input: TypeAlias = "ArrayLike | Tensor"
 State: TypeAlias = Any  # a tensor, or a tuple of them
 
 
+@told
 def initialstates(layer: Any) -> State:
     """The state from which a recurrent layer or cell starts: zeros of shape `(hidden,)`, and for an LSTM two of
     them, `(h, c)`.

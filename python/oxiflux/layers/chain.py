@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import length_hint
 from typing import Any
 
+from ..hints import told
 from .base import locate
 from .container import Container
 
@@ -47,6 +48,7 @@ class Chain(Container):
         return x
 
 
+@told
 def activations(chain: Chain, x: Any) -> tuple[Any, ...]:
     """The result of every layer of a chain for the input `x`; the last is that of the chain.
 

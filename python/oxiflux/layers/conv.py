@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor, identity
+from ..hints import told
 from ..init import glorot_uniform
 from ..show import name_of
 from .base import Layer, blame, check_activation, made, made_bias, parameter, shape_of
@@ -24,6 +25,7 @@ Size = int | Sequence[int]
 Activation = Callable[[Tensor], Tensor]
 
 
+@told
 def conv(
     x: ArrayLike | Tensor,
     weight: ArrayLike | Tensor,
@@ -64,6 +66,7 @@ def conv(
     )
 
 
+@told
 def depthwiseconv(
     x: ArrayLike | Tensor,
     weight: ArrayLike | Tensor,
@@ -314,6 +317,7 @@ class ConvTranspose(_Convolution):
         return self.weight.size * math.prod(inputs[0][:-1])
 
 
+@told
 def DepthwiseConv(  # noqa: N802 (a layer by its name in Flux, where it is a function too)
     window: Sequence[int],
     size_in: int,

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Generator, Tensor
+from ..hints import told
 from ..init import generator
 from .base import named
 from .mode import ModeLayer, check_mode
@@ -23,6 +24,7 @@ __all__ = ["AlphaDropout", "Dropout", "dropout"]
 _LOWEST_SELU = -1.7580993408473766
 
 
+@told
 def dropout(
     x: ArrayLike | Tensor,
     p: float,
@@ -46,9 +48,10 @@ def dropout(
     >>> bool(flux.all(rows == rows[:, :1]))
     True
     """
-    p = _probability("dropout", p)
-    rng = generator(rng)
-    x = _core.asarray(x)
+    return _dropped(_core.asarray(x), _probability("dropout", p), axis, generator(rng))
+
+
+def _dropped(x: Tensor, p: float, axis: int | Sequence[int] | None, rng: Generator) -> Tensor:
     if p == 0:
         return x
     keep = 1 - p
@@ -97,7 +100,7 @@ class Dropout(ModeLayer):
         """`x`, of which some elements are 0 in training mode."""
         if not self.is_active():
             return _core.asarray(x)
-        return dropout(x, self.p, axis=self.axis, rng=self.rng)
+        return _dropped(_core.asarray(x), self.p, self.axis, generator(self.rng))
 
     def describe(self) -> str:
         """The layer on one line."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
+from ..hints import told
 from .padding import pad_zeros
 from .window import Sizes, kernel, padding, sizes
 
@@ -39,6 +40,7 @@ def _indices(owner: str, idx: Any) -> list[np.ndarray]:
     return arrays
 
 
+@told
 def gather(src: ArrayLike, idx: ArrayLike | tuple[ArrayLike, ...]) -> Tensor:
     """`dst[k] = src[idx[k]]`: rows of `src` by number, of shape `(*idx.shape, *src.shape[1:])`.
 
@@ -59,6 +61,7 @@ def gather(src: ArrayLike, idx: ArrayLike | tuple[ArrayLike, ...]) -> Tensor:
         raise IndexError(str(error).replace("index", "gather", 1)) from None
 
 
+@told
 def scatter(
     op: str | Callable[..., Any],
     src: ArrayLike,
@@ -122,6 +125,7 @@ def _combined(name: str, init: float, y: Tensor) -> Tensor:
     return y * init if name in ("*", "/") else y + init
 
 
+@told
 def batched_mul(a: ArrayLike, b: ArrayLike) -> Tensor:
     """The matrix product of each pair of a batch: `(n, i, j)` and `(n, j, k)` give `(n, i, k)`.
 
@@ -168,6 +172,7 @@ def _sliding(owner: str, lengths: Sizes, window: Any, stride: Any, pad: Any, dil
     return padded, window, stride, dilation, pad
 
 
+@told
 def unfold(
     x: ArrayLike,
     window: Sequence[int],
@@ -202,6 +207,7 @@ def unfold(
     return _core.reshape(rows, (batch, len(places), places.shape[1] * channels))
 
 
+@told
 def fold(
     y: ArrayLike,
     shape: Sequence[int],

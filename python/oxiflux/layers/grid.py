@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..hints import told
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["grid_sample", "imrotate"]
 
 
+@told
 def grid_sample(x: ArrayLike, grid: ArrayLike, *, padding_mode: str = "zeros") -> Tensor:
     """Images `(batch, height, width, channels)` at the points of `grid`, `(batch, rows, columns, 2)`.
 
@@ -73,6 +75,7 @@ def _taps(points: Tensor, n: int, border: bool) -> list[tuple[np.ndarray, Tensor
     return taps
 
 
+@told
 def imrotate(
     x: ArrayLike, angle: float, *, method: str = "bilinear", midpoint: Sequence[float] | None = None
 ) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from .. import _core
+from ..hints import told
 from ..tree import modules
 from .base import Layer
 
@@ -32,6 +33,7 @@ def check_mode(owner: str, mode: Any) -> bool | None:
     return mode  # type: ignore[no-any-return]
 
 
+@told
 def testmode(model: Model, mode: bool | None = True) -> Model:  # noqa: PT028 (no test, whatever its name)
     """Puts all layers of a model into test mode, in place, and returns the model: `Dropout` passes its input
     on, `BatchNorm` uses its running statistics.
@@ -51,6 +53,7 @@ def testmode(model: Model, mode: bool | None = True) -> Model:  # noqa: PT028 (n
     return trainmode(model, None if check_mode("testmode", mode) is None else not mode)
 
 
+@told
 def trainmode(model: Model, mode: bool | None = True) -> Model:
     """Puts all layers of a model into training mode, in place, and returns the model.
 

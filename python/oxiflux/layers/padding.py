@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..hints import told
 from .window import MOST
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def _sides(owner: str, ndim: int, pad: Any, axis: Any, default: Sequence[int]) -
     return {a % ndim: (int(numbers[2 * i]), int(numbers[2 * i + 1])) for i, a in enumerate(axes)}
 
 
+@told
 def pad_constant(x: ArrayLike, pad: Pad, value: float = 0, *, axis: Axis = None) -> Tensor:
     """`x` with `value` before and after it.
 
@@ -63,6 +65,7 @@ def _constant(owner: str, x: ArrayLike, pad: Pad, value: float, axis: Axis) -> T
     return _core.pad_constant(x, [n for a in range(x.ndim) for n in sides.get(a, (0, 0))], value)
 
 
+@told
 def pad_zeros(x: ArrayLike, pad: Pad, *, axis: Axis = None) -> Tensor:
     """`x` with zeros before and after it; see `pad_constant`.
 
@@ -96,6 +99,7 @@ def _by_places(
     return x
 
 
+@told
 def pad_reflect(x: ArrayLike, pad: Pad, *, axis: Axis = None) -> Tensor:
     """`x` mirrored at its first and last elements, which are not repeated.
 
@@ -111,6 +115,7 @@ def pad_reflect(x: ArrayLike, pad: Pad, *, axis: Axis = None) -> Tensor:
     return _by_places("pad_reflect", x, pad, axis, mirrored, lambda n: n - 1)
 
 
+@told
 def pad_symmetric(x: ArrayLike, pad: Pad, *, axis: Axis = None) -> Tensor:
     """`x` mirrored at its ends, so that its first and last elements are there twice; see `pad_reflect`.
 
@@ -122,6 +127,7 @@ def pad_symmetric(x: ArrayLike, pad: Pad, *, axis: Axis = None) -> Tensor:
     return _by_places("pad_symmetric", x, pad, axis, mirrored, lambda n: n)
 
 
+@told
 def pad_repeat(x: ArrayLike, pad: Pad, *, axis: Axis = None) -> Tensor:
     """`x` with its first and last elements repeated; see `pad_reflect`.
 
@@ -133,6 +139,7 @@ def pad_repeat(x: ArrayLike, pad: Pad, *, axis: Axis = None) -> Tensor:
     return _by_places("pad_repeat", x, pad, axis, nearest, lambda n: 2**62 if n else 0)
 
 
+@told
 def pad_circular(x: ArrayLike, pad: Pad, *, axis: Axis = None) -> Tensor:
     """`x` with its end before it and its start after it; see `pad_reflect`.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..hints import told
 from .base import Layer, named
 from .window import Sizes, kernel, padding, shown, sizes
 
@@ -38,6 +39,7 @@ def _windows(owner: str, window: Any, stride: Any, pad: Any) -> tuple[Sizes, Siz
     return window, stride, before_and_after
 
 
+@told
 def maxpool(
     x: ArrayLike, window: Sequence[int], *, stride: Pad | None = None, pad: Pad | SamePad = 0
 ) -> Tensor:
@@ -55,6 +57,7 @@ def maxpool(
     return _core.maxpool(x, *_windows("maxpool", window, stride, pad))
 
 
+@told
 def meanpool(
     x: ArrayLike, window: Sequence[int], *, stride: Pad | None = None, pad: Pad | SamePad = 0
 ) -> Tensor:
@@ -69,6 +72,7 @@ def meanpool(
     return _core.meanpool(x, *_windows("meanpool", window, stride, pad))
 
 
+@told
 def lpnormpool(
     x: ArrayLike, p: float, window: Sequence[int], *, stride: Pad | None = None, pad: Pad | SamePad = 0
 ) -> Tensor:

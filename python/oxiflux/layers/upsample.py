@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..hints import told
 from .base import Layer, named
 from .window import sizes
 
@@ -60,6 +61,7 @@ def _check(owner: str, scale: Any, size: Any, dims: int) -> None:
         raise ValueError(f"{owner}: scale must be a positive number or {dims} of them, got {scale!r}")
 
 
+@told
 def upsample_nearest(x: ArrayLike, scale: int | Sequence[int] | None = None, *, size: Size = None) -> Tensor:
     """Each pixel of `(batch, *lengths, channels)` repeated `scale` times along each length.
 
@@ -110,6 +112,7 @@ def _upsample(
     return x if x.dtype.kind == "f" else x.astype(_core.float32)
 
 
+@told
 def upsample_linear(
     x: ArrayLike, scale: Scale = None, *, size: Size = None, align_corners: bool = True
 ) -> Tensor:
@@ -126,6 +129,7 @@ def upsample_linear(
     return _upsample("upsample_linear", x, scale, size, align_corners, 1)
 
 
+@told
 def upsample_bilinear(
     x: ArrayLike, scale: Scale = None, *, size: Size = None, align_corners: bool = True
 ) -> Tensor:
@@ -140,6 +144,7 @@ def upsample_bilinear(
     return _upsample("upsample_bilinear", x, scale, size, align_corners, 2)
 
 
+@told
 def upsample_trilinear(
     x: ArrayLike, scale: Scale = None, *, size: Size = None, align_corners: bool = True
 ) -> Tensor:
@@ -152,6 +157,7 @@ def upsample_trilinear(
     return _upsample("upsample_trilinear", x, scale, size, align_corners, 3)
 
 
+@told
 def pixel_shuffle(x: ArrayLike, r: int) -> Tensor:
     """Channels made into pixels: `(batch, *lengths, r^n * channels)` becomes `(batch, *(r * lengths), channels)`.
 

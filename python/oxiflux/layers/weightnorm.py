@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from .. import _core
 from .._core import Tensor
+from ..hints import told
 from ..show import describe
 from ..tree import FLOATS, fmap
 from .base import Layer, blame, named_any
@@ -91,6 +92,7 @@ class WeightNorm(Layer):
         return [(None, self.layer), (None, self.g), (None, self.which)]
 
 
+@told
 def remove_weight_norms(model: Model) -> Model:
     """A copy of a model in which the layer itself stands for each `WeightNorm`, with the parameter that was in
     effect.

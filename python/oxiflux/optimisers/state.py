@@ -138,6 +138,7 @@ def adjust(state: Any, eta: float | None = None, **hyper: float) -> None:
         leaf.rule = changed[id(leaf.rule)]
 
 
+@told
 def freeze(state: Any) -> None:
     """Holds the parameters of a state, or of a part of it, as they are: `update` passes them over.
 
@@ -153,6 +154,7 @@ def freeze(state: Any) -> None:
         leaf.frozen = True
 
 
+@told
 def thaw(state: Any) -> None:
     """Lets `update` change the parameters of a state again; the reverse of `freeze`.
 

@@ -10,6 +10,7 @@ from operator import sub
 from typing import Any
 
 from ..files import keeps_its_place
+from ..hints import told
 
 __all__ = ["early_stopping", "patience", "plateau", "throttle"]
 
@@ -77,6 +78,7 @@ class Flat(Score):
         return bool(change < self.least)
 
 
+@told
 def patience(predicate: Callable[..., Any], wait: int) -> Patience:
     """A function that is true once `predicate(...)` has been true `wait` times in a row.
 
@@ -89,6 +91,7 @@ def patience(predicate: Callable[..., Any], wait: int) -> Patience:
     return Patience(predicate, wait)
 
 
+@told
 def early_stopping(
     f: Callable[..., Any],
     delay: int,
@@ -110,6 +113,7 @@ def early_stopping(
     return Patience(NoBetter(f, distance, init_score, min_dist), delay)
 
 
+@told
 def plateau(
     f: Callable[..., Any],
     width: int,
@@ -129,6 +133,7 @@ def plateau(
     return Patience(Flat(f, distance, init_score, min_dist), width)
 
 
+@told
 def throttle(
     f: Callable[..., Any], timeout: float, leading: bool = True, trailing: bool = False
 ) -> Callable[..., Any]:

@@ -107,6 +107,7 @@ def each_step(
         warn(f"{caller}: {reason} at step {i}{where}; its batch is left out", stacklevel=3)
 
 
+@told
 def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> Any:
     """One step of `train` for one batch; the value of the loss before it.
 
@@ -119,6 +120,7 @@ def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> A
     return trainstep_withgradient(loss, model, batch, state)[0]
 
 
+@told
 def trainstep_withgradient(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> tuple[Any, Any]:
     """One step of `train` for one batch; the value of the loss before it, and its gradient.
 
@@ -187,7 +189,7 @@ class _Parameters:
 
 # What rules that were given without a state keep: by the rule's id, then by the ids of the parameters, which it holds.
 # The states refer to a copy of the rule, so that an entry can go when the rule does.
-_KEPT: dict[int, tuple[Any, dict[tuple[int, ...], tuple[_Parameters, Any]]]] = {}
+_KEPT: dict[int, tuple[Any, dict[tuple[int, ...], tuple[_Parameters, Any]], Any]] = {}
 
 
 def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[..., Any], Any, Any]:
@@ -210,13 +212,19 @@ def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[.
 
 def _kept_by(rule: Any, params: Params) -> tuple[_Parameters, Any]:
     if id(rule) not in _KEPT:
-        own = copy.copy(rule) if hasattr(rule, "__dict__") else rule
+        own = copy.copy(rule)
         setup(own, _Parameters(params))  # an error, before anything is kept
-        _KEPT[id(rule)] = own, {}
-        weakref.finalize(rule, _KEPT.pop, id(rule), None)
-    own, kept = _KEPT[id(rule)]
-    if own is not rule:
-        vars(own).update(vars(rule))  # hyper-parameters may have been changed since
+        held = None
+        try:
+            weakref.finalize(rule, _KEPT.pop, id(rule), None)
+        except TypeError:
+            held = (
+                rule  # Its class has slots and no weak references: it stays, so that its id is not another's.
+            )
+        _KEPT[id(rule)] = own, {}, held
+    own, kept, _ = _KEPT[id(rule)]
+    for name, value in _core.children(rule) or ():
+        object.__setattr__(own, name, value)  # hyper-parameters may have been changed since
     key = tuple(map(id, params))
     if key not in kept:
         parameters = _Parameters(params)
