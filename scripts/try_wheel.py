@@ -1,5 +1,6 @@
 """Installs the newest wheel of a folder into a clean environment with only NumPy, and trains the walk-through there."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def main() -> None:
     wheel = max(Path(sys.argv[1]).glob("oxiflux-*.whl"), key=lambda path: path.stat().st_mtime)
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
-        python = Path(folder) / "bin" / "python"
+        python = Path(folder) / ("Scripts" if os.name == "nt" else "bin") / "python"
         pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check"]
         subprocess.run([*pip, "install", "--quiet", wheel], check=True)
         packages = run(python, PACKAGES)
