@@ -1,8 +1,8 @@
-"""Every layer, a row each: how it is made, what it takes, what it prints, and what it computes, in NumPy."""
+"""Every layer, a row each: how it is made, what it takes and refuses, what it prints and computes, in NumPy."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,8 @@ import references as ref
 @dataclass
 class Row:
     """`takes` has the shapes of the inputs without the batch, `of` what they are made of; `computes` gets the
-    arrays of the layer as attributes, then the inputs, and `trains` the same in training mode, if that differs.
+    arrays of the layer as attributes, then the inputs, and `trains` the same in training mode, if that differs;
+    `refuses` has the shapes, with the batch, that are an error in the place of the first input.
     """
 
     make: Callable[[], Any]
@@ -24,6 +25,7 @@ class Row:
     computes: Callable[..., Any]
     trains: Callable[..., Any] | None = None
     of: str = "numbers"
+    refuses: list[tuple[int, ...]] = field(kw_only=True)
 
     def layer(self, dtype="float32"):
         """A layer none of whose parameters is all zero or one; running statistics are as if it had trained."""
@@ -158,26 +160,31 @@ ROWS = {
         lambda: flux.Dense(5, 3, flux.tanh), ((5,),),
         "Dense(5 => 3, tanh)  # 18 parameters",
         lambda p, x: np.tanh(dense(p, x)),
+        refuses=[(3, 4), (3, 0), ()],
     ),
     "Bilinear": Row(
         lambda: flux.Bilinear((3, 4), 5, flux.tanh), ((3,), (4,)),
         "Bilinear((3, 4) => 5, tanh)  # 65 parameters",
         lambda p, x, y: np.tanh(np.einsum("bi,ijk,bj->bk", x, p.weight, y) + p.bias),
+        refuses=[(3, 4), ()],
     ),
     "Scale": Row(
         lambda: flux.Scale(2, 3, flux.tanh), ((2, 3),),
         "Scale(2, 3, tanh)  # 12 parameters",
         lambda p, x: np.tanh(p.scale * x + p.bias),
+        refuses=[(3, 2, 4), (3, 3, 3)],
     ),
     "Embedding": Row(
         lambda: flux.Embedding(7, 3), ((5,),),
         "Embedding(7 => 3)  # 21 parameters",
         lambda p, x: p.weight[x], of="labels",
+        refuses=[],
     ),
     "EmbeddingBag": Row(
         lambda: flux.EmbeddingBag(7, 3), ((5,),),
         "EmbeddingBag(7 => 3)  # 21 parameters",
         lambda p, x: p.weight[x].mean(-2), of="labels",
+        refuses=[(3, 0), ()],
     ),
     # Containers
     "Chain": Row(
@@ -185,29 +192,34 @@ ROWS = {
         "Chain( Dense(3 => 5, tanh), # 20 parameters Dense(5 => 2), # 12 parameters ) "
         "# Total: 4 arrays, 32 parameters, 128 bytes.",
         lambda p, x: dense(p.layers[1], np.tanh(dense(p.layers[0], x))),
+        refuses=[(3, 4), ()],
     ),
     "Maxout": Row(
         lambda: flux.Maxout(lambda: flux.Dense(3, 2), 2), ((3,),),
         "Maxout( Dense(3 => 2), # 8 parameters Dense(3 => 2), # 8 parameters ) "
         "# Total: 4 arrays, 16 parameters, 64 bytes.",
         lambda p, x: np.maximum(*(dense(layer, x) for layer in p.layers)),
+        refuses=[(3, 4), ()],
     ),
     "SkipConnection": Row(
         lambda: flux.SkipConnection(flux.Dense(3, 3), flux.add), ((3,),),
         "SkipConnection( Dense(3 => 3), # 12 parameters add, )",
         lambda p, x: dense(p.layers, x) + x,
+        refuses=[(3, 4), ()],
     ),
     "Parallel": Row(
         lambda: flux.Parallel(flux.multiply, left=flux.Dense(3, 2), right=flux.Dense(4, 2)), ((3,), (4,)),
         "Parallel( multiply, left = Dense(3 => 2), # 8 parameters right = Dense(4 => 2), # 10 parameters ) "
         "# Total: 4 arrays, 18 parameters, 72 bytes.",
         lambda p, x, y: dense(p.layers["left"], x) * dense(p.layers["right"], y),
+        refuses=[(3, 4), ()],
     ),
     "PairwiseFusion": Row(
         lambda: flux.PairwiseFusion(flux.add, flux.Dense(3, 4), flux.Dense(4, 2)), ((3,), (4,)),
         "PairwiseFusion( add, Dense(3 => 4), # 16 parameters Dense(4 => 2), # 10 parameters ) "
         "# Total: 4 arrays, 26 parameters, 104 bytes.",
         fused,
+        refuses=[(3, 4), ()],
     ),
     # Convolution
     "Conv": Row(
@@ -215,80 +227,98 @@ ROWS = {
         ((5, 7, 4),),
         "Conv((3, 2), 4 => 6, relu; pad=(1, 0, 0, 1), stride=2, groups=2, flipped=True)  # 78 parameters",
         conv,
+        refuses=[(5, 7, 4), (3, 5, 7, 3), (3, 1, 7, 4), (3, 5, 0, 4), (3, 5, 7, 2, 4), ()],
     ),
     "CrossCor": Row(
         lambda: flux.CrossCor((3,), 2, 3, flux.relu, dilation=2, bias=False), ((7, 2),),
         "CrossCor((3,), 2 => 3, relu; dilation=2, bias=False)  # 18 parameters",
         conv,
+        refuses=[(7, 2), (3, 4, 2), (3, 7, 3)],
     ),
     "ConvTranspose": Row(
         lambda: flux.ConvTranspose((2, 3), 4, 2, flux.tanh, stride=2, pad=1, outpad=(1, 0), groups=2),
         ((3, 3, 4),),
         "ConvTranspose((2, 3), 4 => 2, tanh; pad=1, stride=2, groups=2, outpad=(1, 0))  # 26 parameters",
         upconv,
+        refuses=[(3, 3, 4), (3, 3, 3, 5), (3, 0, 3, 4)],
     ),
     # Pooling
     "MaxPool": Row(
         lambda: flux.MaxPool((3, 2), stride=2, pad=1), ((5, 7, 3),),
         "MaxPool((3, 2), pad=1, stride=2)",
         pool(np.max, -np.inf),
+        refuses=[(5, 7, 3), (3, 0, 7, 3), (3, 5, 7)],
     ),
     "MeanPool": Row(
         lambda: flux.MeanPool((3,), pad=(1, 0)), ((7, 3),),
         "MeanPool((3,), pad=(1, 0))",
         pool(np.mean, 0),
+        refuses=[(7, 3), (3, 1, 3), (3, 7, 3, 1)],
     ),
     "AdaptiveMaxPool": Row(
-        lambda: flux.AdaptiveMaxPool((2, 3)), ((5, 7, 3),), "AdaptiveMaxPool((2, 3))", adaptive(np.max)
+        lambda: flux.AdaptiveMaxPool((2, 3)), ((5, 7, 3),), "AdaptiveMaxPool((2, 3))", adaptive(np.max),
+        refuses=[(5, 7, 3), (3, 1, 7, 3), (3, 5, 2, 3)],
     ),
     "AdaptiveMeanPool": Row(
-        lambda: flux.AdaptiveMeanPool((2, 3)), ((5, 7, 3),), "AdaptiveMeanPool((2, 3))", adaptive(np.mean)
+        lambda: flux.AdaptiveMeanPool((2, 3)), ((5, 7, 3),), "AdaptiveMeanPool((2, 3))", adaptive(np.mean),
+        refuses=[(5, 7, 3), (3, 1, 7, 3), (3, 5, 2, 3)],
     ),
     "GlobalMaxPool": Row(
-        flux.GlobalMaxPool, ((5, 7, 3),), "GlobalMaxPool()", lambda p, x: x.max((1, 2), keepdims=True)
+        flux.GlobalMaxPool, ((5, 7, 3),), "GlobalMaxPool()", lambda p, x: x.max((1, 2), keepdims=True),
+        refuses=[(5, 3), (3, 0, 3), ()],
     ),
     "GlobalMeanPool": Row(
-        flux.GlobalMeanPool, ((5, 7, 3),), "GlobalMeanPool()", lambda p, x: x.mean((1, 2), keepdims=True)
+        flux.GlobalMeanPool, ((5, 7, 3),), "GlobalMeanPool()", lambda p, x: x.mean((1, 2), keepdims=True),
+        refuses=[(5, 3), (3, 0, 3), ()],
     ),
     # Recurrence
     "RNNCell": Row(
-        lambda: flux.RNNCell(2, 3), ((2,), (3,)), "RNNCell(2 => 3, tanh)  # 18 parameters", one_step(ref.rnn)
+        lambda: flux.RNNCell(2, 3), ((2,), (3,)), "RNNCell(2 => 3, tanh)  # 18 parameters", one_step(ref.rnn),
+        refuses=[(3, 3), (3, 1, 2), ()],
     ),
     "LSTMCell": Row(
         WithPair, ((2,), (3,), (3,)),
         "WithPair( cell = LSTMCell(2 => 3), # 72 parameters )  # Total: 3 arrays, 72 parameters, 288 bytes.",
         lambda p, *x: one_step(ref.lstm)(p.cell, *x),
+        refuses=[(3, 3), (3, 1, 2), ()],
     ),
     "GRUCell": Row(
         lambda: flux.GRUCell(2, 3, recurrent_bias=True), ((2,), (3,)),
         "GRUCell(2 => 3; recurrent_bias=True)  # 63 parameters",
         one_step(ref.gru),
+        refuses=[(3, 3), (3, 1, 2), ()],
     ),
     "GRUv3Cell": Row(
-        lambda: flux.GRUv3Cell(2, 3), ((2,), (3,)), "GRUv3Cell(2 => 3)  # 54 parameters", one_step(ref.gruv3)
+        lambda: flux.GRUv3Cell(2, 3), ((2,), (3,)), "GRUv3Cell(2 => 3)  # 54 parameters", one_step(ref.gruv3),
+        refuses=[(3, 3), (3, 1, 2), ()],
     ),
     "RNN": Row(
         lambda: flux.RNN(2, 3, return_state=True), ((5, 2),),
         "RNN(2 => 3, tanh)  # 18 parameters",
         over_time(ref.rnn),
+        refuses=[(3, 5, 3), (3, 0, 2), (2,), (1, 3, 5, 2)],
     ),
     "LSTM": Row(
         lambda: flux.LSTM(2, 3, return_state=True), ((5, 2),),
         "LSTM(2 => 3)  # 72 parameters",
         over_time(ref.lstm, states=2),
+        refuses=[(3, 5, 3), (3, 0, 2), (2,), (1, 3, 5, 2)],
     ),
     "GRU": Row(
-        lambda: flux.GRU(2, 3, return_state=True), ((5, 2),), "GRU(2 => 3)  # 54 parameters", over_time(ref.gru)
+        lambda: flux.GRU(2, 3, return_state=True), ((5, 2),), "GRU(2 => 3)  # 54 parameters", over_time(ref.gru),
+        refuses=[(3, 5, 3), (3, 0, 2), (2,), (1, 3, 5, 2)],
     ),
     "GRUv3": Row(
         lambda: flux.GRUv3(2, 3, return_state=True), ((5, 2),),
         "GRUv3(2 => 3)  # 54 parameters",
         over_time(ref.gruv3),
+        refuses=[(3, 5, 3), (3, 0, 2), (2,), (1, 3, 5, 2)],
     ),
     "Recurrence": Row(
         lambda: flux.Recurrence(flux.RNNCell(2, 3), return_state=True), ((5, 2),),
         "Recurrence( RNNCell(2 => 3, tanh), # 18 parameters ) # Total: 3 arrays, 18 parameters, 72 bytes.",
         over_time(ref.rnn),
+        refuses=[(3, 5, 3), (3, 0, 2), (2,), (1, 3, 5, 2)],
     ),
     # Normalisation
     "BatchNorm": Row(
@@ -296,36 +326,43 @@ ROWS = {
         "BatchNorm(3, relu)  # 6 parameters, plus 6 non-trainable",
         running,
         trains=lambda p, x: relu(ref.normal(x, (0, 1, 2)) * p.gamma + p.beta),
+        refuses=[(3, 4), (3,), ()],
     ),
     "LayerNorm": Row(
         lambda: flux.LayerNorm(5, 3), ((2, 5, 3),),
         "LayerNorm(5, 3)  # 30 parameters",
         lambda p, x: ref.normal(x, (2, 3)) * p.scale + p.bias,
+        refuses=[(3, 2, 5, 4), (3, 2, 15), (3,), ()],
     ),
     "InstanceNorm": Row(
         lambda: flux.InstanceNorm(3, affine=True), ((4, 5, 3),),
         "InstanceNorm(3)  # 6 parameters",
         lambda p, x: ref.normal(x, (1, 2)) * p.gamma + p.beta,
+        refuses=[(3, 4, 2), (3, 3), ()],
     ),
     "GroupNorm": Row(
         lambda: flux.GroupNorm(6, 2), ((3, 5, 6),),
         "GroupNorm(6, 2)  # 12 parameters",
         lambda p, x: ref.grouped(x, 2) * p.gamma + p.beta,
+        refuses=[(3, 4), (6,), ()],
     ),
     "WeightNorm": Row(
         lambda: flux.WeightNorm(flux.Dense(3, 2)), ((3,),),
         "WeightNorm( Dense(3 => 2), # 8 parameters float32 tensor (1, 2), # 2 parameters 'weight', ) "
         "# Total: 3 arrays, 10 parameters, 40 bytes.",
         weight_norm,
+        refuses=[(3, 4), ()],
     ),
     "Dropout": Row(
         lambda: flux.Dropout(0.4), ((5, 3),),
         "Dropout(0.4)",
         lambda p, x: x,
         trains=lambda p, x: dropped(p, x) / 0.6,
+        refuses=[],
     ),
     "AlphaDropout": Row(
-        lambda: flux.AlphaDropout(0.4), ((5, 3),), "AlphaDropout(0.4)", lambda p, x: x, trains=alpha_dropped
+        lambda: flux.AlphaDropout(0.4), ((5, 3),), "AlphaDropout(0.4)", lambda p, x: x, trains=alpha_dropped,
+        refuses=[],
     ),
     # Attention
     "MultiHeadAttention": Row(
@@ -333,14 +370,17 @@ ROWS = {
         ((3, 6), (7, 4), (7, 5)),
         "MultiHeadAttention((6, 4, 5) => (4, 6) => 3; nheads=2, bias=True)  # 105 parameters",
         heads,
+        refuses=[(3, 3, 5), ()],
     ),
     # Resampling
     "Upsample": Row(
         lambda: flux.Upsample("bilinear", size=(5, 7)), ((3, 4, 2),),
         'Upsample("bilinear", size=(5, 7))',
         lambda p, x: ref.interpolated(x, (5, 7)),
+        refuses=[(3, 4, 2), (3, 0, 4, 2), (3, 2, 3, 4, 2)],
     ),
     "PixelShuffle": Row(
-        lambda: flux.PixelShuffle(3), ((5, 6),), "PixelShuffle(3)", lambda p, x: ref.shuffled(x, 3)
+        lambda: flux.PixelShuffle(3), ((5, 6),), "PixelShuffle(3)", lambda p, x: ref.shuffled(x, 3),
+        refuses=[(3, 5, 7), (3, 6), ()],
     ),
 }  # fmt: skip
