@@ -59,6 +59,7 @@ test-rust: ## unit tests, tests/*.rs and examples in the docs
 test-python: build ## tests/*.py, examples in the docs, and the stub against the module
 	$(PY) -m pytest
 	$(PY) scripts/stubs.py --check
+	$(PY) scripts/exports.py --check
 	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml --allowlist scripts/stubtest.allow
 
 # Tests are mostly Python on one core, so that two runs go side by side.
@@ -116,8 +117,9 @@ mutants: $(TOOLS)/cargo-mutants build ## small faults in the sources, one at a t
 $(TOOLS)/cargo-%:
 	cargo install --quiet --locked --root $(dir $(TOOLS)) cargo-$*
 
-stubs: build ## write the operations into python/oxiflux/_core.pyi
+stubs: dev ## write the operations into python/oxiflux/_core.pyi, and the lists of public names into each __init__.py
 	$(PY) scripts/stubs.py
+	$(PY) scripts/exports.py
 
 docs: build ## the tutorials and the reference, in site, and the Rust crate's documentation, in target/doc
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt

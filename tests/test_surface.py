@@ -6,6 +6,7 @@ import ast
 import builtins
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,33 @@ def test_what_a_module_exports_the_package_exports(name):
     module = sys.modules[f"oxiflux.{name}"]
     for public in module.__all__:
         assert getattr(flux, public) is getattr(module, public)
+
+
+def exports(folder, *options):
+    command = [sys.executable, ROOT / "scripts" / "exports.py", folder, *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_lists_of_names_are_those_that_the_script_writes():
+    done = exports(PYTHON.parent, "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_new_layer_a_new_rule_and_a_new_operation_are_exported_without_another_word(tmp_path):
+    sources = shutil.ignore_patterns("*.so*", "*.pyd", "__pycache__")
+    package = shutil.copytree(PYTHON, tmp_path / "oxiflux", ignore=sources)
+    (package / "layers" / "novel.py").write_text('__all__ = ["Novel"]\n')
+    rules = package / "optimisers" / "rules.py"
+    rules.write_text(rules.read_text().replace('"AdaMax",', '"AdaMax", "Anew",'))
+    with (package / "_core.pyi").open("a") as stub:
+        stub.write("def hardly(x: _TensorLike, /) -> Tensor: ...\n")
+    done = exports(tmp_path, "--check")
+    assert done.returncode == 1 and "make stubs" in done.stderr
+    assert exports(tmp_path).returncode == 0
+    top = (package / "__init__.py").read_text()
+    for name in ["Novel", "Anew", "hardly"]:
+        assert re.search(rf'"{name}"', top) and re.search(rf"\b{name},", top)
+    assert "from .novel import Novel" in (package / "layers" / "__init__.py").read_text()
 
 
 @pytest.mark.parametrize("name", [n for n in dir(flux) if callable(getattr(flux, n))])

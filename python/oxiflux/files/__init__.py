@@ -4,4 +4,11 @@ from .checkpoints import keeps_its_place, load_checkpoint, save_checkpoint
 from .pytorch import load_torch
 from .store import load, save
 
-__all__ = ["keeps_its_place", "load", "load_checkpoint", "load_torch", "save", "save_checkpoint"]
+__all__ = [
+    "keeps_its_place",
+    "load",
+    "load_checkpoint",
+    "load_torch",
+    "save",
+    "save_checkpoint",
+]
