@@ -675,3 +675,44 @@ def test_a_sequence_that_never_ends_is_an_error(join):
         with pytest.raises(ValueError, match="a sequence of more than 1048576 tensors; does it never end"):
             join(items)
     assert join(iter([x, x])).tolist() == join([x, x]).tolist()
+
+
+# A newcomer's first training
+
+
+def small():
+    rows = np.ones((4, 3), np.float32)
+    own = flux.Chain(flux.Dense(3, 1))
+    return own, rows, rows[:, 0], flux.setup(flux.Adam(), own)
+
+
+def test_a_loss_that_cannot_be_called_with_a_batch_is_told_how_it_is_called():
+    own, rows, y, state = small()
+    loss = lambda m, x, y: flux.mse(m(x)[:, 0], y)
+    for data in ((rows, y), [rows, y]):
+        with pytest.raises(
+            TypeError, match=r"^train: .* the one part of a batch, and takes \(m, x, y\); data are batches"
+        ):
+            flux.train(loss, own, data, state)
+    with pytest.raises(TypeError, match=r"^train: .* the 2 parts of a batch, and takes \(m, b\)$"):
+        flux.train(lambda m, b: loss(m, *b), own, [(rows, y)], state)
+    with pytest.raises(
+        TypeError, match=r"^fit: .* takes \(yhat, y\); write lambda m, x, y: mse\(m\(x\), y\)$"
+    ):
+        flux.fit(flux.mse, own, [(rows, y)], state)
+    with pytest.raises(TypeError, match=r"^train: .*; write lambda m, x, y: huber_loss\(m\(x\), y\)$"):
+        flux.train(flux.huber_loss, own, [(rows, y)], state)
+    with pytest.raises(TypeError, match=r"^trainstep: .* the one part of a batch"):
+        flux.trainstep(loss, own, rows, state)
+
+
+def test_an_error_within_a_loss_is_its_own():
+    own, rows, y, state = small()
+
+    def loss(m, x, y):
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match="^mine$"):
+        flux.train(loss, own, [(rows, y)], state)
+    with pytest.raises(TypeError, match="^mine$"):
+        flux.trainstep(loss, own, (rows, y), state)

@@ -46,6 +46,10 @@ def explained(name: str, error: Exception, args: tuple[Any, ...], named: dict[st
     text = str(error)
     if name in ("concat", "stack") and any(type(x) is _core.Tensor for x in (*args[1:], *named.values())):
         return TypeError(f"{name}: the tensors come in one list, {name}([a, b], axis=0)")
+    if name in _SHAPED and len(args) > 1 and all(isinstance(n, int) for n in args):
+        return TypeError(f"{name}: the shape is one argument, {name}({args})")
+    if name in _PAIRED and len(args) == 2 and type(args[1]) is _core.Tensor:
+        return TypeError(f"{name}: an axis is a number; {_PAIRED[name]}(a, b) is that of two tensors")
     # Positional ones stand before a slash.
     signature = str(getattr(_core, name).__text_signature__).strip("()")
     if found := re.search(r"got an unexpected keyword argument '(\w+)'", text):
@@ -60,6 +64,15 @@ def explained(name: str, error: Exception, args: tuple[Any, ...], named: dict[st
     return None
 
 
+_SHAPED = ("zeros", "ones", "empty")
+_PAIRED = {
+    "max": "maximum",
+    "min": "minimum",
+    "sum": "add",
+    "prod": "multiply",
+    "all": "logical_and",
+    "any": "logical_or",
+}
 # What others call on what they are given: its name would say nothing to their caller.
 _CONVERTS = ("asarray", "tensor", "_meet")
 
@@ -165,9 +178,19 @@ class Told:
                         raise TypeError(keyword(f"{cls.__name__}()", name, names))
                     if name in places:
                         raise TypeError(f"{cls.__name__}() got {name!r} twice, by its place and by its name")
+            if (args or given) and code is not None:  # a copy is made without arguments
+                _require(cls, init, code, args, given)
             if code is not None and len(args) >= code.co_argcount and not code.co_flags & _TAKES_ANY_NUMBER:
                 raise TypeError(_too_many(cls.__name__, code, len(args)))
             return super().__new__(cls)
+
+
+def _require(cls: type, init: Any, code: CodeType, args: tuple[Any, ...], given: dict[str, Any]) -> None:
+    """Raises TypeError for arguments that are missing, under the name of the class that is called."""
+    required = code.co_varnames[1 + len(args) : code.co_argcount - len(init.__defaults__ or ())]
+    if lacking := [name for name in required if name not in given]:
+        several = f"{len(lacking)} required positional argument{'s' * (len(lacking) != 1)}"
+        raise TypeError(f"{cls.__name__}() missing {several}: {', '.join(map(repr, lacking))}")
 
 
 def _options(cls: type) -> tuple[tuple[str, ...], bool]:

@@ -75,6 +75,8 @@ def onecold(y: ArrayLike, labels: Sequence[Any] | None = None) -> Any:
     y = y if isinstance(y, Tensor) else _core.asarray(y)
     if y.ndim == 0 or y.shape[-1] == 0:
         raise ShapeError(f"onecold: needs classes on the last axis, got shape {y.shape}")
+    if labels is not None and not hasattr(labels, "__len__"):
+        raise TypeError(f"onecold: the labels are the names of the classes, got {labels!r}")
     if labels is not None and len(labels) != y.shape[-1]:
         raise ShapeError(f"onecold: {len(labels)} labels for {y.shape[-1]} classes")
     index = _core.argmax(y.astype(_core.uint8) if y.dtype == "bool" else y, axis=-1)
@@ -98,6 +100,10 @@ def _names(labels: Sequence[Any]) -> np.ndarray:
 
 def _lookup(name: str, labels: Sequence[Any], default: Any) -> Any:
     """The function from a label to its place."""
+    if not hasattr(labels, "__len__"):
+        raise TypeError(
+            f"{name}: the labels are the classes, such as range({_count(labels)}), got {labels!r}"
+        )
     if isinstance(labels, range) and labels[MOST:]:
         raise MemoryError(f"{name}: {labels} has more than {MOST} labels")
     places = {label: i for i, label in enumerate(labels)}
@@ -113,6 +119,10 @@ def _lookup(name: str, labels: Sequence[Any], default: Any) -> Any:
         return found
 
     return place
+
+
+def _count(labels: Any) -> Any:
+    return labels if isinstance(labels, int) else 10
 
 
 def _some(labels: Sequence[Any]) -> str:

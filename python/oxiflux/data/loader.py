@@ -64,6 +64,11 @@ class DataLoader(Told):
     ) -> None:
         if batchsize is not None:
             if isinstance(batchsize, bool) or not isinstance(batchsize, (int, np.integer)):
+                if hasattr(batchsize, "shape"):
+                    raise TypeError(
+                        f"DataLoader: batchsize must be a whole number, got an array of shape {batchsize.shape}; "
+                        "the parts of the data come in one tuple: DataLoader((x, y), 32)"
+                    )
                 raise TypeError(f"DataLoader: batchsize must be a whole number, got {batchsize!r}")
             if batchsize < 1:
                 raise ValueError(f"DataLoader: batchsize must be at least 1, got {batchsize}")

@@ -227,6 +227,8 @@ def checked_rule(caller: str, rule: Any) -> Any:
     if isinstance(rule, type) or not (hasattr(rule, "init") and hasattr(rule, "apply")):
         if isinstance(rule, type) and hasattr(rule, "apply"):
             raise TypeError(f"{caller}: {rule!r} is no rule, but a class; make one: {rule.__name__}()")
+        if isinstance(rule, (list, tuple)):
+            raise TypeError(f"{caller}: a {type(rule).__name__} is no rule; spread it: {caller}(*rules)")
         raise TypeError(f"{caller}: {rule!r} is no rule; a rule has init(x) and apply(state, x, dx)")
     return rule
 

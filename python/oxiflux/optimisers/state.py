@@ -106,7 +106,16 @@ def update(state: Any, model: Any, grads: Any) -> None:
     >>> model["w"].tolist()
     [0.5, 2.0]
     """
-    _core.update(state, model, grads)
+    try:
+        _core.update(state, model, grads)
+    except TypeError as error:
+        if hasattr(state, "apply") and hasattr(state, "init"):
+            raise TypeError(f"update: {state!r} is a rule; give setup({state!r}, model), made once") from None
+        if type(grads) is tuple and len(grads) == 1 and not isinstance(model, tuple):
+            raise TypeError("update: gradient gives one gradient for each argument: give its [0]") from None
+        if not _leaves(state):
+            raise _without_rules("update", state) from error
+        raise
 
 
 def adjust(state: Any, eta: float | None = None, **hyper: float) -> None:

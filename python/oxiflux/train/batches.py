@@ -48,3 +48,33 @@ def _takes(f: Callable[..., Any], count: int) -> bool:
     except ValueError:  # of a function that does not say
         return True
     return True
+
+
+def refuse_call(caller: str, loss: Callable[..., Any], batch: tuple[Any, ...]) -> None:
+    """Raises TypeError if a loss cannot be called with a model and the parts of a batch."""
+    try:
+        signature = inspect.signature(loss)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None, *batch)
+    except TypeError:
+        parts = "one part" if len(batch) == 1 else f"{len(batch)} parts"
+        name = getattr(loss, "__name__", "")
+        if getattr(loss, "__module__", "").startswith("oxiflux."):
+            instead = f"; write lambda m, x, y: {name}(m(x), y)"
+        elif len(batch) == 1:
+            instead = (
+                "; data are batches: [(x, y)] is a single one of two parts, DataLoader((x, y), 32) makes many"
+            )
+        else:
+            instead = ""
+        takes = [
+            str(p.replace(annotation=p.empty))
+            for p in signature.parameters.values()
+            if p.kind <= p.VAR_POSITIONAL
+        ]
+        raise TypeError(
+            f"{caller}: the loss is called with the model and the {parts} of a batch, and takes "
+            f"({', '.join(takes)}){instead}"
+        ) from None

@@ -15,7 +15,7 @@ from ..hints import told
 from ..optimisers import setup
 from ..optimisers.state import match
 from ..tree import Params, modules, show_path
-from .batches import batches_of, spread
+from .batches import batches_of, refuse_call, spread
 from .progress import Bar, length
 
 __all__ = ["train", "trainstep", "trainstep_withgradient"]
@@ -93,7 +93,11 @@ def each_step(
     for i, batch in enumerate(batches_of(batches), 1):
         if type(batch) is not tuple:
             batch = spread(batch, loss)
-        value, number, grads, outcome = step(compute)
+        try:
+            value, number, grads, outcome = step(compute)
+        except TypeError:
+            refuse_call(caller, loss, batch)
+            raise
         if outcome == "done":
             yield value, number, batch
             continue
@@ -133,7 +137,11 @@ def trainstep_withgradient(loss: Callable[..., Any], model: Any, batch: Any, sta
     """
     compute, model, state = prepared("trainstep", loss, model, state)
     args = spread(batch, compute)
-    value, number, grads, outcome = _core.Steps(model, state)(lambda m: compute(m, *args))
+    try:
+        value, number, grads, outcome = _core.Steps(model, state)(lambda m: compute(m, *args))
+    except TypeError:
+        refuse_call("trainstep", compute, args)
+        raise
     if outcome != "done":
         reason = _reason(value, number, grads, outcome)
         if outcome == "constant":
