@@ -5,6 +5,8 @@ import inspect
 import itertools
 import pickle
 import re
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -716,3 +718,46 @@ def test_an_error_within_a_loss_is_its_own():
         flux.train(loss, own, [(rows, y)], state)
     with pytest.raises(TypeError, match="^mine$"):
         flux.trainstep(loss, own, (rows, y), state)
+
+
+# Depth
+
+
+def nested(depth):
+    model = flux.Dense(2, 2)
+    for _ in range(depth):
+        model = flux.Chain(model)
+    return model
+
+
+SHALLOW = """
+import threading, oxiflux as flux
+model = flux.Dense(2, 2)
+for _ in range(3000):
+    model = flux.Chain(model)
+
+def walk():
+    print(repr(model), model._repr_html_(), sep="\\n")
+    calls = [flux.state, flux.modules, flux.testmode, lambda m: flux.summary(m, (1, 2)), lambda m: flux.loadmodel(m, m)]
+    for call in calls:
+        try:
+            call(model)
+        except ValueError as error:
+            print(error)
+
+threading.stack_size(256 * 1024)
+thread = threading.Thread(target=walk)
+thread.start()
+thread.join()
+"""
+
+
+def test_a_deep_model_is_an_error_on_a_small_stack_and_prints():
+    done = subprocess.run([sys.executable, "-c", SHALLOW], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 7 and all("is nested more than 256 levels deep" in line for line in lines), lines
+
+
+def test_a_model_that_is_too_deep_to_be_called_says_so():
+    with pytest.raises(ValueError, match="nested too deep to be called|nested more than 256 levels deep"):
+        flux.summary(nested(250), (1, 2))

@@ -141,6 +141,14 @@ class _Call(NamedTuple):
 
 def _shapes(model: Any, shapes: tuple[Any, ...], padbatch: bool) -> tuple[list[_Call], Any]:
     """The calls that the model makes, and the shape of its result."""
+    try:
+        return _called(model, shapes, padbatch)
+    except RecursionError:
+        _core.leaves(model)  # a tree that is too deep says where
+        raise ValueError("outputsize: the model is nested too deep to be called, or calls itself") from None
+
+
+def _called(model: Any, shapes: tuple[Any, ...], padbatch: bool) -> tuple[list[_Call], Any]:
     shapes = tuple(_checked(shape, padbatch) for shape in shapes)
     if not shapes:
         raise TypeError("outputsize: needs the shape of an input")

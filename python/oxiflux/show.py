@@ -61,10 +61,8 @@ def text(model: Any) -> str:
       dec = Dense(3 => 2),                  # 8 parameters
     )                   # Total: 4 arrays, 17 parameters, 68 bytes.
     """
-    try:
-        _core.leaves(model)
-    except ValueError as error:  # too deep to be walked by recursion
-        return f"{type(model).__name__}(…)  # {error}"
+    if short := _unwalkable(model):
+        return short
     rows = list(_rows(model))
     if len(rows) == 1:
         comment = _comment(model, " non-trainable")
@@ -78,6 +76,15 @@ def text(model: Any) -> str:
     return "\n".join([*lines, closing + _total(model, len(closing))])
 
 
+def _unwalkable(model: Any) -> str:
+    """What is shown of a model that is too deep to be walked by recursion, or holds itself; empty for others."""
+    try:
+        _core.leaves(model)
+    except ValueError as error:
+        return f"{type(model).__name__}(…)  # {error}"
+    return ""
+
+
 def html(model: Any) -> str:
     """What a notebook shows: the same lines as an HTML table.
 
@@ -87,6 +94,8 @@ def html(model: Any) -> str:
     """
     from html import escape
 
+    if short := _unwalkable(model):
+        return f"<table><tr><td>{escape(short)}</td></tr></table>"
     rows = list(_rows(model))
     if len(rows) == 1:
         rows = [_Row(0, rows[0].text, _comment(model, " non-trainable"))]
