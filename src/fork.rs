@@ -12,8 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 static TURN: Mutex<()> = Mutex::new(());
 
 thread_local! {
-    /// The turn of a thread that forks, from just before to just after, in the parent and in the child.
-    static FORKING: Cell<Option<MutexGuard<'static, ()>>> = const { Cell::new(None) };
+    /// What a thread that forks holds from just before to just after, in the parent and in the child: the turn, and the
+    /// making of teams, which is after the turn because who has that may make one.
+    static FORKING: Cell<Option<[MutexGuard<'static, ()>; 2]>> = const { Cell::new(None) };
 }
 
 /// Makes a change that a child process gets as a whole or not at all. Only one thread at a time makes one.
@@ -32,15 +33,18 @@ fn turn() -> MutexGuard<'static, ()> {
 #[cfg(unix)]
 pub(crate) fn watch() {
     extern "C" fn before() {
-        let _ = FORKING.try_with(|forking| forking.set(Some(turn())));
+        let _ = FORKING.try_with(|forking| {
+            let turn = turn();
+            forking.set(Some([turn, team::making()]));
+        });
     }
     extern "C" fn after() {
         let _ = FORKING.try_with(Cell::take);
     }
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if !WATCHED.swap(true, Ordering::AcqRel) {
-        // SAFETY: the handlers wait for a lock whose holder waits for nobody, and let go of it on the thread that took
-        // it, which is the one that the child has.
+        // SAFETY: the handlers wait for locks whose holders wait for no thread that forks, and let go of them on the
+        // thread that took them, which is the one that the child has.
         unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
     }
 }

@@ -13,7 +13,7 @@ use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Serial work below this many nanoseconds is not worth sharing: a hot fork-join costs about a tenth of it.
@@ -42,6 +42,9 @@ static LED: AtomicBool = AtomicBool::new(false);
 
 /// The team, built by the first caller that leads it; null before that and in a forked child.
 static TEAM: AtomicPtr<Team> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Held while a team is made or unmade.
+static MAKING: Mutex<()> = Mutex::new(());
 
 thread_local! {
     /// Whether this thread is inside a task, where a nested region runs serially.
@@ -139,6 +142,7 @@ impl Lead {
             return team.pool.as_ref().map(|_| team);
         }
         on_fork();
+        let _making = making();
         let fresh = Box::into_raw(Box::new(Team::new(size)));
         TEAM.store(fresh, Ordering::Release);
         if !now.is_null() {
@@ -156,6 +160,12 @@ impl Drop for Lead {
     fn drop(&mut self) {
         LED.store(false, Ordering::Release);
     }
+}
+
+/// Waits until no team is being made, and keeps it so: in a child that is forked meanwhile, what rayon and its threads
+/// set up once for all would stay half made, and whoever asks for it would wait for ever.
+pub(crate) fn making() -> MutexGuard<'static, ()> {
+    MAKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A forked child has none of the parent's threads, and perhaps a region that will never end: it starts anew. The

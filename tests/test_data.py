@@ -741,6 +741,77 @@ def test_a_function_that_raises_stop_iteration_does_not_end_the_data(take):
         take(ends)
 
 
+def stops(*_):
+    raise StopIteration("of its own")
+
+
+class Unmeasured(Ends):
+    """Data whose length ends a loop."""
+
+    def __len__(self):
+        raise StopIteration("of its own")
+
+
+@pytest.mark.parametrize(
+    ("what", "act"),
+    [
+        ("filterobs: the function, at item 0,", lambda: flux.filterobs(stops, range(4))),
+        ("groupobs: the function, at item 0,", lambda: flux.groupobs(stops, range(4))),
+        ("item 2 of the data", lambda: flux.filterobs(bool, Ends(StopIteration()))),
+        ("item 2 of the data", lambda: flux.groupobs(bool, Ends(StopIteration()))),
+        ("item 2 of the data", lambda: flux.getobs(Ends(StopIteration()), 2)),
+        ("item 2 of the data", lambda: flux.getobs(Ends(StopIteration()), slice(0, 3))),
+        ("item 2 of the data", lambda: list(flux.eachobs(Ends(StopIteration())))),
+        ("item 2 of the data", lambda: [list(part) for part in flux.splitobs(Ends(StopIteration()), 0.5)]),
+        ("item 2 of the data", lambda: [list(t) for t, _ in flux.kfolds(Ends(StopIteration()), 2)]),
+        ("item 2 of the data", lambda: flux.unbatch(Ends(StopIteration()))),
+        ("item 2 of the data", lambda: list(flux.oversample(Ends(StopIteration()), [0, 1, 1, 1, 1, 1]))),
+        ("mapobs: the function", lambda: flux.mapobs(stops, range(4))[1]),
+        ("mapobs: the function", lambda: flux.mapobs(stops, range(4), batched=True)[1:3]),
+        (
+            "mapobs: the function",
+            lambda: list(flux.DataLoader(flux.mapobs(stops, range(4), batched="auto"), 2)),
+        ),
+        ("DataLoader: collate", lambda: list(flux.DataLoader([1, 2], 2, collate=stops))),
+        ("DataLoader: collate", lambda: list(flux.DataLoader(iter([1, 2]), 2, collate=stops))),
+        ("DataLoader: collate", lambda: list(flux.DataLoader(iter([1, 2]), 2, collate=stops, parallel=True))),
+        ("numobs: __len__ of a Unmeasured", lambda: flux.numobs(Unmeasured(None))),
+        ("DataLoader: __len__ of a Unmeasured", lambda: flux.DataLoader(Unmeasured(None))),
+        ("mapobs: __len__ of a Unmeasured", lambda: flux.mapobs(str, Unmeasured(None))),
+        ("__len__ of a Unmeasured", lambda: train_once(data=Unmeasured(None))),
+        ("train: the loss", lambda: train_once(loss=stops)),
+        ("train: the callback", lambda: train_once(callback=stops)),
+        ("train: __iter__ of the data", lambda: train_once(data=type("Data", (), {"__iter__": stops})())),
+        ("trainstep: the loss", lambda: flux.trainstep(stops, ONE, (), flux.setup(flux.Descent(), ONE))),
+        ("fit: the loss", lambda: fit_once(loss=stops)),
+        ("fit: a callback", lambda: fit_once(callbacks=stops)),
+        ("fit: the metric m", lambda: fit_once(metrics={"m": stops}, validation=[1.0])),
+        ("fit: the schedule of eta", lambda: fit_once(schedule=stops)),
+        ("item 2 of the data", lambda: fit_once(validation=Ends(StopIteration()))),
+        ("item 2 of the data", lambda: fit_once(data=Ends(StopIteration()), steps=3)),
+        ("fit: the log", lambda: fit_once(log=type("Log", (), {"add_scalar": stops})())),
+    ],
+)
+def test_no_stop_iteration_of_somebody_else_ends_the_data(what, act):
+    with pytest.raises(
+        RuntimeError, match=f"{what} raised StopIteration, which would end the data early"
+    ) as given:
+        act()
+    assert isinstance(given.value.__cause__, StopIteration)
+
+
+def product(m, x):
+    return (m[0] * x).sum()
+
+
+def train_once(loss=product, data=(1.0,), **options):
+    flux.train(loss, ONE, data, flux.setup(flux.Descent(), ONE), **options)
+
+
+def fit_once(loss=product, data=None, **options):
+    flux.fit(loss, ONE, [1.0] if data is None else data, flux.Descent(), **options)
+
+
 def test_sequences_of_characters_are_padded_with_characters():
     expected = [["a", "d"], ["b", "e"], ["c", "_"]]
     for seqs in (

@@ -15,7 +15,7 @@ import numpy as np
 import oxiflux as flux
 warnings.simplefilter("ignore")  # Python's own about forks beside threads
 
-def children(count, work, seconds=20):
+def children(count, work, seconds=20, pause=0.002):
     "Forks `count` children that do `work`, and says how each ended."
     pids = []
     for _ in range(count):
@@ -29,7 +29,7 @@ def children(count, work, seconds=20):
                 os.write(2, repr(e).encode())
                 os._exit(1)
         pids.append(pid)
-        time.sleep(0.002)
+        time.sleep(pause)
     return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 
 def beside(work):
@@ -118,5 +118,28 @@ def test_a_loader_of_processes_beside_a_thread_that_updates_ends():
         for _ in range(3):
             loader = flux.DataLoader(Data(), batchsize=8, parallel=2)
             assert sum(len(x) for x in loader) == 64
+        """
+    )
+
+
+@pytest.mark.parametrize("count", [5, 40])
+def test_children_that_are_forked_while_another_thread_begins_end(count):
+    # What is found out once for all, at the first gradient or update, must not be half known to a child.
+    run(
+        f"""
+        model = flux.Dense(300, 300)
+        state = flux.setup(flux.Adam(), model)
+        def step():
+            loss = lambda m: (m.weight * m.weight).sum() + m.bias.sum()
+            flux.update(state, model, flux.gradient(loss, model)[0])
+        def forever():
+            while True:
+                step()
+        threading.Thread(target=forever, daemon=True).start()
+        def work():
+            step()
+            flux.matmul(model.weight, model.weight).sum().item()
+        ends = children({count}, work, pause=0)
+        assert ends == [0] * {count}, ends
         """
     )

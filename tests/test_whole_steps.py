@@ -262,19 +262,30 @@ def test_running_statistics_move_as_the_formula_says():
     np.testing.assert_allclose(layer.var, 0.75 + 0.25 * x.var(0, ddof=1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("run", [0, 1])
+@pytest.mark.parametrize("run", range(4))
 def test_training_a_model_in_test_mode_is_a_warning(run: int):
     model = flux.testmode(flux.Chain(flux.Dense(3, 2), flux.BatchNorm(2), flux.Dropout(0.5)))
-    name = ("train", "fit")[run]
+    name = ("train", "fit", "train", "trainstep")[run]
+    batches = data(1.0) if name == "trainstep" else data(1.0, 2.0)
     with pytest.warns(
         UserWarning, match=rf"{name}: the model is in test mode.*testmode\(model, None\)"
     ) as given:
-        runs(mean_square, model, data(1.0, 2.0))[run]()
+        runs(mean_square, model, batches)[run]()
     assert len(given) == 1 and given[0].filename == __file__
     assert model[1].mu.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("run", [0, 1])
+def test_epochs_of_a_model_in_test_mode_warn_once():
+    model = flux.testmode(flux.Chain(flux.Dense(3, 2), flux.BatchNorm(2)))
+    with pytest.warns(UserWarning, match="test mode") as given:
+        flux.fit(mean_square, model, data(1.0), flux.Descent(), epochs=3)
+    assert len(given) == 1
+    with pytest.warns(UserWarning, match="trainstep: the model is in test mode") as given:
+        flux.trainstep_withgradient(mean_square, model, data(1.0)[0], flux.setup(flux.Descent(), model))
+    assert given[0].filename == __file__
+
+
+@pytest.mark.parametrize("run", range(4))
 def test_a_part_in_test_mode_is_no_warning(run: int):
     model = flux.Chain(flux.testmode(flux.BatchNorm(3)), flux.Dense(3, 2), flux.BatchNorm(2))
     runs(mean_square, model, [(np.arange(12, dtype=np.float32).reshape(4, 3),)])[run]()

@@ -185,7 +185,8 @@ class Leaf:
 
 @final
 class Steps:
-    def __new__(cls, model: Any, state: Any, /) -> Self: ...
+    in_test_mode: bool
+    def __new__(cls, model: Any, state: Any, beside: Any, /) -> Self: ...
     def __call__(self, loss: Callable[[Any], Any]) -> tuple[Any, float, Any, str]: ...
 
 @final

@@ -1,4 +1,6 @@
-"""Models as trees: walking, mapping, saving and loading the tensors of any nested Python object."""
+"""Models as trees: walking, mapping, saving and loading the tensors of any nested Python object, in one file because
+all of them walk alike.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ def walks(f: Walk) -> Walk:
 class Params(tuple[Tensor, ...]):
     """The trainable tensors of some models, in order and each once; `x in params` asks for this very object.
 
-    It is a tuple, so it can be indexed, iterated and passed to `gradient` like one.
+    It is a tuple, so it can be indexed, iterated and passed to `gradient` like one. What `params` gives knows the
+    `models` it has been collected from.
 
     >>> import oxiflux as flux
     >>> layer = flux.Dense(2, 3)
@@ -60,11 +63,13 @@ class Params(tuple[Tensor, ...]):
     (2, True, False)
     """
 
-    __slots__ = ()
+    models: tuple[Any, ...]
 
     def __new__(cls, tensors: Iterable[Tensor] = ()) -> Self:
         """The parameters in the given order, those that occur again left out."""
-        return super().__new__(cls, {id(t): t for t in tensors}.values())
+        new = super().__new__(cls, {id(t): t for t in tensors}.values())
+        new.models = ()
+        return new
 
     def __contains__(self, x: object) -> bool:
         return any(t is x for t in self)
@@ -117,7 +122,9 @@ def params(*models: Any) -> Params:
     """
     for model in models:
         refuse_constants("params", model)
-    return Params(tensor for model in models for tensor in trainables(model))
+    found = Params(tensor for model in models for tensor in trainables(model))
+    found.models = models
+    return found
 
 
 @walks
@@ -400,7 +407,7 @@ def _constant(x: Any, is_plain: bool) -> str | None:
         return (
             f"a {type(x).__name__} that holds parameters, where they are not found: make it a list or a dict"
         )
-    if isinstance(x, (list, tuple, dict, deque)):
+    if isinstance(x, (list, tuple, dict, deque)) and not isinstance(x, Params):
         for name, value in getattr(x, "__dict__", {}).items():
             if _trains(value):
                 return (

@@ -32,12 +32,12 @@ pub(super) fn held<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Py
 }
 
 /// Whether this is a method with the object that it is of.
-fn is_method(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(super) fn is_method(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     ob.is_instance(CLASS.import(ob.py(), "types", "MethodType")?)
 }
 
-fn is_partial(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(super) fn is_partial(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     ob.is_instance(CLASS.import(ob.py(), "functools", "partial")?)
 }

@@ -36,6 +36,16 @@ impl Memory {
         read_state(&state, &mut tensors, &mut clocks)?;
         Ok(Memory { state: state.unbind(), tensors, clocks, is_stale: false })
     }
+
+    pub(super) fn clone_ref(&self, py: Python<'_>) -> Memory {
+        let tensors = self.tensors.iter().map(|t| t.clone_ref(py)).collect();
+        Memory {
+            state: self.state.clone_ref(py),
+            tensors,
+            clocks: self.clocks.clone(),
+            is_stale: self.is_stale,
+        }
+    }
 }
 
 impl Leaf {

@@ -8,6 +8,7 @@ mod dtype;
 mod error;
 mod files;
 mod gradient;
+mod held;
 pub(crate) mod hints;
 mod index;
 mod leaf;
@@ -67,7 +68,9 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     // Before there is any thread of ours: a fork that is under way calls no handler that comes later.
     crate::fork::watch();
     crate::team::on_fork();
-    crate::isa::isa(); // a child would wait for ever for what another thread was finding out
+    // A child would wait for ever for what another thread was finding out.
+    crate::isa::isa();
+    numpy::ready(m.py())?;
     crate::ops::register(m)?;
     custom::register(m)?;
     dlpack::register(m)?;

@@ -193,6 +193,13 @@ pub(super) fn array_like(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     Ok(from_protocols(ob).ok())
 }
 
+/// Finds all that is asked of NumPy once. It runs Python code, beside which another thread may fork.
+pub(super) fn ready(py: Python<'_>) -> PyResult<()> {
+    let none = py.None().into_bound(py);
+    let _ = none.is_instance_of::<PyUntypedArray>();
+    is_scalar(&none, true).map(|_| ())
+}
+
 /// Whether this is a number of NumPy's: a float, or with `integers` an integer too.
 pub(super) fn is_scalar(ob: &Bound<'_, PyAny>, integers: bool) -> PyResult<bool> {
     static CLASSES: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
@@ -201,6 +208,49 @@ pub(super) fn is_scalar(ob: &Bound<'_, PyAny>, integers: bool) -> PyResult<bool>
         PyResult::Ok((numpy.getattr("floating")?.unbind(), numpy.getattr("integer")?.unbind()))
     })?;
     Ok(ob.is_instance(floating.bind(ob.py()))? || integers && ob.is_instance(integer.bind(ob.py()))?)
+}
+
+/// A copy of a NumPy array that can be changed and has no more than so many bytes; `None` for anything else.
+pub(super) fn copy_to_put_back<'py>(
+    ob: &Bound<'py, PyAny>,
+    most: usize,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Ok(array) = ob.cast::<PyUntypedArray>() else { return Ok(None) };
+    let bytes = array.len() * array.dtype().itemsize();
+    if bytes == 0 || bytes > most || !ob.getattr("flags")?.getattr("writeable")?.is_truthy()? {
+        return Ok(None);
+    }
+    let options = PyDict::new(ob.py());
+    options.set_item("order", "C")?;
+    ob.py().import("numpy")?.call_method("array", (ob,), Some(&options)).map(Some)
+}
+
+/// Whether two NumPy arrays, of which the second is a copy of the first, are equal to the bit; `None` if it is not NumPy's.
+pub(super) fn have_same_bytes<'py>(
+    ob: &Bound<'py, PyAny>,
+    copy: &Bound<'py, PyAny>,
+) -> PyResult<Option<bool>> {
+    let Ok(array) = ob.cast::<PyUntypedArray>() else { return Ok(None) };
+    let numpy = ob.py().import("numpy")?;
+    let flat = |x: &Bound<'py, PyAny>| numpy.call_method1("asarray", (x,))?.call_method1("reshape", (-1,));
+    let (one, other) = (flat(ob)?, flat(copy)?);
+    if array.dtype().kind() == b'O' {
+        let (one, other) = (one.call_method0("tolist")?, other.call_method0("tolist")?);
+        let (one, other) = (one.cast_into::<PyList>()?, other.cast_into::<PyList>()?);
+        return Ok(Some(one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.is(&b))));
+    }
+    let bytes = |x: Bound<'_, PyAny>| view(&x.call_method1("view", ("u1",))?);
+    let (one, other) = (bytes(one)?, bytes(other)?);
+    Ok(Some(one.as_ref().and_then(Array::as_slice::<u8>) == other.as_ref().and_then(Array::as_slice::<u8>)))
+}
+
+/// Gives a NumPy array the values of its copy. Says whether it is one.
+pub(super) fn take_values(ob: &Bound<'_, PyAny>, copy: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let is_array = ob.is_instance_of::<PyUntypedArray>();
+    if is_array {
+        ob.py().import("numpy")?.call_method1("copyto", (ob, copy))?;
+    }
+    Ok(is_array)
 }
 
 /// Keeps the elements of an array alive for NumPy.

@@ -1,4 +1,5 @@
-//! The optimiser step: three trees walked together, one kernel call for all parameters that share a rule.
+//! The optimiser step: three trees walked together, one kernel call for all parameters that share a rule. In one file,
+//! because it is done whole or not at all.
 
 use super::hints::add_function;
 use super::leaf::{Clocks, Held, Leaf, Memory, Tensors};
@@ -6,6 +7,7 @@ use super::operand::Operand;
 use super::plan::namespace;
 use super::rules::{self, KERNELS, Plan};
 use super::run::detached;
+use super::step;
 use super::tensor::{PyTensor, check_assignable, foreign, take};
 use super::tree::{self, Node};
 use super::watch::ByAddress;
@@ -40,7 +42,15 @@ enum Key<'a, 'py> {
 impl<'py> Key<'_, 'py> {
     /// The child of another tree at this place; `None` where that has None.
     fn of(&self, tree: &Bound<'py, PyAny>, what: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let found = match self {
+        let found = self.find(tree)?;
+        let missing = || {
+            format!("update: the state has {} where {what} has not: they differ in structure", self.shown())
+        };
+        Ok(Some(found.ok_or_else(|| PyTypeError::new_err(missing()))?).filter(|x| !x.is_none()))
+    }
+
+    fn find(&self, tree: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(match self {
             Key::Attribute(name) => match tree.getattr_opt(name)? {
                 // What a callable holds are not all attributes of it.
                 None => match tree::node(tree)? {
@@ -55,21 +65,15 @@ impl<'py> Key<'_, 'py> {
                 (_, Ok(tuple)) => tuple.get_item(*i).ok(),
                 _ => tree.get_item(i).ok(),
             },
-        };
-        let missing = || {
-            let key = match self {
-                Key::Attribute(key) => key.repr(),
-                Key::Item(key) => key.repr(),
-                Key::Index(i) => {
-                    return format!(
-                        "update: the state has {i} where {what} has not: they differ in structure"
-                    );
-                }
-            };
-            let key = key.map_or_else(|_| "?".into(), |k| k.to_string());
-            format!("update: the state has {key} where {what} has not: they differ in structure")
-        };
-        Ok(Some(found.ok_or_else(|| PyTypeError::new_err(missing()))?).filter(|x| !x.is_none()))
+        })
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Key::Attribute(key) => shown(key),
+            Key::Item(key) => shown(key),
+            Key::Index(i) => i.to_string(),
+        }
     }
 }
 
@@ -134,13 +138,13 @@ impl<'py> Walk<'py> {
                 }
             }
             Node::List(list) => {
-                as_long(list.len(), model, grads)?;
+                as_long(list.len(), true, model, grads)?;
                 for (i, part) in list.iter().enumerate() {
                     child(part, &Key::Index(i), model, grads, pending)?;
                 }
             }
             Node::Tuple(tuple) => {
-                as_long(tuple.len(), model, grads)?;
+                as_long(tuple.len(), !model.is_instance_of::<PyTuple>(), model, grads)?;
                 for (i, part) in tuple.iter().enumerate() {
                     child(part, &Key::Index(i), model, grads, pending)?;
                 }
@@ -163,6 +167,9 @@ impl<'py> Walk<'py> {
                 "update: the state has a rule where the model has a {class}"
             )));
         };
+        if grad.is_none() {
+            return Ok(());
+        }
         self.has_gradients = true;
         if self.seen.insert(tensor.as_ptr() as usize, ()).is_some() || leaf.get().held().frozen {
             return Ok(());
@@ -195,27 +202,77 @@ impl<'py> Walk<'py> {
 /// Raises where there are gradients for what a state does not have.
 fn covers<'py>(state: &Bound<'py, PyDict>, grads: &Bound<'py, PyDict>) -> PyResult<()> {
     for (key, grad) in grads.iter() {
-        if !grad.is_none() && !state.contains(&key)? {
-            let key = key.repr().map_or_else(|_| "?".into(), |k| k.to_string());
-            return Err(PyTypeError::new_err(format!(
-                "update: the gradient has {key} where the state has not: they differ in structure"
-            )));
+        if !grad.is_none() && !state.contains(&key)? && holds_gradient(&grad)? {
+            return Err(newer(&shown(&key)));
         }
     }
     Ok(())
 }
 
-/// Raises unless model and gradient have as many items as the state.
-fn as_long<'py>(count: usize, model: &Bound<'py, PyAny>, grads: &Bound<'py, PyAny>) -> PyResult<()> {
+/// Raises unless model and gradient have as many items as the state. A list or deque may have grown since, by what has
+/// no gradient.
+fn as_long<'py>(
+    count: usize,
+    may_grow: bool,
+    model: &Bound<'py, PyAny>,
+    grads: &Bound<'py, PyAny>,
+) -> PyResult<()> {
     for (name, tree) in [("the model", model), ("the gradient", grads)] {
         let other = tree.len().unwrap_or(0);
-        if other != count {
+        if other < count || other > count && !may_grow {
             return Err(PyTypeError::new_err(format!(
                 "update: the state has {count} items where {name} has {other}: they differ in structure"
             )));
         }
     }
+    for i in count..grads.len()? {
+        if holds_gradient(&grads.get_item(i)?)? {
+            return Err(newer(&i.to_string()));
+        }
+    }
     Ok(())
+}
+
+/// Whether there is a gradient anywhere in a tree of them.
+fn holds_gradient(grads: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let mut pending = vec![grads.clone()];
+    while let Some(part) = pending.pop() {
+        match tree::node(&part)? {
+            _ if part.is_none() => {}
+            Node::Dict(dict) | Node::Object(dict) => pending.extend(dict.values()),
+            Node::List(list) => pending.extend(list),
+            Node::Tuple(tuple) => pending.extend(tuple),
+            Node::Tensor(_) | Node::Leaf => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether there is a rule anywhere in a state.
+#[cold]
+fn holds_leaf(state: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let (mut pending, mut seen) = (vec![state.clone()], ByAddress::default());
+    while let Some(part) = pending.pop() {
+        if part.is_exact_instance_of::<Leaf>() {
+            return Ok(true);
+        }
+        if seen.insert(part.as_ptr() as usize, part.clone()).is_none() {
+            pending.extend(tree::children(&part, false)?.into_iter().flatten().map(|(_, child)| child));
+        }
+    }
+    Ok(false)
+}
+
+fn shown(key: &Bound<'_, PyAny>) -> String {
+    key.repr().map_or_else(|_| "?".into(), |k| k.to_string())
+}
+
+#[cold]
+fn newer(key: &str) -> PyErr {
+    PyTypeError::new_err(format!(
+        "update: the gradient has {key} where the state has not: they differ in structure; a layer that makes its \
+         parameters when it is called must have been called once before setup(rule, model)"
+    ))
 }
 
 /// Adds the trees at a child's place to those that are to be walked, where each has something there.
@@ -226,12 +283,28 @@ fn child<'py>(
     grads: &Bound<'py, PyAny>,
     pending: &mut Vec<Triple<'py>>,
 ) -> PyResult<()> {
-    if part.is_none() || grads.is_none() {
+    if grads.is_none() {
         return Ok(());
     }
+    if part.is_none() {
+        // A parameter may have been left out; what had none when the state was made has nothing there.
+        return match key.find(grads)? {
+            Some(grad) if !grad.is_instance_of::<PyTensor>() && holds_gradient(&grad)? => {
+                Err(newer(&key.shown()))
+            }
+            _ => Ok(()),
+        };
+    }
     let Some(g) = key.of(grads, "the gradient")? else { return Ok(()) };
-    if let Some(m) = key.of(model, "the model")? {
-        pending.push([part, m, g]);
+    match key.of(model, "the model")? {
+        Some(m) => pending.push([part, m, g]),
+        None if holds_gradient(&g)? => {
+            return Err(PyTypeError::new_err(format!(
+                "update: the model has None at {} where the state and the gradient have a parameter",
+                key.shown()
+            )));
+        }
+        None => {}
     }
     Ok(())
 }
@@ -247,7 +320,14 @@ fn update<'py>(
 ) -> PyResult<()> {
     let mut walk = Walk::default();
     walk.all([state.clone(), model.clone(), grads.clone()])?;
-    change(model, walk.found)
+    if !walk.has_gradients && holds_leaf(state)? {
+        return Err(PyTypeError::new_err(
+            "update: nothing to train: no parameter that has a rule has a gradient: the loss does not depend on any of \
+             them; it may be made of another model's tensors, or of values that were taken out by numpy(), item(), \
+             float(), save() or stop_gradient()",
+        ));
+    }
+    change(model, walk.found, step::is_open(false))
 }
 
 /// What became of a step.
@@ -279,12 +359,16 @@ pub(super) fn update_if_finite<'py>(
     if !detached(state.py(), size, look)? {
         return Ok(Outcome::NotFinite);
     }
-    change(model, walk.found)?;
+    change(model, walk.found, step::is_open(true))?;
     Ok(Outcome::Done)
 }
 
-/// Changes the parameters and their states, all or none.
-fn change<'py>(model: &Bound<'py, PyAny>, mut rest: Vec<Found<'py>>) -> PyResult<()> {
+/// Changes the parameters and their states, all or none; `is_within` a step that may be undone.
+fn change<'py>(model: &Bound<'py, PyAny>, mut rest: Vec<Found<'py>>, is_within: bool) -> PyResult<()> {
+    for f in rest.iter().filter(|_| is_within) {
+        step::note(&f.tensor);
+        step::note_leaf(&f.leaf);
+    }
     // Nothing is stored before everything that may fail has been done.
     let (mut groups, mut made) = (Vec::new(), Vec::new());
     while let Some(first) = rest.first() {
@@ -349,7 +433,7 @@ fn fused(py: Python<'_>, groups: &[Vec<Alike<'_>>]) -> PyResult<()> {
         .flat_map(|a| a.together.iter().map(|f| (f.leaf.get(), &a.next)))
         .collect();
     // A step holds the locks of many tensors: only one may do so. Ctrl-C would come between the tensors and the clocks.
-    let step = || {
+    let all = || {
         let mut held: Vec<MutexGuard<'_, Tensor>> = tensors.iter().map(|t| t.lock()).collect();
         let foreign: Vec<Array> = held.iter().filter_map(|t| foreign(t)).collect();
         let mut taken = held.iter_mut().map(|t| take(t));
@@ -387,7 +471,7 @@ fn fused(py: Python<'_>, groups: &[Vec<Alike<'_>>]) -> PyResult<()> {
         }
         (done, foreign)
     };
-    let (done, _foreign) = detached(py, size, || Ok(fork::whole(step)))?;
+    let (done, _foreign) = detached(py, size, || Ok(fork::whole(all)))?;
     Ok(done?)
 }
 

@@ -1,104 +1,59 @@
 //! A step of training as one: it is done whole, or everything is as before it.
 
 use super::gradient::withgradient;
+use super::held::{self, Held};
+use super::leaf::{Leaf, Memory, Tensors};
 use super::optim::{Outcome, update_if_finite};
 use super::tensor::PyTensor;
-use super::tree::{self, Node, trainable_names};
 use super::watch::ByAddress;
 use crate::tape::Tensor;
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFunction, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyTuple};
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Tensors and what they were.
-type Assigned = Vec<(Py<PyTensor>, Tensor)>;
-
-thread_local! {
-    /// What has been assigned to since the step that is open on this thread began.
-    static ASSIGNED: RefCell<Option<Assigned>> = const { RefCell::new(None) };
+/// What has been changed in place, and what it was.
+enum Change {
+    Tensor(Py<PyTensor>, Tensor),
+    Leaf(Py<Leaf>, Memory),
 }
 
-/// To be told of a tensor before it is given other values.
-pub(super) fn note(x: &Bound<'_, PyTensor>) {
-    ASSIGNED.with_borrow_mut(|open| {
-        if let Some(assigned) = open {
-            assigned.push((x.clone().unbind(), x.get().get()));
+/// The changes of a step that is open.
+struct Open {
+    changes: Vec<Change>,
+    is_nested: bool,
+}
+
+thread_local! {
+    /// The innermost step that is open on this thread.
+    static OPEN: RefCell<Option<Open>> = const { RefCell::new(None) };
+}
+
+fn add(change: impl FnOnce() -> Change) {
+    OPEN.with_borrow_mut(|open| {
+        if let Some(open) = open {
+            open.changes.push(change());
         }
     });
 }
 
-/// A container and what it held.
-enum Held {
-    /// A dict, or that of an object's attributes.
-    Dict(Py<PyDict>, Py<PyDict>),
-    List(Py<PyList>, Py<PyList>),
-    /// An object whose attributes are in slots, or a closure, and these or what it has captured.
-    Object(Py<PyAny>, Py<PyDict>),
+/// To be told of a tensor before it is given other values.
+pub(super) fn note(x: &Bound<'_, PyTensor>) {
+    add(|| Change::Tensor(x.clone().unbind(), x.get().get()));
 }
 
-impl Held {
-    /// Whether the container holds what it held.
-    fn is_same(&self, py: Python<'_>) -> PyResult<bool> {
-        let same = |now: &Bound<'_, PyDict>, before: &Bound<'_, PyDict>| {
-            let mut pairs = now.iter().zip(before.iter());
-            now.len() == before.len() && pairs.all(|(now, before)| now.0.is(&before.0) && now.1.is(&before.1))
-        };
-        Ok(match self {
-            Held::Dict(now, before) => same(now.bind(py), before.bind(py)),
-            Held::List(now, before) => {
-                let (now, before) = (now.bind(py), before.bind(py));
-                now.len() == before.len()
-                    && now.iter().zip(before.iter()).all(|(now, before)| now.is(&before))
-            }
-            Held::Object(ob, before) => {
-                matches!(tree::node(ob.bind(py))?, Node::Object(now) if same(&now, before.bind(py)))
-            }
-        })
-    }
-
-    fn put_back(self, py: Python<'_>) -> PyResult<()> {
-        if self.is_same(py)? {
-            return Ok(());
-        }
-        match self {
-            Held::Dict(dict, before) => {
-                let dict = dict.bind(py);
-                dict.clear();
-                dict.update(before.bind(py).as_mapping())
-            }
-            Held::List(list, before) => {
-                let list = list.bind(py);
-                list.set_slice(0, list.len(), before.bind(py))
-            }
-            Held::Object(ob, before) => put_back(ob.bind(py), before.bind(py)),
-        }
-    }
+/// To be told of what an optimiser keeps for a parameter before it is changed.
+pub(super) fn note_leaf(leaf: &Bound<'_, Leaf>) {
+    let py = leaf.py();
+    add(|| Change::Leaf(leaf.clone().unbind(), leaf.get().held().memory.clone_ref(py)));
+    let tensors: Tensors = leaf.get().held().memory.tensors.iter().map(|t| t.clone_ref(py)).collect();
+    tensors.iter().for_each(|t| note(t.bind(py)));
 }
 
-/// Puts the attributes of an object back, or what a closure had captured.
-fn put_back<'py>(ob: &Bound<'py, PyAny>, before: &Bound<'py, PyDict>) -> PyResult<()> {
-    let py = ob.py();
-    if ob.is_instance_of::<PyFunction>() {
-        let names = ob.getattr(intern!(py, "__code__"))?.getattr(intern!(py, "co_freevars"))?;
-        let cells = ob.getattr(intern!(py, "__closure__"))?;
-        for (name, cell) in names.try_iter()?.zip(cells.try_iter()?) {
-            if let Some(content) = before.get_item(name?)? {
-                cell?.setattr(intern!(py, "cell_contents"), content)?;
-            }
-        }
-        return Ok(());
-    }
-    let Node::Object(now) = tree::node(ob)? else { return Ok(()) };
-    for name in now.keys().iter().filter(|name| !before.contains(name).unwrap_or(true)) {
-        attribute(ob, name.cast()?, None)?;
-    }
-    for (name, value) in before.iter() {
-        attribute(ob, name.cast()?, Some(&value))?;
-    }
-    Ok(())
+/// Whether a step is open on this thread, other than the one whose own update this is.
+pub(super) fn is_open(is_own: bool) -> bool {
+    OPEN.with_borrow(|open| open.as_ref().is_some_and(|open| !is_own || open.is_nested))
 }
 
 /// A model before a step: unless the step is kept, it is put back.
@@ -106,13 +61,15 @@ struct Before<'py> {
     py: Python<'py>,
     held: Vec<Held>,
     /// The step around this one, if there is one.
-    outer: Option<Assigned>,
+    outer: Option<Open>,
     kept: bool,
 }
 
 impl<'py> Before<'py> {
     fn new(py: Python<'py>, held: Vec<Held>) -> Self {
-        Before { py, held, outer: ASSIGNED.replace(Some(Assigned::new())), kept: false }
+        let outer = OPEN.take();
+        OPEN.set(Some(Open { changes: Vec::new(), is_nested: outer.is_some() }));
+        Before { py, held, outer, kept: false }
     }
 
     /// Keeps what the step has changed.
@@ -124,21 +81,24 @@ impl<'py> Before<'py> {
 
 impl Drop for Before<'_> {
     fn drop(&mut self) {
-        let assigned = ASSIGNED.replace(self.outer.take()).unwrap_or_default();
+        let changes = OPEN.replace(self.outer.take()).map_or_else(Vec::new, |open| open.changes);
         if self.kept {
             // A step around this one may still be undone.
-            let rest = ASSIGNED.with_borrow_mut(|outer| match outer {
+            let rest = OPEN.with_borrow_mut(|outer| match outer {
                 Some(outer) => {
-                    outer.extend(assigned);
+                    outer.changes.extend(changes);
                     None
                 }
-                None => Some(assigned),
+                None => Some(changes),
             });
             drop(rest); // outside: to let go of a tensor may run Python code, which may assign
             return;
         }
-        for (tensor, value) in assigned.into_iter().rev() {
-            tensor.get().set(value);
+        for change in changes.into_iter().rev() {
+            match change {
+                Change::Tensor(tensor, value) => tensor.get().set(value),
+                Change::Leaf(leaf, memory) => leaf.get().set_memory(memory),
+            }
         }
         for held in self.held.drain(..) {
             // What does not let itself be put back has not let itself be changed either.
@@ -147,74 +107,69 @@ impl Drop for Before<'_> {
     }
 }
 
-/// All containers of a model.
-fn containers(model: &Bound<'_, PyAny>) -> PyResult<Vec<Held>> {
-    let (mut held, mut seen, mut next) = (Vec::new(), ByAddress::default(), vec![model.clone()]);
-    while let Some(ob) = next.pop() {
-        let node = tree::node(&ob)?;
-        if matches!(node, Node::Tensor(_) | Node::Leaf) || seen.insert(ob.as_ptr() as usize, ()).is_some() {
-            continue;
-        }
-        match node {
-            Node::Dict(dict) => {
-                next.extend(dict.values());
-                held.push(Held::Dict(dict.clone().unbind(), dict.copy()?.unbind()));
-            }
-            Node::List(list) => {
-                next.extend(list.iter());
-                let copy = PyList::new(list.py(), list.iter())?;
-                held.push(Held::List(list.unbind(), copy.unbind()));
-            }
-            Node::Tuple(tuple) => next.extend(tuple.iter()),
-            Node::Object(dict) => {
-                let names = trainable_names(&ob)?;
-                for (key, part) in dict.iter() {
-                    // A layer may hold its data and leave them out of training: they are not gone through.
-                    let is_part = names.as_ref().is_none_or(|n| n.contains(&key).unwrap_or(false));
-                    let is_plain = || {
-                        part.is_instance_of::<PyList>()
-                            || part.is_instance_of::<PyTuple>()
-                            || part.is_instance_of::<PyDict>()
-                    };
-                    if is_part || !is_plain() {
-                        next.push(part);
-                    }
-                }
-                let copy = dict.copy()?.unbind();
-                // Attributes in slots come in a dict that is made for the occasion.
-                let is_own = matches!(tree::node(&ob)?, Node::Object(again) if again.is(&dict));
-                held.push(if is_own {
-                    Held::Dict(dict.unbind(), copy)
-                } else {
-                    Held::Object(ob.unbind(), copy)
-                });
-            }
-            Node::Tensor(_) | Node::Leaf => {}
-        }
-    }
-    Ok(held)
+/// What a walk over a model finds.
+#[derive(Default)]
+struct Model {
+    held: Vec<Held>,
+    has_modes: bool,
+    /// Whether a layer that has a mode is not in test mode.
+    trains: bool,
 }
 
-/// Sets an attribute, or deletes it, as `object` does: what a class does on assignment was done the first time.
-fn attribute(
-    ob: &Bound<'_, PyAny>,
-    name: &Bound<'_, PyString>,
-    value: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
-    let value = value.map_or(std::ptr::null_mut(), Bound::as_ptr);
-    // SAFETY: live objects, or null to delete; an error comes back as -1.
-    match unsafe { ffi::PyObject_GenericSetAttr(ob.as_ptr(), name.as_ptr(), value) } {
-        0 => Ok(()),
-        _ => Err(PyErr::fetch(ob.py())),
+impl Model {
+    /// Looks at all that can be reached.
+    fn walk(roots: [&Bound<'_, PyAny>; 2]) -> PyResult<Model> {
+        let (mut found, mut seen) = (Model::default(), ByAddress::default());
+        let mut next: Vec<_> = roots.into_iter().cloned().collect();
+        while let Some(ob) = next.pop() {
+            // What has been seen is kept, so that no other object gets its address.
+            if held::is_plain(&ob) || seen.insert(ob.as_ptr() as usize, ob.clone()).is_some() {
+                continue;
+            }
+            let first = found.held.len();
+            found.held.extend(Held::of(&ob, &mut next)?);
+            if let Some(mode) = found.held.get(first).map(|held| mode(&ob, held)).transpose()?.flatten() {
+                found.has_modes = true;
+                found.trains |= mode.is_none() || mode.is_truthy()?;
+            }
+        }
+        Ok(found)
     }
 }
 
-/// The steps of a training: of a model and the state of its optimiser.
+/// The mode of a layer that has one: `active`, which is None or says whether it trains.
+fn mode<'py>(ob: &Bound<'py, PyAny>, held: &Held) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let name = intern!(ob.py(), "active");
+    let found = match held.attributes_of(ob) {
+        Some(own) => match own.get_item(name)? {
+            None => ob.get_type().getattr_opt(name)?,
+            own => own,
+        },
+        None => None,
+    };
+    Ok(found.filter(|mode| mode.is_none() || mode.is_instance_of::<PyBool>()))
+}
+
+/// The number that a loss is. A gradient around this step may be taken through it, of which nothing gets lost: it goes
+/// into no result.
+fn number(loss: &Bound<'_, PyAny>) -> PyResult<f64> {
+    match loss.cast_exact::<PyTensor>() {
+        Ok(tensor) => Ok(tensor.get().get().item()?),
+        Err(_) => loss.extract(),
+    }
+}
+
+/// The steps of a training: of a model and the state of its optimiser. What else a loss may change, such as models that
+/// are not its argument, is `beside`.
 #[pyclass(frozen, module = "oxiflux._core")]
 struct Steps {
     model: Py<PyAny>,
     state: Py<PyAny>,
-    /// The containers as the last step found them: they are looked for again only where one has changed.
+    beside: Py<PyAny>,
+    /// Whether all layers that have a mode are in test mode, and there is one.
+    #[pyo3(get)]
+    in_test_mode: bool,
+    /// The containers as the last step left them: they are looked for again only where one has got a new part.
     held: Mutex<Vec<Held>>,
 }
 
@@ -227,9 +182,11 @@ impl Steps {
 #[pymethods]
 impl Steps {
     #[new]
-    #[pyo3(signature = (model, state, /))]
-    fn new(model: Py<PyAny>, state: Py<PyAny>) -> Self {
-        Steps { model, state, held: Mutex::default() }
+    #[pyo3(signature = (model, state, beside, /))]
+    fn new(model: Bound<'_, PyAny>, state: Py<PyAny>, beside: Bound<'_, PyAny>) -> PyResult<Self> {
+        let Model { held, has_modes, trains } = Model::walk([&model, &beside])?;
+        let (model, beside, held) = (model.unbind(), beside.unbind(), Mutex::new(held));
+        Ok(Steps { model, state, beside, in_test_mode: has_modes && !trains, held })
     }
 
     /// One step: the value of `loss(model)`, the number that it is, its gradient, and what became of the update:
@@ -242,16 +199,16 @@ impl Steps {
         let py = loss.py();
         let (model, state) = (self.model.bind(py), self.state.bind(py));
         let mut held = std::mem::take(&mut *self.held());
-        let same = |held: &Held| held.is_same(py).unwrap_or(false);
-        if held.is_empty() || !held.iter().all(same) {
-            held = containers(model)?;
+        let is_all = |held: &mut Held| held.renew(py).unwrap_or(false);
+        if held.is_empty() || !held.iter_mut().all(is_all) {
+            held = Model::walk([model, self.beside.bind(py)])?.held;
         }
         let before = Before::new(py, held);
         let (value, grads) = withgradient(loss, &PyTuple::new(py, [model])?)?;
         let grads = grads.get_item(0)?;
         let number = match value.cast_exact::<PyTuple>() {
-            Ok(several) => several.get_item(0)?.extract()?,
-            Err(_) => value.extract::<f64>()?,
+            Ok(several) => number(&several.get_item(0)?)?,
+            Err(_) => number(&value)?,
         };
         let outcome = match number.is_finite() {
             true => match update_if_finite(state, model, &grads)? {

@@ -72,19 +72,24 @@ fn deque<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
 }
 
 fn attributes<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
+    match dict_of(ob)? {
+        // Slots make an object larger than one that has a dict and weak references.
+        Some(dict) if is_small(ob)? => Ok(Node::Object(dict)),
+        Some(dict) => rarer(ob, dict),
+        None => rarer(ob, PyDict::new(ob.py())),
+    }
+}
+
+/// The dict in which an object has its attributes, if it has one.
+pub(super) fn dict_of<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
     // SAFETY: a live object; a new reference or null with an error set comes back.
     let found = unsafe {
         Bound::from_owned_ptr_or_opt(ob.py(), ffi::PyObject_GenericGetDict(ob.as_ptr(), std::ptr::null_mut()))
     };
-    match found {
-        // Slots make an object larger than one that has a dict and weak references.
-        Some(dict) if size_of_class(ob)? <= SMALL => Ok(Node::Object(dict.cast_into()?)),
-        Some(dict) => rarer(ob, dict.cast_into()?),
-        None => {
-            drop(PyErr::take(ob.py()));
-            rarer(ob, PyDict::new(ob.py()))
-        }
+    if found.is_none() {
+        drop(PyErr::take(ob.py()));
     }
+    Ok(found.map(Bound::cast_into).transpose()?)
 }
 
 /// An object whose memory holds more than the dict of its attributes, `own`.
@@ -101,8 +106,10 @@ fn rarer<'py>(ob: &Bound<'py, PyAny>, own: Bound<'py, PyDict>) -> PyResult<Node<
 /// The size of an object without slots, in bytes: two words of every object, and one for weak references.
 const SMALL: usize = 24;
 
-fn size_of_class(ob: &Bound<'_, PyAny>) -> PyResult<usize> {
-    ob.get_type().getattr(intern!(ob.py(), "__basicsize__"))?.extract()
+/// Whether an object has attributes in a dict at most.
+pub(super) fn is_small(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let size: usize = ob.get_type().getattr(intern!(ob.py(), "__basicsize__"))?.extract()?;
+    Ok(size <= SMALL)
 }
 
 /// The attributes of an object whose class, or one that it inherits from, has `__slots__`, beside those in its dict.

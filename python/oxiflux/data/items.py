@@ -16,6 +16,7 @@ from .. import _core
 from .._core import Generator, ShapeError, Tensor
 from ..hints import told
 from ..init import generator
+from .guarded import guarded
 
 __all__ = ["getobs", "numobs"]
 
@@ -115,7 +116,7 @@ def count(caller: str, data: Any) -> int:
             raise ShapeError(f"{caller}: an array of shape () has no items")
         return int(shape[0])
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (str, bytes)):
-        return len(data)
+        return guarded(f"{caller}: __len__ of a {type(data).__name__}", len, data)
     raise TypeError(f"{caller}: data must be arrays or sequences, got a {type(data).__name__}")
 
 
@@ -129,7 +130,11 @@ def item(data: Any, i: int) -> Any:
         return data.one(i)
     if hasattr(data, "iter_rows"):  # Polars gives a row as a dict only if asked
         return data.row(i, named=True)
-    return data.iloc[i] if hasattr(data, "iloc") else data[i]
+    found = data.iloc if hasattr(data, "iloc") else data
+    try:
+        return found[i]
+    except StopIteration as error:
+        raise _no_end(i) from error
 
 
 def cut(data: Any, where: Places, gather: Gather = list) -> Any:
@@ -150,7 +155,7 @@ def cut(data: Any, where: Places, gather: Gather = list) -> Any:
         return data.many(where, gather)
     if hasattr(data, "shape"):
         return data.iloc[where] if hasattr(data, "iloc") else data[where]
-    indices = range(len(data))[where] if type(where) is slice else where.tolist()
+    indices = range(count("data", data))[where] if type(where) is slice else where.tolist()
     return gather(each(data.__getitem__, indices))
 
 
@@ -161,12 +166,16 @@ def each(f: Callable[[int], Any], indices: Iterable[int]) -> list[Any]:
         try:
             items.append(f(i))
         except StopIteration as error:
-            # It would end whatever loop asks for the items, without a word.
-            raise RuntimeError(f"item {i} of the data raised StopIteration") from error
+            raise _no_end(i) from error
         except Exception as error:
             error.add_note(f"at item {i} of the data")
             raise
     return items
+
+
+def _no_end(i: int) -> RuntimeError:
+    """The error of an item that would end whatever loop asks for the items, without a word."""
+    return RuntimeError(f"item {i} of the data raised StopIteration, which would end the data early")
 
 
 def in_memory(data: Any) -> bool:
@@ -190,7 +199,7 @@ def subset(data: Any, where: Places) -> Any:
         return cut(data, where)
     if isinstance(data, range) and isinstance(where, slice):
         return data[where]
-    return View(data, np.arange(len(data))[where])
+    return View(data, np.arange(count("data", data))[where])
 
 
 def places(where: Any, n: int) -> np.ndarray[Any, Any]:

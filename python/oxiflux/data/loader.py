@@ -14,6 +14,7 @@ from .._core import Generator, get_num_threads
 from ..hints import Told
 from ..init import generator
 from .arrays import batch
+from .guarded import guarded
 from .items import Places, count, cut, each, in_memory, item, permutation
 from .workers import can_be_sent, in_processes, in_thread
 
@@ -196,13 +197,15 @@ class DataLoader(Told):
 
     def _stream(self, here: _Pass) -> Iterator[Any]:
         size = self.batchsize
-        items = islice(self.data, here.batch * (size or 1), None)
+        items = islice(
+            guarded("DataLoader: __iter__ of the data", iter, self.data), here.batch * (size or 1), None
+        )
         if size is None:
             yield from items
             return
         while taken := list(islice(items, size)):
             if self.partial or len(taken) == size:
-                yield (self.collate or batch)(taken)
+                yield guarded("DataLoader: collate", self.collate or batch, taken)
 
 
 def _made(data: Any, collate: Callable[[list[Any]], Any] | None, is_single: bool, where: Places) -> Any:
@@ -212,7 +215,7 @@ def _made(data: Any, collate: Callable[[list[Any]], Any] | None, is_single: bool
     if collate is None:
         return cut(data, where, batch)
     indices = range(where.start, where.stop) if isinstance(where, slice) else where.tolist()
-    return collate(each(partial(item, data), indices))
+    return guarded("DataLoader: collate", collate, each(partial(item, data), indices))
 
 
 def eachobs(data: Any, batchsize: int | None = None, **options: Any) -> DataLoader:

@@ -14,6 +14,7 @@ from .. import _core
 from .._core import Tensor
 from ..hints import told
 from .arrays import batch
+from .guarded import guarded
 from .items import Gather, Lazy, Places, count, cut, each, item, subset
 
 __all__ = ["filterobs", "groupobs", "joinobs", "mapobs"]
@@ -36,14 +37,17 @@ class Mapped(Lazy):
 
     def one(self, i: int) -> Any:
         if self.batched is True:
-            return item(self.f(cut(self.data, slice(i, i + 1), batch)), 0)
-        return self.f(item(self.data, i))
+            return item(self._call(cut(self.data, slice(i, i + 1), batch)), 0)
+        return self._call(item(self.data, i))
 
     def many(self, where: Places, gather: Gather) -> Any:
         if self.batched:
-            return self.f(cut(self.data, where, batch))
+            return self._call(cut(self.data, where, batch))
         indices = range(len(self))[where] if isinstance(where, slice) else where.tolist()
         return gather(each(self.one, indices))
+
+    def _call(self, x: Any) -> Any:
+        return guarded("mapobs: the function", self.f, x)
 
 
 class Joined(Lazy):
@@ -98,7 +102,13 @@ def filterobs(f: Callable[[Any], Any], data: Any) -> Any:
     array([6, 7, 8, 9])
     """
     n = count("filterobs", data)
-    return subset(data, np.array([i for i in range(n) if f(item(data, i))], dtype=np.int64))
+    return subset(
+        data,
+        np.array(
+            [i for i in range(n) if guarded(f"filterobs: the function, at item {i},", f, item(data, i))],
+            dtype=np.int64,
+        ),
+    )
 
 
 @told
@@ -110,7 +120,7 @@ def groupobs(f: Callable[[Any], Any], data: Any) -> dict[Any, Any]:
     """
     groups: dict[Any, list[int]] = {}
     for i in range(count("groupobs", data)):
-        groups.setdefault(f(item(data, i)), []).append(i)
+        groups.setdefault(guarded(f"groupobs: the function, at item {i},", f, item(data, i)), []).append(i)
     return {key: subset(data, np.array(indices)) for key, indices in groups.items()}
 
 

@@ -75,11 +75,25 @@ def write(caller: str, path: Path, tree: Any, classes: Iterable[type], is_strict
         root = writer.node(tree, "")
     except RecursionError:
         raise ValueError(f"{caller}: the model is nested too deep for a file") from None
+    if _core.is_recording():
+        for name, x in writer.tensors.items():
+            _refuse_recorded(caller, name, x)
     # As they are now: another thread may make a step before all is written.
     tensors = {name: _core.stop_gradient(x) for name, x in writer.tensors.items()}
     crc = _checksum(root, tensors)
     description = _dumps({"version": _VERSION, "crc32": crc, "tree": root})
     _core.write_tensors(fsdecode(path), list(tensors.items()), {_KEY: description})
+
+
+def _refuse_recorded(caller: str, name: str, x: Tensor) -> None:
+    """Raises for a tensor that a gradient is taken through: what is loaded from the file would count as constant."""
+    try:
+        _core.reshape(x, (-1,))[:0].tolist()
+    except ValueError:
+        raise ValueError(
+            f"{caller}: a gradient is being taken through {name}, and what is loaded again would count as a constant; "
+            f"write flux.ignore_derivatives(lambda: flux.{caller}(…)) where that is meant"
+        ) from None
 
 
 def read(caller: str, path: Path, classes: Iterable[type]) -> Any:

@@ -25,7 +25,8 @@ def setup(rule: Any, model: Any) -> Any:
 
     A tensor that occurs twice has one Leaf. For different rules in parts of a model give a function of the path
     that leads to a parameter, as `trainables(model, path=True)` lists them, and of the parameter: it says which rule
-    that one has, or None to leave it untrained. Ref: Optimisers.jl, `setup`.
+    that one has, or None to leave it untrained. A layer that makes its parameters when it is first called must have
+    been called before. Ref: Optimisers.jl, `setup`.
 
     >>> import oxiflux as flux
     >>> state = flux.setup(flux.Momentum(), flux.Dense(2, 1))
@@ -50,45 +51,39 @@ def setup(rule: Any, model: Any) -> Any:
     if not isinstance(model, Tensor) and _core.children(model) is None:
         raise TypeError(f"setup: {model!r} is no model: it holds no tensors")
     refuse_constants("setup", model)
-    made: dict[int, Any] = {}
+    made: dict[int, tuple[Any, bool]] = {}
 
-    def walk(node: Any, path: tuple[Any, ...]) -> Any:
+    def walk(node: Any, path: tuple[Any, ...]) -> tuple[Any, bool]:
+        """The state of a part, and whether that has parameters."""
         if id(node) in made:
             return made[id(node)]
-        made[id(node)] = None  # what holds itself is not walked again
-        made[id(node)] = state = new(node, path)
-        return state
+        made[id(node)] = None, False  # what holds itself is not walked again
+        made[id(node)] = found = new(node, path)
+        return found
 
-    def new(node: Any, path: tuple[Any, ...]) -> Any:
+    def new(node: Any, path: tuple[Any, ...]) -> tuple[Any, bool]:
         if isinstance(node, Tensor):
             if node.dtype not in FLOATS:
-                return None
+                return None, False
             own = choose(path, node)
-            return None if own is None else Leaf(checked_rule("setup", own), own.init(node))
-        items = [(key, walk(kid, (*path, key))) for key, kid in _core.children(node, trainable=True) or []]
-        if all(state is None for _, state in items):
-            return None
+            return (None if own is None else Leaf(checked_rule("setup", own), own.init(node))), True
+        items = [(key, *walk(kid, (*path, key))) for key, kid in _core.children(node, trainable=True) or []]
+        # What has parameters but no rule is a tree of None, so that what gets parameters later can be told from it.
+        if not any(has_parameters for _, _, has_parameters in items):
+            return None, False
+        states = [state for _, state, _ in items]
         if isinstance(node, (list, tuple, deque)):
-            return (
-                type(node)([s for _, s in items])
-                if type(node) in (list, tuple)
-                else tuple(s for _, s in items)
-            )
+            return (type(node)(states) if type(node) in (list, tuple) else tuple(states)), True
         if isinstance(node, dict):
-            return dict(items)
-        # What has parameters but no rule is None, so that a state of fewer layers can be told from it.
-        kids = dict(_core.children(node) or [])
-        return _core.Namespace(
-            **{
-                key: state
-                for key, state in items
-                if state is not None or _core.leaves(kids[key], trainable=True)
-            }
-        )
+            return {key: state for key, state, _ in items}, True
+        return _core.Namespace(**{key: state for key, state, has_parameters in items if has_parameters}), True
 
-    state = walk(model, ())
-    if state is None:
-        raise ValueError(f"setup: the model {model!r} has no trainable parameters")
+    state = walk(model, ())[0]
+    if not _leaves(state):
+        raise ValueError(
+            f"setup: the model {model!r} has no trainable parameters; a layer that makes them when it is called "
+            "must have been called before"
+        )
     return state
 
 
@@ -96,9 +91,10 @@ def update(state: Any, model: Any, grads: Any) -> None:
     """One optimiser step: changes the model's tensors and the state in place.
 
     `grads` is what `gradient` gives for the model. Parameters whose gradient is None, and frozen ones, stay as
-    they are. Trees that do not match raise TypeError, and shapes that do not, ShapeError; nothing is then
-    changed. Gradients are taken as they are, infinities and NaN included: `train`, `trainstep` and `fit` look for
-    those first. Ref: Optimisers.jl, `update!`.
+    they are; if all gradients are None the loss does not depend on the model, which raises TypeError. Trees that do
+    not match raise TypeError too, and shapes that do not, ShapeError; nothing is then changed. Gradients are taken as
+    they are, infinities and NaN included: `train`, `trainstep` and `fit` look for those first. Ref: Optimisers.jl,
+    `update!`.
 
     >>> import oxiflux as flux
     >>> model = {"w": flux.tensor([1.0, 2.0])}
@@ -193,7 +189,11 @@ def match(caller: str, state: Any, tree: Any, name: str, path: str = "") -> None
             if type(part) is not Leaf:
                 match(caller, part, kid, name, f"{path}.{key}")
         return
-    if kind is not dict and (not isinstance(tree, (list, tuple, deque)) or len(tree) != len(state)):
+    # A list or a deque may have grown since.
+    extra = len(tree) - len(state) if kind is not dict and isinstance(tree, (list, tuple, deque)) else 0
+    if kind is not dict and (
+        not isinstance(tree, (list, tuple, deque)) or extra < 0 or (extra and isinstance(tree, tuple))
+    ):
         raise _mismatch(caller, name, f"{path}[{len(state) - 1}]", tree)
     for key, part in state.items() if kind is dict else enumerate(state):
         if part is None:

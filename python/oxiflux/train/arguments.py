@@ -11,11 +11,12 @@ from typing import Any
 
 from .. import _core
 from .._core import Leaf
+from ..data.guarded import guarded
 from ..files import keeps_its_place
 from ..optimisers import adjust, setup
 from ..optimisers.state import match
 from ..tree import Params
-from .batches import batches_of
+from .batches import batches_of, started
 
 __all__ = [
     "Callbacks",
@@ -128,7 +129,7 @@ def passes_of(data: Any, steps: int | None) -> Generator[Iterable[Any], None, No
 
 def _whole_passes(data: Any) -> Generator[Iterable[Any], None, None]:
     for n in count(1):
-        batches = iter(batches_of(data))
+        batches = started("fit", batches_of(data))
         try:
             first = next(batches)
         except StopIteration:
@@ -165,7 +166,7 @@ class Callbacks:
         self.ended = False
 
     def __call__(self, row: dict[str, Any]) -> None:
-        answers = [f(row) for f in self.functions]
+        answers = [guarded("fit: a callback", f, row) for f in self.functions]
         self.ended = any(answer is True for answer in answers)
 
     def state(self) -> dict[str, Any]:
@@ -207,7 +208,10 @@ class Pace:
 
     def _adjusted(self, batches: Iterable[Any]) -> Iterator[Any]:
         for batch in batches:
-            values = {name: f(self.step) for name, f in self.schedules.items()}
+            values = {
+                name: guarded(f"fit: the schedule of {name}", f, self.step)
+                for name, f in self.schedules.items()
+            }
             if values != self.values:
                 adjust(self.optimiser, **values)
                 self.values = values

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-__all__ = ["batches_of", "spread"]
+from ..data.guarded import guarded
+from ..data.items import count, item
+
+__all__ = ["batches_of", "spread", "started"]
 
 
 def batches_of(data: Any) -> Iterable[Any]:
@@ -18,7 +21,16 @@ def batches_of(data: Any) -> Iterable[Any]:
     """
     if hasattr(type(data), "__iter__") or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         return data  # type: ignore[no-any-return]
-    return (data[i] for i in range(len(data)))
+    return (item(data, i) for i in range(count("train", data)))
+
+
+def started(caller: str, data: Iterable[Any]) -> Iterator[Any]:
+    """An iterator over the data.
+
+    >>> list(started("train", [1, 2]))
+    [1, 2]
+    """
+    return guarded(f"{caller}: __iter__ of the data", iter, data)
 
 
 def spread(batch: Any, loss: Callable[..., Any]) -> tuple[Any, ...]:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from typing import Any
 
+from ..data.guarded import guarded
 from ..files import load_checkpoint, save_checkpoint
 from ..hints import told
 from .arguments import Callbacks, Pace, check, named, passes_of, rule_classes, state_of, writer_of
 from .history import History
-from .loop import OnNaN, each_step, warn_of_test_mode
+from .loop import OnNaN, each_step, steps_of
 from .measures import Means, aside, measured, size_of
 from .progress import Bar, length
 
@@ -85,7 +86,7 @@ def fit(
     """
     check(loss, model, data, epochs, steps, checkpoint, resume)
     state = state_of(model, rule)
-    warn_of_test_mode("fit", model, 4)
+    step_once = steps_of("fit", model, state)
     measures = named(metrics, validation)
     watch = Callbacks(callbacks)
     pace = Pace(schedule, state)
@@ -107,7 +108,7 @@ def fit(
             for epoch, batches in zip(range(first, epochs + 1), passes, strict=False):
                 start, before, means = time.perf_counter(), step, Means()
                 title, where = f"epoch {epoch}/{epochs}", f" of epoch {epoch}"
-                steps_done = each_step("fit", loss, model, pace(batches), state, on_nan, where)
+                steps_done = each_step("fit", loss, step_once, pace(batches), on_nan, where)
                 for value, number, args in steps_done:
                     step += 1
                     means.add({"loss": number} | aside(value), size_of(args))
@@ -119,7 +120,7 @@ def fit(
                 history.append(row)
                 if writer is not None:
                     for name in [name for name in row if name not in ("epoch", "step")]:
-                        writer.add_scalar(name, row[name], step)
+                        guarded("fit: the log", writer.add_scalar, name, row[name], step)
                 watch(row)
                 if checkpoint is not None:
                     save_checkpoint(checkpoint, classes=rule_classes(state), **run)

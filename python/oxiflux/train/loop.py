@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType
@@ -11,11 +12,12 @@ from warnings import warn
 
 from .. import _core
 from .._core import Tensor
+from ..data.guarded import guarded
 from ..hints import told
 from ..optimisers import setup
 from ..optimisers.state import match
-from ..tree import Params, modules, show_path
-from .batches import batches_of, refuse_call, spread
+from ..tree import Params, show_path
+from .batches import batches_of, refuse_call, spread, started
 from .progress import Bar, length
 
 __all__ = ["train", "trainstep", "trainstep_withgradient"]
@@ -43,10 +45,12 @@ def train(
     Implicit style: with `params(model)` in the place of the model the loss is called with the batch only, and
     the last argument is the rule itself, which keeps its state from one call to the next.
 
-    A loss or a gradient that is not finite raises ValueError, and the model, its running statistics and whatever else
-    the loss has changed in it are as before the step; with `on_nan="skip"` it is a warning, and the batch is left out.
-    Only random numbers that were drawn stay drawn. So it is with any error in a step. A loss that does not depend on
-    any parameter, because it ends in `item()` or goes through NumPy, raises TypeError.
+    A loss or a gradient that is not finite raises ValueError, and the model is as before the step; with
+    `on_nan="skip"` it is a warning, and the batch is left out. So it is with any error in a step. Put back are all
+    tensors that the loss has assigned to, and what it has changed in the model's attributes, lists, dicts, sets,
+    deques and arrays of up to 16 MiB, and in what these hold, if that is not more than 65,536 items. Random numbers
+    that were drawn stay drawn. A loss that does not depend on any parameter, because it ends in `item()` or goes
+    through NumPy, raises TypeError.
 
     `callback` is called after each step with the value of the loss before it, and ends the pass by returning True:
     `losses.append` collects the losses, and `early_stopping` fits. `progress` shows a bar with tqdm; by default if it
@@ -64,37 +68,34 @@ def train(
     >>> losses
     [Tensor(0.078125)]
     """
-    compute, model, state = prepared("train", loss, model, state)
-    warn_of_test_mode("train", model, 4)
+    compute, step = prepared("train", loss, model, state)
     with Bar("train", progress, total=length(data), leave=False) as bar:
-        for n, (value, _, _) in enumerate(each_step("train", compute, model, data, state, on_nan), 1):
+        for n, (value, _, _) in enumerate(each_step("train", compute, step, data, on_nan), 1):
             if n == bar.due:
                 bar.show(n)
-            if callback is not None and callback(value) is True:
+            if callback is not None and guarded("train: the callback", callback, value) is True:
                 return
 
 
 def each_step(
     caller: str,
     loss: Callable[..., Any],
-    model: Any,
+    step: _core.Steps,
     batches: Iterable[Any],
-    state: Any,
     on_nan: OnNaN,
     where: str = "",
 ) -> Iterator[tuple[Any, float, tuple[Any, ...]]]:
     """A step for each batch: what the loss gave before it, its value as a number, and the batch."""
     if on_nan not in ("raise", "skip"):
         raise ValueError(f"{caller}: on_nan must be 'raise' or 'skip', got {on_nan!r}")
-    step = _core.Steps(model, state)
     # One function for all steps reads the batch where the loop below puts it.
     batch: Any = ()
     compute = lambda m: loss(m, *batch)
-    for i, batch in enumerate(batches_of(batches), 1):
+    for i, batch in enumerate(started(caller, batches_of(batches)), 1):
         if type(batch) is not tuple:
             batch = spread(batch, loss)
         try:
-            value, number, grads, outcome = step(compute)
+            value, number, grads, outcome = guarded(f"{caller}: the loss", step, compute)
         except TypeError:
             refuse_call(caller, loss, batch)
             raise
@@ -135,10 +136,10 @@ def trainstep_withgradient(loss: Callable[..., Any], model: Any, batch: Any, sta
     >>> grads["w"].tolist()
     [2.0, 4.0]
     """
-    compute, model, state = prepared("trainstep", loss, model, state)
+    compute, step = prepared("trainstep", loss, model, state)
     args = spread(batch, compute)
     try:
-        value, number, grads, outcome = _core.Steps(model, state)(lambda m: compute(m, *args))
+        value, number, grads, outcome = guarded("trainstep: the loss", step, lambda m: compute(m, *args))
     except TypeError:
         refuse_call("trainstep", compute, args)
         raise
@@ -172,17 +173,26 @@ def _reason(value: Any, number: float, grads: Any, outcome: str) -> str:
     return f"nothing to train: the loss does not depend on any parameter of the model that has a rule: {why}"
 
 
-def warn_of_test_mode(caller: str, model: Any, stacklevel: int) -> None:
-    """Warns if all layers that have a mode are in test mode, where nobody trains on purpose."""
-    modes = [
-        layer.active for layer in modules(model) if isinstance(getattr(layer, "active", ...), bool | None)
-    ]
-    if modes and not any(mode is not False for mode in modes):
+def steps_of(caller: str, model: Any, state: Any, beside: Any = ()) -> _core.Steps:
+    """The steps of a training, with a warning if all layers that have a mode are in test mode, where nobody trains on
+    purpose.
+    """
+    step = _core.Steps(model, state, beside)
+    if step.in_test_mode:
         warn(
             f"{caller}: the model is in test mode: dropout does nothing and running statistics stay as they are; "
             "testmode(model, None) lets its layers tell training by themselves",
-            stacklevel=stacklevel,
+            stacklevel=_depth_of_user(),
         )
+    return step
+
+
+def _depth_of_user() -> int:
+    """How far outside this package the call comes from, counted from who asks."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("oxiflux."):
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 class _Parameters:
@@ -200,8 +210,8 @@ class _Parameters:
 _KEPT: dict[int, tuple[Any, dict[tuple[int, ...], tuple[_Parameters, Any]], Any]] = {}
 
 
-def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[..., Any], Any, Any]:
-    """The loss as a function of model and batch, the model and the state, in either style."""
+def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[..., Any], _core.Steps]:
+    """The loss as a function of model and batch, and the steps that train with it, in either style."""
     if not callable(loss) or (isinstance(model, FunctionType) and not isinstance(loss, FunctionType)):
         if callable(model) and _core.leaves(loss):
             raise TypeError(f"{caller}: the loss comes before the model: {caller}(loss, model, …)")
@@ -209,13 +219,14 @@ def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[.
             raise TypeError(f"{caller}: the loss must be a function of the model and a batch, got {loss!r}")
     if isinstance(model, Params):
         parameters, state = _kept_by(state, model)
-        return lambda _, *batch: loss(*batch), parameters, state
+        # The loss may change more of the models than the parameters.
+        return lambda _, *batch: loss(*batch), steps_of(caller, parameters, state, model.models)
     if hasattr(state, "apply") and hasattr(state, "init"):
         raise TypeError(
             f"{caller}: {state!r} is a rule; give setup({state!r}, model), made once before training"
         )
     match(caller, state, model, "the model")
-    return loss, model, state
+    return loss, steps_of(caller, model, state)
 
 
 def _kept_by(rule: Any, params: Params) -> tuple[_Parameters, Any]:

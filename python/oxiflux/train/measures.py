@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .batches import batches_of, spread
+from ..data.guarded import guarded
+from .batches import batches_of, spread, started
 
 __all__ = ["Means", "aside", "measured", "size_of"]
 
@@ -45,12 +46,13 @@ def measured(
     if validation is None:
         return {}
     means = Means()
-    for batch in [validation] if isinstance(validation, tuple) else batches_of(validation):
+    for batch in [validation] if isinstance(validation, tuple) else started("fit", batches_of(validation)):
         args = spread(batch, loss)
-        value = loss(model, *args)
+        value = guarded("fit: the loss", loss, model, *args)
         numbers = {"loss": _number("the loss", value[0] if type(value) is tuple else value)} | aside(value)
         numbers |= {
-            name: _number(f"the metric {name}", metric(model, *args)) for name, metric in metrics.items()
+            name: _number(f"the metric {name}", guarded(f"fit: the metric {name}", metric, model, *args))
+            for name, metric in metrics.items()
         }
         means.add(numbers, size_of(args))
     if not means.sums:

@@ -9,6 +9,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from ..data.guarded import guarded
+
 __all__ = ["Bar", "length"]
 
 _SECONDS = 0.2
@@ -77,7 +79,7 @@ def length(data: Any) -> int | None:
     (2, None)
     """
     try:
-        return len(data)
+        return guarded(f"__len__ of a {type(data).__name__}", len, data)
     except TypeError:
         return None
 
