@@ -108,6 +108,16 @@ impl DType {
         matches!(self, I8 | I16 | I32 | I64)
     }
 
+    /// Whether a finite number may be too large for this floating type although `from` holds it.
+    pub const fn is_narrower(self, from: DType) -> bool {
+        match self {
+            F16 => !matches!(from, Bool | U8 | I8 | I16 | F16),
+            BF16 => matches!(from, F32 | F64),
+            F32 => matches!(from, F64),
+            _ => false,
+        }
+    }
+
     /// The type that functions with real results compute in: itself if floating, else the default float32.
     pub const fn to_float(self) -> DType {
         if self.is_float() { self } else { F32 }

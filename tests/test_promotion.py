@@ -112,6 +112,121 @@ def test_every_function_with_a_dtype_and_a_value_checks_them():
     assert bytes_.tolist() == [0, 0]
 
 
+# A number that a floating type does not hold; NumPy warns, and infinity would go on in silence.
+BEYOND = {"float16": 70_000.0, "bfloat16": 3.4e38, "float32": 1e39}
+
+
+@pytest.mark.parametrize("dtype", BEYOND)
+def test_numbers_that_would_become_infinite_raise_in_every_function_with_a_dtype_and_a_value(dtype):
+    big, x = BEYOND[dtype], flux.ones((2, 2), dtype)
+    wide = np.array([[1.0, -big], [np.inf, np.nan]])
+    layer = {"float16": flux.f16, "bfloat16": flux.bf16, "float32": flux.f32}[dtype](flux.Dense(2, 2))
+    calls = {
+        "tensor": lambda: flux.tensor(big, dtype),
+        "tensor of a list": lambda: flux.tensor([[1.0, -big]], dtype),
+        "tensor of an array": lambda: flux.tensor(wide, dtype),
+        "tensor of a tensor": lambda: flux.tensor(flux.tensor(wide), dtype),
+        "asarray": lambda: flux.asarray([big], dtype),
+        "asarray of a recorded tensor": lambda: flux.gradient(
+            lambda t: flux.asarray(t, dtype).sum(), flux.tensor(wide)
+        ),
+        "full": lambda: flux.full(2, big, dtype),
+        "full of a recorded tensor": lambda: flux.gradient(
+            lambda t: flux.full(2, t, dtype).sum(), flux.tensor(big, "float64")
+        ),
+        "full_like": lambda: flux.full_like(x, -big),
+        "full_like with dtype": lambda: flux.full_like(flux.ones(2), big, dtype),
+        "arange": lambda: flux.arange(big, 1.1 * big, big, dtype),
+        "linspace": lambda: flux.linspace(0, big, 3, dtype=dtype),
+        "setitem of a number": lambda: x.__setitem__((0, 0), big),
+        "setitem of a list": lambda: x.__setitem__(0, [1.0, big]),
+        "setitem of an array": lambda: x.__setitem__(slice(None), wide),
+        "setitem of a tensor": lambda: x.__setitem__(slice(None), flux.tensor(wide)),
+        "where": lambda: flux.where([[True, False]], x, -big),
+        "clip": lambda: flux.clip(x, -big, big),
+        "the method clip": lambda: x.clip(max=big),
+        "operator": lambda: x * big,
+        "reflected operator": lambda: big - x,
+        "function": lambda: flux.maximum(x, wide),
+        "concat": lambda: flux.concat([x, wide]),
+        "stack": lambda: flux.stack([x, wide]),
+        "pad_constant": lambda: flux.pad_constant(x, 1, big),
+        "rpad_constant": lambda: flux.rpad_constant(x[0], 3, big),
+        "labels": lambda: flux.mse(x, wide),
+        "labels of another loss": lambda: flux.logitcrossentropy(x, wide),
+        "bias": lambda: flux.create_bias(x, [1.0, big], 2),
+        "assignment to a parameter": lambda: setattr(layer, "bias", [1.0, big]),
+        "loadmodel": lambda: flux.loadmodel(layer, {"weight": wide, "bias": np.zeros(2)}),
+    }  # fmt: skip
+    before = x.tolist(), layer.weight.tolist()
+    for name, call in calls.items():
+        with pytest.raises((OverflowError, ValueError), match="is out of range for " + dtype):
+            call()
+            pytest.fail(f"{name} took {big}")
+    assert (x.tolist(), layer.weight.tolist()) == before
+
+
+def test_layers_made_from_numbers_that_float32_does_not_hold_raise():
+    for call in (
+        lambda: flux.Dense(2, 2, init=lambda shape: np.full(shape, 1e39)),
+        lambda: flux.BatchNorm(2, init_gamma=lambda n: np.full(n, 1e39)),
+        lambda: flux.Dense(2, 2, bias=[1e39, 0.0]),
+        lambda: flux.exp(1e39),
+        lambda: flux.exp([1e39]),
+    ):
+        with pytest.raises(OverflowError, match="1e39 is out of range for float32"):
+            call()
+
+
+@pytest.mark.parametrize("dtype", BEYOND)
+def test_infinity_nan_and_what_rounds_to_the_largest_number_are_taken(dtype):
+    most = float(flux.finfo(dtype).max)
+    for value in (np.inf, -np.inf, most, -most, most * (1 + 2.0**-27), 1e-60, 0.0):
+        want = np.sign(value) * most if np.isfinite(value) and value > 1 else value
+        got = flux.tensor([value], dtype)
+        assert got.tolist() == flux.full(1, value, dtype).tolist()
+        assert got.item() == pytest.approx(want, rel=1e-6, abs=1e-45)
+    assert np.isnan(flux.tensor([np.nan], dtype).item())
+    assert (
+        flux.tensor([BEYOND[dtype]], "float64").astype(dtype).item()
+    ) == np.inf  # as the array standard has it
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number"),
+    [
+        ("uint8", 300),
+        ("uint8", -1),
+        ("int8", 1000),
+        ("int64", 2**70),
+        ("float16", 1e6),
+        ("float16", -1e6),
+        ("float32", 1e300),
+    ],
+)
+def test_comparisons_with_numbers_that_do_not_fit_are_exact(dtype, number):
+    values = [0.0, 1.0, np.inf, -np.inf] if dtype.startswith("f") else [0, 1, 100]
+    x = flux.tensor(values, dtype=dtype)
+    for name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"):
+        want = [getattr(float(v), name)(float(number)) for v in values]
+        assert getattr(x, name)(number).tolist() == want
+    assert flux.less(x, number).tolist() == [v < number for v in values]
+    assert (number > x).tolist() == [v < number for v in values]
+
+
+def test_random_integers_and_padding_that_do_not_fit_their_type_raise():
+    for call in (
+        lambda: flux.randint(0, 300, 3, dtype="uint8"),
+        lambda: flux.randint(-1, 3, 3, dtype="uint8"),
+        lambda: flux.randint(0, 10**6, 3, dtype="float16"),
+        lambda: flux.pad_constant(flux.zeros(2, "uint8"), 1, 300),
+        lambda: flux.pad_constant(flux.zeros(2, "uint8"), 1, -1),
+    ):
+        with pytest.raises((OverflowError, ValueError), match="out of range"):
+            call()
+    assert flux.randint(0, 256, 1000, dtype="uint8").max().item() > 200
+
+
 def test_what_fits_is_taken():
     assert flux.tensor([255, 0], dtype="uint8").tolist() == [255, 0]
     assert flux.tensor([-128, 127], dtype="int8").tolist() == [-128, 127]

@@ -327,7 +327,7 @@ def create_bias(weight: Tensor, bias: bool | ArrayLike | Tensor | None, *shape: 
     values = bias if isinstance(bias, Tensor) else _core.tensor(bias)
     if values.shape != shape:
         raise ShapeError(f"create_bias: expected a bias of shape {shape}, got {values.shape}")
-    return values if values.dtype == dtype else values.astype(dtype)
+    return values if values.dtype == dtype else _core.asarray(values, dtype)
 
 
 def _uniform(shape: Shape, bound: float, rng: Generator | None) -> Tensor:

@@ -70,7 +70,12 @@ def pair(name: str, yhat: ArrayLike, y: ArrayLike) -> tuple[Tensor, Tensor]:
         raise ShapeError(f"{name}: prediction {yhat.shape} and target {y.shape} have different shapes{mend}")
     if not yhat.size:
         raise ValueError(f"{name}: there is nothing to take the loss of, the shapes are {yhat.shape}")
-    return yhat, y if y.dtype == yhat.dtype else y.astype(yhat.dtype)
+    if y.dtype == yhat.dtype:
+        return yhat, y
+    try:
+        return yhat, _core.asarray(y, yhat.dtype)
+    except OverflowError as error:
+        raise OverflowError(f"{name}: a target does not fit the prediction: {error}") from None
 
 
 def _mend(yhat: tuple[int, ...], y: tuple[int, ...]) -> str:

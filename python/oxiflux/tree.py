@@ -561,7 +561,10 @@ def _fitting(path: Path, tensor: Tensor, value: Any) -> Tensor:
             f"loadmodel: {show_path(path)} has shape {tensor.shape} in the model "
             f"and {tuple(value.shape)} in the source"
         )
-    return _core.tensor(value).astype(tensor.dtype)
+    try:
+        return _core.tensor(value, tensor.dtype)
+    except OverflowError as error:
+        raise OverflowError(f"loadmodel: {show_path(path)}: {error}") from None
 
 
 def _kind(x: object) -> str:

@@ -49,7 +49,10 @@ macro_rules! compare {
                 #[pyfunction]
                 #[pyo3(signature = (a, b, /))]
                 pub(super) fn $name(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
-                    let (a, b) = crate::py::pair(a, b)?;
+                    let (a, b) = match stringify!($out) {
+                        "bool" => crate::py::compared(a, b)?,
+                        _ => crate::py::pair(a, b)?,
+                    };
                     crate::py::run(&[&a, &b], || super::$name(&a, &b))
                 }
             )+

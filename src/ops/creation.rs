@@ -5,8 +5,16 @@ use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
 use crate::tape::Tensor;
 
-/// An error unless an integer type holds the numbers, without their fractions.
-fn within(op: &str, numbers: &[f64], dtype: DType) -> Result<()> {
+/// An error unless the type holds the numbers; integers without their fractions.
+pub(super) fn within(op: &str, numbers: &[f64], dtype: DType) -> Result<()> {
+    if dtype.is_float() {
+        for &x in numbers {
+            if x.is_finite() && !Array::filled("number", &[], x, dtype)?.item()?.is_finite() {
+                return Err(Error::Value(format!("{op}: {x:?} is out of range for {dtype}")));
+            }
+        }
+        return Ok(());
+    }
     let bits = 8 * dtype.size() as i32;
     let (least, end) = match (dtype.kind(), dtype.is_signed()) {
         (Kind::Integer, true) => (-(2f64.powi(bits - 1)), 2f64.powi(bits - 1)),
@@ -151,7 +159,7 @@ mod python {
             && let Ok(x) = value.extract::<Operand>()
             && crate::tape::is_recorded(&x.0)
         {
-            let x = crate::ops::astype(&x.0, dtype.unwrap_or(x.0.dtype()))?;
+            let x = crate::py::floating(&x.0, dtype.unwrap_or(x.0.dtype()))?;
             return Ok(crate::ops::broadcast_to(&x, shape)?.into()); // a gradient passes to the value
         }
         let value = match dtype {

@@ -175,6 +175,7 @@ fn padded(x: &Tensor, pad: Axes, value: f64) -> Result<Tensor> {
     if !x.dtype().is_float() && value.fract() != 0.0 {
         return Err(Error::DType(format!("pad_constant: {value} is no value of {}", x.dtype())));
     }
+    super::creation::within("pad_constant", &[value], x.dtype())?;
     let (mut ranges, mut shape) = (Ranges::new(), Dims::new());
     for (&length, side) in x.shape().iter().zip(sides.chunks(2)) {
         let (before, after) = (side[0] as usize, side[1] as usize);

@@ -73,10 +73,7 @@ pub(super) fn set(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, item: &Bound<
             "a tensor that depends on a gradient's variables cannot be assigned into another; use where, concat or stack",
         ));
     }
-    let value = match item.is_instance_of::<PyTensor>() {
-        true => value.into_array(),
-        false => super::fitted(value.array(), x.get().get().dtype())?,
-    };
+    let value = super::fitted(value.array(), x.get().get().dtype())?;
     let key = parts(key)?;
     super::step::note(x);
     Ok(x.get().change(|array| ops::assign(array, &key, &value))?)

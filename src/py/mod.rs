@@ -26,7 +26,7 @@ mod tree;
 mod walkable;
 mod watch;
 
-pub(crate) use operand::{Operand, fitted, many, meet, meeting, named, pair, weak};
+pub(crate) use operand::{Operand, compared, fitted, floating, many, meet, meeting, named, pair, weak};
 pub(crate) use run::{released, run};
 pub(crate) use tensor::PyTensor;
 

@@ -357,7 +357,7 @@ fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> 
         if d.kind() == Kind::Integer {
             return Ok(Tensor::from(fitted(x.array(), d)?).into());
         }
-        return Ok(crate::ops::astype(&x, d)?.into());
+        return converted(&x, d).map(PyTensor::from);
     }
     // Numbers go to a float64 or int64 without a detour through float32.
     if let Some(d) = dtype {
@@ -372,10 +372,15 @@ fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> 
     };
     Ok(match dtype {
         Some(d) if d.kind() == Kind::Integer => fitted(x.array(), d)?.into(),
-        Some(d) => crate::ops::astype(&x, d)?,
+        Some(d) => converted(&x, d)?,
         None => x,
     }
     .into())
+}
+
+/// The tensor in a type of floats or truth values; floats must hold its numbers.
+fn converted(x: &Tensor, dtype: DType) -> PyResult<Tensor> {
+    if dtype.is_float() { super::floating(x, dtype) } else { Ok(crate::ops::astype(x, dtype)?) }
 }
 
 /// A Python number as a 0-d array of an element type; integers must fit.

@@ -43,7 +43,7 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         return Ok(Array::scalar(b.is_true())?.into());
     }
     if let Ok(f) = ob.cast_exact::<PyFloat>() {
-        return Ok(Array::scalar(f.value() as f32)?.into());
+        return number(f.value(), DType::F32);
     }
     if ob.is_exact_instance_of::<PyInt>() {
         return Ok(Array::scalar(ob.extract::<i64>()?)?.into());
@@ -55,7 +55,7 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         return stacked(ob, 0);
     }
     if let Some(array) = numpy::sequence(ob)? {
-        return Ok(if array.dtype() == DType::F64 { array.cast(DType::F32)? } else { array }.into());
+        return Ok(if array.dtype() == DType::F64 { fitted(&array, DType::F32)? } else { array }.into());
     }
     kept(numpy::from_protocols(ob)?)
 }
@@ -108,7 +108,7 @@ fn stacked(ob: &Bound<'_, PyAny>, depth: usize) -> PyResult<Tensor> {
 pub(crate) fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
     if let Ok(f) = ob.cast_exact::<PyFloat>() {
         let dtype = if like.is_float() { like } else { DType::F32 };
-        return Ok(Array::filled("number", &[], f.value(), dtype)?.into());
+        return number(f.value(), dtype);
     }
     if ob.is_exact_instance_of::<PyInt>() {
         return integer(ob, like);
@@ -120,13 +120,73 @@ pub(crate) fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
         Some(array) => array.into(), // in the precision it came in
         None => convert(ob)?,
     };
-    Ok(if like.is_float() && x.dtype().is_float() { ops::astype(&x, like)? } else { x })
+    if like.is_float() && x.dtype().is_float() { floating(&x, like) } else { Ok(x) }
+}
+
+/// A number as a 0-d tensor of a floating type, which must hold it.
+#[inline]
+fn number(value: f64, dtype: DType) -> PyResult<Tensor> {
+    let x = Array::filled("number", &[], value, dtype)?;
+    // Every floating type holds what is no larger.
+    if value.abs() > 65504.0 && value.is_finite() && !x.item()?.is_finite() {
+        return Err(too_large(value, dtype));
+    }
+    Ok(x.into())
+}
+
+#[cold]
+fn too_large(value: f64, dtype: DType) -> PyErr {
+    let largest = match dtype {
+        DType::F16 => "65504",
+        DType::BF16 => "3.3895e38",
+        _ => "3.4028e38",
+    };
+    let end = format!("whose largest number is {largest}; `astype` converts it to infinity");
+    PyOverflowError::new_err(format!("{value:?} is out of range for {dtype}, {end}"))
+}
+
+/// The tensor in a floating type, which must hold its numbers; recorded. `astype` makes what is too large infinite.
+pub(crate) fn floating(x: &Tensor, dtype: DType) -> PyResult<Tensor> {
+    let y = ops::astype(x, dtype)?;
+    if dtype.is_narrower(x.dtype()) && !crate::optim::is_finite(y.array())? {
+        let (before, after) = (x.to_vec::<f64>()?, y.to_vec::<f64>()?);
+        if let Some((x, _)) = before.iter().zip(&after).find(|(x, y)| x.is_finite() && y.is_infinite()) {
+            return Err(too_large(*x, dtype));
+        }
+    }
+    Ok(y)
+}
+
+/// Two arguments of a comparison, whose result is exact for numbers that the type of the other cannot hold.
+pub(crate) fn compared(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<(Tensor, Tensor)> {
+    match pair(a, b) {
+        Err(e) if e.is_instance_of::<PyOverflowError>(a.py()) => Ok((exact(a)?, exact(b)?)),
+        met => met,
+    }
+}
+
+/// A value in a type that holds it, or is nearest to.
+#[cold]
+fn exact(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
+    if let Ok(t) = ob.cast_exact::<PyTensor>() {
+        return Ok(value(t));
+    }
+    if ob.is_instance_of::<PyFloat>() || ob.is_instance_of::<PyInt>() {
+        return match ob.extract::<i64>() {
+            Ok(n) if ob.is_instance_of::<PyInt>() => Ok(Array::scalar(n)?.into()),
+            _ => Ok(Array::scalar(ob.extract::<f64>()?)?.into()),
+        };
+    }
+    match numpy::sequence(ob)? {
+        Some(array) => Ok(array.into()),
+        None => convert(ob),
+    }
 }
 
 /// A Python integer in a type, which it must fit; in int64 where that is bool.
 pub(super) fn integer(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
     if like.is_float() {
-        return Ok(Array::filled("number", &[], ob.extract::<f64>()?, like)?.into());
+        return number(ob.extract::<f64>()?, like);
     }
     let dtype = if like.kind() == Kind::Bool { DType::I64 } else { like };
     let overflow = |_| PyOverflowError::new_err(format!("{ob} is out of range for {dtype}"));
@@ -250,6 +310,9 @@ pub(crate) fn many(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
 /// The array as another element type, which must hold its values: for data, of which nothing may get lost without a
 /// word. Fractions are cut off, as in NumPy; `astype` wraps around.
 pub(crate) fn fitted(x: &Array, dtype: DType) -> PyResult<Array> {
+    if dtype.is_float() {
+        return Ok(floating(&x.clone().into(), dtype)?.into_array());
+    }
     if dtype.kind() == Kind::Integer && x.dtype() != dtype && x.dtype() != DType::Bool && x.size() > 0 {
         let bits = 8 * dtype.size() as u32;
         let (least, most) = match dtype.is_signed() {

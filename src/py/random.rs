@@ -140,6 +140,9 @@ impl Generator {
                 "randint: there is no integer from {low} to below {high}"
             )));
         }
+        for extreme in [low, high - 1] {
+            super::fitted(&Array::scalar(extreme)?, dtype)?;
+        }
         let lengths: Vec<usize> = match shape {
             None | Some(Axes::All) => Vec::new(),
             Some(Axes::These(n)) => n

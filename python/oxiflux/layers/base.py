@@ -67,7 +67,7 @@ class Layer(Printed, Told):
         new = value if type(value) is Tensor else _core.tensor(value)
         if new.shape != old.shape:
             raise ShapeError(f"{self.describe()}: {name} has shape {old.shape}, got {new.shape}")
-        return new if new.dtype == old.dtype else new.astype(old.dtype)
+        return new if new.dtype == old.dtype else _core.asarray(new, old.dtype)
 
 
 def _told_forward(self: Layer, *args: Any, **options: Any) -> Any:
@@ -141,7 +141,7 @@ def parameter(values: Any) -> Tensor:
     """
     if type(values) is Tensor and values.dtype in FLOATS:
         return values
-    return _core.tensor(values).astype(_core.float32)
+    return _core.tensor(values, _core.float32)
 
 
 def made(layer: str, init: Any, shape: tuple[int, ...]) -> Tensor:

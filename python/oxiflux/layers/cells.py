@@ -351,7 +351,7 @@ def _steps(cell: RNNCell | GRUv3Cell, x: Input, state: State, is_step: bool) -> 
     if shape_of(h) not in fitting:
         expected = " or ".join(map(str, fitting))
         raise ShapeError(f"expected a state of shape {expected}, got shape {shape_of(h)}")
-    h = _core.asarray(h).astype(cell.weight_hh.dtype)
+    h = _core.asarray(h, cell.weight_hh.dtype)
     a = _core.dense(x, cell.weight_ih, cell.bias)
     if is_step:
         y = cell.step(a, h)

@@ -320,4 +320,4 @@ def _checked_eps(eps: float, layer: Layer) -> float:
 
 
 def _initial(layer: str, init: Callable[[int], Any], channels: int) -> Tensor:
-    return made(layer, lambda shape: _core.tensor(init(*shape)).astype(_core.float32), (channels,))
+    return made(layer, lambda shape: _core.tensor(init(*shape), _core.float32), (channels,))
