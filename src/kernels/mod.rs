@@ -25,3 +25,4 @@ pub mod scatter;
 pub mod softmax;
 pub mod sort;
 pub mod update;
+pub mod variance;

@@ -264,7 +264,11 @@ unsafe fn fold_narrow<K: Fold>(x: *const K::In, n: usize, inner: usize, out: *mu
 
 /// Folds `n` vectors of `L` elements, whose starts are `stride` apart, lane by lane.
 #[inline(always)]
-unsafe fn fold_lanes<K: Fold, const L: usize>(x: *const K::In, n: usize, stride: usize) -> [K::Out; L] {
+pub(super) unsafe fn fold_lanes<K: Fold, const L: usize>(
+    x: *const K::In,
+    n: usize,
+    stride: usize,
+) -> [K::Out; L] {
     // SAFETY: the vectors are the caller's; a level is read after it was written and before it is written again.
     unsafe {
         let mut pending = [const { MaybeUninit::<[K::Out; L]>::uninit() }; LEVELS];

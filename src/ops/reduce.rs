@@ -3,17 +3,15 @@
 use super::binary::{as_float, number};
 use super::compare::truth;
 use super::movement::{broadcast_to, reshape_to};
-use super::{
-    Case, astype, divide, equal, greater, isfinite, logical_and, logical_not, multiply, select, square,
-    subtract,
-};
+use super::{Case, astype, divide, equal, logical_not, multiply, select, subtract};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::number::Number;
 use crate::kernels::reduce::{self as kernel, Axis, Fold};
+use crate::kernels::variance::{Variance, centred};
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, in_single};
+use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, in_single, is_recording};
 use smallvec::SmallVec;
 
 type AxisList = SmallVec<[usize; 4]>;
@@ -227,59 +225,96 @@ fn average(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 }
 
 fn variance(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<Tensor> {
-    if x.dtype().is_half() {
-        return in_single(&[x], |x| variance(x[0], axis, keepdims, correction));
-    }
-    Spread::of("var", &*as_float(x)?, axis)?.variance(keepdims, correction)
+    spread_of(x, axis, keepdims, Variance { correction, root: false })
 }
 
-/// Not the root of a variance that was rounded: a square may be too large or too small for the type.
 fn deviation(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<Tensor> {
-    if x.dtype().is_half() {
-        return in_single(&[x], |x| deviation(x[0], axis, keepdims, correction));
-    }
-    let spread = Spread::of("std", &*as_float(x)?, axis)?;
-    let y = spread.variance(keepdims, correction)?;
-    // Below, squares have lost digits.
-    let least = if y.dtype() == DType::F64 { 1e-280 } else { 1e-30 };
-    let plain = |v: &f64| *v > least && v.is_finite();
-    if spread.n == 0 || y.array().to_vec::<f64>()?.iter().all(plain) {
-        return super::sqrt(&y);
-    }
-    // In units of the largest distance, a power of two so that nothing is rounded.
-    let (one, zero) = (number(1.0, &y)?, number(0.0, &y)?);
-    let most = largest(&super::abs(&spread.distance.at(None))?, spread.axis.clone(), true)?;
-    let usual = logical_and(&greater(&most, &zero)?, &isfinite(&most)?)?;
-    let unit = super::pow(&number(2.0, &y)?, &super::floor(&super::log2(&select(&usual, &most, &one)?)?)?)?;
-    let scaled = Spread { distance: divide(&spread.distance, &unit)?, ..spread };
-    let y = scaled.variance(keepdims, correction)?;
-    // The root of 0 has no slope, and the deviation of equal numbers the gradient 0.
-    let constant = equal(&y, &zero)?;
-    let root = select(&constant, &zero, &super::sqrt(&select(&constant, &one, &y)?)?)?;
-    multiply(&root, &reshape_to(&unit, root.shape())?)
+    spread_of(x, axis, keepdims, Variance { correction, root: true })
 }
 
-/// The distances of numbers from their mean.
+fn spread_of(x: &Tensor, axis: Axes, keepdims: bool, what: Variance) -> Result<Tensor> {
+    if x.dtype().is_half() {
+        return in_single(&[x], |x| spread_of(x[0], axis, keepdims, what));
+    }
+    let x = as_float(x)?;
+    let spread = Spread { axes: AxisList::new(), keepdims, what };
+    let axes = axis.resolve(spread.name(), x.ndim())?;
+    apply(Spread { axes, ..spread }, &[&x])
+}
+
+/// The variance over axes, or the standard deviation.
+#[derive(Debug)]
 struct Spread {
-    distance: Tensor,
-    axis: Axes,
-    n: usize,
+    axes: AxisList,
+    keepdims: bool,
+    what: Variance,
+}
+
+impl Operation for Spread {
+    fn name(&self) -> &'static str {
+        if self.what.root { "std" } else { "var" }
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (a, axis) = side_by_side(x[0], &self.axes)?;
+        let shape = reduced_shape(x[0].shape(), &self.axes, self.keepdims);
+        let mut out = Array::empty(self.name(), &shape, a.dtype())?;
+        each!(a.dtype(), float: T => {
+            // SAFETY: `a` is row-major of that layout; the output is fresh and of its size.
+            unsafe { self.what.along::<T>(axis, a.ptr(), out.fresh_ptr()) };
+        }, else return Err(Error::DType(format!("{}: not defined for {}", self.name(), a.dtype()))));
+        Ok(out)
+    }
+    fn keeps(&self) -> Keeps {
+        if self.what.root { Keeps::Both } else { Keeps::Inputs }
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        // var: 2 g (x - mean) / (n - correction); std: g (x - mean) / std / (n - correction), 0 for equal numbers.
+        cx.each(|i| {
+            let (x, shape) = (cx.input(i), cx.shape(i));
+            let n: usize = self.axes.iter().map(|&i| shape[i]).product();
+            let left = n as f64 - self.what.correction;
+            let left = if left > 0.0 { left } else { f64::NAN };
+            let g = spread(g, shape, &self.axes)?;
+            let (one, zero) = (number(1.0, &g)?, number(0.0, &g)?);
+            let (unit, scale) = if self.what.root {
+                let y = spread(cx.output(), shape, &self.axes)?;
+                let constant = equal(&y, &zero)?;
+                let scale = multiply(&g, &number(1.0 / left, &g)?)?;
+                (select(&constant, &one, &y)?, select(&constant, &zero, &scale)?)
+            } else {
+                (one, multiply(&g, &number(2.0 / left, &g)?)?)
+            };
+            if is_recording() {
+                let apart =
+                    subtract(x, &apply(Sum { axes: self.axes.clone(), keepdims: true, mean: true }, &[x])?)?;
+                return multiply(&divide(&apart, &unit)?, &scale);
+            }
+            self.centred(x.array(), unit.array(), scale.array()).map(Tensor::from)
+        })
+    }
 }
 
 impl Spread {
-    fn of(op: &str, x: &Tensor, axis: Axes) -> Result<Spread> {
-        let n = axis.resolve(op, x.ndim())?.iter().map(|&i| x.shape()[i]).product();
-        Ok(Spread { distance: subtract(x, &average(x, axis.clone(), true)?)?, axis, n })
-    }
-
-    /// The mean square, less that of the mean, which is not 0 where the mean of the numbers was rounded.
-    fn variance(&self, keepdims: bool, correction: f64) -> Result<Tensor> {
-        let squares = average(&square(&self.distance)?, self.axis.clone(), keepdims)?;
-        let y = subtract(&squares, &square(&average(&self.distance, self.axis.clone(), keepdims)?)?)?;
-        if correction == 0.0 {
-            return Ok(y);
+    /// `(x - mean) / unit * scale` in one pass.
+    fn centred(&self, x: &Array, unit: &Array, scale: &Array) -> Result<Array> {
+        let kept = reduced_shape(x.shape(), &self.axes, true);
+        // Rows first: then only axes that are apart are moved.
+        let (a, axis) = side_by_side(&x.contiguous()?, &self.axes)?;
+        let [unit, scale] = [unit, scale].map(|v| v.broadcast_to(&kept).and_then(|v| v.contiguous()));
+        let (unit, scale) = (unit?, scale?);
+        let mut out = Array::empty(self.name(), a.shape(), a.dtype())?;
+        each!(a.dtype(), float: T => {
+            // SAFETY: `a` and the output are row-major of that layout; the others hold an element for each result.
+            unsafe { centred::<T>(axis, a.ptr(), unit.ptr(), scale.ptr(), out.fresh_ptr()) };
+        }, else return Err(Error::DType(format!("{}: not defined for {}", self.name(), a.dtype()))));
+        if self.axes.windows(2).all(|w| w[1] == w[0] + 1) {
+            return Ok(out);
         }
-        multiply(&y, &number(self.n as f64 / (self.n as f64 - correction).max(0.0), &y)?)
+        let order: AxisList =
+            (0..x.ndim()).filter(|i| !self.axes.contains(i)).chain(self.axes.iter().copied()).collect();
+        let mut back: AxisList = order.clone();
+        order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+        out.permute(&back)
     }
 }
 
