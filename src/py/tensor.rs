@@ -337,15 +337,12 @@ impl PyTensor {
             CompareOp::Gt => ops::greater,
             CompareOp::Ge => ops::greater_equal,
         };
-<<<<<<< HEAD
         if other.is_instance_of::<PyString>() && matches!(op, CompareOp::Eq | CompareOp::Ne) {
             return Err(PyTypeError::new_err(
                 "a tensor holds numbers and is not compared with text; onecold(y, classes) gives the names of \
                  classes, which can be",
             ));
         }
-        operator(slf, other, f)
-=======
         match operator(slf, other, f) {
             Err(e) if e.is_instance_of::<PyOverflowError>(slf.py()) => {
                 let (a, b) = super::compared(slf, other)?;
@@ -353,7 +350,6 @@ impl PyTensor {
             }
             done => done,
         }
->>>>>>> d578e57 (Numbers that a floating type does not hold raise wherever a value meets a dtype; comparisons with them are exact)
     }
     fn __add__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         operator(slf, other, ops::add)
