@@ -513,3 +513,16 @@ def test_a_model_that_is_too_deep_for_a_file_is_an_error_and_leaves_the_file_as_
     with pytest.raises(ValueError, match="save: the model is nested too deep for a file"):
         flux.save(path, deep)
     assert flux.load(path) == [1.0]
+
+
+def test_a_class_of_the_package_may_declare_its_fields_by_types_or_by_their_text():
+    from oxiflux.files.fields import check_fields
+
+    class Declared:
+        scale: flux.Tensor
+        count: int | None
+
+    Declared.__module__ = "oxiflux.layers.declared"
+    check_fields(Declared, {"scale": flux.ones(2), "count": None})
+    with pytest.raises(ValueError, match="scale of a Declared is a str, and should be Tensor"):
+        check_fields(Declared, {"scale": "x", "count": 3})

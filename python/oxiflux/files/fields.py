@@ -46,7 +46,9 @@ def check_fields(kind: type, fields: Mapping[str, Any]) -> None:
     if not is_ours:
         return
     for base in kind.__mro__:
-        for name, written in getattr(base, "__annotations__", {}).items():
+        for name, kind_of_field in getattr(base, "__annotations__", {}).items():
+            # A file without `from __future__ import annotations` has types, not their text.
+            written = getattr(kind_of_field, "__name__", str(kind_of_field))
             if name not in fields:
                 if not hasattr(kind, name):
                     raise ValueError(f"a {kind.__name__} without {name}")
