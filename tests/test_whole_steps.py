@@ -303,3 +303,12 @@ def test_a_tensor_that_runs_code_when_a_step_lets_go_of_it_may_assign():
 
     flux.train(loss, m, [np.ones((1, 2), np.float32)], flux.setup(flux.Descent(0.1), m))
     assert other.tolist() == [1, 0]
+
+
+def test_code_of_a_module_without_a_name_may_train_a_model_in_test_mode():
+    model = flux.testmode(flux.Chain(flux.Dense(3, 2), flux.BatchNorm(2)))
+    names = {"__name__": None, "flux": flux, "model": model, "loss": mean_square, "batch": data(1.0)[0]}
+    # Python itself drops a warning for a module whose name is None.
+    before = model[0].weight.tolist()
+    exec("flux.trainstep(loss, model, batch, flux.setup(flux.Descent(), model))", names)
+    assert model[0].weight.tolist() != before

@@ -190,7 +190,7 @@ def steps_of(caller: str, model: Any, state: Any, beside: Any = ()) -> _core.Ste
 def _depth_of_user() -> int:
     """How far outside this package the call comes from, counted from who asks."""
     frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("oxiflux."):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("oxiflux."):
         frame, depth = frame.f_back, depth + 1
     return depth
 
