@@ -312,3 +312,11 @@ def test_code_of_a_module_without_a_name_may_train_a_model_in_test_mode():
     before = model[0].weight.tolist()
     exec("flux.trainstep(loss, model, batch, flux.setup(flux.Descent(), model))", names)
     assert model[0].weight.tolist() != before
+
+
+def test_a_loss_of_no_module_that_does_not_fit_its_batch_is_an_error_of_its_own():
+    loss = lambda m: m(data(1.0)[0][0]).sum()
+    loss.__module__ = None  # type: ignore[assignment]
+    model = flux.Dense(3, 2)
+    with pytest.raises(TypeError, match="the loss is called with the model and the 3 parts of a batch"):
+        flux.trainstep(loss, model, (1, 2, 3), flux.setup(flux.Descent(), model))

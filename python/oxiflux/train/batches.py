@@ -73,7 +73,7 @@ def refuse_call(caller: str, loss: Callable[..., Any], batch: tuple[Any, ...]) -
     except TypeError:
         parts = "one part" if len(batch) == 1 else f"{len(batch)} parts"
         name = getattr(loss, "__name__", "")
-        if getattr(loss, "__module__", "").startswith("oxiflux."):
+        if str(getattr(loss, "__module__", "")).startswith("oxiflux."):
             instead = f"; write lambda m, x, y: {name}(m(x), y)"
         elif len(batch) == 1:
             instead = (
