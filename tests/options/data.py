@@ -175,7 +175,7 @@ def paused(**options):
     found = []
 
     def loss(x):
-        with flux.paused(**options):
+        with flux.paused(*options.values()):
             flux.seed(0)
             found.append(flux.Dropout(0.4)(numbers(4, 3, 2)))
         return x.sum()
@@ -212,7 +212,11 @@ MODELS = {
         lambda mode=True: training_dropout(0.4, active=not mode),
         {"mode": False},
     ),
-    "paused": Row(paused, lambda training=False: training_dropout(0.4, active=training), {"training": True}),
+    "paused": Row(
+        paused,
+        lambda variables=None: training_dropout(0.4, active=variables is not None),
+        {"variables": [flux.ones(1)]},
+    ),
     "fmap": Row(mapped, mapped_formula, {"exclude": lambda x: isinstance(x, tuple)}),
     "adjust": Row(adjusted, lambda eta=0.1, rho=0.9: [eta, rho], {"eta": 0.5, "rho": 0.25}),
     "trainables": Row(
