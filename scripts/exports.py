@@ -28,11 +28,12 @@ PRIVATE: dict[str, set[str]] = {
     "layers.container": set(),
     # Operations under functions of the same name, and parts of them.
     "_core": {
-        "Namespace", "Steps", "assign", "attention", "attention_apply", "attention_scores", "children", "conv",
-        "conv_transpose", "ctc_loss", "custom", "dense", "dropout", "gradient", "isa", "kernels", "leaves",
-        "logitbinarycrossentropy_each", "logitcrossentropy_labels", "logitcrossentropy_mean", "mae", "maxpool",
-        "meanpool", "mse", "norm", "norm_with", "op_names", "pad_constant", "pullback", "read_tensors", "recurrent",
-        "repeat", "resample", "scatter", "stop_gradient", "track", "update", "withgradient", "write_tensors",
+        "Namespace", "Snapshot", "Steps", "assign", "attention", "attention_apply", "attention_scores",
+        "children", "conv", "conv_transpose", "ctc_loss", "custom", "dense", "dropout", "gradient",
+        "is_left_out", "isa", "kernels", "leaves", "logitbinarycrossentropy_each", "logitcrossentropy_labels",
+        "logitcrossentropy_mean", "mae", "maxpool", "meanpool", "mse", "norm", "norm_with", "op_names",
+        "pad_constant", "pullback", "read_tensors", "recurrent", "repeat", "resample", "scatter",
+        "stop_gradient", "track", "update", "withgradient", "write_tensors",
     },
 }  # fmt: skip
 

@@ -4,6 +4,9 @@
 //! a long tape is walked or dropped. Outside a scope nothing is recorded. A scope opened inside another writes on the
 //! same tape, which is what makes a gradient differentiable.
 
+mod later;
+
+use self::later::{Later, is_unrecorded, not_recorded};
 use crate::array::Array;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result, attempt};
@@ -224,8 +227,8 @@ struct Current {
     tape: RefCell<Option<Rc<Tape>>>,
     /// Whether layers are in training mode. It outlasts a pause that only leaves to later what would be recorded.
     training: Cell<bool>,
-    /// What a pause that leaves recording to later will know, if there is one: one look tells that there is none.
-    known: RefCell<Option<Rc<Known>>>,
+    /// What will be recorded later, if that is what is computed: one look tells that it is not.
+    later: RefCell<Option<Rc<Later>>>,
     is_later: Cell<bool>,
     /// What is open, and what was going on before each: they may be closed in any order.
     open: RefCell<Vec<(u64, Before)>>,
@@ -236,28 +239,7 @@ struct Before {
     id: u64,
     tape: Option<Rc<Tape>>,
     training: bool,
-    known: Option<Rc<Known>>,
-}
-
-/// The variables of what will be recorded later: all else of this tape would be constant then without a word.
-#[derive(Debug)]
-struct Known {
-    tape: u64,
-    /// In order.
-    nodes: Vec<u32>,
-}
-
-impl Known {
-    fn check(&self, op: &str, inputs: &[&Tensor]) -> Result<()> {
-        let is_strange = |node: u32| self.nodes.binary_search(&node).is_err();
-        if inputs.iter().any(|x| x.node_on(self.tape).is_some_and(is_strange)) {
-            return Err(Error::Value(format!(
-                "{op}: a checkpointed function takes a tensor of the gradient from around it, which would count as \
-                 constant; give it as an argument: checkpoint(f, …, x), or wrap it in ignore_derivatives"
-            )));
-        }
-        Ok(())
-    }
+    later: Option<Rc<Later>>,
 }
 
 /// A scope or a pause that is open on the thread that opened it. Dropped on another thread it does nothing, and stays open.
@@ -271,8 +253,8 @@ impl Open {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         CURRENT.with(|c| {
-            let (tape, known) = (c.tape.borrow().clone(), c.known.borrow().clone());
-            let before = Before { id: c.id.get(), tape, training: c.training.get(), known };
+            let (tape, later) = (c.tape.borrow().clone(), c.later.borrow().clone());
+            let before = Before { id: c.id.get(), tape, training: c.training.get(), later };
             c.open.borrow_mut().push((number, before));
         });
         Open { number }
@@ -293,8 +275,8 @@ impl Drop for Open {
                 None => {
                     c.id.set(before.id);
                     c.training.set(before.training);
-                    c.is_later.set(before.known.is_some());
-                    c.known.replace(before.known);
+                    c.is_later.set(before.later.is_some());
+                    c.later.replace(before.later);
                     c.tape.replace(before.tape)
                 }
             };
@@ -308,8 +290,8 @@ impl Drop for Open {
 thread_local! {
     static CURRENT: Current = const {
         let (id, training, is_later) = (Cell::new(0), Cell::new(false), Cell::new(false));
-        let known = RefCell::new(None);
-        Current { id, tape: RefCell::new(None), training, known, is_later, open: RefCell::new(Vec::new()) }
+        let later = RefCell::new(None);
+        Current { id, tape: RefCell::new(None), training, later, is_later, open: RefCell::new(Vec::new()) }
     };
     /// The entries of the last tape, emptied, for the next one.
     static SPARE: Cell<Vec<Entry>> = const { Cell::new(Vec::new()) };
@@ -339,8 +321,19 @@ pub fn is_training() -> bool {
 /// of another thread.
 #[inline]
 pub fn is_recorded(x: &Tensor) -> bool {
-    let here = |tape| CURRENT.with(|c| c.id.get()) == tape;
+    let here = |tape| {
+        CURRENT.with(|c| {
+            c.id.get() == tape
+                || c.is_later.get() && c.later.borrow().as_ref().is_some_and(|l| l.tape == tape)
+        })
+    };
     x.place.is_some_and(|p| here(p.tape) || p.node != ELSEWHERE && is_anothers(p.tape))
+}
+
+/// Whether this was computed unrecorded in the middle of what an open scope records, to be computed again later.
+#[cfg(feature = "python")]
+pub(crate) fn is_left_out(x: &Tensor) -> bool {
+    x.place.is_some_and(|p| is_unrecorded(p.node))
 }
 
 /// The tapes that are being written, by whatever thread. A tape that finds no room is not listed, and what other
@@ -451,14 +444,20 @@ pub fn record<O: Operation>(op: O, inputs: &[&Tensor], value: Array) -> Result<T
         return Ok(value.into());
     }
     if CURRENT.with(|c| c.is_later.get())
-        && let Some(known) = CURRENT.with(|c| c.known.borrow().clone())
+        && let Some(later) = CURRENT.with(|c| c.later.borrow().clone())
+        && later.follows(op.name(), inputs)?
+        && CURRENT.with(|c| c.id.get()) == 0
     {
-        known.check(op.name(), inputs)?;
+        let place = Place { tape: later.tape, node: later.line };
+        return Ok(Tensor { array: value, place: Some(place) });
     }
     let tape = CURRENT.with(|c| c.id.get());
     if tape != 0 && inputs.iter().any(|t| t.node_on(tape).is_some()) {
         if inputs.iter().any(|t| t.node_on(tape) == Some(ELSEWHERE)) {
             return Err(from_another_thread(op.name()));
+        }
+        if inputs.iter().any(|t| t.node_on(tape).is_some_and(is_unrecorded)) {
+            return Err(not_recorded(op.name()));
         }
         let elsewhere = |p: Place| p.node == ELSEWHERE && is_anothers(p.tape);
         if inputs.iter().filter_map(|t| t.place).any(elsewhere) {
@@ -548,6 +547,7 @@ impl Scope {
     pub fn watch(&self, x: &Tensor) -> Result<Tensor> {
         Ok(match x.node_on(self.tape.id) {
             Some(ELSEWHERE) => return Err(from_another_thread("gradient")),
+            Some(line) if is_unrecorded(line) => return Err(not_recorded("gradient")),
             // On the tape already, by an outer scope: a line of its own keeps the two derivatives apart.
             Some(_) => self.tape.write(Box::new(Same), &[x], x.array.clone()),
             None => {
@@ -608,7 +608,7 @@ impl Paused {
             c.id.set(0);
             c.training.set(false);
             c.is_later.set(false);
-            c.known.replace(None)
+            c.later.replace(None)
         });
         Paused { _open: open, _thread: PhantomData }
     }
@@ -620,10 +620,8 @@ impl Paused {
         CURRENT.with(|c| {
             let tape = c.id.replace(0);
             if tape != 0 {
-                let mut nodes: Vec<u32> = variables.iter().filter_map(|x| x.node_on(tape)).collect();
-                nodes.sort_unstable();
                 c.is_later.set(true);
-                c.known.replace(Some(Rc::new(Known { tape, nodes })));
+                c.later.replace(Some(Rc::new(Later::new(tape, variables))));
             }
         });
         Paused { _open: open, _thread: PhantomData }
@@ -690,6 +688,7 @@ impl Trace {
     pub(crate) fn line(&self, x: &Tensor) -> Result<Option<usize>> {
         match x.node_on(self.tape.id) {
             Some(ELSEWHERE) => Err(from_another_thread("gradient")),
+            Some(line) if is_unrecorded(line) => Err(not_recorded("gradient")),
             node => Ok(node.and_then(|n| n.checked_sub(self.first)).map(|n| n as usize)),
         }
     }

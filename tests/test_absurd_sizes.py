@@ -122,3 +122,8 @@ def test_a_range_becomes_a_tensor_without_a_list():
 def test_other_arguments_without_end_are_an_error_at_once(call):
     with pytest.raises((ValueError, TypeError, IndexError)):
         call()
+
+
+def test_a_shape_without_elements_that_numpy_does_not_hold_is_an_error():
+    with pytest.raises(ValueError, match="too big"):
+        flux.zeros((0, 2**40, 2**40), dtype="float64").numpy()

@@ -277,3 +277,12 @@ def test_truth_values_cannot_be_had_without_a_copy():
     with pytest.raises(BufferError, match="copied"):
         flux.from_dlpack(flux.tensor(RIGHT), copy=False)
     assert flux.from_dlpack(RIGHT, copy=True).tolist() == RIGHT.tolist()
+
+
+def test_truth_values_are_given_away_as_a_copy_that_may_be_written():
+    x = flux.tensor([True, False, True])
+    theirs = np.from_dlpack(x)
+    theirs.view(np.uint8)[:] = 7
+    assert x.tolist() == [True, False, True] and flux.count_nonzero(x).item() == 2
+    with pytest.raises(BufferError, match="truth values are always copied"):
+        x.__dlpack__(max_version=(1, 0), copy=False)

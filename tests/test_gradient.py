@@ -1,6 +1,7 @@
 """Derivatives beyond the plain gradient."""
 
 import functools
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -215,14 +216,14 @@ def test_a_checkpoint_reaches_what_a_closure_has_captured():
 
 
 def test_a_checkpoint_computes_twice():
-    calls = []
+    calls = itertools.count()  # which, unlike a list, is not put back
 
     def f(x):
-        calls.append(1)
+        next(calls)
         return x**2
 
     flux.gradient(lambda x: flux.checkpoint(f, x).sum(), f64(X))
-    assert len(calls) == 2
+    assert next(calls) == 2
 
 
 def test_a_checkpoint_leaves_the_generator_where_it_was():
@@ -234,11 +235,11 @@ def test_a_checkpoint_leaves_the_generator_where_it_was():
     assert drawn(flux.checkpoint) == drawn(lambda f, x: f(x))
 
     def fails(x):
-        if flux.rand(1).item() >= 0 and calls.append(0) is None and len(calls) > 1:
+        if flux.rand(1).item() >= 0 and next(calls) > 0:
             raise KeyError("the second time")
         return x * 2
 
-    calls = []
+    calls = itertools.count()
     flux.seed(0)
     with pytest.raises(KeyError):
         flux.gradient(lambda x: flux.checkpoint(fails, x).sum(), f64(X))

@@ -28,7 +28,8 @@ LEVELS = [
     {"tree", "functions", "threadpools"},
     {"edges", "einsum", "targets", "vector"},
     {"protocols"},
-    {"init", "losses", "gradient", "optimisers", "onehot", "show"},
+    {"init", "losses", "custom", "gradient", "optimisers", "onehot", "show"},
+    {"checkpoint", "gradcheck"},
     {"layers"},
     {"data", "files", "shapes"},
     {"train"},
@@ -90,7 +91,7 @@ def test_all_is_complete():
 
 
 @pytest.mark.parametrize(
-    "name", ["init", "losses", "gradient", "onehot", "tree", "layers", "vector", "shapes"]
+    "name", ["init", "losses", "gradient", "custom", "onehot", "tree", "layers", "vector", "shapes"]
 )
 def test_what_a_module_exports_the_package_exports(name):
     module = sys.modules[f"oxiflux.{name}"]

@@ -45,9 +45,12 @@ from .data import (
     mapobs, numobs, oversample, randobs, rpad_constant, shuffleobs, splitobs, unbatch, undersample,
 )
 from .files import load, load_checkpoint, load_torch, save, save_checkpoint
+from .checkpoint import checkpoint
+from .custom import custom_gradient
+from .gradcheck import gradcheck
 from .gradient import (
-    checkpoint, custom_gradient, diaghessian, gradcheck, gradient, hessian, ignore_derivatives, jacobian,
-    jvp, pullback, stop_gradient, withgradient, withjacobian,
+    diaghessian, gradient, hessian, ignore_derivatives, jacobian, jvp, pullback, stop_gradient,
+    withgradient, withjacobian,
 )
 from .init import (
     create_bias, glorot_normal, glorot_uniform, identity_init, kaiming_normal, kaiming_uniform,

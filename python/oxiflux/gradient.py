@@ -11,13 +11,10 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor, stop_gradient
-from .tree import FLOATS, fmap, show_path
+from .tree import FLOATS, fmap
 
 __all__ = [
-    "checkpoint",
-    "custom_gradient",
     "diaghessian",
-    "gradcheck",
     "gradient",
     "hessian",
     "ignore_derivatives",
@@ -35,7 +32,8 @@ def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
 
     An argument is anything that holds tensors; its gradient mirrors it: a tensor for a tensor, a number for a number, a
     list for a list, an object with the same attributes for a layer; None where `f` does not depend on it, for integers
-    in arrays and containers, which are labels and indices, and for a part that refers back to what holds it. A tensor
+    in arrays and containers, which are labels and indices, for numbers in objects, which are options, and for a part
+    that refers back to what holds it. A tensor
     that occurs twice in one argument is one variable; each argument has its own, even if two are one object.
 
     Inside `f` a tensor that depends on the arguments can be printed and compared; to read it as a number or an array
@@ -167,7 +165,7 @@ def hessian(f: Callable[[Any], Any], x: Any) -> Tensor:
     [[6.0, 4.0], [4.0, 0.0]]
     """
     x = _float_tensor("hessian", x)
-    return _or_zeros(jacobian(lambda z: _or_zeros(gradient(f, z)[0], z), x)[0], x, x.shape + x.shape)
+    return or_zeros(jacobian(lambda z: or_zeros(gradient(f, z)[0], z), x)[0], x, x.shape + x.shape)
 
 
 def diaghessian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, ...]:
@@ -183,11 +181,11 @@ def diaghessian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, ...]:
 
         def slope(z: Tensor, i: int = i) -> Tensor:
             rest = [*args[:i], z, *args[i + 1 :]]
-            return _or_zeros(gradient(f, *rest)[i], z)
+            return or_zeros(gradient(f, *rest)[i], z)
 
         g, back = pullback(slope, x)
         places = [np.unravel_index(n, x.shape) for n in range(x.size)]
-        numbers = [_or_zeros(back(dg)[0], x)[place] for dg, place in zip(_units(g), places, strict=True)]
+        numbers = [or_zeros(back(dg)[0], x)[place] for dg, place in zip(_units(g), places, strict=True)]
         diagonals.append(_core.reshape(_core.stack(numbers), x.shape) if numbers else x)
     return tuple(diagonals)
 
@@ -218,7 +216,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
         terms = [(g * t.astype(g.dtype)).sum() for g, t in zip(grads, tangents, strict=True) if g is not None]
         return sum(terms, start=0 * dy.sum())
 
-    return y, _or_zeros(gradient(paired, _core.zeros_like(y))[0], y)
+    return y, or_zeros(gradient(paired, _core.zeros_like(y))[0], y)
 
 
 def ignore_derivatives(x: Any) -> Any:
@@ -238,212 +236,6 @@ def ignore_derivatives(x: Any) -> Any:
         return fmap(stop_gradient, x)
     with _core.paused():
         return fmap(stop_gradient, x())
-
-
-def custom_gradient(f: Callable[..., tuple[Any, Callable[[Tensor], Any]]]) -> Callable[..., Tensor]:
-    """Gives a Python function a gradient of its own: `f(*args)` returns its value and the pullback.
-
-    The pullback takes the gradient that comes in for the value to one gradient for each argument: a sequence with
-    None where there is none, or a single tensor if there is one argument. The gradient of a list, a dict or a layer
-    mirrors it, as those that `gradient` gives do, and a dict may stand for an object. Made of tensor operations on the
-    arguments, it can be differentiated too. What computes the value is not recorded, and may leave tensors for NumPy.
-    A gradient of another shape than its argument, or of a tensor that the argument does not have, raises ShapeError.
-
-    >>> import oxiflux as flux
-    >>> @flux.custom_gradient
-    ... def straight_through(x):
-    ...     return flux.round(x), lambda g: g
-    >>> flux.gradient(lambda x: straight_through(x).sum(), flux.tensor([0.2, 1.7]))[0].tolist()
-    [1.0, 1.0]
-    """
-    name = getattr(f, "__name__", type(f).__name__)
-
-    @functools.wraps(f)
-    def wrapped(*args: Any) -> Tensor:
-        found = [(i, path, x) for i, arg in enumerate(args) for path, x in _checked(arg)]
-        with _core.paused():
-            value, pullback = f(*args)
-
-        def back(g: Tensor) -> list[Tensor | None]:
-            grads = pullback(g)
-            count = len(grads) if isinstance(grads, (tuple, list)) else None
-            if len(args) == 1 and (count is None or (count > 1 and isinstance(args[0], (tuple, list)))):
-                grads, count = (grads,), 1
-            if count != len(args):
-                raise ValueError(
-                    f"custom_gradient: {count or 1} gradients for {len(args)} arguments of {name}"
-                )
-            for i, (grad, arg) in enumerate(zip(grads, args, strict=True)):
-                _mirrors(f"the gradient of argument {i} of {name}", grad, arg)
-            return [_at(grads[i], path) for i, path, _ in found]
-
-        return _core.custom(_core.asarray(value), [x for _, _, x in found], back)
-
-    return wrapped
-
-
-def _mirrors(what: str, grad: Any, arg: Any) -> None:
-    """Raises ShapeError unless a gradient that a custom rule gave fits its argument."""
-    if grad is None or isinstance(arg, (int, float)):
-        return
-    if isinstance(arg, (Tensor, np.ndarray)):
-        if not isinstance(grad, (Tensor, np.ndarray, int, float)):
-            raise ShapeError(f"custom_gradient: {what} is a {type(grad).__name__}, the argument a tensor")
-        if (shape := tuple(np.shape(grad))) != tuple(arg.shape):
-            raise ShapeError(f"custom_gradient: {what} has shape {shape}, the argument {tuple(arg.shape)}")
-        return
-    kids, theirs = dict(_core.children(arg) or []), _core.children(grad)
-    if theirs is None:
-        raise ShapeError(
-            f"custom_gradient: {what} is a {type(grad).__name__}, the argument a {type(arg).__name__}: give a gradient "
-            "of the same structure, or None"
-        )
-    for key, part in theirs:
-        if part is not None and key not in kids:
-            raise ShapeError(f"custom_gradient: {what} has {key}, which the argument has not")
-        if part is not None:
-            _mirrors(f"{what}.{key}", part, kids[key])
-
-
-def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
-    """`f(*args)` without keeping what its gradient needs: the gradient computes `f` again. Time for memory.
-
-    Gradients reach the arguments and, if `f` is a layer, its parameters; a tensor that `f` takes from
-    elsewhere, such as a variable around it, counts as a constant. Random numbers are the same the second
-    time. Ref: Chen et al., "Training deep nets with sublinear memory cost", 2016.
-
-    >>> import oxiflux as flux
-    >>> block = flux.Chain(flux.Dense(2, 8, flux.tanh), flux.Dense(8, 2))
-    >>> x = flux.rand(5, 2)
-    >>> g = flux.gradient(lambda m: flux.checkpoint(m, x).sum(), block)[0]
-    >>> g.layers[1].bias.tolist()
-    [5.0, 5.0]
-    """
-    tree = (f, args)
-    inputs = [tensor for _, tensor in _core.leaves(tree) if tensor.dtype in FLOATS]
-    generator = _core.default_generator()
-    before = generator.get_state()
-    with _core.paused(inputs):
-        value = f(*args)
-
-    def call(tensors: list[Tensor]) -> Tensor:
-        given = {id(old): new for old, new in zip(inputs, tensors, strict=True)}
-        g, xs = fmap(lambda x: given.get(id(x), x), tree)
-        y: Tensor = g(*xs)
-        return y
-
-    def back(dy: Tensor) -> list[Tensor | None]:
-        now = generator.get_state()
-        generator.set_state(before)
-        try:
-            grads: list[Tensor | None] = pullback(call, inputs)[1](dy)[0]
-            return grads
-        finally:
-            generator.set_state(now)
-
-    return _core.custom(value, inputs, back)
-
-
-def gradcheck(
-    f: Callable[..., Any],
-    *args: Any,
-    eps: float = 1e-6,
-    rtol: float = 1e-5,
-    atol: float = 1e-7,
-    order: int = 1,
-) -> bool:
-    """Whether the gradients of `f` agree with central differences in float64, `(f(x + eps) - f(x - eps)) /
-    2eps`.
-
-    Checked are all numbers of the floating arguments, and all parameters of models, against a fixed random
-    weighting of the result, and with `order=2` the gradient of the gradient too. Returns True; a disagreement
-    raises AssertionError with the place and both numbers.
-
-    >>> import oxiflux as flux
-    >>> flux.gradcheck(lambda x: flux.sin(x) * x, [0.3, 1.2], order=2)
-    True
-    >>> flux.gradcheck(lambda model, x: model(x), flux.Dense(2, 3, flux.tanh), [0.3, 1.2])
-    True
-    """
-    # What is one object in two arguments stays so: each is differentiated by on its own.
-    made = {id(x): x if callable(x) or _core.leaves(x) else _core.asarray(x) for x in args}
-    given = tuple(made[id(x)] for x in args)
-    xs = fmap(lambda t: t.astype(_core.float64) if t.dtype in FLOATS else t, given)
-    rng = np.random.default_rng(0)
-    weights = _core.tensor(rng.uniform(0.5, 1.5, _core.asarray(f(*xs)).shape))
-
-    def weighted(*z: Any) -> Tensor:
-        total: Tensor = (f(*z) * weights).sum()
-        return total
-
-    _compare(weighted, xs, eps, rtol, atol, "first")
-    if order >= 2:
-        directions = [
-            [(path, _core.tensor(rng.uniform(0.5, 1.5, t.shape))) for path, t in _checked(x)] for x in xs
-        ]
-
-        def directional(*z: Any) -> Tensor:
-            slopes = [
-                (slope * direction).sum()
-                for grad, ways in zip(gradient(weighted, *z), directions, strict=True)
-                for path, direction in ways
-                if (slope := _at(grad, path)) is not None
-            ]
-            return sum(slopes, start=_core.sum(weights) * 0)
-
-        _compare(directional, xs, eps, rtol, atol, "second")
-    return True
-
-
-def _checked(x: Any) -> list[tuple[tuple[Any, ...], Tensor]]:
-    """The tensors of an argument that it is differentiated by, with their paths."""
-    return [(path, t) for path, t in _core.leaves(x, trainable=True) if t.dtype in FLOATS]
-
-
-def _at(grad: Any, path: tuple[Any, ...]) -> Any:
-    """The part of a gradient at a path; None where there is none."""
-    for key in path:
-        grad = dict(_core.children(grad) or []).get(key)
-    return grad
-
-
-def _with(x: Any, old: Tensor, new: Tensor) -> Any:
-    """An argument with another tensor in the place of one of its own."""
-    return fmap(lambda t: new if t is old else t, x)
-
-
-def _compare(
-    f: Callable[..., Tensor],
-    xs: tuple[Any, ...],
-    eps: float,
-    rtol: float,
-    atol: float,
-    order: str,
-) -> None:
-    """Checks each partial derivative of a number."""
-    try:
-        grads = gradient(f, *xs)
-    except ShapeError as error:
-        raise AssertionError(f"gradcheck: no {order} derivative: {error}") from error
-    for i, x in enumerate(xs):
-        for path, t in _checked(x):
-            name = f"argument {i}" + (f".{show_path(path)}" if path else "")
-            g = _or_zeros(_at(grads[i], path), t).numpy()
-            if g.shape != t.shape:
-                raise AssertionError(f"gradcheck: {name} has shape {t.shape} and its gradient {g.shape}")
-            for place in np.ndindex(t.shape):
-                ends = []
-                for step in (eps, -eps):
-                    moved = np.array(t.numpy())
-                    moved[place] += step
-                    ends.append(float(f(*xs[:i], _with(x, t, _core.tensor(moved)), *xs[i + 1 :])))
-                difference = (ends[0] - ends[1]) / (2 * eps)
-                if not abs(g[place] - difference) <= atol + rtol * abs(difference):
-                    where = f"{name}{list(map(int, place)) if place else ''}"
-                    raise AssertionError(
-                        f"gradcheck: {order} derivative by {where} is {g[place]:.10g}, "
-                        f"differences give {difference:.10g}"
-                    )
 
 
 def _units(y: Tensor) -> list[Tensor]:
@@ -483,7 +275,7 @@ def _stacked(rows: Sequence[Tensor | float | None], out: tuple[int, ...]) -> Ten
     return _core.reshape(_core.stack(full), out + one.shape)
 
 
-def _or_zeros(g: Tensor | None, x: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+def or_zeros(g: Tensor | None, x: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
     return _core.zeros(x.shape if shape is None else shape, dtype=x.dtype) if g is None else g
 
 

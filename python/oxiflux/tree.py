@@ -421,6 +421,18 @@ def _trains(x: Any) -> bool:
     return is_float_array(x) or bool(_core.leaves(x, trainable=True))
 
 
+def differentiated(x: Any) -> list[tuple[tuple[Any, ...], Tensor]]:
+    """The tensors of an argument that it is differentiated by, with their paths."""
+    return [(path, t) for path, t in _core.leaves(x, trainable=True) if t.dtype in FLOATS]
+
+
+def at(grad: Any, path: tuple[Any, ...]) -> Any:
+    """The part of a gradient at a path; None where there is none."""
+    for key in path:
+        grad = dict(_core.children(grad) or []).get(key)
+    return grad
+
+
 def _is_tensor(x: object) -> bool:
     return isinstance(x, Tensor)
 

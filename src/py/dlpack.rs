@@ -121,7 +121,7 @@ unsafe extern "C" fn drop_capsule(capsule: *mut ffi::PyObject) {
 }
 
 /// A capsule over the tensor's memory, marked read-only where the consumer understands that; else over a copy, which the
-/// consumer may write.
+/// consumer may write. Of truth values it is a copy always: some consumers write what is read-only, and other bytes.
 pub(super) fn export<'py>(
     py: Python<'py>,
     a: &Array,
@@ -134,8 +134,11 @@ pub(super) fn export<'py>(
             "this consumer does not know read-only memory: it can only have a copy",
         ));
     }
-    let own = if copy == Some(true) || !versioned { a.copy()? } else { a.clone() };
-    let shared = versioned && copy != Some(true);
+    if a.dtype() == DType::Bool && copy == Some(false) {
+        return Err(PyBufferError::new_err("truth values are always copied: leave copy=False out"));
+    }
+    let shared = versioned && copy != Some(true) && a.dtype() != DType::Bool;
+    let own = if shared { a.clone() } else { a.copy()? };
     let (context, tensor) = describe(&own);
     let context = Box::into_raw(context).cast();
     let (pointer, name): (*mut c_void, &CStr) = if versioned {

@@ -182,6 +182,12 @@ fn stop_gradient(x: Operand) -> PyTensor {
     x.0.at(None).into()
 }
 
+/// Whether this was computed by a checkpointed function and is not its result: no gradient goes through it.
+#[pyfunction]
+fn is_left_out(x: Operand) -> bool {
+    tape::is_left_out(&x.0)
+}
+
 /// Whether what is computed on this thread is recorded for a gradient.
 #[pyfunction]
 fn is_recording() -> bool {
@@ -241,6 +247,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     add_function!(m, gradient)?;
     add_function!(m, pullback)?;
     add_function!(m, stop_gradient)?;
+    add_function!(m, is_left_out)?;
     add_function!(m, is_recording)?;
     add_function!(m, is_training)
 }

@@ -19,6 +19,7 @@ mod plan;
 mod random;
 mod rules;
 mod run;
+mod snapshot;
 mod statistics;
 mod step;
 mod tensor;
@@ -73,6 +74,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     numpy::ready(m.py())?;
     crate::ops::register(m)?;
     custom::register(m)?;
+    snapshot::register(m)?;
     dlpack::register(m)?;
     dtype::register(m)?;
     error::register(m)?;

@@ -274,7 +274,9 @@ fn descr(py: Python<'_>, dtype: DType) -> PyResult<Bound<'_, PyArrayDescr>> {
 pub(super) fn export<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>> {
     let mut dims: Vec<npy_intp> = a.shape().iter().map(|&n| n as npy_intp).collect();
     let size = a.dtype().size() as npy_intp;
-    let mut strides: Vec<npy_intp> = a.strides().iter().map(|&s| s as npy_intp * size).collect();
+    // Those of an array without elements may be of any size.
+    let mut strides: Vec<npy_intp> =
+        a.strides().iter().map(|&s| (s as npy_intp).wrapping_mul(size)).collect();
     let descr = descr(py, a.dtype())?;
     let data = each!(a.dtype(), moved: T => a.ptr::<T>().cast_mut().cast());
     let owner = Bound::new(py, Owner(a.clone()))?;

@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
 /// threads.
 #[pyclass(name = "Generator", module = "oxiflux", frozen)]
-struct Generator(Mutex<Place>);
+pub(super) struct Generator(Mutex<Place>);
 
 /// What a stream of random numbers begins with.
 struct Seed(u64);
@@ -57,7 +57,7 @@ impl Generator {
         }
     }
 
-    fn place(&self) -> MutexGuard<'_, Place> {
+    pub(super) fn place(&self) -> MutexGuard<'_, Place> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,50 @@
+//! The Python objects that can be reached from some others as they are at a moment, to go back to.
+
+use super::held::{self, Held};
+use super::random::Generator;
+use super::watch::ByAddress;
+use crate::kernels::random::Place;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+/// What containers, objects, arrays and generators hold. The values of tensors are not among it.
+#[pyclass(frozen, module = "oxiflux._core")]
+struct Snapshot {
+    held: Vec<Held>,
+    generators: Vec<(Py<Generator>, Place)>,
+}
+
+#[pymethods]
+impl Snapshot {
+    #[new]
+    #[pyo3(signature = (*roots))]
+    fn new(roots: &Bound<'_, PyTuple>) -> PyResult<Self> {
+        let (mut held, mut generators, mut seen) = (Vec::new(), Vec::new(), ByAddress::default());
+        let mut next: Vec<_> = roots.iter().collect();
+        while let Some(ob) = next.pop() {
+            // What has been seen is kept, so that no other object gets its address.
+            if held::is_plain(&ob) || seen.insert(ob.as_ptr() as usize, ob.clone()).is_some() {
+                continue;
+            }
+            match ob.cast::<Generator>() {
+                Ok(generator) => generators.push((generator.clone().unbind(), *generator.get().place())),
+                Err(_) => held.extend(Held::of(&ob, &mut next)?),
+            }
+        }
+        Ok(Snapshot { held, generators })
+    }
+
+    /// Goes back. What does not let itself be put back has not let itself be changed either.
+    fn put_back(&self, py: Python<'_>) {
+        for held in &self.held {
+            let _ = held.put_back(py);
+        }
+        for (generator, place) in &self.generators {
+            *generator.get().place() = *place;
+        }
+    }
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Snapshot>()
+}
