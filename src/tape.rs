@@ -614,8 +614,7 @@ impl Paused {
     }
     /// Stops recording, in the middle of what remains training, of what will be recorded later with these tensors as
     /// its variables. Another tensor that the open scope follows is then an error.
-    #[cfg(feature = "python")]
-    pub(crate) fn until_later(variables: &[Tensor]) -> Paused {
+    pub fn until_later(variables: &[Tensor]) -> Paused {
         let open = Open::new();
         CURRENT.with(|c| {
             let tape = c.id.replace(0);

@@ -9,6 +9,7 @@ use super::reduce::{Axis, BLOCK, CHUNK, Sum, WIDTH, fold_across, fold_lanes, fol
 use crate::dtype::Element;
 use crate::memory::room;
 use crate::team;
+use std::cmp::Ordering;
 
 /// Lanes side by side: the sums of distances and of squares are kept in registers.
 const LANES: usize = 32;
@@ -43,7 +44,9 @@ impl Moments {
         let (n, s, q) = (n as f64, distances.to_f64(), squares.to_f64());
         let left = q - s * s / n;
         let squares = if left < 0.0 { 0.0 } else { left };
-        (Moments { n, mean: near.to_f64() + s / n, squares }, !(left < q * COARSE))
+        // NaN counts as near: there is no better mean.
+        let is_near = left.partial_cmp(&(q * COARSE)) != Some(Ordering::Less);
+        (Moments { n, mean: near.to_f64() + s / n, squares }, is_near)
     }
 }
 
@@ -337,7 +340,7 @@ unsafe fn narrow<T: Float + Element>(x: *const T, n: usize, columns: usize, foun
     // SAFETY: the rows of `wide` elements are those of the caller, as are the ones left.
     unsafe {
         each_column(x, n / FEW, wide, wide, &keep);
-        if n % FEW > 0 {
+        if !n.is_multiple_of(FEW) {
             each_column(x.add(n / FEW * wide), n % FEW, columns, columns, &keep);
         }
     }
