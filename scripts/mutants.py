@@ -60,7 +60,7 @@ TESTS = {
     "python/oxiflux/vector": "vector",
     "src/array": "indexing_numpy manipulation_numpy dtypes_numpy half",
     "src/files": "files files_hostile",
-    "src/half": "half",
+    "src/dtype": "half dtypes_numpy promotion",
     "src/kernels/attention": "attention",
     "src/kernels/conv": "conv zoo absurd_sizes",
     "src/kernels/ctc": "ctc",
@@ -86,9 +86,9 @@ TESTS = {
     "src/py/dlpack": "dtypes_numpy bad_input dlpack",
     "src/py/index": "indexing_numpy",
     "src/py/random": "init dropout bad_input",
-    "src/py": "bad_input gradient tree dtypes_numpy optimisers train",
+    "src/py": "bad_input gradient tree dtypes_numpy optimisers train undone_steps checkpointed parameters_anywhere variables",
     "src/shape": "manipulation_numpy ops_numpy bad_input",
-    "src/tape": "gradient gradients",
+    "src/tape": "gradient gradients checkpointed variables",
     "src": "ops_numpy gradients bad_input",
 }
 SWAPPED: dict[type[ast.AST], str] = {

@@ -5,9 +5,9 @@ mod view;
 pub use view::Range;
 
 use crate::dtype::DType::{self, BF16, F16, F32, F64};
+use crate::dtype::half::{BFloat16, Float16, Half};
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result, attempt};
-use crate::half::{BFloat16, Float16, Half};
 use crate::kernels::map;
 use crate::memory::{Buffer, collected};
 use crate::shape::{self, Dims, Strides};

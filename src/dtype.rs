@@ -1,5 +1,7 @@
 //! Element types: their names, sizes, kinds and promotion, and the one dispatch from a `DType` to a Rust type.
 
+pub mod half;
+
 use std::fmt;
 
 /// The type of a tensor's elements.
@@ -267,8 +269,8 @@ macro_rules! each {
             $crate::dtype::DType::I16 => { type $t = i16; $body }
             $crate::dtype::DType::I32 => { type $t = i32; $body }
             $crate::dtype::DType::I64 => { type $t = i64; $body }
-            $crate::dtype::DType::F16 => { type $t = $crate::half::Float16; $body }
-            $crate::dtype::DType::BF16 => { type $t = $crate::half::BFloat16; $body }
+            $crate::dtype::DType::F16 => { type $t = $crate::dtype::half::Float16; $body }
+            $crate::dtype::DType::BF16 => { type $t = $crate::dtype::half::BFloat16; $body }
             $crate::dtype::DType::F32 => { type $t = f32; $body }
             $crate::dtype::DType::F64 => { type $t = f64; $body }
         }

@@ -43,6 +43,30 @@ pub enum Error {
     },
     /// Something that is not there, said with what is.
     Unsupported(String),
+    /// What somebody else's gradient rule raised.
+    Raised(Raised),
+}
+
+/// An error that is none of ours, carried as it is.
+#[derive(Clone, Debug)]
+pub struct Raised(std::sync::Arc<dyn std::error::Error + Send + Sync>);
+
+impl Raised {
+    /// Carries an error.
+    pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> Raised {
+        Raised(std::sync::Arc::new(error))
+    }
+    /// The error.
+    pub fn error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl PartialEq for Raised {
+    /// Whether it is the very same error.
+    fn eq(&self, other: &Raised) -> bool {
+        std::sync::Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl fmt::Display for Error {
@@ -52,19 +76,24 @@ impl fmt::Display for Error {
                 f.write_str(s)
             }
             Error::File { path, reason, .. } => write!(f, "{}: {reason}", path.display()),
+            Error::Raised(raised) => write!(f, "{}", raised.error()),
             Error::Exhausted { op } => write!(f, "{op}: there is not enough memory to work with"),
             Error::Memory { op, shape, dtype } => {
-                write!(
-                    f,
-                    "{op}: cannot allocate a tensor of shape {} and dtype {dtype}",
-                    crate::shape::show(shape)
-                )
+                write!(f, "{op}: cannot allocate a tensor of shape {} and dtype {dtype}", show(shape))
             }
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+/// A shape as Python writes it: `()`, `(3,)`, `(2, 3)`.
+pub fn show(shape: &[usize]) -> String {
+    match shape {
+        [n] => format!("({n},)"),
+        _ => format!("({})", shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
 
 /// The door of an operation: what its kernels have no memory for is an error.
 #[inline]

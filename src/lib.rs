@@ -1,29 +1,38 @@
 //! Tensors, a gradient tape and the kernels of neural networks on the CPU.
 //!
-//! Each module may use those listed above it, never those below.
+//! Each module uses those listed above it, never those below.
 
-pub mod array;
+pub mod memory;
 pub mod dtype;
 pub mod error;
-pub mod files;
+pub mod shape;
+pub mod isa;
+pub mod team;
 #[cfg(feature = "python")]
 mod fork;
-pub mod gradient;
-pub mod half;
-pub mod isa;
 /// Functions on pointers, for the tests and the benches: their contracts are not for anyone else.
 #[doc(hidden)]
 pub mod kernels;
-pub mod memory;
+pub mod array;
+pub mod tape;
 pub mod ops;
 pub mod optim;
+pub mod files;
 #[cfg(feature = "python")]
 mod py;
-pub mod shape;
-pub mod tape;
-pub mod team;
+
+/// Gives Python the functions of a table of operations, where there is Python.
+#[cfg(not(feature = "python"))]
+macro_rules! bind {
+    ($($table:tt)*) => {};
+}
+#[cfg(not(feature = "python"))]
+pub(crate) use bind;
+#[cfg(feature = "python")]
+pub(crate) use py::bind;
 
 pub use array::Array;
-pub use dtype::DType;
+pub use dtype::{DType, half};
 pub use error::{Error, Result};
+pub use ops::gradient;
 pub use tape::Tensor;

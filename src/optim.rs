@@ -1,9 +1,9 @@
 //! Update rules on arrays: one fused pass over all parameters.
 
 use crate::array::Array;
+use crate::dtype::half::{BFloat16, Float16};
 use crate::dtype::{DType, Float};
 use crate::error::{Error, Result};
-use crate::half::{BFloat16, Float16};
 use crate::kernels::update::{self, Element, Link, Slot};
 use crate::shape;
 use smallvec::SmallVec;

@@ -1,5 +1,6 @@
 //! Shapes and strides: broadcasting, axes, and what a shape looks like in a message.
 
+pub use crate::error::show;
 use crate::error::{Error, Result};
 use smallvec::SmallVec;
 
@@ -10,14 +11,6 @@ pub const MOST_AXES: usize = 64;
 pub type Dims = SmallVec<[usize; 4]>;
 /// How many elements apart neighbours along each axis are.
 pub type Strides = SmallVec<[isize; 4]>;
-
-/// A shape as Python writes it: `()`, `(3,)`, `(2, 3)`.
-pub fn show(shape: &[usize]) -> String {
-    match shape {
-        [n] => format!("({n},)"),
-        _ => format!("({})", shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
-    }
-}
 
 /// The number of elements, or `None` where it does not fit a machine word.
 pub fn checked_size(shape: &[usize]) -> Option<usize> {

@@ -5,10 +5,10 @@
 //! takes part and waits only for chunks that somebody holds, so a worker that is late, or never comes, costs nothing.
 
 mod patience;
-mod place;
+mod affinity;
 
+use affinity::Affinity;
 pub use patience::{Unwanted, look, patient, unbroken};
-use place::Place;
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -202,7 +202,7 @@ struct Shared {
     closed: AtomicBool,
     look: Duration,
     crowded: bool,
-    place: Place,
+    affinity: Affinity,
 }
 
 #[repr(align(128))]
@@ -262,18 +262,18 @@ impl Team {
             closed: AtomicBool::new(false),
             look: if crowded { LOOK_CROWDED } else { LOOK },
             crowded,
-            place: Place::default(),
+            affinity: Affinity::default(),
         });
         let starting = Arc::clone(&shared);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(size.saturating_sub(1).max(1))
             .thread_name(|i| format!("oxiflux-{i}"))
-            .start_handler(move |_| starting.place.enter())
+            .start_handler(move |_| starting.affinity.enter())
             .build()
             .ok()
             .filter(|_| size > 1);
         if pool.is_some() && !crowded {
-            shared.place.await_workers(size - 1);
+            shared.affinity.await_workers(size - 1);
         }
         Self { size, pool, shared }
     }
@@ -313,7 +313,7 @@ impl Team {
     fn lend(&self, wanted: usize) {
         // Each time, because a caller that has moved onto the processor of a serving worker would keep it from running.
         if !self.shared.crowded {
-            self.shared.place.avoid_caller();
+            self.shared.affinity.avoid_caller();
         }
         // Only the leader adds and a leaving worker subtracts, so `serving` cannot pass the number of workers. A worker
         // that leaves just now looks once more after it has said so; missing it would only cost its help.

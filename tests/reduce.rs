@@ -1,5 +1,6 @@
 //! Reductions, scans, sorts and searches against plain loops, over all layouts and odd sizes.
 
+use oxiflux::kernels::argextreme::{argmax, argmin};
 use oxiflux::kernels::number::Number;
 use oxiflux::kernels::reduce::*;
 use oxiflux::kernels::scan::scan;

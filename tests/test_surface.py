@@ -186,21 +186,63 @@ def test_a_long_file_says_why(path):
         )
 
 
-def test_only_py_and_the_operations_name_python():
+def code_of(path):
+    """A file of Rust without its comments."""
+    return re.sub(r"//.*", "", path.read_text())
+
+
+def test_only_py_names_python():
     for path in rust_files:
-        place = path.relative_to(RUST).parts[0]
-        if place in ("py", "ops", "lib.rs"):
+        if path.relative_to(RUST).parts[0] not in ("py", "lib.rs"):
+            assert not re.search(r"\bpyo3\b|\bnumpy::|\bcrate::py\b", code_of(path)), relative(path)
+    assert set(re.findall(r"\bpy\b[^;]*", code_of(RUST / "lib.rs"))) == {"py", "py::bind"}
+
+
+# Names that lib.rs gives again, with the module that they are of.
+GIVEN_AGAIN = {
+    "Array": "array", "DType": "dtype", "half": "dtype", "Error": "error", "Result": "error", "gradient": "ops",
+    "Tensor": "tape",
+}  # fmt: skip
+
+
+def order_of(text):
+    return re.findall(r"^(?:pub(?:\([^)]*\))? )?mod (\w+);", text, re.MULTILINE)
+
+
+def used_by(path, prefix, whole):
+    """The names behind a prefix that a file uses; `whole` if they may stand alone, else as a part of a path only."""
+    behind = "" if whole else "::"
+    code = code_of(path)
+    used = set(re.findall(prefix + r"(\w+)" + ("" if whole else "(?=::)"), code))
+    for group in re.findall(prefix + r"\{([^;]*?)\};", code):
+        used |= set(re.findall(r"(?:^|[{,]\s*)(\w+)" + behind, group))
+    return used
+
+
+def test_modules_use_those_above_them():
+    order = order_of((RUST / "lib.rs").read_text())
+    assert set(order) == {path.relative_to(RUST).parts[0].removesuffix(".rs") for path in rust_files} - {
+        "lib"
+    }
+    for path in rust_files:
+        mine = path.relative_to(RUST).parts[0].removesuffix(".rs")
+        for name in used_by(path, r"\bcrate::", True) if mine not in ("lib", "py") else ():
+            name = GIVEN_AGAIN.get(name, name)
+            if name in order:
+                assert order.index(name) <= order.index(mine), f"{relative(path)} uses {name}"
+
+
+@pytest.mark.parametrize("folder", ["ops", "kernels"])
+def test_files_of_a_folder_use_those_above_them(folder):
+    order = order_of((RUST / folder / "mod.rs").read_text())
+    for path in (RUST / folder).rglob("*.rs"):
+        mine, *below = path.relative_to(RUST / folder).parts
+        mine = mine.removesuffix(".rs")
+        if mine == "mod" or path.name == "tests.rs":
             continue
-        code = re.sub(r"//.*", "", path.read_text())
-        assert not re.search(r"\bpyo3\b|\bnumpy::", code), relative(path)
-
-
-def test_operations_name_python_only_behind_its_feature():
-    for path in (RUST / "ops").rglob("*.rs"):
-        code = re.sub(r"//.*", "", path.read_text())
-        if "pyo3" in code:
-            assert '#[cfg(feature = "python")]' in code, relative(path)
-        assert not re.search(r"\bnumpy::", code), relative(path)
+        up = r"(?<!super::)super::" + ("super::" if below else "")
+        for name in used_by(path, rf"(?:{up}|\bcrate::{folder}::)", False) & set(order):
+            assert order.index(name) <= order.index(mine), f"{relative(path)} uses {name}"
 
 
 def test_every_pyclass_is_frozen():

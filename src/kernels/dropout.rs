@@ -1,7 +1,7 @@
 //! Dropout: each random word is used as soon as it is drawn, so that no mask is ever in memory.
 
-use super::block::{load, store};
 use super::dispatch::{Kernel, Shared, dispatch};
+use super::lanes::{load, store};
 use super::number::Float;
 use super::random::{LANES, Place};
 use super::real::Real;

@@ -1,28 +1,28 @@
-//! Pure functions on slices and strides. No `Array`, no tape, no Python.
+//! Pure functions on memory: no `Array`, no tape, no Python. Each file uses those listed above it.
 
-pub mod arith;
-pub mod attention;
-mod block;
-pub mod conv;
-pub mod cross_entropy;
-pub mod ctc;
-mod dispatch;
-pub mod dropout;
-pub mod gemm;
-pub mod map;
 pub mod math;
-pub mod norm;
-pub mod number;
-pub mod place;
-pub mod places;
-pub mod pool;
-pub mod random;
 pub mod real;
-pub mod recurrent;
+pub mod number;
+pub mod arith;
+mod lanes;
+mod dispatch;
+pub mod map;
+pub mod put;
 pub mod reduce;
+pub mod argextreme;
+pub mod variance;
 pub mod scan;
+pub mod sort;
 pub mod scatter;
 pub mod softmax;
-pub mod sort;
+pub mod cross_entropy;
+pub mod random;
+pub mod dropout;
+pub mod norm;
+pub mod pool;
+pub mod gemm;
+pub mod conv;
+pub mod attention;
+pub mod ctc;
+pub mod recurrent;
 pub mod update;
-pub mod variance;

@@ -4,8 +4,8 @@
 //! the box is the pixel's window; backward it is the results whose windows hold the pixel. So no two tasks write to one
 //! place, and every sum has an order of its own whatever the threads.
 
-use super::block::{Lanes, across};
 use super::dispatch::{Kernel, Shared, dispatch};
+use super::lanes::{Lanes, across};
 use super::number::Float;
 use crate::team;
 

@@ -4,8 +4,8 @@
 //! Blocks are computed sixteen at a time, lane by lane: word `w` of block `16 a + l` is word `64 a + 16 w + l` of the
 //! stream. Each function returns the place that follows the blocks it used.
 
-use super::block::store;
 use super::dispatch::{Kernel, Shared, dispatch};
+use super::lanes::store;
 use super::number::Float;
 use super::real::{Lane, Real};
 use crate::memory::filled;

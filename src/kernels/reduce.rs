@@ -6,7 +6,6 @@
 
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::number::Number;
-pub use super::places::{argmax, argmin};
 use crate::memory::room;
 use crate::team;
 use std::marker::PhantomData;

@@ -1,7 +1,7 @@
 //! Rows folded together at their numbers, and rows mixed by a sparse matrix.
 
-use super::block::{Lanes, across};
 use super::dispatch::{Kernel, Shared, dispatch};
+use super::lanes::{Lanes, across};
 use super::number::Float;
 use super::real::Real;
 use super::reduce::Fold;

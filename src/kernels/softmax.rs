@@ -2,8 +2,8 @@
 //!
 //! All subtract the maximum of the row first, so nothing overflows; a row is read from cache after its first pass.
 
-use super::block::{load, store};
 use super::dispatch::{Kernel, Shared, dispatch};
+use super::lanes::{load, store};
 use super::number::{Float, Number};
 use super::real::Real;
 use super::reduce::{Fold, Max, Sum, fold_across, fold_row};

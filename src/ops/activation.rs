@@ -1,6 +1,6 @@
 //! The activation functions of NNlib: one row each, the derivative beside the function.
 
-use super::row::{
+use super::formula::{
     Activation, Parameters, Row, at_least, at_most, branch_gt, not_far, not_far_below, rows, when_gt,
 };
 use crate::error::{Error, Result};

@@ -118,25 +118,7 @@ macro_rules! binary {
             Case { f: |t| $name(&t[0], &t[1]), shapes: &[&[2, 1, 3], &[4, 1]], domain: $domain },
             Case { f: |t| $name(&t[0], &t[1]), shapes: &[&[], &[3]], domain: $domain },
         ] }),+];
-        #[cfg(feature = "python")]
-        mod python {
-            use crate::py::PyTensor;
-            use pyo3::prelude::*;
-            $(
-                $(#[$doc])+
-                #[pyfunction]
-                #[pyo3(signature = (a, b, /))]
-                pub(super) fn $name(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
-                    let (a, b) = crate::py::pair(a, b).map_err(|e| crate::py::named(stringify!($name), e))?;
-                    crate::py::run(&[&a, &b], || super::$name(&a, &b))
-                }
-            )+
-        }
-        #[cfg(feature = "python")]
-        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-            $(crate::py::hints::add_function!(m, python::$name)?;)+
-            Ok(())
-        }
+        crate::bind! { pair $($(#[$doc])+ $name;)+ }
     };
     (@prepare numeric, $a:ident, $b:ident) => { promote($a, $b)? };
     (@prepare float, $a:ident, $b:ident) => {{

@@ -10,7 +10,7 @@ use crate::tape::{Tensor, in_single};
 use std::marker::PhantomData;
 
 macro_rules! compare {
-    ($($(#[$doc:meta])+ $name:ident($set:ident: $bound:ident) -> $out:ty = $f:expr;)+) => {
+    ($($(#[$doc:meta])+ $name:ident($set:ident: $bound:ident) -> $out:ident = $f:expr;)+) => {
         $(
             mod $name {
                 pub(super) struct Kernel<T>(pub(super) std::marker::PhantomData<T>);
@@ -40,28 +40,7 @@ macro_rules! compare {
             }
         )+
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
-        #[cfg(feature = "python")]
-        mod python {
-            use crate::py::PyTensor;
-            use pyo3::prelude::*;
-            $(
-                $(#[$doc])+
-                #[pyfunction]
-                #[pyo3(signature = (a, b, /))]
-                pub(super) fn $name(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
-                    let (a, b) = match stringify!($out) {
-                        "bool" => crate::py::compared(a, b)?,
-                        _ => crate::py::pair(a, b)?,
-                    };
-                    crate::py::run(&[&a, &b], || super::$name(&a, &b))
-                }
-            )+
-        }
-        #[cfg(feature = "python")]
-        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-            $(crate::py::hints::add_function!(m, python::$name)?;)+
-            Ok(())
-        }
+        crate::bind! { compare $($(#[$doc])+ $name -> $out;)+ }
     };
     (@prepare logical, $name:ident, $a:ident, $b:ident) => { (truth($a)?, truth($b)?) };
     (@prepare float, $name:ident, $a:ident, $b:ident) => {{

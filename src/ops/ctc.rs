@@ -1,6 +1,7 @@
 //! The loss of connectionist temporal classification.
 
 use super::binary::as_float;
+use super::gradient::backward;
 use super::movement::reshape_to;
 use super::numbers::Numbers;
 use super::scatter::checked;
@@ -8,7 +9,6 @@ use super::view::narrow;
 use super::{Case, add, concat, logsoftmax, logsumexp, multiply, negative, stack, take};
 use crate::array::Array;
 use crate::error::{Error, Result};
-use crate::gradient::backward;
 use crate::kernels::ctc::Alignments;
 use crate::memory::{collected, filled};
 use crate::shape;

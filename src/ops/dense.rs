@@ -1,7 +1,7 @@
 //! A fully connected layer as one operation: product, bias and activation in one pass over the result.
 
+use super::formula::Activation;
 use super::movement::{broadcast_to, permute, reshape_to};
-use super::row::Activation;
 use super::{add, matmul, sum};
 use crate::array::Array;
 use crate::dtype::{Element, each};
@@ -193,52 +193,3 @@ pub(super) const OPS: &[super::Op] = &[super::Op {
         },
     ],
 }];
-
-#[cfg(feature = "python")]
-pub(super) mod python {
-    use super::super::row::Activation;
-    use crate::py::Operand;
-    use pyo3::prelude::*;
-    use pyo3::sync::PyOnceLock;
-    use std::collections::HashMap;
-
-    /// The activation that a Python function of this module is.
-    pub(in crate::ops) fn known(f: &Bound<'_, PyAny>) -> PyResult<Option<&'static Activation>> {
-        static TABLE: PyOnceLock<HashMap<usize, &'static Activation>> = PyOnceLock::new();
-        let py = f.py();
-        let table = TABLE.get_or_try_init(py, || {
-            let core = py.import("oxiflux._core")?;
-            super::super::activations()
-                .map(|a| Ok((core.getattr(a.name)?.as_ptr() as usize, a)))
-                .collect::<PyResult<_>>()
-        })?;
-        Ok(table.get(&(f.as_ptr() as usize)).copied())
-    }
-
-    /// `activation(x @ weight + bias)` for `x` of shape `(.., in)`, `weight` of shape `(in, out)` and `bias` of shape `(out,)`.
-    ///
-    /// An activation of this module is computed in the same pass; any other callable is called with the result.
-    #[pyfunction]
-    #[pyo3(signature = (x, weight, bias = None, activation = None, /))]
-    pub(super) fn dense<'py>(
-        py: Python<'py>,
-        x: &Bound<'py, PyAny>,
-        weight: &Bound<'py, PyAny>,
-        bias: Option<Operand>,
-        activation: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (x, weight) = crate::py::pair(x, weight).map_err(|e| crate::py::named("dense", e))?;
-        let fused = activation.as_ref().map(known).transpose()?.flatten();
-        let bias = bias.as_ref().map(|b| &b.0);
-        let y = Bound::new(py, crate::py::run(&[&x, &weight], || super::dense(&x, &weight, bias, fused))?)?;
-        match activation {
-            Some(f) if fused.is_none() => f.call1((y,)),
-            _ => Ok(y.into_any()),
-        }
-    }
-}
-
-#[cfg(feature = "python")]
-pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    crate::py::hints::add_function!(m, python::dense)
-}

@@ -76,8 +76,3 @@ pub(super) const OPS: &[super::Op] = &[super::Op {
         },
     ],
 }];
-
-#[cfg(feature = "python")]
-pub(super) fn register(_: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    Ok(()) // it needs a generator: see py/random.rs
-}

@@ -65,7 +65,7 @@ fn at(i: isize, axis: usize, n: usize) -> Result<usize> {
 }
 
 /// Where a mask is true: one array of numbers for each of its axes.
-pub(super) fn nonzero(mask: &Array) -> Result<Vec<Array>> {
+pub(crate) fn nonzero(mask: &Array) -> Result<Vec<Array>> {
     let mask = mask.cast(DType::Bool)?.contiguous()?;
     let values = mask.as_slice::<bool>().expect("a contiguous mask is a slice of bools");
     let found = attempt("nonzero", || {

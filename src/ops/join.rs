@@ -100,38 +100,3 @@ pub(super) const OPS: &[super::Op] = &[
         }],
     },
 ];
-
-#[cfg(feature = "python")]
-mod python {
-    use crate::py::PyTensor;
-    use pyo3::prelude::*;
-
-    /// The tensors one after the other along an axis that they have; their other axes must agree.
-    #[pyfunction]
-    #[pyo3(signature = (tensors, /, axis = Some(0)))]
-    pub(super) fn concat(tensors: &Bound<'_, PyAny>, axis: Option<isize>) -> PyResult<PyTensor> {
-        let mut tensors = crate::py::meeting(tensors)?;
-        if axis.is_none() {
-            for t in &mut tensors {
-                *t = super::reshape_to(t, &[t.size()])?;
-            }
-        }
-        let tensors: Vec<_> = tensors.iter().collect();
-        crate::py::run(&tensors, || super::concat(&tensors, axis.unwrap_or(0)))
-    }
-
-    /// The tensors, all of one shape, along a new axis.
-    #[pyfunction]
-    #[pyo3(signature = (tensors, /, axis = 0))]
-    pub(super) fn stack(tensors: &Bound<'_, PyAny>, axis: isize) -> PyResult<PyTensor> {
-        let tensors = crate::py::meeting(tensors)?;
-        let tensors: Vec<_> = tensors.iter().collect();
-        crate::py::run(&tensors, || super::stack(&tensors, axis))
-    }
-}
-
-#[cfg(feature = "python")]
-pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    crate::py::hints::add_function!(m, python::concat)?;
-    crate::py::hints::add_function!(m, python::stack)
-}

@@ -7,7 +7,9 @@
 //!    Labels, indices and places are `numbers.rs`'s: a copy, for what is checked once must stay what it was.
 //! 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, the function that does it, and
 //!    the calls on which its gradient is checked.
-//! 4. The file's name below: as a module, which is where the formatter finds it, and in `list!`.
+//! 4. The file's name below: as a module, below those whose parts it uses, and in `list!`.
+//!
+//! The operations themselves, which are functions of this module, use each other as they like.
 //!
 //! From the head come the Rust function, the Python function with the same text, a finite-difference check of first
 //! and second order in `tests/gradients.rs`, and a row in `benches/ops.rs`. `tests/test_ops_numpy.py` fails until the new name has
@@ -48,69 +50,42 @@ macro_rules! operations {
             }
         )+
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[$($case),*] }),+];
-        #[cfg(feature = "python")]
-        mod python {
-            #[allow(unused_imports)]
-            use super::*;
-            use crate::py::PyTensor;
-            use pyo3::prelude::*;
-            $(
-                $(#[$doc])+
-                #[pyfunction]
-                #[pyo3(signature = ($($x,)+ / $(, $($k $(= $d)?),+)?))]
-                pub(super) fn $name($($x: &Bound<'_, PyAny>,)+ $($($k: $t),+)?) -> PyResult<PyTensor> {
-                    let [$($x),+] = crate::py::meet([$($x),+]).map_err(|e| crate::py::named(stringify!($name), e))?;
-                    crate::py::run(&[$(&$x),+], || super::$name($(&$x,)+ $($($k),+)?))
-                }
-            )+
-        }
-        #[cfg(feature = "python")]
-        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-            $(crate::py::hints::add_function!(m, python::$name)?;)+
-            Ok(())
-        }
+        crate::bind! { meet $($(#[$doc])+ $name($($x),+ $(; $($k: $t $(= $d)?),+)?);)+ }
     };
 }
 
 macro_rules! list {
-    ($($file:ident),+ $(,)?) => {
+    (tables: $($table:ident)+; files: $($file:ident)+) => {
+        $(pub use $table::*;)+
         $(pub use $file::*;)+
         /// Every operation.
-        pub const OPS: &[&[Op]] = &[$($file::OPS),+];
-        #[cfg(feature = "python")]
-        pub(crate) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-            $($file::register(m)?;)+
-            sort::register_functions(m)
-        }
+        pub const OPS: &[&[Op]] = &[$($table::OPS,)+ $($file::OPS),+];
+        crate::bind! { tables $($table)+ }
     };
 }
 
-mod convolution;
-mod methods;
-mod numbers;
-mod recurrence;
-pub(crate) mod row;
 mod traced;
-mod unrolled;
-
+mod numbers;
+mod binary;
+pub(crate) mod formula;
 mod unary;
 mod activation;
-mod step;
-mod binary;
 mod compare;
+mod rounding;
 mod select;
 mod cast;
 mod movement;
+mod scatter;
+mod creation;
 mod view;
 mod join;
 mod index;
-mod scatter;
-mod creation;
 mod reduce;
 mod scan;
 mod sort;
 mod matmul;
 mod softmax;
+pub mod gradient;
 mod dense;
 mod attention;
 mod conv;
@@ -122,35 +97,12 @@ mod crossentropy;
 mod pool;
 mod ctc;
 mod recurrent;
+mod methods;
 
-list![
-    unary,
-    activation,
-    step,
-    binary,
-    compare,
-    select,
-    cast,
-    movement,
-    view,
-    join,
-    index,
-    scatter,
-    creation,
-    reduce,
-    scan,
-    sort,
-    matmul,
-    softmax,
-    dense,
-    attention,
-    conv,
-    norm,
-    normalise,
-    dropout,
-    loss,
-    crossentropy,
-    pool,
-    ctc,
-    recurrent,
-];
+list! {
+    tables:
+        unary activation rounding binary compare cast movement view index scatter reduce scan sort matmul softmax
+        normalise loss crossentropy pool ctc;
+    files:
+        select join creation dense attention conv norm dropout recurrent
+}

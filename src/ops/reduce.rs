@@ -7,6 +7,7 @@ use super::{Case, astype, divide, equal, logical_not, multiply, select, subtract
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
+use crate::kernels::argextreme;
 use crate::kernels::number::Number;
 use crate::kernels::reduce::{self as kernel, Axis, Fold};
 use crate::kernels::variance::{Variance, centred};
@@ -350,12 +351,12 @@ fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 
 fn place_of_largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let x = &x.array().cast(x.dtype().widest())?;
-    each!(x.dtype(), wide: T => place("argmax", x, axis, keepdims, kernel::argmax::<T>))
+    each!(x.dtype(), wide: T => place("argmax", x, axis, keepdims, argextreme::argmax::<T>))
 }
 
 fn place_of_smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let x = &x.array().cast(x.dtype().widest())?;
-    each!(x.dtype(), wide: T => place("argmin", x, axis, keepdims, kernel::argmin::<T>))
+    each!(x.dtype(), wide: T => place("argmin", x, axis, keepdims, argextreme::argmin::<T>))
 }
 
 fn place<T: Element + Number>(

@@ -8,7 +8,7 @@ use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::reduce::{Fold, Max, Min, Prod, Sum};
-use crate::kernels::{place, scatter as kernel};
+use crate::kernels::{put, scatter as kernel};
 use crate::memory::{collected, filled};
 use crate::shape::{self, Dims};
 use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
@@ -49,7 +49,7 @@ impl Operation for Gather {
         let mut out = Array::empty("gather", &[outer, self.rows.len(), width], x.dtype())?;
         each!(x.dtype(), moved: T => {
             // SAFETY: the numbers are rows of each matrix of `x`, which is row-major; the output is fresh.
-            unsafe { place::gather(outer, &self.rows, self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
+            unsafe { put::gather(outer, &self.rows, self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
         });
         Ok(out)
     }

@@ -71,22 +71,3 @@ pub(super) const OPS: &[super::Op] = &[super::Op {
         domain: (-1.0, 1.0),
     }],
 }];
-
-#[cfg(feature = "python")]
-mod python {
-    use crate::py::{Operand, PyTensor};
-    use pyo3::prelude::*;
-
-    /// `a` where `test` is true (not zero), else `b`. All three broadcast.
-    #[pyfunction]
-    #[pyo3(name = "where", signature = (test, a, b, /))]
-    pub(super) fn select(test: Operand, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
-        let (a, b) = crate::py::pair(a, b)?;
-        crate::py::run(&[&test.0, &a, &b], || super::select(&test.0, &a, &b))
-    }
-}
-
-#[cfg(feature = "python")]
-pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    crate::py::hints::add_function!(m, python::select)
-}

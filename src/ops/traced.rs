@@ -3,7 +3,6 @@
 //! Rows compute with `Copy` values that cannot fail. So a [`Traced`] is the number of a tensor in a list that belongs to
 //! one evaluation, and the first error waits in that list until the end.
 
-use super::row::{Parameters, Row};
 use super::*;
 use crate::array::Array;
 use crate::dtype::DType;
@@ -26,10 +25,10 @@ struct Evaluation {
 thread_local!(static EVALUATION: RefCell<Evaluation> =
     const { RefCell::new(Evaluation { values: Vec::new(), dtype: DType::F32, error: None }) });
 
-/// The derivative of row `K` at `v`, done with recorded operations.
-pub(super) fn derivative<K: Row>(v: &Tensor, p: Parameters) -> Result<Tensor> {
+/// What a formula gives at `v`, done with recorded operations.
+pub(super) fn evaluated(v: &Tensor, formula: impl FnOnce(Traced) -> Traced) -> Result<Tensor> {
     EVALUATION.with_borrow_mut(|e| *e = Evaluation { values: Vec::new(), dtype: v.dtype(), error: None });
-    let y = K::d(put(Ok(v.clone())), p.map(Traced::lit));
+    let y = formula(put(Ok(v.clone())));
     let evaluation = EVALUATION.with_borrow_mut(|e| {
         std::mem::replace(e, Evaluation { values: Vec::new(), dtype: DType::F32, error: None })
     });

@@ -2,7 +2,7 @@
 //!
 //! The derivative names what it is written in: the argument `x` or the result `y`; that is what the tape keeps.
 
-use super::row::{Parameters, Row, branch_gt, finite, not_far, rows, when_gt};
+use super::formula::{Parameters, Row, branch_gt, finite, not_far, rows, when_gt};
 use crate::error::Result;
 use crate::kernels::real::{Literal, Real};
 use crate::tape::Tensor;

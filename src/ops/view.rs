@@ -5,7 +5,7 @@ use super::movement::reshape_to;
 use crate::array::{Array, Range};
 use crate::dtype::each;
 use crate::error::{Error, Result};
-use crate::kernels::place::place;
+use crate::kernels::put as kernel;
 use crate::shape::{self, Axes, Dims};
 use crate::tape::{Context, Grads, Operation, Tensor, apply};
 use smallvec::SmallVec;
@@ -75,7 +75,7 @@ pub(crate) fn put(out: &mut Array, ranges: &[Range], x: &Array) -> Result<()> {
         };
         if x.size() > 0 {
             // SAFETY: the ranges lie in `out`, which is unique; `x` is row-major and of their shape.
-            unsafe { place(x.shape(), x.ptr::<T>(), start.offset(offset), &strides) };
+            unsafe { kernel::put(x.shape(), x.ptr::<T>(), start.offset(offset), &strides) };
         }
     });
     Ok(())

@@ -9,7 +9,7 @@ use super::operand::value;
 use super::plan::{Children, NOTHING, Numbers, Plan, Step};
 use super::tensor::PyTensor;
 use super::tree::{self, Node};
-use super::watch::{ByAddress, Restore, watch, watched};
+use super::variables::{ByAddress, Restore, watch, watched};
 use crate::array::Array;
 use crate::dtype;
 use crate::error::{Error, Result};

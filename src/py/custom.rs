@@ -4,7 +4,7 @@ use super::hints::add_function;
 use super::operand::Operand;
 use super::tensor::PyTensor;
 use crate::array::Array;
-use crate::error::{Error, Result};
+use crate::error::{Error, Raised, Result};
 use crate::shape;
 use crate::tape::{self, Context, Grads, Keeps, Operation, Tensor};
 use crate::team;
@@ -12,7 +12,6 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use std::any::Any;
-use std::cell::RefCell;
 use std::fmt;
 
 /// A rule given by a Python function.
@@ -79,22 +78,9 @@ fn checked(dx: Tensor, shape: &[usize]) -> Result<Tensor> {
     Err(Error::Shape(format!("custom_gradient: a gradient of shape {got} for an argument of shape {want}")))
 }
 
-thread_local! {
-    /// The exception of a Python rule, on its way through Rust.
-    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
-}
-
-/// An exception as an error: [`raised`] gives it back at the end of the walk.
+/// An exception on its way through Rust.
 pub(super) fn raise(e: PyErr) -> Error {
-    let text = e.to_string();
-    // What was there is dropped when the cell is free again.
-    let _old = RAISED.replace(Some(e));
-    Error::Unsupported(text)
-}
-
-/// The exception that a Python rule raised, if that is why a walk failed.
-pub(super) fn raised() -> Option<PyErr> {
-    RAISED.take()
+    Error::Raised(Raised::new(e))
 }
 
 /// Records that `value` was computed from `inputs` and that `rule` takes a gradient of it back to each of them.

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use pyo3::create_exception;
-use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 create_exception!(oxiflux, ShapeError, PyValueError, "Shapes that do not fit each other or the function.");
@@ -11,8 +11,10 @@ create_exception!(oxiflux, DTypeError, PyTypeError, "An element type that the fu
 impl From<Error> for PyErr {
     fn from(error: Error) -> PyErr {
         // The exception of a user's own gradient rule comes out as it went in.
-        if let (Error::Unsupported(_), Some(raised)) = (&error, super::custom::raised()) {
-            return raised;
+        if let Error::Raised(raised) = &error
+            && let Some(exception) = raised.error().downcast_ref::<PyErr>()
+        {
+            return Python::attach(|py| exception.clone_ref(py));
         }
         let text = error.to_string();
         match error {
@@ -22,6 +24,7 @@ impl From<Error> for PyErr {
             Error::Value(_) | Error::Unsupported(_) => PyValueError::new_err(text),
             // From the number Python makes a FileNotFoundError, a PermissionError, …
             Error::File { path, code, reason } => PyOSError::new_err((code, reason, path.into_os_string())),
+            Error::Raised(_) => PyRuntimeError::new_err(text),
             Error::Memory { .. } | Error::Exhausted { .. } => PyMemoryError::new_err(text),
         }
     }

@@ -8,8 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyFunction, PyInt, PyList, PySet,
-    PySlice, PyString, PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyCFunction, PyComplex, PyDict, PyFloat, PyFrozenSet, PyFunction, PyInt,
+    PyList, PySet, PySlice, PyString, PyTuple, PyType,
 };
 
 /// A container, and what it held or a copy of it.
@@ -105,6 +105,8 @@ fn ordered_dict(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 pub(super) fn is_plain(ob: &Bound<'_, PyAny>) -> bool {
     ob.is_none()
         || ob.is_exact_instance_of::<PyTensor>()
+        || ob.is_instance_of::<PyCFunction>()
+        || ob.is_instance_of::<PyType>()
         || ob.is_instance_of::<PyInt>()
         || ob.is_instance_of::<PyFloat>()
         || ob.is_exact_instance_of::<PyString>()

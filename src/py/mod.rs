@@ -1,6 +1,7 @@
 //! The Python module `oxiflux._core`: the only place that names pyo3 and numpy.
 
 mod arguments;
+mod bind;
 mod callables;
 mod custom;
 mod dlpack;
@@ -11,9 +12,10 @@ mod gradient;
 mod held;
 pub(crate) mod hints;
 mod index;
-mod leaf;
+mod state;
 mod numpy;
 mod operand;
+mod ops;
 mod optim;
 mod plan;
 mod random;
@@ -25,8 +27,9 @@ mod step;
 mod tensor;
 mod tree;
 mod walkable;
-mod watch;
+mod variables;
 
+pub(crate) use bind::bind;
 pub(crate) use operand::{Operand, compared, fitted, floating, many, meet, meeting, named, pair, weak};
 pub(crate) use run::{released, run};
 pub(crate) use tensor::PyTensor;
@@ -73,6 +76,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     crate::isa::isa();
     numpy::ready(m.py())?;
     crate::ops::register(m)?;
+    ops::register(m)?;
     custom::register(m)?;
     snapshot::register(m)?;
     dlpack::register(m)?;

@@ -11,6 +11,7 @@ use crate::tape::Tensor;
 use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
@@ -187,7 +188,7 @@ pub(super) fn array_like(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     if ob.is_instance_of::<PyUntypedArray>() {
         return Ok(view(ob).ok().flatten());
     }
-    if is_scalar(ob, true)? || !ob.get_type().hasattr("__array__")? {
+    if is_scalar(ob, true)? || !super::tree::class_has(ob, intern!(ob.py(), "__array__"))? {
         return Ok(None);
     }
     Ok(from_protocols(ob).ok())

@@ -1,7 +1,7 @@
 //! Python values as tensors: what a function takes.
 
 use super::tensor::PyTensor;
-use super::{numpy, watch};
+use super::{numpy, variables};
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::error::Error;
@@ -31,7 +31,7 @@ impl<'py> FromPyObject<'_, 'py> for Operand {
 #[inline]
 pub(super) fn value(t: &Bound<'_, PyTensor>) -> Tensor {
     let x = t.get().get();
-    match watch::place_of(t) {
+    match variables::place_of(t) {
         None => x,
         place => x.at(place),
     }

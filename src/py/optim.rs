@@ -2,15 +2,15 @@
 //! because it is done whole or not at all.
 
 use super::hints::add_function;
-use super::leaf::{Clocks, Held, Leaf, Memory, Tensors};
 use super::operand::Operand;
 use super::plan::namespace;
 use super::rules::{self, KERNELS, Plan};
 use super::run::detached;
+use super::state::{Clocks, Held, Leaf, Memory, Tensors};
 use super::step;
 use super::tensor::{PyTensor, check_assignable, foreign, take};
 use super::tree::{self, Node};
-use super::watch::ByAddress;
+use super::variables::ByAddress;
 use crate::array::Array;
 use crate::error::Error;
 use crate::optim::{self, Member, Parameter, Stage};

@@ -1,6 +1,6 @@
 //! The rules that have a kernel: how the object of each, or of a chain of them, is read.
 
-use super::leaf::{Clock, Clocks};
+use super::state::{Clock, Clocks};
 use crate::kernels::update as kernel;
 use crate::kernels::update::{Link, Waiting};
 use crate::optim::{ClipNorm, Stage};

@@ -2,7 +2,7 @@
 
 use super::held::{self, Held};
 use super::random::Generator;
-use super::watch::ByAddress;
+use super::variables::ByAddress;
 use crate::kernels::random::Place;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;

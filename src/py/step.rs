@@ -2,15 +2,17 @@
 
 use super::gradient::withgradient;
 use super::held::{self, Held};
-use super::leaf::{Leaf, Memory, Tensors};
 use super::optim::{Outcome, update_if_finite};
+use super::state::{Leaf, Memory, Tensors};
 use super::tensor::PyTensor;
-use super::watch::ByAddress;
+use super::tree;
+use super::variables::ByAddress;
 use crate::tape::Tensor;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What has been changed in place, and what it was.
@@ -142,7 +144,7 @@ fn mode<'py>(ob: &Bound<'py, PyAny>, held: &Held) -> PyResult<Option<Bound<'py, 
     let name = intern!(ob.py(), "active");
     let found = match held.attributes_of(ob) {
         Some(own) => match own.get_item(name)? {
-            None => ob.get_type().getattr_opt(name)?,
+            None if tree::class_has(ob, name)? => Some(ob.get_type().getattr(name)?),
             own => own,
         },
         None => None,
@@ -171,6 +173,8 @@ struct Steps {
     in_test_mode: bool,
     /// The containers as the last step left them: they are looked for again only where one has got a new part.
     held: Mutex<Vec<Held>>,
+    /// Whether the first step follows at once, so that the containers are as they were found.
+    is_fresh: AtomicBool,
 }
 
 impl Steps {
@@ -182,11 +186,17 @@ impl Steps {
 #[pymethods]
 impl Steps {
     #[new]
-    #[pyo3(signature = (model, state, beside, /))]
-    fn new(model: Bound<'_, PyAny>, state: Py<PyAny>, beside: Bound<'_, PyAny>) -> PyResult<Self> {
+    #[pyo3(signature = (model, state, beside, is_fresh = false, /))]
+    fn new(
+        model: Bound<'_, PyAny>,
+        state: Py<PyAny>,
+        beside: Bound<'_, PyAny>,
+        is_fresh: bool,
+    ) -> PyResult<Self> {
         let Model { held, has_modes, trains } = Model::walk([&model, &beside])?;
         let (model, beside, held) = (model.unbind(), beside.unbind(), Mutex::new(held));
-        Ok(Steps { model, state, beside, in_test_mode: has_modes && !trains, held })
+        let (in_test_mode, is_fresh) = (has_modes && !trains, AtomicBool::new(is_fresh));
+        Ok(Steps { model, state, beside, in_test_mode, held, is_fresh })
     }
 
     /// One step: the value of `loss(model)`, the number that it is, its gradient, and what became of the update:
@@ -200,7 +210,8 @@ impl Steps {
         let (model, state) = (self.model.bind(py), self.state.bind(py));
         let mut held = std::mem::take(&mut *self.held());
         let is_all = |held: &mut Held| held.renew(py).unwrap_or(false);
-        if held.is_empty() || !held.iter_mut().all(is_all) {
+        let is_fresh = self.is_fresh.swap(false, Ordering::Relaxed);
+        if held.is_empty() || !is_fresh && !held.iter_mut().all(is_all) {
             held = Model::walk([model, self.beside.bind(py)])?.held;
         }
         let before = Before::new(py, held);

@@ -2,7 +2,7 @@
 
 use super::hints::add_function;
 use super::operand::{Operand, pair, value, weak};
-use super::watch::Watcher;
+use super::variables::Watcher;
 use super::{dlpack, hints, index, numpy, run, step};
 use crate::array::Array;
 use crate::dtype::{DType, each};

@@ -158,11 +158,24 @@ fn mangled(name: &Bound<'_, PyString>, class: &Bound<'_, PyAny>) -> PyResult<Str
     Ok(format!("_{}{name}", class.trim_start_matches('_')))
 }
 
+/// Whether the class of an object has an attribute. What the object itself says does not count: it may hand attributes
+/// on to another one.
+pub(super) fn class_has(ob: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<bool> {
+    static GETATTR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = ob.py();
+    let getattr =
+        GETATTR.get_or_try_init(py, || py.import("builtins")?.getattr("getattr").map(Bound::unbind))?;
+    // What the object has not, its class has not either; asked so, no exception is made for it.
+    match getattr.bind(py).call1((ob, name, py.Ellipsis())) {
+        Ok(found) if found.is(py.Ellipsis()) => Ok(false),
+        _ => ob.get_type().hasattr(name),
+    }
+}
+
 /// The names to which a class restricts training, if it does.
 pub(super) fn trainable_names<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let trainable = intern!(ob.py(), "trainable");
-    // Of the class: an object that hands attributes on to another one does not speak for that.
-    if !ob.get_type().hasattr(trainable)? {
+    if !class_has(ob, trainable)? {
         return Ok(None);
     }
     let found = ob.getattr(trainable)?;

@@ -182,10 +182,13 @@ def match(caller: str, state: Any, tree: Any, name: str, path: str = "") -> None
     if kind is _core.Namespace:
         for key, part in vars(state).items():
             try:
+                kid = getattr(tree, key)
+            except AttributeError:
                 # What a callable holds are not all attributes of it.
-                kid = getattr(tree, key) if hasattr(tree, key) else dict(_core.children(tree) or [])[key]
-            except (AttributeError, KeyError):
-                raise _mismatch(caller, name, f"{path}.{key}", tree) from None
+                held = dict(_core.children(tree) or [])
+                if key not in held:
+                    raise _mismatch(caller, name, f"{path}.{key}", tree) from None
+                kid = held[key]
             if type(part) is not Leaf:
                 match(caller, part, kid, name, f"{path}.{key}")
         return

@@ -122,7 +122,7 @@ def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> A
     >>> flux.trainstep(lambda m, x: ((m["w"] - x) ** 2).sum(), model, [0.0, 0.0], state).item()
     5.0
     """
-    return trainstep_withgradient(loss, model, batch, state)[0]
+    return _one_step(loss, model, batch, state)[0]
 
 
 @told
@@ -136,6 +136,10 @@ def trainstep_withgradient(loss: Callable[..., Any], model: Any, batch: Any, sta
     >>> grads["w"].tolist()
     [2.0, 4.0]
     """
+    return _one_step(loss, model, batch, state)
+
+
+def _one_step(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> tuple[Any, Any]:
     compute, step = prepared("trainstep", loss, model, state)
     args = spread(batch, compute)
     try:
@@ -177,7 +181,8 @@ def steps_of(caller: str, model: Any, state: Any, beside: Any = ()) -> _core.Ste
     """The steps of a training, with a warning if all layers that have a mode are in test mode, where nobody trains on
     purpose.
     """
-    step = _core.Steps(model, state, beside)
+    # A single step follows at once; in a loop the data come between.
+    step = _core.Steps(model, state, beside, caller == "trainstep")
     if step.in_test_mode:
         warn(
             f"{caller}: the model is in test mode: dropout does nothing and running statistics stay as they are; "

@@ -1,6 +1,6 @@
 //! Formulas that are summed or written element by element, in vectors of lanes.
 
-use super::super::block::store;
+use super::super::lanes::store;
 use super::super::number::Float;
 use super::super::reduce::{Sum, fold_across};
 

@@ -6,10 +6,10 @@
 
 mod cells;
 
-use super::block::{load, store};
 use super::dispatch::{Kernel, dispatch};
 use super::gemm::product::part;
 use super::gemm::{self, Epilogue, Operand, Packed};
+use super::lanes::{load, store};
 use super::number::Float;
 use crate::team;
 use cells::GATES;

@@ -1,6 +1,6 @@
 //! Whether a gradient is finite.
 
-use crate::half::{BFloat16, Float16};
+use crate::dtype::half::{BFloat16, Float16};
 use crate::kernels::dispatch::{Kernel, dispatch};
 use crate::team;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -8,8 +8,8 @@ pub use finite::is_finite;
 pub use norm::norm;
 pub use rules::*;
 
-use super::block::{load, store};
 use super::dispatch::{Kernel, Shared, dispatch};
+use super::lanes::{load, store};
 use super::number::Float;
 use super::real::{Lane, Real};
 use crate::team;

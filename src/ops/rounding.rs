@@ -103,24 +103,7 @@ macro_rules! steps {
             }
         )+
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
-        #[cfg(feature = "python")]
-        mod python {
-            use crate::py::{Operand, PyTensor};
-            use pyo3::prelude::*;
-            $(
-                $(#[$doc])+
-                #[pyfunction]
-                #[pyo3(signature = (x, /))]
-                pub(super) fn $name(x: Operand) -> PyResult<PyTensor> {
-                    crate::py::run(&[&x.0], || super::$name(&x.0))
-                }
-            )+
-        }
-        #[cfg(feature = "python")]
-        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-            $(crate::py::hints::add_function!(m, python::$name)?;)+
-            Ok(())
-        }
+        crate::bind! { step $($(#[$doc])+ $name;)+ }
     };
     (@prepare truth, $x:ident) => { super::compare::truth($x)? };
     (@prepare test, $x:ident) => { if $x.dtype() == DType::Bool { super::astype($x, DType::U8)? } else { $x.clone() } };

@@ -1,9 +1,9 @@
 //! The steps of a recurrent layer one by one, in terms of other operations.
 
-use super::movement::reshape_to;
-use super::recurrence::{Inputs, Kind, Recurrent};
-use super::view::narrow;
-use super::{add, concat, dense, multiply, relu, sigmoid, stack, subtract, tanh};
+use super::super::movement::reshape_to;
+use super::super::view::narrow;
+use super::super::{add, concat, dense, multiply, relu, sigmoid, stack, subtract, tanh};
+use super::operation::{Inputs, Kind, Recurrent};
 use crate::error::Result;
 use crate::tape::Tensor;
 

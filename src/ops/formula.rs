@@ -4,7 +4,7 @@
 //! [`Traced`](super::traced::Traced) tensor when the derivative has to be recorded for a second one.
 
 use super::binary::strides;
-use super::traced;
+use super::traced::{Traced, evaluated};
 use super::{maximum, multiply, subtract};
 use crate::array::Array;
 use crate::dtype::{Kind, each};
@@ -108,7 +108,8 @@ impl<K: Row> Operation for Unary<K> {
 /// `g * d(v)`: in one pass, or with recorded operations where this gradient may be differentiated again.
 pub(crate) fn gradient<K: Row>(g: &Tensor, v: &Tensor, p: Parameters) -> Result<Tensor> {
     if is_recording() {
-        return multiply(g, &traced::derivative::<K>(v, p)?);
+        let slope = evaluated(v, |v| K::d(v, p.map(Traced::lit)))?;
+        return multiply(g, &slope);
     }
     let (mut out, sg) = (Array::empty(K::NAME, v.shape(), v.dtype())?, strides(g.array(), v.shape()));
     each!(v.dtype(), float: T => {
@@ -233,12 +234,12 @@ macro_rules! rows {
             }
             $(#[$doc])+
             pub fn $name(x: &Tensor $(, $($p: f64),+)?) -> Result<Tensor> {
-                if let Some(done) = super::row::without_kernel(stringify!($name), x) {
+                if let Some(done) = super::formula::without_kernel(stringify!($name), x) {
                     return done;
                 }
                 let x = super::binary::as_float(x)?;
                 let p = rows!(@pad [$($($p),+)?]);
-                crate::tape::apply(super::row::Unary::<$name::Kernel>(p, std::marker::PhantomData), &[&x])
+                crate::tape::apply(super::formula::Unary::<$name::Kernel>(p, std::marker::PhantomData), &[&x])
             }
         )+
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[
@@ -246,28 +247,10 @@ macro_rules! rows {
         ] }),+];
         /// The rows of this table as activations, with default parameters.
         #[allow(dead_code)] // only the table of activations is asked for it
-        pub(super) const ACTIVATIONS: &[super::row::Activation] = &[$(
-            super::row::activation::<$name::Kernel>(|x| $name(x $(, $($($pd)? $($example)?),+)?))
+        pub(super) const ACTIVATIONS: &[super::formula::Activation] = &[$(
+            super::formula::activation::<$name::Kernel>(|x| $name(x $(, $($($pd)? $($example)?),+)?))
         ),+];
-        #[cfg(feature = "python")]
-        mod python {
-            use crate::py::{Operand, PyTensor};
-            use pyo3::prelude::*;
-            $(
-                $(#[$doc])+
-                #[pyfunction]
-                #[pyo3(signature = (x, / $(, $($p $(= $pd)?),+)?))]
-                pub(super) fn $name(x: &Bound<'_, PyAny> $(, $($p: f64),+)?) -> PyResult<PyTensor> {
-                    let x = x.extract::<Operand>().map_err(|e| crate::py::named(stringify!($name), e))?.0;
-                    crate::py::run(&[&x], || super::$name(&x $(, $($p),+)?))
-                }
-            )+
-        }
-        #[cfg(feature = "python")]
-        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-            $(crate::py::hints::add_function!(m, python::$name)?;)+
-            Ok(())
-        }
+        crate::bind! { row $($(#[$doc])+ $name($($($p $(= $pd)?),+)?);)+ }
     };
     (@of x) => { false };
     (@of y) => { true };

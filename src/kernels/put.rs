@@ -11,7 +11,7 @@ const CHUNK: usize = 1 << 15;
 /// # Safety
 /// `x` must be readable for the elements of `shape`, `out` writable at every place that shape and strides reach; they
 /// must not overlap.
-pub unsafe fn place<T: Copy>(shape: &[usize], x: *const T, out: *mut T, strides: &[isize]) {
+pub unsafe fn put<T: Copy>(shape: &[usize], x: *const T, out: *mut T, strides: &[isize]) {
     let (Some((&(mut n), mut lead)), Some(&step)) = (shape.split_last(), strides.last()) else {
         // SAFETY: one element.
         return unsafe { *out = *x };

@@ -5,7 +5,7 @@
 
 /// The workers' threads and the processor that they avoid.
 #[derive(Debug, Default)]
-pub(super) struct Place {
+pub(super) struct Affinity {
     #[cfg(target_os = "linux")]
     workers: std::sync::Mutex<Vec<libc::pid_t>>,
     /// The number of the avoided processor plus one; zero for none.
@@ -14,7 +14,7 @@ pub(super) struct Place {
 }
 
 #[cfg(not(target_os = "linux"))]
-impl Place {
+impl Affinity {
     pub(super) fn enter(&self) {}
 
     pub(super) fn await_workers(&self, _workers: usize) {}
@@ -24,7 +24,7 @@ impl Place {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::Place;
+    use super::Affinity;
     use std::sync::PoisonError;
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ mod linux {
     /// How long a new team waits for its workers, once.
     const PATIENCE: Duration = Duration::from_millis(10);
 
-    impl Place {
+    impl Affinity {
         /// Called by each worker as its thread starts.
         pub(in crate::team) fn enter(&self) {
             // SAFETY: has no preconditions.

@@ -2,9 +2,9 @@
 //! three; a convolution is its gradient for the images after, a transposed convolution that for the images before. So
 //! each of the three operations is the gradient rule of the two others.
 
-use super::movement::{broadcast_to, reshape_to};
-use super::row::Activation;
-use super::{dense, sum};
+use super::super::formula::Activation;
+use super::super::movement::{broadcast_to, reshape_to};
+use super::super::{dense, sum};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};

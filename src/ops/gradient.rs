@@ -1,9 +1,9 @@
 //! Reverse-mode differentiation: one loop over a tape, from its end to its start, that knows no operation.
 
+use super::{add, add_in_place, astype, broadcast_to, sum_to};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::ops;
 use crate::shape;
 use crate::tape::{Grads, Scope, Step, Tensor, Trace, is_recording};
 
@@ -70,22 +70,22 @@ pub(crate) fn walk(
 
 /// A gradient that comes in, as the rules take it for granted: of the type and the shape of the result.
 fn like(g: &Tensor, y: &Tensor) -> Result<Tensor> {
-    let g = if g.shape() == y.shape() { g.clone() } else { ops::broadcast_to(g, y.shape())? };
-    if g.dtype() == y.dtype() { Ok(g) } else { ops::astype(&g, y.dtype()) }
+    let g = if g.shape() == y.shape() { g.clone() } else { broadcast_to(g, y.shape())? };
+    if g.dtype() == y.dtype() { Ok(g) } else { astype(&g, y.dtype()) }
 }
 
 /// Sums a gradient back over the axes along which its input was broadcast, and gives it that input's type.
 fn fit(dx: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
-    let dx = if dx.shape() == shape { dx } else { ops::sum_to(&dx, shape)? };
-    if dx.dtype() == dtype { Ok(dx) } else { ops::astype(&dx, dtype) }
+    let dx = if dx.shape() == shape { dx } else { sum_to(&dx, shape)? };
+    if dx.dtype() == dtype { Ok(dx) } else { astype(&dx, dtype) }
 }
 
 /// Adds a gradient to what came in before: in place where the sum is nobody else's.
 fn accumulate(sum: &mut Option<Tensor>, dx: Tensor) -> Result<()> {
     *sum = Some(match sum.take() {
         None => dx,
-        Some(old) if !is_recording() => ops::add_in_place(old, &dx)?,
-        Some(old) => ops::add(&old, &dx)?,
+        Some(old) if !is_recording() => add_in_place(old, &dx)?,
+        Some(old) => add(&old, &dx)?,
     });
     Ok(())
 }

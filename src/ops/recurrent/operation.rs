@@ -1,14 +1,14 @@
 //! The operation behind recurrent layers, and its gradient.
 
-use super::matmul::operand;
-use super::movement::{broadcast_to, reshape_to, transpose_last};
+use super::super::gradient::backward;
+use super::super::matmul::operand;
+use super::super::movement::{broadcast_to, reshape_to, transpose_last};
+use super::super::view::narrow;
+use super::super::{concat, dense, matmul, sum};
 use super::unrolled::unrolled;
-use super::view::narrow;
-use super::{concat, dense, matmul, sum};
 use crate::array::Array;
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result, attempt};
-use crate::gradient::backward;
 use crate::kernels::gemm;
 use crate::kernels::number::Float;
 use crate::kernels::recurrent::{self as kernel, Gradients, Gru, Lstm, Pass, Relu, Sizes, Tanh};

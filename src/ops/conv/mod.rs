@@ -1,13 +1,15 @@
 //! Convolutions and transposed convolutions: their arguments checked, and the operation chosen that does them.
 
-use super::convolution::{Conv, InputGradient, Sizes};
+mod operation;
+
+use super::formula::Activation;
 use super::movement::reshape_to;
-use super::row::Activation;
 use super::{Case, add, dense, repeat, sum};
 use crate::error::{Error, Result};
 use crate::kernels::conv::{Geometry, Window};
 use crate::shape::{self, Dims};
 use crate::tape::{Tensor, apply, is_recording};
+use operation::{Conv, InputGradient, Sizes};
 use std::borrow::Cow;
 
 /// How a window slides over images: a value for each spatial dimension, of which there are one to three.
@@ -347,76 +349,3 @@ pub(super) const OPS: &[super::Op] = &[
         ],
     },
 ];
-
-#[cfg(feature = "python")]
-mod python {
-    use super::super::dense::python::known;
-    use super::Sliding;
-    use crate::py::Operand;
-    use pyo3::prelude::*;
-
-    /// `activation(x * weight + bias)`, a cross-correlation of `x` of shape `(batch, *spatial, in)` with a weight of shape
-    /// `(*window, in // groups, out)`; `pad` is `(before, after)` of each dimension, one pair after the other.
-    ///
-    /// An activation of this module is computed in the same pass; any other callable is called with the result.
-    #[pyfunction]
-    #[pyo3(signature = (x, weight, bias, activation, /, stride, pad, dilation, groups))]
-    #[expect(clippy::too_many_arguments, reason = "the parameters of every convolution")]
-    pub(super) fn conv<'py>(
-        py: Python<'py>,
-        x: &Bound<'py, PyAny>,
-        weight: &Bound<'py, PyAny>,
-        bias: Option<Operand>,
-        activation: Option<Bound<'py, PyAny>>,
-        stride: Vec<usize>,
-        pad: Vec<usize>,
-        dilation: Vec<usize>,
-        groups: usize,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (x, weight) = crate::py::pair(x, weight).map_err(|e| crate::py::named("conv", e))?;
-        let fused = activation.as_ref().map(known).transpose()?.flatten();
-        let bias = bias.as_ref().map(|b| &b.0);
-        let sliding = Sliding { stride: &stride, pad: &pad, dilation: &dilation, groups };
-        let y = crate::py::run(&[&x, &weight], || super::conv(&x, &weight, bias, fused, &sliding))?;
-        match activation {
-            Some(f) if fused.is_none() => f.call1((y,)),
-            _ => Ok(Bound::new(py, y)?.into_any()),
-        }
-    }
-
-    /// `activation(y + bias)` with the gradient `y` for its input of a convolution whose result has the gradient `x`: `x` has
-    /// the shape `(batch, *spatial, in)`, the weight `(*window, out // groups, in)`; `outpad` is added to each length.
-    #[pyfunction]
-    #[pyo3(signature = (x, weight, bias, activation, /, stride, pad, dilation, groups, outpad))]
-    #[expect(clippy::too_many_arguments, reason = "the parameters of every convolution")]
-    pub(super) fn conv_transpose<'py>(
-        py: Python<'py>,
-        x: &Bound<'py, PyAny>,
-        weight: &Bound<'py, PyAny>,
-        bias: Option<Operand>,
-        activation: Option<Bound<'py, PyAny>>,
-        stride: Vec<usize>,
-        pad: Vec<usize>,
-        dilation: Vec<usize>,
-        groups: usize,
-        outpad: Vec<usize>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let (x, weight) = crate::py::pair(x, weight).map_err(|e| crate::py::named("conv", e))?;
-        let fused = activation.as_ref().map(known).transpose()?.flatten();
-        let bias = bias.as_ref().map(|b| &b.0);
-        let sliding = Sliding { stride: &stride, pad: &pad, dilation: &dilation, groups };
-        let y = crate::py::run(&[&x, &weight], || {
-            super::conv_transpose(&x, &weight, bias, fused, &sliding, &outpad)
-        })?;
-        match activation {
-            Some(f) if fused.is_none() => f.call1((y,)),
-            _ => Ok(Bound::new(py, y)?.into_any()),
-        }
-    }
-}
-
-#[cfg(feature = "python")]
-pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-    crate::py::hints::add_function!(m, python::conv)?;
-    crate::py::hints::add_function!(m, python::conv_transpose)
-}

@@ -1,0 +1,161 @@
+//! Tensors that are made of numbers, for Python.
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::error::Error;
+use crate::ops;
+use crate::py::{Operand, PyTensor, fitted, floating, weak};
+use crate::shape::Axes;
+use crate::tape::Tensor;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyFloat, PyInt};
+
+fn lengths(shape: &Axes) -> PyResult<Vec<usize>> {
+    let Axes::These(shape) = shape else {
+        return Err(PyTypeError::new_err("a shape is an integer or a tuple of integers, not None"));
+    };
+    let negative = |n| PyErr::from(Error::Shape(format!("a shape has no negative length, got {n}")));
+    shape.iter().map(|&n| usize::try_from(n).map_err(|_| negative(n))).collect()
+}
+
+fn filled(op: &'static str, shape: &[usize], value: f64, dtype: DType) -> PyResult<PyTensor> {
+    Ok(Tensor::from(Array::filled(op, shape, value, dtype)?).into())
+}
+
+/// A tensor of zeros.
+#[pyfunction]
+#[pyo3(signature = (shape, dtype = DType::F32))]
+pub(super) fn zeros(shape: Axes, dtype: DType) -> PyResult<PyTensor> {
+    filled("zeros", &lengths(&shape)?, 0.0, dtype)
+}
+
+/// A tensor of ones.
+#[pyfunction]
+#[pyo3(signature = (shape, dtype = DType::F32))]
+pub(super) fn ones(shape: Axes, dtype: DType) -> PyResult<PyTensor> {
+    filled("ones", &lengths(&shape)?, 1.0, dtype)
+}
+
+/// A tensor whose elements are unspecified.
+#[pyfunction]
+#[pyo3(signature = (shape, dtype = DType::F32))]
+pub(super) fn empty(shape: Axes, dtype: DType) -> PyResult<PyTensor> {
+    filled("empty", &lengths(&shape)?, 0.0, dtype)
+}
+
+/// A tensor of one value; its type is that of the value, unless given.
+#[pyfunction]
+#[pyo3(signature = (shape, fill_value, dtype = None))]
+pub(super) fn full(shape: Axes, fill_value: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
+    repeated(fill_value, &lengths(&shape)?, dtype)
+}
+
+fn repeated(value: &Bound<'_, PyAny>, shape: &[usize], dtype: Option<DType>) -> PyResult<PyTensor> {
+    if crate::tape::is_recording()
+        && let Ok(x) = value.extract::<Operand>()
+        && crate::tape::is_recorded(&x.0)
+    {
+        let x = floating(&x.0, dtype.unwrap_or(x.0.dtype()))?;
+        return Ok(ops::broadcast_to(&x, shape)?.into()); // a gradient passes to the value
+    }
+    let value = match dtype {
+        Some(dtype) => fitted(weak(value, dtype)?.array(), dtype)?,
+        None => value.extract::<Operand>()?.0.into_array(),
+    };
+    Ok(Tensor::from(value.broadcast_to(shape)?.copy()?).into())
+}
+
+/// Zeros of the shape and type of another tensor.
+#[pyfunction]
+#[pyo3(signature = (x, /, dtype = None))]
+pub(super) fn zeros_like(x: Operand, dtype: Option<DType>) -> PyResult<PyTensor> {
+    filled("zeros_like", x.0.shape(), 0.0, dtype.unwrap_or(x.0.dtype()))
+}
+
+/// Ones of the shape and type of another tensor.
+#[pyfunction]
+#[pyo3(signature = (x, /, dtype = None))]
+pub(super) fn ones_like(x: Operand, dtype: Option<DType>) -> PyResult<PyTensor> {
+    filled("ones_like", x.0.shape(), 1.0, dtype.unwrap_or(x.0.dtype()))
+}
+
+/// Unspecified elements in the shape and type of another tensor.
+#[pyfunction]
+#[pyo3(signature = (x, /, dtype = None))]
+pub(super) fn empty_like(x: Operand, dtype: Option<DType>) -> PyResult<PyTensor> {
+    filled("empty_like", x.0.shape(), 0.0, dtype.unwrap_or(x.0.dtype()))
+}
+
+/// One value in the shape and type of another tensor.
+#[pyfunction]
+#[pyo3(signature = (x, /, fill_value, dtype = None))]
+pub(super) fn full_like(
+    x: Operand,
+    fill_value: &Bound<'_, PyAny>,
+    dtype: Option<DType>,
+) -> PyResult<PyTensor> {
+    repeated(fill_value, x.0.shape(), Some(dtype.unwrap_or(x.0.dtype())))
+}
+
+/// The type of a range of numbers: float32 if one of them is a float, else int64.
+fn natural(numbers: &[&Bound<'_, PyAny>]) -> DType {
+    if numbers.iter().any(|x| x.is_instance_of::<PyFloat>()) { DType::F32 } else { DType::I64 }
+}
+
+/// `start, start + step, …` up to `stop`, which is not among them; from 0 if only `stop` is given.
+#[pyfunction]
+#[pyo3(signature = (start, /, stop = None, step = None, dtype = None))]
+pub(super) fn arange(
+    start: &Bound<'_, PyAny>,
+    stop: Option<&Bound<'_, PyAny>>,
+    step: Option<&Bound<'_, PyAny>>,
+    dtype: Option<DType>,
+) -> PyResult<PyTensor> {
+    let given: Vec<_> = [Some(start), stop, step].into_iter().flatten().collect();
+    if given.iter().any(|x| {
+        x.is_instance_of::<PyBool>() || !(x.is_instance_of::<PyInt>() || x.is_instance_of::<PyFloat>())
+    }) {
+        return Err(PyTypeError::new_err("arange: expected numbers"));
+    }
+    let (first, last) = match stop {
+        Some(stop) => (start.extract()?, stop.extract()?),
+        None => (0.0, start.extract()?),
+    };
+    let step = step.map_or(Ok(1.0), |s| s.extract())?;
+    Ok(ops::arange(first, last, step, dtype.unwrap_or_else(|| natural(&given)))?.into())
+}
+
+/// `num` numbers evenly spread from `start` to `stop`, which is the last unless `endpoint` is false.
+#[pyfunction]
+#[pyo3(signature = (start, stop, /, num, *, dtype = DType::F32, endpoint = true))]
+pub(super) fn linspace(
+    start: f64,
+    stop: f64,
+    num: usize,
+    dtype: DType,
+    endpoint: bool,
+) -> PyResult<PyTensor> {
+    Ok(ops::linspace(start, stop, num, endpoint, dtype)?.into())
+}
+
+/// Ones on the `k`-th diagonal of a matrix of zeros.
+#[pyfunction]
+#[pyo3(signature = (n_rows, n_cols = None, /, *, k = 0, dtype = DType::F32))]
+pub(super) fn eye(n_rows: usize, n_cols: Option<usize>, k: isize, dtype: DType) -> PyResult<PyTensor> {
+    Ok(ops::eye(n_rows, n_cols.unwrap_or(n_rows), k, dtype)?.into())
+}
+
+/// For each label, a row of `n` with a one at the label's place.
+#[pyfunction]
+#[pyo3(signature = (labels, n, /, dtype = DType::Bool))]
+pub(super) fn one_hot(labels: Operand, n: usize, dtype: DType) -> PyResult<PyTensor> {
+    Ok(ops::one_hot(&labels.0, n, dtype)?.into())
+}
+
+/// Repeated, without copying, to a shape that it broadcasts to.
+#[pyfunction]
+#[pyo3(signature = (x, /, shape))]
+pub(super) fn broadcast_to(x: Operand, shape: Axes) -> PyResult<PyTensor> {
+    Ok(ops::broadcast_to(&x.0, &lengths(&shape)?)?.into())
+}
