@@ -86,7 +86,7 @@ TESTS = {
     "src/py/dlpack": "dtypes_numpy bad_input dlpack",
     "src/py/index": "indexing_numpy",
     "src/py/random": "init dropout bad_input",
-    "src/py": "bad_input gradient tree dtypes_numpy optimisers train undone_steps checkpointed parameters_anywhere variables",
+    "src/py": "bad_input gradient tree optimisers train undone_steps checkpointed variables",
     "src/shape": "manipulation_numpy ops_numpy bad_input",
     "src/tape": "gradient gradients checkpointed variables",
     "src": "ops_numpy gradients bad_input",
