@@ -4,11 +4,16 @@ With `--import-mode=importlib` pytest runs a file that no one has imported as a 
 named first on the command line would exist twice, with two classes of each name.
 """
 
+import signal
 from pathlib import Path
 
 import pytest
 
 import oxiflux  # noqa: F401
+
+# A shell lets what it starts in the background ignore Ctrl-C, which the programs that tests start would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files whose outcome is the same on every instruction set, and why. A new file runs on each until it stands here;
 # tests/test_selection.py refuses those that compare numbers with an oracle.

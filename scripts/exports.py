@@ -32,7 +32,7 @@ PRIVATE: dict[str, set[str]] = {
         "children", "conv", "conv_transpose", "ctc_loss", "custom", "dense", "dropout", "gradient",
         "is_left_out", "isa", "kernels", "leaves", "logitbinarycrossentropy_each", "logitcrossentropy_labels",
         "logitcrossentropy_mean", "mae", "maxpool", "meanpool", "mse", "norm", "norm_with", "op_names",
-        "pad_constant", "pullback", "read_tensors", "recurrent", "repeat", "resample", "scatter",
+        "pad_constant", "pullback", "read_tensors", "recurrent", "repeat", "replay", "resample", "scatter",
         "stop_gradient", "track", "update", "withgradient", "write_tensors",
     },
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Functions that are computed a second time for their gradient: everything is then as it was the first time."""
 
 import functools
+import threading
 
 import numpy as np
 import pytest
@@ -148,3 +149,45 @@ def test_what_gets_out_of_it_beside_its_result_is_no_constant_without_a_word(use
 def test_a_number_read_in_it_is_refused_at_once():
     with pytest.raises(ValueError, match="item"):
         flux.gradient(lambda w: flux.checkpoint(lambda w: w * w.sum().item(), w).sum(), X)
+
+
+def test_other_threads_draw_no_number_twice_while_it_is_computed_again():
+    flux.seed(0)
+    drawn, enough = [], threading.Event()
+
+    def draw():
+        while not enough.is_set():
+            drawn.append(flux.rand(4).numpy().tobytes())
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    layer, x = flux.Chain(flux.Dense(8, 8), flux.Dropout(0.5)), flux.ones((4, 8))
+    for _ in range(100):
+        flux.gradient(lambda m: flux.checkpoint(m, x).sum(), layer)
+    enough.set()
+    thread.join()
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_functions_that_share_a_variable_share_it_the_second_time():
+    def loss(v, call):
+        s = v * 1
+
+        def get(x):
+            return x * s
+
+        def scale(k):
+            nonlocal s
+            s = s * k
+
+        def body(functions, u):
+            functions[1](u)
+            return functions[0](X)
+
+        return call(body, [get, scale], v).sum()
+
+    v = flux.tensor([3.0, 3.0])
+    same(
+        flux.gradient(lambda v: loss(v, lambda f, *args: f(*args)), v),
+        flux.gradient(lambda v: loss(v, flux.checkpoint), v),
+    )

@@ -109,3 +109,25 @@ def test_numbers_are_differentiated_by_everywhere():
     assert dy.item() == 12
     with pytest.raises(TypeError, match="hessian: needs floating tensors, got bool"):
         flux.hessian(cube, True)
+
+
+def test_a_tensor_that_occurs_twice_in_an_argument_gets_both_gradients():
+    @flux.custom_gradient
+    def product(pair):
+        return pair[0] * pair[1], lambda g: [g * pair[1], g * pair[0]]
+
+    x = flux.tensor([1.0, 2.0])
+    assert flux.gradient(lambda v: product([v, v]).sum(), x)[0].tolist() == [2, 4]
+
+    @flux.custom_gradient
+    def decoded(m, a):
+        return a @ m.e @ m.d.T, lambda g: (
+            SimpleNamespace(e=a.T @ (g @ m.d), d=g.T @ (a @ m.e)),
+            g @ m.d @ m.e.T,
+        )
+
+    tied, a = SimpleNamespace(e=flux.tensor([[1.0, 2.0], [3.0, 4.0]])), flux.tensor([[1.0, 2.0]])
+    tied.d = tied.e
+    expected = flux.gradient(lambda m: (a @ m.e @ m.d.T).sum(), tied)[0]
+    found = flux.gradient(lambda m: decoded(m, a).sum(), tied)[0]
+    np.testing.assert_allclose(found.e.numpy(), expected.e.numpy())

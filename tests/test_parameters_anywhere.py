@@ -298,3 +298,48 @@ def test_an_argument_may_be_filled_anew_before_the_pullback_is_called():
     _, back = flux.pullback(lambda w: w * buffer, flux.ones(2))
     buffer[:] = 100
     assert back(flux.ones(2))[0].tolist() == [1.0, 2.0]
+
+
+class OneSlot:
+    __slots__ = ("__dict__", "w")
+
+    def __init__(self, w):
+        self.w, self.b = w, flux.zeros(2)
+
+    def __call__(self, x):
+        return x * self.w + self.b
+
+
+class NoWeakReference:
+    __slots__ = ("w",)
+
+    def __init__(self, w):
+        self.w = w
+
+
+class Below(NoWeakReference):
+    __slots__ = ("__dict__",)
+
+    def __call__(self, x):
+        return x * self.w
+
+
+class WithWeakReference:
+    __slots__ = ("__weakref__", "w")
+
+    def __init__(self, w):
+        self.w = w
+
+    def __call__(self, x):
+        return x * self.w
+
+
+@pytest.mark.parametrize("make", [OneSlot, Below, WithWeakReference])
+def test_an_object_of_one_slot_is_trained(make):
+    w = flux.tensor([1.0, 2.0])
+    model = make(w)
+    assert any(p is w for p in flux.params(model))
+    assert flux.state(model)["w"].tolist() == [1, 2]
+    flux.train(lambda m, x: m(x).sum(), model, [(X,)], flux.setup(flux.Descent(0.1), model))
+    np.testing.assert_allclose(w.tolist(), [0.95, 1.8], rtol=1e-6)
+    assert flux.fmap(lambda t: t * 2, model).w.tolist() == pytest.approx([1.9, 3.6])

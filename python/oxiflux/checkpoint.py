@@ -16,10 +16,13 @@ __all__ = ["checkpoint"]
 def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
     """`f(*args)` without keeping what its gradient needs: the gradient computes `f` again. Time for memory.
 
-    Gradients reach the arguments and what `f` holds: the parameters of a layer, what a closure has captured. To let `f`
-    take another tensor of the gradient, and to go on with a tensor of it that is not its result, raises ValueError. The
-    second time everything is as it was the first time, random numbers, counters and lists included, and afterwards as
-    before. Ref: Chen et al., "Training deep nets with sublinear memory cost", 2016.
+    Gradients reach the arguments and what `f` holds: the parameters of a layer, what a closure has captured. To let
+    `f` take another tensor of the gradient, and to go on with one of its own that is not its result, raises
+    ValueError. The second time what `f` and the arguments hold is as it was the first time, generators, counters,
+    lists and arrays of up to 16 MiB included, and afterwards as before; random numbers of the shared generator are
+    the same unless another thread draws in between. What `f` finds elsewhere, in global variables, classes, iterators
+    or random generators of other libraries, is as it is then. Ref: Chen et al., "Training deep nets with sublinear
+    memory cost", 2016.
 
     >>> import oxiflux as flux
     >>> block = flux.Chain(flux.Dense(2, 8, flux.tanh), flux.Dense(8, 2))
@@ -36,8 +39,8 @@ def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
     # Objects of their own, because a step may change the others before the gradient is computed.
     given = [_core.asarray(tensor) for tensor in inputs]
     constants = {id(tensor): tensor.copy() for tensor in tensors if tensor.dtype not in FLOATS}
-    everything = (tree, _core.default_generator())
-    before = _core.Snapshot(*everything)
+    shared = _core.default_generator().get_state()
+    before = _core.Snapshot(tree)
     with _core.paused(inputs):
         value = f(*args)
 
@@ -48,12 +51,17 @@ def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
         return y
 
     def back(dy: Tensor) -> list[Tensor | None]:
-        now = _core.Snapshot(*everything)
+        # Other threads go on drawing from the shared generator meanwhile.
+        own = _core.Generator()
+        own.set_state(shared)
+        now = _core.Snapshot(tree)
+        outer = _core.replay(own)
         before.put_back()
         try:
             grads: list[Tensor | None] = pullback(call, given)[1](dy)[0]
             return grads
         finally:
             now.put_back()
+            _core.replay(outer)
 
     return _core.custom(value, inputs, back)

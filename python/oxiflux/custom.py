@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor
-from .tree import at, differentiated
+from .tree import at, places
 
 __all__ = ["custom_gradient"]
 
@@ -35,7 +35,11 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Tensor], Any]]]) -> Ca
 
     @functools.wraps(f)
     def wrapped(*args: Any) -> Tensor:
-        found = [(i, path, x) for i, arg in enumerate(args) for path, x in differentiated(arg)]
+        # Within one argument a tensor that occurs twice is one variable, whose gradients add up.
+        found: dict[tuple[int, int], tuple[Tensor, list[Any]]] = {}
+        for i, arg in enumerate(args):
+            for path, x in places(arg):
+                found.setdefault((i, id(x)), (x, []))[1].append(path)
         with _core.paused():
             value, pullback = f(*args)
 
@@ -50,11 +54,16 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Tensor], Any]]]) -> Ca
                 )
             for i, (grad, arg) in enumerate(zip(grads, args, strict=True)):
                 _mirrors(f"the gradient of argument {i} of {name}", grad, arg)
-            return [at(grads[i], path) for i, path, _ in found]
+            return [_total([at(grads[i], path) for path in paths]) for (i, _), (_, paths) in found.items()]
 
-        return _core.custom(_core.asarray(value), [x for _, _, x in found], back)
+        return _core.custom(_core.asarray(value), [x for x, _ in found.values()], back)
 
     return wrapped
+
+
+def _total(grads: list[Any]) -> Any:
+    given = [grad for grad in grads if grad is not None]
+    return functools.reduce(_core.add, given) if given else None
 
 
 def _mirrors(what: str, grad: Any, arg: Any) -> None:

@@ -143,6 +143,8 @@ def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] |
     holds = _holders(tree, pick)
     # Each node is kept beside its result so that its id is not given to another object during the walk.
     done: dict[int, tuple[Any, Any]] = {}
+    # Functions that share a variable share it in the copies, too.
+    cells: dict[int, CellType] = {}
 
     def walk(node: Any) -> Any:
         if id(node) not in holds:
@@ -160,7 +162,7 @@ def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] |
                         done[id(node)] = node, _remade(node, items)
                 else:
                     # Before its children, some of which may refer back to it.
-                    done[id(node)] = node, _copied(node, changing)
+                    done[id(node)] = node, _copied(node, changing, cells)
                     _put(done[id(node)][1], [(key, walk(kid)) for key, kid in kids if key in changing])
         return done[id(node)][1]
 
@@ -426,6 +428,22 @@ def differentiated(x: Any) -> list[tuple[tuple[Any, ...], Tensor]]:
     return [(path, t) for path, t in _core.leaves(x, trainable=True) if t.dtype in FLOATS]
 
 
+def places(x: Any) -> list[tuple[Path, Tensor]]:
+    """The tensors that an argument is differentiated by, with every path to each: one that occurs twice has two."""
+    found: list[tuple[Path, Tensor]] = []
+
+    def walk(node: Any, path: Path, around: tuple[Any, ...]) -> None:
+        if isinstance(node, Tensor):
+            if node.dtype in FLOATS:
+                found.append((path, node))
+        elif not any(node is part for part in around):
+            for key, kid in _core.children(node, trainable=True) or []:
+                walk(kid, (*path, key), (*around, node))
+
+    walk(x, (), ())
+    return found
+
+
 def at(grad: Any, path: tuple[Any, ...]) -> Any:
     """The part of a gradient at a path; None where there is none."""
     for key in path:
@@ -450,12 +468,14 @@ def _remade(node: Any, items: list[tuple[Any, Any]]) -> Any:
     return new
 
 
-def _copied(node: Any, changing: set[Any]) -> Any:
-    """A copy of a container, of whose children some are going to be replaced."""
+def _copied(node: Any, changing: set[Any], cells: dict[int, CellType]) -> Any:
+    """A copy of a container, of whose children some are going to be replaced; `cells` are the new ones by the old."""
     if not isinstance(node, FunctionType):
         return copy.copy(node)
-    cells = zip(node.__code__.co_freevars, node.__closure__ or (), strict=True)
-    closure = tuple(CellType() if name in changing else cell for name, cell in cells)
+    closure = tuple(
+        cells.setdefault(id(cell), CellType()) if name in changing else cell
+        for name, cell in zip(node.__code__.co_freevars, node.__closure__ or (), strict=True)
+    )
     new = FunctionType(node.__code__, node.__globals__, node.__name__, node.__defaults__, closure)
     new.__kwdefaults__ = node.__kwdefaults__ and dict(node.__kwdefaults__)
     vars(new).update(vars(node))

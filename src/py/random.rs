@@ -15,6 +15,7 @@ use crate::tape::Tensor;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
@@ -207,9 +208,24 @@ impl Generator {
     }
 }
 
+thread_local! {
+    /// What this thread draws from in place of the shared generator.
+    static REPLAYED: RefCell<Option<Py<Generator>>> = const { RefCell::new(None) };
+}
+
+/// Lets this thread draw from another generator in place of the shared one, or from that again; gives what was before.
+#[pyfunction]
+#[pyo3(signature = (generator, /))]
+fn replay(generator: Option<Py<Generator>>) -> Option<Py<Generator>> {
+    REPLAYED.replace(generator)
+}
+
 /// The generator that everything random draws from unless it is given another.
 #[pyfunction]
 fn default_generator(py: Python<'_>) -> PyResult<Py<Generator>> {
+    if let Some(own) = REPLAYED.with_borrow(|own| own.as_ref().map(|g| g.clone_ref(py))) {
+        return Ok(own);
+    }
     static SHARED: pyo3::sync::PyOnceLock<Py<Generator>> = pyo3::sync::PyOnceLock::new();
     let shared = SHARED.get_or_try_init(py, || {
         // Different in every process until `seed` is called.
@@ -277,6 +293,7 @@ fn dropout(
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Generator>()?;
+    add_function!(m, replay)?;
     add_function!(m, default_generator)?;
     add_function!(m, seed)?;
     add_function!(m, rand)?;

@@ -103,13 +103,16 @@ fn rarer<'py>(ob: &Bound<'py, PyAny>, own: Bound<'py, PyDict>) -> PyResult<Node<
     }
 }
 
-/// The size of an object without slots, in bytes: two words of every object, and one for weak references.
-const SMALL: usize = 24;
+/// The size of an object without slots, in bytes: two words of every object.
+const SMALL: usize = 16;
 
 /// Whether an object has attributes in a dict at most.
 pub(super) fn is_small(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let size: usize = ob.get_type().getattr(intern!(ob.py(), "__basicsize__"))?.extract()?;
-    Ok(size <= SMALL)
+    let (py, class) = (ob.py(), ob.get_type());
+    let size: usize = class.getattr(intern!(py, "__basicsize__"))?.extract()?;
+    // A word for weak references, unless the interpreter keeps them elsewhere. A slot may be as large.
+    let weak = || class.getattr(intern!(py, "__weakrefoffset__"))?.extract::<isize>();
+    Ok(size <= SMALL || size == SMALL + 8 && weak()? > 0)
 }
 
 /// The attributes of an object whose class, or one that it inherits from, has `__slots__`, beside those in its dict.
