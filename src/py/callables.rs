@@ -89,7 +89,9 @@ fn holds(value: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// The cells of a closure with their names.
-fn cells<'py>(function: &Bound<'py, PyAny>) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+pub(super) fn cells<'py>(
+    function: &Bound<'py, PyAny>,
+) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
     let py = function.py();
     let cells = function.getattr(intern!(py, "__closure__"))?;
     if cells.is_none() {

@@ -2,6 +2,7 @@
 
 use super::tensor::PyTensor;
 use super::tree::{self, Node};
+use super::variables::ByAddress;
 use super::{callables, numpy};
 use pyo3::ffi;
 use pyo3::intern;
@@ -34,23 +35,10 @@ pub(super) enum Class {
 }
 
 impl Class {
-    fn of(ob: &Bound<'_, PyAny>) -> PyResult<Option<Class>> {
-        let py = ob.py();
-        Ok(if ob.is_instance_of::<PySet>() {
-            Some(Class::Set)
-        } else if ob.is_instance(deque(py)?)? {
-            Some(Class::Deque)
-        } else if ob.is_instance(ordered_dict(py)?)? {
-            Some(Class::OrderedDict)
-        } else {
-            None
-        })
-    }
-
     fn itself<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(match self {
             Class::Set => py.get_type::<PySet>().into_any(),
-            Class::Deque => deque(py)?.clone().into_any(),
+            Class::Deque => tree::deque_class(py)?.clone().into_any(),
             Class::OrderedDict => ordered_dict(py)?.clone().into_any(),
         })
     }
@@ -89,11 +77,6 @@ impl Class {
         };
         Ok(())
     }
-}
-
-fn deque(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    CLASS.import(py, "collections", "deque")
 }
 
 fn ordered_dict(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
@@ -196,10 +179,9 @@ impl Held {
         if let Some(copy) = copy_of_numbers(ob)? {
             return Ok(Some(Held::Numbers(ob.clone().unbind(), copy)));
         }
-        if let Some(class) = Class::of(ob)? {
-            let items = class.items(ob)?;
-            add(parts, items.len(), items.iter());
-            return Ok(Some(Held::Items(ob.clone().unbind(), class, items.unbind())));
+        if let Ok(set) = ob.cast::<PySet>() {
+            add(parts, set.len(), set);
+            return Ok(Some(Held::items(ob, Class::Set)?));
         }
         if let Ok(items) = ob.cast::<PyFrozenSet>() {
             add(parts, items.len(), items);
@@ -316,6 +298,21 @@ impl Held {
     }
 }
 
+/// Looks at all that can be reached from some objects, each once. `look` adds the parts of what it is given.
+pub(super) fn reach<'py>(
+    roots: impl Iterator<Item = Bound<'py, PyAny>>,
+    mut look: impl FnMut(&Bound<'py, PyAny>, &mut Vec<Bound<'py, PyAny>>) -> PyResult<()>,
+) -> PyResult<()> {
+    let (mut next, mut seen): (Vec<_>, ByAddress<_>) = (roots.collect(), ByAddress::default());
+    while let Some(ob) = next.pop() {
+        // What has been seen is kept, so that no other object gets its address.
+        if !is_plain(&ob) && seen.insert(ob.as_ptr() as usize, ob.clone()).is_none() {
+            look(&ob, &mut next)?;
+        }
+    }
+    Ok(())
+}
+
 /// A container of more items counts as data: it is put back, but what its items hold is not looked for.
 const MOST_ITEMS: usize = 1 << 16;
 
@@ -377,11 +374,9 @@ fn differ_in_plain(now: &Bound<'_, PyDict>, before: &Bound<'_, PyDict>) -> PyRes
 fn put_back<'py>(ob: &Bound<'py, PyAny>, before: &Bound<'py, PyDict>) -> PyResult<()> {
     let py = ob.py();
     if ob.is_instance_of::<PyFunction>() {
-        let names = ob.getattr(intern!(py, "__code__"))?.getattr(intern!(py, "co_freevars"))?;
-        let cells = ob.getattr(intern!(py, "__closure__"))?;
-        for (name, cell) in names.try_iter()?.zip(cells.try_iter()?) {
-            if let Some(content) = before.get_item(name?)? {
-                cell?.setattr(intern!(py, "cell_contents"), content)?;
+        for (name, cell) in callables::cells(ob)? {
+            if let Some(content) = before.get_item(name)? {
+                cell.setattr(intern!(py, "cell_contents"), content)?;
             }
         }
         return Ok(());

@@ -2,7 +2,6 @@
 
 use super::held::{self, Held};
 use super::random::Generator;
-use super::variables::ByAddress;
 use crate::kernels::random::Place;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -19,18 +18,14 @@ impl Snapshot {
     #[new]
     #[pyo3(signature = (*roots))]
     fn new(roots: &Bound<'_, PyTuple>) -> PyResult<Self> {
-        let (mut held, mut generators, mut seen) = (Vec::new(), Vec::new(), ByAddress::default());
-        let mut next: Vec<_> = roots.iter().collect();
-        while let Some(ob) = next.pop() {
-            // What has been seen is kept, so that no other object gets its address.
-            if held::is_plain(&ob) || seen.insert(ob.as_ptr() as usize, ob.clone()).is_some() {
-                continue;
-            }
+        let (mut held, mut generators) = (Vec::new(), Vec::new());
+        held::reach(roots.iter(), |ob, parts| {
             match ob.cast::<Generator>() {
                 Ok(generator) => generators.push((generator.clone().unbind(), *generator.get().place())),
-                Err(_) => held.extend(Held::of(&ob, &mut next)?),
+                Err(_) => held.extend(Held::of(ob, parts)?),
             }
-        }
+            Ok(())
+        })?;
         Ok(Snapshot { held, generators })
     }
 

@@ -6,7 +6,6 @@ use super::optim::{Outcome, update_if_finite};
 use super::state::{Leaf, Memory, Tensors};
 use super::tensor::PyTensor;
 use super::tree;
-use super::variables::ByAddress;
 use crate::tape::Tensor;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -121,20 +120,16 @@ struct Model {
 impl Model {
     /// Looks at all that can be reached.
     fn walk(roots: [&Bound<'_, PyAny>; 2]) -> PyResult<Model> {
-        let (mut found, mut seen) = (Model::default(), ByAddress::default());
-        let mut next: Vec<_> = roots.into_iter().cloned().collect();
-        while let Some(ob) = next.pop() {
-            // What has been seen is kept, so that no other object gets its address.
-            if held::is_plain(&ob) || seen.insert(ob.as_ptr() as usize, ob.clone()).is_some() {
-                continue;
-            }
+        let mut found = Model::default();
+        held::reach(roots.into_iter().cloned(), |ob, parts| {
             let first = found.held.len();
-            found.held.extend(Held::of(&ob, &mut next)?);
-            if let Some(mode) = found.held.get(first).map(|held| mode(&ob, held)).transpose()?.flatten() {
+            found.held.extend(Held::of(ob, parts)?);
+            if let Some(mode) = found.held.get(first).map(|held| mode(ob, held)).transpose()?.flatten() {
                 found.has_modes = true;
                 found.trains |= mode.is_none() || mode.is_truthy()?;
             }
-        }
+            Ok(())
+        })?;
         Ok(found)
     }
 }

@@ -62,10 +62,14 @@ pub(super) fn node<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
     if opaque { Ok(Node::Leaf) } else { attributes(ob) }
 }
 
+pub(super) fn deque_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "collections", "deque")
+}
+
 /// The items of a deque.
 fn deque<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    if !ob.is_instance(CLASS.import(ob.py(), "collections", "deque")?)? {
+    if !ob.is_instance(deque_class(ob.py())?)? {
         return Ok(None);
     }
     Ok(Some(PyTuple::new(ob.py(), ob.try_iter()?.collect::<PyResult<Vec<_>>>()?)?))

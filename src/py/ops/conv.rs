@@ -1,6 +1,6 @@
 //! Convolutions, for Python.
 
-use super::dense::known;
+use super::dense::activated;
 use crate::ops;
 use crate::ops::Sliding;
 use crate::py::{Operand, named, pair, run};
@@ -25,14 +25,9 @@ pub(super) fn conv<'py>(
     groups: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (x, weight) = pair(x, weight).map_err(|e| named("conv", e))?;
-    let fused = activation.as_ref().map(known).transpose()?.flatten();
     let bias = bias.as_ref().map(|b| &b.0);
     let sliding = Sliding { stride: &stride, pad: &pad, dilation: &dilation, groups };
-    let y = run(&[&x, &weight], || ops::conv(&x, &weight, bias, fused, &sliding))?;
-    match activation {
-        Some(f) if fused.is_none() => f.call1((y,)),
-        _ => Ok(Bound::new(py, y)?.into_any()),
-    }
+    activated(py, activation, |fused| run(&[&x, &weight], || ops::conv(&x, &weight, bias, fused, &sliding)))
 }
 
 /// `activation(y + bias)` with the gradient `y` for its input of a convolution whose result has the gradient `x`: `x` has
@@ -53,12 +48,9 @@ pub(super) fn conv_transpose<'py>(
     outpad: Vec<usize>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (x, weight) = pair(x, weight).map_err(|e| named("conv", e))?;
-    let fused = activation.as_ref().map(known).transpose()?.flatten();
     let bias = bias.as_ref().map(|b| &b.0);
     let sliding = Sliding { stride: &stride, pad: &pad, dilation: &dilation, groups };
-    let y = run(&[&x, &weight], || ops::conv_transpose(&x, &weight, bias, fused, &sliding, &outpad))?;
-    match activation {
-        Some(f) if fused.is_none() => f.call1((y,)),
-        _ => Ok(Bound::new(py, y)?.into_any()),
-    }
+    activated(py, activation, |fused| {
+        run(&[&x, &weight], || ops::conv_transpose(&x, &weight, bias, fused, &sliding, &outpad))
+    })
 }

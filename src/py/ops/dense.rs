@@ -2,13 +2,27 @@
 
 use crate::ops;
 use crate::ops::formula::Activation;
-use crate::py::{Operand, named, pair, run};
+use crate::py::{Operand, PyTensor, named, pair, run};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::collections::HashMap;
 
+/// What `f` computes with an activation of this module in the same pass; any other callable is called with the result.
+pub(super) fn activated<'py>(
+    py: Python<'py>,
+    activation: Option<Bound<'py, PyAny>>,
+    f: impl FnOnce(Option<&'static Activation>) -> PyResult<PyTensor>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let fused = activation.as_ref().map(known).transpose()?.flatten();
+    let y = Bound::new(py, f(fused)?)?;
+    match activation {
+        Some(f) if fused.is_none() => f.call1((y,)),
+        _ => Ok(y.into_any()),
+    }
+}
+
 /// The activation that a Python function of this module is.
-pub(super) fn known(f: &Bound<'_, PyAny>) -> PyResult<Option<&'static Activation>> {
+fn known(f: &Bound<'_, PyAny>) -> PyResult<Option<&'static Activation>> {
     static TABLE: PyOnceLock<HashMap<usize, &'static Activation>> = PyOnceLock::new();
     let py = f.py();
     let table = TABLE.get_or_try_init(py, || {
@@ -31,11 +45,6 @@ pub(super) fn dense<'py>(
     activation: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (x, weight) = pair(x, weight).map_err(|e| named("dense", e))?;
-    let fused = activation.as_ref().map(known).transpose()?.flatten();
     let bias = bias.as_ref().map(|b| &b.0);
-    let y = Bound::new(py, run(&[&x, &weight], || ops::dense(&x, &weight, bias, fused))?)?;
-    match activation {
-        Some(f) if fused.is_none() => f.call1((y,)),
-        _ => Ok(y.into_any()),
-    }
+    activated(py, activation, |fused| run(&[&x, &weight], || ops::dense(&x, &weight, bias, fused)))
 }
