@@ -11,7 +11,7 @@ def run(script: str, seconds: float = 60) -> str:
     import os, random, signal, threading, time, warnings
     import numpy as np
     import oxiflux as flux
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # such as those about forks beside threads
 
     def interrupt_after(seconds):
         threading.Thread(

@@ -1,20 +1,15 @@
 """Forks while other threads work: each child must find whole tensors and free locks, and end in time."""
 
 import os
-import subprocess
-import sys
 import textwrap
 
 import pytest
 
+import processes
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
-START = """
-import os, signal, threading, time, warnings
-import numpy as np
-import oxiflux as flux
-warnings.simplefilter("ignore")  # Python's own about forks beside threads
-
+FORKS = """
 def children(count, work, seconds=20, pause=0.002):
     "Forks `count` children that do `work`, and says how each ended."
     pids = []
@@ -43,16 +38,8 @@ def beside(work):
 
 
 def run(script: str, seconds: float = 60) -> str:
-    """What a script prints, in a process that may hang."""
-    done = subprocess.run(
-        [sys.executable, "-c", START + textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.strip()
+    """What a script prints that may fork children."""
+    return processes.run(FORKS + textwrap.dedent(script), seconds)
 
 
 WORK_BESIDE = {

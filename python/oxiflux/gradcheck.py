@@ -11,7 +11,7 @@ from . import _core
 from ._core import ShapeError, Tensor
 from .gradient import gradient, or_zeros
 from .hints import told
-from .tree import FLOATS, at, differentiated, fmap, show_path
+from .tree import FLOATS, at, fmap, show_path, trainables
 
 __all__ = ["gradcheck"]
 
@@ -52,7 +52,7 @@ def gradcheck(
     _compare(weighted, xs, eps, rtol, atol, "first")
     if order >= 2:
         directions = [
-            [(path, _core.tensor(rng.uniform(0.5, 1.5, t.shape))) for path, t in differentiated(x)]
+            [(path, _core.tensor(rng.uniform(0.5, 1.5, t.shape))) for path, t in trainables(x, path=True)]
             for x in xs
         ]
 
@@ -88,7 +88,7 @@ def _compare(
     except ShapeError as error:
         raise AssertionError(f"gradcheck: no {order} derivative: {error}") from error
     for i, x in enumerate(xs):
-        for path, t in differentiated(x):
+        for path, t in trainables(x, path=True):
             name = f"argument {i}" + (f".{show_path(path)}" if path else "")
             g = or_zeros(at(grads[i], path), t).numpy()
             if g.shape != t.shape:

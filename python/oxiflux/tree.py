@@ -423,11 +423,6 @@ def _trains(x: Any) -> bool:
     return is_float_array(x) or bool(_core.leaves(x, trainable=True))
 
 
-def differentiated(x: Any) -> list[tuple[tuple[Any, ...], Tensor]]:
-    """The tensors of an argument that it is differentiated by, with their paths."""
-    return [(path, t) for path, t in _core.leaves(x, trainable=True) if t.dtype in FLOATS]
-
-
 def places(x: Any) -> list[tuple[Path, Tensor]]:
     """The tensors that an argument is differentiated by, with every path to each: one that occurs twice has two."""
     found: list[tuple[Path, Tensor]] = []
