@@ -29,6 +29,10 @@ LONG_WORK = {
         q = flux.ones((8, 4, 4096, 64))
         work = lambda: [flux.dot_product_attention(q, q, q) for _ in range(10)]
         """,
+    "sorting one long row": """
+        x = flux.randn(1 << 26)
+        work = lambda: flux.sort(x)
+        """,
     "random numbers and sums": """
         work = lambda: [flux.exp(flux.randn(1 << 22)).sum() for _ in range(1000)]
         """,
