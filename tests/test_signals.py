@@ -49,19 +49,17 @@ def test_ctrl_c_ends_long_work_within_a_second(work, threads):
         interrupt_after(0.5)
         start = time.time()
         try:
-            work()
-            print("done", time.time() - start)
+            while True:  # A fast machine is through with some of the work before the signal comes.
+                work()
         except KeyboardInterrupt:
-            print("interrupted", time.time() - start)
+            print(time.time() - start)
         # And all works as before.
         assert flux.matmul(flux.ones((300, 300)), flux.ones((300, 300))).sum().item() == 300.0 ** 3
         a = flux.ones((1 << 20))
         assert (a + a).sum().item() == 2 << 20
         """
     )
-    how, after = run(script).split()
-    assert how == "interrupted" or float(after) < 1.5
-    assert float(after) < 1.5  # of which the signal came half a second in
+    assert float(run(script)) < 1.5  # of which the signal came half a second in
 
 
 def test_a_handler_of_signals_runs_in_the_middle_of_long_work_and_may_compute():
