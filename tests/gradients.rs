@@ -3,8 +3,8 @@
 use oxiflux::gradient::{backward, seed, withgradient};
 use oxiflux::ops::{self, OPS};
 use oxiflux::shape::Axes;
-use oxiflux::tape::{Context, Grads, Operation, Scope, apply};
-use oxiflux::{Array, Error, Result, Tensor, memory};
+use oxiflux::tape::{Context, Differentiable, Grads, Operation, Scope, apply};
+use oxiflux::{Array, DType, Error, Result, Tensor, memory};
 
 type Function<'a> = dyn Fn(&[Tensor]) -> Result<Tensor> + 'a;
 
@@ -26,7 +26,7 @@ impl Stream {
 /// A fixed random weighting of the result, so that no rule is right by symmetry.
 fn weighted(f: &Function<'_>, x: &[Tensor]) -> Result<Tensor> {
     let y = f(x)?;
-    let y = ops::astype(&y, oxiflux::DType::F64)?;
+    let y = ops::astype(&y, DType::F64)?;
     let w = Stream(7).tensor(y.shape(), (0.5, 1.5));
     ops::sum(&ops::multiply(&y, &w)?, Axes::All, false)
 }
@@ -116,6 +116,31 @@ fn every_gradient_matches_finite_differences() {
     assert!(wrong.is_empty(), "{} of {checked} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// A rule is asked for its fused form where nobody records, and composed where somebody does.
+#[test]
+fn every_fused_rule_equals_its_composed_one() -> Result<()> {
+    let mut stream = Stream(17);
+    let mut wrong = Vec::new();
+    for op in OPS.iter().flat_map(|file| file.iter()) {
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-4)] {
+            for case in op.cases {
+                let x = case.shapes.iter().map(|s| ops::astype(&stream.tensor(s, case.domain), dtype));
+                let x = x.collect::<Result<Vec<Tensor>>>()?;
+                let f: &Function<'_> = &|x| weighted(&case.f, x);
+                let fused = gradients(f, &x)?;
+                let recording = Scope::enter();
+                let composed = gradients(f, &x)?;
+                drop(recording);
+                if disagreement(&fused, &composed) > tolerance {
+                    wrong.push(format!("{} of {dtype}: {fused:?} and {composed:?}", op.name));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
 /// `x^2` with a rule that forgets the 2.
 #[derive(Debug)]
 struct Wrong;
@@ -127,6 +152,9 @@ impl Operation for Wrong {
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(ops::square(&x[0].clone().into())?.into_array())
     }
+}
+
+impl Differentiable for Wrong {
     fn keeps(&self) -> oxiflux::tape::Keeps {
         oxiflux::tape::Keeps::Inputs
     }

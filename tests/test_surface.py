@@ -257,6 +257,35 @@ def test_kernels_know_nothing_of_tensors():
         assert not re.search(r"\bcrate::(array|tape|ops)\b", code), relative(path)
 
 
+OPERATIONS = [
+    (path, name, fields)
+    for path in sorted((RUST / "ops").rglob("*.rs"))
+    for name, fields in re.findall(r"^(?:pub(?:\(\w+\))? )?struct (\w+)[^;{(]*([;({].*?)^(?=\S|\Z)", path.read_text(), re.M | re.S)
+    if re.search(rf"^impl.* Operation for {name}\b", path.read_text(), re.M)
+]
+
+
+@pytest.mark.parametrize(("path", "name", "fields"), OPERATIONS, ids=[name for _, name, _ in OPERATIONS])
+def test_operations_hold_parameters_never_data(path, name, fields):
+    data = re.findall(r"\b(Array|Tensor|Numbers|Mask|Place|Vec|Box|Cow|Arc)\b", fields)
+    assert not data, f"{relative(path)}: {name} holds {data}: let it be an input"
+
+
+def test_gradient_rules_do_not_ask_whether_somebody_records():
+    """The walk asks, and takes `backward` or `backward_fused`; a few functions plan what they record."""
+    asking = {path.relative_to(RUST).as_posix() for path in rust_files if "is_recording()" in path.read_text()}
+    planning = {"ops/gradient.rs", "ops/dense.rs", "ops/conv/mod.rs"}
+    assert {path for path in asking if path.startswith("ops/")} == planning
+    for path in planning:
+        rules = re.findall(r"^impl.* Differentiable for.*?^}", (RUST / path).read_text(), re.M | re.S)
+        assert not any("is_recording" in rule for rule in rules)
+
+
+def test_operations_are_done_through_one_door():
+    recording = [relative(path) for path in rust_files if re.search(r"\brecord\(", path.read_text())]
+    assert recording == ["src/py/custom.rs", "src/tape/apply.rs"]
+
+
 def test_every_unsafe_block_says_why_it_is_sound():
     for path in rust_files:
         lines = path.read_text().splitlines()

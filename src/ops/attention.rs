@@ -10,7 +10,9 @@ use crate::kernels::attention::{self as kernel, Grid, Inputs, Sequences, Sizes};
 use crate::kernels::gemm;
 use crate::kernels::softmax::Logit;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, in_single, is_recording, record};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_beside, in_single,
+};
 use std::borrow::Cow;
 
 /// Which keys the queries see.
@@ -22,14 +24,36 @@ pub struct Mask {
     pub causal: bool,
 }
 
-/// Attention of queries, keys and values of shape `(batch, length, heads * width)`, perhaps with a bias.
-///
-/// Its last input is what the forward pass found of each row (largest score, one over the sum of exponentials), which
-/// is kept but has no gradient of its own.
-#[derive(Debug)]
+/// Attention of queries, keys and values of shape `(batch, length, heads * width)`, perhaps with a bias and a mask of which
+/// keys are seen. Beside the result is what it found of each row: largest score, one over the sum of exponentials.
+#[derive(Clone, Copy, Debug)]
 struct Attention {
     heads: usize,
-    mask: Mask,
+    bias: bool,
+    mask: bool,
+    causal: bool,
+}
+
+/// The inputs by name.
+struct Parts<'a, A> {
+    q: &'a A,
+    k: &'a A,
+    v: &'a A,
+    bias: Option<&'a A>,
+    mask: Option<&'a A>,
+}
+
+impl Attention {
+    fn parts<'a, A>(&self, x: &[&'a A]) -> Parts<'a, A> {
+        let mut more = x[3..].iter().copied();
+        let bias = if self.bias { more.next() } else { None };
+        let mask = if self.mask { more.next() } else { None };
+        Parts { q: x[0], k: x[1], v: x[2], bias, mask }
+    }
+    /// How many inputs it has.
+    fn inputs(&self) -> usize {
+        3 + usize::from(self.bias) + usize::from(self.mask)
+    }
 }
 
 /// The sizes of `(batch, length, heads * width)` tensors that fit each other.
@@ -66,84 +90,52 @@ fn grid<T: Element>(x: &Array) -> Grid<T> {
 
 impl Attention {
     /// Calls `f` with what the kernel reads.
-    fn read<T: Float, R>(
-        &self,
-        x: &[&Array],
-        bias: Option<&Array>,
-        f: impl FnOnce(&Inputs<T>) -> Result<R>,
-    ) -> Result<R> {
-        let sizes = sizes(x[0], x[1], x[2], self.heads);
+    fn read<T: Float, R>(&self, x: &[&Array], f: impl FnOnce(&Inputs<T>) -> Result<R>) -> Result<R> {
+        let Parts { q, k, v, bias, mask } = self.parts(x);
+        let sizes = sizes(q, k, v, self.heads);
         let full = [sizes.batch, self.heads, sizes.queries, sizes.keys];
-        let bias = bias.map(|b| as_scores(b, &full)).transpose()?;
-        let mask = self.mask.seen.as_ref().map(|m| as_scores(m, &full)).transpose()?;
-        let [q, k, v] = [0, 1, 2].map(|i| sequences(x[i]));
-        f(&Inputs {
-            sizes,
-            q,
-            k,
-            v,
-            bias: bias.as_ref().map(grid),
-            mask: mask.as_ref().map(grid),
-            causal: self.mask.causal,
-        })
+        let [bias, mask] = [bias, mask].map(|x| x.map(|x| as_scores(x, &full)).transpose());
+        let (bias, mask) = (bias?, mask?);
+        let [q, k, v] = [q, k, v].map(sequences);
+        let (bias, mask) = (bias.as_ref().map(grid), mask.as_ref().map(grid));
+        f(&Inputs { sizes, q, k, v, bias, mask, causal: self.causal })
     }
 
-    fn value<T: Float + Logit + gemm::Element>(
-        &self,
-        x: &[&Array],
-        bias: Option<&Array>,
-    ) -> Result<(Array, Array)> {
+    fn value<T: Float + Logit + gemm::Element>(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let dtype = x[0].dtype();
-        self.read::<T, _>(x, bias, |inputs| {
+        self.read::<T, _>(x, |inputs| {
             let Sizes { batch, heads, queries, values, .. } = inputs.sizes;
             let mut out = Array::empty("attention", &[batch, queries, heads * values], dtype)?;
-            let mut kept = Array::empty("attention", &[batch, heads, queries, 2], dtype)?;
+            let mut found = Array::empty("attention", &[batch, heads, queries, 2], dtype)?;
             // SAFETY: `attention` has checked that the inputs fit together; the outputs are fresh.
-            unsafe { kernel::attention(inputs, out.fresh_ptr(), kept.fresh_ptr::<T>().cast()) };
-            Ok((out, kept))
+            unsafe { kernel::attention(inputs, out.fresh_ptr(), found.fresh_ptr::<T>().cast()) };
+            Ok((out, vec![found]))
         })
     }
+}
 
-    fn gradients<T: Float + Logit + gemm::Element>(
-        &self,
-        cx: &Context<'_>,
-        bias: Option<&Array>,
-        g: &Array,
-    ) -> Result<Grads> {
-        let inputs: [&Array; 3] = [0, 1, 2].map(|i| cx.input(i).array());
-        let (kept, y) = (cx.input(cx.inputs() - 1), cx.output());
-        self.read::<T, _>(&inputs, bias, |x| {
-            let Sizes { batch, heads, queries, keys, .. } = x.sizes;
-            let like = |i: usize| match i {
-                0..3 => Dims::from_slice(inputs[i].shape()),
-                _ => Dims::from_slice(&[batch, heads, queries, keys]),
-            };
-            let wanted = |i: usize| (i < 3 || bias.is_some()) && cx.wants(i);
-            let mut out: [Option<Array>; 4] = [const { None }; 4];
-            for (i, out) in out.iter_mut().enumerate().filter(|(i, _)| wanted(*i)) {
-                *out = Some(Array::empty("attention", &like(i), g.dtype())?);
-            }
-            let [q, k, v, bias] =
-                out.each_mut().map(|x| x.as_mut().map_or(std::ptr::null_mut(), Array::fresh_ptr::<T>));
-            // SAFETY: as in the forward pass, which wrote what is kept; the outputs are fresh.
-            unsafe {
-                kernel::attention_grad(
-                    x,
-                    y.array().ptr(),
-                    kept.array().ptr::<T>().cast(),
-                    g.ptr(),
-                    &kernel::Grads { q, k, v, bias },
-                )
-            };
-            Ok(out.into_iter().map(|x| x.map(Tensor::from)).take(cx.inputs() - 1).chain([None]).collect())
-        })
+impl Operation for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
     }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        Ok(self.forward_beside(x)?.0)
+    }
+    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        each!(x[0].dtype(), float: T => self.value::<T>(x), else not_float(x[0]))
+    }
+}
 
-    /// The gradients in terms of operations, which are differentiable again.
-    fn composed(&self, cx: &Context<'_>, bias: Option<&Tensor>, g: &Tensor) -> Result<Grads> {
+impl Differentiable for Attention {
+    fn keeps(&self) -> Keeps {
+        Keeps::Both
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let inputs: Vec<&Tensor> = (0..cx.inputs()).map(|i| cx.input(i)).collect();
+        let Parts { bias, mask, .. } = self.parts(&inputs);
         let [q, k, v] = [0, 1, 2].map(|i| split(cx.input(i), self.heads));
         let (q, k, v, g) = (q?, k?, v?, split(g, self.heads)?);
-        let p = probabilities(&q, &k, bias, &self.mask)?;
+        let p = probabilities(&q, &k, bias, mask, self.causal)?;
         let dp = matmul(&g, &transpose_last(&v)?)?;
         let slope = multiply(&p, &subtract(&dp, &sum(&multiply(&dp, &p)?, (-1).into(), true)?)?)?;
         let scaled = multiply(&slope, &scale(&q)?)?;
@@ -154,27 +146,61 @@ impl Attention {
             _ => Ok(slope.clone()),
         })
     }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        let wanted = [0, 1, 2, 3].map(|i| i < cx.inputs() && (i < 3 || self.bias) && cx.wants(i));
+        let found = cx.beside()[0].clone().into();
+        let inputs = (0..cx.inputs()).map(|i| cx.input(i)).chain([cx.output(), &found, g]);
+        let grads = compute_beside(AttentionGradient { of: *self, wanted }, &inputs.collect::<Vec<_>>());
+        let given = |grads: Vec<Tensor>| {
+            let mut grads = grads.into_iter();
+            (0..cx.inputs()).map(|i| if i < 4 && wanted[i] { grads.next() } else { None }).collect()
+        };
+        Some(grads.map(given))
+    }
 }
 
-impl Operation for Attention {
+/// The gradients of [`Attention`] in one pass, those that are wanted of queries, keys, values and bias. Its inputs are those
+/// of the attention, its result, what it found of each row, and the gradient for the result.
+#[derive(Debug)]
+struct AttentionGradient {
+    of: Attention,
+    wanted: [bool; 4],
+}
+
+impl AttentionGradient {
+    fn value<T: Float + Logit + gemm::Element>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let (inputs, rest) = all.split_at(self.of.inputs());
+        let (y, found, g) = (rest[0], rest[1], rest[2].contiguous()?);
+        self.of.read::<T, _>(inputs, |x| {
+            let Sizes { batch, heads, queries, keys, .. } = x.sizes;
+            let mut out: [Option<Array>; 4] = [const { None }; 4];
+            for (i, out) in out.iter_mut().enumerate().filter(|(i, _)| self.wanted[*i]) {
+                let scores = [batch, heads, queries, keys];
+                let shape = if i < 3 { inputs[i].shape() } else { &scores };
+                *out = Some(Array::empty("attention", shape, g.dtype())?);
+            }
+            let [q, k, v, bias] =
+                out.each_mut().map(|x| x.as_mut().map_or(std::ptr::null_mut(), Array::fresh_ptr::<T>));
+            let grads = kernel::Grads { q, k, v, bias };
+            // SAFETY: as in the forward pass, which wrote what it found; the outputs are fresh.
+            unsafe { kernel::attention_grad(x, y.ptr(), found.ptr::<T>().cast(), g.ptr(), &grads) };
+            let mut out = out.into_iter().flatten();
+            // A step asks for the gradient of one input at least.
+            let first = out.next().unwrap_or_else(|| g.clone());
+            Ok((first, out.collect()))
+        })
+    }
+}
+
+impl Operation for AttentionGradient {
     fn name(&self) -> &'static str {
         "attention"
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let bias = x.get(3).filter(|_| x.len() == 5).copied();
-        Ok(each!(x[0].dtype(), float: T => self.value::<T>(x, bias)?, else return not_float(x[0])).0)
+        Ok(self.forward_beside(x)?.0)
     }
-    fn keeps(&self) -> Keeps {
-        Keeps::Both
-    }
-    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let bias = (cx.inputs() == 5).then(|| cx.input(3));
-        let g = broadcast_to(g, cx.output().shape())?;
-        if is_recording() {
-            return self.composed(cx, bias, &g);
-        }
-        let g = g.array().contiguous()?;
-        each!(g.dtype(), float: T => self.gradients::<T>(cx, bias.map(Tensor::array), &g), else not_float(&g))
+    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        each!(x[0].dtype(), float: T => self.value::<T>(x), else not_float(x[0]))
     }
 }
 
@@ -207,7 +233,13 @@ fn scale(q: &Tensor) -> Result<Tensor> {
 }
 
 /// The softmax of the scores, for heads that are split; zero where a query sees no key.
-fn probabilities(q: &Tensor, k: &Tensor, bias: Option<&Tensor>, mask: &Mask) -> Result<Tensor> {
+fn probabilities(
+    q: &Tensor,
+    k: &Tensor,
+    bias: Option<&Tensor>,
+    mask: Option<&Tensor>,
+    causal: bool,
+) -> Result<Tensor> {
     let mut scores = matmul(&multiply(q, &scale(q)?)?, &transpose_last(k)?)?;
     if let Some(bias) = bias {
         scores = add(&scores, bias)?;
@@ -215,9 +247,9 @@ fn probabilities(q: &Tensor, k: &Tensor, bias: Option<&Tensor>, mask: &Mask) -> 
     let hidden = number(f64::NEG_INFINITY, &scores)?;
     let (queries, keys) = (q.shape()[2], k.shape()[2]);
     let lower = || Array::from_fn("dot_product_attention", &[queries, keys], |i| i % keys <= i / keys);
-    let causal = mask.causal.then(lower).transpose()?;
-    for seen in [&mask.seen, &causal].into_iter().flatten() {
-        scores = select(&seen.clone().into(), &scores, &hidden)?;
+    let causal = causal.then(lower).transpose()?.map(Tensor::from);
+    for seen in [mask, causal.as_ref()].into_iter().flatten() {
+        scores = select(seen, &scores, &hidden)?;
     }
     // A row of nothing but -inf has no softmax: its scores become finite before, and its probabilities zero after.
     let seen = not_equal(&scores, &hidden)?;
@@ -235,7 +267,7 @@ fn probabilities(q: &Tensor, k: &Tensor, bias: Option<&Tensor>, mask: &Mask) -> 
 struct Given<'a> {
     sequences: Vec<Tensor>,
     bias: Option<Cow<'a, Tensor>>,
-    mask: Mask,
+    mask: Option<Tensor>,
     /// The axes before the length.
     lead: Dims,
 }
@@ -286,8 +318,7 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
         let b = as_dtype(b, dtype)?;
         Ok(if several { Cow::Owned(reshape_to(&broadcast_to(&b, &full)?, &flat)?) } else { b })
     });
-    let mut mask = mask.clone();
-    if let Some(seen) = &mut mask.seen {
+    let mask = mask.seen.as_ref().map(|seen| -> Result<Tensor> {
         fits("mask", seen)?;
         if seen.dtype() != DType::Bool {
             let dtype = seen.dtype();
@@ -295,13 +326,11 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
                 "dot_product_attention: a mask is bool, true where a key is seen, got {dtype}; numbers to add are a bias"
             )));
         }
-        if several {
-            *seen = seen.broadcast_to(&full)?.reshape(&flat)?;
-        }
+        let seen = if several { seen.broadcast_to(&full)?.reshape(&flat)? } else { seen.clone() };
         // The gradient reads it again.
-        *seen = seen.clone().into_own()?;
-    }
-    Ok(Given { sequences, bias: bias.transpose()?, mask, lead })
+        Ok(seen.into_own()?.into())
+    });
+    Ok(Given { sequences, bias: bias.transpose()?, mask: mask.transpose()?, lead })
 }
 
 /// `softmax(q kᵀ / √features + bias) v` for each of `heads` equal parts of the features.
@@ -319,19 +348,14 @@ pub fn attention(
     if [q, k, v].iter().any(|x| x.dtype().is_half()) {
         return in_single(&[q, k, v], |x| attention(x[0], x[1], x[2], bias, mask, heads));
     }
+    let causal = mask.causal;
     let Given { sequences, bias, mask, lead } = given(&[q, k, v], bias, mask, heads)?;
-    let op = Attention { heads, mask };
-    let arrays: Vec<&Array> = sequences.iter().map(Tensor::array).collect();
-    let bias = bias.as_deref();
-    let (y, kept) = attempt(
-        "dot_product_attention",
-        || each!(arrays[0].dtype(), float: T => op.value::<T>(&arrays, bias.map(Tensor::array)), else not_float(arrays[0])),
-    )?;
-    let kept = Tensor::from(kept);
+    let op = Attention { heads, bias: bias.is_some(), mask: mask.is_some(), causal };
+    let inputs = sequences.iter().chain(bias.as_deref()).chain(&mask).collect::<Vec<_>>();
+    let y = attempt("dot_product_attention", || apply(op, &inputs))?;
     let mut dims = lead;
     dims.extend_from_slice(&y.shape()[1..]);
-    let inputs: Vec<&Tensor> = sequences.iter().chain(bias).chain([&kept]).collect();
-    reshape_to(&record(op, &inputs, y)?, &dims)
+    reshape_to(&y, &dims)
 }
 
 /// `softmax(q kᵀ / √features + bias)`, of shape `(.., heads, queries, keys)`; see [`attention`].
@@ -342,9 +366,10 @@ pub fn attention_scores(
     mask: &Mask,
     heads: usize,
 ) -> Result<Tensor> {
+    let causal = mask.causal;
     let Given { sequences, bias, mask, lead } = given(&[q, k], bias, mask, heads)?;
-    let p =
-        probabilities(&split(&sequences[0], heads)?, &split(&sequences[1], heads)?, bias.as_deref(), &mask)?;
+    let [q, k] = [0, 1].map(|i| split(&sequences[i], heads));
+    let p = probabilities(&q?, &k?, bias.as_deref(), mask.as_ref(), causal)?;
     let mut dims = lead;
     dims.extend_from_slice(&p.shape()[1..]);
     reshape_to(&p, &dims)

@@ -12,7 +12,7 @@ use crate::kernels::arith::Number;
 use crate::kernels::map::{self, Zip};
 use crate::kernels::math::{double, single};
 use crate::shape;
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 use std::borrow::Cow;
 
 /// The arguments in the type that they have in common.
@@ -97,6 +97,8 @@ macro_rules! binary {
                         unsafe { zip(&$name::Kernel::<T>(std::marker::PhantomData), name, x[0], x[1]) }
                     }, else Err(Error::DType(format!("{name}: not defined for {}", x[0].dtype()))))
                 }
+            }
+            impl Differentiable for $name::Rule {
                 fn keeps(&self) -> Keeps {
                     Keeps::$keeps
                 }
@@ -270,8 +272,8 @@ binary! {
             let origin = logical_and(&equal(a, &zero)?, &greater_equal(b, &zero)?)?;
             let vanishes = logical_or(&gone, &origin)?;
             let a = select(&vanishes, &one, a)?;
-            // A second derivative must not meet the power that has none there.
-            let y = if is_recording() { pow(&a, &select(&vanishes, &one, b)?)? } else { c.output().clone() };
+            // Not the result: a second derivative must not meet the power that has none there.
+            let y = pow(&a, &select(&vanishes, &one, b)?)?;
             select(&vanishes, &zero, &multiply(g, &multiply(&y, &log(&a)?)?)?)
         }, on (0.5, 2.0);
     /// The larger of `a` and `b`; NaN if either is. Where they are equal each gets half of the gradient.

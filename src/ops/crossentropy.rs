@@ -3,109 +3,104 @@
 
 use super::binary::{as_float, number};
 use super::movement::{broadcast_to, reshape_to};
-use super::numbers::Numbers;
+use super::numbers::{Numbers, given};
 use super::{Case, astype, equal, exp, logsoftmax, multiply, subtract};
 use crate::array::Array;
-use crate::dtype::{Float, Kind, each};
+use crate::dtype::{Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::cross_entropy as kernel;
-use crate::kernels::softmax::Logit;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, in_single, is_recording, record};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single};
 
 /// `-log softmax(x)[label]` for each row of logits, or the mean over the rows.
 ///
-/// Its inputs are the logits and what the forward pass found of each row (largest logit, sum of exponentials), which
-/// is kept but has no gradient of its own.
+/// Its inputs are the logits and the labels. Beside the losses it gives the largest logit and the sum of exponentials of
+/// each row.
 #[derive(Debug)]
 struct CrossEntropy {
-    labels: Numbers,
     mean: bool,
-}
-
-impl CrossEntropy {
-    fn rows(&self) -> usize {
-        self.labels.len()
-    }
-}
-
-/// The losses of the rows, and what is kept of each row.
-fn losses<T: Float + Logit>(x: &Array, labels: &Numbers) -> Result<(Array, Array)> {
-    let rows = labels.len();
-    let mut loss = Array::empty("logitcrossentropy", labels.shape(), x.dtype())?;
-    let mut kept = Array::empty("logitcrossentropy", &[rows, 2], x.dtype())?;
-    let n = x.shape()[x.ndim() - 1];
-    // SAFETY: logits and labels are row-major, the labels in range; the outputs are fresh.
-    unsafe {
-        kernel::cross_entropy::<T>(
-            rows,
-            n,
-            x.ptr(),
-            labels.ptr(),
-            loss.fresh_ptr(),
-            kept.fresh_ptr::<T>().cast(),
-        )
-    };
-    Ok((loss, kept))
 }
 
 impl Operation for CrossEntropy {
     fn name(&self) -> &'static str {
         "logitcrossentropy"
     }
-    fn forward(&self, x: &[&Array]) -> Result<Array> {
-        Ok(self.compute(x[0])?.0)
+    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        Ok(self.forward_beside(inputs)?.0)
     }
+    fn forward_beside(&self, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let (x, labels) = (inputs[0], given(inputs[1]));
+        let (rows, n) = (labels.len(), x.shape()[x.ndim() - 1]);
+        let mut losses = Array::empty("logitcrossentropy", inputs[1].shape(), x.dtype())?;
+        let mut found = Array::empty("logitcrossentropy", &[rows, 2], x.dtype())?;
+        each!(x.dtype(), float: T => {
+            let found = found.fresh_ptr::<T>().cast();
+            // SAFETY: logits and labels are row-major, the labels in range; the outputs are fresh.
+            unsafe { kernel::cross_entropy::<T>(rows, n, x.ptr(), labels.as_ptr(), losses.fresh_ptr(), found) };
+        }, else return Err(not_float(x)));
+        match self.mean {
+            true => Ok((super::mean(&losses.into(), Axes::All, false)?.into_array(), vec![found])),
+            false => Ok((losses, vec![found])),
+        }
+    }
+}
+
+impl Differentiable for CrossEntropy {
     fn keeps(&self) -> Keeps {
         Keeps::Inputs
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let (x, kept) = (cx.input(0), cx.input(1));
+        let (x, labels) = (cx.input(0), cx.input(1));
+        let mut column = shape::Dims::from_slice(labels.shape());
+        column.push(1);
+        let classes = Array::from_fn("logitcrossentropy", &[x.shape()[x.ndim() - 1]], |i| i as i64)?;
+        let chosen = astype(&equal(&reshape_to(labels, &column)?, &classes.into())?, x.dtype())?;
+        let g = reshape_to(&broadcast_to(&self.of_each(cx, g)?, labels.shape())?, &column)?;
+        let dx = multiply(&g, &subtract(&exp(&logsoftmax(x, -1)?)?, &chosen)?)?;
+        Ok(Grads::from_iter([Some(dx), None]))
+    }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        let found = cx.beside()[0].clone().into();
+        let dx = self
+            .of_each(cx, g)
+            .and_then(|g| compute(CrossEntropyGradient, &[cx.input(0), cx.input(1), &found, &g]));
+        Some(dx.map(|dx| Grads::from_iter([Some(dx), None])))
+    }
+}
+
+impl CrossEntropy {
+    /// The gradient for the loss of a row.
+    fn of_each(&self, cx: &Context<'_>, g: &Tensor) -> Result<Tensor> {
+        let rows = cx.input(1).size() as f64;
+        if self.mean { multiply(g, &number(1.0 / rows, g)?) } else { Ok(g.clone()) }
+    }
+}
+
+/// The gradient of [`CrossEntropy`] in one pass, of its inputs, what it found of each row, and the gradient for the loss of
+/// each row or of any.
+#[derive(Debug)]
+struct CrossEntropyGradient;
+
+impl Operation for CrossEntropyGradient {
+    fn name(&self) -> &'static str {
+        "logitcrossentropy"
+    }
+    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        let (x, labels, found, g) = (inputs[0], given(inputs[1]), inputs[2], inputs[3].contiguous()?);
         let n = x.shape()[x.ndim() - 1];
-        let g = if self.mean { multiply(g, &number(1.0 / self.rows() as f64, g)?)? } else { g.clone() };
-        if is_recording() {
-            let probabilities = exp(&logsoftmax(x, -1)?)?;
-            let mut column = shape::Dims::from_slice(self.labels.shape());
-            column.push(1);
-            let labels = self.labels.array().reshape(&column)?.into();
-            let chosen = astype(
-                &equal(&labels, &Array::from_fn("logitcrossentropy", &[n], |i| i as i64)?.into())?,
-                x.dtype(),
-            )?;
-            let g = reshape_to(&broadcast_to(&g, self.labels.shape())?, &column)?;
-            let dx = multiply(&g, &subtract(&probabilities, &chosen)?)?;
-            return Ok(Grads::from_iter([Some(dx), None]));
-        }
-        let g = if g.array().is_row_major() || g.size() == 1 {
-            g.into_array()
-        } else {
-            g.array().contiguous()?
-        };
-        let stride = usize::from(g.ndim() > 0 && g.size() > 1);
+        let stride = usize::from(g.ndim() > 0);
         let mut out = Array::empty("logitcrossentropy", x.shape(), x.dtype())?;
         each!(x.dtype(), float: T => {
-            // SAFETY: as in the forward pass, which wrote what is kept.
-            unsafe {
-                kernel::cross_entropy_grad::<T>(self.rows(), n, x.array().ptr(), self.labels.ptr(), kept.array().ptr::<T>().cast(), g.ptr(), stride, out.fresh_ptr());
-            }
-        }, else return Err(not_float(x.array())));
-        Ok(Grads::from_iter([Some(out.into()), None]))
+            let found = found.ptr::<T>().cast();
+            // SAFETY: as in the forward pass, which wrote what was found.
+            unsafe { kernel::cross_entropy_grad::<T>(labels.len(), n, x.ptr(), labels.as_ptr(), found, g.ptr(), stride, out.fresh_ptr()) };
+        }, else return Err(not_float(x)));
+        Ok(out)
     }
 }
 
 fn not_float(x: &Array) -> Error {
     Error::DType(format!("logitcrossentropy: not defined for {}", x.dtype()))
-}
-
-impl CrossEntropy {
-    fn compute(&self, x: &Array) -> Result<(Array, Array)> {
-        let (loss, kept) =
-            each!(x.dtype(), float: T => losses::<T>(x, &self.labels)?, else return Err(not_float(x)));
-        if !self.mean {
-            return Ok((loss, kept));
-        }
-        Ok((super::mean(&loss.into(), Axes::All, false)?.into_array(), kept))
-    }
 }
 
 operations! {
@@ -156,9 +151,8 @@ fn cross_entropy(logits: &Tensor, labels: &Tensor, mean: bool) -> Result<Tensor>
     } else {
         reshape_to(&super::add(&x, &number(0.0, &x)?)?, x.shape())?
     };
-    let op = CrossEntropy { labels: checked(labels, x.shape()[x.ndim() - 1])?, mean };
-    let (value, kept) = op.compute(x.array())?;
-    record(op, &[&x, &kept.into()], value)
+    let labels = checked(labels, x.shape()[x.ndim() - 1])?;
+    apply(CrossEntropy { mean }, &[&x, labels.tensor()])
 }
 
 /// The labels, each a class.

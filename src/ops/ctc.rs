@@ -1,9 +1,9 @@
 //! The loss of connectionist temporal classification.
 
 use super::binary::as_float;
-use super::gradient::backward;
+use super::gradient::through;
 use super::movement::reshape_to;
-use super::numbers::Numbers;
+use super::numbers::given;
 use super::scatter::checked;
 use super::view::narrow;
 use super::{Case, add, concat, logsoftmax, logsumexp, multiply, negative, stack, take};
@@ -12,15 +12,11 @@ use crate::error::{Error, Result};
 use crate::kernels::ctc::Alignments;
 use crate::memory::{collected, filled};
 use crate::shape;
-use crate::tape::{Context, Grads, Keeps, Operation, Scope, Tensor, in_single, is_recording, record};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
 
-/// The loss, which is found with its gradient: both come from one walk over the alignments.
+/// The loss of logits and labels. Its gradient is found in the same walk over the alignments and given beside it.
 #[derive(Debug)]
-struct CtcLoss {
-    labels: Numbers,
-    gradient: Array,
-    possible: bool,
-}
+struct CtcLoss;
 
 /// The loss of logits `(times, classes)` and, if that is wanted, its gradient.
 fn computed(x: &Array, labels: &[i64], wanted: bool) -> Result<(Array, Array)> {
@@ -37,19 +33,33 @@ impl Operation for CtcLoss {
         "ctc_loss"
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        Ok(computed(x[0], &self.labels, false)?.0)
+        Ok(computed(x[0], given(x[1]), false)?.0)
     }
+    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let (loss, gradient) = computed(x[0], given(x[1]), true)?;
+        Ok((loss, vec![gradient]))
+    }
+}
+
+impl Differentiable for CtcLoss {
     fn keeps(&self) -> Keeps {
-        Keeps::Inputs
+        Keeps::Both
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        if is_recording() && self.possible {
-            let scope = Scope::enter();
-            let x = scope.watch(cx.input(0))?;
-            let loss = recursion(&x, &self.labels)?;
-            return Ok(backward(&scope.close(), &[(loss, g.clone())], &[x], false)?.into_iter().collect());
+        // Labels that the times are too few for have no alignment, and no gradient to compose.
+        if !cx.output().item()?.is_finite() {
+            return self.scaled(cx, g);
         }
-        cx.each(|_| multiply(g, &self.gradient.clone().into()))
+        through(cx, g, |x| recursion(&x[0], given(x[1].array())))
+    }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        Some(self.scaled(cx, g))
+    }
+}
+
+impl CtcLoss {
+    fn scaled(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        Ok(Grads::from_iter([Some(multiply(g, &cx.beside()[0].clone().into())?), None]))
     }
 }
 
@@ -108,7 +118,5 @@ fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
         )));
     }
     let labels = checked("ctc_loss", labels, x.shape()[1] - 1)?;
-    let (value, gradient) = computed(x.array(), &labels, is_recording() && x.place().is_some())?;
-    let possible = value.to_vec::<f64>()?.iter().all(|v| v.is_finite());
-    record(CtcLoss { labels, gradient, possible }, &[&x], value)
+    apply(CtcLoss, &[&x, labels.tensor()])
 }

@@ -1,29 +1,20 @@
 //! A fully connected layer as one operation: product, bias and activation in one pass over the result.
 
 use super::formula::Activation;
-use super::movement::{broadcast_to, permute, reshape_to};
-use super::{add, matmul, sum};
+use super::matmul::{matrix_product, operand};
+use super::movement::{permute, reshape_to};
+use super::{add, sum};
 use crate::array::Array;
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{self, Epilogue, Operand};
+use crate::kernels::gemm::{self, Epilogue};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, is_recording};
 
 /// `activation(x @ weight + bias)` for `x` of shape `(.., in)` and `weight` of shape `(in, out)`.
 #[derive(Debug)]
 struct Dense {
     activation: Option<&'static Activation>,
-}
-
-/// A matrix read as it lies, or transposed.
-fn read<T: Element>(a: &Array, transposed: bool) -> Operand<T> {
-    let (rows, cols) = (a.strides()[0], a.strides()[1]);
-    if transposed {
-        Operand { ptr: a.ptr(), rows: cols, cols: rows }
-    } else {
-        Operand { ptr: a.ptr(), rows, cols }
-    }
 }
 
 /// The leading axes as one.
@@ -60,18 +51,6 @@ pub(super) fn fused<T: Fused>(activation: Option<&'static Activation>) -> gemm::
     }
 }
 
-/// `a @ b` of two matrices, either read transposed.
-fn product(a: &Array, ta: bool, b: &Array, tb: bool) -> Result<Array> {
-    let (m, k) = if ta { (a.shape()[1], a.shape()[0]) } else { (a.shape()[0], a.shape()[1]) };
-    let n = b.shape()[usize::from(!tb)];
-    let mut out = Array::empty("dense", &[m, n], a.dtype())?;
-    each!(a.dtype(), float: T => {
-        // SAFETY: shapes and strides are those of the arrays; the output is fresh.
-        unsafe { gemm::gemm::<T>(m, n, k, read::<T>(a, ta), read::<T>(b, tb), out.fresh_ptr(), n, &super::matmul::plain()) }
-    }, else return Err(Error::DType(format!("dense: not defined for {}", a.dtype()))));
-    Ok(out)
-}
-
 impl Operation for Dense {
     fn name(&self) -> &'static str {
         "dense"
@@ -89,39 +68,39 @@ impl Operation for Dense {
             let bias = bias.as_ref().map_or(std::ptr::null(), Array::ptr::<T>);
             let epilogue = Epilogue { accumulate: false, bias, activation: fused(self.activation) };
             // SAFETY: shapes and strides are those of the arrays; `dense` has checked that they fit; the output is fresh.
-            unsafe { gemm::gemm(m, n, k, read::<T>(&x, false), read(weight, false), out.fresh_ptr(), n, &epilogue) };
+            unsafe { gemm::gemm(m, n, k, operand::<T>(&x, 0), operand(weight, 0), out.fresh_ptr(), n, &epilogue) };
         }, else return Err(Error::DType(format!("dense: not defined for {}", x.dtype()))));
         Ok(out)
     }
+}
+
+impl Differentiable for Dense {
     fn keeps(&self) -> Keeps {
         Keeps::Both
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let (x, weight, y) = (cx.input(0), cx.input(1), cx.output());
-        // One derivative of the activation serves all three gradients.
-        let dz = match self.activation {
-            Some(a) => (a.gradient)(g, y)?,
-            None => broadcast_to(g, y.shape())?,
-        };
-        let rows = shape::size(&y.shape()[..y.ndim() - 1]);
-        if is_recording() {
-            let dz = reshape_to(&dz, &[rows, weight.shape()[1]])?;
-            let x = reshape_to(x, &[rows, weight.shape()[0]])?;
-            return cx.each(|i| match i {
-                0 => reshape_to(&matmul(&dz, &permute(weight, &[1, 0])?)?, cx.shape(0)),
-                1 => matmul(&permute(&x, &[1, 0])?, &dz),
-                _ => sum(&dz, 0.into(), false),
-            });
+        match self.activation {
+            Some(a) => products(cx, &(a.gradient)(g, cx.output())?),
+            None => products(cx, g),
         }
-        let dz = flat(&dz.array().contiguous()?)?;
-        cx.each(|i| {
-            Ok(match i {
-                0 => product(&dz, false, weight.array(), true)?.reshape(cx.shape(0))?.into(),
-                1 => product(&flat(x.array())?, true, &dz, false)?.into(),
-                _ => sum(&dz.clone().into(), 0.into(), false)?,
-            })
-        })
     }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        let dz = (self.activation?.gradient_fused)(g, cx.output());
+        Some(dz.and_then(|dz| products(cx, &dz)))
+    }
+}
+
+/// The gradients of a product and a bias: one derivative of the activation serves all three.
+fn products(cx: &Context<'_>, dz: &Tensor) -> Result<Grads> {
+    let (x, weight) = (cx.input(0), cx.input(1));
+    let [features, out] = [weight.shape()[0], weight.shape()[1]];
+    let rows = shape::size(&dz.shape()[..dz.ndim() - 1]);
+    let dz = reshape_to(dz, &[rows, out])?;
+    cx.each(|i| match i {
+        0 => reshape_to(&matrix_product(&dz, &permute(weight, &[1, 0])?)?, cx.shape(0)),
+        1 => matrix_product(&permute(&reshape_to(x, &[rows, features])?, &[1, 0])?, &dz),
+        _ => sum(&dz, 0.into(), false),
+    })
 }
 
 /// `activation(x @ weight + bias)` for `x` of shape `(.., in)`, `weight` of shape `(in, out)` and `bias` of shape `(out,)`.

@@ -2,13 +2,12 @@
 
 use super::Case;
 use super::binary::as_float;
-use super::movement::broadcast_to;
 use crate::array::Array;
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::dropout::{self as kernel, Rule};
 use crate::kernels::random::Place;
-use crate::tape::{Context, Grads, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 
 /// What becomes of an element: with probability `keep` it is `x * scale + shift`, else `dropped`.
 #[derive(Clone, Copy, Debug)]
@@ -23,18 +22,17 @@ pub struct Fate {
     pub dropped: f64,
 }
 
+/// Each element of the first input as its fate has it; the second is the place of a generator.
 #[derive(Debug)]
-struct Dropout {
-    place: Place,
-    fate: Fate,
-}
+struct Dropout(Fate);
 
 impl Operation for Dropout {
     fn name(&self) -> &'static str {
         "dropout"
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (x, Fate { keep, scale, shift, dropped }) = (x[0].contiguous()?, self.fate);
+        let (place, x) = (place_of(x[1]), x[0].contiguous()?);
+        let Fate { keep, scale, shift, dropped } = self.0;
         let kept_words = (keep * (1_u64 << 32) as f64).round() as u64;
         let Some(limit) = kept_words.checked_sub(1) else {
             return Array::filled("dropout", x.shape(), dropped, x.dtype());
@@ -44,19 +42,32 @@ impl Operation for Dropout {
             let [scale, shift, dropped] = [scale, shift, dropped].map(T::from_f64);
             let rule = Rule { limit: limit as u32, scale, shift, dropped };
             // SAFETY: both are row-major of that size; the output is fresh.
-            unsafe { kernel::dropout(self.place, rule, x.size(), x.ptr(), out.fresh_ptr()) };
+            unsafe { kernel::dropout(place, rule, x.size(), x.ptr(), out.fresh_ptr()) };
         }, else return Err(Error::DType(format!("dropout: not defined for {}", x.dtype()))));
         Ok(out)
     }
+}
+
+impl Differentiable for Dropout {
+    fn keeps(&self) -> Keeps {
+        Keeps::Constants
+    }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let fate = Fate { shift: 0.0, dropped: 0.0, ..self.fate };
-        cx.each(|i| apply(Dropout { place: self.place, fate }, &[&broadcast_to(g, cx.shape(i))?]))
+        let fate = Fate { shift: 0.0, dropped: 0.0, ..self.0 };
+        Ok(Grads::from_iter([Some(apply(Dropout(fate), &[g, cx.constant(0)])?), None]))
     }
 }
 
 /// Each element as its fate has it, drawn from the words that follow a place.
 pub fn dropout(x: &Tensor, place: Place, fate: Fate) -> Result<Tensor> {
-    apply(Dropout { place, fate }, &[&*as_float(x)?])
+    let place = Array::from_slice(&[2], &[place.key, place.counter])?;
+    apply(Dropout(fate), &[&*as_float(x)?, &place.into()])
+}
+
+/// The place that an operation was applied to.
+fn place_of(x: &Array) -> Place {
+    let words = x.as_slice::<u64>().expect("a place is two words");
+    Place { key: words[0], counter: words[1] }
 }
 
 const SOME: Place = Place { key: 3, counter: 5 };

@@ -3,7 +3,6 @@
 //! A row's function and derivative are written once, for anything that is [`Real`]: a lane of a kernel, or a
 //! [`Traced`](super::traced::Traced) tensor when the derivative has to be recorded for a second one.
 
-use super::binary::strides;
 use super::traced::{Traced, evaluated};
 use super::{maximum, multiply, subtract};
 use crate::array::Array;
@@ -11,7 +10,7 @@ use crate::dtype::{Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::map::{self, Map, Zip};
 use crate::kernels::real::{Lane, Literal, Real};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, is_recording};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, compute};
 use smallvec::smallvec;
 use std::fmt;
 use std::marker::PhantomData;
@@ -74,8 +73,13 @@ pub(crate) struct Unary<K>(pub(crate) Parameters, pub(crate) PhantomData<K>);
 
 impl<K: Row> fmt::Debug for Unary<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", K::NAME)
+        write!(f, "{}{}", K::NAME, shown(&self.0))
     }
+}
+
+/// The parameters of a row, in brackets.
+fn shown(parameters: &Parameters) -> String {
+    format!("({}, {})", parameters[0], parameters[1])
 }
 
 fn not_float<K: Row, T>(x: &Array) -> Result<T> {
@@ -96,28 +100,56 @@ impl<K: Row> Operation for Unary<K> {
         }, else return not_float::<K, _>(x));
         Ok(out)
     }
+}
+
+impl<K: Row> Differentiable for Unary<K> {
     fn keeps(&self) -> Keeps {
         if K::OF_OUTPUT { Keeps::Output } else { Keeps::Inputs }
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let v = if K::OF_OUTPUT { cx.output() } else { cx.input(0) };
-        Ok(smallvec![Some(gradient::<K>(g, v, self.0)?)])
+        Ok(smallvec![Some(composed::<K>(g, self.looked_at(cx), self.0)?)])
+    }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        let dx = compute(Slope::<K>(self.0, PhantomData), &[g, self.looked_at(cx)]);
+        Some(dx.map(|dx| smallvec![Some(dx)]))
     }
 }
 
-/// `g * d(v)`: in one pass, or with recorded operations where this gradient may be differentiated again.
-pub(crate) fn gradient<K: Row>(g: &Tensor, v: &Tensor, p: Parameters) -> Result<Tensor> {
-    if is_recording() {
-        let slope = evaluated(v, |v| K::d(v, p.map(Traced::lit)))?;
-        return multiply(g, &slope);
+impl<K: Row> Unary<K> {
+    /// What the derivative is written in terms of.
+    fn looked_at<'a>(&self, cx: &'a Context<'_>) -> &'a Tensor {
+        if K::OF_OUTPUT { cx.output() } else { cx.input(0) }
     }
-    let (mut out, sg) = (Array::empty(K::NAME, v.shape(), v.dtype())?, strides(g.array(), v.shape()));
-    each!(v.dtype(), float: T => {
-        let kernel = Backward::<K, T>(p, PhantomData);
-        // SAFETY: the incoming gradient broadcasts to the result's shape; the output is fresh.
-        unsafe { map::zip(&kernel, v.shape(), g.array().ptr(), &sg, v.array().ptr(), v.array().strides(), out.fresh_ptr()) };
-    }, else return not_float::<K, _>(v.array()));
-    Ok(out.into())
+}
+
+/// `g * d(v)` with recorded operations.
+fn composed<K: Row>(g: &Tensor, v: &Tensor, p: Parameters) -> Result<Tensor> {
+    multiply(g, &evaluated(v, |v| K::d(v, p.map(Traced::lit)))?)
+}
+
+/// `g * d(v)` of a row in one pass.
+struct Slope<K>(Parameters, PhantomData<K>);
+
+impl<K: Row> fmt::Debug for Slope<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_gradient{}", K::NAME, shown(&self.0))
+    }
+}
+
+impl<K: Row> Operation for Slope<K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (g, v) = (x[0], x[1]);
+        let mut out = Array::empty(K::NAME, v.shape(), v.dtype())?;
+        each!(v.dtype(), float: T => {
+            let kernel = Backward::<K, T>(self.0, PhantomData);
+            // SAFETY: both have this shape and type; the output is fresh and of their size.
+            unsafe { map::zip(&kernel, v.shape(), g.ptr(), g.strides(), v.ptr(), v.strides(), out.fresh_ptr()) };
+        }, else return not_float::<K, _>(v));
+        Ok(out)
+    }
 }
 
 /// What needs no floating kernel: the identity, and the functions that integers and truth values have in their own type.
@@ -149,8 +181,10 @@ pub struct Activation {
     pub(crate) of_output: bool,
     /// The function, on a tensor.
     pub(crate) apply: fn(&Tensor) -> Result<Tensor>,
-    /// `g * d(v)`.
+    /// `g * d(v)`, with recorded operations.
     pub(crate) gradient: fn(&Tensor, &Tensor) -> Result<Tensor>,
+    /// `g * d(v)` in one pass, where nobody records.
+    pub(crate) gradient_fused: fn(&Tensor, &Tensor) -> Result<Tensor>,
     /// The function in place on `n` contiguous f32.
     pub(crate) f32: unsafe fn(*mut f32, usize),
     /// The function in place on `n` contiguous f64.
@@ -180,13 +214,17 @@ pub(crate) const fn activation<K: Row>(apply: fn(&Tensor) -> Result<Tensor>) -> 
         unsafe { map::map(&kernel, &[n], x, &[1], x) }
     }
     fn grad<K: Row>(g: &Tensor, v: &Tensor) -> Result<Tensor> {
-        gradient::<K>(g, v, K::DEFAULTS)
+        composed::<K>(g, v, K::DEFAULTS)
+    }
+    fn fused<K: Row>(g: &Tensor, v: &Tensor) -> Result<Tensor> {
+        compute(Slope::<K>(K::DEFAULTS, PhantomData), &[g, v])
     }
     Activation {
         name: K::NAME,
         of_output: K::OF_OUTPUT,
         apply,
         gradient: grad::<K>,
+        gradient_fused: fused::<K>,
         f32: single::<K>,
         f64: double::<K>,
     }

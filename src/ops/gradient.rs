@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape;
-use crate::tape::{Grads, Scope, Step, Tensor, Trace, is_recording};
+use crate::tape::{Context, Grads, Scope, Step, Tensor, Trace, is_recording};
 
 /// The gradients of `outputs`, each with the gradient that comes in for it, with respect to `variables`.
 ///
@@ -88,6 +88,21 @@ fn accumulate(sum: &mut Option<Tensor>, dx: Tensor) -> Result<()> {
         Some(old) => add(&old, &dx)?,
     });
     Ok(())
+}
+
+/// The gradients of what `f` computes of an operation's inputs: the rule of an operation that does what others do together,
+/// where theirs are its own.
+pub(super) fn through(
+    cx: &Context<'_>,
+    g: &Tensor,
+    f: impl FnOnce(&[Tensor]) -> Result<Tensor>,
+) -> Result<Grads> {
+    let scope = Scope::enter();
+    let watched = |i| if cx.wants(i) { scope.watch(cx.input(i)) } else { Ok(cx.input(i).clone()) };
+    let inputs = (0..cx.inputs()).map(watched).collect::<Result<Vec<Tensor>>>()?;
+    let y = f(&inputs)?;
+    let grads = backward(&scope.close(), &[(y, g.clone())], &inputs, false)?;
+    Ok(grads.into_iter().enumerate().map(|(i, g)| g.filter(|_| cx.wants(i))).collect())
 }
 
 /// A gradient of ones for a loss, which must be a single number of a floating type.

@@ -2,7 +2,7 @@
 
 use super::movement::{broadcast_to, permute, reshape_to};
 use super::numbers::Numbers;
-use super::scatter::Gather;
+use super::scatter::gather;
 use super::view::{put, slice};
 use super::{Case, astype, sum};
 use crate::array::{Array, Range};
@@ -10,7 +10,7 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result, attempt};
 use crate::memory::collected;
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Tensor, apply};
+use crate::tape::Tensor;
 
 /// One part of an index.
 #[derive(Clone, Debug)]
@@ -205,7 +205,7 @@ pub fn index(x: &Tensor, key: &[Index]) -> Result<Tensor> {
     let part = if order.is_sorted() { part } else { permute(&part, &order)? };
     let size = |axes: &[usize]| axes.iter().map(|&i| view[i]).product::<usize>();
     let of = size(&indexed);
-    let taken = apply(Gather { rows, of }, &[&reshape_to(&part, &[size(outer), of, size(inner)])?])?;
+    let taken = gather(&reshape_to(&part, &[size(outer), of, size(inner)])?, &rows, of)?;
     let lengths = |axes: &[usize]| axes.iter().map(|&i| view[i]).collect::<Dims>();
     reshape_to(&taken, &[lengths(outer), shape, lengths(inner)].concat())
 }

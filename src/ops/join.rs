@@ -7,13 +7,13 @@ use crate::array::{Array, Range};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply};
 use std::borrow::Cow;
 
 #[derive(Debug)]
 struct Concat {
     axis: usize,
-    lengths: Vec<usize>,
+    lengths: Dims,
 }
 
 impl Operation for Concat {
@@ -35,14 +35,11 @@ impl Operation for Concat {
         }
         Ok(out)
     }
+}
+
+impl Differentiable for Concat {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let total: usize = self.lengths.iter().sum();
-        cx.each(|i| {
-            let mut dims = Dims::from_slice(cx.shape(i));
-            dims[self.axis] = total;
-            let start = self.lengths[..i].iter().sum();
-            narrow(&super::broadcast_to(g, &dims)?, self.axis, start, self.lengths[i])
-        })
+        cx.each(|i| narrow(g, self.axis, self.lengths[..i].iter().sum(), self.lengths[i]))
     }
 }
 

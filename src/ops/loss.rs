@@ -9,7 +9,7 @@ use crate::kernels::map::{self, Zip};
 use crate::kernels::number::Number;
 use crate::kernels::reduce::{self, Axis};
 use crate::shape;
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute};
 use std::marker::PhantomData;
 
 /// The distance of a prediction from its target.
@@ -132,30 +132,47 @@ impl<D: Distance> Operation for Mean<D> {
             // SAFETY: the distances were just written; the output is one fresh element.
             unsafe { reduce::reduce::<reduce::Sum<T>>(Axis { outer: 1, n, inner: 1 }, distances.ptr(), out.fresh_ptr()) };
             out.make_mut::<T>()?[0] /= n as T;
-        }, else return Err(Error::DType(format!("{}: not defined for {}", D::NAME, x[0].dtype()))));
+        }, else return not_float::<D>(x[0]));
         Ok(out)
     }
+}
+
+impl<D: Distance> Differentiable for Mean<D> {
     fn keeps(&self) -> Keeps {
         Keeps::Inputs
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let (a, b) = (cx.input(0), cx.input(1));
-        if is_recording() {
-            let slope = multiply(g, &number(1.0 / a.size() as f64, g)?)?;
-            return cx.each(|i| {
-                let difference = if i == 0 { subtract(a, b)? } else { subtract(b, a)? };
-                multiply(&slope, &D::traced(&difference)?)
-            });
-        }
-        let scale = g.array().item()? / a.size() as f64;
+        let slope = multiply(g, &number(1.0 / a.size() as f64, g)?)?;
         cx.each(|i| {
-            let (a, b) = if i == 0 { (a, b) } else { (b, a) };
-            let mut out = Array::empty(D::NAME, a.shape(), a.dtype())?;
-            each!(a.dtype(), float: T => <T as Elements<D>>::gradients(scale, a.array(), b.array(), out.fresh_ptr()),
-                else return Err(Error::DType(format!("{}: not defined for {}", D::NAME, a.dtype()))));
-            Ok(out.into())
+            let difference = if i == 0 { subtract(a, b)? } else { subtract(b, a)? };
+            multiply(&slope, &D::traced(&difference)?)
         })
     }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        let gradient = |i| compute(MeanGradient::<D>(PhantomData), &[cx.input(i), cx.input(1 - i), g]);
+        Some(cx.each(gradient))
+    }
+}
+
+/// The gradient of [`Mean`] for the first of two tensors in one pass, of both and the gradient for the mean.
+#[derive(Debug)]
+struct MeanGradient<D>(PhantomData<D>);
+
+impl<D: Distance> Operation for MeanGradient<D> {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (a, b, scale) = (x[0], x[1], x[2].item()? / x[0].size() as f64);
+        let mut out = Array::empty(D::NAME, a.shape(), a.dtype())?;
+        each!(a.dtype(), float: T => <T as Elements<D>>::gradients(scale, a, b, out.fresh_ptr()), else return not_float::<D>(a));
+        Ok(out)
+    }
+}
+
+fn not_float<D: Distance>(x: &Array) -> Result<Array> {
+    Err(Error::DType(format!("{}: not defined for {}", D::NAME, x.dtype())))
 }
 
 operations! {

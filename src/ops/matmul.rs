@@ -8,7 +8,7 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Activation, Epilogue, Operand};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 
 /// `(.., m, k) @ (.., k, n)`, where the leading axes broadcast.
 #[derive(Debug)]
@@ -80,6 +80,9 @@ impl Operation for Matmul {
         }, else return Err(Error::DType(format!("matmul: not defined for {}", a.dtype()))));
         Ok(out)
     }
+}
+
+impl Differentiable for Matmul {
     fn keeps(&self) -> Keeps {
         Keeps::Inputs
     }
@@ -87,13 +90,18 @@ impl Operation for Matmul {
         let (a, b) = (cx.input(0), cx.input(1));
         cx.each(|i| {
             let full = if i == 0 {
-                apply(Matmul, &[g, &transpose_last(b)?])
+                matrix_product(g, &transpose_last(b)?)
             } else {
-                apply(Matmul, &[&transpose_last(a)?, g])
+                matrix_product(&transpose_last(a)?, g)
             }?;
             sum_to(&full, cx.shape(i))
         })
     }
+}
+
+/// The product of two matrices, or stacks of them, of one floating type and fitting shapes.
+pub(super) fn matrix_product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    apply(Matmul, &[a, b])
 }
 
 /// Something that the tasks of a team only read.
@@ -125,6 +133,9 @@ impl Operation for Dot {
         }, else return Err(Error::DType(format!("matmul: not defined for {}", a.dtype()))));
         Ok(out)
     }
+}
+
+impl Differentiable for Dot {
     fn keeps(&self) -> Keeps {
         Keeps::Inputs
     }
@@ -159,7 +170,7 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (a, b) = (binary::as_dtype(a, dtype)?, binary::as_dtype(b, dtype)?);
     let (va, vb) = (a.ndim() == 1, b.ndim() == 1);
     if !va && !vb {
-        return apply(Matmul, &[&a, &b]);
+        return matrix_product(&a, &b);
     }
     if a.shape()[a.ndim() - 1] != b.shape()[b.ndim().saturating_sub(2)] {
         return Err(mismatch(a.array(), b.array()));
@@ -169,7 +180,7 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     }
     let row = if va { Some(reshape_to(&a, &[1, a.size()])?) } else { None };
     let column = if vb { Some(reshape_to(&b, &[b.size(), 1])?) } else { None };
-    let y = apply(Matmul, &[row.as_ref().unwrap_or(&a), column.as_ref().unwrap_or(&b)])?;
+    let y = matrix_product(row.as_ref().unwrap_or(&a), column.as_ref().unwrap_or(&b))?;
     let mut dims = Dims::from_slice(y.shape());
     if vb {
         dims.pop();

@@ -2,9 +2,11 @@
 //!
 //! To add one:
 //! 1. Element-wise, one argument: a row in `unary.rs` or `activation.rs`. Two: a row in `binary.rs`.
-//! 2. Otherwise a file with a struct for its parameters and one `impl Operation`: name, forward, what is kept, and the
-//!    gradient rule written with the functions of this module, so that it has a gradient itself.
-//!    Labels, indices and places are `numbers.rs`'s: a copy, for what is checked once must stay what it was.
+//! 2. Otherwise a file with a struct for its parameters, `impl Operation` (name, forward) and `impl Differentiable` (what is
+//!    kept, and the gradient rule written with the functions of this module, so that it has a gradient itself). A rule with
+//!    a kernel of its own adds `backward_fused`. What has no gradient is computed by `tape::compute` and is no more than
+//!    an `Operation`.
+//!    Labels, indices and places are inputs and `numbers.rs`'s: a copy, for what is checked once must stay what it was.
 //! 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, the function that does it, and
 //!    the calls on which its gradient is checked.
 //! 4. The file's name below: as a module, below those whose parts it uses, and in `list!`.
@@ -66,6 +68,7 @@ macro_rules! list {
 
 mod traced;
 mod numbers;
+pub mod gradient;
 mod binary;
 pub(crate) mod formula;
 mod unary;
@@ -85,7 +88,6 @@ mod scan;
 mod sort;
 mod matmul;
 mod softmax;
-pub mod gradient;
 mod dense;
 mod attention;
 mod conv;

@@ -4,7 +4,7 @@ use super::Case;
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Grads, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply};
 use smallvec::SmallVec;
 
 #[derive(Debug)]
@@ -20,9 +20,11 @@ impl Operation for Reshape {
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].reshape(&self.0)
     }
+}
+
+impl Differentiable for Reshape {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        // What comes in may still be a broadcast of what the walk would sum, so give it this result's shape first.
-        cx.each(|i| reshape_to(&broadcast_to(g, &self.0)?, cx.shape(i)))
+        cx.each(|i| reshape_to(g, cx.shape(i)))
     }
 }
 
@@ -44,6 +46,9 @@ impl Operation for Permute {
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].permute(&self.0)
     }
+}
+
+impl Differentiable for Permute {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let mut back = self.0.clone();
         for (i, &k) in self.0.iter().enumerate() {
@@ -71,6 +76,9 @@ impl Operation for BroadcastTo {
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].broadcast_to(&self.0)
     }
+}
+
+impl Differentiable for BroadcastTo {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         cx.each(|_| Ok(g.clone())) // the walk sums it back
     }

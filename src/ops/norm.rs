@@ -1,19 +1,21 @@
 //! Normalisation with a scale and a bias, as one operation with a gradient of its own: what the normalising layers do.
 
 use super::binary::{as_dtype, as_float, number};
-use super::movement::{broadcast_to, reshape_to};
+use super::movement::reshape_to;
 use super::{Case, add, divide, mean, multiply, sqrt, square, subtract, sum};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
-use crate::error::{Error, Result, attempt};
+use crate::error::{Error, Result};
 use crate::kernels::norm::{self as kernel, Gradients, Layout, Moments, Parameters};
 use crate::shape;
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, cast, is_recording, record};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, apply_beside, cast, compute_beside,
+};
 use std::borrow::Cow;
 
 /// `(x - mean) / sqrt(var + eps) * scale + bias`, with the moments of each group or with given ones.
 ///
-/// Its inputs are `x`, `scale`, `bias` and the moments, which are kept but have no gradient of their own.
+/// Its inputs are `x`, `scale` and `bias`, and after these the moments, if they are given; else they are beside the result.
 #[derive(Debug)]
 struct Norm {
     layout: Layout,
@@ -31,31 +33,6 @@ fn not_float(x: &Array) -> Error {
 }
 
 impl Norm {
-    /// The result, with the moments that it has found and writes into the arrays.
-    fn found(&self, [x, scale, bias]: [&Array; 3], [mean, var]: [&mut Array; 2]) -> Result<Array> {
-        let [x, scale, bias] = [x.contiguous()?, scale.contiguous()?, bias.contiguous()?];
-        let mut out = Array::empty("norm", x.shape(), x.dtype())?;
-        each!(x.dtype(), float: T => {
-            let (p, moments) = (parameters(&scale, &bias, self.eps), Moments { mean: mean.fresh_ptr(), var: var.fresh_ptr() });
-            // SAFETY: all are row-major and of the sizes that `norm` has checked; the moments and the output are fresh.
-            unsafe { kernel::normalise::<T>(self.layout, x.ptr(), p, moments, out.fresh_ptr()) };
-        }, else return Err(not_float(&x)));
-        Ok(out)
-    }
-
-    /// The result with given moments.
-    fn given(&self, inputs: [&Array; 5]) -> Result<Array> {
-        let [x, scale, bias, mean, var] = inputs.map(Array::contiguous);
-        let [x, scale, bias, mean, var] = [x?, scale?, bias?, mean?, var?];
-        let mut out = Array::empty("norm", x.shape(), x.dtype())?;
-        each!(x.dtype(), float: T => {
-            let (p, moments) = (parameters(&scale, &bias, self.eps), moments(&mean, &var));
-            // SAFETY: all are row-major and of the sizes that `norm_with` has checked; the output is fresh.
-            unsafe { kernel::normalise_with::<T>(self.layout, x.ptr(), p, moments, out.fresh_ptr()) };
-        }, else return Err(not_float(&x)));
-        Ok(out)
-    }
-
     /// The gradients of `x`, `scale` and `bias`, composed of operations that have gradients themselves.
     fn composed(
         &self,
@@ -96,40 +73,93 @@ impl Operation for Norm {
         "norm"
     }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
-        let &[x, scale, bias, mean, var] = inputs else { return Err(not_float(inputs[0])) };
+        Ok(self.forward_beside(inputs)?.0)
+    }
+    fn forward_beside(&self, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let [x, scale, bias] = [inputs[0].contiguous()?, inputs[1].contiguous()?, inputs[2].contiguous()?];
+        let mut out = Array::empty("norm", x.shape(), x.dtype())?;
+        if let [mean, var] = &inputs[3..] {
+            let (mean, var) = (mean.contiguous()?, var.contiguous()?);
+            each!(x.dtype(), float: T => {
+                let (p, moments) = (parameters(&scale, &bias, self.eps), moments(&mean, &var));
+                // SAFETY: all are row-major and of the sizes that `norm_with` has checked; the output is fresh.
+                unsafe { kernel::normalise_with::<T>(self.layout, x.ptr(), p, moments, out.fresh_ptr()) };
+            }, else return Err(not_float(&x)));
+            return Ok((out, Vec::new()));
+        }
+        let of_each = [self.layout.outer, self.layout.groups];
+        let (mut mean, mut var) =
+            (Array::empty("norm", &of_each, x.dtype())?, Array::empty("norm", &of_each, x.dtype())?);
+        each!(x.dtype(), float: T => {
+            let (p, moments) = (parameters(&scale, &bias, self.eps), Moments { mean: mean.fresh_ptr(), var: var.fresh_ptr() });
+            // SAFETY: all are row-major and of the sizes that `norm` has checked; the moments and the output are fresh.
+            unsafe { kernel::normalise::<T>(self.layout, x.ptr(), p, moments, out.fresh_ptr()) };
+        }, else return Err(not_float(&x)));
+        Ok((out, vec![mean, var]))
+    }
+}
+
+impl Norm {
+    /// The moments, wherever they come from.
+    fn moments(&self, cx: &Context<'_>) -> [Tensor; 2] {
         match self.is_given {
-            true => self.given([x, scale, bias, mean, var]),
-            false => self.found([x, scale, bias], [&mut mean.copy()?, &mut var.copy()?]),
+            true => [cx.input(3).clone(), cx.input(4).clone()],
+            false => [0, 1].map(|i| cx.beside()[i].clone().into()),
         }
     }
+
+    /// What is found for `x`, `scale` and `bias`, in their shapes.
+    fn fitted(&self, cx: &Context<'_>, found: &[Tensor]) -> Result<Grads> {
+        let fitted = |i: usize| found.get(i).filter(|_| cx.wants(i)).map(|g| reshape_to(g, cx.shape(i)));
+        (0..cx.inputs()).map(|i| fitted(i).transpose()).collect()
+    }
+}
+
+impl Differentiable for Norm {
     fn keeps(&self) -> Keeps {
         Keeps::Inputs
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let (x, scale, mean, var) = (cx.input(0), cx.input(1), cx.input(3), cx.input(4));
-        let g = broadcast_to(g, x.shape())?;
-        let found = if is_recording() {
-            self.composed(x, scale, [mean, var], &g)?
-        } else {
-            let [x, g, mean, var] = [
-                x.array().contiguous()?,
-                g.array().contiguous()?,
-                mean.array().contiguous()?,
-                var.array().contiguous()?,
-            ];
-            let scale = scale.array().contiguous()?;
-            let mut dx = Array::empty("norm", x.shape(), x.dtype())?;
-            let mut dscale = Array::empty("norm", scale.shape(), x.dtype())?;
-            let mut dbias = Array::empty("norm", scale.shape(), x.dtype())?;
-            each!(x.dtype(), float: T => {
-                let p = parameters(&scale, &scale, self.eps);
-                let out = Gradients { x: dx.fresh_ptr(), scale: dscale.fresh_ptr(), bias: dbias.fresh_ptr() };
-                // SAFETY: as in the forward pass; the gradients are fresh.
-                unsafe { kernel::gradient::<T>(self.layout, self.is_given, [x.ptr(), g.ptr()], p, moments(&mean, &var), out) };
-            }, else return Err(not_float(&x)));
-            [dx.into(), dscale.into(), dbias.into()]
-        };
-        cx.each(|i| reshape_to(&found[i], cx.shape(i)))
+        let [mean, var] = &self.moments(cx);
+        self.fitted(cx, &self.composed(cx.input(0), cx.input(1), [mean, var], g)?)
+    }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        let [mean, var] = &self.moments(cx);
+        let op = NormGradient { layout: self.layout, eps: self.eps, is_given: self.is_given };
+        let found = compute_beside(op, &[cx.input(0), cx.input(1), mean, var, g]);
+        Some(found.and_then(|found| self.fitted(cx, &found)))
+    }
+}
+
+/// The gradients of [`Norm`] for `x`, `scale` and `bias` in one pass, of `x`, `scale`, the moments and the gradient for the
+/// result.
+#[derive(Debug)]
+struct NormGradient {
+    layout: Layout,
+    eps: f64,
+    is_given: bool,
+}
+
+impl Operation for NormGradient {
+    fn name(&self) -> &'static str {
+        "norm"
+    }
+    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        Ok(self.forward_beside(inputs)?.0)
+    }
+    fn forward_beside(&self, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let [x, scale, mean, var, g] = [0, 1, 2, 3, 4].map(|i| inputs[i].contiguous());
+        let (x, scale, mean, var, g) = (x?, scale?, mean?, var?, g?);
+        let mut dx = Array::empty("norm", x.shape(), x.dtype())?;
+        let mut dscale = Array::empty("norm", scale.shape(), x.dtype())?;
+        let mut dbias = Array::empty("norm", scale.shape(), x.dtype())?;
+        each!(x.dtype(), float: T => {
+            let p = parameters(&scale, &scale, self.eps);
+            let out = Gradients { x: dx.fresh_ptr(), scale: dscale.fresh_ptr(), bias: dbias.fresh_ptr() };
+            // SAFETY: as in the forward pass; the gradients are fresh.
+            unsafe { kernel::gradient::<T>(self.layout, self.is_given, [x.ptr(), g.ptr()], p, moments(&mean, &var), out) };
+        }, else return Err(not_float(&x)));
+        Ok((dx, vec![dscale, dbias]))
     }
 }
 
@@ -198,15 +228,12 @@ pub fn norm(
     let x = as_dtype(&given, given.dtype().widest())?;
     let layout = together.layout(x.array())?;
     let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
+    let op = Norm { layout, eps: checked(eps)?, is_given: false };
+    let (y, moments) = apply_beside(op, &[&x, &scale, &bias])?;
     let mut dims = shape::Dims::from_slice(&x.shape()[..together.lead]);
     dims.push(layout.groups);
-    let (mut mean, mut var) =
-        (Array::empty("norm", &dims, x.dtype())?, Array::empty("norm", &dims, x.dtype())?);
-    let op = Norm { layout, eps: checked(eps)?, is_given: false };
-    let inputs = [x.array(), scale.array(), bias.array()];
-    let y = attempt("norm", || op.found(inputs, [&mut mean, &mut var]))?;
-    let (mean, var) = (mean.into(), var.into());
-    Ok([cast(&record(op, &[&x, &scale, &bias, &mean, &var], y)?, given.dtype())?, mean, var])
+    let [mean, var] = [0, 1].map(|i| moments[i].reshape(&dims).map(Tensor::from));
+    Ok([cast(&y, given.dtype())?, mean?, var?])
 }
 
 /// [`norm`] of each element of the last axis with a mean and a variance that are given and have no gradient.
@@ -225,9 +252,7 @@ pub fn norm_with(
     let (mean, var) =
         (column(Some(mean), 0.0, layout, &x)?.at(None), column(Some(var), 1.0, layout, &x)?.at(None));
     let op = Norm { layout, eps: checked(eps)?, is_given: true };
-    let inputs = [x.array(), scale.array(), bias.array(), mean.array(), var.array()];
-    let y = attempt("norm", || op.given(inputs))?;
-    cast(&record(op, &[&x, &scale, &bias, &mean, &var], y)?, given.dtype())
+    cast(&apply(op, &[&x, &scale, &bias, &mean, &var])?, given.dtype())
 }
 
 /// [`norm`] of the checks: normalises and forgets the moments.

@@ -6,35 +6,32 @@
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::tape::Tensor;
 use std::ops::Deref;
 
-/// Numbers of 64 bits, row-major, that nobody else can change.
+/// Numbers of 64 bits, row-major, that nobody else can change. An operation takes them as an input.
 #[derive(Clone, Debug)]
-pub(super) struct Numbers(Array);
+pub(super) struct Numbers(Tensor);
 
 impl Numbers {
     /// The values as int64: a copy, unless nobody else has them.
     pub(super) fn of(values: Array) -> Result<Numbers> {
         let values = if values.dtype() == DType::I64 { values } else { values.cast(DType::I64)? };
-        Ok(Numbers(values.into_own()?))
+        Ok(Numbers(values.into_own()?.into()))
     }
 
     /// These numbers, as a vector.
     pub(super) fn from_slice(values: &[i64]) -> Result<Numbers> {
-        Ok(Numbers(Array::from_slice(&[values.len()], values)?))
+        Ok(Numbers(Array::from_slice(&[values.len()], values)?.into()))
     }
 
-    /// As an array, for operations that only read values.
-    pub(super) fn array(&self) -> &Array {
+    /// As an input of an operation.
+    pub(super) fn tensor(&self) -> &Tensor {
         &self.0
     }
 
     pub(super) fn shape(&self) -> &[usize] {
         self.0.shape()
-    }
-
-    pub(super) fn ptr(&self) -> *const i64 {
-        self.0.ptr()
     }
 }
 
@@ -42,8 +39,14 @@ impl Deref for Numbers {
     type Target = [i64];
     #[inline]
     fn deref(&self) -> &[i64] {
-        self.0.as_slice().expect("numbers are row-major int64")
+        given(self.0.array())
     }
+}
+
+/// The numbers that an operation was applied to.
+#[inline]
+pub(super) fn given(numbers: &Array) -> &[i64] {
+    numbers.as_slice().expect("numbers are row-major int64")
 }
 
 #[cfg(test)]
@@ -59,7 +62,7 @@ mod tests {
         let (numbers, shared) = (Numbers::of(array)?, Array::from_slice(&[2], &[3i64, 4])?);
         theirs.fill(1 << 40);
         assert_eq!(*numbers, [0, 1, 2]);
-        assert_ne!(Numbers::of(shared.clone())?.ptr(), shared.ptr());
+        assert_ne!(Numbers::of(shared.clone())?.as_ptr(), shared.ptr());
         Ok(())
     }
 }

@@ -2,13 +2,12 @@
 
 use super::Case;
 use super::binary::as_float;
-use super::movement::broadcast_to;
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::pool::{self as kernel, Windows};
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Grads, Operation, Tensor, apply, cast, is_recording, record};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 
 /// The windows of a pooling, and the shapes of its two sides.
 #[derive(Clone, Debug)]
@@ -19,17 +18,17 @@ struct Pooling {
     output: Dims,
 }
 
-/// The largest element of each window; `places` tells the gradient which it is, where somebody will ask.
+/// The largest element of each window. Beside it are the places of these, which its gradient goes to.
 #[derive(Debug)]
-struct MaxPool(Pooling, Option<Array>);
+struct MaxPool(Pooling);
 
-/// Its gradient: each number goes to its place.
+/// Its gradient, of the gradient for the results and the places: each number goes to its place.
 #[derive(Debug)]
-struct Spread(Pooling, Array);
+struct Spread(Pooling);
 
-/// The gradient of that: the element at the place.
+/// The gradient of that, of images and the places: the element at the place.
 #[derive(Debug)]
-struct Pick(Pooling, Array);
+struct Pick(Pooling);
 
 /// The mean of each window, in which padding counts as zeros, or the transpose of that.
 #[derive(Debug)]
@@ -66,11 +65,23 @@ impl Operation for MaxPool {
         }
         Ok(out)
     }
+    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let (x, mut out) = self.0.images(x[0])?;
+        let small = self.0.windows.area() <= 1 << 8;
+        let mut places = Array::empty("maxpool", &self.0.output, if small { DType::U8 } else { DType::U32 })?;
+        if out.size() > 0 {
+            each!(x.dtype(), float: T => places!(places, P => {
+                // SAFETY: `images` has made the arrays of the windows' sizes, and the places are as many as results.
+                unsafe { kernel::maxpool::<T, P>(&self.0.windows, x.ptr(), out.fresh_ptr(), places.fresh_ptr()) };
+            }), else return Err(self.0.not_float(&x)));
+        }
+        Ok((out, vec![places]))
+    }
+}
+
+impl Differentiable for MaxPool {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let Some(places) = &self.1 else {
-            return Err(Error::Unsupported("maxpool: nothing was kept".into()));
-        };
-        cx.each(|_| apply(Spread(self.0.clone(), places.clone()), &[&broadcast_to(g, &self.0.output)?]))
+        cx.each(|_| apply(Spread(self.0.clone()), &[g, &cx.beside()[0].clone().into()]))
     }
 }
 
@@ -78,18 +89,24 @@ impl Operation for Spread {
     fn name(&self) -> &'static str {
         "maxpool_back"
     }
-    fn forward(&self, g: &[&Array]) -> Result<Array> {
-        let (g, mut out) = self.0.results(g[0])?;
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (places, (g, mut out)) = (x[1], self.0.results(x[0])?);
         if out.size() > 0 {
-            each!(g.dtype(), float: T => places!(self.1, P => {
+            each!(g.dtype(), float: T => places!(places, P => {
                 // SAFETY: `results` has made the arrays of the windows' sizes; the places are those of `maxpool`.
-                unsafe { kernel::maxpool_back::<T, P>(&self.0.windows, g.ptr(), self.1.ptr(), out.fresh_ptr()) };
+                unsafe { kernel::maxpool_back::<T, P>(&self.0.windows, g.ptr(), places.ptr(), out.fresh_ptr()) };
             }), else return Err(self.0.not_float(&g)));
         }
         Ok(out)
     }
+}
+
+impl Differentiable for Spread {
+    fn keeps(&self) -> Keeps {
+        Keeps::Constants
+    }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        cx.each(|_| apply(Pick(self.0.clone(), self.1.clone()), &[&broadcast_to(g, &self.0.input)?]))
+        Ok(Grads::from_iter([Some(apply(Pick(self.0.clone()), &[g, cx.constant(0)])?), None]))
     }
 }
 
@@ -98,17 +115,23 @@ impl Operation for Pick {
         "maxpool_pick"
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (x, mut out) = self.0.images(x[0])?;
+        let (places, (x, mut out)) = (x[1], self.0.images(x[0])?);
         if out.size() > 0 {
-            each!(x.dtype(), float: T => places!(self.1, P => {
+            each!(x.dtype(), float: T => places!(places, P => {
                 // SAFETY: `images` has made the arrays of the windows' sizes; the places are those of `maxpool`.
-                unsafe { kernel::pick::<T, P>(&self.0.windows, x.ptr(), self.1.ptr(), out.fresh_ptr()) };
+                unsafe { kernel::pick::<T, P>(&self.0.windows, x.ptr(), places.ptr(), out.fresh_ptr()) };
             }), else return Err(self.0.not_float(&x)));
         }
         Ok(out)
     }
+}
+
+impl Differentiable for Pick {
+    fn keeps(&self) -> Keeps {
+        Keeps::Constants
+    }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        cx.each(|_| apply(Spread(self.0.clone(), self.1.clone()), &[&broadcast_to(g, &self.0.output)?]))
+        Ok(Grads::from_iter([Some(apply(Spread(self.0.clone()), &[g, cx.constant(0)])?), None]))
     }
 }
 
@@ -129,9 +152,11 @@ impl Operation for MeanPool {
         }
         Ok(out)
     }
+}
+
+impl Differentiable for MeanPool {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let g = broadcast_to(g, if self.transposed { &self.pooling.input } else { &self.pooling.output })?;
-        cx.each(|_| apply(MeanPool { pooling: self.pooling.clone(), transposed: !self.transposed }, &[&g]))
+        cx.each(|_| apply(MeanPool { pooling: self.pooling.clone(), transposed: !self.transposed }, &[g]))
     }
 }
 
@@ -155,22 +180,9 @@ operations! {
 }
 
 fn max_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tensor> {
-    let given = as_float(x)?;
-    let pooling = Pooling::new("maxpool", given.shape(), &window, &stride, &pad)?;
-    if !is_recording() || given.place().is_none() {
-        return apply(MaxPool(pooling, None), &[&given]);
-    }
-    let x = cast(&given, given.dtype().widest())?;
-    let (images, mut out) = pooling.images(x.array())?;
-    let small = pooling.windows.area() <= 1 << 8;
-    let mut places = Array::empty("maxpool", &pooling.output, if small { DType::U8 } else { DType::U32 })?;
-    if out.size() > 0 {
-        each!(images.dtype(), float: T => places!(places, P => {
-            // SAFETY: `images` has made the arrays of the windows' sizes, and the places are as many as results.
-            unsafe { kernel::maxpool::<T, P>(&pooling.windows, images.ptr(), out.fresh_ptr(), places.fresh_ptr()) };
-        }), else return Err(pooling.not_float(x.array())));
-    }
-    cast(&record(MaxPool(pooling, Some(places)), &[&x], out)?, given.dtype())
+    let x = as_float(x)?;
+    let pooling = Pooling::new("maxpool", x.shape(), &window, &stride, &pad)?;
+    apply(MaxPool(pooling), &[&x])
 }
 
 fn mean_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tensor> {

@@ -12,7 +12,7 @@ use crate::kernels::number::Number;
 use crate::kernels::reduce::{self as kernel, Axis, Fold};
 use crate::kernels::variance::{Variance, centred};
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, in_single, is_recording};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single};
 use smallvec::SmallVec;
 
 type AxisList = SmallVec<[usize; 4]>;
@@ -102,6 +102,9 @@ impl Operation for Sum {
         }
         Ok(y)
     }
+}
+
+impl Differentiable for Sum {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         cx.each(|i| {
             let g = spread(g, cx.shape(i), &self.axes)?;
@@ -116,7 +119,7 @@ impl Operation for Sum {
 /// A reduced tensor with its axes back as length 1, so that it broadcasts against the input of the reduction.
 pub(crate) fn spread(g: &Tensor, shape: &[usize], axes: &[usize]) -> Result<Tensor> {
     let kept = reduced_shape(shape, axes, true);
-    if g.size() == shape::size(&kept) { reshape_to(g, &kept) } else { broadcast_to(g, &kept) }
+    reshape_to(g, &kept)
 }
 
 /// The largest or smallest element over axes.
@@ -141,6 +144,9 @@ impl Operation for Extreme {
         };
         y?.cast(dtype)
     }
+}
+
+impl Differentiable for Extreme {
     fn keeps(&self) -> Keeps {
         Keeps::Both
     }
@@ -265,49 +271,70 @@ impl Operation for Spread {
         }, else return Err(Error::DType(format!("{}: not defined for {}", self.name(), a.dtype()))));
         Ok(out)
     }
+}
+
+impl Differentiable for Spread {
     fn keeps(&self) -> Keeps {
         if self.what.root { Keeps::Both } else { Keeps::Inputs }
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        // var: 2 g (x - mean) / (n - correction); std: g (x - mean) / std / (n - correction), 0 for equal numbers.
         cx.each(|i| {
-            let (x, shape) = (cx.input(i), cx.shape(i));
-            let n: usize = self.axes.iter().map(|&i| shape[i]).product();
-            let left = n as f64 - self.what.correction;
-            let left = if left > 0.0 { left } else { f64::NAN };
-            let g = spread(g, shape, &self.axes)?;
-            let (one, zero) = (number(1.0, &g)?, number(0.0, &g)?);
-            let (unit, scale) = if self.what.root {
-                let y = spread(cx.output(), shape, &self.axes)?;
-                let constant = equal(&y, &zero)?;
-                let scale = multiply(&g, &number(1.0 / left, &g)?)?;
-                (select(&constant, &one, &y)?, select(&constant, &zero, &scale)?)
-            } else {
-                (one, multiply(&g, &number(2.0 / left, &g)?)?)
-            };
-            if is_recording() {
-                let apart =
-                    subtract(x, &apply(Sum { axes: self.axes.clone(), keepdims: true, mean: true }, &[x])?)?;
-                return multiply(&divide(&apart, &unit)?, &scale);
-            }
-            self.centred(x.array(), unit.array(), scale.array()).map(Tensor::from)
+            let (x, [unit, scale]) = (cx.input(i), self.unit_and_scale(cx, g)?);
+            let mean = apply(Sum { axes: self.axes.clone(), keepdims: true, mean: true }, &[x])?;
+            multiply(&divide(&subtract(x, &mean)?, &unit)?, &scale)
         })
+    }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        Some(cx.each(|i| {
+            let [unit, scale] = self.unit_and_scale(cx, g)?;
+            compute(Centred { axes: self.axes.clone(), what: self.name() }, &[cx.input(i), &unit, &scale])
+        }))
     }
 }
 
 impl Spread {
-    /// `(x - mean) / unit * scale` in one pass.
-    fn centred(&self, x: &Array, unit: &Array, scale: &Array) -> Result<Array> {
+    /// What the distance from the mean is divided by, and then multiplied by:
+    /// var: 2 g (x - mean) / (n - correction); std: g (x - mean) / std / (n - correction), 0 for equal numbers.
+    fn unit_and_scale(&self, cx: &Context<'_>, g: &Tensor) -> Result<[Tensor; 2]> {
+        let shape = cx.shape(0);
+        let n: usize = self.axes.iter().map(|&i| shape[i]).product();
+        let left = n as f64 - self.what.correction;
+        let left = if left > 0.0 { left } else { f64::NAN };
+        let g = spread(g, shape, &self.axes)?;
+        let (one, zero) = (number(1.0, &g)?, number(0.0, &g)?);
+        if !self.what.root {
+            return Ok([one, multiply(&g, &number(2.0 / left, &g)?)?]);
+        }
+        let y = spread(cx.output(), shape, &self.axes)?;
+        let constant = equal(&y, &zero)?;
+        let scale = multiply(&g, &number(1.0 / left, &g)?)?;
+        Ok([select(&constant, &one, &y)?, select(&constant, &zero, &scale)?])
+    }
+}
+
+/// `(x - mean) / unit * scale` in one pass, of `x`, the units and the scales.
+#[derive(Debug)]
+struct Centred {
+    axes: AxisList,
+    what: &'static str,
+}
+
+impl Operation for Centred {
+    fn name(&self) -> &'static str {
+        self.what
+    }
+    fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        let (x, unit, scale) = (inputs[0], inputs[1], inputs[2]);
         let kept = reduced_shape(x.shape(), &self.axes, true);
         // Rows first: then only axes that are apart are moved.
         let (a, axis) = side_by_side(&x.contiguous()?, &self.axes)?;
         let [unit, scale] = [unit, scale].map(|v| v.broadcast_to(&kept).and_then(|v| v.contiguous()));
         let (unit, scale) = (unit?, scale?);
-        let mut out = Array::empty(self.name(), a.shape(), a.dtype())?;
+        let mut out = Array::empty(self.what, a.shape(), a.dtype())?;
         each!(a.dtype(), float: T => {
             // SAFETY: `a` and the output are row-major of that layout; the others hold an element for each result.
             unsafe { centred::<T>(axis, a.ptr(), unit.ptr(), scale.ptr(), out.fresh_ptr()) };
-        }, else return Err(Error::DType(format!("{}: not defined for {}", self.name(), a.dtype()))));
+        }, else return Err(Error::DType(format!("{}: not defined for {}", self.what, a.dtype()))));
         if self.axes.windows(2).all(|w| w[1] == w[0] + 1) {
             return Ok(out);
         }

@@ -1,16 +1,17 @@
 //! Running sums and products along an axis, and the product over axes.
 
+use super::gradient::through;
 use super::movement::{permute, reshape_to};
 use super::reduce::reduced_shape;
 use super::view::narrow;
-use super::{Case, broadcast_to, concat, flip, multiply};
+use super::{Case, concat, flip, multiply};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::reduce::{Axis, Prod, Sum};
 use crate::kernels::scan as kernel;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Grads, Operation, Tensor, apply, in_single};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
 use smallvec::SmallVec;
 
 fn around(x: &Array, axis: usize) -> Axis {
@@ -35,13 +36,41 @@ impl Operation for CumulativeSum {
         });
         Ok(out)
     }
+}
+
+impl Differentiable for CumulativeSum {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         // What an element is part of are the sums from its place on.
         let axis = self.0 as isize;
-        cx.each(|i| {
-            let g = broadcast_to(g, cx.shape(i))?;
-            flip(&apply(CumulativeSum(self.0), &[&flip(&g, axis.into())?])?, axis.into())
-        })
+        cx.each(|_| flip(&apply(CumulativeSum(self.0), &[&flip(g, axis.into())?])?, axis.into()))
+    }
+}
+
+/// The product of the elements up to each, along an axis.
+#[derive(Debug)]
+struct CumulativeProduct(usize);
+
+impl Operation for CumulativeProduct {
+    fn name(&self) -> &'static str {
+        "cumulative_prod"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
+        let mut out = Array::empty("cumulative_prod", x.shape(), x.dtype())?;
+        each!(x.dtype(), wide: T => {
+            // SAFETY: both are row-major of that layout and type; the output is fresh.
+            unsafe { kernel::scan::<Prod<T>>(around(&x, self.0), x.ptr(), out.fresh_ptr()) };
+        });
+        Ok(out)
+    }
+}
+
+impl Differentiable for CumulativeProduct {
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        through(cx, g, |x| doubled(&x[0], self.0))
     }
 }
 
@@ -78,15 +107,13 @@ fn running_sum(x: &Tensor, axis: Option<isize>) -> Result<Tensor> {
     apply(CumulativeSum(chosen("cumulative_sum", axis, x)?), &[x])
 }
 
-/// Doubling: after step `s` each element holds the product of the `2^s` up to it. All of it has gradients, zeros included.
 fn running_product(x: &Tensor, axis: Option<isize>) -> Result<Tensor> {
-    let axis = chosen("cumulative_prod", axis, x)?;
-    if x.dtype().is_half() {
-        return in_single(&[x], |x| running_product(x[0], Some(axis as isize)));
-    }
-    if !x.dtype().is_float() || !crate::tape::is_recording() {
-        return plain_product(x, axis);
-    }
+    apply(CumulativeProduct(chosen("cumulative_prod", axis, x)?), &[x])
+}
+
+/// [`CumulativeProduct`] by doubling: after step `s` each element holds the product of the `2^s` up to it. All of it has
+/// gradients, zeros included.
+fn doubled(x: &Tensor, axis: usize) -> Result<Tensor> {
     let n = x.shape()[axis];
     let (mut y, mut reach) = (x.clone(), 1);
     while reach < n {
@@ -96,16 +123,6 @@ fn running_product(x: &Tensor, axis: Option<isize>) -> Result<Tensor> {
         reach *= 2;
     }
     Ok(y)
-}
-
-fn plain_product(x: &Tensor, axis: usize) -> Result<Tensor> {
-    let x = x.array().cast(x.dtype().widest())?.contiguous()?;
-    let mut out = Array::empty("cumulative_prod", x.shape(), x.dtype())?;
-    each!(x.dtype(), wide: T => {
-        // SAFETY: both are row-major of that layout and type; the output is fresh.
-        unsafe { kernel::scan::<Prod<T>>(around(&x, axis), x.ptr(), out.fresh_ptr()) };
-    });
-    Ok(out.into())
 }
 
 /// By halves: a tree of products, whose gradients need no division and so are right where there are zeros.

@@ -1,8 +1,8 @@
 //! Rows by number: taken, folded together at their numbers, and mixed with weights.
 
-use super::binary::as_float;
-use super::movement::{broadcast_to, reshape_to};
-use super::numbers::Numbers;
+use super::binary::{as_float, number};
+use super::movement::reshape_to;
+use super::numbers::{Numbers, given};
 use super::{Case, astype, divide, equal, multiply, select};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
@@ -11,21 +11,24 @@ use crate::kernels::reduce::{Fold, Max, Min, Prod, Sum};
 use crate::kernels::{put, scatter as kernel};
 use crate::memory::{collected, filled};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
 
-/// Rows of matrices by number: `(outer, of, width)` becomes `(outer, rows, width)`.
+/// Rows of matrices by number: `(outer, of, width)` and numbers of rows become `(outer, rows, width)`.
 #[derive(Debug)]
 pub(super) struct Gather {
-    pub(super) rows: Numbers,
-    pub(super) of: usize,
+    of: usize,
 }
 
-/// The opposite: rows folded together at their numbers, `(outer, rows, width)` becomes `(outer, of, width)`.
+/// The opposite: rows folded together at their numbers, `(outer, rows, width)` and these become `(outer, of, width)`.
 #[derive(Debug)]
 struct Scatter {
-    rows: Numbers,
     of: usize,
     fold: Folding,
+}
+
+/// The rows of matrices `(outer, of, width)` that have these numbers, each below `of`.
+pub(super) fn gather(x: &Tensor, rows: &Numbers, of: usize) -> Result<Tensor> {
+    apply(Gather { of }, &[x, rows.tensor()])
 }
 
 /// What becomes of rows with the same number.
@@ -45,39 +48,34 @@ impl Operation for Gather {
         true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (x, outer, width) = (x[0].contiguous()?, x[0].shape()[0], x[0].shape()[2]);
-        let mut out = Array::empty("gather", &[outer, self.rows.len(), width], x.dtype())?;
+        let (rows, x, outer, width) = (given(x[1]), x[0].contiguous()?, x[0].shape()[0], x[0].shape()[2]);
+        let mut out = Array::empty("gather", &[outer, rows.len(), width], x.dtype())?;
         each!(x.dtype(), moved: T => {
             // SAFETY: the numbers are rows of each matrix of `x`, which is row-major; the output is fresh.
-            unsafe { put::gather(outer, &self.rows, self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
+            unsafe { put::gather(outer, rows, self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
         });
         Ok(out)
     }
+}
+
+impl Differentiable for Gather {
+    fn keeps(&self) -> Keeps {
+        Keeps::Constants
+    }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        cx.each(|i| {
-            let g = broadcast_to(g, &[cx.shape(i)[0], self.rows.len(), cx.shape(i)[2]])?;
-            apply(Scatter { rows: self.rows.clone(), of: self.of, fold: Folding::Sum }, &[&g])
-        })
+        let sums = apply(Scatter { of: self.of, fold: Folding::Sum }, &[g, cx.constant(0)])?;
+        Ok(Grads::from_iter([Some(sums), None]))
     }
 }
 
 impl Scatter {
-    fn folded<K: Fold<In = T, Out = T>, T: Element>(&self, x: &Array) -> Result<Array> {
+    fn folded<K: Fold<In = T, Out = T>, T: Element>(&self, x: &Array, rows: &[i64]) -> Result<Array> {
         let (outer, width) = (x.shape()[0], x.shape()[2]);
         let mut out = Array::full("scatter", &[outer, self.of, width], K::START)?;
         let to = out.make_mut::<T>()?.as_mut_ptr();
         // SAFETY: the numbers are rows of the output, which is ours; `x` is row-major.
-        unsafe { kernel::scatter::<K, T>(outer, &self.rows, self.of, width, x.ptr(), to) };
+        unsafe { kernel::scatter::<K, T>(outer, rows, self.of, width, x.ptr(), to) };
         Ok(out)
-    }
-
-    /// What `f` gives for the rows, at each of the places that are folded.
-    fn taken(&self, x: &Tensor) -> Result<Tensor> {
-        apply(Gather { rows: self.rows.clone(), of: self.of }, &[x])
-    }
-
-    fn with(&self, fold: Folding) -> Scatter {
-        Scatter { rows: self.rows.clone(), of: self.of, fold }
     }
 }
 
@@ -86,112 +84,112 @@ impl Operation for Scatter {
         "scatter"
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
+        let (x, rows) = (x[0].cast(x[0].dtype().widest())?.contiguous()?, given(x[1]));
         each!(x.dtype(), wide: T => match self.fold {
-            Folding::Sum => self.folded::<Sum<T>, T>(&x),
-            Folding::Product => self.folded::<Prod<T>, T>(&x),
-            Folding::Max => self.folded::<Max<T>, T>(&x),
-            Folding::Min => self.folded::<Min<T>, T>(&x),
+            Folding::Sum => self.folded::<Sum<T>, T>(&x, rows),
+            Folding::Product => self.folded::<Prod<T>, T>(&x, rows),
+            Folding::Max => self.folded::<Max<T>, T>(&x, rows),
+            Folding::Min => self.folded::<Min<T>, T>(&x, rows),
         })
     }
+}
+
+impl Differentiable for Scatter {
     fn keeps(&self) -> Keeps {
-        if self.fold == Folding::Sum { Keeps::Nothing } else { Keeps::Both }
+        if self.fold == Folding::Sum { Keeps::Constants } else { Keeps::Both }
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        cx.each(|i| {
-            let g = self.taken(&broadcast_to(g, &[cx.shape(i)[0], self.of, cx.shape(i)[2]])?)?;
-            match self.fold {
-                Folding::Sum => Ok(g),
-                // Only products have derivatives where there are zeros.
-                Folding::Product if is_recording() => multiply(&g, &self.others_multiplied(cx.input(i))?),
-                Folding::Product => multiply(&g, &self.product_of_others(cx.input(i))?),
-                Folding::Max | Folding::Min => {
-                    let won = equal(cx.input(i), &self.taken(cx.output())?)?;
-                    multiply(&g, &astype(&won, g.dtype())?)
-                }
+        let rows = cx.constant(0);
+        let taken = |x: &Tensor| apply(Gather { of: self.of }, &[x, rows]);
+        let g = taken(g)?;
+        let dx = match self.fold {
+            Folding::Sum => g,
+            // Only products have derivatives where there are zeros.
+            Folding::Product => multiply(&g, &others_multiplied(cx.input(0), rows, self.of)?)?,
+            Folding::Max | Folding::Min => {
+                let won = equal(cx.input(0), &taken(cx.output())?)?;
+                multiply(&g, &astype(&won, g.dtype())?)?
             }
-        })
-    }
-}
-
-impl Scatter {
-    /// The product of the other elements with the same number: of all divided by one's own, with zeros counted apart.
-    fn product_of_others(&self, x: &Tensor) -> Result<Tensor> {
-        let [zero, one]: [Tensor; 2] = [
-            Array::filled("scatter", &[], 0.0, x.dtype())?.into(),
-            Array::filled("scatter", &[], 1.0, x.dtype())?.into(),
-        ];
-        let is_zero = equal(x, &zero)?;
-        let zeros = self.taken(&apply(self.with(Folding::Sum), &[&astype(&is_zero, x.dtype())?])?)?;
-        let x = select(&is_zero, &one, x)?;
-        let product = self.taken(&apply(self.with(Folding::Product), &[&x])?)?;
-        let only_zero = select(&equal(&zeros, &one)?, &product, &zero)?;
-        select(&is_zero, &only_zero, &select(&equal(&zeros, &zero)?, &divide(&product, &x)?, &zero)?)
-    }
-}
-
-impl Scatter {
-    /// [`Scatter::product_of_others`] as a product: of the element that comes next with the same number, the one after it
-    /// and so on, until one's own.
-    fn others_multiplied(&self, x: &Tensor) -> Result<Tensor> {
-        let (of, rows) = (x.shape()[1], &self.rows);
-        let mut members = filled(self.of, Vec::new());
-        let join = |(&row, i): (&i64, i64)| {
-            members[row as usize].push(i);
-            members[row as usize].len() - 1
         };
-        let places: Vec<usize> = collected(rows.iter().zip(0..).map(join));
-        let ones = |rows: usize| {
-            Array::filled("scatter", &[x.shape()[0], rows, x.shape()[2]], 1.0, x.dtype()).map(Tensor::from)
+        Ok(Grads::from_iter([Some(dx), None]))
+    }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        let divided = || {
+            let others = product_of_others(cx.input(0), cx.constant(0), self.of)?;
+            let dx = multiply(&apply(Gather { of: self.of }, &[g, cx.constant(0)])?, &others)?;
+            Ok(Grads::from_iter([Some(dx), None]))
         };
-        let with_one = super::concat(&[x, &ones(1)?], 1)?;
-        let mut product = ones(of)?;
-        for ahead in 1..members.iter().map(Vec::len).max().unwrap_or(0) {
-            let other = |(&row, &place): (&i64, &usize)| {
-                let members = &members[row as usize];
-                if ahead < members.len() { members[(place + ahead) % members.len()] } else { of as i64 }
-            };
-            let others: Vec<i64> = collected(rows.iter().zip(&places).map(other));
-            let others = Gather { rows: Numbers::from_slice(&others)?, of: of + 1 };
-            product = multiply(&product, &apply(others, &[&with_one])?)?;
-        }
-        Ok(product)
+        (self.fold == Folding::Product).then(divided)
     }
 }
 
-/// Rows mixed by a sparse matrix: `(outer, of, width)` becomes `(outer, rows, width)`.
+/// The product of the other elements with the same number: of all divided by one's own, with zeros counted apart.
+fn product_of_others(x: &Tensor, rows: &Tensor, of: usize) -> Result<Tensor> {
+    let [zero, one] = [number(0.0, x)?, number(1.0, x)?];
+    // What the fold of the rows gives, at each of the places that are folded.
+    let folded = |fold, x: &Tensor| apply(Gather { of }, &[&apply(Scatter { of, fold }, &[x, rows])?, rows]);
+    let is_zero = equal(x, &zero)?;
+    let zeros = folded(Folding::Sum, &astype(&is_zero, x.dtype())?)?;
+    let x = select(&is_zero, &one, x)?;
+    let product = folded(Folding::Product, &x)?;
+    let only_zero = select(&equal(&zeros, &one)?, &product, &zero)?;
+    select(&is_zero, &only_zero, &select(&equal(&zeros, &zero)?, &divide(&product, &x)?, &zero)?)
+}
+
+/// [`product_of_others`] as a product: of the element that comes next with the same number, the one after it and so on,
+/// until one's own.
+fn others_multiplied(x: &Tensor, rows: &Tensor, of: usize) -> Result<Tensor> {
+    let (n, rows) = (x.shape()[1], given(rows.array()));
+    let mut members = filled(of, Vec::new());
+    let join = |(&row, i): (&i64, i64)| {
+        members[row as usize].push(i);
+        members[row as usize].len() - 1
+    };
+    let places: Vec<usize> = collected(rows.iter().zip(0..).map(join));
+    let ones = |rows: usize| {
+        Array::filled("scatter", &[x.shape()[0], rows, x.shape()[2]], 1.0, x.dtype()).map(Tensor::from)
+    };
+    let with_one = super::concat(&[x, &ones(1)?], 1)?;
+    let mut product = ones(n)?;
+    for ahead in 1..members.iter().map(Vec::len).max().unwrap_or(0) {
+        let other = |(&row, &place): (&i64, &usize)| {
+            let members = &members[row as usize];
+            if ahead < members.len() { members[(place + ahead) % members.len()] } else { n as i64 }
+        };
+        let others: Vec<i64> = collected(rows.iter().zip(&places).map(other));
+        product = multiply(&product, &gather(&with_one, &Numbers::from_slice(&others)?, n + 1)?)?;
+    }
+    Ok(product)
+}
+
+/// Rows mixed by a sparse matrix: `(outer, of, width)` becomes `(outer, rows, width)`. The inputs after the first are where
+/// each row of the matrix starts, its columns, and its weights in float64.
 #[derive(Debug)]
 struct Resample {
-    starts: Numbers,
-    columns: Numbers,
-    weights: Array,
     of: usize,
 }
 
-impl Resample {
-    /// The matrix with rows and columns exchanged.
-    fn transposed(&self) -> Result<Resample> {
-        let (starts, columns) = (&self.starts, &self.columns);
-        let weights = self.weights.as_slice::<f64>().expect("the weights are row-major float64");
-        let mut counts = filled(self.of + 1, 0i64);
-        columns.iter().for_each(|&c| counts[c as usize + 1] += 1);
-        (0..self.of).for_each(|c| counts[c + 1] += counts[c]);
-        let (new_starts, mut next) = (collected(counts.iter().copied()), counts);
-        let (mut rows, mut moved) = (filled(columns.len(), 0), filled(columns.len(), 0.0));
-        for (row, range) in starts.windows(2).enumerate() {
-            for k in range[0] as usize..range[1] as usize {
-                let to = &mut next[columns[k] as usize];
-                (rows[*to as usize], moved[*to as usize]) = (row as i64, weights[k]);
-                *to += 1;
-            }
+/// A sparse matrix with rows and columns exchanged, which had `of` columns.
+fn transposed(starts: &[i64], columns: &[i64], weights: &Array, of: usize) -> Result<[Tensor; 3]> {
+    let weights = weights.as_slice::<f64>().expect("the weights are row-major float64");
+    let mut counts = filled(of + 1, 0i64);
+    columns.iter().for_each(|&c| counts[c as usize + 1] += 1);
+    (0..of).for_each(|c| counts[c + 1] += counts[c]);
+    let (new_starts, mut next): (Vec<i64>, _) = (collected(counts.iter().copied()), counts);
+    let (mut rows, mut moved) = (filled(columns.len(), 0i64), filled(columns.len(), 0.0));
+    for (row, range) in starts.windows(2).enumerate() {
+        for k in range[0] as usize..range[1] as usize {
+            let to = &mut next[columns[k] as usize];
+            (rows[*to as usize], moved[*to as usize]) = (row as i64, weights[k]);
+            *to += 1;
         }
-        Ok(Resample {
-            starts: Numbers::from_slice(&new_starts)?,
-            columns: Numbers::from_slice(&rows)?,
-            weights: Array::from_slice(&[rows.len()], &moved)?,
-            of: starts.len() - 1,
-        })
     }
+    let n = [rows.len()];
+    Ok([
+        Array::from_slice(&[of + 1], &new_starts)?.into(),
+        Array::from_slice(&n, &rows)?.into(),
+        Array::from_slice(&n, &moved)?.into(),
+    ])
 }
 
 impl Operation for Resample {
@@ -199,24 +197,32 @@ impl Operation for Resample {
         "resample"
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (starts, columns, weights) = (given(x[1]), given(x[2]), x[3]);
         let (x, outer, width) = (x[0].contiguous()?, x[0].shape()[0], x[0].shape()[2]);
-        let starts = &self.starts;
         let mut out = Array::empty("resample", &[outer, starts.len() - 1, width], x.dtype())?;
-        let weights = self.weights.cast(x.dtype())?;
+        let weights = weights.cast(x.dtype())?;
         each!(x.dtype(), float: T => {
             let weights = weights.as_slice::<T>().expect("the weights are row-major and were cast");
-            let matrix = kernel::Sparse { starts, columns: &self.columns, weights };
+            let matrix = kernel::Sparse { starts, columns, weights };
             // SAFETY: `mixed` has checked the matrix; `x` is row-major; the output is fresh.
             unsafe { kernel::resample(outer, matrix, self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
         }, else return Err(Error::DType(format!("resample: not defined for {}", x.dtype()))));
         Ok(out)
     }
+    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        Ok((self.forward(x)?, vec![x[3].clone()]))
+    }
+}
+
+impl Differentiable for Resample {
+    fn keeps(&self) -> Keeps {
+        Keeps::Constants
+    }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        cx.each(|i| {
-            let back = self.transposed()?;
-            let g = broadcast_to(g, &[cx.shape(i)[0], back.of, cx.shape(i)[2]])?;
-            apply(back, &[&g])
-        })
+        let (starts, columns) = (given(cx.constant(0).array()), given(cx.constant(1).array()));
+        let [new_starts, rows, weights] = transposed(starts, columns, &cx.beside()[0], self.of)?;
+        let dx = apply(Resample { of: starts.len() - 1 }, &[g, &new_starts, &rows, &weights])?;
+        Ok(Grads::from_iter([Some(dx), None, None, None]))
     }
 }
 
@@ -283,16 +289,20 @@ fn scattered(x: &Tensor, indices: &Tensor, n: usize, op: String, axis: isize) ->
     let dims: Dims =
         x.shape()[..axis].iter().copied().chain([n]).chain(x.shape()[after..].iter().copied()).collect();
     let x = reshape_to(x, &[outer, rows.len(), width])?;
-    reshape_to(&apply(Scatter { rows, of: n, fold }, &[&x])?, &dims)
+    reshape_to(&apply(Scatter { of: n, fold }, &[&x, rows.tensor()])?, &dims)
 }
 
 fn mixed(x: &Tensor, starts: &Tensor, columns: &Tensor, weights: &Tensor, axis: isize) -> Result<Tensor> {
+    if x.dtype().is_half() {
+        return in_single(&[x], |x| mixed(x[0], starts, columns, weights, axis));
+    }
     let x = as_float(x)?;
     let axis = shape::axis("resample", axis, x.ndim())?;
     let of = x.shape()[axis];
     let (starts, columns) =
         (checked("resample", starts, columns.size() + 1)?, checked("resample", columns, of)?);
-    let weights = weights.array().cast(DType::F64)?.contiguous()?;
+    // The gradient reads them again.
+    let weights = weights.array().cast(DType::F64)?.into_own()?;
     let ordered =
         starts.is_sorted() && starts.first() == Some(&0) && starts.last() == Some(&(columns.len() as i64));
     let vectors = starts.shape().len() == 1 && columns.shape().len() == 1;
@@ -307,6 +317,6 @@ fn mixed(x: &Tensor, starts: &Tensor, columns: &Tensor, weights: &Tensor, axis: 
     let mut dims = Dims::from_slice(x.shape());
     let (outer, width) = (shape::size(&dims[..axis]), shape::size(&dims[axis + 1..]));
     dims[axis] = starts.len() - 1;
-    let y = apply(Resample { starts, columns, weights, of }, &[&reshape_to(&x, &[outer, of, width])?])?;
-    reshape_to(&y, &dims)
+    let x = reshape_to(&x, &[outer, of, width])?;
+    reshape_to(&apply(Resample { of }, &[&x, starts.tensor(), columns.tensor(), &weights.into()])?, &dims)
 }

@@ -7,7 +7,7 @@ use crate::dtype::{DType, Element, each};
 use crate::error::Result;
 use crate::kernels::map::{self, Zip3};
 use crate::shape;
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 use std::marker::PhantomData;
 
 #[derive(Debug)]
@@ -47,6 +47,9 @@ impl Operation for Select {
         });
         Ok(out)
     }
+}
+
+impl Differentiable for Select {
     fn keeps(&self) -> Keeps {
         Keeps::Inputs
     }

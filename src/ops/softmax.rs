@@ -1,7 +1,7 @@
 //! Softmax and its logarithm, logsumexp, and the gated linear unit.
 
 use super::binary::{as_float, number};
-use super::movement::{broadcast_to, permute, reshape_to};
+use super::movement::{permute, reshape_to};
 use super::reduce::reduced_shape;
 use super::view::narrow;
 use super::{Case, equal, multiply, select, subtract, sum};
@@ -10,7 +10,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::softmax as kernel;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute};
 use smallvec::SmallVec;
 
 /// Rows and their length, of a tensor that is normalised along its last axis.
@@ -43,29 +43,46 @@ impl Operation for Softmax {
         }, else return not_float(self.name(), &x));
         Ok(out)
     }
+}
+
+impl Differentiable for Softmax {
     fn keeps(&self) -> Keeps {
         Keeps::Output
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        // softmax: y (g - sum(g y)); logsoftmax: g - exp(y) sum(g).
         let y = cx.output();
-        let g = broadcast_to(g, y.shape())?;
         cx.each(|_| {
-            if is_recording() {
-                // softmax: y (g - sum(g y)); logsoftmax: g - exp(y) sum(g).
-                if self.log {
-                    return subtract(&g, &multiply(&super::exp(y)?, &sum(&g, (-1).into(), true)?)?);
-                }
-                return multiply(y, &subtract(&g, &sum(&multiply(&g, y)?, (-1).into(), true)?)?);
+            if self.log {
+                return subtract(g, &multiply(&super::exp(y)?, &sum(g, (-1).into(), true)?)?);
             }
-            let (y, g) = (y.array().contiguous()?, g.array().contiguous()?);
-            let ((rows, n), mut out) = (rows(&y), Array::empty("softmax", y.shape(), y.dtype())?);
-            each!(y.dtype(), float: T => {
-                let f = if self.log { kernel::logsoftmax_grad::<T> } else { kernel::softmax_grad::<T> };
-                // SAFETY: all are row-major of that many rows and columns; the output is fresh.
-                unsafe { f(rows, n, y.ptr(), g.ptr(), out.fresh_ptr()) };
-            }, else return not_float(self.name(), &y));
-            Ok(out.into())
+            multiply(y, &subtract(g, &sum(&multiply(g, y)?, (-1).into(), true)?)?)
         })
+    }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        Some(cx.each(|_| compute(SoftmaxGradient { log: self.log }, &[cx.output(), g])))
+    }
+}
+
+/// The gradient of [`Softmax`] in one pass, of its result and the gradient for that.
+#[derive(Debug)]
+struct SoftmaxGradient {
+    log: bool,
+}
+
+impl Operation for SoftmaxGradient {
+    fn name(&self) -> &'static str {
+        if self.log { "logsoftmax" } else { "softmax" }
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (y, g) = (x[0].contiguous()?, x[1].contiguous()?);
+        let ((rows, n), mut out) = (rows(&y), Array::empty("softmax", y.shape(), y.dtype())?);
+        each!(y.dtype(), float: T => {
+            let f = if self.log { kernel::logsoftmax_grad::<T> } else { kernel::softmax_grad::<T> };
+            // SAFETY: all are row-major of that many rows and columns; the output is fresh.
+            unsafe { f(rows, n, y.ptr(), g.ptr(), out.fresh_ptr()) };
+        }, else return not_float(self.name(), &y));
+        Ok(out)
     }
 }
 
@@ -87,14 +104,19 @@ impl Operation for LogSumExp {
         }, else return not_float("logsumexp", &x));
         Ok(out)
     }
+}
+
+impl Differentiable for LogSumExp {
     fn keeps(&self) -> Keeps {
         Keeps::Both
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         cx.each(|i| {
             let kept = reduced_shape(cx.shape(i), &[cx.shape(i).len() - 1], true);
-            let g = reshape_to(&broadcast_to(g, &kept[..kept.len() - 1])?, &kept)?;
-            multiply(&g, &apply(Softmax { log: false }, &[&even(cx.input(i), cx.output())?])?)
+            multiply(
+                &reshape_to(g, &kept)?,
+                &apply(Softmax { log: false }, &[&even(cx.input(i), cx.output())?])?,
+            )
         })
     }
 }

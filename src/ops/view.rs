@@ -7,7 +7,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::put as kernel;
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Grads, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply};
 use smallvec::SmallVec;
 
 type Ranges = SmallVec<[Range; 4]>;
@@ -34,11 +34,12 @@ impl Operation for Slice {
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].slice(&self.0)
     }
+}
+
+impl Differentiable for Slice {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let lengths: Dims = self.0.iter().map(|r| r.length).collect();
-        let g = super::broadcast_to(g, &lengths)?;
         cx.each(|i| {
-            apply(Embed { ranges: self.0.clone(), shape: Dims::from_slice(cx.shape(i)), around: 0.0 }, &[&g])
+            apply(Embed { ranges: self.0.clone(), shape: Dims::from_slice(cx.shape(i)), around: 0.0 }, &[g])
         })
     }
 }
@@ -55,9 +56,11 @@ impl Operation for Embed {
         put(&mut out, &self.ranges, x[0])?;
         Ok(out)
     }
+}
+
+impl Differentiable for Embed {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let g = super::broadcast_to(g, &self.shape)?;
-        cx.each(|_| slice(&g, &self.ranges))
+        cx.each(|_| slice(g, &self.ranges))
     }
 }
 

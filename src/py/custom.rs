@@ -6,7 +6,7 @@ use super::tensor::PyTensor;
 use crate::array::Array;
 use crate::error::{Error, Raised, Result};
 use crate::shape;
-use crate::tape::{self, Context, Grads, Keeps, Operation, Tensor};
+use crate::tape::{self, Context, Differentiable, Grads, Keeps, Operation, Tensor};
 use crate::team;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -35,6 +35,9 @@ impl Operation for Custom {
     fn forward(&self, _: &[&Array]) -> Result<Array> {
         Err(Error::Unsupported("custom: the value is computed in Python".into()))
     }
+}
+
+impl Differentiable for Custom {
     fn keeps(&self) -> Keeps {
         Keeps::Nothing
     }
@@ -89,7 +92,7 @@ pub(super) fn raise(e: PyErr) -> Error {
 fn custom(value: Operand, inputs: &Bound<'_, PyAny>, rule: Py<PyAny>) -> PyResult<PyTensor> {
     let inputs = super::many(inputs)?;
     let value = value.0.into_array();
-    Ok(tape::record(Custom(rule), &inputs.iter().collect::<Vec<_>>(), value)?.into())
+    Ok(tape::record(Custom(rule), &inputs.iter().collect::<Vec<_>>(), value, Vec::new())?.into())
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

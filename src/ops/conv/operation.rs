@@ -1,9 +1,9 @@
-//! The operations of convolutions. A weight, the images before and those after make one number, linear in each of the
-//! three; a convolution is its gradient for the images after, a transposed convolution that for the images before. So
-//! each of the three operations is the gradient rule of the two others.
+//! The operations of convolutions. The sum of a convolution's result times its incoming gradient is trilinear: linear in
+//! the images, in the weight and in that gradient. Its derivative for each of the three is an operation here, the
+//! convolution itself among them, and so each of the three is the gradient rule of the two others.
 
 use super::super::formula::Activation;
-use super::super::movement::{broadcast_to, reshape_to};
+use super::super::movement::reshape_to;
 use super::super::{dense, sum};
 use crate::array::Array;
 use crate::dtype::each;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernels::conv::{self, Geometry, Window};
 use crate::kernels::gemm::Epilogue;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 
 /// The sizes of a convolution and how many spatial dimensions they stand for.
 #[derive(Clone, Copy, Debug)]
@@ -70,19 +70,31 @@ impl Operation for Conv {
         }, else return Err(not_float(&x)));
         Ok(y)
     }
+}
+
+impl Differentiable for Conv {
     fn keeps(&self) -> Keeps {
         if self.activation.is_some() { Keeps::Both } else { Keeps::Inputs }
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        // One derivative of the activation serves all gradients.
-        let dz = match self.activation {
-            Some(a) => (a.gradient)(g, cx.output())?,
-            None => broadcast_to(g, &self.sizes.y())?,
-        };
+        match self.activation {
+            Some(a) => self.gradients(cx, &(a.gradient)(g, cx.output())?),
+            None => self.gradients(cx, g),
+        }
+    }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        let dz = (self.activation?.gradient_fused)(g, cx.output());
+        Some(dz.and_then(|dz| self.gradients(cx, &dz)))
+    }
+}
+
+impl Conv {
+    /// The gradients, of which one derivative of the activation serves all.
+    fn gradients(&self, cx: &Context<'_>, dz: &Tensor) -> Result<Grads> {
         cx.each(|i| match i {
-            0 => apply(InputGradient(self.sizes), &[&dz, cx.input(1)]),
-            1 => apply(WeightGradient(self.sizes), &[cx.input(0), &dz]),
-            _ => sum_pixels(&dz),
+            0 => apply(InputGradient(self.sizes), &[dz, cx.input(1)]),
+            1 => apply(WeightGradient(self.sizes), &[cx.input(0), dz]),
+            _ => sum_pixels(dz),
         })
     }
 }
@@ -111,14 +123,16 @@ impl Operation for InputGradient {
         }, else return Err(not_float(&dy)));
         Ok(dx)
     }
+}
+
+impl Differentiable for InputGradient {
     fn keeps(&self) -> Keeps {
         Keeps::Inputs
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let g = broadcast_to(g, &self.0.x())?;
         cx.each(|i| match i {
-            0 => apply(Conv { sizes: self.0, activation: None }, &[&g, cx.input(1)]),
-            _ => apply(WeightGradient(self.0), &[&g, cx.input(0)]),
+            0 => apply(Conv { sizes: self.0, activation: None }, &[g, cx.input(1)]),
+            _ => apply(WeightGradient(self.0), &[g, cx.input(0)]),
         })
     }
 }
@@ -140,14 +154,16 @@ impl Operation for WeightGradient {
         }, else return Err(not_float(&x)));
         Ok(dweight)
     }
+}
+
+impl Differentiable for WeightGradient {
     fn keeps(&self) -> Keeps {
         Keeps::Inputs
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let g = broadcast_to(g, &self.0.weight())?;
         cx.each(|i| match i {
-            0 => apply(InputGradient(self.0), &[cx.input(1), &g]),
-            _ => apply(Conv { sizes: self.0, activation: None }, &[cx.input(0), &g]),
+            0 => apply(InputGradient(self.0), &[cx.input(1), g]),
+            _ => apply(Conv { sizes: self.0, activation: None }, &[cx.input(0), g]),
         })
     }
 }

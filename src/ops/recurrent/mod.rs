@@ -9,7 +9,7 @@ use super::view::narrow;
 use super::{Case, concat};
 use crate::error::{Error, Result};
 use crate::shape::{self, Dims};
-use crate::tape::Tensor;
+use crate::tape::{Tensor, apply};
 use operation::Recurrent;
 
 pub use operation::Kind;
@@ -92,7 +92,7 @@ pub fn recurrent(
         bias_hh: weights.bias_hh.is_some(),
         memory: with_memory,
     };
-    let out = op.apply(&inputs.iter().collect::<Vec<_>>())?;
+    let out = apply(op, &inputs.iter().collect::<Vec<_>>())?;
     let mut dims = Dims::from_slice(x.shape());
     if let Some(last) = dims.last_mut() {
         *last = hidden;

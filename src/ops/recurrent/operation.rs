@@ -1,18 +1,18 @@
 //! The operation behind recurrent layers, and its gradient.
 
-use super::super::gradient::backward;
+use super::super::gradient::through;
 use super::super::matmul::operand;
-use super::super::movement::{broadcast_to, reshape_to, transpose_last};
+use super::super::movement::{reshape_to, transpose_last};
 use super::super::view::narrow;
 use super::super::{concat, dense, matmul, sum};
 use super::unrolled::unrolled;
 use crate::array::Array;
 use crate::dtype::{Element, each};
-use crate::error::{Error, Result, attempt};
+use crate::error::{Error, Result};
 use crate::kernels::gemm;
 use crate::kernels::number::Float;
 use crate::kernels::recurrent::{self as kernel, Gradients, Gru, Lstm, Pass, Relu, Sizes, Tanh};
-use crate::tape::{Context, Grads, Keeps, Operation, Scope, Tensor, in_single, is_recording, record};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, compute_beside};
 
 /// A kind of cell; the formulas are those of `kernels/recurrent/cells.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +76,7 @@ pub(super) struct Recurrent {
     pub(super) memory: bool,
 }
 
-/// What the inputs of the operation are. What is kept has no gradient of its own: the gates, and the memories or products
-/// apart (see [`Pass`]), unless the result itself says it all.
+/// What the inputs of the operation are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     X,
@@ -87,7 +86,6 @@ enum Role {
     Memory,
     Bias,
     BiasHh,
-    Kept,
 }
 
 /// The inputs by name.
@@ -102,27 +100,9 @@ pub(super) struct Inputs<'a, A> {
 }
 
 impl Recurrent {
-    /// Does it on inputs that fit, and records it.
-    pub(super) fn apply(self, inputs: &[&Tensor]) -> Result<Tensor> {
-        if inputs.iter().any(|x| x.dtype().is_half()) {
-            return in_single(inputs, |inputs| self.apply(inputs));
-        }
-        let arrays: Vec<&Array> = inputs.iter().map(|x| x.array()).collect();
-        let (value, kept) = attempt("recurrent", || self.compute(&arrays))?;
-        let kept: Vec<Tensor> = kept.into_iter().map(Tensor::from).collect();
-        let inputs: Vec<&Tensor> = inputs.iter().copied().chain(&kept).collect();
-        record(self, &inputs, value)
-    }
-
     fn roles(&self) -> impl Iterator<Item = Role> {
-        let gated = self.kind.gates() > 1;
-        let optional = [
-            (Role::Memory, self.kind.has_memory()),
-            (Role::Bias, self.bias),
-            (Role::BiasHh, self.bias_hh),
-            (Role::Kept, gated),
-            (Role::Kept, gated),
-        ];
+        let optional =
+            [(Role::Memory, self.kind.has_memory()), (Role::Bias, self.bias), (Role::BiasHh, self.bias_hh)];
         let given = optional.into_iter().filter(|(_, given)| *given).map(|(role, _)| role);
         [Role::X, Role::WeightIh, Role::WeightHh, Role::State].into_iter().chain(given)
     }
@@ -133,11 +113,7 @@ impl Recurrent {
         Inputs { x: all[0], weight_ih: all[1], weight_hh: all[2], state: all[3], memory, bias, bias_hh }
     }
 
-    /// The result, and what is kept.
-    fn compute(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
-        each!(all[0].dtype(), float: T => self.value::<T>(all), else not_float(all[0]))
-    }
-
+    /// The result, and beside it the gates and the memories or products apart (see [`Pass`]), unless the result says it all.
     fn value<T: Float + Element + gemm::Element>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let i = self.inputs(all);
         let sizes = sizes(&i);
@@ -180,40 +156,19 @@ impl Recurrent {
         flat.array().reshape(&[batch, time, hidden])
     }
 
-    fn gradients<T: Float + Element + gemm::Element>(&self, cx: &Context<'_>, g: &Array) -> Result<Grads> {
+    /// The gradients for the inputs, of those for the gates, for what the products of the state have apart, and for the
+    /// state and the memory before the first step.
+    fn collected(&self, cx: &Context<'_>, [dgates, dmore, dstate]: [&Array; 3]) -> Result<Grads> {
         let all: Vec<&Array> = (0..cx.inputs()).map(|i| cx.input(i).array()).collect();
         let i = self.inputs(&all);
         let sizes = sizes(&i);
         let Sizes { batch, time, hidden } = sizes;
-        let (dtype, width) = (g.dtype(), self.kind.gates() * hidden);
+        let width = self.kind.gates() * hidden;
         let y = self.states(cx.output().array(), sizes)?;
-        let [gates, more] =
-            if self.kind.gates() > 1 { [all[all.len() - 2], all[all.len() - 1]] } else { [&y, &y] };
-        let mut dgates = Array::empty("recurrent", &[batch, time, width], dtype)?;
-        let mut dstate = Array::filled("recurrent", &[batch, hidden], 0.0, dtype)?;
-        let mut dmore = match self.kind {
-            Kind::Lstm if self.memory => {
-                narrow(&g.clone().into(), 0, y.size(), batch * hidden)?.array().copy()?
-            }
-            Kind::Lstm => Array::filled("recurrent", &[batch * hidden], 0.0, dtype)?,
-            Kind::Gru => Array::empty("recurrent", &[batch, time, hidden], dtype)?,
-            _ => Array::empty("recurrent", &[0], dtype)?,
-        };
-        let read = |a: &Array| a.ptr::<T>().cast_mut();
-        let pass = Starts::of(&i)?.pass(sizes, i.weight_hh, read(gates), read(more), read(&y));
-        let grads = Gradients {
-            dy: g.ptr(),
-            gates: dgates.fresh_ptr(),
-            more: dmore.fresh_ptr(),
-            dh: dstate.fresh_ptr(),
-        };
-        // SAFETY: as in the forward pass, which wrote what is kept; it is only read, and what is written is fresh.
-        with_cell!(self.kind, cell => unsafe { kernel::backward(cell, &pass, &grads) });
-
         let rows = |a: &Array| -> Result<Tensor> { Ok(a.reshape(&[batch * time, a.shape()[2]])?.into()) };
         let dgates: Tensor = dgates.reshape(&[batch * time, width])?.into();
         // The gradients of the products of the state: those for the gates, but one that is apart.
-        let apart = matches!(self.kind, Kind::Gru).then(|| rows(&dmore)).transpose()?;
+        let apart = matches!(self.kind, Kind::Gru).then(|| rows(dmore)).transpose()?;
         let of_state = |f: &dyn Fn(&Tensor) -> Result<Tensor>| match &apart {
             Some(apart) => concat(&[&f(&narrow(&dgates, 1, 0, width - hidden)?)?, &f(apart)?], -1),
             None => f(&dgates),
@@ -237,19 +192,9 @@ impl Recurrent {
                     Role::BiasHh => of_state(&|d| sum(d, 0.into(), false))?,
                     Role::State => dstate.clone().into(),
                     Role::Memory => dmore.reshape(&[batch, hidden])?.into(),
-                    Role::Kept => return Ok(None),
                 }))
             })
             .collect()
-    }
-
-    /// The gradients of the same steps done with other operations, for they are differentiable again.
-    fn recomposed(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let scope = Scope::enter();
-        let inputs = (0..cx.inputs()).map(|i| scope.watch(cx.input(i))).collect::<Result<Vec<Tensor>>>()?;
-        let y = unrolled(*self, &self.inputs(&inputs.iter().collect::<Vec<_>>()))?;
-        let grads = backward(&scope.close(), &[(y, g.clone())], &inputs, false)?;
-        Ok(grads.into_iter().enumerate().map(|(i, g)| g.filter(|_| cx.wants(i))).collect())
     }
 }
 
@@ -258,18 +203,76 @@ impl Operation for Recurrent {
         "recurrent"
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        Ok(self.compute(x)?.0)
+        Ok(self.forward_beside(x)?.0)
     }
+    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        each!(x[0].dtype(), float: T => self.value::<T>(x), else not_float(x[0]))
+    }
+}
+
+impl Differentiable for Recurrent {
     fn keeps(&self) -> Keeps {
         Keeps::Both
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let g = broadcast_to(g, cx.output().shape())?;
-        if is_recording() {
-            return self.recomposed(cx, &g);
-        }
-        let g = g.array().contiguous()?;
-        each!(g.dtype(), float: T => self.gradients::<T>(cx, &g), else not_float(&g))
+        through(cx, g, |inputs| unrolled(*self, &self.inputs(&inputs.iter().collect::<Vec<_>>())))
+    }
+    fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
+        let beside: Vec<Tensor> = cx.beside().iter().cloned().map(Tensor::from).collect();
+        let inputs = (0..cx.inputs()).map(|i| cx.input(i)).chain([cx.output(), g]).chain(&beside);
+        let found = compute_beside(RecurrentGradient(*self), &inputs.collect::<Vec<_>>());
+        Some(found.and_then(|found| self.collected(cx, [0, 1, 2].map(|i| found[i].array()))))
+    }
+}
+
+/// The steps of [`Recurrent`] backwards, of its inputs, its result, the gradient for that, and what was given beside it. It
+/// gives the gradients for the gates, for what the products of the state have apart, and for the first state.
+#[derive(Debug)]
+struct RecurrentGradient(Recurrent);
+
+impl Operation for RecurrentGradient {
+    fn name(&self) -> &'static str {
+        "recurrent"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        Ok(self.forward_beside(x)?.0)
+    }
+    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        each!(x[0].dtype(), float: T => self.steps::<T>(x), else not_float(x[0]))
+    }
+}
+
+impl RecurrentGradient {
+    fn steps<T: Float + Element + gemm::Element>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let op = &self.0;
+        let n = op.roles().count();
+        let i = op.inputs(&all[..n]);
+        let sizes = sizes(&i);
+        let Sizes { batch, time, hidden } = sizes;
+        let (y, g) = (op.states(all[n], sizes)?, all[n + 1].contiguous()?);
+        let (dtype, width) = (g.dtype(), op.kind.gates() * hidden);
+        let [gates, more] = if op.kind.gates() > 1 { [all[n + 2], all[n + 3]] } else { [&y, &y] };
+        let mut dgates = Array::empty("recurrent", &[batch, time, width], dtype)?;
+        let mut dstate = Array::filled("recurrent", &[batch, hidden], 0.0, dtype)?;
+        let mut dmore = match op.kind {
+            Kind::Lstm if op.memory => {
+                narrow(&g.clone().into(), 0, y.size(), batch * hidden)?.array().copy()?
+            }
+            Kind::Lstm => Array::filled("recurrent", &[batch * hidden], 0.0, dtype)?,
+            Kind::Gru => Array::empty("recurrent", &[batch, time, hidden], dtype)?,
+            _ => Array::empty("recurrent", &[0], dtype)?,
+        };
+        let read = |a: &Array| a.ptr::<T>().cast_mut();
+        let pass = Starts::of(&i)?.pass(sizes, i.weight_hh, read(gates), read(more), read(&y));
+        let grads = Gradients {
+            dy: g.ptr(),
+            gates: dgates.fresh_ptr(),
+            more: dmore.fresh_ptr(),
+            dh: dstate.fresh_ptr(),
+        };
+        // SAFETY: as in the forward pass, which wrote what was given beside it; that is only read, and what is written is fresh.
+        with_cell!(op.kind, cell => unsafe { kernel::backward(cell, &pass, &grads) });
+        Ok((dgates, vec![dmore, dstate]))
     }
 }
 
