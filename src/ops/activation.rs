@@ -40,11 +40,16 @@ where
     gate + x * gate * (1.0 - gate) * (x * x * GELU_CUBIC_SLOPE + 1.0) * GELU_SCALE
 }
 
+/// `identity` of any type.
+fn itself(x: &Tensor) -> Option<Result<Tensor>> {
+    Some(Ok(x.clone()))
+}
+
 rows! {
     /// `x`.
-    identity = |x| x, d(x) = |x| R::lit(1.0), on (-2.0, 2.0), 0.3 ns;
+    identity = |x| x, d(x) = |x| R::lit(1.0), on (-2.0, 2.0), 0.3 ns, fuses Nothing, instead itself;
     /// `max(0, x)`.
-    relu = |x| when_gt(0.0, x, 0.0, x), d(y) = |y| when_gt(y, 0.0, 1.0, 0.0), on (0.2, 2.0), 0.3 ns;
+    relu = |x| when_gt(0.0, x, 0.0, x), d(y) = |y| when_gt(y, 0.0, 1.0, 0.0), on (0.2, 2.0), 0.3 ns, fuses Relu;
     /// `min(max(0, x), 6)`.
     relu6 = |x| when_gt(0.0, x, 0.0, when_gt(x, 6.0, 6.0, x)),
         d(y) = |y| when_gt(y, 0.0, when_gt(6.0, y, 1.0, 0.0), 0.0), on (0.2, 5.0), 0.3 ns;

@@ -2,8 +2,8 @@
 //! the rules themselves; the walk sums a gradient back to its argument's shape.
 
 use super::{
-    Case, abs, astype, equal, floor_divide, greater, greater_equal, isinf, less, log, logical_and,
-    logical_or, negative, power, select, sigmoid, sign, square,
+    Case, abs, astype, bitwise_and, bitwise_or, equal, floor_divide, greater, greater_equal, isinf, less,
+    log, logical_and, logical_or, negative, power, select, sigmoid, sign, square,
 };
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
@@ -68,7 +68,8 @@ macro_rules! binary {
     ($(
         $(#[$doc:meta])+
         $name:ident($set:ident: $bound:ident) = $f:expr, keeps $keeps:ident,
-        da = |$ca:ident, $ga:ident| $da:expr, db = |$cb:ident, $gb:ident| $db:expr, on $domain:expr;
+        da = |$ca:ident, $ga:ident| $da:expr, db = |$cb:ident, $gb:ident| $db:expr, on $domain:expr
+        $(, instead $instead:expr)?;
     )+) => {
         $(
             mod $name {
@@ -109,9 +110,9 @@ macro_rules! binary {
             $(#[$doc])+
             pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
                 let (a, b) = binary!(@prepare $set, a, b);
-                if let Some(done) = special(stringify!($name), &a, &b) {
+                $(if let Some(done) = ($instead)(&a, &b) {
                     return done;
-                }
+                })?
                 apply($name::Rule, &[&a, &b])
             }
         )+
@@ -129,25 +130,14 @@ macro_rules! binary {
     }};
 }
 
-/// Cases that another operation does: truth values, and powers with one exponent for all elements.
-#[inline]
-fn special(name: &'static str, a: &Tensor, b: &Tensor) -> Option<Result<Tensor>> {
-    if a.dtype() == DType::Bool {
-        return match name {
-            "add" | "maximum" => Some(super::bitwise_or(a, b)),
-            "multiply" | "minimum" => Some(super::bitwise_and(a, b)),
-            _ => None,
-        };
-    }
-    if name != "pow" {
-        return None;
-    }
+/// Powers with one exponent for all elements, and what has no integer result.
+fn raised(a: &Tensor, b: &Tensor) -> Option<Result<Tensor>> {
     if a.dtype().kind() == Kind::Integer {
         let negative = b.dtype().is_signed() && b.to_vec::<i64>().is_ok_and(|v| v.iter().any(|&e| e < 0));
         return negative
             .then(|| Err(Error::Value("pow: integers to negative integer powers are not integers".into())));
     }
-    let constant = b.ndim() == 0 && b.place().is_none();
+    let constant = a.dtype() != DType::Bool && b.ndim() == 0 && b.place().is_none();
     constant.then(|| {
         let e = b.item()?;
         match e {
@@ -157,6 +147,13 @@ fn special(name: &'static str, a: &Tensor, b: &Tensor) -> Option<Result<Tensor>>
             _ => power(a, e),
         }
     })
+}
+
+/// A function of truth values, for those alone.
+fn of_truth(
+    f: fn(&Tensor, &Tensor) -> Result<Tensor>,
+) -> impl Fn(&Tensor, &Tensor) -> Option<Result<Tensor>> {
+    move |a, b| (a.dtype() == DType::Bool).then(|| f(a, b))
 }
 
 /// Floating types with the functions of two arguments that only they have.
@@ -241,12 +238,14 @@ fn chance(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 binary! {
     /// `a + b`.
-    add(numeric: Number) = T::add, keeps Nothing, da = |_c, g| Ok(g.clone()), db = |_c, g| Ok(g.clone()), on (-2.0, 2.0);
+    add(numeric: Number) = T::add, keeps Nothing, da = |_c, g| Ok(g.clone()), db = |_c, g| Ok(g.clone()), on (-2.0, 2.0),
+        instead of_truth(bitwise_or);
     /// `a - b`.
     subtract(numeric: Number) = T::sub, keeps Nothing, da = |_c, g| Ok(g.clone()), db = |_c, g| negative(g), on (-2.0, 2.0);
     /// `a * b`.
     multiply(numeric: Number) = T::mul, keeps Inputs,
-        da = |c, g| multiply(g, c.input(1)), db = |c, g| multiply(g, c.input(0)), on (-2.0, 2.0);
+        da = |c, g| multiply(g, c.input(1)), db = |c, g| multiply(g, c.input(0)), on (-2.0, 2.0),
+        instead of_truth(bitwise_and);
     /// `a / b`, in a floating type.
     divide(float: Real2) = T::divide, keeps Both,
         da = |c, g| divide(g, c.input(1)),
@@ -275,15 +274,15 @@ binary! {
             // Not the result: a second derivative must not meet the power that has none there.
             let y = pow(&a, &select(&vanishes, &one, b)?)?;
             select(&vanishes, &zero, &multiply(g, &multiply(&y, &log(&a)?)?)?)
-        }, on (0.5, 2.0);
+        }, on (0.5, 2.0), instead raised;
     /// The larger of `a` and `b`; NaN if either is. Where they are equal each gets half of the gradient.
     maximum(numeric: Number) = T::maximum, keeps Inputs,
         da = |c, g| multiply(g, &share(c.input(0), c.input(1))?),
-        db = |c, g| multiply(g, &share(c.input(1), c.input(0))?), on (-2.0, 2.0);
+        db = |c, g| multiply(g, &share(c.input(1), c.input(0))?), on (-2.0, 2.0), instead of_truth(bitwise_or);
     /// The smaller of `a` and `b`; NaN if either is. Where they are equal each gets half of the gradient.
     minimum(numeric: Number) = T::minimum, keeps Inputs,
         da = |c, g| multiply(g, &share(c.input(1), c.input(0))?),
-        db = |c, g| multiply(g, &share(c.input(0), c.input(1))?), on (-2.0, 2.0);
+        db = |c, g| multiply(g, &share(c.input(0), c.input(1))?), on (-2.0, 2.0), instead of_truth(bitwise_and);
     /// What is left of `a` after `floor_divide`, with the sign of `b`.
     remainder(numeric: Number) = T::remainder, keeps Inputs,
         da = |_c, g| Ok(g.clone()),

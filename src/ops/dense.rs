@@ -1,6 +1,6 @@
 //! A fully connected layer as one operation: product, bias and activation in one pass over the result.
 
-use super::formula::Activation;
+use super::formula::{Activation, Fusion, planned};
 use super::matmul::{matrix_product, operand};
 use super::movement::{permute, reshape_to};
 use super::{add, sum};
@@ -9,7 +9,7 @@ use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Epilogue};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, is_recording};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 
 /// `activation(x @ weight + bias)` for `x` of shape `(.., in)` and `weight` of shape `(in, out)`.
 #[derive(Debug)]
@@ -46,8 +46,11 @@ impl Fused for f64 {
 pub(super) fn fused<T: Fused>(activation: Option<&'static Activation>) -> gemm::Activation<T> {
     match activation {
         None => gemm::Activation::None,
-        Some(a) if a.name == "relu" => gemm::Activation::Relu,
-        Some(a) => gemm::Activation::Map(T::in_place(a)),
+        Some(a) => match a.fusion {
+            Fusion::Nothing => gemm::Activation::None,
+            Fusion::Relu => gemm::Activation::Relu,
+            Fusion::Map => gemm::Activation::Map(T::in_place(a)),
+        },
     }
 }
 
@@ -131,11 +134,8 @@ pub fn dense(
         let y = dense(&reshape_to(x, &[1, features])?, weight, bias, activation)?;
         return reshape_to(&y, &[out]);
     }
-    // An activation whose gradient looks at its argument needs that argument kept: an entry of its own on the tape.
-    let apart = activation.filter(|a| is_recording() && !a.of_output);
-    let op = Dense {
-        activation: if apart.is_some() { None } else { activation.filter(|a| a.name != "identity") },
-    };
+    let [activation, apart] = planned(activation);
+    let op = Dense { activation };
     let x = super::binary::as_dtype(x, weight.dtype())?;
     let y = match bias {
         Some(b) => apply(op, &[&x, weight, &*super::binary::as_dtype(b, weight.dtype())?])?,

@@ -3,14 +3,14 @@
 //! A row's function and derivative are written once, for anything that is [`Real`]: a lane of a kernel, or a
 //! [`Traced`](super::traced::Traced) tensor when the derivative has to be recorded for a second one.
 
+use super::multiply;
 use super::traced::{Traced, evaluated};
-use super::{maximum, multiply, subtract};
 use crate::array::Array;
-use crate::dtype::{Kind, each};
+use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::map::{self, Map, Zip};
 use crate::kernels::real::{Lane, Literal, Real};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, compute};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, compute, is_recording};
 use smallvec::smallvec;
 use std::fmt;
 use std::marker::PhantomData;
@@ -28,6 +28,8 @@ pub(crate) trait Row: Copy + Send + Sync + 'static {
     const NANOS: f64;
     /// The parameters' defaults.
     const DEFAULTS: Parameters;
+    /// How a product or a convolution does it to its result.
+    const FUSION: Fusion = Fusion::Map;
     /// The function.
     fn f<R: Real>(x: R, p: [R; 2]) -> R
     where
@@ -152,31 +154,23 @@ impl<K: Row> Operation for Slope<K> {
     }
 }
 
-/// What needs no floating kernel: the identity, and the functions that integers and truth values have in their own type.
-pub(crate) fn without_kernel(name: &'static str, x: &Tensor) -> Option<Result<Tensor>> {
-    let zero = || Ok(Array::filled(name, &[], 0.0, x.dtype())?.into());
-    match (name, x.dtype().kind()) {
-        ("identity", _) => Some(Ok(x.clone())),
-        (_, Kind::Float) => None,
-        ("negative", Kind::Bool) => Some(not_float_named(name, x.array())),
-        ("negative", _) => Some(zero().and_then(|zero| subtract(&zero, x))),
-        ("abs", Kind::Integer) if x.dtype().is_signed() => {
-            Some(super::negative(x).and_then(|y| maximum(x, &y)))
-        }
-        ("abs", _) => Some(Ok(x.clone())),
-        ("square", _) => Some(multiply(x, x)),
-        _ => None,
-    }
-}
-
-fn not_float_named(name: &str, x: &Array) -> Result<Tensor> {
-    Err(Error::DType(format!("{name}: not defined for {}", x.dtype())))
+/// How a product or a convolution does an activation to its result, while that is in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fusion {
+    /// There is nothing to do.
+    Nothing,
+    /// The kernel knows it.
+    Relu,
+    /// It calls the row's function.
+    Map,
 }
 
 /// A row seen without its type: what a layer needs to fuse an activation.
 pub struct Activation {
     /// The name of the row.
     pub(crate) name: &'static str,
+    /// How it is fused.
+    pub(crate) fusion: Fusion,
     /// Whether the gradient looks at the result alone, so that the argument need not be kept.
     pub(crate) of_output: bool,
     /// The function, on a tensor.
@@ -194,6 +188,17 @@ pub struct Activation {
 impl fmt::Debug for Activation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+/// What of an activation an operation does itself, and what is done to its result afterwards: an activation whose gradient
+/// looks at its argument needs that argument kept, as an entry of its own on the tape.
+pub(super) fn planned(activation: Option<&'static Activation>) -> [Option<&'static Activation>; 2] {
+    let activation = activation.filter(|a| a.fusion != Fusion::Nothing);
+    if is_recording() && activation.is_some_and(|a| !a.of_output) {
+        [None, activation]
+    } else {
+        [activation, None]
     }
 }
 
@@ -221,6 +226,7 @@ pub(crate) const fn activation<K: Row>(apply: fn(&Tensor) -> Result<Tensor>) -> 
     }
     Activation {
         name: K::NAME,
+        fusion: K::FUSION,
         of_output: K::OF_OUTPUT,
         apply,
         gradient: grad::<K>,
@@ -230,12 +236,14 @@ pub(crate) const fn activation<K: Row>(apply: fn(&Tensor) -> Result<Tensor>) -> 
     }
 }
 
-/// A table of rows: `name(parameter = default) = |x| function, d(x or y) = |v| derivative, on (interval), nanos;`.
+/// A table of rows: `name(parameter = default) = |x| function, d(x or y) = |v| derivative, on (interval), nanos;`. A row may
+/// add `fuses` and a [`Fusion`], and `instead` and a function that is asked first and may do it in another way.
 macro_rules! rows {
     ($(
         $(#[$doc:meta])+
         $name:ident $(($($p:ident $(= $pd:literal)? $(: $example:literal)?),+))? = |$x:ident| $f:expr,
-        d($of:ident) = |$v:ident| $d:expr, on $domain:expr, $nanos:literal ns;
+        d($of:ident) = |$v:ident| $d:expr, on $domain:expr, $nanos:literal ns
+        $(, fuses $fusion:ident)? $(, instead $instead:path)?;
     )+) => {
         $(
             mod $name {
@@ -247,6 +255,7 @@ macro_rules! rows {
                 const OF_OUTPUT: bool = rows!(@of $of);
                 const NANOS: f64 = $nanos;
                 const DEFAULTS: Parameters = rows!(@pad [$($($($pd)? $($example)?),+)?]);
+                $(const FUSION: super::formula::Fusion = super::formula::Fusion::$fusion;)?
                 #[inline(always)]
                 #[allow(unused_variables)]
                 fn f<R: Real>($x: R, p: [R; 2]) -> R
@@ -272,9 +281,9 @@ macro_rules! rows {
             }
             $(#[$doc])+
             pub fn $name(x: &Tensor $(, $($p: f64),+)?) -> Result<Tensor> {
-                if let Some(done) = super::formula::without_kernel(stringify!($name), x) {
+                $(if let Some(done) = $instead(x) {
                     return done;
-                }
+                })?
                 let x = super::binary::as_float(x)?;
                 let p = rows!(@pad [$($($p),+)?]);
                 crate::tape::apply(super::formula::Unary::<$name::Kernel>(p, std::marker::PhantomData), &[&x])

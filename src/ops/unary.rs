@@ -2,8 +2,11 @@
 //!
 //! The derivative names what it is written in: the argument `x` or the result `y`; that is what the tape keeps.
 
+use super::binary::number;
 use super::formula::{Parameters, Row, branch_gt, finite, not_far, rows, when_gt};
-use crate::error::Result;
+use super::{maximum, multiply, subtract};
+use crate::dtype::Kind;
+use crate::error::{Error, Result};
 use crate::kernels::real::{Literal, Real};
 use crate::tape::Tensor;
 use std::f64::consts::{LN_2, LN_10};
@@ -30,13 +33,36 @@ where
     branch_gt(finite(x).abs(), 1.0, far, |a| 1.0 / (a * a + 1.0).sqrt())
 }
 
+/// `abs` of integers and truth values, in their own type.
+fn magnitude(x: &Tensor) -> Option<Result<Tensor>> {
+    match x.dtype().kind() {
+        Kind::Float => None,
+        Kind::Integer if x.dtype().is_signed() => Some(negative(x).and_then(|y| maximum(x, &y))),
+        _ => Some(Ok(x.clone())),
+    }
+}
+
+/// `negative` of integers, in their own type.
+fn opposite(x: &Tensor) -> Option<Result<Tensor>> {
+    match x.dtype().kind() {
+        Kind::Float => None,
+        Kind::Bool => Some(Err(Error::DType(format!("negative: not defined for {}", x.dtype())))),
+        Kind::Integer => Some(number(0.0, x).and_then(|zero| subtract(&zero, x))),
+    }
+}
+
+/// `square` of integers and truth values, in their own type.
+fn product(x: &Tensor) -> Option<Result<Tensor>> {
+    (!x.dtype().is_float()).then(|| multiply(x, x))
+}
+
 rows! {
     /// `|x|`. The gradient at 0 is 0.
-    abs = |x| abs(x), d(x) = |x| sign(x), on (0.2, 2.0), 0.3 ns;
+    abs = |x| abs(x), d(x) = |x| sign(x), on (0.2, 2.0), 0.3 ns, instead magnitude;
     /// `-x`.
-    negative = |x| -x, d(x) = |x| R::lit(-1.0), on (-2.0, 2.0), 0.3 ns;
+    negative = |x| -x, d(x) = |x| R::lit(-1.0), on (-2.0, 2.0), 0.3 ns, instead opposite;
     /// `x^2`.
-    square = |x| x * x, d(x) = |x| x * 2.0, on (-2.0, 2.0), 0.3 ns;
+    square = |x| x * x, d(x) = |x| x * 2.0, on (-2.0, 2.0), 0.3 ns, instead product;
     /// The square root; NaN below 0.
     sqrt = |x| sqrt(x), d(y) = |y| 0.5 / y, on (0.2, 2.0), 0.5 ns;
     /// `1 / x`.

@@ -2,13 +2,13 @@
 
 mod operation;
 
-use super::formula::Activation;
+use super::formula::{Activation, planned};
 use super::movement::reshape_to;
 use super::{Case, add, dense, repeat, sum};
 use crate::error::{Error, Result};
 use crate::kernels::conv::{Geometry, Window};
 use crate::shape::{self, Dims};
-use crate::tape::{Tensor, apply, is_recording};
+use crate::tape::{Tensor, apply};
 use operation::{Conv, InputGradient, Sizes};
 use std::borrow::Cow;
 
@@ -163,9 +163,7 @@ pub fn conv(
         x = Cow::Owned(repeat(&x, out / sliding.groups, -1)?);
         (geometry.inputs, geometry.groups) = (out, out);
     }
-    // An activation whose gradient looks at its argument needs that argument kept: an entry of its own on the tape.
-    let apart = activation.filter(|a| is_recording() && !a.of_output);
-    let activation = if apart.is_some() { None } else { activation.filter(|a| a.name != "identity") };
+    let [activation, apart] = planned(activation);
     let op = Conv { sizes: Sizes { geometry, dims }, activation };
     let y = match bias {
         Some(b) => apply(op, &[&x, weight, b])?,
@@ -239,7 +237,7 @@ pub fn conv_transpose(
     if let Some(b) = bias {
         y = add(&y, &*super::binary::as_dtype(b, weight.dtype())?)?;
     }
-    match activation.filter(|a| a.name != "identity") {
+    match activation {
         Some(a) => (a.apply)(&y),
         None => Ok(y),
     }
