@@ -1,5 +1,8 @@
 //! Dense arrays: a shared buffer, a shape, strides and an element type. Knows nothing of gradients.
 
+#[cfg(feature = "ndarray")]
+mod nd;
+mod show;
 mod view;
 
 pub use view::Range;
@@ -103,7 +106,6 @@ impl Array {
     }
 
     /// An array without elements that costs nothing, to stand in while another is worked on.
-    #[cfg(feature = "python")]
     pub(crate) fn nothing() -> Array {
         // SAFETY: no element is reached.
         unsafe {
@@ -287,6 +289,7 @@ impl Array {
     }
 
     /// The bytes of an array just made by [`Array::empty`], to be overwritten; those of a bool may only be 0 and 1.
+    #[cfg(feature = "safetensors")]
     pub(crate) fn fresh_bytes(&mut self) -> &mut [u8] {
         debug_assert!(self.is_unique());
         let bytes = self.size() * self.dtype.size();
@@ -393,30 +396,6 @@ impl Array {
         debug_assert!(self.shape == out.shape && out.row_major);
         // SAFETY: shape and strides describe the source, the destination is as `convert` asks; it has matched the types.
         unsafe { map::map(kernel, &self.shape, self.ptr(), &self.strides, out.fresh_ptr()) };
-    }
-
-    /// The elements as an `ndarray` view, if they are of type `T` and no stride is negative.
-    pub fn as_ndarray<T: Element>(&self) -> Option<ndarray::ArrayViewD<'_, T>> {
-        use ndarray::ShapeBuilder;
-        // `ndarray` wants to number all elements, of an empty array as if axes of length 0 had length 1.
-        let bytes = self.shape.iter().try_fold(size_of::<T>(), |n, &d| n.checked_mul(d.max(1)));
-        let numbered = bytes.is_some_and(|n| n <= isize::MAX as usize);
-        if T::DTYPE != self.dtype || !numbered || self.strides.iter().any(|&s| s < 0) {
-            return None;
-        }
-        let strides: Vec<usize> = self.strides.iter().map(|&s| s as usize).collect();
-        let shape = ndarray::IxDyn(&self.shape).strides(ndarray::IxDyn(&strides));
-        // SAFETY: shape and strides describe elements of this type that live as long as `self`.
-        Some(unsafe { ndarray::ArrayViewD::from_shape_ptr(shape, self.ptr()) })
-    }
-
-    /// A copy of an `ndarray` array of any layout.
-    pub fn from_ndarray<T: Element, D: ndarray::Dimension>(a: ndarray::ArrayView<'_, T, D>) -> Result<Array> {
-        let mut out = Array::empty("from_ndarray", a.shape(), T::DTYPE)?;
-        for (place, &value) in out.unwritten::<T>().iter_mut().zip(&a) {
-            place.write(value);
-        }
-        Ok(out)
     }
 }
 

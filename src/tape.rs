@@ -5,11 +5,13 @@
 //! same tape, which is what makes a gradient differentiable.
 
 mod apply;
+mod convert;
 mod current;
 mod later;
 mod operation;
 mod threads;
 mod trace;
+mod trainable;
 
 use crate::array::Array;
 use crate::dtype::{DType, Element};
@@ -30,6 +32,7 @@ pub use operation::{Context, Differentiable, Grads, Keeps, Operation};
 pub(crate) use threads::is_anothers;
 pub(crate) use trace::Step;
 pub use trace::Trace;
+pub use trainable::Trainable;
 
 /// A place on a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,13 @@ impl From<Array> for Tensor {
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.array)
+    }
+}
+
+impl fmt::Display for Tensor {
+    /// The values in rows. A precision, as in `{:.2}`, is that of each number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.array, f)
     }
 }
 

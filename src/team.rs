@@ -439,15 +439,3 @@ impl Shared {
         }
     }
 }
-
-/// The number of threads, for tools such as threadpoolctl.
-#[unsafe(no_mangle)]
-pub extern "C" fn oxiflux_get_num_threads() -> libc::c_int {
-    libc::c_int::try_from(threads()).unwrap_or(libc::c_int::MAX)
-}
-
-/// Sets the number of threads, for tools such as threadpoolctl; numbers below one mean one.
-#[unsafe(no_mangle)]
-pub extern "C" fn oxiflux_set_num_threads(n: libc::c_int) {
-    set_threads(usize::try_from(n).unwrap_or(1));
-}

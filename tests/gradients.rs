@@ -33,7 +33,7 @@ fn weighted(f: &Function<'_>, x: &[Tensor]) -> Result<Tensor> {
 
 /// The gradient of a scalar function for each argument, zeros where there is no dependence.
 fn gradients(f: &Function<'_>, x: &[Tensor]) -> Result<Vec<Vec<f64>>> {
-    let (_, grads) = withgradient::<Error>(|x| f(x), x)?;
+    let (_, grads) = withgradient::<_, Error>(|x| f(x), x)?;
     let zeros = |x: &Tensor| vec![0.0; x.size()];
     grads.iter().zip(x).map(|(g, x)| g.as_ref().map_or(Ok(zeros(x)), |g| g.to_vec::<f64>())).collect()
 }
@@ -71,7 +71,7 @@ fn disagreement(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
 
 /// The sum of the gradients of `f`, weighted: a scalar whose gradient is of second order.
 fn of_gradients(f: &Function<'_>, x: &[Tensor]) -> Result<Tensor> {
-    let (_, grads) = withgradient::<Error>(|x| weighted(f, x), x)?;
+    let (_, grads) = withgradient::<_, Error>(|x| weighted(f, x), x)?;
     let mut total: Tensor = Array::scalar(0.0)?.into();
     for (i, g) in grads.iter().enumerate() {
         if let Some(g) = g {
@@ -184,7 +184,7 @@ fn a_value_used_many_times_gets_the_sum_of_its_gradients() {
 #[test]
 fn no_dependence_is_none_and_not_zero() -> Result<()> {
     let x = [Stream(3).tensor(&[2], (0.0, 1.0)), Stream(4).tensor(&[2], (0.0, 1.0))];
-    let (_, grads) = withgradient::<Error>(|x| ops::sum(&ops::floor(&x[0])?, Axes::All, false), &x)?;
+    let (_, grads) = withgradient::<_, Error>(|x| ops::sum(&ops::floor(&x[0])?, Axes::All, false), &x)?;
     assert!(grads.iter().all(Option::is_none));
     Ok(())
 }
@@ -194,7 +194,7 @@ fn a_long_chain_goes_backward_and_gives_its_memory_back() -> Result<()> {
     let x: Tensor = Array::from_slice(&[8], &[1f32; 8])?.into();
     let mut used = Vec::new();
     for _ in 0..3 {
-        let (y, grads) = withgradient::<Error>(
+        let (y, grads) = withgradient::<_, Error>(
             |x| {
                 let mut h = x[0].clone();
                 for _ in 0..100_000 {

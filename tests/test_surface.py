@@ -198,6 +198,34 @@ def test_only_py_names_python():
     assert set(re.findall(r"\bpy\b[^;]*", code_of(RUST / "lib.rs"))) == {"py", "py::bind"}
 
 
+def test_only_python_is_given_symbols_of_c():
+    exporting = [path for path in rust_files if "no_mangle" in code_of(path)]
+    assert {path.relative_to(RUST).parts[0] for path in exporting} == {"py"}
+
+
+def test_the_crate_shows_what_is_for_its_users_alone():
+    text = code_of(RUST / "lib.rs")
+    public = set(re.findall(r"^pub mod (\w+);", text, re.MULTILINE))
+    hidden = set(re.findall(r"#\[doc\(hidden\)\]\npub mod (\w+);", text))
+    assert public - hidden == {"array", "dtype", "error", "files", "ops", "tape"}
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="needs cargo")
+def test_the_package_of_the_crate_has_what_a_user_of_rust_needs():
+    command = ["cargo", "package", "--list", "--allow-dirty", "--offline", "--quiet"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    files = {Path(name) for name in done.stdout.split()}
+    written = {"Cargo.toml.orig", "Cargo.lock", ".cargo_vcs_info.json"}
+    texts = {"Cargo.toml", "README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"}
+    assert {str(f) for f in files if f.parent == Path()} - written == texts
+    assert {f.parts[0] for f in files if len(f.parts) > 1} == {"src", "tests", "benches", "examples"}
+    assert {f.suffix for f in files if len(f.parts) > 1} == {".rs", ".md", ".csv"}
+    # What sources take in by name is among them.
+    for path in [*RUST.rglob("*.rs"), *(ROOT / "examples").glob("*.rs")]:
+        for name in re.findall(r'include_str!\("(.+?)"\)', path.read_text()):
+            assert (path.parent / name).resolve().relative_to(ROOT) in files
+
+
 # Names that lib.rs gives again, with the module that they are of.
 GIVEN_AGAIN = {
     "Array": "array", "DType": "dtype", "half": "dtype", "Error": "error", "Result": "error", "gradient": "ops",

@@ -1,5 +1,6 @@
 """Objects that go from thread to thread, and threads and forks all at once: everything ends, and in time."""
 
+import ctypes
 import gc
 import os
 import subprocess
@@ -173,6 +174,17 @@ def test_a_number_of_threads_that_no_machine_needs_is_an_error(n):
     with pytest.raises(ValueError, match=f"must be from 1 to 1024, got {n}"):
         flux.set_num_threads(n)
     assert flux.get_num_threads() == before
+
+
+def test_tools_find_the_number_of_threads_in_the_library():
+    library = ctypes.CDLL(flux._core.__file__)
+    before = flux.get_num_threads()
+    try:
+        for n, then in [(3, 3), (1, 1), (0, 1), (-1, 1)]:
+            library.oxiflux_set_num_threads(n)
+            assert library.oxiflux_get_num_threads() == flux.get_num_threads() == then
+    finally:
+        flux.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", ["OXIFLUX_NUM_THREADS", "OMP_NUM_THREADS"])

@@ -185,6 +185,13 @@ pub struct Activation {
     pub(crate) f64: unsafe fn(*mut f64, usize),
 }
 
+impl Activation {
+    /// The name of the function that it is.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
 impl fmt::Debug for Activation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)

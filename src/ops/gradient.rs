@@ -5,7 +5,8 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape;
-use crate::tape::{Context, Grads, Scope, Step, Tensor, Trace, is_recording};
+use crate::tape::{Context, Grads, Scope, Step, Tensor, Trace, Trainable, is_recording};
+use std::borrow::Borrow;
 
 /// The gradients of `outputs`, each with the gradient that comes in for it, with respect to `variables`.
 ///
@@ -116,25 +117,50 @@ pub fn seed(loss: &Tensor) -> Result<Tensor> {
     Ok(Array::filled("gradient", &[], 1.0, loss.dtype())?.into())
 }
 
-/// The value of `f(xs)` and its gradient with respect to each of `xs`.
+/// The value of `f(model)`, and its gradient with respect to each of the model's parameters, in their order; `None` where
+/// it does not depend on one. A model is whatever is [`Trainable`]: a tensor, a list of them, a [`Chain`](crate::Chain).
 ///
 /// ```
-/// use oxiflux::{Array, Tensor, gradient::withgradient, ops, shape::Axes};
-/// let x = Tensor::from(Array::from_slice(&[3], &[1.0, 2.0, 3.0])?);
-/// let (loss, grads) = withgradient::<oxiflux::Error>(|x| ops::sum(&ops::multiply(&x[0], &x[0])?, Axes::All, false), &[x])?;
-/// assert_eq!(loss.item()?, 14.0);
-/// let dx = grads[0].as_ref().map(|g| g.to_vec::<f64>()).transpose()?;
-/// assert_eq!(dx, Some(vec![2.0, 4.0, 6.0]));
+/// use oxiflux::{Axes, Tensor, withgradient};
+/// let x = Tensor::from([1.0, 2.0, 3.0]);
+/// let (value, gradient) = withgradient(|x| (x * x).sum(Axes::All, false), &x)?;
+/// assert_eq!(value.item()?, 14.0);
+/// assert_eq!(gradient[0].as_ref().map(Tensor::to_string), Some("[2.0, 4.0, 6.0]".into()));
 /// # Ok::<(), oxiflux::Error>(())
 /// ```
-pub fn withgradient<E: From<Error>>(
-    f: impl FnOnce(&[Tensor]) -> std::result::Result<Tensor, E>,
-    xs: &[Tensor],
-) -> std::result::Result<(Tensor, Vec<Option<Tensor>>), E> {
+///
+/// A function with several arguments takes a list of them, and a gradient inside has a gradient too:
+///
+/// ```
+/// use oxiflux::{Error, Tensor, withgradient};
+/// let (x, y) = (Tensor::from(3.0), Tensor::from(5.0));
+/// let slope = |x: &Tensor| -> Result<Tensor, Error> {
+///     let (_, gradient) = withgradient(|x| Ok::<_, Error>(x * x * x), x)?;
+///     gradient.into_iter().flatten().next().ok_or(Error::Value("x is not used".into()))
+/// };
+/// let (slope, gradient) = withgradient(|t| Ok::<_, Error>(slope(&t[0])? * &t[1]), &[x, y])?;
+/// assert_eq!(slope.item()?, 135.0);
+/// let gradient = gradient.iter().flatten().map(Tensor::item).collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(gradient, [90.0, 27.0]);
+/// # Ok::<(), Error>(())
+/// ```
+pub fn withgradient<M, E>(
+    f: impl FnOnce(&M) -> std::result::Result<Tensor, E>,
+    model: &M,
+) -> std::result::Result<(Tensor, Vec<Option<Tensor>>), E>
+where
+    M: ToOwned<Owned: Trainable> + ?Sized,
+    E: From<Error>,
+{
+    let mut watched = model.to_owned();
     let scope = Scope::enter();
-    let xs = xs.iter().map(|x| scope.watch(x)).collect::<Result<Vec<Tensor>>>()?;
-    let y = f(&xs)?;
+    let mut variables = Vec::new();
+    for parameter in watched.parameters() {
+        *parameter = scope.watch(parameter)?;
+        variables.push(parameter.clone());
+    }
+    let y = f(watched.borrow())?;
     let trace = scope.close();
-    let grads = backward(&trace, &[(y.clone(), seed(&y)?)], &xs, false)?;
-    Ok((y, grads))
+    let gradient = backward(&trace, &[(y.clone(), seed(&y)?)], &variables, false)?;
+    Ok((y, gradient))
 }

@@ -10,16 +10,14 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::shape::Axes;
 use crate::tape::Tensor;
-use std::ops::{Add, Div, Mul, Neg, Sub};
 
 impl Tensor {
     /// The elements in row-major order with another shape of the same size.
     ///
     /// ```
-    /// use oxiflux::{Array, Tensor, gradient::withgradient, shape::Axes};
-    /// let x = Tensor::from(Array::from_slice(&[4], &[1.0, 2.0, 3.0, 4.0])?);
-    /// let (_, grads) = withgradient::<oxiflux::Error>(|x| x[0].reshape(&[2, 2])?.square()?.sum(Axes::All, false), &[x])?;
-    /// assert_eq!(grads[0].as_ref().map(|g| g.to_vec::<f64>()).transpose()?, Some(vec![2.0, 4.0, 6.0, 8.0]));
+    /// use oxiflux::Tensor;
+    /// let x = Tensor::from([1, 2, 3, 4, 5, 6]).reshape(&[2, 3])?;
+    /// assert_eq!(x.to_string(), "[[1, 2, 3],\n [4, 5, 6]]");
     /// # Ok::<(), oxiflux::Error>(())
     /// ```
     pub fn reshape(&self, shape: &[usize]) -> Result<Tensor> {
@@ -86,6 +84,8 @@ methods! {
     maximum(other);
     /// The smaller of each pair of elements.
     minimum(other);
+    /// Where the elements of a pair are equal.
+    equal(other);
     /// The elements with the opposite sign.
     negative();
     /// Absolute values.
@@ -121,24 +121,6 @@ methods! {
     max over axes;
     /// The smallest element over axes, which stay with length 1 if `keepdims`.
     min over axes;
-}
-
-/// Operators on references: `(&a + &b)?`. A shape that does not fit is an error like any other.
-macro_rules! operators {
-    ($($trait:ident::$method:ident = $function:ident),+) => {$(
-        impl $trait for &Tensor {
-            type Output = Result<Tensor>;
-            fn $method(self, other: &Tensor) -> Result<Tensor> {
-                super::$function(self, other)
-            }
-        }
-    )+};
-}
-operators!(Add::add = add, Sub::sub = subtract, Mul::mul = multiply, Div::div = divide);
-
-impl Neg for &Tensor {
-    type Output = Result<Tensor>;
-    fn neg(self) -> Result<Tensor> {
-        super::negative(self)
-    }
+    /// Where the largest element over axes is, which stay with length 1 if `keepdims`.
+    argmax over axes;
 }

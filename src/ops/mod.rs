@@ -1,26 +1,29 @@
-//! Every operation: a row of a table, or a file of its own. The end of this file is the only other place to touch.
-//!
-//! To add one:
-//! 1. Element-wise, one argument: a row in `unary.rs` or `activation.rs`. Two: a row in `binary.rs`.
-//! 2. Otherwise a file with a struct for its parameters, `impl Operation` (name, forward) and `impl Differentiable` (what is
-//!    kept, and the gradient rule written with the functions of this module, so that it has a gradient itself). A rule with
-//!    a kernel of its own adds `backward_fused`. What has no gradient is computed by `tape::compute` and is no more than
-//!    an `Operation`.
-//!    Labels, indices and places are inputs and `numbers.rs`'s: a copy, for what is checked once must stay what it was.
-//! 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, the function that does it, and
-//!    the calls on which its gradient is checked.
-//! 4. The file's name below: as a module, below those whose parts it uses, and in `list!`.
-//!
-//! The operations themselves, which are functions of this module, use each other as they like.
-//!
-//! From the head come the Rust function, the Python function with the same text, a finite-difference check of first
-//! and second order in `tests/gradients.rs`, and a row in `benches/ops.rs`. `tests/test_ops_numpy.py` fails until the new name has
-//! an independent oracle.
+#![doc = include_str!("guide.md")]
+
+// Every operation: a row of a table, or a file of its own. The end of this file is the only other place to touch.
+//
+// To add one:
+// 1. Element-wise, one argument: a row in `unary.rs` or `activation.rs`. Two: a row in `binary.rs`.
+// 2. Otherwise a file with a struct for its parameters, `impl Operation` (name, forward) and `impl Differentiable` (what is
+//    kept, and the gradient rule written with the functions of this module, so that it has a gradient itself). A rule with
+//    a kernel of its own adds `backward_fused`. What has no gradient is computed by `tape::compute` and is no more than
+//    an `Operation`.
+//    Labels, indices and places are inputs and `numbers.rs`'s: a copy, for what is checked once must stay what it was.
+// 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, the function that does it, and
+//    the calls on which its gradient is checked.
+// 4. The file's name below: as a module, below those whose parts it uses, and in `list!`.
+//
+// The operations themselves, which are functions of this module, use each other as they like.
+//
+// From the head come the Rust function, the Python function with the same text, a finite-difference check of first
+// and second order in `tests/gradients.rs`, and a row in `benches/ops.rs`. `tests/test_ops_numpy.py` fails until the new name has
+// an independent oracle.
 
 use crate::error::Result;
 use crate::tape::Tensor;
 
 /// What the tests, the benches and the Python module know of an operation.
+#[doc(hidden)]
 pub struct Op {
     /// Its name in Rust and in Python.
     pub name: &'static str,
@@ -29,6 +32,7 @@ pub struct Op {
 }
 
 /// A call to check: the function, the shapes of its arguments, and the interval their values come from.
+#[doc(hidden)]
 pub struct Case {
     /// The call.
     pub f: fn(&[Tensor]) -> Result<Tensor>,
@@ -61,6 +65,7 @@ macro_rules! list {
         $(pub use $table::*;)+
         $(pub use $file::*;)+
         /// Every operation.
+        #[doc(hidden)]
         pub const OPS: &[&[Op]] = &[$($table::OPS,)+ $($file::OPS),+];
         crate::bind! { tables $($table)+ }
     };
@@ -83,6 +88,7 @@ mod creation;
 mod view;
 mod join;
 mod index;
+mod key;
 mod reduce;
 mod scan;
 mod sort;
@@ -100,6 +106,9 @@ mod pool;
 mod ctc;
 mod recurrent;
 mod methods;
+mod operators;
+
+pub use formula::Activation;
 
 list! {
     tables:

@@ -25,6 +25,7 @@ mod snapshot;
 mod statistics;
 mod step;
 mod tensor;
+mod threads;
 mod tree;
 mod walkable;
 mod variables;
@@ -36,23 +37,6 @@ pub(crate) use tensor::PyTensor;
 
 use hints::add_function;
 use pyo3::prelude::*;
-
-/// How many threads the kernels use, the calling one included.
-#[pyfunction]
-fn get_num_threads() -> usize {
-    crate::team::threads()
-}
-
-/// Sets how many threads the kernels use, the calling one included. Results do not depend on it.
-#[pyfunction]
-#[pyo3(signature = (n, /))]
-fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
-    let most = crate::team::MOST_THREADS;
-    crate::team::set_threads(
-        operand::whole("set_num_threads: the number of threads", n, 1..=most as u64)? as usize
-    );
-    Ok(())
-}
 
 /// Bytes that living tensors hold, rounded up to the sizes that memory is handed out in.
 #[pyfunction]
@@ -90,9 +74,8 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     statistics::register(m)?;
     step::register(m)?;
     tensor::register(m)?;
+    threads::register(m)?;
     tree::register(m)?;
-    add_function!(m, get_num_threads)?;
-    add_function!(m, set_num_threads)?;
     add_function!(m, memory_in_use)?;
     add_function!(m, empty_cache)?;
     let names: Vec<&str> = crate::ops::OPS.iter().flat_map(|file| file.iter().map(|op| op.name)).collect();

@@ -5,13 +5,13 @@ use super::operand::{Operand, whole};
 use super::run::released;
 use super::tensor::PyTensor;
 use crate::array::Array;
-use crate::dtype::{DType, each};
-use crate::error::{Error, Result, attempt};
+use crate::dtype::DType;
+use crate::error::Result;
 use crate::kernels::dropout as kernel;
-use crate::kernels::random::{self, Place};
+use crate::kernels::random::Place;
 use crate::ops::{self, Fate};
+use crate::random::Generator as Stream;
 use crate::shape::{self, Axes};
-use crate::tape::Tensor;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
 /// threads.
 #[pyclass(name = "Generator", module = "oxiflux", frozen)]
-pub(super) struct Generator(Mutex<Place>);
+pub(super) struct Generator(Mutex<Stream>);
 
 /// What a stream of random numbers begins with.
 struct Seed(u64);
@@ -33,32 +33,37 @@ impl<'py> FromPyObject<'_, 'py> for Seed {
     }
 }
 
-impl Generator {
-    /// The stream of a seed, from its start.
-    fn of(key: u64) -> Self {
-        Generator(Mutex::new(Place { key, counter: 0 }))
+impl From<Stream> for Generator {
+    fn from(stream: Stream) -> Self {
+        Generator(Mutex::new(stream))
     }
+}
 
+impl Generator {
     /// Draws from the stream and moves it on; a draw that fails leaves it where it was.
     fn draw<R: Send>(
         &self,
         py: Python<'_>,
         size: usize,
-        f: impl Fn(Place) -> Result<(Place, R)> + Sync,
+        f: impl Fn(&mut Stream) -> Result<R> + Sync,
     ) -> PyResult<R> {
         loop {
-            let place = *self.place();
+            let before = *self.stream();
             // What runs without the GIL must not hold the lock: another thread may have drawn meanwhile.
-            let (next, drawn) = released(py, size, || f(place))?;
-            let mut now = self.place();
-            if *now == place {
-                *now = next;
+            let (after, drawn) = released(py, size, || {
+                let mut stream = before;
+                let drawn = f(&mut stream)?;
+                Ok((stream, drawn))
+            })?;
+            let mut now = self.stream();
+            if *now == before {
+                *now = after;
                 return Ok(drawn);
             }
         }
     }
 
-    pub(super) fn place(&self) -> MutexGuard<'_, Place> {
+    pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -84,47 +89,24 @@ fn size_of(dims: &[usize]) -> usize {
     shape::checked_size(dims).unwrap_or(0)
 }
 
-fn not_float(dtype: DType) -> Error {
-    Error::DType(format!("random: {dtype} is not a floating type"))
-}
-
 #[pymethods]
 impl Generator {
     #[new]
     #[pyo3(signature = (seed = Seed(0)), text_signature = "(seed=0)")]
     fn new(seed: Seed) -> Self {
-        Generator::of(seed.0)
+        Stream::new(seed.0).into()
     }
     /// Numbers equally likely in [0, 1).
     #[pyo3(signature = (*shape, dtype = DType::F32))]
     fn rand(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-        let (dims, drawn) = (dims(shape)?, if dtype.is_half() { DType::F32 } else { dtype });
-        self.draw(shape.py(), size_of(&dims), |place| {
-            let mut out = Array::empty("rand", &dims, drawn)?;
-            let n = out.size();
-            // SAFETY: the output is fresh and of n elements.
-            let next = each!(drawn, float: T => unsafe { random::uniform::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
-            if dtype.is_half() {
-                // Cut, not rounded: 1 is not among them.
-                let parts = if dtype == DType::F16 { 2048.0 } else { 256.0 };
-                out.make_mut::<f32>()?.iter_mut().for_each(|x| *x = (*x * parts).floor() / parts);
-            }
-            Ok((next, out.cast(dtype)?))
-        })
-        .map(|out| Tensor::from(out).into())
+        let dims = dims(shape)?;
+        Ok(self.draw(shape.py(), size_of(&dims), |stream| stream.rand(&dims, dtype))?.into())
     }
     /// Normal numbers of mean 0 and variance 1.
     #[pyo3(signature = (*shape, dtype = DType::F32))]
     fn randn(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-        let (dims, drawn) = (dims(shape)?, if dtype.is_half() { DType::F32 } else { dtype });
-        self.draw(shape.py(), size_of(&dims), |place| {
-            let mut out = Array::empty("randn", &dims, drawn)?;
-            let n = out.size();
-            // SAFETY: the output is fresh and of n elements.
-            let next = each!(drawn, float: T => unsafe { random::normal::<T>(place, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
-            Ok((next, out.cast(dtype)?))
-        })
-        .map(|out| Tensor::from(out).into())
+        let dims = dims(shape)?;
+        Ok(self.draw(shape.py(), size_of(&dims), |stream| stream.randn(&dims, dtype))?.into())
     }
     /// Integers equally likely from `low` to `high`, which is not among them.
     #[pyo3(signature = (low, high, shape = None, dtype = DType::I64))]
@@ -155,45 +137,28 @@ impl Generator {
                 })
                 .collect::<PyResult<_>>()?,
         };
-        self.draw(py, size_of(&lengths), |place| {
-            let mut out = Array::empty("randint", &lengths, DType::I64)?;
-            let n = out.size();
-            // SAFETY: the output is fresh and of n elements, and the range is not empty.
-            let next = unsafe { random::integers(place, low, high, n, out.fresh_ptr()) };
-            Ok((next, out.cast(dtype)?))
-        })
-        .map(|out| Tensor::from(out).into())
+        let drawn =
+            self.draw(py, size_of(&lengths), |stream| stream.randint(low, high, &lengths)?.cast(dtype))?;
+        Ok(drawn.into())
     }
     /// The numbers below `n` in random order.
     fn randperm(&self, py: Python<'_>, n: isize) -> PyResult<PyTensor> {
         let n = usize::try_from(n)
             .map_err(|_| PyValueError::new_err(format!("randperm: {n} is not a number of elements")))?;
-        self.draw(py, n, |place| {
-            let mut out = Array::empty("randperm", &[n], DType::I64)?;
-            // SAFETY: the output is fresh and of n elements.
-            let next = attempt("randperm", || Ok(unsafe { random::permutation(place, n, out.fresh_ptr()) }))?;
-            Ok((next, out))
-        })
-        .map(|out| Tensor::from(out).into())
+        Ok(self.draw(py, n, |stream| stream.randperm(n))?.into())
     }
     /// `n` generators whose streams have nothing in common with each other or with this one.
     fn split(&self, py: Python<'_>, n: usize) -> PyResult<Vec<Generator>> {
-        self.draw(py, n, |place| {
-            let mut keys = Array::empty("split", &[n], DType::U64)?;
-            // SAFETY: the output is fresh and of n elements.
-            let next = unsafe { random::bits(place, n, keys.fresh_ptr()) };
-            let keys = keys.to_vec::<u64>()?;
-            Ok((next, keys.into_iter().map(Generator::of).collect()))
-        })
+        Ok(self.draw(py, n, |stream| stream.split(n))?.into_iter().map(Generator::from).collect())
     }
     /// The place in the stream, to be given to `set_state`.
     fn get_state(&self) -> (u64, u64) {
-        let place = *self.place();
+        let place = self.stream().place();
         (place.key, place.counter)
     }
     /// Goes to a place that `get_state` gave.
     fn set_state(&self, state: (u64, u64)) {
-        *self.place() = Place { key: state.0, counter: state.1 };
+        *self.stream() = Stream::at(Place { key: state.0, counter: state.1 });
     }
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (u64,), (u64, u64))> {
         let state = slf.get().get_state();
@@ -232,7 +197,7 @@ fn default_generator(py: Python<'_>) -> PyResult<Py<Generator>> {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |d| d.as_nanos() as u64);
-        Py::new(py, Generator::of(now ^ u64::from(std::process::id()).rotate_left(32)))
+        Py::new(py, Generator::from(Stream::new(now ^ u64::from(std::process::id()).rotate_left(32))))
     })?;
     Ok(shared.clone_ref(py))
 }
@@ -286,7 +251,11 @@ fn dropout(
     rng: Option<Py<Generator>>,
 ) -> PyResult<PyTensor> {
     let (x, rng) = (x.0, rng.map_or_else(|| default_generator(py), Ok)?);
-    let place = rng.get().draw(py, 0, |place| Ok((kernel::after(place, x.size()), place)))?;
+    let place = rng.get().draw(py, 0, |stream| {
+        let place = stream.place();
+        *stream = Stream::at(kernel::after(place, x.size()));
+        Ok(place)
+    })?;
     let fate = Fate { keep, scale, shift, dropped };
     super::run(&[&x], || ops::dropout(&x, place, fate))
 }

@@ -2,7 +2,7 @@
 
 use super::held::{self, Held};
 use super::random::Generator;
-use crate::kernels::random::Place;
+use crate::random::Generator as Stream;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -10,7 +10,7 @@ use pyo3::types::PyTuple;
 #[pyclass(frozen, module = "oxiflux._core")]
 struct Snapshot {
     held: Vec<Held>,
-    generators: Vec<(Py<Generator>, Place)>,
+    generators: Vec<(Py<Generator>, Stream)>,
 }
 
 #[pymethods]
@@ -21,7 +21,7 @@ impl Snapshot {
         let (mut held, mut generators) = (Vec::new(), Vec::new());
         held::reach(roots.iter(), |ob, parts| {
             match ob.cast::<Generator>() {
-                Ok(generator) => generators.push((generator.clone().unbind(), *generator.get().place())),
+                Ok(generator) => generators.push((generator.clone().unbind(), *generator.get().stream())),
                 Err(_) => held.extend(Held::of(ob, parts)?),
             }
             Ok(())
@@ -34,8 +34,8 @@ impl Snapshot {
         for held in &self.held {
             let _ = held.put_back(py);
         }
-        for (generator, place) in &self.generators {
-            *generator.get().place() = *place;
+        for (generator, stream) in &self.generators {
+            *generator.get().stream() = *stream;
         }
     }
 }

@@ -1,0 +1,104 @@
+//! Random tensors from a stream with a seed.
+
+use crate::array::Array;
+use crate::dtype::{DType, each};
+use crate::error::{Error, Result, attempt};
+use crate::kernels::random::{self, Place};
+use crate::tape::Tensor;
+
+/// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
+/// threads. A draw that fails leaves it where it was.
+///
+/// ```
+/// use oxiflux::{DType, Generator};
+/// let mut rng = Generator::new(7);
+/// let x = rng.randn(&[100, 3], DType::F32)?;
+/// assert_eq!(x.shape(), [100, 3]);
+/// let again = Generator::new(7).randn(&[100, 3], DType::F32)?;
+/// assert_eq!(x.to_vec::<f32>()?, again.to_vec::<f32>()?);
+/// assert_ne!(x.to_vec::<f32>()?, rng.randn(&[100, 3], DType::F32)?.to_vec::<f32>()?);
+/// # Ok::<(), oxiflux::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generator(Place);
+
+impl Generator {
+    /// The stream of a seed, from its start.
+    pub fn new(seed: u64) -> Generator {
+        Generator::at(Place { key: seed, counter: 0 })
+    }
+    /// The stream from a place on.
+    pub(crate) fn at(place: Place) -> Generator {
+        Generator(place)
+    }
+    /// Where the next number comes from.
+    #[cfg(feature = "python")]
+    pub(crate) fn place(self) -> Place {
+        self.0
+    }
+
+    /// Numbers of a floating type, equally likely in [0, 1).
+    pub fn rand(&mut self, shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let drawn = if dtype.is_half() { DType::F32 } else { dtype };
+        let mut out = Array::empty("rand", shape, drawn)?;
+        let n = out.size();
+        // SAFETY: the output is fresh and of n elements.
+        let next = each!(drawn, float: T => unsafe { random::uniform::<T>(self.0, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
+        if dtype.is_half() {
+            // Cut, not rounded: 1 is not among them.
+            let parts = if dtype == DType::F16 { 2048.0 } else { 256.0 };
+            out.make_mut::<f32>()?.iter_mut().for_each(|x| *x = (*x * parts).floor() / parts);
+        }
+        self.give(next, out.cast(dtype)?)
+    }
+
+    /// Normal numbers of a floating type, of mean 0 and variance 1.
+    pub fn randn(&mut self, shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let drawn = if dtype.is_half() { DType::F32 } else { dtype };
+        let mut out = Array::empty("randn", shape, drawn)?;
+        let n = out.size();
+        // SAFETY: the output is fresh and of n elements.
+        let next = each!(drawn, float: T => unsafe { random::normal::<T>(self.0, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
+        self.give(next, out.cast(dtype)?)
+    }
+
+    /// Integers (int64) equally likely from `low` to `high`, which is not among them.
+    pub fn randint(&mut self, low: i64, high: i64, shape: &[usize]) -> Result<Tensor> {
+        if low >= high {
+            return Err(Error::Value(format!("randint: there is no integer from {low} to below {high}")));
+        }
+        let mut out = Array::empty("randint", shape, DType::I64)?;
+        let n = out.size();
+        // SAFETY: the output is fresh and of n elements, and the range is not empty.
+        let next = unsafe { random::integers(self.0, low, high, n, out.fresh_ptr()) };
+        self.give(next, out)
+    }
+
+    /// The numbers below `n` in random order.
+    pub fn randperm(&mut self, n: usize) -> Result<Tensor> {
+        let mut out = Array::empty("randperm", &[n], DType::I64)?;
+        let place = self.0;
+        // SAFETY: the output is fresh and of n elements.
+        let next = attempt("randperm", || Ok(unsafe { random::permutation(place, n, out.fresh_ptr()) }))?;
+        self.give(next, out)
+    }
+
+    /// `n` generators whose streams have nothing in common with each other or with this one.
+    pub fn split(&mut self, n: usize) -> Result<Vec<Generator>> {
+        let mut keys = Array::empty("split", &[n], DType::U64)?;
+        // SAFETY: the output is fresh and of n elements.
+        let next = unsafe { random::bits(self.0, n, keys.fresh_ptr()) };
+        let keys = self.give(next, keys)?.to_vec::<u64>()?;
+        Ok(keys.into_iter().map(Generator::new).collect())
+    }
+
+    /// What was drawn, with which the stream moves on.
+    fn give(&mut self, next: Place, drawn: Array) -> Result<Tensor> {
+        self.0 = next;
+        Ok(drawn.into())
+    }
+}
+
+fn not_float(dtype: DType) -> Error {
+    Error::DType(format!("random: {dtype} is not a floating type"))
+}
