@@ -288,7 +288,9 @@ def test_kernels_know_nothing_of_tensors():
 OPERATIONS = [
     (path, name, fields)
     for path in sorted((RUST / "ops").rglob("*.rs"))
-    for name, fields in re.findall(r"^(?:pub(?:\(\w+\))? )?struct (\w+)[^;{(]*([;({].*?)^(?=\S|\Z)", path.read_text(), re.M | re.S)
+    for name, fields in re.findall(
+        r"^(?:pub(?:\(\w+\))? )?struct (\w+)[^;{(]*([;({].*?)^(?=\S|\Z)", path.read_text(), re.M | re.S
+    )
     if re.search(rf"^impl.* Operation for {name}\b", path.read_text(), re.M)
 ]
 
@@ -301,7 +303,9 @@ def test_operations_hold_parameters_never_data(path, name, fields):
 
 def test_gradient_rules_do_not_ask_whether_somebody_records():
     """The walk asks, and takes `backward` or `backward_fused`; a few functions plan what they record."""
-    asking = {path.relative_to(RUST).as_posix() for path in rust_files if "is_recording()" in path.read_text()}
+    asking = {
+        path.relative_to(RUST).as_posix() for path in rust_files if "is_recording()" in path.read_text()
+    }
     planning = {"ops/gradient.rs", "ops/formula.rs"}
     assert {path for path in asking if path.startswith("ops/")} == planning
     for path in planning:
