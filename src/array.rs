@@ -1,5 +1,7 @@
 //! Dense arrays: a shared buffer, a shape, strides and an element type. Knows nothing of gradients.
 
+mod cast;
+mod elementwise;
 #[cfg(feature = "ndarray")]
 mod nd;
 mod show;
@@ -7,16 +9,13 @@ mod view;
 
 pub use view::Range;
 
-use crate::dtype::DType::{self, BF16, F16, F32, F64};
-use crate::dtype::half::{BFloat16, Float16, Half};
-use crate::dtype::{Element, each};
+use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result, attempt};
 use crate::kernels::map;
+use crate::memory::unwritten::{Unwritten, copy_from, fill_with};
 use crate::memory::{Buffer, collected};
 use crate::shape::{self, Dims, Strides};
 use std::fmt;
-use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 
 /// A strided view of a shared buffer. Cloning is cheap and shares the elements; writing needs [`Array::make_mut`].
 pub struct Array {
@@ -40,59 +39,25 @@ impl Clone for Array {
 
 // SAFETY: `start` points into `buffer`, which is `Send` and `Sync`; writing asks for its uniqueness.
 unsafe impl Send for Array {}
-// SAFETY: as above.
+// SAFETY: as for `Send`: a shared array is only read.
 unsafe impl Sync for Array {}
 
-/// A kernel that turns one element type into another.
-struct Cast<A, B>(PhantomData<(A, B)>);
-
-impl<A: Element, B: Element> map::Map for Cast<A, B> {
-    type In = A;
-    type Out = B;
-    const NANOS: f64 = 0.4;
-    #[inline(always)]
-    fn f<const FMA: bool>(&self, x: A) -> B {
-        let float = A::DTYPE.is_float();
-        // Floats go to integers through i64, as C does for values in range; u64 keeps its upper half.
-        if B::DTYPE == DType::Bool
-            || B::DTYPE.is_float()
-            || (float && B::DTYPE == DType::U64 && x.to_f64() > 0.0)
-        {
-            if !float && A::DTYPE != DType::U64 && B::DTYPE.is_float() {
-                B::from_i64(x.to_i64())
-            } else {
-                B::from_f64(x.to_f64())
-            }
-        } else {
-            B::from_i64(x.to_i64())
-        }
-    }
+/// What tells the places of an array from others; values there, and as many, are proof that all are written.
+#[inline]
+fn mark<T>(places: &Unwritten<T>) -> (*const T, usize) {
+    (places.as_ptr().cast(), places.len())
 }
 
-/// A number of 16 bits as a float32.
-struct Widen<T>(PhantomData<T>);
-
-impl<T: Half> map::Map for Widen<T> {
-    type In = T;
-    type Out = f32;
-    const NANOS: f64 = 0.2;
-    #[inline(always)]
-    fn f<const FMA: bool>(&self, x: T) -> f32 {
-        x.to_f32()
-    }
+/// The [`mark`] of the places that hold these values.
+#[inline]
+fn marked<T>(values: &[T]) -> (*const T, usize) {
+    (values.as_ptr(), values.len())
 }
 
-/// A float32 rounded to 16 bits.
-struct Narrow<T>(PhantomData<T>);
-
-impl<T: Half> map::Map for Narrow<T> {
-    type In = f32;
-    type Out = T;
-    const NANOS: f64 = 0.3;
-    #[inline(always)]
-    fn f<const FMA: bool>(&self, x: f32) -> T {
-        T::from_f32(x)
-    }
+/// An operation has taken the elements for something else than they are: a fault of ours.
+#[cold]
+fn mistaken(op: &str, taken: DType, dtype: DType) -> Error {
+    Error::DType(format!("{op}: elements of {dtype} are no {taken}"))
 }
 
 impl Array {
@@ -103,6 +68,16 @@ impl Array {
         let buffer = bytes.and_then(Buffer::new);
         let buffer = buffer.ok_or_else(|| Error::Memory { op, shape: shape.to_vec(), dtype })?;
         Ok(Array::from_buffer(buffer, shape, dtype))
+    }
+
+    /// [`Array::empty`] for elements that will have the bits of a `T`: of its type, or of any of the same size that all bits
+    /// are values of.
+    #[inline]
+    fn empty_as<T: Element>(op: &'static str, shape: &[usize], dtype: DType) -> Result<Array> {
+        if T::DTYPE == dtype || (T::DTYPE.size() == dtype.size() && dtype != DType::Bool) {
+            return Array::empty(op, shape, dtype);
+        }
+        Err(mistaken(op, T::DTYPE, dtype))
     }
 
     /// An array without elements that costs nothing, to stand in while another is worked on.
@@ -142,7 +117,7 @@ impl Array {
         dtype: DType,
         owner: Box<dyn std::any::Any + Send + Sync>,
     ) -> Array {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the elements stay readable and unchanged while `owner` lives, as this function asks.
         let buffer = unsafe { Buffer::foreign(data, owner) };
         Array {
             start: buffer.data(),
@@ -156,9 +131,7 @@ impl Array {
 
     /// All elements equal to `value`.
     pub fn full<T: Element>(op: &'static str, shape: &[usize], value: T) -> Result<Array> {
-        let mut out = Array::empty(op, shape, T::DTYPE)?;
-        out.fresh_mut::<T>().fill(value);
-        Ok(out)
+        Array::written(op, shape, |out| fill_with(out, |_| value))
     }
 
     /// All elements equal to `value`, converted to `dtype`.
@@ -178,21 +151,73 @@ impl Array {
             let shape = shape::show(shape);
             return Err(Error::Shape(format!("{} values do not fill shape {shape}", values.len())));
         }
-        let mut out = Array::empty("from_slice", shape, T::DTYPE)?;
-        out.fresh_mut::<T>().copy_from_slice(values);
-        Ok(out)
+        Array::written("from_slice", shape, |out| copy_from(out, values))
     }
 
     /// What `f` gives for each place, counted in row-major order; `op` names who asks, for the message.
     pub fn from_fn<T: Element>(
         op: &'static str,
         shape: &[usize],
-        mut f: impl FnMut(usize) -> T,
+        f: impl FnMut(usize) -> T,
     ) -> Result<Array> {
-        let mut out = Array::empty(op, shape, T::DTYPE)?;
-        for (i, place) in out.unwritten::<T>().iter_mut().enumerate() {
-            place.write(f(i));
+        Array::written(op, shape, |out| fill_with(out, f))
+    }
+
+    /// The array of that shape that `write` fills, which hands its places back as values; `op` names who asks, for the
+    /// message.
+    #[inline]
+    pub(crate) fn written<T: Element>(
+        op: &'static str,
+        shape: &[usize],
+        write: impl FnOnce(&mut Unwritten<T>) -> &mut [T],
+    ) -> Result<Array> {
+        Array::written_as(op, shape, T::DTYPE, write)
+    }
+
+    /// [`Array::written`] with elements of the type `dtype` that have the bits of a `T`.
+    #[inline]
+    pub(crate) fn written_as<T: Element>(
+        op: &'static str,
+        shape: &[usize],
+        dtype: DType,
+        write: impl FnOnce(&mut Unwritten<T>) -> &mut [T],
+    ) -> Result<Array> {
+        let mut out = Array::empty_as::<T>(op, shape, dtype)?;
+        let places = out.unwritten::<T>();
+        let all = mark(places);
+        assert!(all == marked(write(places)), "{op}: what was written is not the array");
+        Ok(out)
+    }
+
+    /// [`Array::written`] for two arrays of one shape, whose types may differ.
+    pub(crate) fn written_pair<A: Element, B: Element>(
+        op: &'static str,
+        shape: &[usize],
+        write: impl for<'a> FnOnce(&'a mut Unwritten<A>, &'a mut Unwritten<B>) -> (&'a mut [A], &'a mut [B]),
+    ) -> Result<(Array, Array)> {
+        let mut out = (Array::empty(op, shape, A::DTYPE)?, Array::empty(op, shape, B::DTYPE)?);
+        let places = (out.0.unwritten::<A>(), out.1.unwritten::<B>());
+        let all = (mark(places.0), mark(places.1));
+        let (a, b) = write(places.0, places.1);
+        assert!(all == (marked(a), marked(b)), "{op}: what was written is not the arrays");
+        Ok(out)
+    }
+
+    /// [`Array::written`] for several arrays.
+    pub(crate) fn written_all<T: Element, const N: usize>(
+        op: &'static str,
+        shapes: [&[usize]; N],
+        write: impl for<'a> FnOnce([&'a mut Unwritten<T>; N]) -> [&'a mut [T]; N],
+    ) -> Result<[Array; N]> {
+        let mut out = [const { None }; N];
+        for (out, shape) in out.iter_mut().zip(shapes) {
+            *out = Some(Array::empty(op, shape, T::DTYPE)?);
         }
+        let mut out = out.map(|made| made.expect("the loop has made each array"));
+        let places = out.each_mut().map(Array::unwritten::<T>);
+        let all = places.each_ref().map(|places| mark(places));
+        let written = write(places);
+        assert!(all == written.map(|values| marked(values)), "{op}: what was written is not the arrays");
         Ok(out)
     }
 
@@ -254,11 +279,10 @@ impl Array {
 
     /// The places of an array just made by [`Array::empty`], to be written.
     #[inline]
-    fn unwritten<T: Element>(&mut self) -> &mut [MaybeUninit<T>] {
-        debug_assert_eq!(T::DTYPE, self.dtype);
-        let n = self.size();
+    fn unwritten<T: Element>(&mut self) -> &mut Unwritten<T> {
+        let (n, start) = (self.size(), self.fresh_ptr());
         // SAFETY: the buffer is ours alone and holds n elements of this size, which need not be values yet.
-        unsafe { std::slice::from_raw_parts_mut(self.fresh_ptr::<MaybeUninit<T>>(), n) }
+        unsafe { std::slice::from_raw_parts_mut(start, n) }
     }
 
     /// The elements of an array just made by [`Array::empty`], to be overwritten.
@@ -279,6 +303,39 @@ impl Array {
         // SAFETY: a row-major array holds `size` elements from its start.
         (self.row_major && T::DTYPE == self.dtype)
             .then(|| unsafe { std::slice::from_raw_parts(self.ptr(), self.size()) })
+    }
+
+    /// The elements of a row-major array in order; `T` is their type, or an integer of the same size that stands for their
+    /// bits.
+    #[inline]
+    pub(crate) fn values<T: Element>(&self, op: &str) -> Result<&[T]> {
+        self.can_be::<T>(op)?;
+        if !self.row_major {
+            return Err(Error::Unsupported(format!("{op}: the elements do not lie in order")));
+        }
+        // SAFETY: a row-major array holds `size` elements from its start, and their bits are values of `T`.
+        Ok(unsafe { std::slice::from_raw_parts(self.ptr(), self.size()) })
+    }
+
+    /// The elements of a row-major array that nobody else can see, for writing; `T` is as for [`Array::values`].
+    #[inline]
+    pub(crate) fn values_mut<T: Element>(&mut self, op: &str) -> Result<&mut [T]> {
+        self.can_be::<T>(op)?;
+        if !self.row_major || !self.is_unique() || (self.dtype == DType::Bool) != (T::DTYPE == DType::Bool) {
+            return Err(Error::Unsupported(format!("{op}: the elements are not to be written")));
+        }
+        let n = self.size();
+        // SAFETY: nobody else sees the elements, which are `size` from the start on; all bits of `T` are values of theirs.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.start.cast(), n) })
+    }
+
+    /// An error unless the elements can be read as `T`: their type, or any of the same size whose values all bits are.
+    #[inline]
+    fn can_be<T: Element>(&self, op: &str) -> Result<()> {
+        if T::DTYPE == self.dtype || (T::DTYPE.size() == self.dtype.size() && T::DTYPE != DType::Bool) {
+            return Ok(());
+        }
+        Err(mistaken(op, T::DTYPE, self.dtype))
     }
 
     /// The bytes of the elements in memory order, when they are row-major.
@@ -354,48 +411,6 @@ impl Array {
             unsafe { map::copy::<T>(&self.shape, self.ptr(), &self.strides, out.fresh_ptr()) }
         });
         Ok(out)
-    }
-
-    /// The same values as another element type: itself if it has it already.
-    pub fn cast(&self, dtype: DType) -> Result<Array> {
-        if dtype == self.dtype {
-            return Ok(self.clone());
-        }
-        match (self.dtype, dtype) {
-            (F16 | BF16, to) if to != F32 => self.cast(F32)?.cast(to),
-            (from, F16 | BF16) if from != F32 && from != F64 => self.cast(F64)?.cast(dtype),
-            _ => {
-                let mut out = Array::empty("astype", &self.shape, dtype)?;
-                self.convert(&mut out);
-                Ok(out)
-            }
-        }
-    }
-
-    /// Writes the values into an array of the same shape and another type, which is row-major and nobody else's. One of
-    /// 16 bits comes from floats alone, and goes to float32 alone.
-    pub(crate) fn convert(&self, out: &mut Array) {
-        match (self.dtype, out.dtype) {
-            (F16, F32) => self.map_into(&Widen::<Float16>(PhantomData), out),
-            (BF16, F32) => self.map_into(&Widen::<BFloat16>(PhantomData), out),
-            (F32, F16) => self.map_into(&Narrow::<Float16>(PhantomData), out),
-            (F32, BF16) => self.map_into(&Narrow::<BFloat16>(PhantomData), out),
-            (F64, F16) => self.map_into(&Cast::<f64, Float16>(PhantomData), out),
-            (F64, BF16) => self.map_into(&Cast::<f64, BFloat16>(PhantomData), out),
-            (from, to) => each!(from, computed: A => each!(to, computed: B => {
-                self.map_into(&Cast::<A, B>(PhantomData), out)
-            }, else ()), else ()),
-        }
-    }
-
-    fn map_into<K: map::Map>(&self, kernel: &K, out: &mut Array)
-    where
-        K::In: Element,
-        K::Out: Element,
-    {
-        debug_assert!(self.shape == out.shape && out.row_major);
-        // SAFETY: shape and strides describe the source, the destination is as `convert` asks; it has matched the types.
-        unsafe { map::map(kernel, &self.shape, self.ptr(), &self.strides, out.fresh_ptr()) };
     }
 }
 

@@ -256,7 +256,7 @@ impl Float for f64 {}
 
 /// Runs an expression with `$t` bound to the Rust type of a `DType`: `each!(dtype, all: T => …)`. The list says for
 /// which types it is compiled; the others take the `else` arm. `wide` takes a [`DType::widest`], `computed` all but those
-/// of 16 bits, and `moved` is for code that only moves elements: an integer of the same size stands for each.
+/// of 16 bits, and `moved` is for code that only moves elements: an integer of the same size stands for each but `bool`.
 macro_rules! each {
     ($dtype:expr, all: $t:ident => $body:expr) => {
         match $dtype {
@@ -277,6 +277,7 @@ macro_rules! each {
     };
     ($dtype:expr, moved: $t:ident => $body:expr) => {
         match $dtype.size() {
+            1 if $dtype == $crate::dtype::DType::Bool => { type $t = bool; $body }
             1 => { type $t = u8; $body }
             2 => { type $t = u16; $body }
             4 => { type $t = u32; $body }

@@ -4,6 +4,8 @@
 //! so freed blocks are kept: small ones per thread, large ones in common up to a limit. Large blocks ask the system for
 //! huge pages.
 
+pub mod unwritten;
+
 use std::alloc::{Layout, alloc, dealloc};
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -46,7 +48,7 @@ pub struct Buffer(NonNull<Header>);
 
 // SAFETY: the count is atomic, and writing through `data` asks for uniqueness (`is_unique`) or for a fresh block.
 unsafe impl Send for Buffer {}
-// SAFETY: as above.
+// SAFETY: as for `Send`: through a shared handle the memory is only read.
 unsafe impl Sync for Buffer {}
 
 struct Large {

@@ -40,10 +40,10 @@ impl Generator {
     /// Numbers of a floating type, equally likely in [0, 1).
     pub fn rand(&mut self, shape: &[usize], dtype: DType) -> Result<Tensor> {
         let drawn = if dtype.is_half() { DType::F32 } else { dtype };
-        let mut out = Array::empty("rand", shape, drawn)?;
-        let n = out.size();
-        // SAFETY: the output is fresh and of n elements.
-        let next = each!(drawn, float: T => unsafe { random::uniform::<T>(self.0, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
+        let mut next = self.0;
+        let mut out = each!(drawn, float: T => {
+            Array::written("rand", shape, |out| random::uniform::<T>(&mut next, out))?
+        }, else return Err(not_float(dtype)));
         if dtype.is_half() {
             // Cut, not rounded: 1 is not among them.
             let parts = if dtype == DType::F16 { 2048.0 } else { 256.0 };
@@ -55,10 +55,10 @@ impl Generator {
     /// Normal numbers of a floating type, of mean 0 and variance 1.
     pub fn randn(&mut self, shape: &[usize], dtype: DType) -> Result<Tensor> {
         let drawn = if dtype.is_half() { DType::F32 } else { dtype };
-        let mut out = Array::empty("randn", shape, drawn)?;
-        let n = out.size();
-        // SAFETY: the output is fresh and of n elements.
-        let next = each!(drawn, float: T => unsafe { random::normal::<T>(self.0, n, out.fresh_ptr()) }, else return Err(not_float(dtype)));
+        let mut next = self.0;
+        let out = each!(drawn, float: T => {
+            Array::written("randn", shape, |out| random::normal::<T>(&mut next, out))?
+        }, else return Err(not_float(dtype)));
         self.give(next, out.cast(dtype)?)
     }
 
@@ -67,27 +67,24 @@ impl Generator {
         if low >= high {
             return Err(Error::Value(format!("randint: there is no integer from {low} to below {high}")));
         }
-        let mut out = Array::empty("randint", shape, DType::I64)?;
-        let n = out.size();
-        // SAFETY: the output is fresh and of n elements, and the range is not empty.
-        let next = unsafe { random::integers(self.0, low, high, n, out.fresh_ptr()) };
+        let mut next = self.0;
+        let out = Array::written("randint", shape, |out| random::integers(&mut next, low, high, out))?;
         self.give(next, out)
     }
 
     /// The numbers below `n` in random order.
     pub fn randperm(&mut self, n: usize) -> Result<Tensor> {
-        let mut out = Array::empty("randperm", &[n], DType::I64)?;
-        let place = self.0;
-        // SAFETY: the output is fresh and of n elements.
-        let next = attempt("randperm", || Ok(unsafe { random::permutation(place, n, out.fresh_ptr()) }))?;
+        let mut next = self.0;
+        let out = attempt("randperm", || {
+            Array::written("randperm", &[n], |out| random::permutation(&mut next, out))
+        })?;
         self.give(next, out)
     }
 
     /// `n` generators whose streams have nothing in common with each other or with this one.
     pub fn split(&mut self, n: usize) -> Result<Vec<Generator>> {
-        let mut keys = Array::empty("split", &[n], DType::U64)?;
-        // SAFETY: the output is fresh and of n elements.
-        let next = unsafe { random::bits(self.0, n, keys.fresh_ptr()) };
+        let mut next = self.0;
+        let keys = Array::written("split", &[n], |out| random::bits(&mut next, out))?;
         let keys = self.give(next, keys)?.to_vec::<u64>()?;
         Ok(keys.into_iter().map(Generator::new).collect())
     }

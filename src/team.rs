@@ -6,9 +6,11 @@
 
 mod patience;
 mod affinity;
+mod share;
 
 use affinity::Affinity;
 pub use patience::{Unwanted, look, patient, unbroken};
+pub(crate) use share::{Fill, Pieces, Tile, Tiles, each, fill};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -150,7 +152,7 @@ impl Lead {
             // part that they share by its own `Arc`.
             drop(unsafe { Box::from_raw(now) });
         }
-        // SAFETY: as above; `fresh` is valid and stays so while `self` lives.
+        // SAFETY: `fresh` came from `Box::into_raw` above and stays valid while `self`, who has the lead, lives.
         let team = unsafe { &*fresh };
         team.pool.as_ref().map(|_| team)
     }
@@ -247,7 +249,7 @@ struct Region {
 // claim acquires that, and the leader ends a region only when it has acquired the release of every held chunk through
 // `unfinished`; so no read is concurrent with a write. The tasks are `Sync`, so any thread may call them.
 unsafe impl Sync for Shared {}
-// SAFETY: as above; the pointer in `region` is dereferenced only inside the region that set it.
+// SAFETY: the pointer in `region`, the only part that is not Send, is dereferenced only inside the region that set it.
 unsafe impl Send for Shared {}
 
 impl Team {
@@ -291,7 +293,7 @@ impl Team {
         /// # Safety
         /// `task` must point to a live `F`.
         unsafe fn call<F: Fn(usize)>(task: *const (), chunk: usize) {
-            // SAFETY: the caller's promise.
+            // SAFETY: `task` points to a live `F`, as this function asks.
             unsafe { (*task.cast::<F>())(chunk) }
         }
         let shared = &*self.shared;

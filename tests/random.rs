@@ -1,28 +1,26 @@
 //! Philox against its published vectors; bounds, moments and independence of the draws.
 
 use oxiflux::kernels::random::{self, Place, Random, philox};
+use oxiflux::memory::unwritten::Unwritten;
+use std::mem::MaybeUninit;
 
 const START: Place = Place { key: 42, counter: 7 };
 
-fn uniform<T: Random + Default>(place: Place, n: usize) -> Vec<T> {
-    let mut out = vec![T::default(); n];
-    // SAFETY: `out` has `n` elements.
-    unsafe { random::uniform(place, n, out.as_mut_ptr()) };
-    out
+/// What a kernel writes to room for `n` elements.
+fn written<T: Copy>(n: usize, write: impl FnOnce(&mut Unwritten<T>) -> &mut [T]) -> Vec<T> {
+    write(&mut vec![MaybeUninit::uninit(); n]).to_vec()
 }
 
-fn normal<T: Random + Default>(place: Place, n: usize) -> Vec<T> {
-    let mut out = vec![T::default(); n];
-    // SAFETY: `out` has `n` elements.
-    unsafe { random::normal(place, n, out.as_mut_ptr()) };
-    out
+fn uniform<T: Random>(place: Place, n: usize) -> Vec<T> {
+    written(n, |out| random::uniform(&mut { place }, out))
+}
+
+fn normal<T: Random>(place: Place, n: usize) -> Vec<T> {
+    written(n, |out| random::normal(&mut { place }, out))
 }
 
 fn integers(place: Place, low: i64, high: i64, n: usize) -> Vec<i64> {
-    let mut out = vec![0; n];
-    // SAFETY: `out` has `n` elements.
-    unsafe { random::integers(place, low, high, n, out.as_mut_ptr()) };
-    out
+    written(n, |out| random::integers(&mut { place }, low, high, out))
 }
 
 #[test]
@@ -37,9 +35,8 @@ fn philox_gives_the_known_answers_of_random123() {
 
 #[test]
 fn the_stream_is_made_of_philox_blocks_of_the_counter() {
-    let mut out = vec![0_u64; 100];
-    // SAFETY: `out` has 100 elements.
-    let next = unsafe { random::bits(START, out.len(), out.as_mut_ptr()) };
+    let mut next = START;
+    let out = written(100, |out| random::bits(&mut next, out));
     for (i, &bits) in out.iter().enumerate() {
         let block = START.counter as u32 + (i / 32 * 16 + i % 16) as u32;
         let w = philox([block, 0, 0, 0], [42, 0]);
@@ -62,9 +59,8 @@ fn an_element_does_not_depend_on_how_many_are_drawn() {
 
 #[test]
 fn the_place_after_a_draw_continues_the_stream() {
-    let mut head = vec![0_f32; 640];
-    // SAFETY: `head` has 640 elements.
-    let next = unsafe { random::uniform(START, 640, head.as_mut_ptr()) };
+    let mut next = START;
+    let mut head: Vec<f32> = written(640, |out| random::uniform(&mut next, out));
     head.extend(uniform::<f32>(next, 360));
     assert_eq!(head, uniform::<f32>(START, 1000));
 }
@@ -144,9 +140,7 @@ fn a_permutation_holds_each_number_once_and_no_place_is_preferred() {
     let mut places = [[0_f64; 5]; 5];
     let rounds = 20_000;
     for round in 0..rounds {
-        let mut out = [0_i64; 5];
-        // SAFETY: `out` has 5 elements.
-        unsafe { random::permutation(Place { key: round, counter: 0 }, 5, out.as_mut_ptr()) };
+        let mut out = written(5, |out| random::permutation(&mut Place { key: round, counter: 0 }, out));
         for (i, &x) in out.iter().enumerate() {
             places[i][x as usize] += 1.0;
         }

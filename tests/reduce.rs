@@ -5,6 +5,8 @@ use oxiflux::kernels::number::Number;
 use oxiflux::kernels::reduce::*;
 use oxiflux::kernels::scan::scan;
 use oxiflux::kernels::sort::{Sortable, argsort, searchsorted, sort};
+use oxiflux::memory::unwritten::Unwritten;
+use std::mem::MaybeUninit;
 
 const AXES: [(usize, usize, usize); 26] = [
     (0, 3, 2),
@@ -58,21 +60,25 @@ fn lanes<T: Copy>(a: Axis, x: &[T]) -> Vec<Vec<T>> {
     (0..a.outer).flat_map(|o| (0..a.inner).map(move |j| at(o, j).map(|i| x[i]).collect())).collect()
 }
 
-fn fold<K: Fold>(a: Axis, x: &[K::In]) -> Vec<K::Out> {
-    let mut out = Vec::with_capacity(a.outer * a.inner);
-    // SAFETY: `x` has the size of the axis; each element of the result is written.
-    unsafe {
-        reduce::<K>(a, x.as_ptr(), out.as_mut_ptr());
-        out.set_len(a.outer * a.inner);
-    }
-    out
+/// What a kernel writes to room for `n` elements.
+fn written<T: Copy>(n: usize, write: impl FnOnce(&mut Unwritten<T>) -> &mut [T]) -> Vec<T> {
+    write(&mut vec![MaybeUninit::uninit(); n]).to_vec()
 }
 
-fn place<T: Number>(f: unsafe fn(Axis, *const T, *mut i64), a: Axis, x: &[T]) -> Vec<i64> {
-    let mut out = vec![-1; a.outer * a.inner];
-    // SAFETY: `x` has the size of the axis.
-    unsafe { f(a, x.as_ptr(), out.as_mut_ptr()) };
-    out
+fn fold<K: Fold>(a: Axis, x: &[K::In]) -> Vec<K::Out> {
+    written(a.places(), |out| reduce::<K>(a, x, out))
+}
+
+type Find<T> = for<'a> fn(Axis, &[T], &'a mut Unwritten<i64>) -> &'a mut [i64];
+
+fn place<T: Number>(f: Find<T>, a: Axis, x: &[T]) -> Vec<i64> {
+    written(a.places(), |out| f(a, x, out))
+}
+
+#[test]
+#[should_panic(expected = "does not fit 5 elements and 2 results")]
+fn elements_that_do_not_fill_the_axis_are_refused() {
+    written(2, |out| reduce::<Sum<f32>>(Axis { outer: 2, n: 3, inner: 1 }, &[0.0; 5], out));
 }
 
 #[test]
@@ -172,9 +178,13 @@ fn truth_in_bytes_is_found_and_counted_as_by_loops() {
             let bytes: Vec<u8> = noise(size(a)).iter().map(|&x| u8::from(x > bound)).collect();
             let any: Vec<u8> = lanes(a, &bytes).iter().map(|l| u8::from(l.contains(&1))).collect();
             assert_eq!(fold::<Max<u8>>(a, &bytes), any, "{a:?}");
+            let truth: Vec<bool> = bytes.iter().map(|&x| x == 1).collect();
+            let found: Vec<u8> = fold::<Any>(a, &truth).iter().map(|&x| u8::from(x)).collect();
+            assert_eq!(found, any, "{a:?}");
             let counts: Vec<u64> =
                 lanes(a, &bytes).iter().map(|l| l.iter().map(|&x| u64::from(x)).sum()).collect();
             assert_eq!(fold::<Sum<u8>>(a, &bytes), counts, "{a:?}");
+            assert!(fold::<Sum<bool>>(a, &truth).iter().zip(&counts).all(|(&n, &count)| n as u64 == count));
         }
     }
 }
@@ -183,15 +193,10 @@ fn truth_in_bytes_is_found_and_counted_as_by_loops() {
 fn scans_match_running_loops() {
     for a in axes() {
         let x: Vec<i32> = noise(size(a)).iter().map(|x| (x * 1e9) as i32 | 1).collect();
-        let (mut sums, mut products) = (vec![0; x.len()], vec![0; x.len()]);
         let floats: Vec<f32> = noise(size(a)).iter().map(|&x| x as f32).collect();
-        let mut running = vec![0.0; x.len()];
-        // SAFETY: all have the size of the axis.
-        unsafe {
-            scan::<Sum<i32>>(a, x.as_ptr(), sums.as_mut_ptr());
-            scan::<Prod<i32>>(a, x.as_ptr(), products.as_mut_ptr());
-            scan::<Sum<f32>>(a, floats.as_ptr(), running.as_mut_ptr());
-        }
+        let sums = written(x.len(), |out| scan::<Sum<i32>>(a, &x, out));
+        let products = written(x.len(), |out| scan::<Prod<i32>>(a, &x, out));
+        let running = written(x.len(), |out| scan::<Sum<f32>>(a, &floats, out));
         let places: Vec<usize> = (0..x.len()).collect();
         for lane in lanes(a, &places) {
             let (mut sum, mut product, mut float, mut magnitude) = (0_i64, 1_i64, 0.0_f64, 0.0_f64);
@@ -208,13 +213,9 @@ fn scans_match_running_loops() {
 }
 
 fn sorted<T: Sortable>(n: usize, x: &[T], descending: bool) -> (Vec<T>, Vec<i64>) {
-    let (mut out, mut places) = (x.to_vec(), vec![-1; x.len()]);
-    // SAFETY: all have `x.len()` elements, in rows of `n`.
-    unsafe {
-        sort(x.len() / n.max(1), n, x.as_ptr(), out.as_mut_ptr(), descending);
-        argsort(x.len() / n.max(1), n, x.as_ptr(), places.as_mut_ptr(), descending);
-    }
-    (out, places)
+    let rows = x.len() / n.max(1);
+    let out = written(x.len(), |out| sort(rows, n, x, out, descending));
+    (out, written(x.len(), |out| argsort(rows, n, x, out, descending)))
 }
 
 #[test]
@@ -268,12 +269,7 @@ fn integers_and_bools_of_all_widths_sort() {
 fn searches_find_the_place_before_or_after_equals() {
     let table = [-1.0_f32, 0.0, 0.0, 2.0, f32::NAN];
     let values = [-2.0, -1.0, -0.0, 1.0, 2.0, 3.0, f32::NAN];
-    let search = |right| {
-        let mut out = [-1; 7];
-        // SAFETY: the arrays have these lengths.
-        unsafe { searchsorted(table.as_ptr(), 5, values.as_ptr(), 7, right, out.as_mut_ptr()) };
-        out
-    };
+    let search = |right| written(7, |out| searchsorted(&table, &values, right, out));
     assert_eq!(search(false), [0, 0, 1, 3, 3, 4, 4]);
     assert_eq!(search(true), [0, 1, 3, 3, 4, 4, 5]);
 }

@@ -2,6 +2,8 @@
 
 use oxiflux::kernels::softmax::Logit;
 use oxiflux::kernels::{cross_entropy, softmax as kernel};
+use oxiflux::memory::unwritten::Unwritten;
+use std::mem::MaybeUninit;
 
 const SIZES: [(usize, usize); 12] = [
     (0, 5),
@@ -28,13 +30,15 @@ fn noise(n: usize, scale: f64) -> Vec<f64> {
 }
 
 /// The result of a kernel that maps rows to rows.
-type Rows<T> = unsafe fn(usize, usize, *const T, *mut T);
+type Rows<T> = for<'a> fn(usize, usize, &[T], &'a mut Unwritten<T>) -> &'a mut [T];
 
-fn rows<T: Logit + Default>(f: Rows<T>, rows: usize, n: usize, x: &[T]) -> Vec<T> {
-    let mut out = vec![T::default(); rows * n];
-    // SAFETY: both have `rows * n` elements.
-    unsafe { f(rows, n, x.as_ptr(), out.as_mut_ptr()) };
-    out
+fn rows<T: Logit>(f: Rows<T>, rows: usize, n: usize, x: &[T]) -> Vec<T> {
+    written(rows * n, |out| f(rows, n, x, out))
+}
+
+/// What a kernel writes to room for `n` elements.
+fn written<T: Copy>(n: usize, write: impl FnOnce(&mut Unwritten<T>) -> &mut [T]) -> Vec<T> {
+    write(&mut vec![MaybeUninit::uninit(); n]).to_vec()
 }
 
 /// The two parts of the normaliser: their sum would lose digits of large logits.
@@ -82,9 +86,7 @@ fn softmax_and_its_logarithm_match_f64_loops() {
 fn logsumexp_matches_f64_loops_and_the_infinities() {
     for (m, n) in SIZES {
         let x: Vec<f32> = noise(m * n, 1e4).iter().map(|&x| x as f32).collect();
-        let mut out = vec![0.0_f32; m];
-        // SAFETY: `x` has `m * n` elements, `out` has `m`.
-        unsafe { kernel::logsumexp(m, n, x.as_ptr(), out.as_mut_ptr()) };
+        let out = written(m, |out| kernel::logsumexp(m, n, &x, out));
         for (i, &found) in out.iter().enumerate() {
             let wide: Vec<f64> = x[i * n..][..n].iter().map(|&x| f64::from(x)).collect();
             close(f64::from(found), logsumexp(&wide), 3e-7, 3e-7, "logsumexp");
@@ -93,14 +95,10 @@ fn logsumexp_matches_f64_loops_and_the_infinities() {
     let inf = f64::INFINITY;
     let nan = f64::NAN;
     let x = [-inf, -inf, -inf, 1.0, inf, -inf, 0.0, nan, nan, inf, nan, nan];
-    let mut out = [0.0; 6];
-    // SAFETY: `x` has 6 rows of 2.
-    unsafe { kernel::logsumexp(6, 2, x.as_ptr(), out.as_mut_ptr()) };
+    let out = written(6, |out| kernel::logsumexp(6, 2, &x, out));
     assert_eq!(out[..3], [-inf, 1.0, inf]);
     assert!(out[3..].iter().all(|x| x.is_nan()));
-    // SAFETY: a row of no elements.
-    unsafe { kernel::logsumexp(1, 0, x.as_ptr(), out.as_mut_ptr()) };
-    assert_eq!(out[0], -inf);
+    assert_eq!(written(1, |out| kernel::logsumexp::<f64>(1, 0, &[], out)), [-inf]);
 }
 
 #[test]
@@ -125,10 +123,10 @@ fn gradients_match_their_formulas() {
         let g = noise(m * n + 1, 1.0)[1..].to_vec();
         for log in [false, true] {
             let y = rows(if log { kernel::logsoftmax } else { kernel::softmax }, m, n, &x);
-            let mut out = vec![0.0; m * n];
-            let f = if log { kernel::logsoftmax_grad } else { kernel::softmax_grad };
-            // SAFETY: all have `m * n` elements.
-            unsafe { f(m, n, y.as_ptr(), g.as_ptr(), out.as_mut_ptr()) };
+            let out = written(m * n, |out| match log {
+                true => kernel::logsoftmax_grad(m, n, &y, &g, out),
+                false => kernel::softmax_grad(m, n, &y, &g, out),
+            });
             for row in 0..m {
                 let range = row * n..(row + 1) * n;
                 let sum = g[range.clone()].iter().sum::<f64>();
@@ -143,7 +141,7 @@ fn gradients_match_their_formulas() {
 }
 
 /// The losses, and the gradient for weights `g` that are `stride` apart.
-fn loss_and_gradient<T: Logit + Default>(
+fn loss_and_gradient<T: Logit>(
     m: usize,
     n: usize,
     x: &[T],
@@ -151,24 +149,11 @@ fn loss_and_gradient<T: Logit + Default>(
     g: &[T],
     stride: usize,
 ) -> (Vec<T>, Vec<T>) {
-    let (mut loss, mut kept) = (vec![T::default(); m], vec![[T::default(); 2]; m]);
-    let mut out = vec![T::default(); m * n];
-    // SAFETY: the lengths are those asked for, and the labels are below `n`.
-    unsafe {
-        cross_entropy::cross_entropy(m, n, x.as_ptr(), labels.as_ptr(), loss.as_mut_ptr(), kept.as_mut_ptr());
-        let (kept, g) = (kept.as_ptr(), g.as_ptr());
-        cross_entropy::cross_entropy_grad(
-            m,
-            n,
-            x.as_ptr(),
-            labels.as_ptr(),
-            kept,
-            g,
-            stride,
-            out.as_mut_ptr(),
-        );
-    }
-    (loss, out)
+    let (mut loss, mut kept) = (vec![MaybeUninit::uninit(); m], vec![MaybeUninit::uninit(); 2 * m]);
+    let [loss, kept] = cross_entropy::cross_entropy(n, x, labels, [&mut loss, &mut kept]);
+    let g = if stride == 0 { &g[..1] } else { &g[..m] };
+    let gradient = written(m * n, |out| cross_entropy::cross_entropy_grad(n, x, labels, kept, g, out));
+    (loss.to_vec(), gradient)
 }
 
 #[test]

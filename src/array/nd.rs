@@ -23,11 +23,9 @@ impl Array {
 
     /// A copy of an `ndarray` array of any layout.
     pub fn from_ndarray<T: Element, D: Dimension>(a: ArrayView<'_, T, D>) -> Result<Array> {
-        let mut out = Array::empty("from_ndarray", a.shape(), T::DTYPE)?;
-        for (place, &value) in out.unwritten::<T>().iter_mut().zip(&a) {
-            place.write(value);
-        }
-        Ok(out)
+        let mut values = a.iter();
+        // There are as many values as the shape has places.
+        Array::from_fn("from_ndarray", a.shape(), |_| values.next().copied().unwrap_or_default())
     }
 
     /// The elements, converted to `T`, as an `ndarray` array of their own.

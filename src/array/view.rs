@@ -125,6 +125,21 @@ impl Array {
 
     /// Along each axis `length` elements from `start`, `step` apart.
     pub fn slice(&self, ranges: &[Range]) -> Result<Array> {
+        let (offset, strides) = self.ranges(ranges)?;
+        Ok(self.view(offset, ranges.iter().map(|r| r.length).collect(), strides))
+    }
+
+    /// Where in memory order the elements in ranges of a row-major array are: the number of the first, and their strides.
+    pub(crate) fn within(&self, ranges: &[Range]) -> Result<(usize, Strides)> {
+        let (offset, strides) = self.ranges(ranges)?;
+        if !self.row_major || offset < 0 {
+            return Err(Error::Unsupported("put: the elements do not lie in order".into()));
+        }
+        Ok((offset as usize, strides))
+    }
+
+    /// How far on the first element in ranges is, and their strides.
+    fn ranges(&self, ranges: &[Range]) -> Result<(isize, Strides)> {
         let fits = ranges.len() == self.ndim() && ranges.iter().zip(&self.shape).all(|(r, &n)| r.fits(n));
         if !fits {
             let shape = shape::show(&self.shape);
@@ -134,8 +149,7 @@ impl Array {
         let steps = ranges.iter().zip(&self.strides);
         let offset = if empty { 0 } else { steps.clone().map(|(r, &s)| r.start as isize * s).sum() };
         // The step of a single element goes nowhere, and may be too long to multiply.
-        let strides = steps.map(|(r, &s)| if r.length > 1 { r.step * s } else { s }).collect();
-        Ok(self.view(offset, ranges.iter().map(|r| r.length).collect(), strides))
+        Ok((offset, steps.map(|(r, &s)| if r.length > 1 { r.step * s } else { s }).collect()))
     }
 
     /// The diagonal of two different axes `i` and `j`, as a new last axis.

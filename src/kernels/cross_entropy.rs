@@ -1,114 +1,123 @@
 //! Cross-entropy of logits with integer labels, and its gradient.
 
-use super::dispatch::Shared;
 use super::real::Real;
-use super::softmax::{Logit, RowOp, ScaledExp, each, infinite, is_infinite, normaliser, run, share};
+use super::softmax::{Logit, RowOp, ScaledExp, each, infinite, is_infinite, is_rows, normaliser, run, share};
+use crate::memory::unwritten::{Unwritten, Writer, assume_written};
+use crate::team::Pieces;
+use std::mem::MaybeUninit;
 
-struct CrossEntropy<T> {
-    x: Shared<T>,
-    labels: Shared<i64>,
-    loss: Shared<T>,
-    kept: Shared<[T; 2]>,
+struct CrossEntropy<'x, T> {
+    x: &'x [T],
+    labels: &'x [i64],
+    n: usize,
 }
 
-impl<T: Logit> RowOp for CrossEntropy<T> {
+/// The losses of rows, and what is kept of them: two numbers each.
+type Losses<'a, T> = (Pieces<'a, MaybeUninit<T>>, Pieces<'a, MaybeUninit<T>>);
+
+impl<'a, T: Logit> RowOp<Losses<'a, T>> for CrossEntropy<'_, T> {
     const NANOS: f64 = 0.3;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
-        let x = self.x.at(row * n);
-        // SAFETY: the caller's row, label and results.
-        unsafe {
-            let (max, sum) = normaliser::<T, FMA, false>(x, std::ptr::null_mut(), n, room);
-            let wanted = *x.add(*self.labels.at(row) as usize);
-            if is_infinite(max, x, n) {
-                let count = infinite(x, n);
-                *self.kept.at(row) = [max, count];
-                *self.loss.at(row) =
-                    if wanted == max { T::of::<FMA>(count.lane::<FMA>().ln()) } else { T::HIGHEST };
-                return;
+    fn rows<const FMA: bool>(
+        &self,
+        first: usize,
+        (loss, kept): (&'a mut Unwritten<T>, &'a mut Unwritten<T>),
+    ) -> (&'a mut [T], &'a mut [T]) {
+        let (n, all) = (self.n, &self.x[first * self.n..][..loss.len() * self.n]);
+        let mut kept = Writer::new(kept);
+        for (i, loss) in loss.iter_mut().enumerate() {
+            let x = &all[i * n..];
+            let (max, sum) = normaliser::<T, FMA>(x, n);
+            let wanted = x[..n][self.labels[first + i] as usize];
+            if is_infinite(max, &x[..n]) {
+                let count = infinite(&x[..n]);
+                kept.write(&[max, count]);
+                loss.write(if wanted == max { T::of::<FMA>(count.lane::<FMA>().ln()) } else { T::HIGHEST });
+            } else {
+                kept.write(&[max, sum]);
+                let rest = max.lane::<FMA>() - wanted.lane::<FMA>();
+                loss.write(T::of::<FMA>(sum.lane::<FMA>().ln() + rest));
             }
-            *self.kept.at(row) = [max, sum];
-            *self.loss.at(row) =
-                T::of::<FMA>(sum.lane::<FMA>().ln() + (max.lane::<FMA>() - wanted.lane::<FMA>()));
         }
+        // SAFETY: the loop has gone over all places of the losses, and has written each.
+        (unsafe { assume_written(loss) }, kept.finish())
     }
 }
 
-/// `loss[row] = logsumexp(x[row]) - x[row, labels[row]]` for `rows` rows of `n` logits.
+/// `loss[row] = logsumexp(x[row]) - x[row, labels[row]]` for rows of `n` logits, as many as labels. Gives the losses, and
+/// what was kept.
 ///
 /// `kept[row]` is what [`cross_entropy_grad`] needs: the maximum `m` of the row and the sum of `exp(x - m)`, or, if `m` is
 /// infinite, how many elements are, which share the probability. Their
 /// logarithm in one number, `m + log(sum)`, would lose the digits of the logits that matter when those are large.
 ///
-/// # Safety
-/// `x` must be readable for `rows * n` elements, `labels` for `rows`, each in `0..n`; `loss` and `kept` must be
-/// writable for `rows`.
-pub unsafe fn cross_entropy<T: Logit>(
-    rows: usize,
+/// # Panics
+/// Where the lengths do not fit each other, or a label is not below `n`.
+pub fn cross_entropy<'a, T: Logit>(
     n: usize,
-    x: *const T,
-    labels: *const i64,
-    loss: *mut T,
-    kept: *mut [T; 2],
-) {
-    let (x, labels) = (Shared(x.cast_mut()), Shared(labels.cast_mut()));
-    // SAFETY: the caller's promise.
-    unsafe { run(&CrossEntropy { x, labels, loss: Shared(loss), kept: Shared(kept) }, rows, n) }
+    x: &[T],
+    labels: &[i64],
+    [loss, kept]: [&'a mut Unwritten<T>; 2],
+) -> [&'a mut [T]; 2] {
+    let rows = labels.len();
+    let fits = is_rows(x, rows, n) && loss.len() == rows && kept.len() == 2 * rows;
+    assert!(fits, "cross-entropy: {rows} labels and {} logits, {n} for each", x.len());
+    let op = CrossEntropy { x, labels, n };
+    <[_; 2]>::from(run(&op, rows, n, |group| (Pieces::of(loss, group), Pieces::of(kept, 2 * group))))
 }
 
-struct CrossEntropyGrad<T> {
-    x: Shared<T>,
-    labels: Shared<i64>,
-    kept: Shared<[T; 2]>,
-    g: Shared<T>,
-    g_stride: usize,
-    out: Shared<T>,
+struct CrossEntropyGrad<'x, T> {
+    x: &'x [T],
+    labels: &'x [i64],
+    kept: &'x [T],
+    g: &'x [T],
+    n: usize,
 }
 
-impl<T: Logit> RowOp for CrossEntropyGrad<T> {
+impl<'a, T: Logit> RowOp<Pieces<'a, MaybeUninit<T>>> for CrossEntropyGrad<'_, T> {
     const NANOS: f64 = 0.4;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
-        let (x, out) = (self.x.at(row * n), self.out.at(row * n));
-        // SAFETY: the caller's rows, label and gradient.
-        unsafe {
-            let ([max, sum], g) = (*self.kept.at(row), *self.g.at(row * self.g_stride));
+    fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
+        let (n, all) = (self.n, &self.x[first * self.n..][..out.len()]);
+        for (i, out) in out.chunks_exact_mut(n).enumerate() {
+            let (x, row) = (&all[i * n..], first + i);
+            let (max, sum, g) =
+                (self.kept[2 * row], self.kept[2 * row + 1], self.g[row.min(self.g.len() - 1)]);
             let scale = T::of::<FMA>(g.lane::<FMA>() / sum.lane::<FMA>());
-            if max == T::HIGHEST && !sum.is_nan() {
-                share(x, out, n, scale);
+            let out = if max == T::HIGHEST && !sum.is_nan() {
+                share(&x[..n], out, scale, T::ZERO)
             } else {
-                each::<T, _, FMA, true, false>(&ScaledExp { max, scale }, [x, x], out, n, room);
-            }
-            let wanted = out.add(*self.labels.at(row) as usize);
-            *wanted = T::of::<FMA>((*wanted).lane::<FMA>() - g.lane::<FMA>());
+                each::<T, _, FMA, false>(&ScaledExp { max, scale }, [x, x], out).0
+            };
+            let wanted = &mut out[self.labels[row] as usize];
+            *wanted = T::of::<FMA>(wanted.lane::<FMA>() - g.lane::<FMA>());
         }
+        // SAFETY: tasks get whole rows, and both branches write all of one.
+        unsafe { assume_written(out) }
     }
 }
 
-/// The gradient of [`cross_entropy`]: `out = (softmax(x) - onehot(label)) * g[row]`; `g_stride` is 0 or 1.
+/// The gradient of [`cross_entropy`], which has written `kept`: `out = (softmax(x) - onehot(label)) * g[row]`, with a
+/// `g` for each row or one for all. Gives it.
 ///
-/// # Safety
-/// As for [`cross_entropy`], which has written `kept`; `g` must be readable for `rows` elements `g_stride` apart, and
-/// `out` writable for `rows * n`; it may be `x`.
-#[allow(clippy::too_many_arguments)]
-pub unsafe fn cross_entropy_grad<T: Logit>(
-    rows: usize,
+/// # Panics
+/// As for [`cross_entropy`].
+pub fn cross_entropy_grad<'a, T: Logit>(
     n: usize,
-    x: *const T,
-    labels: *const i64,
-    kept: *const [T; 2],
-    g: *const T,
-    g_stride: usize,
-    out: *mut T,
-) {
-    let op = CrossEntropyGrad {
-        x: Shared(x.cast_mut()),
-        labels: Shared(labels.cast_mut()),
-        kept: Shared(kept.cast_mut()),
-        g: Shared(g.cast_mut()),
-        g_stride,
-        out: Shared(out),
-    };
-    // SAFETY: the caller's promise.
-    unsafe { run(&op, rows, n) }
+    x: &[T],
+    labels: &[i64],
+    kept: &[T],
+    g: &[T],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    let rows = labels.len();
+    let fits = is_rows(x, rows, n) && out.len() == x.len() && kept.len() == 2 * rows;
+    let fits = fits && (g.len() == rows || g.len() == 1);
+    assert!(
+        fits,
+        "cross-entropy: {rows} labels and {} logits, {n} for each, and {} gradients",
+        x.len(),
+        g.len()
+    );
+    run(&CrossEntropyGrad { x, labels, kept, g, n }, rows, n, |group| Pieces::of(out, (group * n).max(1)))
 }

@@ -4,7 +4,7 @@
 //! from a label to a different one. All is in logarithms, so that nothing underflows in long sequences.
 //! Ref: Graves et al. 2006, Connectionist temporal classification.
 
-use super::dispatch::{Kernel, dispatch};
+use super::dispatch::{Compute, compute};
 use super::real::{Lane, Real};
 use crate::memory::{collected, filled};
 
@@ -104,8 +104,7 @@ impl Alignments<'_> {
 
 /// `out = log(exp(a) + exp(b) + exp(c + skips))`, element by element.
 fn log_sums([a, b, c]: [&[f64]; 3], skips: &[f64], out: &mut [f64]) {
-    // SAFETY: the kernel holds slices, which it does not leave.
-    unsafe { dispatch(LogSums { a, b, c, skips, out }) };
+    compute(LogSums { a, b, c, skips, out });
 }
 
 struct LogSums<'a> {
@@ -116,10 +115,10 @@ struct LogSums<'a> {
     out: &'a mut [f64],
 }
 
-impl Kernel for LogSums<'_> {
+impl Compute for LogSums<'_> {
     type Out = ();
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
+    fn compute<const FMA: bool>(self) {
         let lowest = Lane::<f64, FMA>(f64::NEG_INFINITY);
         let terms = self.a.iter().zip(self.b).zip(self.c).zip(self.skips);
         for (out, (((&a, &b), &c), &skip)) in self.out.iter_mut().zip(terms) {
@@ -134,16 +133,15 @@ impl Kernel for LogSums<'_> {
 
 /// `exp(x)` in the place of `x`.
 fn exponentials(x: &mut [f64]) {
-    // SAFETY: the kernel holds a slice, which it does not leave.
-    unsafe { dispatch(Exponentials(x)) };
+    compute(Exponentials(x));
 }
 
 struct Exponentials<'a>(&'a mut [f64]);
 
-impl Kernel for Exponentials<'_> {
+impl Compute for Exponentials<'_> {
     type Out = ();
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
+    fn compute<const FMA: bool>(self) {
         for x in self.0 {
             *x = Lane::<f64, FMA>(*x).exp().0;
         }

@@ -14,13 +14,38 @@ pub(crate) trait Kernel {
     unsafe fn run<const FMA: bool>(self) -> Self::Out;
 }
 
+/// A computation on slices. `compute` and all it calls must be `#[inline(always)]`, as for a [`Kernel`].
+pub(crate) trait Compute {
+    /// What the computation returns.
+    type Out;
+    /// Does the work; `FMA` says whether `mul_add` is one instruction.
+    fn compute<const FMA: bool>(self) -> Self::Out;
+}
+
+struct Safe<K>(K);
+
+impl<K: Compute> Kernel for Safe<K> {
+    type Out = K::Out;
+    #[inline(always)]
+    unsafe fn run<const FMA: bool>(self) -> K::Out {
+        self.0.compute::<FMA>()
+    }
+}
+
+/// Does the work of `k` with the instructions that [`isa`] names.
+#[inline]
+pub(crate) fn compute<K: Compute>(k: K) -> K::Out {
+    // SAFETY: `K::compute`, which is all that `Safe` runs, is a safe function.
+    unsafe { dispatch(Safe(k)) }
+}
+
 /// Runs `k` with the instructions that [`isa`] names.
 ///
 /// # Safety
 /// That of `k`.
 #[inline]
 pub(crate) unsafe fn dispatch<K: Kernel>(k: K) -> K::Out {
-    // SAFETY: the caller vouches for `k`, and `isa` for the instructions.
+    // SAFETY: the caller gives `k` what it asks for, and `isa` names no instructions but the processor's.
     unsafe {
         match isa() {
             #[cfg(target_arch = "x86_64")]
@@ -35,7 +60,7 @@ pub(crate) unsafe fn dispatch<K: Kernel>(k: K) -> K::Out {
 /// Never inlined: callers have the call in several places, and one copy will do.
 #[inline(never)]
 unsafe fn portable<K: Kernel>(k: K) -> K::Out {
-    // SAFETY: the caller vouches for `k`.
+    // SAFETY: handed on from `dispatch`, whose caller gives `k` what it asks for.
     unsafe {
         // Every aarch64 processor has a fused multiply-add.
         if cfg!(target_arch = "aarch64") { k.run::<true>() } else { k.run::<false>() }
@@ -45,14 +70,14 @@ unsafe fn portable<K: Kernel>(k: K) -> K::Out {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 unsafe fn avx512<K: Kernel>(k: K) -> K::Out {
-    // SAFETY: the caller vouches for `k`.
+    // SAFETY: handed on from `dispatch`, whose caller gives `k` what it asks for.
     unsafe { k.run::<true>() }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<K: Kernel>(k: K) -> K::Out {
-    // SAFETY: the caller vouches for `k`.
+    // SAFETY: handed on from `dispatch`, whose caller gives `k` what it asks for.
     unsafe { k.run::<true>() }
 }
 

@@ -1,11 +1,12 @@
 //! Dropout: each random word is used as soon as it is drawn, so that no mask is ever in memory.
 
-use super::dispatch::{Kernel, Shared, dispatch};
-use super::lanes::{load, store};
+use super::dispatch::{Compute, compute};
+use super::lanes::{read, write};
 use super::number::Float;
 use super::random::{LANES, Place};
 use super::real::Real;
-use crate::team;
+use crate::memory::unwritten::{Unwritten, assume_written};
+use crate::team::{self, Pieces};
 
 /// Words in a block, and so elements.
 const WORDS: usize = 4;
@@ -32,58 +33,53 @@ pub fn after(place: Place, n: usize) -> Place {
     place.after(n.div_ceil(WORDS * LANES))
 }
 
-struct Drop<T> {
+/// The elements of a task, with the words from a place on.
+struct Drop<'x, 'a, T> {
     rule: Rule<T>,
     place: Place,
-    first: usize,
-    last: usize,
-    n: usize,
-    x: *const T,
-    out: *mut T,
+    x: &'x [T],
+    out: &'a mut Unwritten<T>,
 }
 
-impl<T: Float> Kernel for Drop<T> {
-    type Out = ();
+impl<'a, T: Float> Compute for Drop<'_, 'a, T> {
+    type Out = &'a mut [T];
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        let Rule { limit, scale, shift, dropped } = self.rule;
-        for group in self.first..self.last {
+    fn compute<const FMA: bool>(self) -> &'a mut [T] {
+        let Drop { rule: Rule { limit, scale, shift, dropped }, place, x, out } = self;
+        let groups = x.chunks(WORDS * LANES).zip(out.chunks_mut(WORDS * LANES));
+        for (group, (x, out)) in groups.enumerate() {
             let mut words = [[0_u32; LANES]; WORDS];
-            let place = self.place.after(group);
+            let place = place.after(group);
             for l in 0..LANES {
                 for (words, word) in words.iter_mut().zip(place.words(l)) {
                     words[l] = word;
                 }
             }
-            for (w, words) in words.iter().enumerate() {
-                let i = (group * WORDS + w) * LANES;
-                if i >= self.n {
-                    return;
+            for ((words, x), out) in words.iter().zip(x.chunks(LANES)).zip(out.chunks_mut(LANES)) {
+                let mut x = read::<T, LANES>(x, T::ZERO);
+                for l in 0..LANES {
+                    let kept = x[l].lane::<FMA>().mul_add(scale.lane::<FMA>(), shift.lane::<FMA>());
+                    x[l] = if words[l] <= limit { T::of::<FMA>(kept) } else { dropped };
                 }
-                // SAFETY: no element from `n` on is read or written.
-                unsafe {
-                    let mut x = load::<T, LANES>(self.x.add(i), self.n - i, T::ZERO);
-                    for l in 0..LANES {
-                        let kept = x[l].lane::<FMA>().mul_add(scale.lane::<FMA>(), shift.lane::<FMA>());
-                        x[l] = if words[l] <= limit { T::of::<FMA>(kept) } else { dropped };
-                    }
-                    store(self.out.add(i), self.n - i, &x);
-                }
+                write(out, &x);
             }
         }
+        // SAFETY: a group has `WORDS` vectors of `LANES` places at most, and the groups are all of `out`, which is as long
+        // as `x`.
+        unsafe { assume_written(out) }
     }
 }
 
-/// Applies a rule to each of `n` elements, with the words that follow a place.
+/// Applies a rule to each element, with the words that follow a place. Gives the results.
 ///
-/// # Safety
-/// `x` must be readable and `out` writable for `n` elements; they must not overlap.
-pub unsafe fn dropout<T: Float>(place: Place, rule: Rule<T>, n: usize, x: *const T, out: *mut T) {
-    let groups = n.div_ceil(WORDS * LANES);
-    let (x, out) = (Shared(x.cast_mut()), Shared(out));
-    team::run(groups.div_ceil(CHUNK), groups * NANOS, |task| {
-        let (first, last) = (task * CHUNK, groups.min((task + 1) * CHUNK));
-        // SAFETY: the task's elements of the caller's arrays.
-        unsafe { dispatch(Drop { rule, place, first, last, n, x: x.at(0), out: out.at(0) }) };
-    });
+/// # Panics
+/// Where there are not as many results as elements.
+pub fn dropout<'a, T: Float>(place: Place, rule: Rule<T>, x: &[T], out: &'a mut Unwritten<T>) -> &'a mut [T] {
+    assert!(x.len() == out.len(), "dropout: {} elements have {} results", x.len(), out.len());
+    let groups = x.len().div_ceil(WORDS * LANES);
+    let most = CHUNK * WORDS * LANES;
+    team::fill(Pieces::of(out, most), groups * NANOS, |task, out| {
+        let x = &x[task * most..][..out.len()];
+        compute(Drop { rule, place: place.after(task * CHUNK), x, out })
+    })
 }

@@ -1,5 +1,83 @@
 //! Short arrays of elements: the vectors of code that is written once for all instruction sets.
 
+use crate::memory::unwritten::{Unwritten, copy_from};
+use std::marker::PhantomData;
+
+/// Vectors of `L` elements of a slice, whose starts are `stride` apart.
+pub(crate) struct Vectors<'a, T, const L: usize> {
+    next: *const T,
+    left: usize,
+    stride: usize,
+    slice: PhantomData<&'a [T]>,
+}
+
+impl<'a, T, const L: usize> Vectors<'a, T, L> {
+    /// `n` of them, the first at the start of the slice.
+    #[inline(always)]
+    pub(crate) fn new(x: &'a [T], n: usize, stride: usize) -> Self {
+        let reach = n.checked_sub(1).map_or(0, |further| further.saturating_mul(stride).saturating_add(L));
+        assert!(reach <= x.len(), "{n} vectors of {L}, {stride} apart, leave a slice of {}", x.len());
+        Vectors { next: x.as_ptr(), left: n, stride, slice: PhantomData }
+    }
+
+    /// The first `n`, if there are as many, and the others.
+    #[inline(always)]
+    pub(crate) fn split(self, n: usize) -> (Self, Self) {
+        let n = n.min(self.left);
+        let rest = Vectors { next: self.next.wrapping_add(n * self.stride), left: self.left - n, ..self };
+        (Vectors { left: n, ..self }, rest)
+    }
+}
+
+impl<'a, T, const L: usize> Iterator for Vectors<'a, T, L> {
+    type Item = &'a [T; L];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<&'a [T; L]> {
+        self.left = self.left.checked_sub(1)?;
+        // SAFETY: `new` has found the vectors that are left to lie in a slice that is borrowed for `'a`.
+        let vector = unsafe { &*self.next.cast::<[T; L]>() };
+        self.next = self.next.wrapping_add(self.stride);
+        Some(vector)
+    }
+
+    #[inline(always)]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<T, const L: usize> ExactSizeIterator for Vectors<'_, T, L> {}
+
+impl<'a, T, const L: usize> DoubleEndedIterator for Vectors<'a, T, L> {
+    #[inline(always)]
+    fn next_back(&mut self) -> Option<&'a [T; L]> {
+        self.left = self.left.checked_sub(1)?;
+        // SAFETY: as for `next`: `new` has found the vectors left to lie in the slice, the last of them `left` strides
+        // on.
+        Some(unsafe { &*self.next.wrapping_add(self.left * self.stride).cast::<[T; L]>() })
+    }
+}
+
+/// The first `L` elements, or all and then `pad`.
+#[inline(always)]
+pub(crate) fn read<T: Copy, const L: usize>(x: &[T], pad: T) -> [T; L] {
+    match x.first_chunk() {
+        Some(vector) => *vector,
+        None => {
+            let mut vector = [pad; L];
+            vector[..x.len()].copy_from_slice(x);
+            vector
+        }
+    }
+}
+
+/// Fills the places, at most `L`, with the first elements of the vector.
+#[inline(always)]
+pub(crate) fn write<'a, T: Copy, const L: usize>(out: &'a mut Unwritten<T>, v: &[T; L]) -> &'a mut [T] {
+    if out.len() == L { copy_from(out, v) } else { copy_from(out, &v[..out.len()]) }
+}
+
 /// Reads `L` elements, or `len` and then `pad`.
 ///
 /// # Safety
@@ -49,7 +127,7 @@ pub(crate) trait Lanes {
 #[inline(always)]
 pub(crate) unsafe fn across<K: Lanes>(op: &K, n: usize) {
     let mut at = 0;
-    // SAFETY: the caller's promise.
+    // SAFETY: each call is for elements below `n`, for which the caller has asked `op`.
     unsafe {
         while at + 64 <= n {
             op.lanes::<64>(at);

@@ -6,6 +6,7 @@ pub mod number;
 pub mod arith;
 mod lanes;
 mod dispatch;
+mod cost;
 pub mod map;
 pub mod put;
 pub mod reduce;

@@ -4,10 +4,13 @@
 //! the box is the pixel's window; backward it is the results whose windows hold the pixel. So no two tasks write to one
 //! place, and every sum has an order of its own whatever the threads.
 
+use super::cost::multiplying;
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::lanes::{Lanes, across};
 use super::number::Float;
+use crate::memory::unwritten::{Unwritten, assume_written};
 use crate::team;
+use std::mem::MaybeUninit;
 
 /// Multiplications' worth of work per task.
 const CHUNK: usize = 1 << 14;
@@ -53,6 +56,21 @@ struct Walk {
 }
 
 impl Windows {
+    /// The numbers of all images, and of all results.
+    ///
+    /// # Panics
+    /// Where windows do not lie on the images: one starts past their end, or is padding alone before them.
+    fn sizes(&self) -> [usize; 2] {
+        for i in 0..3 {
+            let last = self.output[i].saturating_sub(1).saturating_mul(self.stride[i]);
+            let fits =
+                self.stride[i] > 0 && self.before[i] < self.size[i] && last <= self.input[i] + self.before[i];
+            assert!(fits, "pooling: windows that leave the images: {self:?}");
+        }
+        [self.input, self.output]
+            .map(|lengths| self.batch * self.channels * lengths.iter().product::<usize>())
+    }
+
     /// The number of pixels in a window.
     pub fn area(&self) -> usize {
         self.size.iter().product()
@@ -114,6 +132,10 @@ macro_rules! places {
 places!(() = |_| (), u8 = |p| p as u8, u32 = |p| p as u32);
 
 /// What is folded: `L` channels at a time, at element `target` of the target and `source` of the source.
+///
+/// # Safety
+/// Each function may be called for elements of which `L` from the given one on are in the arrays that the implementor
+/// holds, the target's for one thread alone.
 trait Pool: Sync {
     type Acc<const L: usize>;
     /// Before the first pixel of the source, whose place in the window is `place`.
@@ -124,7 +146,11 @@ trait Pool: Sync {
     unsafe fn finish<const L: usize>(&self, acc: Self::Acc<L>, target: usize);
 }
 
-/// Runs `op` over the whole target; the tasks' boundaries depend on the sizes alone.
+/// Runs `op` over the whole target, each of whose elements it finishes once; the tasks' boundaries depend on the sizes
+/// alone.
+///
+/// # Safety
+/// The arrays that `op` holds must be those of the walk: the source's, and the target's, which nobody else uses.
 unsafe fn run<K: Pool>(op: &K, walk: &Walk) {
     let pixels: usize = walk.batch * walk.spans.iter().map(Vec::len).product::<usize>();
     let reads: usize = walk
@@ -134,9 +160,9 @@ unsafe fn run<K: Pool>(op: &K, walk: &Walk) {
         .product();
     let work = (reads.max(1) * walk.channels + PIXEL).max(1);
     let group = (CHUNK / work).max(1);
-    team::run(pixels.div_ceil(group), pixels.saturating_mul(work) / 4, |task| {
+    team::run(pixels.div_ceil(group), multiplying(pixels.saturating_mul(work)), |task| {
         let (first, last) = (task * group, pixels.min((task + 1) * group));
-        // SAFETY: the caller's promise, for pixels of the task's own.
+        // SAFETY: the pixels from `first` to `last` are this task's alone, and the arrays are those of the walk.
         unsafe { dispatch(Part { op, walk, first, last }) };
     });
 }
@@ -160,7 +186,7 @@ impl<K: Pool> Kernel for Part<'_, K> {
             let (plane, b) = (row / rows % planes, row / rows / planes);
             let (d, h) = (self.walk.spans[0][plane], self.walk.spans[1][row % rows]);
             for (i, w) in self.walk.spans[2][column..column + end - pixel].iter().enumerate() {
-                // SAFETY: the caller's promise.
+                // SAFETY: the pixel is one of this task's, as `run` says, and `across` asks for its channels alone.
                 unsafe {
                     let (op, walk, target) = (self.op, self.walk, pixel + i);
                     across(&Pixel { op, walk, target, b, spans: [d, h, *w] }, walk.channels);
@@ -186,7 +212,7 @@ impl<K: Pool> Lanes for Pixel<'_, K> {
         let (Walk { channels, source: [planes, rows, columns], steps, .. }, op) = (self.walk, self.op);
         let [d, h, w] = self.spans;
         let target = self.target * channels + c;
-        // SAFETY: the spans lie within the source, the channels within its pixels.
+        // SAFETY: `Windows::sizes` has seen to it that the spans lie within the source; the channels lie within its pixels.
         unsafe {
             let mut acc = op.start::<L>(target, d.place + h.place + w.place);
             for i in 0..d.length {
@@ -223,7 +249,7 @@ impl<T: Float, P: Place> Pool for Max<T, P> {
     }
     #[inline(always)]
     unsafe fn push<const L: usize>(&self, (best, places): &mut Self::Acc<L>, source: usize, place: isize) {
-        // SAFETY: the channels of a pixel of `x`.
+        // SAFETY: as `Pool` asks, `x` has `L` elements there.
         let x = unsafe { *self.x.at(source).cast::<[T; L]>() };
         for l in 0..L {
             // The first NaN wins, and then nothing does.
@@ -234,7 +260,7 @@ impl<T: Float, P: Place> Pool for Max<T, P> {
     }
     #[inline(always)]
     unsafe fn finish<const L: usize>(&self, (best, places): Self::Acc<L>, target: usize) {
-        // SAFETY: the channels of a pixel of both.
+        // SAFETY: as `Pool` asks, both have `L` elements there.
         unsafe {
             *self.out.at(target).cast::<[T; L]>() = best;
             *self.places.at(target).cast::<[P; L]>() = places.map(|p| P::of(p as isize));
@@ -243,23 +269,64 @@ impl<T: Float, P: Place> Pool for Max<T, P> {
 }
 
 /// `out` = the largest element of each window, the first NaN if there is one; `places` = which it is, the first of equals.
+/// Gives both.
 ///
-/// # Safety
-/// Windows must not be empty: each pixel of the output has one of the input. `x` must be readable for the input's
-/// elements; `out` and `places` (if `P` has a size) writable for the output's. They must not overlap.
-pub unsafe fn maxpool<T: Float, P: Place>(windows: &Windows, x: *const T, out: *mut T, places: *mut P) {
-    let op = Max { x: Shared(x.cast_mut()), out: Shared(out), places: Shared(places) };
-    // SAFETY: the caller's promise.
-    unsafe { run(&op, &windows.forward()) }
+/// # Panics
+/// Where the windows do not lie on the images, or `x`, `out` or `places` has not as many elements.
+pub fn maxpool_places<'a, 'p, T: Float, P: Place>(
+    windows: &Windows,
+    x: &[T],
+    out: &'a mut Unwritten<T>,
+    places: &'p mut Unwritten<P>,
+) -> (&'a mut [T], &'p mut [P]) {
+    check("maxpool", windows.sizes(), x, out);
+    check("maxpool", windows.sizes(), x, places);
+    let op = Max { x: shared(x), out: shared_mut(out), places: shared_mut(places) };
+    // SAFETY: images and results are of the sizes of the windows, as was just checked, and are borrowed here alone. `run`
+    // finishes each element, where `Max` writes the result and its place.
+    unsafe {
+        run(&op, &windows.forward());
+        (assume_written(out), assume_written(places))
+    }
 }
 
-struct Mean<T> {
+/// [`maxpool_places`] without the places.
+///
+/// # Panics
+/// As for [`maxpool_places`].
+pub fn maxpool<'a, T: Float>(windows: &Windows, x: &[T], out: &'a mut Unwritten<T>) -> &'a mut [T] {
+    let mut nothing = vec![MaybeUninit::<()>::uninit(); out.len()];
+    maxpool_places(windows, x, out, &mut nothing).0
+}
+
+/// The lengths of arrays must be those of images and results.
+fn check<T, U>(op: &str, [from, to]: [usize; 2], x: &[T], out: &[U]) {
+    assert!(
+        x.len() == from && out.len() == to,
+        "{op}: windows over {from} elements with {to} results do not fit {} and {}",
+        x.len(),
+        out.len()
+    );
+}
+
+fn shared<T>(x: &[T]) -> Shared<T> {
+    Shared(x.as_ptr().cast_mut())
+}
+
+fn shared_mut<T>(x: &mut Unwritten<T>) -> Shared<T> {
+    Shared(x.as_mut_ptr().cast())
+}
+
+/// [`meanpool`] or [`meanpool_back`].
+pub type Mean<T> = for<'a> fn(&Windows, &[T], T, &'a mut Unwritten<T>) -> &'a mut [T];
+
+struct Scaled<T> {
     x: Shared<T>,
     out: Shared<T>,
     scale: T,
 }
 
-impl<T: Float> Pool for Mean<T> {
+impl<T: Float> Pool for Scaled<T> {
     type Acc<const L: usize> = [T; L];
     #[inline(always)]
     unsafe fn start<const L: usize>(&self, _: usize, _: isize) -> [T; L] {
@@ -267,7 +334,7 @@ impl<T: Float> Pool for Mean<T> {
     }
     #[inline(always)]
     unsafe fn push<const L: usize>(&self, acc: &mut [T; L], source: usize, _: isize) {
-        // SAFETY: the channels of a pixel of `x`.
+        // SAFETY: as `Pool` asks, `x` has `L` elements there.
         let x = unsafe { *self.x.at(source).cast::<[T; L]>() };
         for l in 0..L {
             acc[l] = acc[l].plus(x[l]);
@@ -278,27 +345,49 @@ impl<T: Float> Pool for Mean<T> {
         for a in &mut acc {
             *a = a.times(self.scale);
         }
-        // SAFETY: the channels of a pixel of `out`.
+        // SAFETY: as `Pool` asks, `out` has `L` places there, which are this thread's.
         unsafe { *self.out.at(target).cast::<[T; L]>() = acc };
     }
 }
 
-/// `out` = `scale` times the sum of each window, in which padding counts as zeros.
+/// `out` = `scale` times the sum of each window, in which padding counts as zeros. Gives it.
 ///
-/// # Safety
-/// `x` must be readable for the input's elements and `out` writable for the output's; they must not overlap.
-pub unsafe fn meanpool<T: Float>(windows: &Windows, x: *const T, scale: T, out: *mut T) {
-    // SAFETY: the caller's promise.
-    unsafe { run(&Mean { x: Shared(x.cast_mut()), out: Shared(out), scale }, &windows.forward()) }
+/// # Panics
+/// Where the windows do not lie on the images, or `x` or `out` has not as many elements.
+pub fn meanpool<'a, T: Float>(
+    windows: &Windows,
+    x: &[T],
+    scale: T,
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    check("meanpool", windows.sizes(), x, out);
+    let op = Scaled { x: shared(x), out: shared_mut(out), scale };
+    // SAFETY: images and results are of the sizes of the windows, as was just checked, and are borrowed here alone. `run`
+    // finishes each element, where `Scaled` writes the result.
+    unsafe {
+        run(&op, &windows.forward());
+        assume_written(out)
+    }
 }
 
-/// The transpose of [`meanpool`]: `out` = `scale` times the sum of `g` over the windows that hold each pixel.
+/// The transpose of [`meanpool`]: `out` = `scale` times the sum of `g` over the windows that hold each pixel. Gives it.
 ///
-/// # Safety
-/// `g` must be readable for the output's elements and `out` writable for the input's; they must not overlap.
-pub unsafe fn meanpool_back<T: Float>(windows: &Windows, g: *const T, scale: T, out: *mut T) {
-    // SAFETY: the caller's promise.
-    unsafe { run(&Mean { x: Shared(g.cast_mut()), out: Shared(out), scale }, &windows.backward()) }
+/// # Panics
+/// As for [`meanpool`], with images and results exchanged.
+pub fn meanpool_back<'a, T: Float>(
+    windows: &Windows,
+    g: &[T],
+    scale: T,
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    let [images, results] = windows.sizes();
+    check("meanpool", [results, images], g, out);
+    let op = Scaled { x: shared(g), out: shared_mut(out), scale };
+    // SAFETY: as for `meanpool`, from results to images.
+    unsafe {
+        run(&op, &windows.backward());
+        assume_written(out)
+    }
 }
 
 struct Spread<T, P> {
@@ -315,7 +404,7 @@ impl<T: Float, P: Place> Pool for Spread<T, P> {
     }
     #[inline(always)]
     unsafe fn push<const L: usize>(&self, acc: &mut [T; L], source: usize, place: isize) {
-        // SAFETY: the channels of a pixel of both.
+        // SAFETY: as `Pool` asks, both have `L` elements there.
         let (g, places) =
             unsafe { (*self.g.at(source).cast::<[T; L]>(), *self.places.at(source).cast::<[P; L]>()) };
         let place = P::of(place);
@@ -325,24 +414,31 @@ impl<T: Float, P: Place> Pool for Spread<T, P> {
     }
     #[inline(always)]
     unsafe fn finish<const L: usize>(&self, acc: [T; L], target: usize) {
-        // SAFETY: the channels of a pixel of `out`.
+        // SAFETY: as `Pool` asks, `out` has `L` places there, which are this thread's.
         unsafe { *self.out.at(target).cast::<[T; L]>() = acc };
     }
 }
 
-/// The gradient of [`maxpool`]: `out` = the sum of `g` over the windows in which each pixel is at its place.
+/// The gradient of [`maxpool`]: `out` = the sum of `g` over the windows in which each pixel is at its place. Gives it.
 ///
-/// # Safety
-/// `g` and `places` must be readable for the output's elements and `out` writable for the input's; none may overlap.
-pub unsafe fn maxpool_back<T: Float, P: Place>(
+/// # Panics
+/// As for [`maxpool_places`], with images and results exchanged.
+pub fn maxpool_back<'a, T: Float, P: Place>(
     windows: &Windows,
-    g: *const T,
-    places: *const P,
-    out: *mut T,
-) {
-    let op = Spread { g: Shared(g.cast_mut()), places: Shared(places.cast_mut()), out: Shared(out) };
-    // SAFETY: the caller's promise.
-    unsafe { run(&op, &windows.backward()) }
+    g: &[T],
+    places: &[P],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    let [images, results] = windows.sizes();
+    check("maxpool", [results, images], g, out);
+    check("maxpool", [results, images], places, out);
+    let op = Spread { g: shared(g), places: shared(places), out: shared_mut(out) };
+    // SAFETY: results, their places and images are of the sizes of the windows, as was just checked, and are borrowed here
+    // alone. `run` finishes each element of the images, where `Spread` writes the sum.
+    unsafe {
+        run(&op, &windows.backward());
+        assume_written(out)
+    }
 }
 
 struct Pick<T, P> {
@@ -355,12 +451,12 @@ impl<T: Float, P: Place> Pool for Pick<T, P> {
     type Acc<const L: usize> = ([T; L], [P; L]);
     #[inline(always)]
     unsafe fn start<const L: usize>(&self, target: usize, _: isize) -> Self::Acc<L> {
-        // SAFETY: the channels of a pixel of `places`.
+        // SAFETY: as `Pool` asks, `places` has `L` elements there.
         ([T::ZERO; L], unsafe { *self.places.at(target).cast::<[P; L]>() })
     }
     #[inline(always)]
     unsafe fn push<const L: usize>(&self, (found, places): &mut Self::Acc<L>, source: usize, place: isize) {
-        // SAFETY: the channels of a pixel of `x`.
+        // SAFETY: as `Pool` asks, `x` has `L` elements there.
         let x = unsafe { *self.x.at(source).cast::<[T; L]>() };
         let place = P::of(place);
         for l in 0..L {
@@ -369,17 +465,28 @@ impl<T: Float, P: Place> Pool for Pick<T, P> {
     }
     #[inline(always)]
     unsafe fn finish<const L: usize>(&self, (found, _): Self::Acc<L>, target: usize) {
-        // SAFETY: the channels of a pixel of `out`.
+        // SAFETY: as `Pool` asks, `out` has `L` places there, which are this thread's.
         unsafe { *self.out.at(target).cast::<[T; L]>() = found };
     }
 }
 
-/// The transpose of [`maxpool_back`]: `out` = the element of each window of `x` that is at its place.
+/// The transpose of [`maxpool_back`]: `out` = the element of each window of `x` that is at its place. Gives it.
 ///
-/// # Safety
-/// `x` must be readable for the input's elements, `places` readable and `out` writable for the output's; none may overlap.
-pub unsafe fn pick<T: Float, P: Place>(windows: &Windows, x: *const T, places: *const P, out: *mut T) {
-    let op = Pick { x: Shared(x.cast_mut()), places: Shared(places.cast_mut()), out: Shared(out) };
-    // SAFETY: the caller's promise.
-    unsafe { run(&op, &windows.forward()) }
+/// # Panics
+/// As for [`maxpool_places`].
+pub fn pick<'a, T: Float, P: Place>(
+    windows: &Windows,
+    x: &[T],
+    places: &[P],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    check("maxpool", windows.sizes(), x, out);
+    check("maxpool", windows.sizes(), x, places);
+    let op = Pick { x: shared(x), places: shared(places), out: shared_mut(out) };
+    // SAFETY: images, results and their places are of the sizes of the windows, as was just checked, and are borrowed here
+    // alone. `run` finishes each element of the results, where `Pick` writes what it has found.
+    unsafe {
+        run(&op, &windows.forward());
+        assume_written(out)
+    }
 }

@@ -1,20 +1,33 @@
-//! Writing a contiguous array into a strided place, and rows by number: the opposites of reading a view.
+//! Writing a contiguous array into a strided place, arrays one after the other, and rows by number.
 
+use super::cost::moving;
 use super::dispatch::Shared;
-use crate::team;
+use crate::memory::unwritten::{Unwritten, Writer};
+use crate::team::{self, Pieces};
 
 /// Elements per task.
 const CHUNK: usize = 1 << 15;
 
-/// Copies `x`, row-major of `shape`, to where `strides` (in elements) lead from `out`.
+/// Copies `x`, row-major of `shape`, to where `strides` (in elements) lead from element `start` of `out`.
 ///
-/// # Safety
-/// `x` must be readable for the elements of `shape`, `out` writable at every place that shape and strides reach; they
-/// must not overlap.
-pub unsafe fn put<T: Copy>(shape: &[usize], x: *const T, out: *mut T, strides: &[isize]) {
+/// # Panics
+/// Where `x` has not as many elements, or the strides lead out of `out` or twice to one place.
+pub fn put<T: Copy + Send + Sync>(shape: &[usize], x: &[T], out: &mut [T], start: usize, strides: &[isize]) {
+    let size: usize = shape.iter().product();
+    assert!(
+        x.len() == size
+            && strides.len() == shape.len()
+            && (size == 0 || is_apart(shape, out.len(), start, strides)),
+        "put: {} elements of shape {shape:?} do not fit {} places from {start} on with strides {strides:?}",
+        x.len(),
+        out.len()
+    );
+    if size == 0 {
+        return;
+    }
     let (Some((&(mut n), mut lead)), Some(&step)) = (shape.split_last(), strides.last()) else {
-        // SAFETY: one element.
-        return unsafe { *out = *x };
+        out[start] = x[0];
+        return;
     };
     // Axes that follow on each other at both sides are one.
     while let [rest @ .., last] = lead
@@ -23,22 +36,23 @@ pub unsafe fn put<T: Copy>(shape: &[usize], x: *const T, out: *mut T, strides: &
         (n, lead) = (n * last, rest);
     }
     let rows: usize = lead.iter().product();
-    let (x, out, group) = (Shared(x.cast_mut()), Shared(out), (CHUNK / n.max(1)).max(1));
-    team::run(rows.div_ceil(group), rows * (n + 8) / 4, |task| {
+    let (to, group) = (Shared(out.as_mut_ptr()), (CHUNK / n.max(1)).max(1));
+    team::run(rows.div_ceil(group), moving(rows, n), |task| {
         for row in task * group..rows.min((task + 1) * group) {
             let (mut rest, mut at) = (row, 0);
             for (&n, &s) in lead.iter().zip(strides).rev() {
                 at += (rest % n) as isize * s;
                 rest /= n;
             }
-            // SAFETY: a row of `x`, and the places of its elements, which are this task's own.
+            let (from, to) = (&x[row * n..][..n], to.at(start).wrapping_offset(at));
+            // SAFETY: `is_apart` has found that the strides stay in `out`, which is borrowed for writing, and that no two
+            // elements have one place: this row's are no other task's.
             unsafe {
-                let (from, to) = (x.at(row * n), out.at(0).offset(at));
                 if step == 1 {
-                    std::ptr::copy_nonoverlapping(from, to, n);
+                    to.copy_from_nonoverlapping(from.as_ptr(), n);
                 } else {
-                    for i in 0..n {
-                        *to.offset(i as isize * step) = *from.add(i);
+                    for (i, &x) in from.iter().enumerate() {
+                        *to.offset(i as isize * step) = x;
                     }
                 }
             }
@@ -46,31 +60,94 @@ pub unsafe fn put<T: Copy>(shape: &[usize], x: *const T, out: *mut T, strides: &
     });
 }
 
-/// `out[o, i, ..] = x[o, rows[i], ..]` for `outer` matrices of `of` rows of `width` elements.
+/// Whether strides lead from `start` to places below `n`, to each once: the step of each axis is longer than all that the
+/// axes after it reach together.
+fn is_apart(shape: &[usize], n: usize, start: usize, strides: &[isize]) -> bool {
+    let (mut low, mut high) = (start, start);
+    for (&length, &stride) in shape.iter().zip(strides).rev() {
+        if length > 1 {
+            let (step, reach) = (stride.unsigned_abs(), high - low);
+            let Some(far) = (length - 1).checked_mul(step) else { return false };
+            let end = if stride < 0 { low.checked_sub(far) } else { high.checked_add(far) };
+            match end {
+                Some(end) if step > reach => (low, high) = (low.min(end), high.max(end)),
+                _ => return false,
+            }
+        }
+    }
+    high < n
+}
+
+/// Matrices of as many rows side by side: row `i` of the result is row `i` of each, one after the other. The matrices come
+/// with the lengths of their rows. Gives the result.
 ///
-/// # Safety
-/// Every row number must be below `of`; `x` must be readable for `outer * of * width` elements and `out` writable for
-/// `outer * rows.len() * width`; they must not overlap.
-pub unsafe fn gather<T: Copy>(outer: usize, rows: &[i64], of: usize, width: usize, x: *const T, out: *mut T) {
-    let (x, out, n) = (Shared(x.cast_mut()), Shared(out), rows.len());
+/// # Panics
+/// Where a matrix has not as many elements, or the result has not as many as all have together.
+pub fn side_by_side<'a, T: Copy + Send + Sync>(
+    rows: usize,
+    matrices: &[(&[T], usize)],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    let width: usize = matrices.iter().map(|(_, n)| n).sum();
+    let fit = matrices.iter().all(|(x, n)| x.len() == rows * n) && out.len() == rows * width;
+    assert!(
+        fit,
+        "side by side: matrices of {rows} rows of {width} elements do not fill {} places",
+        out.len()
+    );
     let group = (CHUNK / width.max(1)).max(1);
-    team::run((outer * n).div_ceil(group), outer * n * (width + 8) / 4, |task| {
-        let (first, last) = (task * group, (outer * n).min((task + 1) * group));
-        let (mut o, mut i) = (first / n, first % n);
-        for to in first..last {
-            // SAFETY: a row of `x`, and a row of `out` of this task's own.
-            unsafe {
-                let (from, to) = (x.at((o * of + rows[i] as usize) * width), out.at(to * width));
-                if width == 1 {
-                    *to = *from;
-                } else {
-                    std::ptr::copy_nonoverlapping(from, to, width);
+    let pieces = matrices.len().max(1);
+    team::fill(Pieces::of(out, (group * width).max(1)), moving(rows * pieces, width / pieces), |task, out| {
+        let mut out = Writer::new(out);
+        for row in task * group..rows.min((task + 1) * group) {
+            for (x, n) in matrices {
+                match &x[row * n..][..*n] {
+                    &[x] => out.push(x),
+                    x => out.write(x),
                 }
-            };
+            }
+        }
+        out.finish()
+    })
+}
+
+/// `out[o, i, ..] = x[o, rows[i], ..]` for `outer` matrices of `of` rows of `width` elements. Gives the result.
+///
+/// # Panics
+/// Where a row number is not below `of`, or `x` or `out` has not as many elements.
+pub fn gather<'a, T: Copy + Send + Sync>(
+    outer: usize,
+    rows: &[i64],
+    of: usize,
+    width: usize,
+    x: &[T],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    let n = rows.len();
+    assert!(
+        x.len() == outer * of * width && out.len() == outer * n * width,
+        "gather: {n} of {of} rows of {width} do not fit {} elements and {} places",
+        x.len(),
+        out.len()
+    );
+    let group = (CHUNK / width.max(1)).max(1);
+    team::fill(Pieces::of(out, (group * width).max(1)), moving(outer * n, width), |task, out| {
+        let (first, last) = (task * group, (outer * n).min((task + 1) * group));
+        let (mut out, mut o, mut i) = (Writer::new(out), first / n, first % n);
+        for _ in first..last {
+            let row = rows[i] as usize;
+            assert!(row < of, "gather: there is no row {row} of {of}");
+            let from = (o * of + row) * width;
+            if width == 1 {
+                out.push(x[from]);
+            } else {
+                out.write(&x[from..][..width]);
+            }
             i += 1;
             if i == n {
                 (o, i) = (o + 1, 0);
             }
         }
-    });
+        out.finish()
+    })
 }

@@ -2,14 +2,15 @@
 //!
 //! Element `i` depends on the key, the counter and `i` only, so the numbers are the same for any number of threads.
 //! Blocks are computed sixteen at a time, lane by lane: word `w` of block `16 a + l` is word `64 a + 16 w + l` of the
-//! stream. Each function returns the place that follows the blocks it used.
+//! stream. Each function moves the place that it is given past the blocks it used.
 
-use super::dispatch::{Kernel, Shared, dispatch};
-use super::lanes::store;
+use super::dispatch::{Compute, compute};
+use super::lanes::write;
 use super::number::Float;
 use super::real::{Lane, Real};
-use crate::memory::filled;
-use crate::team;
+use crate::memory::room;
+use crate::memory::unwritten::{Unwritten, assume_written, fill_with};
+use crate::team::{self, Pieces};
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -94,39 +95,37 @@ fn whole(low: u32, high: u32) -> u64 {
 
 /// How a block of words becomes `V` elements.
 trait Draw<const V: usize>: Sync {
-    type Out: Copy + Default;
+    type Out: Copy + Default + Send;
     /// Nanoseconds per group of blocks.
     const NANOS: usize;
     /// The elements of a block.
     fn draw<const FMA: bool>(&self, words: [u32; 4]) -> [Self::Out; V];
 }
 
-unsafe fn fill<K: Draw<V>, const V: usize>(draw: &K, place: Place, n: usize, out: *mut K::Out) -> Place {
-    let groups = n.div_ceil(V * LANES);
-    let out = Shared(out);
-    team::run(groups.div_ceil(CHUNK), groups * K::NANOS, |task| {
-        let (first, last) = (task * CHUNK, groups.min((task + 1) * CHUNK));
-        // SAFETY: the task's elements of the caller's array.
-        unsafe { dispatch(Fill { draw, place, first, last, n, out: out.at(0) }) };
-    });
-    place.after(groups)
+/// Fills `out` with what is drawn from the place on, which moves to the place that follows.
+fn fill<'a, K: Draw<V>, const V: usize>(
+    draw: &K,
+    place: &mut Place,
+    out: &'a mut Unwritten<K::Out>,
+) -> &'a mut [K::Out] {
+    let (start, groups) = (*place, out.len().div_ceil(V * LANES));
+    *place = start.after(groups);
+    team::fill(Pieces::of(out, CHUNK * V * LANES), groups * K::NANOS, |task, out| {
+        compute(Fill { draw, place: start.after(task * CHUNK), out })
+    })
 }
 
-struct Fill<'a, K: Draw<V>, const V: usize> {
-    draw: &'a K,
+struct Fill<'d, 'a, K: Draw<V>, const V: usize> {
+    draw: &'d K,
     place: Place,
-    first: usize,
-    last: usize,
-    n: usize,
-    out: *mut K::Out,
+    out: &'a mut Unwritten<K::Out>,
 }
 
-impl<K: Draw<V>, const V: usize> Kernel for Fill<'_, K, V> {
-    type Out = ();
+impl<'a, K: Draw<V>, const V: usize> Compute for Fill<'_, 'a, K, V> {
+    type Out = &'a mut [K::Out];
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        for group in self.first..self.last {
-            let first = group * V * LANES;
+    fn compute<const FMA: bool>(self) -> &'a mut [K::Out] {
+        for (group, out) in self.out.chunks_mut(V * LANES).enumerate() {
             let place = self.place.after(group);
             let mut drawn = [[K::Out::default(); LANES]; V];
             for l in 0..LANES {
@@ -135,14 +134,12 @@ impl<K: Draw<V>, const V: usize> Kernel for Fill<'_, K, V> {
                     lanes[l] = element;
                 }
             }
-            for (v, lanes) in drawn.iter().enumerate() {
-                let at = first + v * LANES;
-                if at < self.n {
-                    // SAFETY: no element from `n` on is written.
-                    unsafe { store(self.out.add(at), self.n - at, lanes) };
-                }
+            for (lanes, out) in drawn.iter().zip(out.chunks_mut(LANES)) {
+                write(out, lanes);
             }
         }
+        // SAFETY: a chunk has `V` vectors of `LANES` places at most, as many as are drawn, and the chunks are all of `out`.
+        unsafe { assume_written(self.out) }
     }
 }
 
@@ -157,50 +154,51 @@ impl Draw<2> for Bits {
     }
 }
 
-/// Fills `out` with 64 random bits each.
-///
-/// # Safety
-/// `out` must be writable for `n` elements.
-pub unsafe fn bits(place: Place, n: usize, out: *mut u64) -> Place {
-    // SAFETY: the caller's promise.
-    unsafe { fill(&Bits, place, n, out) }
+/// [`Bits`] as signed numbers.
+struct Signed;
+
+impl Draw<2> for Signed {
+    type Out = i64;
+    const NANOS: usize = Bits::NANOS;
+    #[inline(always)]
+    fn draw<const FMA: bool>(&self, words: [u32; 4]) -> [i64; 2] {
+        Bits.draw::<FMA>(words).map(|bits| bits as i64)
+    }
 }
 
-/// Fills `out` with integers in `low..high`, each equally likely. `low` must be below `high`.
+/// Fills `out` with 64 random bits each.
+pub fn bits<'a>(place: &mut Place, out: &'a mut Unwritten<u64>) -> &'a mut [u64] {
+    fill(&Bits, place, out)
+}
+
+/// Fills `out` with integers in `low..high`, each equally likely.
 ///
-/// # Safety
-/// `out` must be writable for `n` elements.
-pub unsafe fn integers(place: Place, low: i64, high: i64, n: usize, out: *mut i64) -> Place {
+/// # Panics
+/// Where `low` is not below `high`.
+pub fn integers<'a>(place: &mut Place, low: i64, high: i64, out: &'a mut Unwritten<i64>) -> &'a mut [i64] {
     const ELEMENTS: usize = CHUNK * 2 * LANES;
-    let range = high.wrapping_sub(low) as u64;
-    // SAFETY: the caller's promise; both types have 64 bits.
-    let next = unsafe { bits(place, n, out.cast()) };
-    let out = Shared(out);
-    team::run(n.div_ceil(ELEMENTS), n, |task| {
-        for i in task * ELEMENTS..n.min((task + 1) * ELEMENTS) {
-            // SAFETY: `i < n`, and no other task has it.
-            let element = unsafe { &mut *out.at(i) };
-            *element = low.wrapping_add(place.below(range, i, *element as u64) as i64);
+    assert!(low < high, "there is no integer from {low} to below {high}");
+    let (start, range) = (*place, high.wrapping_sub(low) as u64);
+    let values = fill(&Signed, place, out);
+    let n = values.len();
+    team::each(Pieces::of(values, ELEMENTS), n, |task, values| {
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = low.wrapping_add(start.below(range, task * ELEMENTS + i, *value as u64) as i64);
         }
     });
-    next
+    values
 }
 
-/// Fills `out` with the numbers below `n` in random order (Fisher and Yates).
-///
-/// # Safety
-/// `out` must be writable for `n` elements.
-pub unsafe fn permutation(place: Place, n: usize, out: *mut i64) -> Place {
-    let mut drawn = filled(n, 0);
-    // SAFETY: `drawn` has room for `n` elements, and the caller's `out` too.
-    let (next, out) = unsafe { (bits(place, n, drawn.as_mut_ptr()), std::slice::from_raw_parts_mut(out, n)) };
-    for (i, place) in out.iter_mut().enumerate() {
-        *place = i as i64;
-    }
+/// Fills `out` with the numbers below its length in random order (Fisher and Yates).
+pub fn permutation<'a>(place: &mut Place, out: &'a mut Unwritten<i64>) -> &'a mut [i64] {
+    let (start, n) = (*place, out.len());
+    let mut drawn = room(n);
+    let drawn = bits(place, &mut drawn.spare_capacity_mut()[..n]);
+    let numbers = fill_with(out, |i| i as i64);
     for i in (1..n).rev() {
-        out.swap(i, place.below(i as u64 + 1, i, drawn[i]) as usize);
+        numbers.swap(i, start.below(i as u64 + 1, i, drawn[i]) as usize);
     }
-    next
+    numbers
 }
 
 struct Uniform;
@@ -273,27 +271,19 @@ impl Draw<2> for (Normal, f64) {
 /// A floating type that random numbers are drawn in.
 pub trait Random: Float {
     /// [`uniform`] for this type.
-    ///
-    /// # Safety
-    /// As for [`uniform`].
-    unsafe fn uniform(place: Place, n: usize, out: *mut Self) -> Place;
+    fn uniform<'a>(place: &mut Place, out: &'a mut Unwritten<Self>) -> &'a mut [Self];
     /// [`normal`] for this type.
-    ///
-    /// # Safety
-    /// As for [`normal`].
-    unsafe fn normal(place: Place, n: usize, out: *mut Self) -> Place;
+    fn normal<'a>(place: &mut Place, out: &'a mut Unwritten<Self>) -> &'a mut [Self];
 }
 
 macro_rules! random {
     ($($t:ident)*) => {$(
         impl Random for $t {
-            unsafe fn uniform(place: Place, n: usize, out: *mut $t) -> Place {
-                // SAFETY: the caller's promise.
-                unsafe { fill(&(Uniform, 0.0 as $t), place, n, out) }
+            fn uniform<'a>(place: &mut Place, out: &'a mut Unwritten<$t>) -> &'a mut [$t] {
+                fill(&(Uniform, 0.0 as $t), place, out)
             }
-            unsafe fn normal(place: Place, n: usize, out: *mut $t) -> Place {
-                // SAFETY: the caller's promise.
-                unsafe { fill(&(Normal, 0.0 as $t), place, n, out) }
+            fn normal<'a>(place: &mut Place, out: &'a mut Unwritten<$t>) -> &'a mut [$t] {
+                fill(&(Normal, 0.0 as $t), place, out)
             }
         }
     )*};
@@ -301,19 +291,11 @@ macro_rules! random {
 random!(f32 f64);
 
 /// Fills `out` with multiples of 2^-24 (`f32`) or 2^-53 (`f64`) in `[0, 1)`, each equally likely.
-///
-/// # Safety
-/// `out` must be writable for `n` elements.
-pub unsafe fn uniform<T: Random>(place: Place, n: usize, out: *mut T) -> Place {
-    // SAFETY: the caller's promise.
-    unsafe { T::uniform(place, n, out) }
+pub fn uniform<'a, T: Random>(place: &mut Place, out: &'a mut Unwritten<T>) -> &'a mut [T] {
+    T::uniform(place, out)
 }
 
 /// Fills `out` with normal numbers of mean 0 and variance 1.
-///
-/// # Safety
-/// `out` must be writable for `n` elements.
-pub unsafe fn normal<T: Random>(place: Place, n: usize, out: *mut T) -> Place {
-    // SAFETY: the caller's promise.
-    unsafe { T::normal(place, n, out) }
+pub fn normal<'a, T: Random>(place: &mut Place, out: &'a mut Unwritten<T>) -> &'a mut [T] {
+    T::normal(place, out)
 }

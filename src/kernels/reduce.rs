@@ -4,10 +4,13 @@
 //! vectors are consecutive pieces of a row, or pieces of consecutive rows. They are merged pairwise, so that the error
 //! of a sum of `n` numbers grows with `log n`.
 
-use super::dispatch::{Kernel, Shared, dispatch};
+use super::cost::reading;
+use super::dispatch::{Compute, compute};
+use super::lanes::Vectors;
 use super::number::Number;
 use crate::memory::room;
-use crate::team;
+use crate::memory::unwritten::{Unwritten, assume_written, copy_from};
+use crate::team::{self, Pieces};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
@@ -25,7 +28,7 @@ pub struct Axis {
 /// A reduction: a row of the table below.
 pub trait Fold: 'static {
     /// The element type of the input.
-    type In: Copy;
+    type In: Copy + Sync;
     /// The type of the result.
     type Out: Copy + Send + Sync;
     /// The reduction of the results for parts of the input.
@@ -68,6 +71,25 @@ folds! {
     Min: T, by Min<T>, T::HIGHEST, |a, x| smaller(a, x), |p, q| smaller(p, q);
 }
 
+/// Whether any element is true.
+#[derive(Debug)]
+pub struct Any;
+
+impl Fold for Any {
+    type In = bool;
+    type Out = bool;
+    type Parts = Any;
+    const START: bool = false;
+    #[inline(always)]
+    fn push(any: bool, x: bool) -> bool {
+        any | x
+    }
+    #[inline(always)]
+    fn merge(a: bool, b: bool) -> bool {
+        a | b
+    }
+}
+
 #[inline(always)]
 fn larger<T: Number>(a: T, x: T) -> T {
     if (a >= x) | a.is_nan() { a } else { x }
@@ -91,212 +113,208 @@ pub(super) const BLOCK: usize = 32;
 /// Levels of the pairwise merge: enough for `BLOCK * 2^LEVELS` vectors.
 const LEVELS: usize = 40;
 
-/// `out[o, j] = fold of x[o, .., j]` for `x` of shape `(outer, n, inner)`.
+impl Axis {
+    /// How many elements there are.
+    #[inline]
+    pub fn size(self) -> usize {
+        self.outer * self.n * self.inner
+    }
+
+    /// How many elements there are without the axis.
+    #[inline]
+    pub fn places(self) -> usize {
+        self.outer * self.inner
+    }
+}
+
+/// `out[o, j] = fold of x[o, .., j]` for `x` of shape `(outer, n, inner)`. Gives the results.
 ///
-/// # Safety
-/// `x` must be readable for `outer * n * inner` elements, `out` writable for `outer * inner`; they must not overlap.
-pub unsafe fn reduce<K: Fold>(axis: Axis, x: *const K::In, out: *mut K::Out) {
+/// # Panics
+/// Where `x` or `out` has not as many elements.
+pub fn reduce<'a, K: Fold>(axis: Axis, x: &[K::In], out: &'a mut Unwritten<K::Out>) -> &'a mut [K::Out] {
     let Axis { outer, n, inner } = axis;
+    assert!(
+        x.len() == axis.size() && out.len() == axis.places(),
+        "reduce: {axis:?} does not fit {} elements and {} results",
+        x.len(),
+        out.len()
+    );
     let rows = BLOCK.max(CHUNK / inner.max(1));
     if n * inner <= CHUNK || n <= rows {
-        // SAFETY: the caller's promise.
-        return unsafe { reduce_whole::<K>(axis, x, out) };
+        return reduce_whole::<K>(axis, x, out);
     }
     let parts = n.div_ceil(rows);
-    let mut partial: Vec<K::Out> = room(outer * parts * inner);
-    let (from, to) = (Shared(x.cast_mut()), Shared(partial.as_mut_ptr()));
-    team::run(outer * parts, nanos::<K>(outer * n * inner), |task| {
+    let mut partial = room(outer * parts * inner);
+    let share = Pieces::of(&mut partial.spare_capacity_mut()[..outer * parts * inner], inner);
+    let partial = team::fill(share, reading::<K::In>(x.len()), |task, out| {
         let first = (task / parts) * n + (task % parts) * rows;
         let axis = Axis { outer: 1, n: rows.min(n - (task % parts) * rows), inner };
-        let (x, out) = (from.at(first * inner), to.at(task * inner));
-        // SAFETY: rows `first..` of `x` are within the caller's; the task's row of `partial` is its own.
-        unsafe { dispatch(Rows::<K> { axis, x, out }) };
+        compute(Rows::<K> { axis, x: &x[first * inner..][..axis.size()], out })
     });
-    let axis = Axis { outer, n: parts, inner };
-    // SAFETY: the tasks have written each element of `partial`; `out` is the caller's promise.
-    unsafe { reduce_whole::<K::Parts>(axis, partial.as_ptr(), out) };
+    reduce_whole::<K::Parts>(Axis { outer, n: parts, inner }, partial, out)
 }
 
 /// [`reduce`], in tasks that have the whole axis.
-unsafe fn reduce_whole<K: Fold>(axis: Axis, x: *const K::In, out: *mut K::Out) {
+fn reduce_whole<'a, K: Fold>(axis: Axis, x: &[K::In], out: &'a mut Unwritten<K::Out>) -> &'a mut [K::Out] {
     let Axis { outer, n, inner } = axis;
-    if outer * inner == 0 {
-        return;
-    }
-    let (from, to) = (Shared(x.cast_mut()), Shared(out));
+    let nanos = reading::<K::In>(x.len());
     if n * inner <= CHUNK || inner <= WIDTH {
-        let group = (CHUNK / (n * inner).max(1)).clamp(1, outer);
-        return team::run(outer.div_ceil(group), nanos::<K>(outer * n * inner), |task| {
+        let group = (CHUNK / (n * inner).max(1)).clamp(1, outer.max(1));
+        return team::fill(Pieces::of(out, (group * inner).max(1)), nanos, |task, out| {
             let first = task * group;
             let axis = Axis { outer: group.min(outer - first), n, inner };
-            let (x, out) = (from.at(first * n * inner), to.at(first * inner));
-            // SAFETY: the task's share of the caller's arrays.
-            unsafe { dispatch(Rows::<K> { axis, x, out }) };
+            compute(Rows::<K> { axis, x: &x[first * n * inner..][..axis.size()], out })
         });
     }
     let tiles = inner.div_ceil(WIDTH);
-    team::run(outer * tiles, nanos::<K>(outer * n * inner), |task| {
+    team::fill(Pieces::of_rows(out, inner, WIDTH), nanos, |task, out| {
         let (o, first) = (task / tiles, (task % tiles) * WIDTH);
-        let columns = WIDTH.min(inner - first);
-        let (x, out) = (from.at(o * n * inner + first), to.at(o * inner + first));
-        // SAFETY: the task's columns of the caller's arrays.
-        unsafe { dispatch(Columns::<K> { n, stride: inner, columns, x, out }) };
-    });
-}
-
-/// An estimate of the time that `elements` take: that of reading them.
-pub(super) fn nanos<K: Fold>(elements: usize) -> usize {
-    elements * size_of::<K::In>() / 32
+        compute(Columns::<K> { n, stride: inner, x: &x[o * n * inner + first..(o + 1) * n * inner], out })
+    })
 }
 
 /// [`reduce`] in one piece.
-pub(super) struct Rows<K: Fold> {
+pub(super) struct Rows<'x, 'a, K: Fold> {
     pub(super) axis: Axis,
-    pub(super) x: *const K::In,
-    pub(super) out: *mut K::Out,
+    pub(super) x: &'x [K::In],
+    pub(super) out: &'a mut Unwritten<K::Out>,
 }
 
-impl<K: Fold> Kernel for Rows<K> {
-    type Out = ();
+impl<'a, K: Fold> Compute for Rows<'_, 'a, K> {
+    type Out = &'a mut [K::Out];
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        let Axis { outer, n, inner } = self.axis;
+    fn compute<const FMA: bool>(self) -> &'a mut [K::Out] {
+        let Rows { axis: Axis { outer, n, inner }, x, out } = self;
+        if inner == 1 {
+            for (o, out) in out.iter_mut().enumerate() {
+                out.write(fold_row::<K>(&x[o * n..][..n]));
+            }
+            // SAFETY: the loop has gone over all places, and has written each.
+            return unsafe { assume_written(out) };
+        }
         for o in 0..outer {
-            // SAFETY: row `o` of the arrays that the caller vouches for.
-            unsafe {
-                let (x, out) = (self.x.add(o * n * inner), self.out.add(o * inner));
-                match inner {
-                    1 => *out = fold_row::<K>(x, n),
-                    2..LANES if n >= 2 * FEW => fold_narrow::<K>(x, n, inner, out),
-                    _ => fold_columns::<K>(x, n, inner, inner, out),
-                }
+            let (x, out) = (&x[o * n * inner..][..n * inner], &mut out[o * inner..][..inner]);
+            if inner < LANES && n >= 2 * FEW {
+                fold_narrow::<K>(x, n, out);
+            } else {
+                fold_columns::<K>(x, n, inner, out);
             }
         }
+        // SAFETY: both of these write the `inner` results of each of the `outer` rows, and `out` holds no others.
+        unsafe { assume_written(out) }
     }
 }
 
-struct Columns<K: Fold> {
+/// The folds of as many columns as there are results, over `n` rows that are `stride` apart.
+struct Columns<'x, 'a, K: Fold> {
     n: usize,
     stride: usize,
-    columns: usize,
-    x: *const K::In,
-    out: *mut K::Out,
+    x: &'x [K::In],
+    out: &'a mut Unwritten<K::Out>,
 }
 
-impl<K: Fold> Kernel for Columns<K> {
-    type Out = ();
+impl<'a, K: Fold> Compute for Columns<'_, 'a, K> {
+    type Out = &'a mut [K::Out];
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        // SAFETY: the caller vouches for the arrays.
-        unsafe { fold_columns::<K>(self.x, self.n, self.stride, self.columns, self.out) }
+    fn compute<const FMA: bool>(self) -> &'a mut [K::Out] {
+        fold_columns::<K>(self.x, self.n, self.stride, self.out)
     }
 }
 
-/// Folds `n` consecutive elements.
+/// Folds a row.
 #[inline(always)]
-pub(super) unsafe fn fold_row<K: Fold>(x: *const K::In, n: usize) -> K::Out {
-    let mut acc = K::START;
-    let mut i = 0;
-    // SAFETY: all elements read are among the `n`.
-    unsafe {
-        if n >= LANES {
-            let vectors = n / LANES;
-            acc = fold_across::<K, LANES>(fold_lanes::<K, LANES>(x, vectors, LANES));
-            i = vectors * LANES;
-        }
-        if n - i >= FEW {
-            let vectors = (n - i) / FEW;
-            acc = K::merge(acc, fold_across::<K, FEW>(fold_lanes::<K, FEW>(x.add(i), vectors, FEW)));
-            i += vectors * FEW;
-        }
-        while i < n {
-            acc = K::push(acc, *x.add(i));
-            i += 1;
-        }
+pub(super) fn fold_row<K: Fold>(x: &[K::In]) -> K::Out {
+    let (mut acc, mut rest) = (K::START, x);
+    if rest.len() >= LANES {
+        let vectors = rest.len() / LANES;
+        acc = fold_across::<K, LANES>(fold_lanes::<K, LANES>(Vectors::new(rest, vectors, LANES)));
+        rest = &rest[vectors * LANES..];
+    }
+    if rest.len() >= FEW {
+        let vectors = rest.len() / FEW;
+        let few = fold_across::<K, FEW>(fold_lanes::<K, FEW>(Vectors::new(rest, vectors, FEW)));
+        acc = K::merge(acc, few);
+        rest = &rest[vectors * FEW..];
+    }
+    for &x in rest {
+        acc = K::push(acc, x);
     }
     acc
 }
 
-/// Folds each of `columns` columns over `n` rows that are `stride` apart.
+/// Folds each of as many columns as there are results, over `n` rows that are `stride` apart.
 #[inline(always)]
-unsafe fn fold_columns<K: Fold>(x: *const K::In, n: usize, stride: usize, columns: usize, out: *mut K::Out) {
-    let mut j = 0;
-    // SAFETY: columns `j..j + L` are read and written, which the loop conditions keep within `columns`.
-    unsafe {
-        while j + LANES <= columns {
-            *out.add(j).cast() = fold_lanes::<K, LANES>(x.add(j), n, stride);
-            j += LANES;
-        }
-        while j + FEW <= columns {
-            *out.add(j).cast() = fold_lanes::<K, FEW>(x.add(j), n, stride);
-            j += FEW;
-        }
-        while j < columns {
-            *out.add(j).cast() = fold_lanes::<K, 1>(x.add(j), n, stride);
-            j += 1;
-        }
-    }
-}
-
-/// Folds the columns of `(n, inner)`, fewer than [`LANES`], as those of `(n / FEW, FEW * inner)` first.
-#[inline(always)]
-unsafe fn fold_narrow<K: Fold>(x: *const K::In, n: usize, inner: usize, out: *mut K::Out) {
-    let mut wide = [const { MaybeUninit::<K::Out>::uninit() }; FEW * LANES];
-    let rows = n / FEW;
-    // SAFETY: `fold_columns` writes each of the `FEW * inner` columns; the rows left are the last of the `n`.
-    unsafe {
-        let width = FEW * inner;
-        fold_columns::<K>(x, rows, width, width, wide.as_mut_ptr().cast());
-        for j in 0..inner {
-            let mut lanes = [K::START; FEW];
-            for (l, lane) in lanes.iter_mut().enumerate() {
-                *lane = wide[l * inner + j].assume_init();
-            }
-            let mut acc = fold_across::<K, FEW>(lanes);
-            for i in rows * FEW..n {
-                acc = K::push(acc, *x.add(i * inner + j));
-            }
-            *out.add(j) = acc;
-        }
-    }
-}
-
-/// Folds `n` vectors of `L` elements, whose starts are `stride` apart, lane by lane.
-#[inline(always)]
-pub(super) unsafe fn fold_lanes<K: Fold, const L: usize>(
-    x: *const K::In,
+fn fold_columns<'a, K: Fold>(
+    x: &[K::In],
     n: usize,
     stride: usize,
-) -> [K::Out; L] {
-    // SAFETY: the vectors are the caller's; a level is read after it was written and before it is written again.
-    unsafe {
-        let mut pending = [const { MaybeUninit::<[K::Out; L]>::uninit() }; LEVELS];
-        let (mut depth, mut blocks) = (0, 0_usize);
-        loop {
-            let first = blocks * BLOCK;
-            let last = n <= first + BLOCK;
-            let mut acc = fold_block::<K, L>(x.add(first * stride), BLOCK.min(n - first), stride);
-            for _ in 0..if last { depth } else { blocks.trailing_ones() as usize } {
-                depth -= 1;
-                acc = merge_lanes::<K, L>(pending[depth].assume_init(), acc);
+    out: &'a mut Unwritten<K::Out>,
+) -> &'a mut [K::Out] {
+    let (columns, mut j) = (out.len(), 0);
+    macro_rules! strips {
+        ($($lanes:expr),+) => {$(
+            while columns - j >= $lanes {
+                let from = x.get(j..).unwrap_or_default();
+                copy_from(&mut out[j..][..$lanes], &fold_lanes::<K, { $lanes }>(Vectors::new(from, n, stride)));
+                j += $lanes;
             }
-            if last {
-                return acc;
-            }
-            pending[depth].write(acc);
-            depth += 1;
-            blocks += 1;
+        )+};
+    }
+    strips!(LANES, FEW, 1);
+    // SAFETY: strips of one column are written until there is no further column.
+    unsafe { assume_written(out) }
+}
+
+/// Folds the columns of `n` rows, which are fewer than [`LANES`], as those of rows of [`FEW`] times as many first.
+#[inline(always)]
+fn fold_narrow<K: Fold>(x: &[K::In], n: usize, out: &mut Unwritten<K::Out>) {
+    let (mut wide, inner) = ([const { MaybeUninit::<K::Out>::uninit() }; FEW * LANES], out.len());
+    let (rows, width) = (n / FEW, FEW * inner);
+    let wide = fold_columns::<K>(x, rows, width, &mut wide[..width]);
+    let rest = &x[rows * width..];
+    for (j, out) in out.iter_mut().enumerate() {
+        let mut lanes = [K::START; FEW];
+        for (l, lane) in lanes.iter_mut().enumerate() {
+            *lane = wide[l * inner + j];
         }
+        let mut acc = fold_across::<K, FEW>(lanes);
+        for x in rest.chunks_exact(inner) {
+            acc = K::push(acc, x[j]);
+        }
+        out.write(acc);
+    }
+}
+
+/// Folds vectors lane by lane.
+#[inline(always)]
+pub(super) fn fold_lanes<K: Fold, const L: usize>(x: Vectors<'_, K::In, L>) -> [K::Out; L] {
+    let mut pending = [const { MaybeUninit::<[K::Out; L]>::uninit() }; LEVELS];
+    let (mut depth, mut blocks, mut left) = (0, 0_usize, x);
+    loop {
+        let (block, rest) = left.split(BLOCK);
+        let last = rest.len() == 0;
+        let mut acc = fold_block::<K, L>(block);
+        for _ in 0..if last { depth } else { blocks.trailing_ones() as usize } {
+            depth -= 1;
+            // SAFETY: the levels below `depth` are written: it grows by one with each write.
+            acc = merge_lanes::<K, L>(unsafe { pending[depth].assume_init() }, acc);
+        }
+        if last {
+            return acc;
+        }
+        pending[depth].write(acc);
+        depth += 1;
+        blocks += 1;
+        left = rest;
     }
 }
 
 #[inline(always)]
-unsafe fn fold_block<K: Fold, const L: usize>(x: *const K::In, n: usize, stride: usize) -> [K::Out; L] {
+fn fold_block<K: Fold, const L: usize>(vectors: Vectors<'_, K::In, L>) -> [K::Out; L] {
     let mut acc = [K::START; L];
-    for i in 0..n {
-        for (l, lane) in acc.iter_mut().enumerate() {
-            // SAFETY: element `l` of vector `i`.
-            *lane = K::push(*lane, unsafe { *x.add(i * stride + l) });
+    for x in vectors {
+        for (lane, &x) in acc.iter_mut().zip(x) {
+            *lane = K::push(*lane, x);
         }
     }
     acc

@@ -1,66 +1,86 @@
 //! Running reductions along one axis: cumulative sums and products, and any other [`Fold`].
 
-use super::dispatch::{Kernel, Shared, dispatch};
-use super::reduce::{Axis, BLOCK, CHUNK, Fold, Rows, WIDTH, nanos};
+use super::cost::reading;
+use super::dispatch::{Compute, compute};
+use super::lanes::Vectors;
+use super::reduce::{Axis, BLOCK, CHUNK, Fold, Rows, WIDTH};
 use crate::memory::filled;
-use crate::team;
+use crate::memory::unwritten::{Unwritten, assume_written, rewritten};
+use crate::team::{self, Pieces, Tile, Tiles};
+use std::mem::MaybeUninit;
 
 /// Columns scanned side by side.
 const LANES: usize = 16;
 
-/// `out[o, i, j] = fold of x[o, 0..=i, j]` for `x` of shape `(outer, n, inner)`.
+/// `out[o, i, j] = fold of x[o, 0..=i, j]` for `x` of shape `(outer, n, inner)`. Gives the results.
 ///
-/// # Safety
-/// `x` must be readable and `out` writable for `outer * n * inner` elements; they must not overlap.
-pub unsafe fn scan<K: Fold>(axis: Axis, x: *const K::In, out: *mut K::Out) {
+/// # Panics
+/// Where `x` or `out` has not as many elements.
+pub fn scan<'a, K: Fold>(axis: Axis, x: &[K::In], out: &'a mut Unwritten<K::Out>) -> &'a mut [K::Out] {
     let Axis { outer, n, inner } = axis;
-    if outer * n * inner == 0 {
-        return;
-    }
-    let rows = BLOCK.max(CHUNK / inner);
-    let (from, to) = (Shared(x.cast_mut()), Shared(out));
-    let nanos = 4 * nanos::<K>(outer * n * inner);
-    if n * inner > CHUNK && n > rows {
-        let parts = n.div_ceil(rows);
-        // SAFETY: the caller's promise.
-        let mut carries = unsafe { carries::<K>(axis, rows, x) };
-        let carries = Shared(carries.as_mut_ptr());
-        return team::run(outer * parts, nanos, |task| {
-            let (o, first) = (task / parts, (task % parts) * rows);
-            let (n, at) = (rows.min(n - first), (o * n + first) * inner);
-            let (x, out, carry) = (from.at(at), to.at(at), carries.at(task * inner));
-            // SAFETY: the task's rows of the caller's arrays, and its row of the carries.
-            unsafe { dispatch(Scan::<K> { n, stride: inner, columns: inner, x, out, carry }) };
-        });
-    }
-    let width = if n * inner <= CHUNK { inner } else { WIDTH.min(inner) };
-    let tiles = inner.div_ceil(width);
-    let group = (CHUNK / (n * inner)).clamp(1, outer);
-    team::run(outer.div_ceil(group) * tiles, nanos, |task| {
-        let (first, j) = ((task / tiles) * group, (task % tiles) * width);
-        let columns = width.min(inner - j);
-        for o in first..outer.min(first + group) {
-            let (x, out, carry) = (from.at(o * n * inner + j), to.at(o * n * inner + j), std::ptr::null());
-            // SAFETY: the task's columns of the caller's arrays.
-            unsafe { dispatch(Scan::<K> { n, stride: inner, columns, x, out, carry }) };
+    let size = axis.size();
+    assert!(
+        x.len() == size && out.len() == size,
+        "scan: {axis:?} does not fit {} elements and {} results",
+        x.len(),
+        out.len()
+    );
+    if size > 0 {
+        let nanos = 4 * reading::<K::In>(size);
+        let rows = BLOCK.max(CHUNK / inner);
+        if n * inner > CHUNK && n > rows {
+            in_parts::<K>(axis, rows, x, out, nanos);
+        } else if n * inner > CHUNK && inner > WIDTH {
+            let tiles = inner.div_ceil(WIDTH);
+            team::each(Tiles::of(out, n, inner, WIDTH), nanos, |task, out| {
+                let (o, j) = (task / tiles, task % tiles * WIDTH);
+                let x = &x[o * n * inner + j..(o + 1) * n * inner];
+                compute(Scan::<K> { stride: inner, x, out, carry: None });
+            });
+        } else {
+            let group = (CHUNK / (n * inner)).clamp(1, outer) * n * inner;
+            team::each(Pieces::of(out, group), nanos, |task, out| {
+                let x = &x[task * group..][..out.len()];
+                for (x, out) in x.chunks_exact(n * inner).zip(out.chunks_exact_mut(n * inner)) {
+                    compute(Scan::<K> { stride: inner, x, out: Tile::whole(out, inner), carry: None });
+                }
+            });
         }
+    }
+    // SAFETY: the tasks of each way have all of `out` among them, and `Scan` writes every row of every column it is given.
+    unsafe { assume_written(out) }
+}
+
+/// Scans parts of the axis, of `rows` rows each, from what all rows before them fold to.
+fn in_parts<K: Fold>(axis: Axis, rows: usize, x: &[K::In], out: &mut Unwritten<K::Out>, nanos: usize) {
+    let Axis { n, inner, .. } = axis;
+    let parts = n.div_ceil(rows);
+    let carries = carries::<K>(axis, rows, x);
+    team::each(Pieces::of_rows(out, n * inner, rows * inner), nanos, |task, out| {
+        let at = (task / parts * n + task % parts * rows) * inner;
+        let carry = Some(&carries[task * inner..][..inner]);
+        let x = &x[at..][..out.len()];
+        compute(Scan::<K> { stride: inner, x, out: Tile::whole(out, inner), carry });
     });
 }
 
 /// For each part of `rows` rows, the fold of all rows before it; shape `(outer, parts, inner)`.
-unsafe fn carries<K: Fold>(axis: Axis, rows: usize, x: *const K::In) -> Vec<K::Out> {
+fn carries<K: Fold>(axis: Axis, rows: usize, x: &[K::In]) -> Vec<K::Out> {
     let Axis { outer, n, inner } = axis;
     let parts = n.div_ceil(rows);
     let mut carries = filled(outer * parts * inner, K::START);
-    let (from, to) = (Shared(x.cast_mut()), Shared(carries.as_mut_ptr()));
     // The fold of a part goes where the carry of the next part will be; that of the last is not needed.
-    team::run(outer * (parts - 1), nanos::<K>(outer * n * inner), |task| {
-        let (o, part) = (task / (parts - 1), task % (parts - 1));
-        let (x, out) = (from.at((o * n + part * rows) * inner), to.at((o * parts + part + 1) * inner));
-        let axis = Axis { outer: 1, n: rows, inner };
-        // SAFETY: the task's rows of the caller's array, all full, and a row of `carries` of its own.
-        unsafe { dispatch(Rows::<K> { axis, x, out }) };
-    });
+    team::each(
+        Pieces::of_rows(&mut carries, parts * inner, inner),
+        reading::<K::In>(x.len()),
+        |task, out| {
+            let (o, Some(part)) = (task / parts, (task % parts).checked_sub(1)) else { return };
+            let x = &x[(o * n + part * rows) * inner..][..rows * inner];
+            // SAFETY: `Rows` writes all that it is given to write.
+            let out = unsafe { rewritten(out) };
+            compute(Rows::<K> { axis: Axis { outer: 1, n: rows, inner }, x, out });
+        },
+    );
     for of_outer in carries.chunks_exact_mut(parts * inner) {
         for i in inner..parts * inner {
             of_outer[i] = K::merge(of_outer[i - inner], of_outer[i]);
@@ -69,51 +89,40 @@ unsafe fn carries<K: Fold>(axis: Axis, rows: usize, x: *const K::In) -> Vec<K::O
     carries
 }
 
-struct Scan<K: Fold> {
-    n: usize,
+struct Scan<'x, 'a, K: Fold> {
     stride: usize,
-    columns: usize,
-    x: *const K::In,
-    out: *mut K::Out,
-    /// One accumulator per column to start from; null for the fold of nothing.
-    carry: *const K::Out,
+    x: &'x [K::In],
+    out: Tile<'a, MaybeUninit<K::Out>>,
+    /// One accumulator per column to start from, if it is not the fold of nothing.
+    carry: Option<&'x [K::Out]>,
 }
 
-impl<K: Fold> Kernel for Scan<K> {
+impl<K: Fold> Compute for Scan<'_, '_, K> {
     type Out = ();
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        let mut j = 0;
-        // SAFETY: columns `j..j + L` are within those that the caller vouches for.
-        unsafe {
-            while j + LANES <= self.columns {
-                self.columns::<LANES>(j);
-                j += LANES;
-            }
-            while j < self.columns {
-                self.columns::<1>(j);
-                j += 1;
-            }
+    fn compute<const FMA: bool>(mut self) {
+        let (columns, mut j) = (self.out.columns(), 0);
+        while j + LANES <= columns {
+            self.columns::<LANES>(j);
+            j += LANES;
+        }
+        while j < columns {
+            self.columns::<1>(j);
+            j += 1;
         }
     }
 }
 
-impl<K: Fold> Scan<K> {
+impl<K: Fold> Scan<'_, '_, K> {
     #[inline(always)]
-    unsafe fn columns<const L: usize>(&self, j: usize) {
-        let mut acc = [K::START; L];
-        // SAFETY: columns `j..j + L` of the caller's arrays.
-        unsafe {
-            if !self.carry.is_null() {
-                acc = *self.carry.add(j).cast::<[K::Out; L]>();
-            }
-            for i in 0..self.n {
-                let x = *self.x.add(i * self.stride + j).cast::<[K::In; L]>();
-                let out = self.out.add(i * self.stride + j);
-                for l in 0..L {
-                    acc[l] = K::push(acc[l], x[l]);
-                    *out.add(l) = acc[l];
-                }
+    fn columns<const L: usize>(&mut self, j: usize) {
+        let carry = self.carry.and_then(|carry| carry[j..].first_chunk());
+        let mut acc: [K::Out; L] = carry.copied().unwrap_or([K::START; L]);
+        let rows = Vectors::<_, L>::new(&self.x[j..], self.out.rows(), self.stride);
+        for (x, out) in rows.zip(self.out.strip::<L>(j)) {
+            for l in 0..L {
+                acc[l] = K::push(acc[l], x[l]);
+                out[l].write(acc[l]);
             }
         }
     }

@@ -2,23 +2,24 @@
 //!
 //! All subtract the maximum of the row first, so nothing overflows; a row is read from cache after its first pass.
 
-use super::dispatch::{Kernel, Shared, dispatch};
-use super::lanes::{load, store};
-use super::number::{Float, Number};
+mod walk;
+
+use super::cost::rowwise;
+use super::dispatch::{Compute, compute};
+use super::number::Float;
 use super::real::Real;
-use super::reduce::{Fold, Max, Sum, fold_across, fold_row};
-use crate::team;
-use std::marker::PhantomData;
+use super::reduce::{Max, Sum, fold_row};
+use crate::memory::unwritten::{Unwritten, assume_written, fill_with};
+use crate::team::{self, Fill, Pieces};
+use std::mem::MaybeUninit;
+pub(super) use walk::{Each, change, each, highest, sum_of};
+use walk::{FEW, LANES};
+
+/// A result that has as many rows as the argument.
+type Rowwise<'a, T> = Pieces<'a, MaybeUninit<T>>;
 
 /// Elements per task.
 const CHUNK: usize = 1 << 13;
-/// Lanes computed side by side.
-const LANES: usize = 64;
-/// Lanes for what is left of a multiple of [`LANES`], and for short rows.
-const FEW: usize = 16;
-/// Vectors added one after another before they join the total; keeps the error of long sums small.
-const BLOCK: usize = 32;
-
 /// A floating type with an exponential for numbers that are not positive, which is all that softmax takes.
 pub trait Logit: Float {
     /// `exp(self)`, and zero where that is not a normal number; NaN for NaN. `self` must be at most 0.
@@ -63,189 +64,57 @@ fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// What is done to one row.
-pub(super) trait RowOp: Sync {
+/// What is done to rows, each to its part of `S`.
+pub(super) trait RowOp<S: Fill>: Sync {
     /// Nanoseconds per element.
     const NANOS: f64;
-    /// Computes row `row` of `n` elements. The task has `room` elements from the start of the row, and may read beyond
-    /// its end as far as that: a whole vector is read faster than a part of one.
-    ///
-    /// # Safety
-    /// That of the function that made the operation.
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize);
+    /// Computes the rows of a task from row `first` on.
+    fn rows<const FMA: bool>(&self, first: usize, part: S::Part) -> S::Filled;
 }
 
-pub(super) unsafe fn run<K: RowOp>(op: &K, rows: usize, n: usize) {
+/// Does `op` to `rows` rows of `n` elements; `share` says what a task gets that has so many rows.
+pub(super) fn run<S: Fill, K: RowOp<S>>(
+    op: &K,
+    rows: usize,
+    n: usize,
+    share: impl FnOnce(usize) -> S,
+) -> S::Whole {
     let group = (CHUNK / n.max(1)).max(1);
-    team::run(rows.div_ceil(group), ((rows * (n + FEW)) as f64 * K::NANOS) as usize, |task| {
-        let (first, last) = (task * group, rows.min((task + 1) * group));
-        // SAFETY: the caller's promise, for rows of the task's own.
-        unsafe { dispatch(Rows { op, first, last, n }) };
-    });
+    team::fill(share(group), rowwise(rows, n + FEW, K::NANOS), |task, part| {
+        compute(Rows::<S, K> { op, first: task * group, part })
+    })
 }
 
-struct Rows<'a, K> {
+struct Rows<'a, S: Fill, K> {
     op: &'a K,
     first: usize,
-    last: usize,
-    n: usize,
+    part: S::Part,
 }
 
-impl<K: RowOp> Kernel for Rows<'_, K> {
-    type Out = ();
+impl<S: Fill, K: RowOp<S>> Compute for Rows<'_, S, K> {
+    type Out = S::Filled;
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        for row in self.first..self.last {
-            // SAFETY: the caller's promise.
-            unsafe { self.op.row::<FMA>(row, self.n, (self.last - row) * self.n) };
-        }
+    fn compute<const FMA: bool>(self) -> S::Filled {
+        self.op.rows::<FMA>(self.first, self.part)
     }
 }
 
-/// An element-wise function of the elements of one or two rows.
-pub(super) trait Each<T: Float> {
-    fn each<const FMA: bool>(&self, a: T::Lane<FMA>, b: T::Lane<FMA>) -> T::Lane<FMA>;
-}
-
-/// Computes `f(a, b)` over a row, writes it to `out` if `STORE`, and returns its sum if `SUM`. `out` may be `a` or `b`.
+/// The maximum of the first `n` elements, and the sum of `exp(x - maximum)`. The sum is NaN if an element is, or if the
+/// maximum is infinite.
 #[inline(always)]
-pub(super) unsafe fn each<T: Float, K: Each<T>, const FMA: bool, const STORE: bool, const SUM: bool>(
-    k: &K,
-    [a, b]: [*const T; 2],
-    out: *mut T,
-    n: usize,
-    room: usize,
-) -> T {
-    let mut total = T::ZERO;
-    let mut i = 0;
-    // SAFETY: `room` elements may be read, and `n` written if `STORE`; without it `out` is not used.
-    unsafe {
-        if n >= LANES {
-            let mut sums = [T::ZERO; LANES];
-            while i + LANES <= n {
-                let mut block = [T::ZERO; LANES];
-                let end = n.min(i + BLOCK * LANES);
-                while i + LANES <= end {
-                    let at = [a.wrapping_add(i), b.wrapping_add(i)];
-                    each_block::<T, K, FMA, STORE, SUM, LANES>(
-                        k,
-                        at,
-                        out.wrapping_add(i),
-                        LANES,
-                        LANES,
-                        &mut block,
-                    );
-                    i += LANES;
-                }
-                for l in 0..LANES {
-                    sums[l] = sums[l].plus(block[l]);
-                }
-            }
-            total = fold_across::<Sum<T>, LANES>(sums);
-        }
-        while i < n {
-            let (at, mut few) = ([a.wrapping_add(i), b.wrapping_add(i)], [T::ZERO; FEW]);
-            each_block::<T, K, FMA, STORE, SUM, FEW>(k, at, out.wrapping_add(i), n - i, room - i, &mut few);
-            total = total.plus(fold_across::<Sum<T>, FEW>(few));
-            i += FEW;
-        }
-    }
-    total
-}
-
-#[inline(always)]
-unsafe fn each_block<
-    T: Float,
-    K: Each<T>,
-    const FMA: bool,
-    const STORE: bool,
-    const SUM: bool,
-    const L: usize,
->(
-    k: &K,
-    [a, b]: [*const T; 2],
-    out: *mut T,
-    len: usize,
-    room: usize,
-    sums: &mut [T; L],
-) {
-    // SAFETY: the caller has `room` elements in `a` and `b`, and `len` in `out`.
-    unsafe {
-        let (mut a, b) = (load::<T, L>(a, room, T::ZERO), load::<T, L>(b, room, T::ZERO));
-        for l in 0..L {
-            a[l] = T::of::<FMA>(k.each::<FMA>(a[l].lane::<FMA>(), b[l].lane::<FMA>()));
-            if SUM {
-                sums[l] = sums[l].plus(if l < len { a[l] } else { T::ZERO });
-            }
-        }
-        if STORE {
-            store(out, len, &a);
-        }
-    }
-}
-
-/// The largest element that is not NaN: one instruction, and the sum that follows finds the NaN.
-struct Highest<T>(PhantomData<T>);
-
-impl<T: Number> Fold for Highest<T> {
-    type In = T;
-    type Out = T;
-    type Parts = Self;
-    const START: T = T::LOWEST;
-    #[inline(always)]
-    fn push(acc: T, x: T) -> T {
-        if x > acc { x } else { acc }
-    }
-    #[inline(always)]
-    fn merge(a: T, b: T) -> T {
-        if b > a { b } else { a }
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn highest<T: Float>(x: *const T, n: usize, room: usize) -> T {
-    // SAFETY: `room` elements may be read.
-    unsafe {
-        if n >= LANES {
-            return fold_row::<Highest<T>>(x, n);
-        }
-        let mut lanes = [T::LOWEST; FEW];
-        for i in (0..n).step_by(FEW) {
-            let x = load::<T, FEW>(x.add(i), room - i, T::LOWEST);
-            for l in 0..FEW {
-                lanes[l] = Highest::<T>::push(lanes[l], if i + l < n { x[l] } else { T::LOWEST });
-            }
-        }
-        fold_across::<Highest<T>, FEW>(lanes)
-    }
-}
-
-/// The maximum of a row, and the sum of `exp(x - maximum)`, whose terms go to `out` if `STORE`. The sum is NaN if an
-/// element is, or if the maximum is infinite.
-#[inline(always)]
-pub(super) unsafe fn normaliser<T: Logit, const FMA: bool, const STORE: bool>(
-    x: *const T,
-    out: *mut T,
-    n: usize,
-    room: usize,
-) -> (T, T) {
-    // SAFETY: the caller has `room` elements to read, and `n` to write if `STORE`.
-    unsafe {
-        let max = highest(x, n, room);
-        (max, each::<T, _, FMA, STORE, true>(&Exp(max), [x, x], out, n, room))
-    }
+pub(super) fn normaliser<T: Logit, const FMA: bool>(x: &[T], n: usize) -> (T, T) {
+    let max = highest(x, n);
+    (max, sum_of::<T, _, FMA>(&Exp(max), [x, x], n))
 }
 
 /// Whether the largest element of a row is infinite and none is NaN; `max` is that of [`normaliser`].
 #[inline(always)]
-pub(super) unsafe fn is_infinite<T: Float>(max: T, x: *const T, n: usize) -> bool {
+pub(super) fn is_infinite<T: Float>(max: T, x: &[T]) -> bool {
     #[cold]
-    unsafe fn no_nan<T: Float>(x: *const T, n: usize) -> bool {
-        // SAFETY: the caller's row.
-        unsafe { !fold_row::<Max<T>>(x, n).is_nan() }
+    fn no_nan<T: Float>(x: &[T]) -> bool {
+        !fold_row::<Max<T>>(x).is_nan()
     }
-    // SAFETY: the caller's row.
-    max == T::HIGHEST && unsafe { no_nan(x, n) }
+    max == T::HIGHEST && no_nan(x)
 }
 
 /// `exp(x - max)`.
@@ -290,69 +159,82 @@ impl<T: Logit> Each<T> for ScaledExp<T> {
     }
 }
 
-struct Softmax<T> {
-    x: Shared<T>,
-    out: Shared<T>,
+/// Whether there are `rows` rows of `n` elements.
+pub(super) fn is_rows<T>(x: &[T], rows: usize, n: usize) -> bool {
+    rows.checked_mul(n) == Some(x.len())
 }
 
-impl<T: Logit> RowOp for Softmax<T> {
+/// From `x`, which has as many rows as `out`.
+struct Softmax<'x, T> {
+    x: &'x [T],
+    n: usize,
+}
+
+impl<'a, T: Logit> RowOp<Rowwise<'a, T>> for Softmax<'_, T> {
     const NANOS: f64 = 0.4;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
-        let (x, out) = (self.x.at(row * n), self.out.at(row * n));
-        // SAFETY: the caller's rows.
-        unsafe {
+    fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
+        let (n, all) = (self.n, &self.x[first * self.n..][..out.len()]);
+        for (i, out) in out.chunks_exact_mut(n).enumerate() {
+            let x = &all[i * n..];
             // A short row is cheaper computed again than stored and read back.
-            let short = n < LANES;
-            let (max, sum) = if short {
-                normaliser::<T, FMA, false>(x, out, n, room)
+            if n < LANES {
+                let (max, sum) = normaliser::<T, FMA>(x, n);
+                if is_infinite(max, &x[..n]) {
+                    share_equally::<T, FMA>(&x[..n], out);
+                } else {
+                    let scale = T::of::<FMA>(T::ONE.lane::<FMA>() / sum.lane::<FMA>());
+                    each::<T, _, FMA, false>(&ScaledExp { max, scale }, [x, x], out);
+                }
             } else {
-                normaliser::<T, FMA, true>(x, out, n, room)
-            };
-            if is_infinite(max, x, n) {
-                let part = T::ONE.lane::<FMA>() / infinite(x, n).lane::<FMA>();
-                return share(x, out, n, T::of::<FMA>(part));
-            }
-            let scale = T::of::<FMA>(T::ONE.lane::<FMA>() / sum.lane::<FMA>());
-            if short {
-                each::<T, _, FMA, true, false>(&ScaledExp { max, scale }, [x, x], out, n, room);
-            } else {
-                each::<T, _, FMA, true, false>(&Scale(scale), [out, out], out, n, n);
+                let max = highest(x, n);
+                let (terms, sum) = each::<T, _, FMA, true>(&Exp(max), [x, x], out);
+                if is_infinite(max, &x[..n]) {
+                    share_equally::<T, FMA>(&x[..n], out);
+                } else {
+                    let scale = T::of::<FMA>(T::ONE.lane::<FMA>() / sum.lane::<FMA>());
+                    change::<T, _, FMA, false>(&Scale(scale), terms, None, n);
+                }
             }
         }
+        // SAFETY: tasks get whole rows, and each of the branches above writes all of one.
+        unsafe { assume_written(out) }
     }
 }
 
 /// How many elements of a row are infinite.
 #[cold]
-pub(super) unsafe fn infinite<T: Logit>(x: *const T, n: usize) -> T {
-    // SAFETY: the caller's row.
-    (0..n).filter(|&i| unsafe { *x.add(i) } == T::HIGHEST).fold(T::ZERO, |count, _| count.plus(T::ONE))
+pub(super) fn infinite<T: Logit>(x: &[T]) -> T {
+    x.iter().filter(|&&x| x == T::HIGHEST).fold(T::ZERO, |count, _| count.plus(T::ONE))
 }
 
-/// `part` for the infinite elements of a row, 0 for the others; `out` may be `x`.
+/// One for each of `n` infinite elements together.
 #[cold]
-pub(super) unsafe fn share<T: Logit>(x: *const T, out: *mut T, n: usize, part: T) {
-    for i in 0..n {
-        // SAFETY: the caller's row.
-        unsafe { *out.add(i) = if *x.add(i) == T::HIGHEST { part } else { T::ZERO } }
-    }
+fn share_equally<T: Logit, const FMA: bool>(x: &[T], out: &mut Unwritten<T>) {
+    share(x, out, T::of::<FMA>(T::ONE.lane::<FMA>() / infinite(x).lane::<FMA>()), T::ZERO);
 }
 
-/// `out = exp(x) / sum(exp(x))` over each of `rows` rows of `n`.
+/// `part` for the infinite elements of a row, `rest` for the others.
+#[cold]
+pub(super) fn share<'o, T: Logit>(x: &[T], out: &'o mut Unwritten<T>, part: T, rest: T) -> &'o mut [T] {
+    fill_with(out, |i| if x[i] == T::HIGHEST { part } else { rest })
+}
+
+/// `out = exp(x) / sum(exp(x))` over each of `rows` rows of `n`. Gives the result.
 ///
 /// Elements that are infinite share the probability; a row of nothing but `-inf` has no distribution and gives NaN.
 ///
-/// # Safety
-/// `x` must be readable and `out` writable for `rows * n` elements; they must not overlap.
-pub unsafe fn softmax<T: Logit>(rows: usize, n: usize, x: *const T, out: *mut T) {
-    // SAFETY: the caller's promise.
-    unsafe { run(&Softmax { x: Shared(x.cast_mut()), out: Shared(out) }, rows, n) }
+/// # Panics
+/// Where `x` or `out` has not as many elements.
+pub fn softmax<'a, T: Logit>(rows: usize, n: usize, x: &[T], out: &'a mut Unwritten<T>) -> &'a mut [T] {
+    assert!(is_rows(x, rows, n) && is_rows(out, rows, n), "softmax: {rows} rows of {n} are not {}", x.len());
+    run(&Softmax { x, n }, rows, n, |group| Pieces::of(out, (group * n).max(1)))
 }
 
-struct LogSoftmax<T> {
-    x: Shared<T>,
-    out: Shared<T>,
+/// From `x`, which has as many rows as `out`.
+struct LogSoftmax<'x, T> {
+    x: &'x [T],
+    n: usize,
 }
 
 struct Shift<T> {
@@ -367,73 +249,81 @@ impl<T: Logit> Each<T> for Shift<T> {
     }
 }
 
-impl<T: Logit> RowOp for LogSoftmax<T> {
+impl<'a, T: Logit> RowOp<Rowwise<'a, T>> for LogSoftmax<'_, T> {
     const NANOS: f64 = 0.4;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
-        let (x, out) = (self.x.at(row * n), self.out.at(row * n));
-        // SAFETY: the caller's rows.
-        unsafe {
-            let (max, sum) = normaliser::<T, FMA, false>(x, std::ptr::null_mut(), n, room);
-            if is_infinite(max, x, n) {
-                let log = T::of::<FMA>((T::ONE.lane::<FMA>() / infinite(x, n).lane::<FMA>()).ln());
-                for i in 0..n {
-                    *out.add(i) = if *x.add(i) == T::HIGHEST { log } else { T::LOWEST };
-                }
-                return;
+    fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
+        let (n, all) = (self.n, &self.x[first * self.n..][..out.len()]);
+        for (i, out) in out.chunks_exact_mut(n).enumerate() {
+            let x = &all[i * n..];
+            let (max, sum) = normaliser::<T, FMA>(x, n);
+            if is_infinite(max, &x[..n]) {
+                let log = T::of::<FMA>((T::ONE.lane::<FMA>() / infinite(&x[..n]).lane::<FMA>()).ln());
+                share(&x[..n], out, log, T::LOWEST);
+            } else {
+                let log_sum = T::of::<FMA>(sum.lane::<FMA>().ln());
+                each::<T, _, FMA, false>(&Shift { max, log_sum }, [x, x], out);
             }
-            let log_sum = T::of::<FMA>(sum.lane::<FMA>().ln());
-            each::<T, _, FMA, true, false>(&Shift { max, log_sum }, [x, x], out, n, room);
         }
+        // SAFETY: tasks get whole rows, and both branches write all of one.
+        unsafe { assume_written(out) }
     }
 }
 
-/// `out = x - log(sum(exp(x)))` over each of `rows` rows of `n`; infinite elements as for [`softmax`].
+/// `out = x - log(sum(exp(x)))` over each of `rows` rows of `n`; infinite elements as for [`softmax`]. Gives the result.
 ///
-/// # Safety
+/// # Panics
 /// As for [`softmax`].
-pub unsafe fn logsoftmax<T: Logit>(rows: usize, n: usize, x: *const T, out: *mut T) {
-    // SAFETY: the caller's promise.
-    unsafe { run(&LogSoftmax { x: Shared(x.cast_mut()), out: Shared(out) }, rows, n) }
+pub fn logsoftmax<'a, T: Logit>(rows: usize, n: usize, x: &[T], out: &'a mut Unwritten<T>) -> &'a mut [T] {
+    assert!(
+        is_rows(x, rows, n) && is_rows(out, rows, n),
+        "logsoftmax: {rows} rows of {n} are not {}",
+        x.len()
+    );
+    run(&LogSoftmax { x, n }, rows, n, |group| Pieces::of(out, (group * n).max(1)))
 }
 
-struct LogSumExp<T> {
-    x: Shared<T>,
-    out: Shared<T>,
+/// From `x`, which has rows of `n`.
+struct LogSumExp<'x, T> {
+    x: &'x [T],
+    n: usize,
 }
 
-impl<T: Logit> RowOp for LogSumExp<T> {
+impl<'a, T: Logit> RowOp<Rowwise<'a, T>> for LogSumExp<'_, T> {
     const NANOS: f64 = 0.3;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
-        // SAFETY: the caller's row, and its result.
-        unsafe {
-            let x = self.x.at(row * n);
-            let (max, sum) = normaliser::<T, FMA, false>(x, std::ptr::null_mut(), n, room);
-            *self.out.at(row) = if max == T::HIGHEST || max == T::LOWEST {
+    fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
+        let (n, all) = (self.n, &self.x[first * self.n..][..out.len() * self.n]);
+        for (i, out) in out.iter_mut().enumerate() {
+            let x = &all[i * n..];
+            let (max, sum) = normaliser::<T, FMA>(x, n);
+            out.write(if max == T::HIGHEST || max == T::LOWEST {
                 // `exp(x - max)` is NaN where both are infinite; the result is then `max` itself, or NaN.
-                fold_row::<Max<T>>(x, n)
+                fold_row::<Max<T>>(&x[..n])
             } else {
                 T::of::<FMA>(max.lane::<FMA>() + sum.lane::<FMA>().ln())
-            };
+            });
         }
+        // SAFETY: the loop has gone over all places, and has written each.
+        unsafe { assume_written(out) }
     }
 }
 
-/// `out[row] = log(sum(exp(x[row])))` for `rows` rows of `n`; `-inf` for a row of nothing or of nothing but `-inf`.
+/// `out[row] = log(sum(exp(x[row])))` for `rows` rows of `n`; `-inf` for a row of nothing or of nothing but `-inf`. Gives
+/// the result.
 ///
-/// # Safety
-/// `x` must be readable for `rows * n` elements and `out` writable for `rows`; they must not overlap.
-pub unsafe fn logsumexp<T: Logit>(rows: usize, n: usize, x: *const T, out: *mut T) {
-    // SAFETY: the caller's promise.
-    unsafe { run(&LogSumExp { x: Shared(x.cast_mut()), out: Shared(out) }, rows, n) }
+/// # Panics
+/// Where `x` has not as many elements, or `out` not one for each row.
+pub fn logsumexp<'a, T: Logit>(rows: usize, n: usize, x: &[T], out: &'a mut Unwritten<T>) -> &'a mut [T] {
+    assert!(is_rows(x, rows, n) && out.len() == rows, "logsumexp: {rows} rows of {n} are not {}", x.len());
+    run(&LogSumExp { x, n }, rows, n, |group| Pieces::of(out, group))
 }
 
-/// The rows of a gradient: the result of the function, the gradient at it, and the result.
-struct Gradient<T, const LOG: bool> {
-    y: Shared<T>,
-    g: Shared<T>,
-    out: Shared<T>,
+/// The rows of a gradient: from the result of the function and the gradient at it.
+struct Gradient<'x, T, const LOG: bool> {
+    y: &'x [T],
+    g: &'x [T],
+    n: usize,
 }
 
 /// The gradient of the softmax for the result `a` and the gradient `b` at it, whose dot product this holds.
@@ -455,40 +345,62 @@ impl<T: Logit> Each<T> for LogSoftmaxGrad<T> {
     }
 }
 
-impl<T: Logit, const LOG: bool> RowOp for Gradient<T, LOG> {
+impl<'a, T: Logit, const LOG: bool> RowOp<Rowwise<'a, T>> for Gradient<'_, T, LOG> {
     const NANOS: f64 = 0.4;
     #[inline(always)]
-    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
-        let (y, g, out) = (self.y.at(row * n), self.g.at(row * n), self.out.at(row * n));
-        // SAFETY: the caller's rows.
-        unsafe {
+    fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
+        let n = self.n;
+        let [ys, gs] = [self.y, self.g].map(|x| &x[first * n..][..out.len()]);
+        for (i, out) in out.chunks_exact_mut(n).enumerate() {
+            let (y, g) = (&ys[i * n..], &gs[i * n..]);
             if LOG {
-                let sum = fold_row::<Sum<T>>(g, n);
-                each::<T, _, FMA, true, false>(&LogSoftmaxGrad(sum), [y, g], out, n, room);
+                let sum = fold_row::<Sum<T>>(&g[..n]);
+                each::<T, _, FMA, false>(&LogSoftmaxGrad(sum), [y, g], out);
             } else {
-                let dot = each::<T, _, FMA, false, true>(&Product, [y, g], out, n, room);
-                each::<T, _, FMA, true, false>(&SoftmaxGrad(dot), [y, g], out, n, room);
+                let dot = sum_of::<T, _, FMA>(&Product, [y, g], n);
+                each::<T, _, FMA, false>(&SoftmaxGrad(dot), [y, g], out);
             }
         }
+        // SAFETY: tasks get whole rows, and both branches write all of one.
+        unsafe { assume_written(out) }
     }
 }
 
-/// The gradient of [`softmax`] at its result `y`: `out = y * (g - sum(g * y))` over each row.
-///
-/// # Safety
-/// `y` and `g` must be readable and `out` writable for `rows * n` elements; `out` may be one of them.
-pub unsafe fn softmax_grad<T: Logit>(rows: usize, n: usize, y: *const T, g: *const T, out: *mut T) {
-    let op = Gradient::<T, false> { y: Shared(y.cast_mut()), g: Shared(g.cast_mut()), out: Shared(out) };
-    // SAFETY: the caller's promise.
-    unsafe { run(&op, rows, n) }
+fn gradient<'a, T: Logit, const LOG: bool>(
+    rows: usize,
+    n: usize,
+    [y, g]: [&[T]; 2],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    let fits = is_rows(y, rows, n) && is_rows(g, rows, n) && is_rows(out, rows, n);
+    assert!(fits, "softmax: {rows} rows of {n} are not {} and {}", y.len(), g.len());
+    run(&Gradient::<T, LOG> { y, g, n }, rows, n, |group| Pieces::of(out, (group * n).max(1)))
 }
 
-/// The gradient of [`logsoftmax`] at its result `y`: `out = g - exp(y) * sum(g)` over each row.
+/// The gradient of [`softmax`] at its result `y`: `out = y * (g - sum(g * y))` over each row. Gives the gradient.
 ///
-/// # Safety
-/// As for [`softmax_grad`].
-pub unsafe fn logsoftmax_grad<T: Logit>(rows: usize, n: usize, y: *const T, g: *const T, out: *mut T) {
-    let op = Gradient::<T, true> { y: Shared(y.cast_mut()), g: Shared(g.cast_mut()), out: Shared(out) };
-    // SAFETY: the caller's promise.
-    unsafe { run(&op, rows, n) }
+/// # Panics
+/// As for [`softmax`].
+pub fn softmax_grad<'a, T: Logit>(
+    rows: usize,
+    n: usize,
+    y: &[T],
+    g: &[T],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    gradient::<T, false>(rows, n, [y, g], out)
+}
+
+/// The gradient of [`logsoftmax`] at its result `y`: `out = g - exp(y) * sum(g)` over each row. Gives the gradient.
+///
+/// # Panics
+/// As for [`softmax`].
+pub fn logsoftmax_grad<'a, T: Logit>(
+    rows: usize,
+    n: usize,
+    y: &[T],
+    g: &[T],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    gradient::<T, true>(rows, n, [y, g], out)
 }

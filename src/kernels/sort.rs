@@ -3,10 +3,10 @@
 //! Elements become unsigned keys that are in the same order, NaN last; integers sort faster than a comparison that
 //! knows of NaN, and a key and its place in one integer make a sort stable.
 
-use super::dispatch::Shared;
 use super::number::Number;
 use crate::memory::room;
-use crate::team;
+use crate::memory::unwritten::{Unwritten, Writer, copy_from, fill_with};
+use crate::team::{self, Pieces};
 
 /// An element type with an order-preserving image in the unsigned integers.
 pub trait Sortable: Number {
@@ -106,46 +106,55 @@ fn sort_by<T, K: Ord>(row: &mut [T], key: impl Fn(&T) -> K) {
     });
 }
 
+/// Whether both are `rows` rows of `n`.
+fn check<T, U>(op: &str, rows: usize, n: usize, x: &[T], out: &[U]) {
+    let fits = rows.checked_mul(n).is_some_and(|size| x.len() == size && out.len() == size);
+    assert!(fits, "{op}: {rows} rows of {n} are not {} elements and {} results", x.len(), out.len());
+}
+
 /// Sorts each row of `x`, of shape `(rows, n)`, into `out`; ascending or descending, NaN last in both.
 ///
-/// # Safety
-/// `x` must be readable and `out` writable for `rows * n` elements; they may be the same but not overlap otherwise.
-pub unsafe fn sort<T: Sortable>(rows: usize, n: usize, x: *const T, out: *mut T, descending: bool) {
-    let group = (CHUNK / n.max(1)).max(1);
-    let (from, to) = (Shared(x.cast_mut()), Shared(out));
-    team::run(rows.div_ceil(group), nanos(rows, n), |task| {
-        for row in task * group..rows.min((task + 1) * group) {
-            // SAFETY: row `row` of the caller's arrays; `copy` allows them to be the same.
-            let out = unsafe {
-                std::ptr::copy(from.at(row * n), to.at(row * n), n);
-                std::slice::from_raw_parts_mut(to.at(row * n), n)
-            };
+/// # Panics
+/// Where `x` or `out` has not as many elements.
+pub fn sort<'a, T: Sortable>(
+    rows: usize,
+    n: usize,
+    x: &[T],
+    out: &'a mut Unwritten<T>,
+    descending: bool,
+) -> &'a mut [T] {
+    check("sort", rows, n, x, out);
+    let group = (CHUNK / n.max(1)).max(1) * n;
+    team::fill(Pieces::of(out, group.max(1)), nanos(rows, n), |task, out| {
+        let out = copy_from(out, &x[task * group..][..out.len()]);
+        for row in out.chunks_exact_mut(n) {
             if descending {
-                sort_by(out, |v| v.opposite_key());
+                sort_by(row, |v| v.opposite_key());
             } else {
-                sort_by(out, |v| v.key());
+                sort_by(row, |v| v.key());
             }
         }
-    });
+        out
+    })
 }
 
 /// The places that sort each row of `x`, of shape `(rows, n)`: equal elements, and NaNs, keep their order; NaN is last.
 ///
-/// # Safety
-/// `x` must be readable and `out` writable for `rows * n` elements.
-pub unsafe fn argsort<T: Sortable>(rows: usize, n: usize, x: *const T, out: *mut i64, descending: bool) {
-    let group = (CHUNK / n.max(1)).max(1);
-    let (from, to) = (Shared(x.cast_mut()), Shared(out));
-    team::run(rows.div_ceil(group), nanos(rows, n), |task| {
+/// # Panics
+/// As for [`sort`].
+pub fn argsort<'a, T: Sortable>(
+    rows: usize,
+    n: usize,
+    x: &[T],
+    out: &'a mut Unwritten<i64>,
+    descending: bool,
+) -> &'a mut [i64] {
+    check("argsort", rows, n, x, out);
+    let group = (CHUNK / n.max(1)).max(1) * n;
+    team::fill(Pieces::of(out, group.max(1)), nanos(rows, n), |task, out| {
         let mut keyed: Vec<(T::Key, usize)> = room(n);
-        for row in task * group..rows.min((task + 1) * group) {
-            // SAFETY: row `row` of the caller's arrays.
-            let (x, out) = unsafe {
-                (
-                    std::slice::from_raw_parts(from.at(row * n).cast_const(), n),
-                    std::slice::from_raw_parts_mut(to.at(row * n), n),
-                )
-            };
+        let mut places = Writer::new(out);
+        for x in x[task * group..][..places.left()].chunks_exact(n) {
             keyed.clear();
             keyed.extend(
                 x.iter()
@@ -154,39 +163,34 @@ pub unsafe fn argsort<T: Sortable>(rows: usize, n: usize, x: *const T, out: *mut
                     .map(|(i, v)| (if descending { v.opposite_key() } else { v.key() }, i)),
             );
             sort_by(&mut keyed, |&pair| pair);
-            for (place, &(_, i)) in out.iter_mut().zip(&keyed) {
-                *place = i as i64;
-            }
+            places.extend(keyed.iter().map(|&(_, i)| i as i64));
         }
-    });
+        places.finish()
+    })
 }
 
-/// Where each of `m` values belongs in `n` ascending ones: before those equal to it or, if `right`, after them.
-/// NaN is above all numbers.
+/// Where each value belongs in ascending ones: before those equal to it or, if `right`, after them. NaN is above all
+/// numbers.
 ///
-/// # Safety
-/// `sorted` must be readable for `n` elements, `values` for `m`, and `out` writable for `m`.
-pub unsafe fn searchsorted<T: Sortable>(
-    sorted: *const T,
-    n: usize,
-    values: *const T,
-    m: usize,
+/// # Panics
+/// Where there are not as many results as values.
+pub fn searchsorted<'a, T: Sortable>(
+    sorted: &[T],
+    values: &[T],
     right: bool,
-    out: *mut i64,
-) {
-    // SAFETY: the caller's promise.
-    let sorted = unsafe { std::slice::from_raw_parts(sorted, n) };
-    let (values, out) = (Shared(values.cast_mut()), Shared(out));
-    team::run(m.div_ceil(CHUNK), nanos(1, n.max(2)) / n.max(2) * m, |task| {
-        for i in task * CHUNK..m.min((task + 1) * CHUNK) {
-            // SAFETY: `i < m`.
-            let key = unsafe { *values.at(i) }.same_zero().key();
+    out: &'a mut Unwritten<i64>,
+) -> &'a mut [i64] {
+    let (n, m) = (sorted.len().max(2), values.len());
+    assert!(out.len() == m, "searchsorted: {m} values have {} results", out.len());
+    team::fill(Pieces::of(out, CHUNK), nanos(1, n) / n * m, |task, out| {
+        let values = &values[task * CHUNK..][..out.len()];
+        fill_with(out, |i| {
+            let key = values[i].same_zero().key();
             let place = sorted.partition_point(|v| {
                 let k = v.same_zero().key();
                 if right { k <= key } else { k < key }
             });
-            // SAFETY: `i < m`.
-            unsafe { *out.at(i) = place as i64 };
-        }
-    });
+            place as i64
+        })
+    })
 }

@@ -3,12 +3,15 @@
 //! A piece of the axis that stays in cache is read twice: for its mean, and for the squared distances from it, less what
 //! the rounding of the mean has added. Pieces are merged by the formula of Chan, Golub and LeVeque.
 
-use super::dispatch::{Kernel, Shared, dispatch};
+use super::cost::{centring, spreading};
+use super::dispatch::{Compute, compute};
+use super::lanes::Vectors;
 use super::number::Float;
 use super::reduce::{Axis, BLOCK, CHUNK, Sum, WIDTH, fold_across, fold_lanes, fold_row};
 use crate::dtype::Element;
 use crate::memory::room;
-use crate::team;
+use crate::memory::unwritten::{Unwritten, assume_written, fill_with};
+use crate::team::{self, Pieces};
 use std::cmp::Ordering;
 
 /// Lanes side by side: the sums of distances and of squares are kept in registers.
@@ -74,9 +77,8 @@ impl Variance {
 
     /// The result for `n` elements that are `stride` apart, in units of the largest.
     #[cold]
-    unsafe fn careful<T: Element>(self, x: *const T, n: usize, stride: usize) -> T {
-        // SAFETY: the caller's elements.
-        let at = |i: usize| unsafe { *x.add(i * stride) };
+    fn careful<T: Element>(self, x: &[T], n: usize, stride: usize) -> T {
+        let at = |i: usize| x[i * stride];
         if (1..n).all(|i| at(i) == at(0)) && at(0).to_f64().is_finite() {
             return T::default();
         }
@@ -98,144 +100,135 @@ impl Variance {
 
     /// That of the elements along the axis, or NaN where `correction` leaves none of them.
     ///
-    /// # Safety
-    /// `x` must be readable for `outer * n * inner` elements and `out` writable for `outer * inner`.
-    pub unsafe fn along<T: Float + Element>(self, axis: Axis, x: *const T, out: *mut T) {
-        let (from, to) = (Shared(x.cast_mut()), Shared(out));
-        // SAFETY: the caller's arrays; each place of the output is written once.
-        unsafe {
-            moments(axis, x, |place, m| {
-                let (o, j) = (place / axis.inner, place % axis.inner);
-                let y = self.of::<T>(m);
-                *to.at(place) = y.unwrap_or_else(|| {
-                    self.careful(from.at(o * axis.n * axis.inner + j), axis.n, axis.inner)
-                });
-            });
-        }
+    /// # Panics
+    /// Where `x` or `out` has not as many elements as the axis says.
+    pub fn along<'a, T: Float + Element>(
+        self,
+        axis: Axis,
+        x: &[T],
+        out: &'a mut Unwritten<T>,
+    ) -> &'a mut [T] {
+        let Axis { n, inner, .. } = axis;
+        moments(axis, x, out, |place, m| {
+            let from = place / inner * n * inner + place % inner;
+            self.of::<T>(m).unwrap_or_else(|| self.careful(&x[from..], n, inner))
+        })
     }
 }
 
-/// Gives `found` the moments of the elements for each place of the result.
-///
-/// # Safety
-/// `x` must be readable for `outer * n * inner` elements.
-unsafe fn moments<T: Float + Element>(axis: Axis, x: *const T, found: impl Fn(usize, Moments) + Sync) {
+/// What `result` makes of the moments of the elements for each place of the result.
+fn moments<'a, T: Float + Element, R: Copy + Send>(
+    axis: Axis,
+    x: &[T],
+    out: &'a mut Unwritten<R>,
+    result: impl Fn(usize, Moments) -> R + Sync,
+) -> &'a mut [R] {
     let Axis { outer, n, inner } = axis;
-    if outer * inner == 0 {
-        return;
-    }
-    let from = Shared(x.cast_mut());
-    let nanos = outer * n * inner * size_of::<T>() / 16;
+    assert!(
+        x.len() == axis.size() && out.len() == axis.places(),
+        "variance: {axis:?} does not fit {} elements and {} results",
+        x.len(),
+        out.len()
+    );
+    let nanos = spreading::<T>(x.len());
     if n * inner <= CHUNK {
-        let group = (CHUNK / (n * inner).max(1)).clamp(1, outer);
-        return team::run(outer.div_ceil(group), nanos, |task| {
-            for o in task * group..outer.min((task + 1) * group) {
-                // SAFETY: row `o` of the caller's array.
-                unsafe {
-                    dispatch(Piece {
-                        x: from.at(o * n * inner),
-                        n,
-                        stride: inner,
-                        columns: inner,
-                        found: |j, m| found(o * inner + j, m),
-                    })
-                }
+        let group = (CHUNK / (n * inner).max(1)).clamp(1, outer.max(1));
+        return team::fill(Pieces::of(out, (group * inner).max(1)), nanos, |task, out| {
+            for (i, out) in out.chunks_exact_mut(inner).enumerate() {
+                let o = task * group + i;
+                let (x, result) = (&x[o * n * inner..][..n * inner], |j, m| result(o * inner + j, m));
+                compute(Piece { x, n, stride: inner, result, out });
             }
+            // SAFETY: the piece is of whole rows of `inner`, and `Piece` has written each.
+            unsafe { assume_written(out) }
         });
     }
     let (tile, tiles) = (inner.min(WIDTH), inner.div_ceil(WIDTH));
     let rows = (CHUNK / tile).max(BLOCK);
     let parts = n.div_ceil(rows);
-    let mut partial: Vec<Moments> = room(outer * parts * inner);
-    let to = Shared(partial.as_mut_ptr());
-    team::run(outer * parts * tiles, nanos, |task| {
+    let size = outer * parts * inner;
+    let mut partial = room(size);
+    let share = Pieces::of_rows(&mut partial.spare_capacity_mut()[..size], inner, tile);
+    let partial = &*team::fill(share, nanos, |task, out| {
         let (o, part, first) = (task / (parts * tiles), task / tiles % parts, task % tiles * tile);
-        let (start, columns) = ((o * n + part * rows) * inner + first, tile.min(inner - first));
-        let n = rows.min(n - part * rows);
-        // SAFETY: the task's part of the caller's array; its places of `partial` are its own.
-        unsafe {
-            let x = from.at(start);
-            dispatch(Piece {
-                x,
-                n,
-                stride: inner,
-                columns,
-                found: |j, m| *to.at((o * parts + part) * inner + first + j) = m,
-            });
-        }
+        let (start, n) = ((o * n + part * rows) * inner, rows.min(n - part * rows));
+        let x = &x[start + first..start + n * inner];
+        compute(Piece { x, n, stride: inner, result: |_, m| m, out })
     });
-    for place in 0..outer * inner {
+    fill_with(out, |place| {
         let (o, j) = (place / inner, place % inner);
-        // SAFETY: the tasks have written all of `partial`.
-        let part = |i: usize| unsafe { *to.at((o * parts + i) * inner + j) };
-        found(place, (0..parts).map(part).fold(Moments::default(), Moments::and));
-    }
+        let part = |i: usize| partial[(o * parts + i) * inner + j];
+        result(place, (0..parts).map(part).fold(Moments::default(), Moments::and))
+    })
 }
 
-/// Columns of rows that are `stride` apart, in one piece: one column of consecutive elements if `stride` is 1.
-struct Piece<T, F> {
-    x: *const T,
+/// As many columns as there are results, of `n` rows that are `stride` apart, in one piece: one column of consecutive
+/// elements if `stride` is 1.
+struct Piece<'x, 'a, T, R, F> {
+    x: &'x [T],
     n: usize,
     stride: usize,
-    columns: usize,
-    found: F,
+    result: F,
+    out: &'a mut Unwritten<R>,
 }
 
-impl<T: Float + Element, F: Fn(usize, Moments)> Kernel for Piece<T, F> {
-    type Out = ();
+impl<'a, T: Float + Element, R: Copy, F: Fn(usize, Moments) -> R> Compute for Piece<'_, 'a, T, R, F> {
+    type Out = &'a mut [R];
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        let Piece { x, n, stride, columns, found } = self;
-        // SAFETY: the caller's elements.
-        unsafe {
-            if n == 0 {
-                return (0..columns).for_each(|j| found(j, Moments::default()));
-            }
-            if stride == 1 {
-                return found(0, row(x, n));
-            }
-            let wide = FEW * columns;
-            if columns == stride && columns < LANES && n >= 2 * FEW && wide <= LANES * FEW {
-                return narrow(x, n, columns, found);
-            }
-            each_column(x, n, stride, columns, &found);
+    fn compute<const FMA: bool>(self) -> &'a mut [R] {
+        let Piece { x, n, stride, result, out } = self;
+        let columns = out.len();
+        if n == 0 {
+            return fill_with(out, |j| result(j, Moments::default()));
         }
+        if stride == 1 {
+            // One column.
+            let m = row(x);
+            return fill_with(out, |j| result(j, m));
+        }
+        let wide = FEW * columns;
+        if columns == stride && columns < LANES && n >= 2 * FEW && wide <= LANES * FEW {
+            let kept = narrow(x, n, columns);
+            return fill_with(out, |j| result(j, kept[j]));
+        }
+        each_column(x, n, stride, columns, |j, m| {
+            out[j].write(result(j, m));
+        });
+        // SAFETY: `each_column` has come by each column.
+        unsafe { assume_written(out) }
     }
 }
 
-/// The moments of `n` consecutive elements.
+/// The moments of a row.
 #[inline(always)]
-unsafe fn row<T: Float + Element>(x: *const T, n: usize) -> Moments {
-    // SAFETY: the caller's elements.
-    unsafe {
-        let near = T::from_f64(fold_row::<Sum<T>>(x, n).to_f64() / n as f64);
-        let (found, fine) = Moments::around(near, n, row_residuals(x, n, near));
-        if fine {
-            return found;
-        }
-        let near = T::from_f64(found.mean);
-        Moments::around(near, n, row_residuals(x, n, near)).0
+fn row<T: Float + Element>(x: &[T]) -> Moments {
+    let n = x.len();
+    let near = T::from_f64(fold_row::<Sum<T>>(x).to_f64() / n as f64);
+    let (found, fine) = Moments::around(near, n, row_residuals(x, near));
+    if fine {
+        return found;
     }
+    let near = T::from_f64(found.mean);
+    Moments::around(near, n, row_residuals(x, near)).0
 }
 
 #[inline(always)]
-unsafe fn row_residuals<T: Float>(x: *const T, n: usize, near: T) -> [T; 2] {
-    let (vectors, mut sums) = (n / LANES, [T::ZERO; 2]);
-    // SAFETY: the caller's elements.
-    unsafe {
-        if vectors > 0 {
-            sums = residuals::<T, LANES>(x, vectors, LANES, &[near; LANES]).map(fold_across::<Sum<T>, LANES>);
-        }
-        let (done, few) = (vectors * LANES, n % LANES / FEW);
-        if few > 0 {
-            let more =
-                residuals::<T, FEW>(x.add(done), few, FEW, &[near; FEW]).map(fold_across::<Sum<T>, FEW>);
-            sums = [sums[0].plus(more[0]), sums[1].plus(more[1])];
-        }
-        for i in done + few * FEW..n {
-            let d = minus(*x.add(i), near);
-            sums = [sums[0].plus(d), sums[1].plus(d.times(d))];
-        }
+fn row_residuals<T: Float>(x: &[T], near: T) -> [T; 2] {
+    let (vectors, mut sums) = (x.len() / LANES, [T::ZERO; 2]);
+    if vectors > 0 {
+        let vectors = Vectors::new(x, vectors, LANES);
+        sums = residuals::<T, LANES>(vectors, &[near; LANES]).map(fold_across::<Sum<T>, LANES>);
+    }
+    let rest = &x[vectors * LANES..];
+    let few = rest.len() / FEW;
+    if few > 0 {
+        let vectors = Vectors::new(rest, few, FEW);
+        let more = residuals::<T, FEW>(vectors, &[near; FEW]).map(fold_across::<Sum<T>, FEW>);
+        sums = [sums[0].plus(more[0]), sums[1].plus(more[1])];
+    }
+    for &x in &rest[few * FEW..] {
+        let d = minus(x, near);
+        sums = [sums[0].plus(d), sums[1].plus(d.times(d))];
     }
     sums
 }
@@ -245,22 +238,17 @@ fn minus<T: Float>(a: T, b: T) -> T {
     T::of::<false>(a.lane::<false>() - b.lane::<false>())
 }
 
-/// Sums of the distances of `n` vectors from `near`, lane by lane, and of their squares.
+/// Sums of the distances of vectors from `near`, lane by lane, and of their squares.
 #[inline(always)]
-unsafe fn residuals<T: Float, const L: usize>(
-    x: *const T,
-    n: usize,
-    stride: usize,
-    near: &[T; L],
-) -> [[T; L]; 2] {
+fn residuals<T: Float, const L: usize>(x: Vectors<'_, T, L>, near: &[T; L]) -> [[T; L]; 2] {
     let (mut distances, mut squares) = ([T::ZERO; L], [T::ZERO; L]);
-    let mut i = 0;
-    while i < n {
+    let mut left = x;
+    while left.len() > 0 {
         let (mut d, mut q) = ([T::ZERO; L], [T::ZERO; L]);
-        for i in i..n.min(i + BLOCK) {
+        let (block, rest) = left.split(BLOCK);
+        for x in block {
             for l in 0..L {
-                // SAFETY: element `l` of vector `i`.
-                let apart = minus(unsafe { *x.add(i * stride + l) }, near[l]);
+                let apart = minus(x[l], near[l]);
                 d[l] = d[l].plus(apart);
                 q[l] = q[l].plus(apart.times(apart));
             }
@@ -269,178 +257,148 @@ unsafe fn residuals<T: Float, const L: usize>(
             distances[l] = distances[l].plus(d[l]);
             squares[l] = squares[l].plus(q[l]);
         }
-        i += BLOCK;
+        left = rest;
     }
     [distances, squares]
 }
 
-/// The moments of columns, several at a time.
+/// Gives `found` the moments of each column, which are computed several at a time.
 #[inline(always)]
-unsafe fn each_column<T: Float + Element>(
-    x: *const T,
+fn each_column<T: Float + Element>(
+    x: &[T],
     n: usize,
     stride: usize,
     columns: usize,
-    found: &impl Fn(usize, Moments),
+    mut found: impl FnMut(usize, Moments),
 ) {
     let mut j = 0;
-    // SAFETY: columns `j..j + L` are among the caller's.
-    unsafe {
-        while j + LANES <= columns {
-            lanes::<T, LANES>(x.add(j), n, stride, |l, m| found(j + l, m));
-            j += LANES;
-        }
-        while j + FEW <= columns {
-            lanes::<T, FEW>(x.add(j), n, stride, |l, m| found(j + l, m));
-            j += FEW;
-        }
-        while j < columns {
-            lanes::<T, 1>(x.add(j), n, stride, |_, m| found(j, m));
-            j += 1;
-        }
+    macro_rules! strips {
+        ($($lanes:expr),+) => {$(
+            while columns - j >= $lanes {
+                let moments = lanes::<T, { $lanes }>(&x[j..], n, stride);
+                moments.iter().enumerate().for_each(|(l, &m)| found(j + l, m));
+                j += $lanes;
+            }
+        )+};
     }
+    strips!(LANES, FEW, 1);
 }
 
 #[inline(always)]
-unsafe fn lanes<T: Float + Element, const L: usize>(
-    x: *const T,
-    n: usize,
-    stride: usize,
-    found: impl Fn(usize, Moments),
-) {
-    // SAFETY: the caller's elements.
-    unsafe {
-        let sums = fold_lanes::<Sum<T>, L>(x, n, stride);
-        let mut near = sums.map(|sum| T::from_f64(sum.to_f64() / n as f64));
-        let mut moments = [Moments::default(); L];
-        for _ in 0..2 {
-            let [d, q] = residuals::<T, L>(x, n, stride, &near);
-            let mut fine = true;
-            for l in 0..L {
-                let (m, enough) = Moments::around(near[l], n, [d[l], q[l]]);
-                (moments[l], near[l], fine) = (m, T::from_f64(m.mean), fine & enough);
-            }
-            if fine {
-                break;
-            }
+fn lanes<T: Float + Element, const L: usize>(x: &[T], n: usize, stride: usize) -> [Moments; L] {
+    let rows = || Vectors::<T, L>::new(x, n, stride);
+    let sums = fold_lanes::<Sum<T>, L>(rows());
+    let mut near = sums.map(|sum| T::from_f64(sum.to_f64() / n as f64));
+    let mut moments = [Moments::default(); L];
+    for _ in 0..2 {
+        let [d, q] = residuals(rows(), &near);
+        let mut fine = true;
+        for l in 0..L {
+            let (m, enough) = Moments::around(near[l], n, [d[l], q[l]]);
+            (moments[l], near[l], fine) = (m, T::from_f64(m.mean), fine & enough);
         }
-        moments.iter().enumerate().for_each(|(l, &m)| found(l, m));
+        if fine {
+            break;
+        }
     }
+    moments
 }
 
 /// Few columns: those of [`FEW`] rows in one, and then of the rows that are left.
 #[inline(always)]
-unsafe fn narrow<T: Float + Element>(x: *const T, n: usize, columns: usize, found: impl Fn(usize, Moments)) {
-    let wide = FEW * columns;
-    let kept = std::cell::RefCell::new([Moments::default(); LANES * FEW]);
-    let keep = |j: usize, m| {
-        let mut kept = kept.borrow_mut();
-        kept[j % columns] = kept[j % columns].and(m);
-    };
-    // SAFETY: the rows of `wide` elements are those of the caller, as are the ones left.
-    unsafe {
-        each_column(x, n / FEW, wide, wide, &keep);
-        if !n.is_multiple_of(FEW) {
-            each_column(x.add(n / FEW * wide), n % FEW, columns, columns, &keep);
-        }
+fn narrow<T: Float + Element>(x: &[T], n: usize, columns: usize) -> [Moments; LANES] {
+    let (wide, rows) = (FEW * columns, n / FEW);
+    let mut kept = [Moments::default(); LANES];
+    let mut keep = |j: usize, m| kept[j % columns] = kept[j % columns].and(m);
+    each_column(x, rows, wide, wide, &mut keep);
+    if !n.is_multiple_of(FEW) {
+        each_column(&x[rows * wide..], n % FEW, columns, columns, &mut keep);
     }
-    kept.borrow().iter().take(columns).enumerate().for_each(|(j, &m)| found(j, m));
+    kept
 }
 
 /// `out = (x - mean) / unit * scale`, with a unit and a scale for each place of the result: what the gradients of variance
 /// and deviation are.
 ///
-/// # Safety
-/// `x` must be readable and `out` writable for `outer * n * inner` elements, `unit` and `scale` readable for
-/// `outer * inner`.
-pub unsafe fn centred<T: Float + Element>(
+/// # Panics
+/// Where `x` or `out` has not as many elements as the axis says, or `unit` or `scale` not as many as there are places.
+pub fn centred<'a, T: Float + Element>(
     axis: Axis,
-    x: *const T,
-    unit: *const T,
-    scale: *const T,
-    out: *mut T,
-) {
-    let Axis { outer, n, inner } = axis;
+    x: &[T],
+    unit: &[T],
+    scale: &[T],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    let (Axis { outer, n, inner }, places) = (axis, axis.places());
+    assert!(
+        out.len() == x.len() && unit.len() == places && scale.len() == places,
+        "variance: {axis:?} does not fit {} results with {} units and {} scales",
+        out.len(),
+        unit.len(),
+        scale.len()
+    );
     // The mean, and what its rounding has left.
-    let mut means: Vec<[T; 2]> = room(outer * inner);
-    let to = Shared(means.as_mut_ptr());
-    // SAFETY: the caller's arrays; each place is written once, before it is read.
-    unsafe {
-        moments(axis, x, |place, m| {
-            let mean = T::from_f64(m.mean);
-            *to.at(place) = [mean, T::from_f64(m.mean - mean.to_f64())];
-        });
-    }
-    let group = (CHUNK / inner.max(1)).max(1);
-    let [x, unit, scale] = [x, unit, scale].map(|p| Shared(p.cast_mut()));
-    let out = Shared(out);
-    let rows = outer * n;
-    team::run(rows.div_ceil(group), rows * inner * size_of::<T>() / 8, |task| {
-        let (first, last) = (task * group, rows.min((task + 1) * group));
-        // SAFETY: the task's rows.
-        unsafe {
-            dispatch(Centre {
-                axis,
-                first,
-                last,
-                x: x.at(0),
-                means: to.at(0),
-                unit: unit.at(0),
-                scale: scale.at(0),
-                out: out.at(0),
-            })
-        };
+    let mut means = room(places);
+    let means = &*moments(axis, x, &mut means.spare_capacity_mut()[..places], |_, m| {
+        let mean = T::from_f64(m.mean);
+        [mean, T::from_f64(m.mean - mean.to_f64())]
     });
+    let group = (CHUNK / inner.max(1)).max(1);
+    let nanos = centring::<T>(outer * n * inner);
+    team::fill(Pieces::of(out, (group * inner).max(1)), nanos, |task, out| {
+        compute(Centre {
+            axis,
+            first: task * group,
+            x: &x[task * group * inner..][..out.len()],
+            means,
+            unit,
+            scale,
+            out,
+        })
+    })
 }
 
-/// Rows `first..last` of [`centred`].
-struct Centre<T> {
+/// Rows of [`centred`], from row `first` on.
+struct Centre<'x, 'a, T> {
     axis: Axis,
     first: usize,
-    last: usize,
-    x: *const T,
-    means: *const [T; 2],
-    unit: *const T,
-    scale: *const T,
-    out: *mut T,
+    x: &'x [T],
+    means: &'x [[T; 2]],
+    unit: &'x [T],
+    scale: &'x [T],
+    out: &'a mut Unwritten<T>,
 }
 
-impl<T: Float> Kernel for Centre<T> {
-    type Out = ();
+impl<'a, T: Float> Compute for Centre<'_, 'a, T> {
+    type Out = &'a mut [T];
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        let Axis { n, inner, .. } = self.axis;
+    fn compute<const FMA: bool>(self) -> &'a mut [T] {
+        let Centre { axis: Axis { n, inner, .. }, first, x, means, unit, scale, out } = self;
         let value = |x: T, [mean, rest]: [T; 2], unit: T, scale: T| {
             let d = minus(minus(x, mean), rest);
             T::of::<FMA>(d.lane::<FMA>() / unit.lane::<FMA>() * scale.lane::<FMA>())
         };
-        let mut row = self.first;
-        while row < self.last {
+        let (mut at, mut row) = (0, first);
+        while at < out.len() {
             let o = row / n;
-            let end = self.last.min((o + 1) * n);
-            // SAFETY: the caller's rows and the places of their results.
-            unsafe {
-                if inner == 1 {
-                    let (means, unit, scale) = (*self.means.add(o), *self.unit.add(o), *self.scale.add(o));
-                    for i in row..end {
-                        *self.out.add(i) = value(*self.x.add(i), means, unit, scale);
-                    }
-                } else {
-                    let at = o * inner;
-                    for i in row..end {
-                        for j in 0..inner {
-                            let (x, out) = (self.x.add(i * inner + j), self.out.add(i * inner + j));
-                            *out = value(
-                                *x,
-                                *self.means.add(at + j),
-                                *self.unit.add(at + j),
-                                *self.scale.add(at + j),
-                            );
-                        }
-                    }
+            if inner == 1 {
+                let end = out.len().min(at + (o + 1) * n - row);
+                let (means, unit, scale) = (means[o], unit[o], scale[o]);
+                for (&x, out) in x[at..end].iter().zip(&mut out[at..end]) {
+                    out.write(value(x, means, unit, scale));
                 }
+                (at, row) = (end, (o + 1) * n);
+            } else {
+                let places = o * inner..(o + 1) * inner;
+                let (means, unit, scale) = (&means[places.clone()], &unit[places.clone()], &scale[places]);
+                let (x, out) = (&x[at..][..inner], &mut out[at..][..inner]);
+                for j in 0..inner {
+                    out[j].write(value(x[j], means[j], unit[j], scale[j]));
+                }
+                (at, row) = (at + inner, row + 1);
             }
-            row = end;
         }
+        // SAFETY: the places before `at` are written, and `at` has come to the last.
+        unsafe { assume_written(out) }
     }
 }

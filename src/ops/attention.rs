@@ -182,7 +182,8 @@ impl AttentionGradient {
             let [q, k, v, bias] =
                 out.each_mut().map(|x| x.as_mut().map_or(std::ptr::null_mut(), Array::fresh_ptr::<T>));
             let grads = kernel::Grads { q, k, v, bias };
-            // SAFETY: as in the forward pass, which wrote what it found; the outputs are fresh.
+            // SAFETY: `attention` has checked that the inputs fit together, and the forward pass has written what it found; the
+            // outputs are fresh.
             unsafe { kernel::attention_grad(x, y.ptr(), found.ptr::<T>().cast(), g.ptr(), &grads) };
             let mut out = out.into_iter().flatten();
             // A step asks for the gradient of one input at least.

@@ -9,9 +9,8 @@ use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::arith::Number;
-use crate::kernels::map::{self, Zip};
+use crate::kernels::map::Zip;
 use crate::kernels::math::{double, single};
-use crate::shape;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 use std::borrow::Cow;
 
@@ -29,34 +28,6 @@ pub(crate) fn as_dtype(a: &Tensor, dtype: DType) -> Result<Cow<'_, Tensor>> {
 /// The argument in the floating type that it computes in.
 pub(crate) fn as_float(a: &Tensor) -> Result<Cow<'_, Tensor>> {
     as_dtype(a, a.dtype().to_float())
-}
-
-/// `kernel(a, b)` for every pair of elements that broadcasting puts together.
-///
-/// # Safety
-/// `a` and `b` hold elements of the kernel's types.
-pub(crate) unsafe fn zip<K: Zip + Sync>(kernel: &K, op: &'static str, a: &Array, b: &Array) -> Result<Array>
-where
-    K::A: crate::dtype::Element,
-    K::B: crate::dtype::Element,
-    K::Out: crate::dtype::Element,
-{
-    let shape = shape::broadcast(op, a.shape(), b.shape())?;
-    let mut out = Array::empty(op, &shape, <K::Out as crate::dtype::Element>::DTYPE)?;
-    let (sa, sb) = (strides(a, &shape), strides(b, &shape));
-    // SAFETY: the strides stay inside the inputs, whose types the caller vouches for; the output is fresh.
-    unsafe { map::zip(kernel, &shape, a.ptr::<K::A>(), &sa, b.ptr::<K::B>(), &sb, out.fresh_ptr()) };
-    Ok(out)
-}
-
-/// The strides with which `a` is read as `shape`.
-#[inline]
-pub(crate) fn strides(a: &Array, shape: &[usize]) -> shape::Strides {
-    if a.shape() == shape {
-        shape::Strides::from_slice(a.strides())
-    } else {
-        shape::broadcast_strides(a.shape(), a.strides(), shape)
-    }
 }
 
 /// A float as a 0-d tensor of the type of `like`.
@@ -94,8 +65,7 @@ macro_rules! binary {
                 fn forward(&self, x: &[&Array]) -> Result<Array> {
                     let name = stringify!($name);
                     each!(x[0].dtype(), $set: T => {
-                        // SAFETY: both are of the dispatched type.
-                        unsafe { zip(&$name::Kernel::<T>(std::marker::PhantomData), name, x[0], x[1]) }
+                        Array::zip(name, &$name::Kernel::<T>(std::marker::PhantomData), [x[0], x[1]])
                     }, else Err(Error::DType(format!("{name}: not defined for {}", x[0].dtype()))))
                 }
             }
@@ -323,13 +293,8 @@ pub(crate) fn add_in_place(a: Tensor, b: &Tensor) -> Result<Tensor> {
         return add(&a, b);
     }
     let mut sum = a.into_array();
-    let (shape, contiguous) =
-        (shape::Dims::from_slice(sum.shape()), shape::Strides::from_slice(sum.strides()));
     each!(sum.dtype(), numeric: T => {
-        let p = sum.fresh_ptr::<T>();
-        let kernel = self::add::Kernel::<T>(std::marker::PhantomData);
-        // SAFETY: the sum is ours alone, and element-wise kernels may write where they read.
-        unsafe { map::zip(&kernel, &shape, p, &contiguous, b.array().ptr::<T>(), b.array().strides(), p) };
+        sum.zip_in_place("add", &self::add::Kernel::<T>(std::marker::PhantomData), b.array())?;
     }, else return add(&sum.into(), b));
     Ok(sum.into())
 }

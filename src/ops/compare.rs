@@ -1,6 +1,6 @@
 //! Element-wise functions of two arguments without a gradient: comparisons, logic, bits and steps. A row each.
 
-use super::binary::{promote, zip};
+use super::binary::promote;
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
@@ -33,8 +33,7 @@ macro_rules! compare {
                 let name = stringify!($name);
                 let (a, b) = compare!(@prepare $set, name, a, b);
                 let call = |a: &Array, b: &Array| compare!(@dispatch $set, a.dtype(), T => {
-                    // SAFETY: both are of the dispatched type.
-                    unsafe { zip(&$name::Kernel::<T>(PhantomData), name, a, b) }
+                    Array::zip(name, &$name::Kernel::<T>(PhantomData), [a, b])
                 }, else Err(Error::DType(format!("{name}: not defined for {}", a.dtype()))));
                 Ok(call(a.array(), b.array())?.into())
             }

@@ -1,7 +1,7 @@
 //! Tensors made of nothing: constants, ranges and the identity.
 
 use crate::array::Array;
-use crate::dtype::{DType, Kind, each};
+use crate::dtype::{DType, Element, Kind, each};
 use crate::error::{Error, Result};
 use crate::tape::Tensor;
 
@@ -36,27 +36,21 @@ pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Result<Tensor> 
     if n > 0.0 {
         within("arange", &[start, start + (n - 1.0) * step], dtype)?;
     }
-    let mut out = Array::empty("arange", &[n.max(0.0) as usize], dtype)?;
-    each!(dtype, all: T => {
-        for (i, v) in out.fresh_mut::<T>().iter_mut().enumerate() {
-            *v = <T as crate::dtype::Element>::from_f64(start + i as f64 * step);
-        }
-    });
-    Ok(out.into())
+    let value = |i: usize| start + i as f64 * step;
+    let out =
+        each!(dtype, all: T => Array::from_fn("arange", &[n.max(0.0) as usize], |i| T::from_f64(value(i))));
+    Ok(out?.into())
 }
 
 /// `n` numbers evenly spread from `start` to `stop`, which is the last unless `endpoint` is false.
 pub fn linspace(start: f64, stop: f64, n: usize, endpoint: bool, dtype: DType) -> Result<Tensor> {
     within("linspace", &[start, stop][..n.min(2)], dtype)?;
-    let mut out = Array::empty("linspace", &[n], dtype)?;
     let parts = if endpoint { n.saturating_sub(1) } else { n }.max(1) as f64;
-    each!(dtype, all: T => {
-        for (i, v) in out.fresh_mut::<T>().iter_mut().enumerate() {
-            let last = endpoint && i + 1 == n && n > 1;
-            *v = <T as crate::dtype::Element>::from_f64(if last { stop } else { start + (stop - start) * (i as f64 / parts) });
-        }
-    });
-    Ok(out.into())
+    let value = |i: usize| {
+        let last = endpoint && i + 1 == n && n > 1;
+        if last { stop } else { start + (stop - start) * (i as f64 / parts) }
+    };
+    Ok(each!(dtype, all: T => Array::from_fn("linspace", &[n], |i| T::from_f64(value(i))))?.into())
 }
 
 /// Ones on the `k`-th diagonal of a matrix of zeros.
@@ -66,7 +60,7 @@ pub fn eye(rows: usize, columns: usize, k: isize, dtype: DType) -> Result<Tensor
         let values = out.make_mut::<T>()?;
         for i in 0..rows {
             if let Some(j) = i.checked_add_signed(k).filter(|&j| j < columns) {
-                values[i * columns + j] = <T as crate::dtype::Element>::from_f64(1.0);
+                values[i * columns + j] = T::from_f64(1.0);
             }
         }
     });
@@ -90,7 +84,7 @@ pub fn one_hot(labels: &Tensor, n: usize, dtype: DType) -> Result<Tensor> {
     each!(dtype, all: T => {
         let values = out.make_mut::<T>()?;
         for (i, &label) in labels.iter().enumerate() {
-            values[i * n + label as usize] = <T as crate::dtype::Element>::from_f64(1.0);
+            values[i * n + label as usize] = T::from_f64(1.0);
         }
     });
     Ok(out.into())

@@ -30,13 +30,10 @@ impl Operation for CrossEntropy {
     }
     fn forward_beside(&self, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let (x, labels) = (inputs[0], given(inputs[1]));
-        let (rows, n) = (labels.len(), x.shape()[x.ndim() - 1]);
-        let mut losses = Array::empty("logitcrossentropy", inputs[1].shape(), x.dtype())?;
-        let mut found = Array::empty("logitcrossentropy", &[rows, 2], x.dtype())?;
-        each!(x.dtype(), float: T => {
-            let found = found.fresh_ptr::<T>().cast();
-            // SAFETY: logits and labels are row-major, the labels in range; the outputs are fresh.
-            unsafe { kernel::cross_entropy::<T>(rows, n, x.ptr(), labels.as_ptr(), losses.fresh_ptr(), found) };
+        let (op, n, shapes) = (self.name(), x.shape()[x.ndim() - 1], [inputs[1].shape(), &[labels.len(), 2]]);
+        let [losses, found] = each!(x.dtype(), float: T => {
+            let logits = x.values::<T>(op)?;
+            Array::written_all(op, shapes, |out| kernel::cross_entropy(n, logits, labels, out))?
         }, else return Err(not_float(x)));
         match self.mean {
             true => Ok((super::mean(&losses.into(), Axes::All, false)?.into_array(), vec![found])),
@@ -87,15 +84,11 @@ impl Operation for CrossEntropyGradient {
     }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, labels, found, g) = (inputs[0], given(inputs[1]), inputs[2], inputs[3].contiguous()?);
-        let n = x.shape()[x.ndim() - 1];
-        let stride = usize::from(g.ndim() > 0);
-        let mut out = Array::empty("logitcrossentropy", x.shape(), x.dtype())?;
+        let (op, n) = (self.name(), x.shape()[x.ndim() - 1]);
         each!(x.dtype(), float: T => {
-            let found = found.ptr::<T>().cast();
-            // SAFETY: as in the forward pass, which wrote what was found.
-            unsafe { kernel::cross_entropy_grad::<T>(labels.len(), n, x.ptr(), labels.as_ptr(), found, g.ptr(), stride, out.fresh_ptr()) };
-        }, else return Err(not_float(x)));
-        Ok(out)
+            let (logits, found, g) = (x.values::<T>(op)?, found.values(op)?, g.values(op)?);
+            Array::written(op, x.shape(), |out| kernel::cross_entropy_grad(n, logits, labels, found, g, out))
+        }, else Err(not_float(x)))
     }
 }
 

@@ -29,15 +29,15 @@ fn flat(a: &Array) -> Result<Array> {
 }
 
 pub(super) trait Fused: gemm::Element + Element {
-    fn in_place(activation: &Activation) -> unsafe fn(*mut Self, usize);
+    fn in_place(activation: &Activation) -> fn(&mut [Self]);
 }
 impl Fused for f32 {
-    fn in_place(activation: &Activation) -> unsafe fn(*mut f32, usize) {
+    fn in_place(activation: &Activation) -> fn(&mut [f32]) {
         activation.f32
     }
 }
 impl Fused for f64 {
-    fn in_place(activation: &Activation) -> unsafe fn(*mut f64, usize) {
+    fn in_place(activation: &Activation) -> fn(&mut [f64]) {
         activation.f64
     }
 }

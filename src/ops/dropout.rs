@@ -37,14 +37,12 @@ impl Operation for Dropout {
         let Some(limit) = kept_words.checked_sub(1) else {
             return Array::filled("dropout", x.shape(), dropped, x.dtype());
         };
-        let mut out = Array::empty("dropout", x.shape(), x.dtype())?;
         each!(x.dtype(), float: T => {
             let [scale, shift, dropped] = [scale, shift, dropped].map(T::from_f64);
             let rule = Rule { limit: limit as u32, scale, shift, dropped };
-            // SAFETY: both are row-major of that size; the output is fresh.
-            unsafe { kernel::dropout(place, rule, x.size(), x.ptr(), out.fresh_ptr()) };
-        }, else return Err(Error::DType(format!("dropout: not defined for {}", x.dtype()))));
-        Ok(out)
+            let values = x.values::<T>("dropout")?;
+            Array::written("dropout", x.shape(), |out| kernel::dropout(place, rule, values, out))
+        }, else Err(Error::DType(format!("dropout: not defined for {}", x.dtype()))))
     }
 }
 

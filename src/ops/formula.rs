@@ -8,7 +8,7 @@ use super::traced::{Traced, evaluated};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
-use crate::kernels::map::{self, Map, Zip};
+use crate::kernels::map::{Map, Zip, map_in_place};
 use crate::kernels::real::{Lane, Literal, Real};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, compute, is_recording};
 use smallvec::smallvec;
@@ -94,13 +94,7 @@ impl<K: Row> Operation for Unary<K> {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0];
-        let mut out = Array::empty(K::NAME, x.shape(), x.dtype())?;
-        each!(x.dtype(), float: T => {
-            let kernel = Forward::<K, T>(self.0, PhantomData);
-            // SAFETY: shape and strides are the input's; the output is fresh and of its size.
-            unsafe { map::map(&kernel, x.shape(), x.ptr(), x.strides(), out.fresh_ptr()) };
-        }, else return not_float::<K, _>(x));
-        Ok(out)
+        each!(x.dtype(), float: T => x.map(K::NAME, &Forward::<K, T>(self.0, PhantomData)), else not_float::<K, _>(x))
     }
 }
 
@@ -144,13 +138,9 @@ impl<K: Row> Operation for Slope<K> {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (g, v) = (x[0], x[1]);
-        let mut out = Array::empty(K::NAME, v.shape(), v.dtype())?;
         each!(v.dtype(), float: T => {
-            let kernel = Backward::<K, T>(self.0, PhantomData);
-            // SAFETY: both have this shape and type; the output is fresh and of their size.
-            unsafe { map::zip(&kernel, v.shape(), g.ptr(), g.strides(), v.ptr(), v.strides(), out.fresh_ptr()) };
-        }, else return not_float::<K, _>(v));
-        Ok(out)
+            Array::zip(K::NAME, &Backward::<K, T>(self.0, PhantomData), [g, v])
+        }, else not_float::<K, _>(v))
     }
 }
 
@@ -179,10 +169,10 @@ pub struct Activation {
     pub(crate) gradient: fn(&Tensor, &Tensor) -> Result<Tensor>,
     /// `g * d(v)` in one pass, where nobody records.
     pub(crate) gradient_fused: fn(&Tensor, &Tensor) -> Result<Tensor>,
-    /// The function in place on `n` contiguous f32.
-    pub(crate) f32: unsafe fn(*mut f32, usize),
-    /// The function in place on `n` contiguous f64.
-    pub(crate) f64: unsafe fn(*mut f64, usize),
+    /// The function in the place of its arguments.
+    pub(crate) f32: fn(&mut [f32]),
+    /// The function in the place of its arguments.
+    pub(crate) f64: fn(&mut [f64]),
 }
 
 impl Activation {
@@ -211,19 +201,11 @@ pub(super) fn planned(activation: Option<&'static Activation>) -> [Option<&'stat
 
 /// The entry of a row in the table of activations, with its parameters at their defaults.
 pub(crate) const fn activation<K: Row>(apply: fn(&Tensor) -> Result<Tensor>) -> Activation {
-    /// # Safety
-    /// `x` points to `n` values that nobody else uses.
-    unsafe fn single<K: Row>(x: *mut f32, n: usize) {
-        let kernel = Forward::<K, f32>(K::DEFAULTS, PhantomData);
-        // SAFETY: handed on; reading and writing one place is what `map` allows for equal layouts.
-        unsafe { map::map(&kernel, &[n], x, &[1], x) }
+    fn single<K: Row>(x: &mut [f32]) {
+        map_in_place(&Forward::<K, f32>(K::DEFAULTS, PhantomData), x);
     }
-    /// # Safety
-    /// `x` points to `n` values that nobody else uses.
-    unsafe fn double<K: Row>(x: *mut f64, n: usize) {
-        let kernel = Forward::<K, f64>(K::DEFAULTS, PhantomData);
-        // SAFETY: as above.
-        unsafe { map::map(&kernel, &[n], x, &[1], x) }
+    fn double<K: Row>(x: &mut [f64]) {
+        map_in_place(&Forward::<K, f64>(K::DEFAULTS, PhantomData), x);
     }
     fn grad<K: Row>(g: &Tensor, v: &Tensor) -> Result<Tensor> {
         composed::<K>(g, v, K::DEFAULTS)

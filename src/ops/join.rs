@@ -1,11 +1,12 @@
 //! Tensors put together along an axis.
 
 use super::movement::reshape_to;
-use super::view::{narrow, put};
+use super::view::narrow;
 use super::{Case, binary};
-use crate::array::{Array, Range};
-use crate::dtype::DType;
+use crate::array::Array;
+use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
+use crate::kernels::put as kernel;
 use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply};
 use std::borrow::Cow;
@@ -24,16 +25,15 @@ impl Operation for Concat {
         true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let mut dims = Dims::from_slice(x[0].shape());
+        let (mut dims, dtype) = (Dims::from_slice(x[0].shape()), x[0].dtype());
         dims[self.axis] = self.lengths.iter().sum();
-        let mut out = Array::empty("concat", &dims, x[0].dtype())?;
-        let mut ranges: Vec<Range> = dims.iter().map(|&n| Range::all(n)).collect();
-        for (part, &length) in x.iter().zip(&self.lengths) {
-            ranges[self.axis].length = length;
-            put(&mut out, &ranges, part)?;
-            ranges[self.axis].start += length;
-        }
-        Ok(out)
+        let parts = x.iter().map(|part| part.contiguous()).collect::<Result<Vec<_>>>()?;
+        let (rows, inner) = (shape::size(&dims[..self.axis]), shape::size(&dims[self.axis + 1..]));
+        each!(dtype, moved: T => {
+            let matrix = |(part, &n): (_, &usize)| Ok((Array::values::<T>(part, "concat")?, n * inner));
+            let matrices = parts.iter().zip(&self.lengths).map(matrix).collect::<Result<Vec<_>>>()?;
+            Array::written_as("concat", &dims, dtype, |out| kernel::side_by_side(rows, &matrices, out))
+        })
     }
 }
 

@@ -3,11 +3,10 @@
 use super::binary::{as_dtype, number};
 use super::{Case, multiply, sign, subtract};
 use crate::array::Array;
-use crate::dtype::{Float, each};
+use crate::dtype::each;
 use crate::error::{Error, Result};
-use crate::kernels::map::{self, Zip};
-use crate::kernels::number::Number;
-use crate::kernels::reduce::{self, Axis};
+use crate::kernels::map::Zip;
+use crate::kernels::reduce::{Axis, Sum, reduce};
 use crate::shape;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute};
 use std::marker::PhantomData;
@@ -98,42 +97,21 @@ kernels!(f32, f64);
 #[derive(Debug)]
 struct Mean<D>(PhantomData<D>);
 
-/// What the kernels are compiled for.
-trait Elements<D: Distance>: Float + Number<Wide = Self> {
-    fn distances(a: &Array, b: &Array, out: *mut Self);
-    fn gradients(scale: f64, a: &Array, b: &Array, out: *mut Self);
-}
-macro_rules! elements {
-    ($($t:ty),+) => {$(
-        impl<D: Distance> Elements<D> for $t {
-            fn distances(a: &Array, b: &Array, out: *mut $t) {
-                // SAFETY: both have this type and shape; the output has room for as many.
-                unsafe { map::zip(&Forward::<D, $t>(PhantomData), a.shape(), a.ptr(), a.strides(), b.ptr(), b.strides(), out) }
-            }
-            fn gradients(scale: f64, a: &Array, b: &Array, out: *mut $t) {
-                // SAFETY: as above.
-                unsafe { map::zip(&Backward::<D, $t>(scale, PhantomData), a.shape(), a.ptr(), a.strides(), b.ptr(), b.strides(), out) }
-            }
-        }
-    )+};
-}
-elements!(f32, f64);
-
 impl<D: Distance> Operation for Mean<D> {
     fn name(&self) -> &'static str {
         D::NAME
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let n = x[0].size();
-        let mut distances = Array::empty(D::NAME, x[0].shape(), x[0].dtype())?;
-        let mut out = Array::empty(D::NAME, &[], x[0].dtype())?;
+        let axis = Axis { outer: 1, n: x[0].size(), inner: 1 };
         each!(x[0].dtype(), float: T => {
-            <T as Elements<D>>::distances(x[0], x[1], distances.fresh_ptr());
-            // SAFETY: the distances were just written; the output is one fresh element.
-            unsafe { reduce::reduce::<reduce::Sum<T>>(Axis { outer: 1, n, inner: 1 }, distances.ptr(), out.fresh_ptr()) };
-            out.make_mut::<T>()?[0] /= n as T;
-        }, else return not_float::<D>(x[0]));
-        Ok(out)
+            let distances = Array::zip(D::NAME, &Forward::<D, T>(PhantomData), [x[0], x[1]])?;
+            let distances = distances.values::<T>(D::NAME)?;
+            Array::written(D::NAME, &[], |out| {
+                let sum = reduce::<Sum<T>>(axis, distances, out);
+                sum[0] /= axis.n as T;
+                sum
+            })
+        }, else not_float::<D>(x[0]))
     }
 }
 
@@ -165,9 +143,9 @@ impl<D: Distance> Operation for MeanGradient<D> {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b, scale) = (x[0], x[1], x[2].item()? / x[0].size() as f64);
-        let mut out = Array::empty(D::NAME, a.shape(), a.dtype())?;
-        each!(a.dtype(), float: T => <T as Elements<D>>::gradients(scale, a, b, out.fresh_ptr()), else return not_float::<D>(a));
-        Ok(out)
+        each!(a.dtype(), float: T => {
+            Array::zip(D::NAME, &Backward::<D, T>(scale, PhantomData), [a, b])
+        }, else not_float::<D>(a))
     }
 }
 

@@ -70,7 +70,8 @@ impl Operation for Matmul {
                     offset
                 };
                 let (a, b, c) = (Shared(a), Shared(b), Shared(c as *const T));
-                // SAFETY: as above, for each product of the stack; the products write separate parts of the output.
+                // SAFETY: shapes and strides are those of the arrays, for each product of the stack; the products write parts of
+                // the fresh output that are apart.
                 unsafe {
                     gemm::gemm_batched(shape::size(&stack), m, n, k,
                         |i| operand::<T>(a.get(), at(i, &sa)), |i| operand::<T>(b.get(), at(i, &sb)),
@@ -106,7 +107,7 @@ pub(super) fn matrix_product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// Something that the tasks of a team only read.
 struct Shared<T>(T);
-// SAFETY: see `Shared`.
+// SAFETY: what the pointer leads to is read alone, or written by each task in a place of its own.
 unsafe impl<T> Sync for Shared<T> {}
 impl<T: Copy> Shared<T> {
     fn get(&self) -> T {

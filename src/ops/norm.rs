@@ -6,7 +6,7 @@ use super::{Case, add, divide, mean, multiply, sqrt, square, subtract, sum};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
-use crate::kernels::norm::{self as kernel, Gradients, Layout, Moments, Parameters};
+use crate::kernels::norm::{self as kernel, Layout, Moments, Parameters};
 use crate::shape;
 use crate::tape::{
     Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, apply_beside, cast, compute_beside,
@@ -23,9 +23,9 @@ struct Norm {
     is_given: bool,
 }
 
-/// The arrays as the kernels take them; the caller has matched `T` to their type.
-fn parameters<T: Element>(scale: &Array, bias: &Array, eps: f64) -> Parameters<T> {
-    Parameters { scale: scale.ptr(), bias: bias.ptr(), eps }
+/// The arrays as the kernels take them.
+fn parameters<'a, T: Element>(scale: &'a Array, bias: &'a Array, eps: f64) -> Result<Parameters<'a, T>> {
+    Ok(Parameters { scale: scale.values("norm")?, bias: bias.values("norm")?, eps })
 }
 
 fn not_float(x: &Array) -> Error {
@@ -63,9 +63,8 @@ impl Norm {
     }
 }
 
-/// Moments that are only read.
-fn moments<T: Element>(mean: &Array, var: &Array) -> Moments<T> {
-    Moments { mean: mean.ptr::<T>().cast_mut(), var: var.ptr::<T>().cast_mut() }
+fn moments<'a, T: Element>(mean: &'a Array, var: &'a Array) -> Result<Moments<'a, T>> {
+    Ok(Moments { mean: mean.values("norm")?, var: var.values("norm")? })
 }
 
 impl Operation for Norm {
@@ -77,25 +76,26 @@ impl Operation for Norm {
     }
     fn forward_beside(&self, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let [x, scale, bias] = [inputs[0].contiguous()?, inputs[1].contiguous()?, inputs[2].contiguous()?];
-        let mut out = Array::empty("norm", x.shape(), x.dtype())?;
+        let layout = self.layout;
         if let [mean, var] = &inputs[3..] {
             let (mean, var) = (mean.contiguous()?, var.contiguous()?);
-            each!(x.dtype(), float: T => {
-                let (p, moments) = (parameters(&scale, &bias, self.eps), moments(&mean, &var));
-                // SAFETY: all are row-major and of the sizes that `norm_with` has checked; the output is fresh.
-                unsafe { kernel::normalise_with::<T>(self.layout, x.ptr(), p, moments, out.fresh_ptr()) };
-            }, else return Err(not_float(&x)));
-            return Ok((out, Vec::new()));
+            return each!(x.dtype(), float: T => {
+                let (p, moments) = (parameters(&scale, &bias, self.eps)?, moments(&mean, &var)?);
+                let values = x.values::<T>("norm")?;
+                let out = Array::written("norm", x.shape(), |out| {
+                    kernel::normalise_with(layout, values, p, moments, out)
+                })?;
+                Ok((out, Vec::new()))
+            }, else Err(not_float(&x)));
         }
-        let of_each = [self.layout.outer, self.layout.groups];
-        let (mut mean, mut var) =
-            (Array::empty("norm", &of_each, x.dtype())?, Array::empty("norm", &of_each, x.dtype())?);
+        let of_each = [layout.outer, layout.groups];
         each!(x.dtype(), float: T => {
-            let (p, moments) = (parameters(&scale, &bias, self.eps), Moments { mean: mean.fresh_ptr(), var: var.fresh_ptr() });
-            // SAFETY: all are row-major and of the sizes that `norm` has checked; the moments and the output are fresh.
-            unsafe { kernel::normalise::<T>(self.layout, x.ptr(), p, moments, out.fresh_ptr()) };
-        }, else return Err(not_float(&x)));
-        Ok((out, vec![mean, var]))
+            let (p, values) = (parameters(&scale, &bias, self.eps)?, x.values::<T>("norm")?);
+            let shapes = [x.shape(), &of_each, &of_each];
+            let [out, mean, var] =
+                Array::written_all("norm", shapes, |out| kernel::normalise(layout, values, p, out))?;
+            Ok((out, vec![mean, var]))
+        }, else Err(not_float(&x)))
     }
 }
 
@@ -150,16 +150,14 @@ impl Operation for NormGradient {
     fn forward_beside(&self, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let [x, scale, mean, var, g] = [0, 1, 2, 3, 4].map(|i| inputs[i].contiguous());
         let (x, scale, mean, var, g) = (x?, scale?, mean?, var?, g?);
-        let mut dx = Array::empty("norm", x.shape(), x.dtype())?;
-        let mut dscale = Array::empty("norm", scale.shape(), x.dtype())?;
-        let mut dbias = Array::empty("norm", scale.shape(), x.dtype())?;
         each!(x.dtype(), float: T => {
-            let p = parameters(&scale, &scale, self.eps);
-            let out = Gradients { x: dx.fresh_ptr(), scale: dscale.fresh_ptr(), bias: dbias.fresh_ptr() };
-            // SAFETY: as in the forward pass; the gradients are fresh.
-            unsafe { kernel::gradient::<T>(self.layout, self.is_given, [x.ptr(), g.ptr()], p, moments(&mean, &var), out) };
-        }, else return Err(not_float(&x)));
-        Ok((dx, vec![dscale, dbias]))
+            let (p, moments) = (parameters(&scale, &scale, self.eps)?, moments(&mean, &var)?);
+            let (shapes, pair) = ([x.shape(), scale.shape(), scale.shape()], [x.values::<T>("norm")?, g.values("norm")?]);
+            let [dx, dscale, dbias] = Array::written_all("norm", shapes, |out| {
+                kernel::gradient(self.layout, self.is_given, pair, p, moments, out)
+            })?;
+            Ok((dx, vec![dscale, dbias]))
+        }, else Err(not_float(&x)))
     }
 }
 

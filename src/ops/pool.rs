@@ -6,6 +6,7 @@ use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::pool::{self as kernel, Windows};
+use crate::memory::unwritten::Unwritten;
 use crate::shape::{self, Axes, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 
@@ -39,8 +40,8 @@ struct MeanPool {
 
 /// Runs an expression with `$p` bound to the type of stored places.
 macro_rules! places {
-    ($places:expr, $p:ident => $body:expr) => {
-        if $places.dtype() == DType::U8 {
+    ($stored:expr, $p:ident => $body:expr) => {
+        if $stored == DType::U8 {
             type $p = u8;
             $body
         } else {
@@ -55,27 +56,22 @@ impl Operation for MaxPool {
         self.0.op
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (x, mut out) = self.0.images(x[0])?;
-        if out.size() > 0 {
-            each!(x.dtype(), float: T => {
-                let nothing = std::ptr::NonNull::<()>::dangling().as_ptr();
-                // SAFETY: `images` has made the arrays of the windows' sizes; the places have no size.
-                unsafe { kernel::maxpool::<T, ()>(&self.0.windows, x.ptr(), out.fresh_ptr(), nothing) };
-            }, else return Err(self.0.not_float(&x)));
-        }
-        Ok(out)
+        let (x, Pooling { op, windows, output, .. }) = (x[0].contiguous()?, &self.0);
+        each!(x.dtype(), float: T => {
+            let values = x.values::<T>(op)?;
+            Array::written(op, output, |out| kernel::maxpool(windows, values, out))
+        }, else Err(self.0.not_float(&x)))
     }
     fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
-        let (x, mut out) = self.0.images(x[0])?;
-        let small = self.0.windows.area() <= 1 << 8;
-        let mut places = Array::empty("maxpool", &self.0.output, if small { DType::U8 } else { DType::U32 })?;
-        if out.size() > 0 {
-            each!(x.dtype(), float: T => places!(places, P => {
-                // SAFETY: `images` has made the arrays of the windows' sizes, and the places are as many as results.
-                unsafe { kernel::maxpool::<T, P>(&self.0.windows, x.ptr(), out.fresh_ptr(), places.fresh_ptr()) };
-            }), else return Err(self.0.not_float(&x)));
-        }
-        Ok((out, vec![places]))
+        let (x, Pooling { op, windows, output, .. }) = (x[0].contiguous()?, &self.0);
+        let stored = if windows.area() <= 1 << 8 { DType::U8 } else { DType::U32 };
+        each!(x.dtype(), float: T => places!(stored, P => {
+            let values = x.values::<T>(op)?;
+            let (out, places) = Array::written_pair(op, output, |out, places: &mut Unwritten<P>| {
+                kernel::maxpool_places(windows, values, out, places)
+            })?;
+            Ok((out, vec![places]))
+        }), else Err(self.0.not_float(&x)))
     }
 }
 
@@ -90,14 +86,12 @@ impl Operation for Spread {
         "maxpool_back"
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (places, (g, mut out)) = (x[1], self.0.results(x[0])?);
-        if out.size() > 0 {
-            each!(g.dtype(), float: T => places!(places, P => {
-                // SAFETY: `results` has made the arrays of the windows' sizes; the places are those of `maxpool`.
-                unsafe { kernel::maxpool_back::<T, P>(&self.0.windows, g.ptr(), places.ptr(), out.fresh_ptr()) };
-            }), else return Err(self.0.not_float(&g)));
-        }
-        Ok(out)
+        let (op, places, g, Pooling { windows, input, .. }) =
+            (self.name(), x[1], x[0].contiguous()?, &self.0);
+        each!(g.dtype(), float: T => places!(places.dtype(), P => {
+            let (values, places) = (g.values::<T>(op)?, places.values::<P>(op)?);
+            Array::written(op, input, |out| kernel::maxpool_back(windows, values, places, out))
+        }), else Err(self.0.not_float(&g)))
     }
 }
 
@@ -115,14 +109,12 @@ impl Operation for Pick {
         "maxpool_pick"
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (places, (x, mut out)) = (x[1], self.0.images(x[0])?);
-        if out.size() > 0 {
-            each!(x.dtype(), float: T => places!(places, P => {
-                // SAFETY: `images` has made the arrays of the windows' sizes; the places are those of `maxpool`.
-                unsafe { kernel::pick::<T, P>(&self.0.windows, x.ptr(), places.ptr(), out.fresh_ptr()) };
-            }), else return Err(self.0.not_float(&x)));
-        }
-        Ok(out)
+        let (op, places, x, Pooling { windows, output, .. }) =
+            (self.name(), x[1], x[0].contiguous()?, &self.0);
+        each!(x.dtype(), float: T => places!(places.dtype(), P => {
+            let (values, places) = (x.values::<T>(op)?, places.values::<P>(op)?);
+            Array::written(op, output, |out| kernel::pick(windows, values, places, out))
+        }), else Err(self.0.not_float(&x)))
     }
 }
 
@@ -141,16 +133,16 @@ impl Operation for MeanPool {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (pooling, windows) = (&self.pooling, &self.pooling.windows);
-        let (x, mut out) = if self.transposed { pooling.results(x[0]) } else { pooling.images(x[0]) }?;
-        if out.size() > 0 {
-            each!(x.dtype(), float: T => {
-                let scale = (1.0 / windows.area() as f64) as T;
-                let f = if self.transposed { kernel::meanpool_back::<T> } else { kernel::meanpool::<T> };
-                // SAFETY: `results` and `images` have made the arrays of the windows' sizes.
-                unsafe { f(windows, x.ptr(), scale, out.fresh_ptr()) };
-            }, else return Err(pooling.not_float(&x)));
-        }
-        Ok(out)
+        let x = x[0].contiguous()?;
+        each!(x.dtype(), float: T => {
+            let (values, scale) = (x.values::<T>(pooling.op)?, (1.0 / windows.area() as f64) as T);
+            let (shape, pool) = if self.transposed {
+                (&pooling.input, kernel::meanpool_back::<T> as kernel::Mean<T>)
+            } else {
+                (&pooling.output, kernel::meanpool::<T> as kernel::Mean<T>)
+            };
+            Array::written(pooling.op, shape, |out| pool(windows, values, scale, out))
+        }, else Err(pooling.not_float(&x)))
     }
 }
 
@@ -242,16 +234,6 @@ impl Pooling {
             return Err(Error::Value(format!("{op}: the window {size:?} is too large")));
         }
         Ok(Pooling { op, windows, input: Dims::from_slice(x), output })
-    }
-
-    /// Images in row-major order, and memory for the results.
-    fn images(&self, x: &Array) -> Result<(Array, Array)> {
-        Ok((x.contiguous()?, Array::empty(self.op, &self.output, x.dtype())?))
-    }
-
-    /// Results in row-major order, and memory for images.
-    fn results(&self, g: &Array) -> Result<(Array, Array)> {
-        Ok((g.contiguous()?, Array::empty(self.op, &self.input, g.dtype())?))
     }
 
     fn not_float(&self, x: &Array) -> Error {

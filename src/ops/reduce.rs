@@ -5,12 +5,13 @@ use super::compare::truth;
 use super::movement::{broadcast_to, reshape_to};
 use super::{Case, astype, divide, equal, logical_not, multiply, select, subtract};
 use crate::array::Array;
-use crate::dtype::{DType, Element, each};
+use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::argextreme;
 use crate::kernels::number::Number;
 use crate::kernels::reduce::{self as kernel, Axis, Fold};
 use crate::kernels::variance::{Variance, centred};
+use crate::memory::unwritten::Unwritten;
 use crate::shape::{self, Axes, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single};
 use smallvec::SmallVec;
@@ -48,31 +49,15 @@ pub(crate) fn side_by_side(x: &Array, axes: &[usize]) -> Result<(Array, Axis)> {
 }
 
 /// Folds `x` with the rows of elements that `axes` name.
-fn fold<K: Fold>(op: &'static str, x: &Array, axes: &[usize], keepdims: bool) -> Result<Array>
-where
-    K::In: Element,
-    K::Out: Element,
-{
-    fold_as::<K>(op, x, axes, keepdims, K::Out::DTYPE)
-}
-
-/// [`fold`] of elements that are the kernel's in all but name, into such elements.
-fn fold_as<K: Fold>(
+fn fold<K: Fold<In: Element, Out: Element>>(
     op: &'static str,
     x: &Array,
     axes: &[usize],
     keepdims: bool,
-    dtype: DType,
-) -> Result<Array>
-where
-    K::In: Element,
-    K::Out: Element,
-{
+) -> Result<Array> {
     let (a, axis) = side_by_side(x, axes)?;
-    let mut out = Array::empty(op, &reduced_shape(x.shape(), axes, keepdims), dtype)?;
-    // SAFETY: `a` is row-major of that layout and of the kernel's size; the output is fresh and of its size.
-    unsafe { kernel::reduce::<K>(axis, a.ptr(), out.fresh_ptr()) };
-    Ok(out)
+    let (values, shape) = (a.values(op)?, reduced_shape(x.shape(), axes, keepdims));
+    Array::written(op, &shape, |out| kernel::reduce::<K>(axis, values, out))
 }
 
 /// The sum over axes, or the mean.
@@ -264,12 +249,10 @@ impl Operation for Spread {
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, axis) = side_by_side(x[0], &self.axes)?;
         let shape = reduced_shape(x[0].shape(), &self.axes, self.keepdims);
-        let mut out = Array::empty(self.name(), &shape, a.dtype())?;
         each!(a.dtype(), float: T => {
-            // SAFETY: `a` is row-major of that layout; the output is fresh and of its size.
-            unsafe { self.what.along::<T>(axis, a.ptr(), out.fresh_ptr()) };
-        }, else return Err(Error::DType(format!("{}: not defined for {}", self.name(), a.dtype()))));
-        Ok(out)
+            let values = a.values::<T>(self.name())?;
+            Array::written(self.name(), &shape, |out| self.what.along(axis, values, out))
+        }, else Err(Error::DType(format!("{}: not defined for {}", self.name(), a.dtype()))))
     }
 }
 
@@ -330,11 +313,11 @@ impl Operation for Centred {
         let (a, axis) = side_by_side(&x.contiguous()?, &self.axes)?;
         let [unit, scale] = [unit, scale].map(|v| v.broadcast_to(&kept).and_then(|v| v.contiguous()));
         let (unit, scale) = (unit?, scale?);
-        let mut out = Array::empty(self.what, a.shape(), a.dtype())?;
-        each!(a.dtype(), float: T => {
-            // SAFETY: `a` and the output are row-major of that layout; the others hold an element for each result.
-            unsafe { centred::<T>(axis, a.ptr(), unit.ptr(), scale.ptr(), out.fresh_ptr()) };
-        }, else return Err(Error::DType(format!("{}: not defined for {}", self.what, a.dtype()))));
+        let op = self.what;
+        let out = each!(a.dtype(), float: T => {
+            let (x, unit, scale) = (a.values::<T>(op)?, unit.values(op)?, scale.values(op)?);
+            Array::written(op, a.shape(), |out| centred(axis, x, unit, scale, out))?
+        }, else return Err(Error::DType(format!("{op}: not defined for {}", a.dtype()))));
         if self.axes.windows(2).all(|w| w[1] == w[0] + 1) {
             return Ok(out);
         }
@@ -360,20 +343,17 @@ fn smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 
 fn any_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("any", x.ndim())?;
-    // Truth is a byte, 0 or 1.
-    Ok(fold_as::<kernel::Max<u8>>("any", truth(x)?.array(), &axes, keepdims, DType::Bool)?.into())
+    Ok(fold::<kernel::Any>("any", truth(x)?.array(), &axes, keepdims)?.into())
 }
 
 fn all_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("all", x.ndim())?;
-    logical_not(
-        &fold_as::<kernel::Max<u8>>("all", logical_not(x)?.array(), &axes, keepdims, DType::Bool)?.into(),
-    )
+    logical_not(&fold::<kernel::Any>("all", logical_not(x)?.array(), &axes, keepdims)?.into())
 }
 
 fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("count_nonzero", x.ndim())?;
-    Ok(fold_as::<kernel::Sum<u8>>("count_nonzero", truth(x)?.array(), &axes, keepdims, DType::I64)?.into())
+    Ok(fold::<kernel::Sum<bool>>("count_nonzero", truth(x)?.array(), &axes, keepdims)?.into())
 }
 
 fn place_of_largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
@@ -391,15 +371,12 @@ fn place<T: Element + Number>(
     x: &Array,
     axis: Axes,
     keepdims: bool,
-    find: unsafe fn(Axis, *const T, *mut i64),
+    find: for<'a> fn(Axis, &[T], &'a mut Unwritten<i64>) -> &'a mut [i64],
 ) -> Result<Tensor> {
     let axes = axis.resolve(op, x.ndim())?;
     nonempty(op, x, &axes)?;
     let (a, view) = side_by_side(x, &axes)?;
-    let mut out = Array::empty(op, &reduced_shape(x.shape(), &axes, keepdims), DType::I64)?;
-    if out.size() > 0 {
-        // SAFETY: `a` is row-major of that layout with a nonempty axis; the output is fresh and of its size.
-        unsafe { find(view, a.ptr(), out.fresh_ptr()) };
-    }
+    let values = a.values(op)?;
+    let out = Array::written(op, &reduced_shape(x.shape(), &axes, keepdims), |out| find(view, values, out))?;
     Ok(out.into())
 }

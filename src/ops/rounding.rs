@@ -1,10 +1,9 @@
 //! Element-wise functions of one argument without a gradient: roundings, signs and tests. A row each.
 
-use crate::array::Array;
-use crate::dtype::{DType, Element, Kind, each};
+use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::arith::{Bits, Number};
-use crate::kernels::map::{self, Map};
+use crate::kernels::map::Map;
 use crate::tape::{Tensor, in_single};
 use std::marker::PhantomData;
 
@@ -95,10 +94,7 @@ macro_rules! steps {
                 let x = steps!(@prepare $set, x);
                 let x = x.array();
                 steps!(@dispatch $set, x.dtype(), T => {
-                    let mut out = Array::empty(name, x.shape(), <$out as Element>::DTYPE)?;
-                    // SAFETY: shape and strides are the input's; the output is fresh and of its size.
-                    unsafe { map::map(&$name::Kernel::<T>(PhantomData), x.shape(), x.ptr(), x.strides(), out.fresh_ptr()) };
-                    Ok(out.into())
+                    Ok(x.map(name, &$name::Kernel::<T>(PhantomData))?.into())
                 }, else Err(Error::DType(format!("{name}: not defined for {}", x.dtype()))))
             }
         )+

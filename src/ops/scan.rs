@@ -6,17 +6,19 @@ use super::reduce::reduced_shape;
 use super::view::narrow;
 use super::{Case, concat, flip, multiply};
 use crate::array::Array;
-use crate::dtype::each;
+use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
-use crate::kernels::reduce::{Axis, Prod, Sum};
+use crate::kernels::reduce::{Axis, Fold, Prod, Sum};
 use crate::kernels::scan as kernel;
 use crate::shape::{self, Axes};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
 use smallvec::SmallVec;
 
-fn around(x: &Array, axis: usize) -> Axis {
-    let s = x.shape();
-    Axis { outer: shape::size(&s[..axis]), n: s[axis], inner: shape::size(&s[axis + 1..]) }
+/// The folds of the elements of a row-major array up to each, along an axis.
+fn running<K: Fold<In: Element, Out: Element>>(op: &'static str, x: &Array, axis: usize) -> Result<Array> {
+    let (values, s) = (x.values(op)?, x.shape());
+    let along = Axis { outer: shape::size(&s[..axis]), n: s[axis], inner: shape::size(&s[axis + 1..]) };
+    Array::written(op, s, |out| kernel::scan::<K>(along, values, out))
 }
 
 /// The sum of the elements up to each, along an axis.
@@ -29,12 +31,7 @@ impl Operation for CumulativeSum {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
-        let mut out = Array::empty("cumulative_sum", x.shape(), x.dtype())?;
-        each!(x.dtype(), wide: T => {
-            // SAFETY: both are row-major of that layout and type; the output is fresh.
-            unsafe { kernel::scan::<Sum<T>>(around(&x, self.0), x.ptr(), out.fresh_ptr()) };
-        });
-        Ok(out)
+        each!(x.dtype(), wide: T => running::<Sum<T>>(self.name(), &x, self.0))
     }
 }
 
@@ -56,12 +53,7 @@ impl Operation for CumulativeProduct {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
-        let mut out = Array::empty("cumulative_prod", x.shape(), x.dtype())?;
-        each!(x.dtype(), wide: T => {
-            // SAFETY: both are row-major of that layout and type; the output is fresh.
-            unsafe { kernel::scan::<Prod<T>>(around(&x, self.0), x.ptr(), out.fresh_ptr()) };
-        });
-        Ok(out)
+        each!(x.dtype(), wide: T => running::<Prod<T>>(self.name(), &x, self.0))
     }
 }
 

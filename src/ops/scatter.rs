@@ -49,12 +49,13 @@ impl Operation for Gather {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (rows, x, outer, width) = (given(x[1]), x[0].contiguous()?, x[0].shape()[0], x[0].shape()[2]);
-        let mut out = Array::empty("gather", &[outer, rows.len(), width], x.dtype())?;
+        let shape = [outer, rows.len(), width];
         each!(x.dtype(), moved: T => {
-            // SAFETY: the numbers are rows of each matrix of `x`, which is row-major; the output is fresh.
-            unsafe { put::gather(outer, rows, self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
-        });
-        Ok(out)
+            let values = x.values::<T>("gather")?;
+            Array::written_as("gather", &shape, x.dtype(), |out| {
+                put::gather(outer, rows, self.of, width, values, out)
+            })
+        })
     }
 }
 
@@ -72,9 +73,7 @@ impl Scatter {
     fn folded<K: Fold<In = T, Out = T>, T: Element>(&self, x: &Array, rows: &[i64]) -> Result<Array> {
         let (outer, width) = (x.shape()[0], x.shape()[2]);
         let mut out = Array::full("scatter", &[outer, self.of, width], K::START)?;
-        let to = out.make_mut::<T>()?.as_mut_ptr();
-        // SAFETY: the numbers are rows of the output, which is ours; `x` is row-major.
-        unsafe { kernel::scatter::<K, T>(outer, rows, self.of, width, x.ptr(), to) };
+        kernel::scatter::<K, T>(outer, rows, self.of, width, x.values("scatter")?, out.make_mut::<T>()?);
         Ok(out)
     }
 }
@@ -199,15 +198,13 @@ impl Operation for Resample {
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (starts, columns, weights) = (given(x[1]), given(x[2]), x[3]);
         let (x, outer, width) = (x[0].contiguous()?, x[0].shape()[0], x[0].shape()[2]);
-        let mut out = Array::empty("resample", &[outer, starts.len() - 1, width], x.dtype())?;
+        let shape = [outer, starts.len() - 1, width];
         let weights = weights.cast(x.dtype())?;
         each!(x.dtype(), float: T => {
-            let weights = weights.as_slice::<T>().expect("the weights are row-major and were cast");
+            let (values, weights) = (x.values::<T>("resample")?, weights.values("resample")?);
             let matrix = kernel::Sparse { starts, columns, weights };
-            // SAFETY: `mixed` has checked the matrix; `x` is row-major; the output is fresh.
-            unsafe { kernel::resample(outer, matrix, self.of, width, x.ptr::<T>(), out.fresh_ptr()) };
-        }, else return Err(Error::DType(format!("resample: not defined for {}", x.dtype()))));
-        Ok(out)
+            Array::written("resample", &shape, |out| kernel::resample(outer, matrix, self.of, width, values, out))
+        }, else Err(Error::DType(format!("resample: not defined for {}", x.dtype()))))
     }
     fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
         Ok((self.forward(x)?, vec![x[3].clone()]))

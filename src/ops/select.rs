@@ -1,12 +1,11 @@
 //! Choosing between two values by a third.
 
 use super::Case;
-use super::binary::{as_dtype, strides};
+use super::binary::as_dtype;
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::Result;
-use crate::kernels::map::{self, Zip3};
-use crate::shape;
+use crate::kernels::map::Zip3;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 use std::marker::PhantomData;
 
@@ -35,17 +34,8 @@ impl Operation for Select {
         true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let shape =
-            shape::broadcast("where", x[0].shape(), &shape::broadcast("where", x[1].shape(), x[2].shape())?)?;
-        let mut out = Array::empty("where", &shape, x[1].dtype())?;
-        let [s0, s1, s2] = [0, 1, 2].map(|i| strides(x[i], &shape));
-        each!(x[1].dtype(), moved: T => {
-            // SAFETY: the strides stay inside the inputs; `select` has made their types agree; the output is fresh.
-            unsafe {
-                map::zip3(&Kernel::<T>(PhantomData), &shape, x[0].ptr(), &s0, x[1].ptr(), &s1, x[2].ptr(), &s2, out.fresh_ptr())
-            }
-        });
-        Ok(out)
+        let dtype = x[1].dtype();
+        each!(dtype, moved: T => Array::zip3_as("where", dtype, &Kernel::<T>(PhantomData), [x[0], x[1], x[2]]))
     }
 }
 

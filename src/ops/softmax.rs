@@ -35,13 +35,14 @@ impl Operation for Softmax {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
-        let ((rows, n), mut out) = (rows(&x), Array::empty("softmax", x.shape(), x.dtype())?);
+        let ((rows, n), op) = (rows(&x), self.name());
         each!(x.dtype(), float: T => {
-            let f = if self.log { kernel::logsoftmax::<T> } else { kernel::softmax::<T> };
-            // SAFETY: both are row-major of that many rows and columns; the output is fresh.
-            unsafe { f(rows, n, x.ptr(), out.fresh_ptr()) };
-        }, else return not_float(self.name(), &x));
-        Ok(out)
+            let values = x.values::<T>(op)?;
+            Array::written(op, x.shape(), |out| match self.log {
+                true => kernel::logsoftmax(rows, n, values, out),
+                false => kernel::softmax(rows, n, values, out),
+            })
+        }, else not_float(op, &x))
     }
 }
 
@@ -76,13 +77,14 @@ impl Operation for SoftmaxGradient {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (y, g) = (x[0].contiguous()?, x[1].contiguous()?);
-        let ((rows, n), mut out) = (rows(&y), Array::empty("softmax", y.shape(), y.dtype())?);
+        let ((rows, n), op) = (rows(&y), self.name());
         each!(y.dtype(), float: T => {
-            let f = if self.log { kernel::logsoftmax_grad::<T> } else { kernel::softmax_grad::<T> };
-            // SAFETY: all are row-major of that many rows and columns; the output is fresh.
-            unsafe { f(rows, n, y.ptr(), g.ptr(), out.fresh_ptr()) };
-        }, else return not_float(self.name(), &y));
-        Ok(out)
+            let (values, g) = (y.values::<T>(op)?, g.values(op)?);
+            Array::written(op, y.shape(), |out| match self.log {
+                true => kernel::logsoftmax_grad(rows, n, values, g, out),
+                false => kernel::softmax_grad(rows, n, values, g, out),
+            })
+        }, else not_float(op, &y))
     }
 }
 
@@ -96,13 +98,11 @@ impl Operation for LogSumExp {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
-        let ((rows, n), mut out) =
-            (rows(&x), Array::empty("logsumexp", &x.shape()[..x.ndim() - 1], x.dtype())?);
+        let ((rows, n), lead) = (rows(&x), &x.shape()[..x.ndim() - 1]);
         each!(x.dtype(), float: T => {
-            // SAFETY: row-major of that many rows and columns; the output is fresh, of an element a row.
-            unsafe { kernel::logsumexp::<T>(rows, n, x.ptr(), out.fresh_ptr()) };
-        }, else return not_float("logsumexp", &x));
-        Ok(out)
+            let values = x.values::<T>("logsumexp")?;
+            Array::written("logsumexp", lead, |out| kernel::logsumexp(rows, n, values, out))
+        }, else not_float("logsumexp", &x))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::movement::permute;
 use super::{Case, take_along_axis};
 use crate::array::Array;
-use crate::dtype::{DType, each};
+use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::sort as kernel;
 use crate::shape;
@@ -32,13 +32,11 @@ fn sorting(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
     let order = to_last(x.array(), axis);
     let rows = x.array().cast(x.dtype().widest())?.permute(&order)?.contiguous()?;
     let n = rows.shape()[rows.ndim() - 1];
-    let mut out = Array::empty("argsort", rows.shape(), DType::I64)?;
-    if rows.size() > 0 {
-        each!(rows.dtype(), wide: T => {
-            // SAFETY: both are row-major of that many rows; the output is fresh.
-            unsafe { kernel::argsort::<T>(rows.size() / n, n, rows.ptr(), out.fresh_ptr(), descending) };
-        });
-    }
+    let count = rows.size().checked_div(n).unwrap_or(0);
+    let out = each!(rows.dtype(), wide: T => {
+        let values = rows.values::<T>("argsort")?;
+        Array::written("argsort", rows.shape(), |out| kernel::argsort(count, n, values, out, descending))?
+    });
     permute(&out.into(), &order)
 }
 
@@ -56,10 +54,9 @@ pub fn searchsorted(x: &Tensor, values: &Tensor, right: bool) -> Result<Tensor> 
     }
     let dtype = x.dtype().promote(values.dtype()).widest();
     let (x, v) = (x.array().cast(dtype)?.contiguous()?, values.array().cast(dtype)?.contiguous()?);
-    let mut out = Array::empty("searchsorted", v.shape(), DType::I64)?;
-    each!(dtype, wide: T => {
-        // SAFETY: both are row-major of those sizes; the output is fresh and of the size of the values.
-        unsafe { kernel::searchsorted::<T>(x.ptr(), x.size(), v.ptr(), v.size(), right, out.fresh_ptr()) };
+    let out = each!(dtype, wide: T => {
+        let (x, values) = (x.values::<T>("searchsorted")?, v.values("searchsorted")?);
+        Array::written("searchsorted", v.shape(), |out| kernel::searchsorted(x, values, right, out))?
     });
     Ok(out.into())
 }

@@ -67,20 +67,13 @@ impl Differentiable for Embed {
 /// Writes `x` into ranges of the axes of `out`, which is made unique first; the type must be the same.
 pub(crate) fn put(out: &mut Array, ranges: &[Range], x: &Array) -> Result<()> {
     let x = x.contiguous()?;
-    each!(out.dtype(), moved: T => {
-        out.make_own()?;
-        let start = out.fresh_ptr::<T>();
-        // The view is only looked at: it must not make the buffer look shared while it is written.
-        let (strides, offset) = {
-            let part = out.slice(ranges)?;
-            // SAFETY: both point into the same buffer.
-            (part.strides().to_vec(), unsafe { part.ptr::<T>().offset_from(start.cast_const()) })
-        };
-        if x.size() > 0 {
-            // SAFETY: the ranges lie in `out`, which is unique; `x` is row-major and of their shape.
-            unsafe { kernel::put(x.shape(), x.ptr::<T>(), start.offset(offset), &strides) };
-        }
-    });
+    out.make_own()?;
+    let (start, strides) = out.within(ranges)?;
+    if x.size() > 0 {
+        each!(out.dtype(), moved: T => {
+            kernel::put(x.shape(), x.values::<T>("put")?, out.values_mut("put")?, start, &strides);
+        });
+    }
     Ok(())
 }
 

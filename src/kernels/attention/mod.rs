@@ -9,9 +9,9 @@ use super::dispatch::Shared;
 use super::gemm::scratch::{self, Slot};
 use super::gemm::{Element, Epilogue, Operand, gemm};
 use super::number::Number;
-use super::softmax::{Logit, run};
+use super::softmax::Logit;
 use crate::team;
-use rows::{Absorb, Normalise, Recall, Scaled, Slope};
+use rows::{Absorb, Normalise, Recall, Scaled, Slope, run};
 use std::ops::Range;
 
 /// Query rows of a block.
@@ -185,10 +185,13 @@ impl<T: Logit + Element> Inputs<T> {
     }
 
     /// Some queries of a head over the root of the number of features, row-major.
+    ///
+    /// # Safety
+    /// The inputs must be as [`attention`] asks, and `out` have room for these rows.
     unsafe fn queries(&self, at: At, rows: &Range<usize>, out: *mut T) {
         let features = self.sizes.features;
         let from = from(rows_of(self.q, at, features), rows.start);
-        // SAFETY: the caller's promise.
+        // SAFETY: the queries of these rows can be read, and `out` has room for them, as this function asks.
         unsafe {
             run(&Scaled { from, to: Shared(out), ld: features, by: self.scale() }, rows.len(), features)
         };
@@ -199,14 +202,21 @@ impl<T: Logit + Element> Inputs<T> {
     }
 
     /// `queries kᵀ` of a block, before bias and mask.
+    ///
+    /// # Safety
+    /// The inputs must be as [`attention`] asks, `queries` hold the block's, and `out` have room for its scores.
     unsafe fn products(&self, block: &Block, queries: *const T, out: *mut T) {
         let (rows, keys, features) = (block.rows.len(), block.keys.len(), self.sizes.features);
         let k = transposed(from(rows_of(self.k, block.at, features), block.keys.start));
-        // SAFETY: the caller's promise.
+        // SAFETY: `queries` and the keys of the block can be read, and `out` has room for its scores, as this function
+        // asks.
         unsafe { gemm(rows, keys, features, row_major(queries, features), k, out, keys, &Epilogue::NONE) };
     }
 
     /// The result for some rows of a head, and what is kept of them.
+    ///
+    /// # Safety
+    /// All must be as [`attention`] asks; nobody else may use these rows of `out` and `kept` meanwhile.
     unsafe fn forward(&self, at: At, rows: Range<usize>, out: *mut T, kept: *mut [T; 2]) {
         let Sizes { heads, queries, keys, features, values, .. } = self.sizes;
         let (y, ld) = part_of(out, at, queries, heads, values);
@@ -216,7 +226,8 @@ impl<T: Logit + Element> Inputs<T> {
         scratch::with(Slot::Caller, q + scores, |memory: *mut T| {
             let (q, scores) = (memory, memory.wrapping_add(q));
             let v = rows_of(self.v, at, values);
-            // SAFETY: the caller's promise; the scratch has room for both.
+            // SAFETY: the inputs can be read, and the results of these rows and what is kept of them are ours alone, as
+            // this function asks; the scratch has room for queries and scores.
             unsafe {
                 zero(y, rows.len(), values, ld);
                 (0..rows.len()).for_each(|i| *kept.add(i) = [T::LOWEST, <T as Number>::ZERO]);
@@ -235,6 +246,9 @@ impl<T: Logit + Element> Inputs<T> {
     }
 
     /// The gradients of a head.
+    ///
+    /// # Safety
+    /// All must be as [`attention_grad`] asks; nobody else may use this head's gradients meanwhile.
     unsafe fn backward(&self, at: At, y: *const T, kept: *const [T; 2], g: *const T, grads: &Grads<T>) {
         let Sizes { heads, queries, keys, features, values, .. } = self.sizes;
         let (y, ld) = part_of(y.cast_mut(), at, queries, heads, values);
@@ -251,7 +265,8 @@ impl<T: Logit + Element> Inputs<T> {
         scratch::with(Slot::Caller, q + 2 * scores, |memory: *mut T| {
             let (q, p) = (memory, memory.wrapping_add(q));
             let dp = p.wrapping_add(scores);
-            // SAFETY: the caller's promise; the scratch has room for all three.
+            // SAFETY: inputs, results and their gradient can be read, and the gradients of this head are ours alone, as
+            // this function asks; the scratch has room for queries, scores and their gradients.
             unsafe {
                 zero(dq, if grads.q.is_null() { 0 } else { queries }, features, ldq);
                 zero(dk, if grads.k.is_null() { 0 } else { keys }, features, ldq);
@@ -295,9 +310,13 @@ impl<T: Logit + Element> Inputs<T> {
     }
 }
 
+/// Writes zeros to the rows, which are `ld` apart.
+///
+/// # Safety
+/// Nobody else may use them, and a `T` must be a number.
 unsafe fn zero<T>(x: *mut T, rows: usize, width: usize, ld: usize) {
     for i in 0..rows {
-        // SAFETY: the caller's rows; zeros are numbers.
+        // SAFETY: row `i` is one of those that the caller has; zero bytes are the number 0.
         unsafe { x.add(i * ld).write_bytes(0, width) };
     }
 }
@@ -315,7 +334,8 @@ pub unsafe fn attention<T: Logit + Element>(inputs: &Inputs<T>, out: *mut T, kep
     share(batch * heads * blocks, inputs.nanos(ROWS.min(queries), 2), |i| {
         let start = i % blocks * ROWS;
         let rows = start..(start + ROWS).min(queries);
-        // SAFETY: the caller's promise; the tasks have rows of their own.
+        // SAFETY: the inputs can be read and the outputs written, as this function asks; the tasks have rows of their
+        // own.
         unsafe { inputs.forward(inputs.at(i / blocks), rows, out.at(0), kept.at(0)) };
     });
 }
@@ -334,7 +354,8 @@ pub unsafe fn attention_grad<T: Logit + Element>(
     let Sizes { batch, heads, queries, .. } = inputs.sizes;
     let (y, kept, g) = (Shared(y.cast_mut()), Shared(kept.cast_mut()), Shared(g.cast_mut()));
     share(batch * heads, inputs.nanos(queries, 5), |i| {
-        // SAFETY: the caller's promise; the tasks have heads of their own.
+        // SAFETY: the inputs can be read and the gradients written, as this function asks; the tasks have heads of
+        // their own.
         unsafe { inputs.backward(inputs.at(i), y.at(0), kept.at(0), g.at(0), grads) };
     });
 }

@@ -1,12 +1,83 @@
 //! What is done to each row of a block between its products.
 
 use super::{Block, Inputs, from};
-use crate::kernels::dispatch::Shared;
+use crate::kernels::cost::rowwise;
+use crate::kernels::dispatch::{Kernel, Shared, dispatch};
 use crate::kernels::gemm::{Element, Operand};
 use crate::kernels::number::Number;
 use crate::kernels::softmax::{
-    Each, Exp, Logit, Product, RowOp, Scale, ScaledExp, SoftmaxGrad, each, highest,
+    Each, Exp, Logit, Product, Scale, ScaledExp, SoftmaxGrad, change, each as write, highest, sum_of,
 };
+use crate::team;
+use std::ptr::null;
+use std::slice::{from_raw_parts, from_raw_parts_mut};
+
+/// Elements per task.
+const CHUNK: usize = 1 << 13;
+/// What a row costs beside its elements, in elements.
+const ROW: usize = 16;
+
+/// What is done to one row.
+pub(super) trait RowOp: Sync {
+    /// Nanoseconds per element.
+    const NANOS: f64;
+    /// Computes row `row` of `n` elements. The task has `room` elements from the start of the row, and may read beyond its
+    /// end as far as that.
+    ///
+    /// # Safety
+    /// The row and what belongs to it must be in the memory that the operation points to, and no other task's.
+    unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize);
+}
+
+/// Does `op` to `rows` rows of `n` elements.
+///
+/// # Safety
+/// What the operation points to must have that many rows, which nobody else uses.
+pub(super) unsafe fn run<K: RowOp>(op: &K, rows: usize, n: usize) {
+    let group = (CHUNK / n.max(1)).max(1);
+    team::run(rows.div_ceil(group), rowwise(rows, n + ROW, K::NANOS), |task| {
+        let (first, last) = (task * group, rows.min((task + 1) * group));
+        // SAFETY: the rows from `first` to `last` are among the caller's, and this task's alone.
+        unsafe { dispatch(Rows { op, first, last, n }) };
+    });
+}
+
+struct Rows<'a, K> {
+    op: &'a K,
+    first: usize,
+    last: usize,
+    n: usize,
+}
+
+impl<K: RowOp> Kernel for Rows<'_, K> {
+    type Out = ();
+    #[inline(always)]
+    unsafe fn run<const FMA: bool>(self) {
+        for row in self.first..self.last {
+            // SAFETY: whoever dispatches this has those rows, as `run` has.
+            unsafe { self.op.row::<FMA>(row, self.n, (self.last - row) * self.n) };
+        }
+    }
+}
+
+/// Puts `f(x, b)`, or `f(x, x)`, in the place of `n` elements. Gives their sum if `SUM`.
+///
+/// # Safety
+/// `x` must be writable for `room` elements and `b`, if it is not null, readable; nobody else may use them.
+#[inline(always)]
+unsafe fn each<T: Logit, K: Each<T>, const FMA: bool, const SUM: bool>(
+    k: &K,
+    x: *mut T,
+    b: *const T,
+    n: usize,
+    room: usize,
+) -> T {
+    // SAFETY: the caller has `room` elements of each that `b` is not null for, apart from each other.
+    unsafe {
+        let b = if b.is_null() { None } else { Some(from_raw_parts(b, room)) };
+        change::<T, K, FMA, SUM>(k, from_raw_parts_mut(x, room), b, n)
+    }
+}
 
 impl<T: Logit + Element> Inputs<T> {
     /// Adds the bias to a row of `n` scores of a block and applies the mask; returns how many of them count, the others
@@ -19,7 +90,7 @@ impl<T: Logit + Element> Inputs<T> {
         unsafe {
             if let Some(bias) = self.bias {
                 let bias = bias.at(block.at, query, block.keys.start);
-                each::<T, _, FMA, true, false>(&Plus, [x, bias], x, n, n);
+                each::<T, _, FMA, false>(&Plus, x, bias, n, n);
             }
             if let Some(mask) = self.mask {
                 let mask = mask.at(block.at, query, block.keys.start);
@@ -54,10 +125,13 @@ impl<T: Logit + Element> RowOp for Scaled<T> {
     #[inline(always)]
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, _: usize) {
         let (x, to) = (from(self.from, row).ptr, self.to.at(row * self.ld));
-        // SAFETY: the caller's rows.
+        // SAFETY: as `RowOp` asks, the row is one of those that are read and written, in one place or in places apart.
         unsafe {
-            if self.from.cols == 1 {
-                each::<T, _, FMA, true, false>(&Scale(self.by), [x, x], to, n, n);
+            if self.from.cols == 1 && x == to.cast_const() {
+                each::<T, _, FMA, false>(&Scale(self.by), to, null(), n, n);
+            } else if self.from.cols == 1 {
+                let x = from_raw_parts(x, n);
+                write::<T, _, FMA, false>(&Scale(self.by), [x, x], from_raw_parts_mut(to.cast(), n));
             } else {
                 (0..n).for_each(|j| *to.add(j) = *x.wrapping_offset(j as isize * self.from.cols) * self.by);
             }
@@ -81,20 +155,21 @@ impl<T: Logit + Element> RowOp for Absorb<'_, T> {
     #[inline(always)]
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
         let (x, y) = (self.x.at(row * n), self.y.at(row * self.ld));
-        // SAFETY: the caller's rows.
+        // SAFETY: as `RowOp` asks, the task has `room` scores from the row on, the row of results and what is kept of
+        // it.
         unsafe {
             let seen = self.inputs.finish::<FMA>(self.block, row, x, n);
             let [before, sum] = *self.kept.at(row);
-            let here = highest(x, seen, room);
+            let here = highest(from_raw_parts(x, room), seen);
             let max = if here > before { here } else { before };
             let by = shift(max);
-            let terms = each::<T, _, FMA, true, true>(&Exp(by), [x, x], x, seen, room);
+            let terms = each::<T, _, FMA, true>(&Exp(by), x, null(), seen, room);
             x.add(seen).write_bytes(0, n - seen);
             let decay = T::of::<FMA>(before.lane::<FMA>() - by.lane::<FMA>()).exp_down::<FMA>();
             *self.kept.at(row) = [max, sum * decay + terms];
             if before != T::LOWEST && before != max {
                 let values = self.inputs.sizes.values;
-                each::<T, _, FMA, true, false>(&Scale(decay), [y, y], y, values, values);
+                each::<T, _, FMA, false>(&Scale(decay), y, null(), values, values);
             }
         }
     }
@@ -117,13 +192,13 @@ impl<T: Logit + Element> RowOp for Normalise<T> {
     const NANOS: f64 = 0.1;
     #[inline(always)]
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, _: usize) {
-        // SAFETY: the caller's rows.
+        // SAFETY: as `RowOp` asks, the row of results and what is kept of it are this task's.
         unsafe {
             let (y, [max, sum]) = (self.y.at(row * self.ld), *self.kept.at(row));
             let scale = T::of::<FMA>(<T as Number>::ONE.lane::<FMA>() / sum.lane::<FMA>());
             let scale = if sum == <T as Number>::ZERO { sum } else { scale };
             *self.kept.at(row) = [shift(max), scale];
-            each::<T, _, FMA, true, false>(&Scale(scale), [y, y], y, n, n);
+            each::<T, _, FMA, false>(&Scale(scale), y, null(), n, n);
         }
     }
 }
@@ -141,11 +216,11 @@ impl<T: Logit + Element> RowOp for Recall<'_, T> {
     #[inline(always)]
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
         let x = self.x.at(row * n);
-        // SAFETY: the caller's rows.
+        // SAFETY: as `RowOp` asks, the task has `room` scores from the row on, and what is kept of the row can be read.
         unsafe {
             let seen = self.inputs.finish::<FMA>(self.block, row, x, n);
             let [max, scale] = *self.kept.at(row);
-            each::<T, _, FMA, true, false>(&ScaledExp { max, scale }, [x, x], x, seen, room);
+            each::<T, _, FMA, false>(&ScaledExp { max, scale }, x, null(), seen, room);
             x.add(seen).write_bytes(0, n - seen);
         }
     }
@@ -168,10 +243,12 @@ impl<T: Logit + Element> RowOp for Slope<T> {
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
         let (p, dp) = (self.p.at(row * n), self.dp.at(row * n));
         let (y, g) = (self.y.at(row * self.ld), self.g.at(row * self.ld));
-        // SAFETY: the caller's rows; nothing is stored through `y`.
+        // SAFETY: the caller has these rows: scores and their gradients side by side, `room` of them, and results and their
+        // gradients of `values` elements, which are only read.
         unsafe {
-            let dot = each::<T, _, FMA, false, true>(&Product, [y, g], y, self.values, self.values);
-            each::<T, _, FMA, true, false>(&SoftmaxGrad(dot), [p, dp], p, n, room);
+            let [y, g] = [y, g].map(|x| from_raw_parts(x, self.values));
+            let dot = sum_of::<T, _, FMA>(&Product, [y, g], self.values);
+            each::<T, _, FMA, false>(&SoftmaxGrad(dot), p, dp, n, room);
             if let Some((dbias, ld)) = &self.dbias {
                 p.copy_to_nonoverlapping(dbias.at(row * ld), n);
             }

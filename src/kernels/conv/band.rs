@@ -137,7 +137,8 @@ impl<'a, T: Copy> Band<'a, T> {
                 for d in 0..reach[0] {
                     for h in 0..reach[1] {
                         let at = [first[0] + d as isize, first[1] + h as isize, first[2]];
-                        // SAFETY: the caller's promise; the scratch has room for all lines.
+                        // SAFETY: the source can be read where the axes say, as this function asks; the scratch has
+                        // room for all lines.
                         unsafe { copy_line(source, channels, image, at, dst, reach[2]) };
                         dst = dst.wrapping_add(strides[1]);
                     }
@@ -178,6 +179,9 @@ impl<'a, T: Copy> Band<'a, T> {
 }
 
 /// Copies `count` pixels from `at` on, zeros where they are outside of the image.
+///
+/// # Safety
+/// The image must be one of the source, which can be read, and `dst` have room for the pixels.
 unsafe fn copy_line<T: Copy>(
     source: &Images<T>,
     channels: usize,
@@ -190,7 +194,8 @@ unsafe fn copy_line<T: Copy>(
     let is_inside = |a: usize| (0..source.size[a] as isize).contains(&at[a]);
     let before = if is_inside(0) && is_inside(1) { (-w).clamp(0, count as isize) as usize } else { count };
     let end = (source.size[2] as isize - w).clamp(before as isize, count as isize) as usize;
-    // SAFETY: the caller's promise for the pixels inside, and for `count` pixels of the copy; zero bytes are zeros.
+    // SAFETY: the pixels inside of the image can be read and `count` pixels of the copy are ours, as this function
+    // asks; zero bytes are zeros.
     unsafe {
         dst.write_bytes(0, before * channels);
         if before < end {

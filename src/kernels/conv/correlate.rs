@@ -92,8 +92,9 @@ impl<T: Element> Target<'_, T> {
         let (pieces, len) = if is_whole { (1, pixels * columns.len()) } else { (pixels, columns.len()) };
         for (image, line) in unit.each_line() {
             for i in 0..pieces {
-                // SAFETY: the caller's promise; the piece is inside of the unit.
-                unsafe { map(self.pixel(unit, image, line, i).wrapping_add(columns.start), len) };
+                let piece = self.pixel(unit, image, line, i).wrapping_add(columns.start);
+                // SAFETY: the piece is inside of the unit, whose columns are by the caller's word written and ours.
+                map(unsafe { std::slice::from_raw_parts_mut(piece, len) });
             }
         }
     }
@@ -127,7 +128,8 @@ pub(super) unsafe fn correlate<T: Element>(
             for (i, tap) in filters.taps(axes).into_iter().enumerate() {
                 let src = tap.wrapping_offset(first as isize * across);
                 let dst = shared.at(first * terms + i * channels * width);
-                // SAFETY: the caller's promise; each tile has a panel of its own, with room for all terms.
+                // SAFETY: the filters can be read, as `correlate` asks; each tile has a panel of its own, with room for
+                // all terms.
                 unsafe { (kernels.pack)(&Pack { count, depth: channels, src, across, along, dst, width }) };
             }
         });
@@ -135,7 +137,8 @@ pub(super) unsafe fn correlate<T: Element>(
         let pieces = ENOUGH.div_ceil(cut.len()).min(tiles);
         let positions = images * axes.iter().map(|a| a.count).product::<usize>();
         team::run(cut.len() * pieces, nanos(kernels.lanes, positions, columns, terms), |i| {
-            // SAFETY: the caller's promise; the panels are packed, and the chunks are disjoint.
+            // SAFETY: source and target are where axes and channels say, as `correlate` asks; the panels are packed,
+            // and the chunks disjoint.
             unsafe { job.chunk(&cut.unit(i / pieces), part(tiles, pieces, i % pieces)) };
         });
     });
@@ -175,10 +178,13 @@ fn parts(runs: usize, len: usize) -> SmallVec<[Terms; 8]> {
 
 impl<T: Element> Job<'_, T> {
     /// One unit of the target in the columns of some tiles.
+    ///
+    /// # Safety
+    /// All must be where axes and channels say, the panels packed, and nobody else use the unit meanwhile.
     unsafe fn chunk(&self, unit: &Unit, tiles: Range<usize>) {
         let axes = self.target.axes;
         let run = axes[2].run();
-        // SAFETY: the caller's promise.
+        // SAFETY: the source can be read and the unit is ours, as this function asks.
         unsafe {
             Band::with(axes, &self.source, self.channels, unit, |band| {
                 let runs = band.runs(run);
@@ -229,7 +235,8 @@ impl<T: Element> Job<'_, T> {
                     bias: if has_bias { epilogue.bias.wrapping_add(first) } else { std::ptr::null() },
                     relu: is_last && matches!(epilogue.activation, Activation::Relu),
                 };
-                // SAFETY: the caller's promise; `isa` chose kernels that this processor has.
+                // SAFETY: the rows and columns of the tile are of the unit, which is ours, and its terms of the band
+                // and of the panel; `isa` chose kernels that this processor has.
                 unsafe { self.kernels.tile(Layout::Rows, rows.len(), cols)(&tile) };
             }
         }

@@ -55,7 +55,7 @@ pub(super) unsafe fn correlate<T: Element + Float>(
     let filters: SmallVec<[Filter<T>; 32]> = filters.taps(axes).into_iter().map(Filter).collect();
     team::run(cut.len(), nanos(images, axes, channels), |i| {
         let unit = cut.unit(i);
-        // SAFETY: the caller's promise; the units are disjoint.
+        // SAFETY: all is where axes and channels say, as `correlate` asks; the units are disjoint.
         unsafe {
             Band::with(axes, &source, channels, &unit, |band| {
                 dispatch(Correlate { unit: &unit, band, runs: &band.runs(1), filters: &filters, target });
@@ -85,7 +85,7 @@ impl<T: Element + Float> Kernel for Correlate<'_, T> {
     unsafe fn run<const FMA: bool>(self) {
         let across = self.unit.across.len();
         for (image, line) in self.unit.each_line() {
-            // SAFETY: the caller's promise; the pixels are inside of the unit.
+            // SAFETY: the pixels are inside of the unit, which is this task's, and what they read inside of the band.
             unsafe {
                 let mut i = 0;
                 while i + ABREAST <= across {
@@ -103,6 +103,9 @@ impl<T: Element + Float> Kernel for Correlate<'_, T> {
 
 impl<T: Element + Float> Correlate<'_, T> {
     /// `N` pixels side by side.
+    ///
+    /// # Safety
+    /// They must be inside of the unit, which nobody else may use, and what they read inside of the band.
     #[inline(always)]
     unsafe fn pixels<const N: usize, const FMA: bool>(&self, image: usize, line: usize, across: usize) {
         let (source, pixel) = (self.band.at(image, line, across), self.band.pixel());
@@ -111,7 +114,8 @@ impl<T: Element + Float> Correlate<'_, T> {
         let zero = <T as Element>::ZERO;
         for c in (0..self.target.columns).step_by(LANES) {
             let len = self.target.columns - c;
-            // SAFETY: the caller's promise; no channel beyond the last is touched.
+            // SAFETY: source and filters have this pixel's channels to read, and the target has them to write; no
+            // channel beyond the last is touched.
             unsafe {
                 let bias = if epilogue.bias.is_null() {
                     [zero; LANES]
@@ -151,7 +155,8 @@ pub(super) unsafe fn weight_gradient<T: Element + Float>(
     let rows = axes.iter().map(|a| a.taps.len()).product();
     let cut = Cut::new(axes, images, channels, PIXELS);
     let nanos = nanos(images, axes, channels);
-    // SAFETY: the caller's promise.
+    // SAFETY: images, gradient and weight are where axes and channels say, as this function asks; the sums of a unit
+    // are given to one task.
     unsafe {
         sum_units(&cut, [rows, channels], 1, nanos, dweight, |unit, _, to, accumulate| {
             Band::with(axes, &source, channels, unit, |band| {
@@ -176,7 +181,8 @@ impl<T: Element + Float> Kernel for Weight<'_, T> {
     #[inline(always)]
     unsafe fn run<const FMA: bool>(self) {
         for c in (0..self.channels).step_by(LANES) {
-            // SAFETY: the caller's promise; the taps are those of the window.
+            // SAFETY: the taps are those of the window and the channels those of the unit, which is in the band; the
+            // sums are this task's.
             unsafe {
                 let mut tap = 0;
                 while tap + ABREAST <= self.runs.len() {
@@ -194,6 +200,9 @@ impl<T: Element + Float> Kernel for Weight<'_, T> {
 
 impl<T: Element + Float> Weight<'_, T> {
     /// `N` elements of the window.
+    ///
+    /// # Safety
+    /// They must be of the window and the channel of the images, and nobody else use the sums meanwhile.
     #[inline(always)]
     unsafe fn taps<const N: usize, const FMA: bool>(&self, tap: usize, c: usize) {
         let len = self.channels - c;
@@ -202,7 +211,8 @@ impl<T: Element + Float> Weight<'_, T> {
         let mut sums = [[zero; LANES]; N];
         let first = [self.unit.plane, self.unit.lines.start, self.unit.across.start];
         let mut dy = self.dy.at(self.unit.images.start, first).cast_const().wrapping_add(c);
-        // SAFETY: the caller's promise; no channel beyond the last is touched, and the pixels of a unit follow each other.
+        // SAFETY: the band and `dy` have the channels of the unit's pixels to read, which follow each other, and the
+        // sums are ours; no channel beyond the last is touched.
         unsafe {
             for (image, line) in self.unit.each_line() {
                 let mut seen = self.band.at(image, line, 0).wrapping_add(c);

@@ -87,7 +87,7 @@ pub unsafe fn forward<T: Element + Float>(
     let axes = &g.windows.map(|w| w.forward());
     if g.is_depthwise() {
         let target = Target { axes, images: g.y(y, 0), columns: g.outputs, epilogue };
-        // SAFETY: the caller's promise.
+        // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are their channels alone.
         return unsafe { depthwise::correlate(g.batch, g.x(x, 0), g.filters(weight, 0, false), &target) };
     }
     let columns = g.group_outputs();
@@ -96,7 +96,8 @@ pub unsafe fn forward<T: Element + Float>(
             if epilogue.bias.is_null() { epilogue.bias } else { epilogue.bias.wrapping_add(group * columns) };
         let target =
             Target { axes, images: g.y(y, group), columns, epilogue: &Epilogue { bias, ..*epilogue } };
-        // SAFETY: the caller's promise.
+        // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are the channels of a group of
+        // each.
         unsafe {
             correlate(g.batch, (g.x(x, group), g.group_inputs()), g.filters(weight, group, false), &target)
         };
@@ -111,7 +112,7 @@ pub unsafe fn input_gradient<T: Element + Float>(g: &Geometry, dy: *const T, wei
     let phases = g.windows.map(|w| w.phases());
     if phases.iter().flatten().any(|axis| axis.taps.is_empty()) {
         let pixels: usize = g.windows.iter().map(|w| w.input).product();
-        // SAFETY: the caller's promise; zero bytes are zeros.
+        // SAFETY: `dx` has as many elements as the images of `g`, and is ours; zero bytes are the number 0.
         unsafe { dx.write_bytes(0, g.batch * pixels * g.inputs) };
     }
     let [d, h, w] = &phases;
@@ -122,7 +123,8 @@ pub unsafe fn input_gradient<T: Element + Float>(g: &Geometry, dy: *const T, wei
         }
         let target =
             |group, columns| Target { axes, images: g.x(dx, group), columns, epilogue: &Epilogue::NONE };
-        // SAFETY: the caller's promise.
+        // SAFETY: the arrays are of the shapes of `g`, as this function asks; the phases are of pixels that no other
+        // has.
         unsafe {
             if g.is_depthwise() {
                 depthwise::correlate(g.batch, g.y(dy, 0), g.filters(weight, 0, false), &target(0, g.inputs));
@@ -144,13 +146,14 @@ pub unsafe fn filter_gradient<T: Element + Float>(g: &Geometry, x: *const T, dy:
     let axes = &g.windows.map(|w| w.forward());
     if g.is_depthwise() {
         let to = (dweight, g.outputs);
-        // SAFETY: the caller's promise.
+        // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are their channels alone.
         return unsafe { depthwise::weight_gradient(axes, g.batch, g.x(x, 0), (g.y(dy, 0), g.outputs), to) };
     }
     for group in 0..g.groups {
         let (source, dy) = ((g.x(x, group), g.group_inputs()), (g.y(dy, group), g.group_outputs()));
         let to = (dweight.wrapping_add(group * g.group_outputs()), g.outputs);
-        // SAFETY: the caller's promise.
+        // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are the channels of a group of
+        // each.
         unsafe { weight_gradient(axes, g.batch, source, dy, to) };
     }
 }

@@ -43,7 +43,8 @@ pub(super) unsafe fn weight_gradient<T: Element>(
     let positions = images * axes.iter().map(|a| a.count).product::<usize>();
     let nanos = nanos(kernels.lanes, rows, columns, positions);
     let job = Job { kernels, axes, source, channels, dy, columns };
-    // SAFETY: the caller's promise.
+    // SAFETY: images, gradient and weight are where axes and channels say, as this function asks; the sums of units are
+    // given to one task each.
     unsafe {
         sum_units(
             &cut,
@@ -77,7 +78,8 @@ pub(super) unsafe fn sum_units<T: Element>(
     }
     if cut.len() == 0 {
         for row in 0..rows {
-            // SAFETY: the caller's promise; zero bytes are zeros.
+            // SAFETY: the total has that many rows and columns, as this function asks, and is ours; zero bytes are the
+            // number 0.
             unsafe { total.wrapping_add(row * pitch).write_bytes(0, columns) };
         }
         return;
@@ -109,9 +111,12 @@ pub(super) unsafe fn sum_units<T: Element>(
 }
 
 /// `total += x`, for `n` elements.
+///
+/// # Safety
+/// Both must have as many, and nobody else use the total meanwhile.
 unsafe fn add_row<T: Element>(total: *mut T, x: *const T, n: usize) {
     for i in 0..n {
-        // SAFETY: the caller's promise.
+        // SAFETY: both have `n` elements, as this function asks, and the total is ours.
         unsafe { *total.add(i) = *total.add(i) + *x.add(i) };
     }
 }
@@ -130,9 +135,13 @@ unsafe impl<T: Sync> Sync for Job<'_, T> {}
 
 impl<T: Element> Job<'_, T> {
     /// Adds the pixels of one unit, for the columns of some tiles; or starts the sums with them.
+    ///
+    /// # Safety
+    /// Images and gradient must be where axes and channels say, and nobody else use the sums meanwhile.
     unsafe fn unit(&self, unit: &Unit, tiles: Range<usize>, to: Rows<T>, accumulate: bool) {
         let pixels = unit.images.len() * unit.lines.len() * unit.across.len();
-        // SAFETY: the caller's promise; the pixels of a unit follow each other in `dy`.
+        // SAFETY: images and gradient can be read, and the sums are ours, as this function asks; the pixels of a unit
+        // follow each other in `dy`.
         unsafe {
             Band::with(self.axes, &self.source, self.channels, unit, |band| {
                 scratch::with(Slot::Many, pixels * self.kernels.cols(), |panel: *mut T| {
@@ -191,7 +200,8 @@ impl<T: Element> Job<'_, T> {
                     bias: std::ptr::null(),
                     relu: false,
                 };
-                // SAFETY: the caller's promise; `isa` chose kernels that this processor has.
+                // SAFETY: the terms of the tile are of the band and the panel, and its sums are ours; `isa` chose
+                // kernels that this processor has.
                 unsafe { self.kernels.tile(Layout::Panel, r.len(), cols)(&tile) };
             }
         }

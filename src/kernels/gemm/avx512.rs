@@ -11,19 +11,19 @@ impl Simd for __m512 {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_set1_ps(x) }
     }
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_loadu_ps(p) }
     }
 
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_storeu_ps(p, self) }
     }
 
@@ -34,38 +34,38 @@ impl Simd for __m512 {
 
     #[inline(always)]
     unsafe fn load_some(p: *const f32, mask: __mmask16) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_maskz_loadu_ps(mask, p) }
     }
 
     #[inline(always)]
     unsafe fn store_some(self, p: *mut f32, mask: __mmask16) {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_mask_storeu_ps(p, mask, self) }
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_add_ps(self, other) }
     }
 
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_fmadd_ps(self, factor, term) }
     }
 
     #[inline(always)]
     unsafe fn relu(self) -> Self {
         // The instruction returns its second operand when either is NaN.
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_max_ps(_mm512_setzero_ps(), self) }
     }
 
     #[inline(always)]
     unsafe fn zip(self, other: Self) -> (Self, Self) {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe {
             let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
             let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
@@ -75,7 +75,7 @@ impl Simd for __m512 {
 
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_reduce_add_ps(self) }
     }
 }
@@ -87,19 +87,19 @@ impl Simd for __m512d {
 
     #[inline(always)]
     unsafe fn splat(x: f64) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_set1_pd(x) }
     }
 
     #[inline(always)]
     unsafe fn load(p: *const f64) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_loadu_pd(p) }
     }
 
     #[inline(always)]
     unsafe fn store(self, p: *mut f64) {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_storeu_pd(p, self) }
     }
 
@@ -110,37 +110,37 @@ impl Simd for __m512d {
 
     #[inline(always)]
     unsafe fn load_some(p: *const f64, mask: __mmask8) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_maskz_loadu_pd(mask, p) }
     }
 
     #[inline(always)]
     unsafe fn store_some(self, p: *mut f64, mask: __mmask8) {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_mask_storeu_pd(p, mask, self) }
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_add_pd(self, other) }
     }
 
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, term: Self) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_fmadd_pd(self, factor, term) }
     }
 
     #[inline(always)]
     unsafe fn relu(self) -> Self {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_max_pd(_mm512_setzero_pd(), self) }
     }
 
     #[inline(always)]
     unsafe fn zip(self, other: Self) -> (Self, Self) {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe {
             let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
             let high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
@@ -150,7 +150,7 @@ impl Simd for __m512d {
 
     #[inline(always)]
     unsafe fn sum(self) -> f64 {
-        // SAFETY: the trait's promise.
+        // SAFETY: the instruction set is enabled and the memory valid, as `Simd` asks.
         unsafe { _mm512_reduce_add_pd(self) }
     }
 }

@@ -27,14 +27,14 @@ impl<T: Element> Product<'_, T> {
     pub(super) unsafe fn by_columns(&self) {
         let depths = self.depths();
         if self.a.cols == 1 && self.m <= DIRECT_ROWS {
-            // SAFETY: the caller's promise.
+            // SAFETY: A, B and C are valid for the product, as `scalar` asks; these are all terms.
             return unsafe { self.slab(1, 0..depths, true) };
         }
         let blocks = self.m.div_ceil(BLOCK_ROWS).max(if self.m >= TWO_BLOCKS { 2 } else { 1 });
         let longest = self.m.div_ceil(blocks) * self.k.div_ceil(depths);
         let slabs = depths.div_ceil((SLAB / longest).max(1));
         for s in 0..slabs {
-            // SAFETY: the caller's promise.
+            // SAFETY: A, B and C are valid for the product, as `scalar` asks; these terms are a part of all.
             unsafe { self.slab(blocks, part(depths, slabs, s), false) };
         }
     }
@@ -55,7 +55,7 @@ impl<T: Element> Product<'_, T> {
             let rows = part(self.m, blocks, block);
             let columns = units.start * lanes..(units.end * lanes).min(self.n);
             let panels = Panels::new(rows, self.kernels);
-            // SAFETY: the caller's promise; the chunks are disjoint.
+            // SAFETY: A, B and C are valid for the product, as `scalar` asks; the chunks are disjoint.
             unsafe {
                 if in_place {
                     return self.columns_chunk(&panels, columns, depths.clone(), None);
@@ -94,7 +94,8 @@ impl<T: Element> Product<'_, T> {
             for p in depths.clone().map(|p| self.terms(p)) {
                 for j in columns.clone().step_by(cols) {
                     let j = j..(j + cols).min(columns.end);
-                    // SAFETY: the caller's promise; `own` has room for a panel of B, and the panels of A are packed.
+                    // SAFETY: these rows and columns of C are the chunk's; `own` has room for a panel of B, and the
+                    // panels of A are packed.
                     unsafe {
                         let b = if in_place {
                             (self.b.at(p.start, j.start), self.b.rows)
@@ -119,7 +120,7 @@ impl<T: Element> Product<'_, T> {
             }
         });
         if depths.end == self.depths() {
-            // SAFETY: the caller's promise; the chunk is finished.
+            // SAFETY: these rows and columns of C are the chunk's, and finished.
             unsafe { self.map(panels.all.clone(), columns) };
         }
     }

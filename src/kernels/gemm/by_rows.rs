@@ -31,7 +31,7 @@ impl<T: Element> Product<'_, T> {
                 let rows = part(self.m, parts, i / pieces);
                 let tiles = part(self.n.div_ceil(cols), pieces, i % pieces);
                 let columns = tiles.start * cols..(tiles.end * cols).min(self.n);
-                // SAFETY: the caller's promise; the chunks are disjoint.
+                // SAFETY: A, B and C are valid for the product, as `scalar` asks; the chunks are disjoint.
                 unsafe { self.rows_chunk(rows, columns, b.as_ref().map(|b| b.at(0).cast_const()), rows_of) };
             });
         };
@@ -42,7 +42,7 @@ impl<T: Element> Product<'_, T> {
             let tiles = self.n.div_ceil(cols);
             let shared = Shared(panels);
             team::run(tiles, self.k * self.n / 8, |tile| {
-                // SAFETY: the caller's promise; each tile has a panel of its own.
+                // SAFETY: B can be read; each tile has a panel of its own.
                 unsafe { self.pack_b_whole(tile, shared.at(0)) };
             });
             run(Some(panels));
@@ -71,7 +71,7 @@ impl<T: Element> Product<'_, T> {
             let terms = part(self.k, self.depths(), p);
             let width = columns.len().next_multiple_of(lanes);
             let offset = terms.start * self.n.next_multiple_of(lanes) + columns.start * terms.len();
-            // SAFETY: the caller's promise; `panels` has room for all panels.
+            // SAFETY: terms and columns are of B, which can be read; `panels` has room for all panels.
             unsafe { self.pack_b(terms, columns.clone(), width, panels.add(offset)) };
         }
     }
@@ -97,7 +97,7 @@ impl<T: Element> Product<'_, T> {
                 for i in 0..panels {
                     let r = part(rows.len(), panels, i);
                     let r = rows.start + r.start..rows.start + r.end;
-                    // SAFETY: the caller's promise; `own` has room for a panel when it is used.
+                    // SAFETY: these rows and columns of C are the chunk's; `own` has room for a panel when it is used.
                     unsafe {
                         let (layout, a, a_stride) = match from {
                             RowsOf::InPlace(Layout::Panel) => {
@@ -115,7 +115,7 @@ impl<T: Element> Product<'_, T> {
                     }
                 }
             }
-            // SAFETY: the caller's promise; the chunk is finished.
+            // SAFETY: these rows and columns of C are the chunk's, and finished.
             unsafe { self.map(rows.clone(), columns.clone()) };
         };
         match from {
@@ -139,7 +139,7 @@ impl<T: Element> Product<'_, T> {
         let (lanes, cols) = (self.kernels.lanes, self.kernels.cols());
         for j in columns.clone().step_by(cols) {
             let count = cols.min(columns.end - j);
-            // SAFETY: the caller's promise; the panels were packed by `pack_b_whole`.
+            // SAFETY: these rows and columns of C are the chunk's; the panels were packed by `pack_b_whole`.
             unsafe {
                 let (b, b_stride) = match panels {
                     None => (self.b.at(terms.start, j), self.b.rows),

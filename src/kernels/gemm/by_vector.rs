@@ -39,7 +39,8 @@ impl<T: Element> Product<'_, T> {
                 let mut out = [const { MaybeUninit::<T>::uninit() }; VECTOR_PIECE];
                 let out = out.as_mut_ptr().cast::<T>();
                 let matrix = matrix.at(piece.start, 0);
-                // SAFETY: the caller's promise; a piece has at most `VECTOR_PIECE` elements.
+                // SAFETY: the matrix and the vector can be read, and these elements of C are the piece's; a piece has
+                // at most `VECTOR_PIECE` elements.
                 unsafe {
                     kernel(&Vector { count: piece.len(), depth: self.k, matrix, stride, x: x.at(0), out });
                     self.store_vector(piece, out, step);
@@ -51,7 +52,7 @@ impl<T: Element> Product<'_, T> {
         } else {
             scratch::with(Slot::Many, self.k, |copy: *mut T| {
                 for d in 0..self.k {
-                    // SAFETY: the caller's promise, and the scratch has `k` elements.
+                    // SAFETY: the vector has `k` elements to read, and so has the scratch to write.
                     unsafe { *copy.add(d) = *x.0.wrapping_offset(d as isize * x.1) };
                 }
                 run(copy);
@@ -63,7 +64,7 @@ impl<T: Element> Product<'_, T> {
     unsafe fn store_vector(&self, piece: Range<usize>, sums: *const T, step: usize) {
         let bias_step = usize::from(self.n > 1);
         for i in piece.clone() {
-            // SAFETY: the caller's promise; `sums` has the elements of the piece.
+            // SAFETY: the elements of C and of the bias are the piece's; `sums` has as many.
             unsafe {
                 let c = self.c.add(i * step);
                 let bias = if self.epilogue.bias.is_null() {
@@ -75,7 +76,7 @@ impl<T: Element> Product<'_, T> {
                 *c = self.epilogue.finish(*sums.add(i - piece.start), old, bias);
             }
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the piece of C is ours, and finished.
         unsafe { if self.n == 1 { self.map(piece, 0..1) } else { self.map(0..1, piece) } };
     }
 }

@@ -83,7 +83,7 @@ impl<T> Copy for Operand<T> {}
 
 // SAFETY: what an operand points to is only read, like what a shared slice points to.
 unsafe impl<T: Sync> Send for Operand<T> {}
-// SAFETY: as above.
+// SAFETY: as for `Send`: what is read alone may be read by many.
 unsafe impl<T: Sync> Sync for Operand<T> {}
 
 impl<T> Operand<T> {
@@ -104,7 +104,7 @@ pub enum Activation<T> {
     /// `max(x, 0)`; NaN stays NaN.
     Relu,
     /// A function of a contiguous piece of a row, called while the piece is in the cache.
-    Map(unsafe fn(*mut T, usize)),
+    Map(fn(&mut [T])),
 }
 
 /// What is done to the product before it is stored.
@@ -120,7 +120,7 @@ pub struct Epilogue<T> {
 
 // SAFETY: the bias is only read, like a shared slice.
 unsafe impl<T: Sync> Send for Epilogue<T> {}
-// SAFETY: as above.
+// SAFETY: as for `Send`: the bias is read alone.
 unsafe impl<T: Sync> Sync for Epilogue<T> {}
 
 impl<T> Epilogue<T> {
@@ -163,7 +163,7 @@ pub unsafe fn gemm<T: Element>(
         return;
     }
     let product = Product { kernels: T::kernels(isa()), m, n, k, a, b, c, ldc, epilogue };
-    // SAFETY: the caller's promise.
+    // SAFETY: the operands and C are valid for the product, as this function asks.
     unsafe {
         if k == 0 || m.saturating_mul(n).saturating_mul(k) <= SCALAR {
             product.scalar();
@@ -195,7 +195,7 @@ pub unsafe fn gemm_batched<T: Element>(
     ldc: usize,
     epilogue: &Epilogue<T>,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the operands and C of each product are valid, as this function asks, and no two products share a C.
     let one = |i: usize| unsafe { gemm(m, n, k, a(i), b(i), c(i), ldc, epilogue) };
     let nanos = product::nanos(T::kernels(isa()).lanes, m, n, k);
     if batch < LONG_BATCH && nanos > LONG_PRODUCT {

@@ -39,7 +39,7 @@ pub struct Pack<T> {
 /// The instruction set of `S` must be enabled and the pointers of `p` valid for what is read and written.
 #[inline(always)]
 pub(super) unsafe fn pack<S: Simd>(p: &Pack<S::Elem>) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the instruction set is enabled and the panel valid, as this function asks.
     unsafe {
         if p.across == 1 {
             copy::<S>(p);
@@ -53,7 +53,7 @@ pub(super) unsafe fn pack<S: Simd>(p: &Pack<S::Elem>) {
 
 #[inline(always)]
 unsafe fn copy<S: Simd>(p: &Pack<S::Elem>) {
-    // SAFETY: the caller's promise; the last register of a row is masked.
+    // SAFETY: the instruction set is enabled and the panel valid, as `pack` asks; the last register of a row is masked.
     unsafe {
         let full = p.count / S::LANES;
         let rest = p.count % S::LANES;
@@ -78,7 +78,8 @@ unsafe fn copy<S: Simd>(p: &Pack<S::Elem>) {
 
 #[inline(always)]
 unsafe fn transpose<S: Simd>(p: &Pack<S::Elem>) {
-    // SAFETY: the caller's promise; blocks at the edge load and store only what is inside.
+    // SAFETY: the instruction set is enabled and the panel valid, as `pack` asks; blocks at the edge load and store
+    // only what is inside.
     unsafe {
         for i in (0..p.count).step_by(S::LANES) {
             let rows = (p.count - i).min(S::LANES);
@@ -108,7 +109,8 @@ unsafe fn block<S: Simd, const FULL: bool>(
     dst: *mut S::Elem,
     width: usize,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the instruction set is enabled, and `rows` and `cols` of the block are inside of the panel, as
+    // `transpose` sees to.
     unsafe {
         let mask = S::first(cols);
         let mut now = [S::zero(); MOST_LANES];
@@ -139,7 +141,7 @@ unsafe fn block<S: Simd, const FULL: bool>(
 unsafe fn gather<T: Copy>(p: &Pack<T>) {
     for d in 0..p.depth {
         for i in 0..p.count {
-            // SAFETY: the caller's promise.
+            // SAFETY: element `i` of row `d` is in the source and in the panel, which are valid, as `pack` asks.
             unsafe {
                 *p.dst.add(d * p.width + i) = *p.src.offset(i as isize * p.across + d as isize * p.along)
             };

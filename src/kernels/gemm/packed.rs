@@ -63,14 +63,15 @@ impl<T: Element> Packed<T> {
         }
         let product = self.product(m, a, c, ldc, epilogue);
         if self.k == 0 {
-            // SAFETY: the caller's promise.
+            // SAFETY: the operands and C are valid for the product, as this function asks.
             return unsafe { product.scalar() };
         }
         let (tiles, nanos) = (n.div_ceil(cols), product.nanos());
         let pieces = power_of_two((nanos / CHUNK_NANOS).min(MOST_CHUNKS).min(tiles));
         team::run(pieces, nanos, |i| {
             let tiles = part(tiles, pieces, i);
-            // SAFETY: the caller's promise; the pieces write columns of their own.
+            // SAFETY: the operands and C are valid for the product, as this function asks; the pieces write columns of
+            // their own.
             unsafe { self.columns(&product, tiles.start * cols..(tiles.end * cols).min(n)) };
         });
     }
@@ -83,7 +84,7 @@ impl<T: Element> Packed<T> {
             for terms in (0..product.depths()).map(|p| product.terms(p)) {
                 let a = |i: usize| own.wrapping_add(panels.offset(i, &terms, terms.start));
                 for i in 0..panels.count {
-                    // SAFETY: the caller's promise; `own` has room for all panels.
+                    // SAFETY: these rows and terms are of A, which can be read; `own` has room for all panels.
                     unsafe { product.pack_a(terms.clone(), panels.rows(i), panels.width, a(i)) };
                 }
                 for j in columns.clone().step_by(cols) {
@@ -92,7 +93,7 @@ impl<T: Element> Packed<T> {
                     let b = (self.panels.wrapping_add(at), j.len().next_multiple_of(lanes) as isize);
                     for i in 0..panels.count {
                         let a = (a(i).cast_const(), panels.width as isize);
-                        // SAFETY: the caller's promise; both panels are packed.
+                        // SAFETY: these rows and columns of C are this piece's; both panels are packed.
                         unsafe { product.tile(Layout::Panel, a, b, panels.rows(i), j.clone(), &terms) };
                     }
                 }

@@ -18,13 +18,13 @@ macro_rules! array_simd {
 
             #[inline(always)]
             unsafe fn load(p: *const $elem) -> Self {
-                // SAFETY: the caller's promise.
+                // SAFETY: a register's worth of elements can be read there, as `Simd` asks.
                 unsafe { p.cast::<Self>().read_unaligned() }
             }
 
             #[inline(always)]
             unsafe fn store(self, p: *mut $elem) {
-                // SAFETY: the caller's promise.
+                // SAFETY: a register's worth of elements can be written there, as `Simd` asks.
                 unsafe { p.cast::<Self>().write_unaligned(self) }
             }
 
@@ -35,14 +35,14 @@ macro_rules! array_simd {
 
             #[inline(always)]
             unsafe fn load_some(p: *const $elem, mask: usize) -> Self {
-                // SAFETY: the caller's promise for the lanes below `mask`.
+                // SAFETY: the lanes below `mask` can be read there, as `Simd` asks.
                 std::array::from_fn(|i| if i < mask { unsafe { *p.add(i) } } else { 0.0 })
             }
 
             #[inline(always)]
             unsafe fn store_some(self, p: *mut $elem, mask: usize) {
                 for (i, x) in self.into_iter().enumerate().take(mask) {
-                    // SAFETY: the caller's promise for the lanes below `mask`.
+                    // SAFETY: the lanes below `mask` can be written there, as `Simd` asks.
                     unsafe { *p.add(i) = x };
                 }
             }

@@ -9,6 +9,7 @@ use super::tile::{Tile, WHOLE};
 use super::{Activation, Element, Epilogue, Operand};
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::slice::from_raw_parts_mut;
 
 /// What a chunk should take, in nanoseconds: enough that claiming it costs nothing, little enough to even out.
 pub(in crate::kernels) const CHUNK_NANOS: usize = 10_000;
@@ -68,11 +69,13 @@ unsafe impl<T: Sync> Sync for Product<'_, T> {}
 
 impl<T: Element> Product<'_, T> {
     /// # Safety
-    /// The promise of [`super::gemm`], for this and all methods that follow.
+    /// What [`super::gemm`] asks: A, B and the bias must be readable and C writable for the product, and nobody else may use
+    /// C, or the part of it that a method is given. So it is for all methods that follow.
     pub(super) unsafe fn scalar(&self) {
         for i in 0..self.m {
             for j in 0..self.n {
-                // SAFETY: the caller's promise; `i`, `j` and `d` are inside.
+                // SAFETY: `i`, `j` and `d` are inside of A, B and C, which are valid for the product, as this function
+                // asks.
                 unsafe {
                     let mut sum = T::ZERO;
                     for d in 0..self.k {
@@ -86,16 +89,19 @@ impl<T: Element> Product<'_, T> {
                 }
             }
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the loops have written all of C, which the caller has given to this thread alone.
         unsafe { self.map(0..self.m, 0..self.n) };
     }
 
     /// Applies a `Map` to finished rows.
+    ///
+    /// # Safety
+    /// These rows and columns of C must be written, and nobody else use them meanwhile.
     pub(super) unsafe fn map(&self, rows: Range<usize>, cols: Range<usize>) {
         if let Activation::Map(map) = self.epilogue.activation {
             for i in rows {
-                // SAFETY: the caller's promise; the piece is inside C.
-                unsafe { map(self.c.add(i * self.ldc + cols.start), cols.len()) };
+                // SAFETY: the piece of row `i` is inside C, and by the caller's word written and ours.
+                map(unsafe { from_raw_parts_mut(self.c.add(i * self.ldc + cols.start), cols.len()) });
             }
         }
     }
@@ -105,7 +111,7 @@ impl<T: Element> Product<'_, T> {
         let (lanes, cols) = (self.kernels.lanes, self.kernels.cols());
         let in_place = if self.b.cols == 1 { Some(self.b.ptr) } else { None };
         let packed = self.k * self.n.next_multiple_of(lanes);
-        // SAFETY: the caller's promise.
+        // SAFETY: A, B and C are valid for the product, as `scalar` asks.
         unsafe {
             if self.m * self.n * self.k <= SMALL {
                 if in_place.is_some() {
@@ -154,12 +160,12 @@ impl<T: Element> Product<'_, T> {
         width: usize,
         dst: *mut T,
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: terms and columns are of B, which can be read, and `dst` has room for them.
         unsafe { self.pack(self.b.transposed(), terms, columns, width, dst) }
     }
 
     pub(super) unsafe fn pack_a(&self, terms: Range<usize>, rows: Range<usize>, width: usize, dst: *mut T) {
-        // SAFETY: the caller's promise.
+        // SAFETY: terms and rows are of A, which can be read, and `dst` has room for them.
         unsafe { self.pack(self.a, terms, rows, width, dst) }
     }
 
@@ -172,7 +178,7 @@ impl<T: Element> Product<'_, T> {
         dst: *mut T,
     ) {
         let (count, depth, src) = (rows.len(), terms.len(), of.at(rows.start, terms.start));
-        // SAFETY: the caller's promise.
+        // SAFETY: terms and rows are of the operand, which can be read, and `dst` has room for them.
         unsafe {
             (self.kernels.pack)(&Pack { count, depth, src, across: of.rows, along: of.cols, dst, width })
         };
@@ -208,7 +214,8 @@ impl<T: Element> Product<'_, T> {
             bias,
             relu: last && matches!(self.epilogue.activation, Activation::Relu),
         };
-        // SAFETY: the caller's promise; `isa` chose kernels that this processor has.
+        // SAFETY: rows and columns are of C and ours, the terms of the panels or of A and B; `isa` chose kernels that
+        // this processor has.
         unsafe { self.kernels.tile(layout, rows.len(), columns.len())(&tile) };
     }
 }

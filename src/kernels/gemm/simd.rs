@@ -32,7 +32,7 @@ pub(super) trait Simd: Copy + 'static {
 
     #[inline(always)]
     unsafe fn zero() -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: the instruction set of this type is enabled, as `Simd` asks.
         unsafe { Self::splat(Self::Elem::ZERO) }
     }
 }

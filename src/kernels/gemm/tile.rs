@@ -50,8 +50,9 @@ pub struct Tile<T> {
 pub(super) unsafe fn tile<S: Simd, const M: usize, const NV: usize, const MASKED: bool, const ROWS: bool>(
     t: &Tile<S::Elem>,
 ) {
-    // SAFETY: the caller's promise; each access below stays inside the `M` rows and `cols` columns of the tile, since
-    // the last register of a row is masked when it passes them. Prefetched addresses need not be valid.
+    // SAFETY: the instruction set is enabled and the tile valid, as this function asks; each access below stays inside
+    // the `M` rows and `cols` columns of the tile, since the last register of a row is masked when it passes them.
+    // Prefetched addresses need not be valid.
     unsafe {
         let last = S::first(t.cols - (NV - 1) * S::LANES);
         macro_rules! load {

@@ -28,7 +28,7 @@ const ABREAST: usize = 4;
 /// The instruction set of `S` must be enabled and the pointers of `p` valid for what is read and written.
 #[inline(always)]
 pub(super) unsafe fn dots<S: Simd>(p: &Vector<S::Elem>) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the instruction set is enabled and matrix, vector and result valid, as this function asks.
     unsafe {
         let mut i = 0;
         while i + ABREAST <= p.count {
@@ -44,7 +44,8 @@ pub(super) unsafe fn dots<S: Simd>(p: &Vector<S::Elem>) {
 
 #[inline(always)]
 unsafe fn dots_abreast<S: Simd, const N: usize>(p: &Vector<S::Elem>, i: usize) {
-    // SAFETY: the caller's promise; the last register of a row is masked.
+    // SAFETY: the `N` rows from `i` on are of the matrix, which is valid, as `dots` asks; the last register of a row is
+    // masked.
     unsafe {
         let rows: [*const S::Elem; N] =
             std::array::from_fn(|r| p.matrix.wrapping_offset((i + r) as isize * p.stride));
@@ -79,7 +80,7 @@ unsafe fn dots_abreast<S: Simd, const N: usize>(p: &Vector<S::Elem>, i: usize) {
 /// The instruction set of `S` must be enabled and the pointers of `p` valid for what is read and written.
 #[inline(always)]
 pub(super) unsafe fn axpys<S: Simd>(p: &Vector<S::Elem>) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the instruction set is enabled and matrix, vector and result valid, as this function asks.
     unsafe {
         let mut d = 0;
         while d + ABREAST <= p.depth {
@@ -95,7 +96,8 @@ pub(super) unsafe fn axpys<S: Simd>(p: &Vector<S::Elem>) {
 
 #[inline(always)]
 unsafe fn axpys_abreast<S: Simd, const N: usize>(p: &Vector<S::Elem>, d: usize) {
-    // SAFETY: the caller's promise; the last register is masked.
+    // SAFETY: the `N` columns from `d` on are of the matrix, which is valid, as `axpys` asks; the last register is
+    // masked.
     unsafe {
         let mut cols = [p.matrix; N];
         let mut x = [S::zero(); N];

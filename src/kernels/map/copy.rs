@@ -29,10 +29,10 @@ unsafe impl Sync for Pointers {}
 pub unsafe fn copy<T: Copy>(shape: &[usize], x: *const T, strides: &[isize], out: *mut T) {
     let total: usize = shape.iter().product();
     if total <= CHUNK && contiguous(shape, strides) {
-        // SAFETY: the caller's.
+        // SAFETY: both are contiguous and have `total` elements, as this function asks, and do not overlap.
         return unsafe { out.copy_from_nonoverlapping(x, total) };
     }
-    // SAFETY: the caller's.
+    // SAFETY: the same arrays, as bytes of elements of their size.
     unsafe { copy_bytes(size_of::<T>(), total, shape, x.cast(), strides, out.cast()) }
 }
 
@@ -84,7 +84,8 @@ unsafe fn copy_bytes(
             let [from, to] = place.offsets;
             let (r, c) = place.tail();
             let extent = [ROWS.min(rows - r * ROWS), COLUMNS.min(columns - c * COLUMNS)];
-            // SAFETY: the caller's; the step is within the array.
+            // SAFETY: the step is within the arrays, which can be read and written as `copy` asks; no other task has
+            // its places.
             unsafe {
                 let source = pointers.0.offset(from * size as isize);
                 let target = pointers.1.offset(to * size as isize);
@@ -107,7 +108,8 @@ pub(super) unsafe fn gather(
     target: *mut u8,
     pitch: usize,
 ) {
-    // SAFETY: the caller's; elements are copied as integers of their size, wherever they lie.
+    // SAFETY: both can be read and written at all places of the matrix, as this function asks; elements are copied as
+    // integers of their size, wherever they lie.
     unsafe {
         match size {
             1 => gather_as::<u8>(source.cast(), strides, extent, target.cast(), pitch),
@@ -134,7 +136,8 @@ unsafe fn gather_as<T: Copy>(
     target: *mut T,
     pitch: usize,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: rows and columns are those of the matrix, at all of whose places both can be read and written, as
+    // `gather` asks.
     unsafe {
         if along != 1 && along != 0 && rows >= 4 && columns >= 4 && down.unsigned_abs() < along.unsigned_abs()
         {
@@ -175,7 +178,8 @@ unsafe fn transpose<T: Copy>(
         for c in (0..columns).step_by(TILE) {
             for i in r..rows.min(r + TILE) {
                 for j in c..columns.min(c + TILE) {
-                    // SAFETY: the caller's.
+                    // SAFETY: row `i` and column `j` are those of the matrix, at all of whose places both can be read
+                    // and written, as `gather` asks.
                     unsafe {
                         let from = source.offset(i as isize * down + j as isize * along);
                         target.add(i * pitch + j).write_unaligned(from.read_unaligned());

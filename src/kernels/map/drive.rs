@@ -85,7 +85,8 @@ pub(super) unsafe fn drive<const N: usize>(
         && block >= SHORT
         && let Some(tiling) = Tiling::of(&walk)
     {
-        // SAFETY: the caller's; pieces are disjoint.
+        // SAFETY: the inputs can be read wherever the layout leads and the output written, as `drive` asks; pieces are
+        // of places of their own.
         return team::run(tiling.pieces(), cost, |i| unsafe { tiling.run(&walk, i) });
     }
     let mut chunk = ((CHUNK_NANOS / nanos) as usize).clamp(1024, CHUNK_ELEMENTS);
@@ -94,7 +95,8 @@ pub(super) unsafe fn drive<const N: usize>(
     }
     team::run(total.div_ceil(chunk), cost, |i| {
         let (start, end) = (i * chunk, total.min((i + 1) * chunk));
-        // SAFETY: the caller's; chunks are disjoint.
+        // SAFETY: the inputs can be read wherever the layout leads and the output written, as `drive` asks; chunks are
+        // of places of their own.
         unsafe { if short { walk.short_rows(start, end) } else { walk.long_rows(start, end) } }
     });
 }
@@ -116,7 +118,7 @@ impl<const N: usize> Walk<'_, N> {
     /// # Safety
     /// The element must be within the input.
     pub(super) unsafe fn at(&self, i: usize, offset: isize) -> *const u8 {
-        // SAFETY: the caller's.
+        // SAFETY: the place is within the input, as this function asks.
         unsafe { self.inputs[i].data.offset(offset * self.inputs[i].size as isize) }
     }
 
@@ -125,7 +127,8 @@ impl<const N: usize> Walk<'_, N> {
     /// # Safety
     /// As for [`Block::run`], but that inputs may overlap the output if it is staged.
     pub(super) unsafe fn run(&self, inputs: [*const u8; N], start: usize, n: usize, stage: &mut Buffer) {
-        // SAFETY: the caller's; a staged block fits the buffer.
+        // SAFETY: the inputs have `n` elements and the output has room for as many from `start` on, as this function
+        // asks; a staged block fits the buffer.
         unsafe {
             let out = self.out.add(start * self.out_size);
             if self.staged {
@@ -176,7 +179,8 @@ impl<const N: usize> Walk<'_, N> {
                     gather(self.inputs[i].size, source, [0, strides[i]], [1, n], buffer, n);
                 }
             }
-            // SAFETY: as above.
+            // SAFETY: each pointer is at `n` elements of the piece, in the input or packed, and the chunk's places are
+            // this task's alone.
             unsafe { self.run(pointers, position, n, &mut stage) };
             position += n;
             column += n;
@@ -228,7 +232,8 @@ impl<const N: usize> Walk<'_, N> {
                 // SAFETY: a flat operand has an element for each of the output's.
                 pointers[i] = if flat[i] { unsafe { self.at(i, position as isize) } } else { packed };
             }
-            // SAFETY: as above.
+            // SAFETY: each pointer is at the elements of these rows, in the input or packed, and the chunk's places are
+            // this task's alone.
             unsafe { self.run(pointers, position, rows * inner, &mut stage) };
             position += rows * inner;
         }

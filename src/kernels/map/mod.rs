@@ -79,7 +79,7 @@ macro_rules! kernels {
                     // SAFETY: an instruction set is only named where the processor has it.
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx512 => unsafe { Self::avx512(k, $($x,)+ out) },
-                    // SAFETY: as above.
+                    // SAFETY: an instruction set is only named where the processor has it.
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx2 => unsafe { Self::avx2(k, $($x,)+ out) },
                     _ => Self::portable(k, $($x,)+ out),
@@ -111,7 +111,7 @@ macro_rules! kernels {
             $($x: *const K::$In, $strides: &[isize],)+
             out: *mut K::Out,
         ) {
-            // SAFETY: the caller's.
+            // SAFETY: handed on: the inputs can be read and the output written where this function asks.
             unsafe { $with(isa(), k, shape, $($x, $strides,)+ out) }
         }
 
@@ -161,4 +161,12 @@ kernels! {
     Zip3,
     /// `out = f(a, b, c)`, element by element.
     zip3, zip3_with, Erased3, a: A, a_strides, 0; b: B, b_strides, 1; c: C, c_strides, 2
+}
+
+/// `x = f(x)`, element by element.
+#[inline]
+pub fn map_in_place<T: Copy, K: Map<In = T, Out = T>>(k: &K, x: &mut [T]) {
+    let (n, places) = (x.len(), x.as_mut_ptr());
+    // SAFETY: the slice is contiguous and ours alone, and a kernel may write where it reads.
+    unsafe { map(k, &[n], places, &[1], places) }
 }

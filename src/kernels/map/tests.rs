@@ -153,7 +153,7 @@ fn every_walk_agrees_with_a_walk_by_index() {
         // SAFETY: the arrays have room for what their strides reach.
         let copied = written(n, |out| unsafe { copy(&shape, bytes.pointer(), &bytes.strides, out) });
         assert!(indices.iter().zip(&copied).all(|(i, &y)| y == bytes.at(i)), "{round} copy {shape:?}");
-        // SAFETY: as above.
+        // SAFETY: the arrays have room for what their strides reach.
         let copied = written(n, |out| unsafe { copy(&shape, b.pointer(), &b.strides, out) });
         assert!(
             indices.iter().zip(&copied).all(|(i, &y)| y == b.at(i)),
@@ -161,20 +161,20 @@ fn every_walk_agrees_with_a_walk_by_index() {
             b.strides
         );
         for set in instruction_sets() {
-            // SAFETY: as above.
+            // SAFETY: the arrays have room for what their strides reach.
             let one = written(n, |out| unsafe {
                 map_with(set, &Widen, &shape, bytes.pointer(), &bytes.strides, out);
             });
             let good = indices.iter().zip(&one).all(|(i, &y)| y == f64::from(bytes.at(i)) + 0.5);
             assert!(good, "{round} {set:?} map {shape:?} {:?}", bytes.strides);
-            // SAFETY: as above.
+            // SAFETY: the arrays have room for what their strides reach.
             let two = written(n, |out| unsafe {
                 zip_with(set, &Less, &shape, a.pointer(), &a.strides, b.pointer(), &b.strides, out);
             });
             let good = indices.iter().zip(&two).all(|(i, &y)| y == (a.at(i) < b.at(i) as f32));
             assert!(good, "{round} {set:?} zip {shape:?} {:?} {:?}", a.strides, b.strides);
             let (sa, sc, sd) = (&a.strides, &c.strides, &d.strides);
-            // SAFETY: as above.
+            // SAFETY: the arrays have room for what their strides reach.
             let three = written(n, |out| unsafe {
                 zip3_with(set, &Combine(7.0), &shape, a.pointer(), sa, c.pointer(), sc, d.pointer(), sd, out);
             });

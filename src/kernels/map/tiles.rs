@@ -77,7 +77,7 @@ impl<const N: usize> Tiling<N> {
                 }
             }
             for r in 0..rows {
-                // SAFETY: as above, for a row of the tile.
+                // SAFETY: the row is within the operand or packed in its buffer, and its places are this piece's alone.
                 unsafe {
                     let pointers = std::array::from_fn(|i| match along[i] {
                         1 => walk.at(i, corner[i] + r as isize * down[i]),

@@ -2,12 +2,14 @@
 //!
 //! Narrow arrays are read as wide ones: `k` rows of `c` columns lie in memory as one row of `k * c`.
 
-use super::super::dispatch::{Kernel, Shared, dispatch};
+use super::super::cost::multiplying;
+use super::super::dispatch::{Compute, compute};
 use super::super::number::Float;
 use super::Layout;
 use super::terms::{TILE, Terms, column_sums, write};
 use crate::memory::filled;
-use crate::team;
+use crate::memory::unwritten::{Unwritten, assume_written};
+use crate::team::{self, Pieces};
 
 /// Elements per task.
 const CHUNK: usize = 1 << 13;
@@ -42,10 +44,6 @@ impl Plan {
     pub(super) fn tiles(&self) -> usize {
         self.columns.div_ceil(TILE)
     }
-    /// Tiles of all blocks.
-    pub(super) fn tasks(&self) -> usize {
-        self.outer * self.blocks() * self.tiles()
-    }
     /// Rows of block `b`.
     pub(super) fn rows_of(&self, b: usize) -> usize {
         self.rows.min(self.n - b * self.rows)
@@ -76,30 +74,27 @@ impl Tile {
 
     /// The sums of terms over the rows of the tile, for each of its columns.
     #[inline(always)]
-    pub(super) unsafe fn sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize>(
+    pub(super) fn sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize>(
         &self,
         k: &K,
     ) -> [[T; TILE]; N] {
         let Plan { fold, columns, .. } = self.plan;
-        // SAFETY: the caller's tile.
-        unsafe {
-            if fold == 1 {
-                return column_sums::<T, K, FMA, N>(k, self.first, self.rows, columns, self.columns);
-            }
-            let (wide, whole) = (self.plan.wide(), self.rows / fold);
-            let mut sums = column_sums::<T, K, FMA, N>(k, self.first, whole, wide, wide);
-            let left = (self.rows - whole * fold) * columns;
-            let last = column_sums::<T, K, FMA, N>(k, self.first + whole * wide, 1, wide, left);
-            for s in 0..N {
-                for j in 0..left {
-                    sums[s][j] = sums[s][j].plus(last[s][j]);
-                }
-                for j in columns..wide {
-                    sums[s][j % columns] = sums[s][j % columns].plus(sums[s][j]);
-                }
-            }
-            sums
+        if fold == 1 {
+            return column_sums::<T, K, FMA, N>(k, self.first, self.rows, columns, self.columns);
         }
+        let (wide, whole) = (self.plan.wide(), self.rows / fold);
+        let mut sums = column_sums::<T, K, FMA, N>(k, self.first, whole, wide, wide);
+        let left = (self.rows - whole * fold) * columns;
+        let last = column_sums::<T, K, FMA, N>(k, self.first + whole * wide, 1, wide, left);
+        for s in 0..N {
+            for j in 0..left {
+                sums[s][j] = sums[s][j].plus(last[s][j]);
+            }
+            for j in columns..wide {
+                sums[s][j % columns] = sums[s][j % columns].plus(sums[s][j]);
+            }
+        }
+        sums
     }
 
     /// Values of the columns of the tile, for each column that [`Tile::sums`] reads.
@@ -144,41 +139,36 @@ impl<T: Float, const N: usize> Coefficients<T, N> {
     }
 }
 
-/// A formula for every element of a block of rows.
-struct Span<K, T> {
-    plan: Plan,
-    o: usize,
-    block: usize,
+/// A formula for every element of a block of rows, the first of which is at place `first`.
+struct Span<'a, K, T> {
+    wide: usize,
+    first: usize,
     terms: K,
-    out: *mut T,
+    out: &'a mut Unwritten<T>,
 }
 
-impl<T: Float, K: Terms<T, 1>> Kernel for Span<K, T> {
-    type Out = ();
+impl<'a, T: Float, K: Terms<T, 1>> Compute for Span<'a, K, T> {
+    type Out = &'a mut [T];
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) {
-        let Plan { n, rows, columns, .. } = self.plan;
-        let first = (self.o * n + self.block * rows) * columns;
-        let last = first + self.plan.rows_of(self.block) * columns;
-        let wide = self.plan.wide();
-        for i in (first..last).step_by(wide) {
-            // SAFETY: the task's elements.
-            unsafe { write::<T, _, FMA, false, 1>(&self.terms, i, wide.min(last - i), [self.out.add(i)]) };
+    fn compute<const FMA: bool>(self) -> &'a mut [T] {
+        for (i, out) in self.out.chunks_mut(self.wide).enumerate() {
+            write::<T, _, FMA>(&self.terms, self.first + i * self.wide, out);
         }
+        // SAFETY: `write` has filled each of the chunks, which are all of `out`.
+        unsafe { assume_written(self.out) }
     }
 }
 
 /// Writes every element by the formula for its `outer`.
-pub(super) unsafe fn each<T: Float, K: Terms<T, 1>>(
+pub(super) fn each<T: Float, K: Terms<T, 1>>(
     plan: Plan,
-    out: *mut T,
+    out: &mut Unwritten<T>,
     terms: impl Fn(usize) -> K + Sync,
-) {
-    let out = Shared(out);
-    let size = plan.outer * plan.n * plan.columns;
-    team::run(plan.outer * plan.blocks(), size / 4, |task| {
+) -> &mut [T] {
+    let (of_outer, rows) = (plan.n * plan.columns, plan.rows * plan.columns);
+    let nanos = multiplying(out.len());
+    team::fill(Pieces::of_rows(out, of_outer, rows), nanos, |task, out| {
         let (o, block) = (task / plan.blocks(), task % plan.blocks());
-        // SAFETY: the caller's promise; each task has rows of its own.
-        unsafe { dispatch(Span { plan, o, block, terms: terms(o), out: out.at(0) }) };
-    });
+        compute(Span { wide: plan.wide(), first: o * of_outer + block * rows, terms: terms(o), out })
+    })
 }

@@ -10,6 +10,7 @@ mod terms;
 
 use super::number::Float;
 use super::real::Real;
+use crate::memory::unwritten::{Unwritten, fill_with};
 
 /// An array seen as row-major `(outer, n, groups, width)`. A mean and a variance belong to each `(outer, group)`; scale
 /// and bias to each `(group, width)`.
@@ -40,106 +41,106 @@ impl Layout {
     }
 }
 
-/// What the forward pass of a normalisation reads and writes beside the result.
+/// What a normalisation reads beside the elements.
 #[derive(Clone, Copy, Debug)]
-pub struct Parameters<T> {
+pub struct Parameters<'a, T> {
     /// The factor of each column.
-    pub scale: *const T,
+    pub scale: &'a [T],
     /// What is added to each column.
-    pub bias: *const T,
+    pub bias: &'a [T],
     /// What is added to each variance.
     pub eps: f64,
 }
 
 /// The mean of each group and its variance.
 #[derive(Clone, Copy, Debug)]
-pub struct Moments<T> {
+pub struct Moments<'a, T> {
     /// The means.
-    pub mean: *mut T,
+    pub mean: &'a [T],
     /// The mean squared distances from them.
-    pub var: *mut T,
+    pub var: &'a [T],
 }
 
-/// `out = (x - mean) / sqrt(var + eps) * scale + bias`, with the moments of each group, which it writes.
+/// The arrays must be of the layout's elements, columns and groups.
+fn check<T, U>(layout: Layout, x: &[T], out: &[U], p: Parameters<'_, T>, moments: [usize; 2]) {
+    let (columns, groups) = (layout.columns(), layout.outer * layout.groups);
+    let fits = x.len() == layout.size() && out.len() == layout.size();
+    assert!(
+        fits && p.scale.len() == columns && p.bias.len() == columns && moments == [groups; 2],
+        "norm: {layout:?} does not fit {} elements, {} columns and {} groups",
+        x.len(),
+        p.scale.len(),
+        moments[0]
+    );
+}
+
+/// Places for zeros.
+fn zeros<T: Float>(out: &mut Unwritten<T>) -> &mut [T] {
+    fill_with(out, |_| T::ZERO)
+}
+
+/// `out = (x - mean) / sqrt(var + eps) * scale + bias`, with the moments of each group. Gives the result, the means and the
+/// variances.
 ///
-/// # Safety
-/// `x` must be readable and `out` writable for all elements of the layout, the parameters readable for its columns, and
-/// the moments writable for its groups; what is written must not overlap anything.
-pub unsafe fn normalise<T: Float>(
+/// # Panics
+/// Where the arrays have not as many elements as the layout.
+pub fn normalise<'a, T: Float>(
     layout: Layout,
-    x: *const T,
-    p: Parameters<T>,
-    moments: Moments<T>,
-    out: *mut T,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if layout.size() == 0 {
-            for i in 0..layout.outer * layout.groups {
-                (*moments.mean.add(i), *moments.var.add(i)) = (T::ZERO, T::ZERO);
-            }
-        } else if layout.is_rows() {
-            rows::normalise(layout.outer, layout.width, x, p, moments, out);
-        } else {
-            columns::moments(layout, x, moments);
-            columns::shift_and_scale(layout, x, p, moments, out);
-        }
+    x: &[T],
+    p: Parameters<'_, T>,
+    [out, mean, var]: [&'a mut Unwritten<T>; 3],
+) -> [&'a mut [T]; 3] {
+    check(layout, x, out, p, [mean.len(), var.len()]);
+    if layout.size() == 0 {
+        return [out, mean, var].map(zeros);
     }
+    if layout.is_rows() {
+        return rows::normalise(layout.outer, layout.width, x, p, [out, mean, var]);
+    }
+    let [mean, var] = columns::moments(layout, x, [mean, var]);
+    let out = columns::shift_and_scale(layout, x, p, Moments { mean, var }, out);
+    [out, mean, var]
 }
 
 /// [`normalise`] with moments that are given.
 ///
-/// # Safety
-/// As for [`normalise`], but that the moments are read.
-pub unsafe fn normalise_with<T: Float>(
+/// # Panics
+/// As for [`normalise`].
+pub fn normalise_with<'a, T: Float>(
     layout: Layout,
-    x: *const T,
-    p: Parameters<T>,
-    moments: Moments<T>,
-    out: *mut T,
-) {
-    if layout.size() > 0 {
-        // SAFETY: the caller's promise.
-        unsafe { columns::shift_and_scale(layout, x, p, moments, out) }
-    }
+    x: &[T],
+    p: Parameters<'_, T>,
+    moments: Moments<'_, T>,
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    check(layout, x, out, p, [moments.mean.len(), moments.var.len()]);
+    if layout.size() == 0 { zeros(out) } else { columns::shift_and_scale(layout, x, p, moments, out) }
 }
 
-/// Where the gradient of a normalisation goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Gradients<T> {
-    /// That of the input.
-    pub x: *mut T,
-    /// That of the scale.
-    pub scale: *mut T,
-    /// That of the bias.
-    pub bias: *mut T,
-}
-
-/// The gradient of [`normalise`] for an incoming gradient `g`, or with `is_given` that of [`normalise_with`].
+/// The gradients of [`normalise`] for an incoming gradient `g`, or with `is_given` those of [`normalise_with`]: of the
+/// elements, the scale and the bias.
 ///
-/// # Safety
-/// As for [`normalise`]; `g` must be readable for all elements, and the moments be those of the forward pass. The
-/// gradients must be writable for all elements and for the columns.
-pub unsafe fn gradient<T: Float>(
+/// # Panics
+/// As for [`normalise`].
+pub fn gradient<'a, T: Float>(
     layout: Layout,
     is_given: bool,
-    [x, g]: [*const T; 2],
-    p: Parameters<T>,
-    moments: Moments<T>,
-    out: Gradients<T>,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if layout.size() == 0 {
-            for j in 0..layout.columns() {
-                (*out.scale.add(j), *out.bias.add(j)) = (T::ZERO, T::ZERO);
-            }
-        } else if layout.is_rows() && !is_given {
-            rows::gradient(layout.outer, layout.width, [x, g], p, moments, out);
-        } else {
-            columns::gradient(layout, is_given, [x, g], p, moments, out);
-        }
+    [x, g]: [&[T]; 2],
+    p: Parameters<'_, T>,
+    moments: Moments<'_, T>,
+    out: [&'a mut Unwritten<T>; 3],
+) -> [&'a mut [T]; 3] {
+    check(layout, x, g, p, [moments.mean.len(), moments.var.len()]);
+    check(layout, x, out[0], p, [moments.mean.len(), moments.var.len()]);
+    let columns = [out[1].len(), out[2].len()];
+    assert!(columns == [layout.columns(); 2], "norm: gradients of {columns:?} columns for {layout:?}");
+    if layout.size() == 0 {
+        return out.map(zeros);
     }
+    if layout.is_rows() && !is_given {
+        return rows::gradient(layout.outer, layout.width, [x, g], p, moments, out);
+    }
+    columns::gradient(layout, is_given, [x, g], p, moments, out)
 }
 
 /// `1 / sqrt(var + eps)`.

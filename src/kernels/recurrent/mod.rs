@@ -76,7 +76,7 @@ pub struct Gradients<T> {
 
 // SAFETY: the tasks of a pass read what they share, and write elements of their own sequences.
 unsafe impl<T: Sync> Sync for Pass<T> {}
-// SAFETY: as above.
+// SAFETY: the tasks of a pass write the gradients of their own sequences alone.
 unsafe impl<T: Sync> Sync for Gradients<T> {}
 
 impl<T> Pass<T> {
@@ -152,7 +152,8 @@ pub unsafe fn forward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>
     let apart_bias = if bias.is_null() { bias } else { bias.wrapping_add(summed::<K>(hidden)) };
     let sum = Epilogue { accumulate: true, bias, ..Epilogue::NONE };
     let alone = Epilogue { bias: apart_bias, ..Epilogue::NONE };
-    // SAFETY: the caller's promise; the tasks have sequences of their own.
+    // SAFETY: what `pass` and `bias` point to is as large as `forward` asks and apart; the tasks have sequences of
+    // their own.
     unsafe {
         pass.packed::<K>(false, |weight, apart| {
             pass.run::<K>(|b, count| {
@@ -181,7 +182,8 @@ pub unsafe fn forward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>
 pub unsafe fn backward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>, grads: &Gradients<T>) {
     let Sizes { time, hidden, .. } = pass.sizes;
     let sum = Epilogue { accumulate: true, ..Epilogue::NONE };
-    // SAFETY: the caller's promise; the tasks have sequences of their own.
+    // SAFETY: what `pass` and `grads` point to is as large as `backward` asks and apart; the tasks have sequences of
+    // their own.
     unsafe {
         pass.packed::<K>(true, |weight, apart| {
             pass.run::<K>(|b, count| {
@@ -219,16 +221,23 @@ struct StepBack<'a, T, K> {
 }
 
 /// [`LANES`] elements of a row from element `j` on, or zeros if they do not matter.
+///
+/// # Safety
+/// The row must have `n` elements to read, if they matter, and `j` be below `n`.
 #[inline(always)]
 unsafe fn read<T: Float>(matters: bool, row: *const T, j: usize, n: usize) -> [T; LANES] {
-    // SAFETY: the caller's row of `n` elements.
+    // SAFETY: the row has `n` elements to read, as this function asks, of which none from `n` on is read.
     if matters { unsafe { load(row.add(j), n - j, T::ZERO) } } else { [T::ZERO; LANES] }
 }
 
+/// The opposite of [`read`].
+///
+/// # Safety
+/// The row must have `n` places that nobody else uses, if they matter, and `j` be below `n`.
 #[inline(always)]
 unsafe fn write<T: Float>(matters: bool, row: *mut T, j: usize, n: usize, values: &[T; LANES]) {
     if matters {
-        // SAFETY: the caller's row of `n` elements.
+        // SAFETY: the row has `n` places that are ours, as this function asks, of which none from `n` on is written.
         unsafe { store(row.add(j), n - j, values) };
     }
 }

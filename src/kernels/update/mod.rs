@@ -52,7 +52,7 @@ macro_rules! elements {
                 (dx.0, [a.0, b.0, c.0])
             }
             unsafe fn apply(link: &dyn Link, piece: Piece<$t>) {
-                // SAFETY: the caller's promise.
+                // SAFETY: the piece is valid for the link, as `Link::single` asks.
                 unsafe { link.$method(piece) }
             }
         }
@@ -89,11 +89,11 @@ unsafe impl<K: Rule + Send> Link for K {
         K::STATES
     }
     unsafe fn single(&self, piece: Piece<f32>) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the piece is valid for so many states, as `Link::single` asks.
         unsafe { dispatch(Work { rule: self, piece }) }
     }
     unsafe fn double(&self, piece: Piece<f64>) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the piece is valid for so many states, as `Link::double` asks.
         unsafe { dispatch(Work { rule: self, piece }) }
     }
 }
@@ -106,8 +106,11 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// # Safety
+    /// As for [`Link::single`].
     unsafe fn pass<T: Element>(&self, piece: Piece<T>) {
-        // SAFETY: the caller's promise; the step off the parameter may be in place.
+        // SAFETY: `p` has `n` elements to read and `out` as many to write, as `Link` asks; the step off the parameter
+        // may be in place.
         unsafe {
             match piece.subtract {
                 true => piece.out.copy_from(piece.p, piece.n),
@@ -123,11 +126,11 @@ unsafe impl Link for Waiting {
         self.states
     }
     unsafe fn single(&self, piece: Piece<f32>) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the piece is valid, as `Link::single` asks.
         unsafe { self.pass(piece) }
     }
     unsafe fn double(&self, piece: Piece<f64>) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the piece is valid, as `Link::double` asks.
         unsafe { self.pass(piece) }
     }
 }

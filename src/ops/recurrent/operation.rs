@@ -137,7 +137,7 @@ impl Recurrent {
         let mut out =
             if self.memory { empty(&[whole + batch * hidden])? } else { empty(&[batch, time, hidden])? };
         let pass = states.pass(sizes, i.weight_hh, gates.fresh_ptr::<T>(), more.fresh_ptr(), out.fresh_ptr());
-        // SAFETY: as above.
+        // SAFETY: shapes and strides are those of the arrays, which `recurrent` has checked; what is written is fresh.
         with_cell!(self.kind, cell => unsafe { kernel::forward(cell, &pass, bias_hh) });
         if self.memory {
             let (all, out) = (more.fresh_mut::<T>(), out.fresh_mut::<T>());
@@ -270,7 +270,8 @@ impl RecurrentGradient {
             more: dmore.fresh_ptr(),
             dh: dstate.fresh_ptr(),
         };
-        // SAFETY: as in the forward pass, which wrote what was given beside it; that is only read, and what is written is fresh.
+        // SAFETY: shapes and strides are those of the arrays, of which the forward pass wrote some; those are only read, and
+        // what is written is fresh.
         with_cell!(op.kind, cell => unsafe { kernel::backward(cell, &pass, &grads) });
         Ok((dgates, vec![dmore, dstate]))
     }
