@@ -37,6 +37,33 @@ LEVELS = [
     {"__main__"},
 ]
 
+# `unsafe` stands in what owns memory and threads, in kernels and in arrays. Above them a file is named with its reason.
+UNSAFE_BELOW = r"(memory|team|kernels|array)(\.rs|/)"
+UNSAFE_ABOVE = {
+    # Kernels on strides: products, convolutions, attention and recurrence.
+    "ops/matmul.rs",
+    "ops/dense.rs",
+    "ops/conv/operation.rs",
+    "ops/attention.rs",
+    "ops/recurrent/operation.rs",
+    # Many parameters in one pass.
+    "optim.rs",
+    # A test of memory that others write meanwhile.
+    "ops/numbers.rs",
+    # The system's interface for forks.
+    "fork.rs",
+    # Python's own: foreign memory, and what pyo3 has no safe name for.
+    "py/dlpack.rs",
+    "py/held.rs",
+    "py/hints.rs",
+    "py/numpy.rs",
+    "py/tensor.rs",
+    "py/tree.rs",
+    "py/walkable.rs",
+}
+# The kernels that take pointers, since they read and write by strides, or many arrays at once.
+UNSAFE_KERNELS = {"attention", "conv", "gemm", "map", "recurrent", "update"}
+
 python_files = sorted(PYTHON.rglob("*.py"))
 rust_files = sorted(RUST.rglob("*.rs"))
 
@@ -326,6 +353,36 @@ def test_every_unsafe_block_says_why_it_is_sound():
             if re.search(r"\bunsafe\s*\{|\bunsafe impl\b", code):
                 before = " ".join(lines[max(0, i - 12) : i + 2])
                 assert "SAFETY" in before, f"{relative(path)}:{i + 1}"
+
+
+def unsafe_in(path):
+    """Whether a Rust file has `unsafe` outside of comments."""
+    code = re.sub(r"//.*", "", path.read_text())
+    return re.search(r"\bunsafe\b(?!\()", code) is not None
+
+
+def test_unsafe_stands_where_it_may():
+    found = {str(path.relative_to(RUST)) for path in rust_files if unsafe_in(path)}
+    elsewhere = {name for name in found if not re.match(UNSAFE_BELOW, name)}
+    assert elsewhere == UNSAFE_ABOVE
+
+
+def test_kernels_on_memory_in_order_are_safe_functions():
+    asking = set()
+    for path in (RUST / "kernels").rglob("*.rs"):
+        code = re.sub(r"//.*", "", path.read_text())
+        if re.search(r"\bpub unsafe fn\b", code):
+            asking.add(path.relative_to(RUST / "kernels").parts[0].removesuffix(".rs"))
+    assert asking == UNSAFE_KERNELS
+
+
+def test_a_reason_why_something_is_sound_says_what_it_rests_on():
+    for path in rust_files:
+        for i, line in enumerate(path.read_text().splitlines()):
+            vague = re.search(
+                r"// SAFETY: (the caller's( promise)?|as above|see \S+|the same)\s*[.;,]?\s*$", line
+            )
+            assert not vague, f"{relative(path)}:{i + 1}: say which promise, or what was found"
 
 
 def test_sources_have_no_leftovers():
