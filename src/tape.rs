@@ -47,6 +47,11 @@ impl Place {
     pub(crate) fn tape(self) -> u64 {
         self.tape
     }
+    /// The line of that tape.
+    #[cfg(feature = "python")]
+    pub(crate) fn node(self) -> u32 {
+        self.node
+    }
     /// Stands for a line that another thread could not write: what it computed from a variable of this open tape.
     #[cfg(feature = "python")]
     pub(crate) fn elsewhere(tape: u64) -> Place {

@@ -131,3 +131,112 @@ def test_a_tensor_that_occurs_twice_in_an_argument_gets_both_gradients():
     expected = flux.gradient(lambda m: (a @ m.e @ m.d.T).sum(), tied)[0]
     found = flux.gradient(lambda m: decoded(m, a).sum(), tied)[0]
     np.testing.assert_allclose(found.e.numpy(), expected.e.numpy())
+
+
+AROUND = {}
+
+
+def taken_from_around():
+    """Functions of `x` that take a tensor of the gradient from around them, by closure, by name or in a layer."""
+
+    def closure(w, layer):
+        return flux.custom_gradient(lambda x: (x * w, lambda g: g * w))
+
+    def by_name(w, layer):
+        AROUND["w"] = w
+        return flux.custom_gradient(lambda x: (x * AROUND["w"], lambda g: g))
+
+    def attribute(w, layer):
+        return flux.custom_gradient(lambda x: (x + layer.bias, lambda g: g))
+
+    def call(w, layer):
+        return flux.custom_gradient(lambda x: (layer(x), lambda g: g))
+
+    def computed(w, layer):
+        doubled = 2 * w
+        return flux.custom_gradient(lambda x: (x + doubled, lambda g: g))
+
+    def within(w, layer):
+        return flux.custom_gradient(lambda x: (flux.gradient(lambda z: (z * w).sum(), x)[0], lambda g: g))
+
+    def custom_within(w, layer):
+        inner = flux.custom_gradient(lambda x: (x * w, lambda g: g))
+        return flux.custom_gradient(lambda x: (inner(x), lambda g: g))
+
+    return [closure, by_name, attribute, call, computed, within, custom_within]
+
+
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+@pytest.mark.parametrize("make", taken_from_around(), ids=lambda f: f.__name__)
+def test_a_tensor_from_around_the_function_would_get_no_gradient_and_is_an_error(make, is_checkpointed):
+    def loss(w, layer, x):
+        own = make(w, layer)
+        y = flux.checkpoint(own, x) if is_checkpointed else own(x)
+        return y.sum()
+
+    with pytest.raises(ValueError, match=r"takes a tensor of shape \(2,?.*\) of the gradient from around it"):
+        flux.gradient(loss, flux.ones(2), flux.Dense(2, 2), flux.ones((1, 2)))
+
+
+def test_what_is_meant_as_a_constant_can_be_taken_from_around():
+    w, seen = flux.tensor([3.0]), []
+
+    def loss(w, x):
+        fixed = flux.ignore_derivatives(w)
+
+        @flux.custom_gradient
+        def f(x):
+            seen.append((x.numpy().tolist(), float(x), fixed.item(), (x > w).tolist()))
+            return x * flux.ignore_derivatives(w) * fixed, lambda g: g
+
+        return f(x).sum()
+
+    assert flux.gradient(loss, w, flux.tensor([2.0]))[1].tolist() == [1]
+    assert seen == [([2.0], 2.0, 3.0, [False])]
+    # Outside of a gradient, and of what no gradient follows, there is nothing to lose.
+    f = flux.custom_gradient(lambda x: (x * w, lambda g: g))
+    assert f(flux.ones(1)).tolist() == [3]
+    assert flux.gradient(lambda x: f(x).sum(), flux.ones(1))[0].tolist() == [1]
+
+
+def test_a_tensor_from_around_the_function_cannot_be_read_as_a_constant():
+    def loss(w, x):
+        return flux.custom_gradient(lambda x: (x * w.item(), lambda g: g))(x).sum()
+
+    with pytest.raises(ValueError, match="item: a gradient is being taken through this tensor"):
+        flux.gradient(loss, flux.ones(()), flux.ones(2))
+
+
+def test_a_custom_gradient_in_a_checkpoint_may_read_its_argument():
+    f = flux.custom_gradient(lambda x: (flux.tensor(x.numpy() ** 2), lambda g: 5 * g))
+    loss = lambda x: flux.checkpoint(lambda x: f(2 * x), x).sum()
+    assert flux.gradient(loss, flux.ones(2))[0].tolist() == [10, 10]
+
+
+@pytest.mark.parametrize(
+    ("make", "back"),
+    [
+        (lambda x: [x], lambda g: [g]),
+        (lambda x: [x], lambda g: (g,)),
+        (lambda x: [x], lambda g: ([g],)),
+        (lambda x: (x,), lambda g: [(g,)]),
+        (lambda x: [[x]], lambda g: [[g]]),
+        (lambda x: [[x]], lambda g: ([[g]],)),
+        (lambda x: [{"a": x}], lambda g: [{"a": g}]),
+        (lambda x: [x, 1], lambda g: [g, None]),
+    ],
+)
+def test_the_gradient_of_a_list_that_is_the_only_argument_may_stand_alone(make, back):
+    def take(part):
+        if isinstance(part, flux.Tensor):
+            return part
+        return take(next(iter(part.values() if isinstance(part, dict) else part)))
+
+    f = flux.custom_gradient(lambda xs: (2 * take(xs), back))
+    assert flux.gradient(lambda x: f(make(x)).sum(), flux.ones(2))[0].tolist() == [1, 1]
+
+
+def test_one_tensor_is_no_gradient_of_a_list_of_one():
+    f = flux.custom_gradient(lambda xs: (2 * xs[0], lambda g: g))
+    with pytest.raises(flux.ShapeError, match="is a Tensor, the argument a list: give a gradient"):
+        flux.gradient(lambda x: f([x]).sum(), flux.ones(2))

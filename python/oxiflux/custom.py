@@ -21,7 +21,8 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Tensor], Any]]]) -> Ca
     The pullback takes the gradient that comes in for the value to one gradient for each argument: a sequence with
     None where there is none, or a single tensor if there is one argument. The gradient of a list, a dict or a layer
     mirrors it, as those that `gradient` gives do, and a dict may stand for an object. Made of tensor operations on the
-    arguments, it can be differentiated too. What computes the value is not recorded, and may leave tensors for NumPy.
+    arguments, it can be differentiated too. What computes the value is not recorded, and may leave tensors for NumPy;
+    a tensor from around it that an open gradient follows would get no gradient there, and raises ValueError.
     A gradient of another shape than its argument, or of a tensor that the argument does not have, raises ShapeError.
 
     >>> import oxiflux as flux
@@ -40,13 +41,13 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Tensor], Any]]]) -> Ca
         for i, arg in enumerate(args):
             for path, x in places(arg):
                 found.setdefault((i, id(x)), (x, []))[1].append(path)
-        with _core.paused():
+        with _core.paused_for([x for x, _ in found.values()]):
             value, pullback = f(*args)
 
         def back(g: Tensor) -> list[Tensor | None]:
             grads = pullback(g)
             count = len(grads) if isinstance(grads, (tuple, list)) else None
-            if len(args) == 1 and (count is None or (count > 1 and isinstance(args[0], (tuple, list)))):
+            if len(args) == 1 and (count is None or _is_like(grads, args[0])):
                 grads, count = (grads,), 1
             if count != len(args):
                 raise ValueError(
@@ -59,6 +60,17 @@ def custom_gradient(f: Callable[..., tuple[Any, Callable[[Tensor], Any]]]) -> Ca
         return _core.custom(_core.asarray(value), [x for x, _ in found.values()], back)
 
     return wrapped
+
+
+def _is_like(grad: Any, arg: Any) -> bool:
+    """Whether a sequence is the gradient of an argument and not that of each argument."""
+    if not isinstance(arg, (tuple, list)):
+        return False
+    try:
+        _mirrors("", grad, arg)
+    except ShapeError:
+        return len(grad) > 1
+    return True
 
 
 def _total(grads: list[Any]) -> Any:

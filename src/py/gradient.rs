@@ -50,11 +50,16 @@ fn backward(
     Ok(walk(trace, outputs, variables, keep, call)?)
 }
 
-fn grads_of<'py>(py: Python<'py>, grads: Vec<Option<Tensor>>, plan: &Plan) -> PyResult<Bound<'py, PyTuple>> {
-    let grads: Vec<Option<Bound<'py, PyTensor>>> = grads
-        .into_iter()
-        .map(|g| g.map(|g| Bound::new(py, PyTensor::from(g))).transpose())
-        .collect::<PyResult<_>>()?;
+fn grads_of<'py>(
+    py: Python<'py>,
+    grads: Vec<Option<Tensor>>,
+    variables: &[Tensor],
+    plan: &Plan,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let one = |(g, v): (Option<Tensor>, &Tensor)| {
+        g.map(|g| Bound::new(py, PyTensor::from(g).gradient_for(v.place()))).transpose()
+    };
+    let grads = grads.into_iter().zip(variables).map(one).collect::<PyResult<Vec<_>>>()?;
     plan.build(py, &grads)
 }
 
@@ -79,7 +84,7 @@ pub(super) fn withgradient<'py>(
     };
     let g = seed(&loss.0)?;
     let grads = backward(f.py(), &called.trace, &[(loss.0, g)], &called.variables, false)?;
-    Ok((called.result, grads_of(f.py(), grads, &called.plan)?))
+    Ok((called.result, grads_of(f.py(), grads, &called.variables, &called.plan)?))
 }
 
 /// The gradient of `f(*args)` with respect to each argument, in the argument's shape.
@@ -136,7 +141,7 @@ impl Pullback {
             seeds.push((y.clone(), seed));
         }
         let grads = self.trace.walk(|trace| backward(py, trace, &seeds, &self.variables, true))?;
-        grads_of(py, grads, &self.plan)
+        grads_of(py, grads, &self.variables, &self.plan)
     }
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.trace.traverse(&visit)
@@ -205,6 +210,8 @@ fn is_training() -> bool {
 #[pyclass(name = "paused", frozen, module = "oxiflux")]
 struct PyPaused {
     variables: Option<Vec<Tensor>>,
+    /// Whether they get their gradients in another way, so that nothing is recorded later.
+    is_custom: bool,
     /// Each with the thread on which it was entered, the only one that it pauses.
     open: Mutex<Vec<(ThreadId, tape::Open)>>,
 }
@@ -220,10 +227,12 @@ impl PyPaused {
     #[new]
     #[pyo3(signature = (variables = None, /))]
     fn new(variables: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        Ok(PyPaused { variables: variables.map(super::many).transpose()?, open: Mutex::default() })
+        let variables = variables.map(super::many).transpose()?;
+        Ok(PyPaused { variables, is_custom: false, open: Mutex::default() })
     }
     fn __enter__(&self) {
         let paused = match &self.variables {
+            Some(variables) if self.is_custom => tape::Paused::for_custom(variables),
             Some(variables) => tape::Paused::until_later(variables),
             None => tape::Paused::new(),
         };
@@ -241,8 +250,17 @@ impl PyPaused {
     }
 }
 
+/// A context in which nothing is recorded, because these tensors get their gradients in another way: to use another tensor
+/// of the gradient is an error.
+#[pyfunction]
+#[pyo3(signature = (variables, /))]
+fn paused_for(variables: &Bound<'_, PyAny>) -> PyResult<PyPaused> {
+    Ok(PyPaused { variables: Some(super::many(variables)?), is_custom: true, open: Mutex::default() })
+}
+
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyPaused>()?;
+    add_function!(m, paused_for)?;
     add_function!(m, withgradient)?;
     add_function!(m, gradient)?;
     add_function!(m, pullback)?;

@@ -3,13 +3,13 @@
 use super::hints::add_function;
 use super::operand::{Operand, pair, value, weak};
 use super::variables::Watcher;
-use super::{dlpack, hints, index, numpy, run, step};
+use super::{dlpack, hints, index, numpy, released, run, step};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::ops;
 use crate::shape::{self, Axes};
-use crate::tape::Tensor;
+use crate::tape::{Place, Tensor};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -26,12 +26,14 @@ pub(crate) struct PyTensor {
     watcher: Watcher,
     /// Whether it stands for a Python integer, and can go on counting things.
     counts: Option<i64>,
+    /// The variable that it is the gradient for, if it is one as it came.
+    variable: Option<Place>,
 }
 
 impl From<Tensor> for PyTensor {
     #[inline]
     fn from(t: Tensor) -> Self {
-        PyTensor { tensor: Mutex::new(t), watcher: Watcher::default(), counts: None }
+        PyTensor { tensor: Mutex::new(t), watcher: Watcher::default(), counts: None, variable: None }
     }
 }
 
@@ -39,6 +41,16 @@ impl PyTensor {
     /// The tensor that stands for a Python integer.
     pub(super) fn counting(self, n: i64) -> Self {
         PyTensor { counts: Some(n), ..self }
+    }
+
+    /// The gradient for a variable.
+    pub(super) fn gradient_for(self, variable: Option<Place>) -> Self {
+        PyTensor { variable, ..self }
+    }
+
+    /// The variable that it is the gradient for, if it is one as it came.
+    pub(super) fn variable(&self) -> Option<Place> {
+        self.variable
     }
 
     /// Which gradient has watched it where it is.
@@ -51,6 +63,12 @@ impl PyTensor {
     #[inline]
     pub(super) fn get(&self) -> Tensor {
         self.lock().clone()
+    }
+
+    /// Its shape, unless that is `shape`.
+    pub(super) fn shape_unless(&self, shape: &[usize]) -> Option<Vec<usize>> {
+        let held = self.lock();
+        (held.shape() != shape).then(|| held.shape().to_vec())
     }
 
     /// Puts another tensor in its place.
@@ -736,6 +754,13 @@ pub(super) fn check_assignable(tensor: &Bound<'_, PyTensor>) -> PyResult<()> {
     Ok(())
 }
 
+/// Whether all numbers of a tensor are finite. It is a look at the values and not recorded.
+#[pyfunction]
+#[pyo3(signature = (x, /))]
+fn all_finite(py: Python<'_>, x: Operand) -> PyResult<bool> {
+    released(py, x.0.size(), || crate::optim::is_finite(x.0.array()))
+}
+
 /// Gives a tensor the values of another, in place; shape must be equal, the element type is kept.
 #[pyfunction]
 #[pyo3(signature = (x, y, /))]
@@ -759,5 +784,6 @@ fn assign(x: &Bound<'_, PyTensor>, y: Operand) -> PyResult<()> {
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyTensor>()?;
+    add_function!(m, all_finite)?;
     add_function!(m, assign)
 }

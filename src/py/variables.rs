@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Addresses spread well enough as they are, but for the low bits.
 #[derive(Default)]
@@ -28,9 +28,25 @@ thread_local! {
     static WATCHED: RefCell<ByAddress<Place>> = RefCell::default();
 }
 
-/// The last tape that watched a tensor where it is: how another thread notices that it is not its own.
+/// The last tape that watched a tensor where it is, and as what: how another thread notices that it is not its own, and an
+/// update that parts of a model have changed places.
 #[derive(Default)]
-pub(super) struct Watcher(AtomicU64);
+pub(super) struct Watcher {
+    tape: AtomicU64,
+    node: AtomicU32,
+}
+
+impl Watcher {
+    fn set(&self, place: Place) {
+        self.tape.store(place.tape(), Ordering::Relaxed);
+        self.node.store(place.node(), Ordering::Relaxed);
+    }
+
+    /// The last place of the tensor on a tape, if that is the tape of another place.
+    pub(super) fn place_beside(&self, other: Place) -> Option<u32> {
+        (self.tape.load(Ordering::Relaxed) == other.tape()).then(|| self.node.load(Ordering::Relaxed))
+    }
+}
 
 /// The place on the tape of a tensor that is watched where it is.
 #[inline]
@@ -40,13 +56,13 @@ pub(super) fn place_of(tensor: &Bound<'_, PyTensor>) -> Option<Place> {
     {
         return Some(place);
     }
-    let last = tensor.get().watcher().0.load(Ordering::Relaxed);
+    let last = tensor.get().watcher().tape.load(Ordering::Relaxed);
     if last != 0 && tape::is_anothers(last) { Some(Place::elsewhere(last)) } else { None }
 }
 
 /// Watches a tensor where it is, until `restore` is dropped.
 pub(super) fn watch(t: &Bound<'_, PyTensor>, place: Place, restore: &mut Restore) {
-    t.get().watcher().0.store(place.tape(), Ordering::Relaxed);
+    t.get().watcher().set(place);
     let before = WATCHED.with_borrow_mut(|w| w.insert(t.as_ptr() as usize, place));
     restore.0.push((t.clone().unbind(), before));
 }
@@ -65,7 +81,10 @@ impl Drop for Restore {
         WATCHED.with_borrow_mut(|w| {
             for (tensor, before) in self.0.iter().rev() {
                 match before {
-                    Some(place) => w.insert(tensor.as_ptr() as usize, *place),
+                    Some(place) => {
+                        tensor.get().watcher().set(*place);
+                        w.insert(tensor.as_ptr() as usize, *place)
+                    }
                     None => w.remove(&(tensor.as_ptr() as usize)),
                 };
             }

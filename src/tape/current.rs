@@ -1,6 +1,6 @@
 //! What a thread does with what it computes: it records it, lets it be, or leaves it to later.
 
-use super::later::{Later, is_unrecorded, not_recorded};
+use super::later::{Later, Who, is_unrecorded, not_recorded};
 use super::operation::{Context, Differentiable, Grads, Operation};
 use super::threads::{Listed, from_another_thread, is_anothers, new_number};
 use super::trace::Trace;
@@ -114,13 +114,12 @@ pub fn is_training() -> bool {
 /// of another thread.
 #[inline]
 pub fn is_recorded(x: &Tensor) -> bool {
-    let here = |tape| {
+    let here = |p: Place| {
         CURRENT.with(|c| {
-            c.id.get() == tape
-                || c.is_later.get() && c.later.borrow().as_ref().is_some_and(|l| l.tape == tape)
+            c.id.get() == p.tape || c.is_later.get() && c.later.borrow().as_ref().is_some_and(|l| l.has(p))
         })
     };
-    x.place.is_some_and(|p| here(p.tape) || p.node != ELSEWHERE && is_anothers(p.tape))
+    x.place.is_some_and(|p| here(p) || p.node != ELSEWHERE && is_anothers(p.tape))
 }
 
 /// Whether this was computed unrecorded in the middle of what an open scope records, to be computed again later.
@@ -238,8 +237,26 @@ impl Paused {
             let tape = c.id.replace(0);
             if tape != 0 {
                 c.is_later.set(true);
-                c.later.replace(Some(Rc::new(Later::new(tape, variables))));
+                c.later.replace(Some(Rc::new(Later::new(Who::Checkpoint, tape, variables))));
             }
+        });
+        Paused { _open: open, _thread: PhantomData }
+    }
+    /// The same as [`Paused::new`] for a function that brings the gradient of these tensors along: to use another one
+    /// that the open scope follows is an error.
+    #[cfg(feature = "python")]
+    pub(crate) fn for_custom(variables: &[Tensor]) -> Paused {
+        let open = Open::new();
+        CURRENT.with(|c| {
+            let around = c.later.borrow().as_ref().map_or(0, |later| later.tape);
+            let tape = match c.id.replace(0) {
+                0 => around,
+                tape => tape,
+            };
+            c.training.set(false);
+            let own = (tape != 0).then(|| Rc::new(Later::new(Who::Custom, tape, variables)));
+            c.is_later.set(own.is_some());
+            c.later.replace(own)
         });
         Paused { _open: open, _thread: PhantomData }
     }

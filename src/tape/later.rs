@@ -1,13 +1,25 @@
-//! What is computed now, unrecorded, and will be recorded later, when the gradient computes it again.
+//! What is computed now, unrecorded, and will be recorded later, when the gradient computes it again; or never, because
+//! it brings a gradient of its own along.
 
-use super::Tensor;
+use super::{Place, Tensor};
 use crate::error::{Error, Result};
+use crate::shape;
 use std::cell::Cell;
 
-/// The variables of what will be recorded later. All else of this tape would be constant then without a word, and so
-/// would be what gets out of it in another way than as its result.
+/// Who computes something unrecorded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Who {
+    /// A checkpointed function: it is recorded when it is computed again, and so is what has been read of it.
+    Checkpoint,
+    /// A function with a gradient of its own, of its arguments alone.
+    Custom,
+}
+
+/// The variables of what is computed unrecorded. All else of this tape would be constant then without a word, and so
+/// would be what gets out of a checkpointed function in another way than as its result.
 #[derive(Debug)]
 pub(super) struct Later {
+    who: Who,
     pub(super) tape: u64,
     /// In order.
     variables: Vec<u32>,
@@ -26,28 +38,52 @@ pub(super) fn is_unrecorded(line: u32) -> bool {
 }
 
 impl Later {
-    pub(super) fn new(tape: u64, variables: &[Tensor]) -> Later {
+    pub(super) fn new(who: Who, tape: u64, variables: &[Tensor]) -> Later {
         thread_local!(static LINE: Cell<u32> = const { Cell::new(FIRST) });
         let line = LINE.get();
         LINE.set(if line == LAST { FIRST } else { line + 1 });
         let mut variables: Vec<u32> = variables.iter().filter_map(|x| x.node_on(tape)).collect();
         variables.sort_unstable();
-        Later { tape, variables, line }
+        Later { who, tape, variables, line }
     }
 
-    /// Whether what is computed from these follows from the variables; an error if it follows from others too.
+    /// Whether a gradient follows a tensor at this place, so that it must not be read.
+    pub(super) fn has(&self, place: Place) -> bool {
+        place.tape == self.tape && (self.who == Who::Checkpoint || !self.is_variable(place.node))
+    }
+
+    fn is_variable(&self, node: u32) -> bool {
+        self.variables.binary_search(&node).is_ok()
+    }
+
+    /// Whether what is computed from these is to be recorded later; an error if it follows from others than the
+    /// variables.
     pub(super) fn follows(&self, op: &str, inputs: &[&Tensor]) -> Result<bool> {
         let mut follows = false;
-        for node in inputs.iter().filter_map(|x| x.node_on(self.tape)) {
-            if node != self.line && self.variables.binary_search(&node).is_err() {
-                return Err(Error::Value(format!(
-                    "{op}: a checkpointed function takes a tensor of the gradient from around it, which would count as \
-                     constant; give it as an argument: checkpoint(f, …, x), or wrap it in ignore_derivatives"
-                )));
+        for x in inputs {
+            let Some(node) = x.node_on(self.tape) else { continue };
+            if node != self.line && !self.is_variable(node) {
+                return Err(self.from_around(op, x));
             }
-            follows = true;
+            follows = self.who == Who::Checkpoint;
         }
         Ok(follows)
+    }
+
+    #[cold]
+    fn from_around(&self, op: &str, x: &Tensor) -> Error {
+        Error::Value(match self.who {
+            Who::Checkpoint => format!(
+                "{op}: a checkpointed function takes a tensor of the gradient from around it, which would count as \
+                 constant; give it as an argument: checkpoint(f, …, x), or wrap it in ignore_derivatives"
+            ),
+            Who::Custom => format!(
+                "{op}: a function with a custom_gradient takes a tensor of shape {} of the gradient from around it, which \
+                 would get none; give it as an argument: f(…, x), for which the pullback gives a gradient too, or wrap it \
+                 in ignore_derivatives",
+                shape::show(x.shape())
+            ),
+        })
     }
 }
 
