@@ -82,16 +82,20 @@ impl Array {
 
     /// An array without elements that costs nothing, to stand in while another is worked on.
     pub(crate) fn nothing() -> Array {
-        // SAFETY: no element is reached.
-        unsafe {
-            Array::foreign(
-                std::ptr::NonNull::<u8>::dangling().as_ptr(),
-                &[0],
-                &[1],
-                DType::Bool,
-                Box::new(()),
-            )
+        fn made() -> Array {
+            // SAFETY: no element is reached.
+            unsafe {
+                Array::foreign(
+                    std::ptr::NonNull::<u8>::dangling().as_ptr(),
+                    &[0],
+                    &[1],
+                    DType::Bool,
+                    Box::new(()),
+                )
+            }
         }
+        thread_local!(static NOTHING: Array = made());
+        NOTHING.try_with(Clone::clone).unwrap_or_else(|_| made())
     }
 
     fn from_buffer(buffer: Buffer, shape: &[usize], dtype: DType) -> Array {

@@ -57,18 +57,33 @@ pub struct Member<'a> {
     wide: Option<Array>,
     /// The next rounded values.
     rounded: Option<Array>,
+    /// What the states were that are changed before it is known whether there will be a step.
+    before: SmallVec<[Array; 3]>,
 }
 
 impl<'a> Member<'a> {
     /// A parameter and its rule.
     pub fn new(rule: &'a [Stage], parameter: &'a mut Parameter) -> Self {
-        Member { rule, parameter, wide: None, rounded: None }
+        Member { rule, parameter, wide: None, rounded: None, before: SmallVec::new() }
     }
 
     /// The states of a stage.
     fn states(&self, stage: usize) -> Range<usize> {
         let first = self.rule[..stage].iter().map(Stage::states).sum();
         first..first + self.rule.get(stage).map_or(0, Stage::states)
+    }
+
+    /// Keeps the states of all stages but the last.
+    fn remember(&mut self) {
+        if let [before @ .., _] = self.rule {
+            let states = before.iter().map(Stage::states).sum();
+            self.before = self.parameter.state.iter().take(states).cloned().collect();
+        }
+    }
+
+    /// Puts back what was kept.
+    fn go_back(&mut self) {
+        self.parameter.state.iter_mut().zip(self.before.drain(..)).for_each(|(to, state)| *to = state);
     }
 
     /// Makes everything what the kernels take: values ours alone, all row-major and of one type.
@@ -200,17 +215,11 @@ pub fn is_finite(grad: &Array) -> Result<bool> {
 /// One step for groups of parameters. Where something does not fit, none is changed.
 pub fn update(groups: &mut [Vec<Member<'_>>]) -> Result<()> {
     // A norm that is not finite is found when the stages before it have been done: these change copies of the states.
-    let before: Vec<Vec<Array>> = groups
-        .iter()
-        .flatten()
-        .map(|m| m.parameter.state.iter().take(m.states(m.rule.len().max(1) - 1).start).cloned().collect())
-        .collect();
+    groups.iter_mut().flatten().for_each(Member::remember);
     match last_pass(groups) {
         Ok(pass) => pass.run(),
         Err(error) => {
-            for (member, states) in groups.iter_mut().flatten().zip(before) {
-                member.parameter.state.iter_mut().zip(states).for_each(|(to, state)| *to = state);
-            }
+            groups.iter_mut().flatten().for_each(Member::go_back);
             return Err(error);
         }
     }
@@ -255,13 +264,13 @@ fn last_pass<'a>(groups: &mut [Vec<Member<'a>>]) -> Result<Pass<'a>> {
 }
 
 /// What the gradients of a group are multiplied by before a stage.
-fn scales(group: &[Member<'_>], stage: usize) -> Result<Vec<f64>> {
+fn scales(group: &[Member<'_>], stage: usize) -> Result<SmallVec<[f64; 8]>> {
     let scale = |member: &Member<'_>, norm| match member.rule[stage].clip {
         Some(ClipNorm { omega, .. }) if norm > omega => omega / norm,
         _ => 1.0,
     };
     let norm = |member: &Member<'_>| member.rule[stage].clip.map_or(Ok(0.0), |clip| member.norm(clip.p));
-    let mut norms = group.iter().map(norm).collect::<Result<Vec<f64>>>()?;
+    let mut norms = group.iter().map(norm).collect::<Result<SmallVec<[f64; 8]>>>()?;
     if let Some(ClipNorm { p, .. }) = group.first().and_then(|m| m.rule[stage].clip).filter(|clip| clip.whole)
     {
         let whole = update::norm(&norms, p);

@@ -1,5 +1,6 @@
 """Layers that change themselves as they are called: what they hold is trained, or an error says so."""
 
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -231,3 +232,155 @@ def test_a_model_can_be_saved_within_its_own_loss_where_that_is_meant(tmp_path: 
         return mean_square(m)
 
     flux.trainstep(loss, model, (), flux.setup(flux.Descent(), model))
+
+
+class Reorders(flux.Layer):
+    """A layer that changes the order of its parts when it is called."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        self.parts: Any = [flux.Dense(3, 3), flux.Dense(3, 3), flux.Dense(3, 3)]
+        self.own = [flux.tensor([1.0, 2.0, 3.0]), flux.tensor([4.0, 5.0, 6.0])]
+        self.left, self.right = flux.Dense(3, 3), flux.Dense(3, 3)
+        if how.startswith("deque"):
+            self.parts = deque(self.parts, 3)
+        elif how.startswith("dict"):
+            self.parts = dict(enumerate(self.parts))
+
+    def __call__(self, x: Any) -> Any:
+        for part in self.parts.values() if isinstance(self.parts, dict) else self.parts:
+            x = part(x)
+        x = self.right(self.left(x * self.own[0]))
+        getattr(self, "_" + self.how.replace(" ", "_"))()
+        return x
+
+    def _nothing(self) -> None:
+        pass
+
+    def _reversed(self) -> None:
+        self.parts.reverse()
+
+    def _new_list(self) -> None:
+        self.parts = self.parts[::-1]
+
+    def _deque_rotated(self) -> None:
+        self.parts.rotate()
+
+    def _deque_rolled(self) -> None:
+        self.parts.append(flux.Dense(3, 3))
+
+    def _dict_exchanged(self) -> None:
+        self.parts[0], self.parts[1] = self.parts[1], self.parts[0]
+
+    def _attributes(self) -> None:
+        self.left, self.right = self.right, self.left
+
+    def _between_containers(self) -> None:
+        self.parts[0], self.left = self.left, self.parts[0]
+
+    def _parameters(self) -> None:
+        self.left.weight, self.right.weight = self.right.weight, self.left.weight
+
+    def _own(self) -> None:
+        self.own.reverse()
+
+
+ORDERS = [name[1:].replace("_", " ") for name in vars(Reorders) if name[1:2].islower() and name[0] == "_"]
+
+
+@pytest.mark.parametrize("how", [how for how in ORDERS if how != "nothing"])
+@pytest.mark.parametrize("by", ["trainstep", "train", "update"])
+def test_a_loss_that_reorders_parts_of_its_model_is_an_error(how: str, by: str):
+    model = Reorders(how)
+    state = flux.setup(flux.Momentum(), model)
+    weights = flux.trainables(model)
+    before = [w.tolist() for w in weights]
+    with pytest.raises(ValueError, match="was in another place when its gradient was taken"):
+        if by == "trainstep":
+            flux.trainstep(mean_square, model, (), state)
+        elif by == "train":
+            flux.train(lambda m, _: mean_square(m), model, [0], state)
+        else:
+            flux.update(state, model, flux.gradient(mean_square, model)[0])
+    assert [w.tolist() for w in weights] == before
+    if by != "update":
+        assert [id(w) for w in flux.trainables(model)] == [id(w) for w in weights]
+
+
+def test_parts_that_are_put_back_in_order_are_trained():
+    class Twice(Reorders):
+        def __call__(self, x: Any) -> Any:
+            return super().__call__(super().__call__(x))
+
+    model, plain = Twice("reversed"), Twice("nothing")
+    flux.loadmodel(plain, model)
+    plain.parts = plain.parts[:]
+    steps(model, 2)
+
+    def in_turn(m: Any) -> Any:
+        x = X
+        for order in (1, -1):
+            for part in m.parts[::order]:
+                x = part(x)
+            x = m.right(m.left(x * m.own[0]))
+        return (x**2).mean()
+
+    state = flux.setup(flux.Descent(0.1), plain)
+    for _ in range(2):
+        flux.trainstep(in_turn, plain, (), state)
+    for a, b in zip(flux.trainables(model), flux.trainables(plain), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("used", ["all", "the last", "none"])
+@pytest.mark.parametrize("kind", [deque, list])
+def test_each_tensor_of_a_history_that_rolls_takes_its_own_step(kind: Any, used: str):
+    class Rolls(flux.Layer):
+        def __init__(self) -> None:
+            self.w = flux.ones(1)
+            self.past = kind(flux.full((1,), float(n)) for n in range(3))
+
+        def __call__(self, x: Any) -> Any:
+            kept = list(self.past)
+            y = x * self.w
+            for n, h in enumerate(kept, 1):
+                if used == "all" or (used == "the last" and n == 3):
+                    y = y + n * h
+            if kind is deque:
+                self.past.popleft()
+            else:
+                del self.past[0]
+            self.past.append(flux.full((1,), 9.0))
+            return y
+
+    model = Rolls()
+    kept = list(model.past)
+    state = flux.setup(flux.Descent(1.0), model)
+    flux.trainstep(lambda m: m(flux.ones(1)).sum(), model, (), state)
+    assert model.w.tolist() == [0]
+    assert model.past[0] is kept[1] and model.past[1] is kept[2]
+    steps_of = {"all": (2.0, 3.0), "the last": (0.0, 3.0), "none": (0.0, 0.0)}[used]
+    assert [h.item() for h in model.past] == [1 - steps_of[0], 2 - steps_of[1], 9]
+    assert kept[0].item() == 0
+
+
+def test_a_gradient_within_the_loss_leaves_the_places_of_the_outer_one():
+    model = flux.Chain(flux.Dense(3, 3, flux.tanh), flux.Dense(3, 1))
+
+    def penalised(m: Any) -> Any:
+        inner = flux.gradient(mean_square, m)[0]
+        return mean_square(m) + sum((g.weight**2).sum() for g in inner.layers)
+
+    state = flux.setup(flux.Descent(0.1), model)
+    grads = flux.gradient(penalised, model)[0]
+    before = [w.tolist() for w in flux.trainables(model)]
+    flux.update(state, model, grads)
+    assert [w.tolist() for w in flux.trainables(model)] != before
+
+
+def test_the_gradient_of_one_model_may_train_another():
+    one, other = flux.Dense(3, 2), flux.Dense(3, 2)
+    grads, _ = flux.gradient(lambda a, b: mean_square(a) + mean_square(b), one, other)
+    before = other.weight.numpy()
+    flux.update(flux.setup(flux.Descent(1.0), other), other, grads)
+    np.testing.assert_allclose(other.weight, before - grads.weight.numpy(), rtol=1e-6)

@@ -45,6 +45,40 @@ class Marked(collections.deque):  # type: ignore[type-arg]
     """A deque with attributes."""
 
 
+class Whole(int):
+    """An integer with attributes."""
+
+
+class Share(float):
+    """A number with attributes."""
+
+
+class Text(str):
+    """A text with attributes."""
+
+
+class Pair(tuple):  # type: ignore[type-arg]
+    """A tuple with attributes."""
+
+
+class SlottedList(list):  # type: ignore[type-arg]
+    """A list with slots."""
+
+    __slots__ = ("n", "other")
+
+
+class SlottedDict(dict):  # type: ignore[type-arg]
+    """A dict with slots, and with attributes beside them."""
+
+    __slots__ = ("__dict__", "n")
+
+
+class SlottedSet(set):  # type: ignore[type-arg]
+    """A set with slots."""
+
+    __slots__ = ("n",)
+
+
 class Row(np.ndarray):  # type: ignore[type-arg]
     """An array with attributes."""
 
@@ -111,6 +145,56 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any], 
         lambda: np.array([None, "a"], object),
         lambda x: x.__setitem__(0, (x[0],)),
         lambda x: x.tolist(),
+    ),
+    "a list in an array of objects": (
+        lambda: np.array([[[1]], [None]], object)[:, 0],
+        lambda x: x[0].append(2) if isinstance(x[0], list) else None,
+        lambda x: copy.deepcopy(x.tolist()),
+    ),
+    "a whole number with attributes": (
+        lambda: Whole(1),
+        lambda x: attribute(x, "n"),
+        lambda x: vars(x).copy(),
+    ),
+    "a number with attributes": (
+        lambda: [Share(1)],
+        lambda x: attribute(x[0], "n"),
+        lambda x: vars(x[0]).copy(),
+    ),
+    "a text with attributes": (
+        lambda: {"a": Text("b")},
+        lambda x: attribute(x["a"], "n"),
+        lambda x: vars(x["a"]).copy(),
+    ),
+    "a tuple with attributes": (
+        lambda: Pair(([], 2)),
+        lambda x: (x[0].append(1), attribute(x, "n")),
+        lambda x: (x[0][:], vars(x).copy()),
+    ),
+    "a list with slots": (
+        SlottedList,
+        lambda x: (x.append(1), attribute(x, "n")),
+        lambda x: (list(x), getattr(x, "n", None), hasattr(x, "other")),
+    ),
+    "a dict with slots": (
+        SlottedDict,
+        lambda x: (x.update(a=len(x)), attribute(x, "n"), attribute(x, "beside")),
+        lambda x: (dict(x), getattr(x, "n", None), vars(x).copy()),
+    ),
+    "a set with slots": (
+        SlottedSet,
+        lambda x: (x.add(len(x)), attribute(x, "n")),
+        lambda x: (set(x), getattr(x, "n", None)),
+    ),
+    "a leaf of an optimiser": (
+        lambda: flux.setup(flux.Descent(0.5), [flux.zeros(1)])[0],
+        lambda x: (setattr(x, "frozen", not x.frozen), setattr(x, "rule", flux.Descent(x.rule.eta / 2))),
+        lambda x: (x.frozen, x.rule.eta),
+    ),
+    "the state of a leaf": (
+        lambda: flux.setup(flux.Momentum(), [flux.zeros(1)]),
+        lambda x: setattr(x[0], "state", x[0].state + 1),
+        lambda x: x[0].state.tolist(),
     ),
     "an array with attributes": (
         row,

@@ -1,5 +1,6 @@
 //! What Python's containers hold at a moment, and how they are put back to it.
 
+use super::attributes;
 use super::tensor::PyTensor;
 use super::tree::{self, Node};
 use super::variables::ByAddress;
@@ -10,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyCFunction, PyComplex, PyDict, PyFloat, PyFrozenSet, PyFunction, PyInt,
-    PyList, PySet, PySlice, PyString, PyTuple, PyType,
+    PyList, PyModule, PySet, PySlice, PyString, PyTuple, PyType,
 };
 
 /// A container, and what it held or a copy of it.
@@ -90,12 +91,13 @@ pub(super) fn is_plain(ob: &Bound<'_, PyAny>) -> bool {
         || ob.is_exact_instance_of::<PyTensor>()
         || ob.is_instance_of::<PyCFunction>()
         || ob.is_instance_of::<PyType>()
-        || ob.is_instance_of::<PyInt>()
-        || ob.is_instance_of::<PyFloat>()
+        // What inherits from these may have attributes.
+        || ob.is_exact_instance_of::<PyInt>()
+        || ob.is_exact_instance_of::<PyFloat>()
         || ob.is_exact_instance_of::<PyString>()
         || ob.is_exact_instance_of::<PyBool>()
         || ob.is_exact_instance_of::<PyBytes>()
-        || ob.is_instance_of::<PyComplex>()
+        || ob.is_exact_instance_of::<PyComplex>()
         || numpy::is_scalar(ob, true).unwrap_or(false)
 }
 
@@ -123,51 +125,47 @@ impl Held {
                 }
                 add(parts, tuple.len(), tuple);
             }
+            Node::Object(dict) if ob.is_instance_of::<PyFunction>() || attributes::is_small(ob)? => {
+                held.push(Held::attributes(ob, dict, !ob.is_instance_of::<PyFunction>(), parts)?);
+            }
             // What these hold is given for good, but for a partial's own attributes.
             Node::Object(given) if callables::is_method(ob)? || callables::is_partial(ob)? => {
                 add(parts, given.len(), given.values());
-                if let Some(dict) = tree::dict_of(ob)? {
-                    held.push(Held::attributes(ob, dict, parts)?);
-                }
             }
-            Node::Object(dict) => {
-                held.push(Held::attributes(ob, dict, parts)?);
-                if !tree::is_small(ob)? {
-                    held.extend(Held::leaf(ob, parts)?); // of a class that inherits from a container's
-                }
-            }
-            Node::Leaf => held.extend(Held::leaf(ob, parts)?),
+            // Of a class that inherits from a container's, if it is more than its attributes.
+            Node::Object(_) | Node::Leaf => held.extend(Held::leaf(ob, parts)?),
         }
         if ob.is_instance_of::<PyFunction>() {
             for given in [intern!(py, "__defaults__"), intern!(py, "__kwdefaults__")] {
                 parts.extend(ob.getattr(given).into_iter().filter(|x| !x.is_none()));
             }
         }
-        // A function, and what is of a class that inherits from a container's, may have attributes as well.
-        let may_have_more = match held.first() {
-            Some(Held::Dict(dict, _)) => dict.is(ob) && !ob.is_exact_instance_of::<PyDict>(),
-            Some(Held::List(..)) => !ob.is_exact_instance_of::<PyList>(),
-            Some(Held::Items(..) | Held::Numbers(..)) => true,
-            Some(Held::Object(..)) | None => false,
-        };
-        if (may_have_more || ob.is_instance_of::<PyFunction>())
-            && let Some(dict) = tree::dict_of(ob)?
+        // Whatever it is, it may have attributes as well.
+        let is_done = matches!(held.first(), Some(Held::Dict(dict, _)) if !dict.is(ob));
+        if ob.is_instance_of::<PyFunction>() {
+            if let Some(dict) = attributes::dict_of(ob)?.filter(|_| !is_done) {
+                held.push(Held::attributes(ob, dict, true, parts)?);
+            }
+        } else if !is_done
+            && !has_no_attributes(ob)
+            && let Some(all) = attributes::own_attributes(ob)?
         {
-            held.push(Held::attributes(ob, dict, parts)?);
+            let is_own = attributes::dict_of(ob)?.is_some_and(|own| own.is(&all));
+            held.push(Held::attributes(ob, all, is_own, parts)?);
         }
         Ok(held)
     }
 
+    /// The attributes of an object: its own dict, or one that was made for the occasion.
     fn attributes<'py>(
         ob: &Bound<'py, PyAny>,
         dict: Bound<'py, PyDict>,
+        is_own: bool,
         parts: &mut Vec<Bound<'py, PyAny>>,
     ) -> PyResult<Held> {
         let copy = dict.copy()?;
         add(parts, copy.len(), copy.values());
         let copy = copy.unbind();
-        // Attributes in slots come in a dict that is made for the occasion.
-        let is_own = tree::dict_of(ob)?.is_some_and(|own| own.is(&dict));
         Ok(match is_own {
             true => Held::Dict(dict.unbind(), copy),
             false => Held::Object(ob.clone().unbind(), copy),
@@ -177,6 +175,9 @@ impl Held {
     /// What is no tree and may change nevertheless.
     fn leaf<'py>(ob: &Bound<'py, PyAny>, parts: &mut Vec<Bound<'py, PyAny>>) -> PyResult<Option<Held>> {
         if let Some(copy) = copy_of_numbers(ob)? {
+            if let Some(items) = numpy::objects(copy.bind(ob.py()))? {
+                add(parts, items.len(), items);
+            }
             return Ok(Some(Held::Numbers(ob.clone().unbind(), copy)));
         }
         if let Ok(set) = ob.cast::<PySet>() {
@@ -213,7 +214,7 @@ impl Held {
                 now.len() == before.len() && now.iter().zip(before).all(|(now, before)| now.is(&before))
             }
             Held::Object(ob, before) => {
-                matches!(tree::node(ob.bind(py))?, Node::Object(now) if same_pairs(&now, before.bind(py)))
+                attributes_now(ob.bind(py))?.is_some_and(|now| same_pairs(&now, before.bind(py)))
             }
             Held::Items(ob, class, before) => {
                 let (now, before) = (class.items(ob.bind(py))?, before.bind(py));
@@ -242,13 +243,13 @@ impl Held {
                 *before = now.unbind();
                 Ok(is_all)
             }
-            Held::Object(ob, before) => match tree::node(ob.bind(py))? {
-                Node::Object(now) => {
+            Held::Object(ob, before) => match attributes_now(ob.bind(py))? {
+                Some(now) => {
                     let is_all = differ_in_plain(&now, before.bind(py))?;
                     *before = now.unbind();
                     Ok(is_all)
                 }
-                _ => Ok(false),
+                None => Ok(false),
             },
             Held::List(now, before) => {
                 let plain = |list: &Py<PyList>| list.bind(py).iter().all(|x| is_plain(&x));
@@ -264,7 +265,12 @@ impl Held {
             }
             Held::Numbers(now, before) => {
                 let copy = copy_of_numbers(now.bind(py))?;
-                let is_all = copy.is_some();
+                let is_all = match &copy {
+                    Some(copy) => {
+                        numpy::objects(copy.bind(py))?.is_none_or(|items| items.iter().all(|x| is_plain(&x)))
+                    }
+                    None => false,
+                };
                 copy.into_iter().for_each(|copy| *before = copy);
                 Ok(is_all)
             }
@@ -298,15 +304,38 @@ impl Held {
     }
 }
 
+/// Whether an object is of a class of Python's own that has no attributes, or is a module, whose attributes are no part of
+/// a model.
+fn has_no_attributes(ob: &Bound<'_, PyAny>) -> bool {
+    ob.is_exact_instance_of::<PyTuple>()
+        || ob.is_exact_instance_of::<PyDict>()
+        || ob.is_exact_instance_of::<PyList>()
+        || ob.is_exact_instance_of::<PySet>()
+        || ob.is_exact_instance_of::<PyFrozenSet>()
+        || ob.is_instance_of::<PyModule>()
+}
+
+/// The attributes of an object now, or what a closure has captured.
+fn attributes_now<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    if !ob.is_instance_of::<PyFunction>() {
+        return attributes::own_attributes(ob);
+    }
+    Ok(match tree::node(ob)? {
+        Node::Object(captured) => Some(captured),
+        _ => None,
+    })
+}
+
 /// Looks at all that can be reached from some objects, each once. `look` adds the parts of what it is given.
 pub(super) fn reach<'py>(
     roots: impl Iterator<Item = Bound<'py, PyAny>>,
     mut look: impl FnMut(&Bound<'py, PyAny>, &mut Vec<Bound<'py, PyAny>>) -> PyResult<()>,
 ) -> PyResult<()> {
-    let (mut next, mut seen): (Vec<_>, ByAddress<_>) = (roots.collect(), ByAddress::default());
+    let mut next: Vec<_> = roots.filter(|ob| !is_plain(ob)).collect();
+    let mut seen = ByAddress::default();
     while let Some(ob) = next.pop() {
         // What has been seen is kept, so that no other object gets its address.
-        if !is_plain(&ob) && seen.insert(ob.as_ptr() as usize, ob.clone()).is_none() {
+        if seen.insert(ob.as_ptr() as usize, ob.clone()).is_none() {
             look(&ob, &mut next)?;
         }
     }
@@ -381,7 +410,7 @@ fn put_back<'py>(ob: &Bound<'py, PyAny>, before: &Bound<'py, PyDict>) -> PyResul
         }
         return Ok(());
     }
-    let Node::Object(now) = tree::node(ob)? else { return Ok(()) };
+    let Some(now) = attributes::own_attributes(ob)? else { return Ok(()) };
     for name in now.keys().iter().filter(|name| !before.contains(name).unwrap_or(true)) {
         attribute(ob, name.cast()?, None)?;
     }

@@ -11,11 +11,13 @@ use crate::tape::Tensor;
 use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyRange, PyString, PyTuple,
+    PyType,
 };
 
 fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
@@ -188,7 +190,7 @@ pub(super) fn array_like(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     if ob.is_instance_of::<PyUntypedArray>() {
         return Ok(view(ob).ok().flatten());
     }
-    if is_scalar(ob, true)? || !super::tree::class_has(ob, intern!(ob.py(), "__array__"))? {
+    if is_scalar(ob, true)? || !super::attributes::class_has(ob, intern!(ob.py(), "__array__"))? {
         return Ok(None);
     }
     Ok(from_protocols(ob).ok())
@@ -203,12 +205,16 @@ pub(super) fn ready(py: Python<'_>) -> PyResult<()> {
 
 /// Whether this is a number of NumPy's: a float, or with `integers` an integer too.
 pub(super) fn is_scalar(ob: &Bound<'_, PyAny>, integers: bool) -> PyResult<bool> {
-    static CLASSES: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
-    let (floating, integer) = CLASSES.get_or_try_init(ob.py(), || {
-        let numpy = ob.py().import("numpy")?;
-        PyResult::Ok((numpy.getattr("floating")?.unbind(), numpy.getattr("integer")?.unbind()))
+    static CLASSES: PyOnceLock<[Py<PyType>; 2]> = PyOnceLock::new();
+    let py = ob.py();
+    let [floating, integer] = CLASSES.get_or_try_init(py, || {
+        let class = |name| PyResult::Ok(py.import("numpy")?.getattr(name)?.cast_into::<PyType>()?.unbind());
+        PyResult::Ok([class("floating")?, class("integer")?])
     })?;
-    Ok(ob.is_instance(floating.bind(ob.py()))? || integers && ob.is_instance(integer.bind(ob.py()))?)
+    // SAFETY: a live object and a live class. `isinstance` would ask the object what it says of its class, for a long time.
+    let is_of =
+        |class: &Py<PyType>| unsafe { ffi::PyObject_TypeCheck(ob.as_ptr(), class.as_ptr().cast()) != 0 };
+    Ok(is_of(floating) || integers && is_of(integer))
 }
 
 /// A copy of a NumPy array that can be changed and has no more than so many bytes; `None` for anything else.
@@ -243,6 +249,16 @@ pub(super) fn have_same_bytes<'py>(
     let bytes = |x: Bound<'_, PyAny>| view(&x.call_method1("view", ("u1",))?);
     let (one, other) = (bytes(one)?, bytes(other)?);
     Ok(Some(one.as_ref().and_then(Array::as_slice::<u8>) == other.as_ref().and_then(Array::as_slice::<u8>)))
+}
+
+/// The items of a NumPy array of objects; `None` for anything else.
+pub(super) fn objects<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyList>>> {
+    let Ok(array) = ob.cast::<PyUntypedArray>() else { return Ok(None) };
+    if array.dtype().kind() != b'O' {
+        return Ok(None);
+    }
+    let flat = ob.call_method1("reshape", (-1,))?;
+    Ok(Some(flat.call_method0("tolist")?.cast_into::<PyList>()?))
 }
 
 /// Gives a NumPy array the values of its copy. Says whether it is one.

@@ -4,23 +4,24 @@ use super::state::{Clock, Clocks};
 use crate::kernels::update as kernel;
 use crate::kernels::update::{Link, Waiting};
 use crate::optim::{ClipNorm, Stage};
-use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use smallvec::SmallVec;
 
 /// Reads the hyper-parameters that a rule's object holds.
 struct Fields<'a, 'py>(&'a Bound<'py, PyAny>);
 
-impl Fields<'_, '_> {
-    fn number(&self, name: &str) -> PyResult<f64> {
+impl<'py> Fields<'_, 'py> {
+    fn number(&self, name: &Bound<'py, PyString>) -> PyResult<f64> {
         self.0.getattr(name)?.extract()
     }
-    fn pair(&self, name: &str) -> PyResult<(f64, f64)> {
+    fn pair(&self, name: &Bound<'py, PyString>) -> PyResult<(f64, f64)> {
         let value = self.0.getattr(name)?;
         value.extract().or_else(|_| Ok((value.extract::<f64>()?, 0.0)))
     }
-    fn truth(&self, name: &str) -> PyResult<bool> {
+    fn truth(&self, name: &Bound<'py, PyString>) -> PyResult<bool> {
         self.0.getattr(name)?.is_truthy()
     }
 }
@@ -35,7 +36,7 @@ impl Ticking<'_> {
     /// The next clock, whose powers or count goes on.
     fn take(&mut self, fields: &Fields<'_, '_>) -> PyResult<Clock> {
         let clock = self.look(fields)?;
-        self.next.push(clock.next(fields.pair("beta")?));
+        self.next.push(clock.next(fields.pair(intern!(fields.0.py(), "beta"))?));
         Ok(clock)
     }
     /// The next clock, which counts to `n` and then again.
@@ -51,27 +52,42 @@ impl Ticking<'_> {
     }
 }
 
+/// What the name of a kernel in a rule's class stands for.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Rules in order.
+    Chain,
+    /// What looks at whole gradients.
+    ClipNorm,
+    /// What lets the rules after it wait.
+    AccumGrad,
+    /// What keeps the parameter in another type; around all other rules, or else in Python.
+    MixedPrecision,
+    /// A rule's own kernel, with the hyper-parameters that its object has now.
+    Link(fn(&Fields<'_, '_>, &mut Ticking<'_>) -> PyResult<Box<dyn Link>>),
+}
+
 /// The fused kernels: `"name" fields of the rule's object => the kernel's rule`.
 macro_rules! kernels {
     ($($name:literal $kernel:ident { $($field:ident: $read:ident $attribute:literal),* } $(at $clock:ident)?;)+) => {
-        /// The names of the kernels, and of what is made of several.
-        pub(super) const KERNELS: &[&str] = &[CHAIN, CLIP_NORM, ACCUM_GRAD, MIXED_PRECISION, $($name),+];
-
-        /// The kernel of a rule's object, with its hyper-parameters as they are now.
-        fn link((name, rule): &Named<'_>, clocks: &mut Ticking<'_>) -> PyResult<Box<dyn Link>> {
-            let fields = Fields(rule);
-            match *name {
-                $($name => {
-                    #[allow(clippy::needless_update)]
+        /// The kernels by name, and what is made of several.
+        const KINDS: &[(&str, Kind)] = &[
+            ("chain", Kind::Chain),
+            ("clip_norm", Kind::ClipNorm),
+            ("accum_grad", Kind::AccumGrad),
+            ("mixed_precision", Kind::MixedPrecision),
+            $(($name, Kind::Link({
+                #[allow(clippy::needless_update, unused_variables)]
+                fn read(fields: &Fields<'_, '_>, clocks: &mut Ticking<'_>) -> PyResult<Box<dyn Link>> {
                     let rule = kernel::$kernel {
-                        $($field: fields.$read($attribute)?,)*
-                        $(..kernels!(@clock $kernel $clock clocks.take(&fields)?))?
+                        $($field: fields.$read(intern!(fields.0.py(), $attribute))?,)*
+                        $(..kernels!(@clock $kernel $clock clocks.take(fields)?))?
                     };
                     Ok(Box::new(rule))
-                })+
-                _ => Err(PyKeyError::new_err(format!("update: there is no kernel {name}"))),
-            }
-        }
+                }
+                read
+            })),)+
+        ];
     };
     (@clock $kernel:ident beta $c:expr) => { kernel::$kernel { beta_t: $c.beta_t, ..Default::default() } };
     (@clock $kernel:ident step $c:expr) => {{
@@ -103,21 +119,17 @@ kernels! {
     "clip_grad" ClipGrad { delta: number "delta" };
 }
 
-/// Rules in order.
-const CHAIN: &str = "chain";
-/// What looks at whole gradients.
-const CLIP_NORM: &str = "clip_norm";
-/// What lets the rules after it wait.
-const ACCUM_GRAD: &str = "accum_grad";
-/// What keeps the parameter in another type; around all other rules, or else in Python.
-const MIXED_PRECISION: &str = "mixed_precision";
+/// The names of all kernels.
+pub(super) fn names() -> impl ExactSizeIterator<Item = &'static str> {
+    KINDS.iter().map(|(name, _)| *name)
+}
 
-/// The name of a kernel, and the object of the rule that is one link of a chain.
-pub(super) type Named<'py> = (&'static str, Bound<'py, PyAny>);
+/// A rule that is one link of a chain.
+type Named<'py> = (Kind, Bound<'py, PyAny>);
 
 /// A rule all of whose links have kernels.
 pub(super) struct Plan<'py> {
-    links: Vec<Named<'py>>,
+    links: SmallVec<[Named<'py>; 1]>,
     /// Whether the first tensor of the state is the parameter in another type.
     pub(super) is_mixed: bool,
 }
@@ -125,44 +137,44 @@ pub(super) struct Plan<'py> {
 impl<'py> Plan<'py> {
     /// The plan of a rule; `None` where it has to be done in Python.
     pub(super) fn of(rule: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
-        let is_mixed = kernel_of(rule)? == Some(MIXED_PRECISION);
-        let inner = if is_mixed { &rule.getattr(intern!(rule.py(), "rule"))? } else { rule };
-        Ok(links(inner)?.map(|links| Plan { links, is_mixed }))
+        let mut plan = Plan { links: SmallVec::new(), is_mixed: false };
+        let is_fused = match kind(rule)? {
+            Some(Kind::MixedPrecision) => {
+                plan.is_mixed = true;
+                let inner = rule.getattr(intern!(rule.py(), "rule"))?;
+                let kind = kind(&inner)?;
+                plan.add(&inner, kind)?
+            }
+            kind => plan.add(rule, kind)?,
+        };
+        Ok(is_fused.then_some(plan))
+    }
+
+    /// Adds the links of a rule. Says whether each has a kernel.
+    fn add(&mut self, rule: &Bound<'py, PyAny>, found: Option<Kind>) -> PyResult<bool> {
+        match found {
+            None | Some(Kind::MixedPrecision) => return Ok(false),
+            Some(Kind::Chain) => {
+                for part in rule.getattr(intern!(rule.py(), "rules"))?.try_iter()? {
+                    let part = part?;
+                    let found = kind(&part)?;
+                    if !self.add(&part, found)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            Some(kind) => self.links.push((kind, rule.clone())),
+        }
+        Ok(true)
     }
 }
 
-fn kernel_of(rule: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
+/// What the class of a rule says of its kernel.
+fn kind(rule: &Bound<'_, PyAny>) -> PyResult<Option<Kind>> {
     let name = rule.getattr_opt(intern!(rule.py(), "kernel"))?.and_then(|n| n.cast_into::<PyString>().ok());
     let Some(name) = name else { return Ok(None) };
     let name = name.to_cow()?;
-    Ok(KERNELS.iter().find(|k| **k == name).copied())
-}
-
-/// The links of a rule, if each has a kernel.
-fn links<'py>(rule: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Named<'py>>>> {
-    let Some(name) = kernel_of(rule)?.filter(|name| *name != MIXED_PRECISION) else { return Ok(None) };
-    if name != CHAIN {
-        return Ok(Some(vec![(name, rule.clone())]));
-    }
-    let mut all = Vec::new();
-    for part in rule.getattr(intern!(rule.py(), "rules"))?.try_iter()? {
-        match links(&part?)? {
-            Some(links) => all.extend(links),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(all))
-}
-
-/// A link of a chain, and whether those after it have to wait.
-fn link_or_wait(named: &Named<'_>, ticking: &mut Ticking<'_>) -> PyResult<(Box<dyn Link>, bool)> {
-    if named.0 != ACCUM_GRAD {
-        return Ok((link(named, ticking)?, false));
-    }
-    let fields = Fields(&named.1);
-    let n: u64 = named.1.getattr("n")?.extract()?;
-    let t = ticking.count(&fields, n)?.t;
-    Ok((Box::new(kernel::AccumGrad { n: n as f64, t }), t < n))
+    Ok(KINDS.iter().find(|(known, _)| **known == name).map(|(_, kind)| *kind))
 }
 
 /// The stages of a chain for a parameter whose state has these clocks, and the clocks after the step.
@@ -170,26 +182,33 @@ pub(super) fn stages(plan: &Plan<'_>, clocks: &[Clock]) -> PyResult<(Vec<Stage>,
     let mut ticking = Ticking { clocks, next: Clocks::new() };
     let mut stages = vec![Stage { clip: None, links: Vec::new() }];
     let mut waits = false;
-    for named in &plan.links {
-        if named.0 == CLIP_NORM {
-            let fields = Fields(&named.1);
-            let (omega, p, whole) = (fields.number("omega")?, fields.number("p")?, fields.truth("whole")?);
-            stages.push(Stage { clip: Some(ClipNorm { omega, p, whole }), links: Vec::new() });
-        } else if let Some(stage) = stages.last_mut() {
-            let seen = ticking.next.len();
-            let (found, is_waiting) = link_or_wait(named, &mut ticking)?;
-            if waits {
-                stage.links.push(Box::new(Waiting { states: found.states() }));
-                let stay = seen..ticking.next.len();
-                ticking.next[stay.clone()].copy_from_slice(&clocks[stay]);
+    for (kind, rule) in &plan.links {
+        let (fields, seen) = (Fields(rule), ticking.next.len());
+        let (link, is_waiting): (Box<dyn Link>, bool) = match kind {
+            Kind::ClipNorm => {
+                stages.push(Stage { clip: Some(clip_norm(&fields)?), links: Vec::new() });
                 continue;
             }
-            stage.links.push(found);
-            if is_waiting {
-                stage.links.push(Box::new(Waiting { states: 0 }));
+            Kind::AccumGrad => {
+                let n: u64 = rule.getattr(intern!(rule.py(), "n"))?.extract()?;
+                let t = ticking.count(&fields, n)?.t;
+                (Box::new(kernel::AccumGrad { n: n as f64, t }), t < n)
             }
-            waits = is_waiting;
+            Kind::Link(read) => (read(&fields, &mut ticking)?, false),
+            Kind::Chain | Kind::MixedPrecision => continue, // no links
+        };
+        let Some(stage) = stages.last_mut() else { continue };
+        if waits {
+            stage.links.push(Box::new(Waiting { states: link.states() }));
+            let stay = seen..ticking.next.len();
+            ticking.next[stay.clone()].copy_from_slice(&clocks[stay]);
+            continue;
         }
+        stage.links.push(link);
+        if is_waiting {
+            stage.links.push(Box::new(Waiting { states: 0 }));
+        }
+        waits = is_waiting;
     }
     if stages.len() > 1 && stages[0].links.is_empty() {
         stages.remove(0);
@@ -198,4 +217,13 @@ pub(super) fn stages(plan: &Plan<'_>, clocks: &[Clock]) -> PyResult<(Vec<Stage>,
         stage.links.push(Box::new(kernel::Descent { eta: 1.0 }));
     }
     Ok((stages, ticking.next))
+}
+
+fn clip_norm(fields: &Fields<'_, '_>) -> PyResult<ClipNorm> {
+    let py = fields.0.py();
+    Ok(ClipNorm {
+        omega: fields.number(intern!(py, "omega"))?,
+        p: fields.number(intern!(py, "p"))?,
+        whole: fields.truth(intern!(py, "whole"))?,
+    })
 }

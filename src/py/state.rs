@@ -1,5 +1,6 @@
 //! What an optimiser keeps for each parameter.
 
+use super::step;
 use super::tensor::PyTensor;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -37,7 +38,7 @@ impl Memory {
         Ok(Memory { state: state.unbind(), tensors, clocks, is_stale: false })
     }
 
-    pub(super) fn clone_ref(&self, py: Python<'_>) -> Memory {
+    fn clone_ref(&self, py: Python<'_>) -> Memory {
         let tensors = self.tensors.iter().map(|t| t.clone_ref(py)).collect();
         Memory {
             state: self.state.clone_ref(py),
@@ -45,6 +46,13 @@ impl Memory {
             clocks: self.clocks.clone(),
             is_stale: self.is_stale,
         }
+    }
+}
+
+impl Held {
+    pub(super) fn clone_ref(&self, py: Python<'_>) -> Held {
+        let Held { rule, memory, frozen } = self;
+        Held { rule: rule.clone_ref(py), memory: memory.clone_ref(py), frozen: *frozen }
     }
 }
 
@@ -56,6 +64,9 @@ impl Leaf {
     }
     pub(super) fn set_memory(&self, memory: Memory) {
         let _old = std::mem::replace(&mut self.held().memory, memory);
+    }
+    pub(super) fn set(&self, held: Held) {
+        let _old = std::mem::replace(&mut *self.held(), held);
     }
     /// Moves the clocks on.
     pub(super) fn tick(&self, clocks: Clocks) {
@@ -78,8 +89,9 @@ impl Leaf {
         self.held().rule.clone_ref(py)
     }
     #[setter]
-    fn set_rule(&self, rule: Py<PyAny>) {
-        let _old = std::mem::replace(&mut self.held().rule, rule);
+    fn set_rule(slf: &Bound<'_, Self>, rule: Py<PyAny>) {
+        step::note_leaf(slf);
+        let _old = std::mem::replace(&mut slf.get().held().rule, rule);
     }
     /// What the rule remembers of the steps before.
     #[getter]
@@ -104,8 +116,9 @@ impl Leaf {
         Ok(now)
     }
     #[setter]
-    fn set_state(&self, state: Bound<'_, PyAny>) -> PyResult<()> {
-        self.set_memory(Memory::new(state)?);
+    fn set_state(slf: &Bound<'_, Self>, state: Bound<'_, PyAny>) -> PyResult<()> {
+        step::note_leaf(slf);
+        slf.get().set_memory(Memory::new(state)?);
         Ok(())
     }
     /// Whether `update` passes over this parameter.
@@ -114,8 +127,9 @@ impl Leaf {
         self.held().frozen
     }
     #[setter]
-    fn set_frozen(&self, frozen: bool) {
-        self.held().frozen = frozen;
+    fn set_frozen(slf: &Bound<'_, Self>, frozen: bool) {
+        step::note_leaf(slf);
+        slf.get().held().frozen = frozen;
     }
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Held { rule, memory, .. } = &*self.held();

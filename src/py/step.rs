@@ -1,11 +1,12 @@
 //! A step of training as one: it is done whole, or everything is as before it.
 
+use super::attributes;
 use super::gradient::withgradient;
 use super::held::{self, Held};
-use super::optim::{Outcome, update_if_finite};
-use super::state::{Leaf, Memory, Tensors};
+use super::optim::{Outcome, fits, update_if_finite};
+use super::state::{self, Leaf, Tensors};
 use super::tensor::PyTensor;
-use super::tree;
+use super::variables::ByAddress;
 use crate::tape::Tensor;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -17,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What has been changed in place, and what it was.
 enum Change {
     Tensor(Py<PyTensor>, Tensor),
-    Leaf(Py<Leaf>, Memory),
+    Leaf(Py<Leaf>, state::Held),
 }
 
 /// The changes of a step that is open.
@@ -44,10 +45,13 @@ pub(super) fn note(x: &Bound<'_, PyTensor>) {
     add(|| Change::Tensor(x.clone().unbind(), x.get().get()));
 }
 
-/// To be told of what an optimiser keeps for a parameter before it is changed.
+/// To be told of a parameter's rule and what that keeps before they are changed.
 pub(super) fn note_leaf(leaf: &Bound<'_, Leaf>) {
     let py = leaf.py();
-    add(|| Change::Leaf(leaf.clone().unbind(), leaf.get().held().memory.clone_ref(py)));
+    if !OPEN.with_borrow(Option::is_some) {
+        return;
+    }
+    add(|| Change::Leaf(leaf.clone().unbind(), leaf.get().held().clone_ref(py)));
     let tensors: Tensors = leaf.get().held().memory.tensors.iter().map(|t| t.clone_ref(py)).collect();
     tensors.iter().for_each(|t| note(t.bind(py)));
 }
@@ -98,7 +102,7 @@ impl Drop for Before<'_> {
         for change in changes.into_iter().rev() {
             match change {
                 Change::Tensor(tensor, value) => tensor.get().set(value),
-                Change::Leaf(leaf, memory) => leaf.get().set_memory(memory),
+                Change::Leaf(leaf, held) => leaf.get().set(held),
             }
         }
         for held in self.held.drain(..) {
@@ -120,11 +124,12 @@ struct Model {
 impl Model {
     /// Looks at all that can be reached.
     fn walk(roots: [&Bound<'_, PyAny>; 2]) -> PyResult<Model> {
-        let mut found = Model::default();
+        let (mut found, mut classes) = (Model::default(), ByAddress::default());
         held::reach(roots.into_iter().cloned(), |ob, parts| {
             let first = found.held.len();
             found.held.extend(Held::of(ob, parts)?);
-            if let Some(mode) = found.held.get(first).map(|held| mode(ob, held)).transpose()?.flatten() {
+            let mode = found.held.get(first).map(|held| mode(ob, held, &mut classes));
+            if let Some(mode) = mode.transpose()?.flatten() {
                 found.has_modes = true;
                 found.trains |= mode.is_none() || mode.is_truthy()?;
             }
@@ -134,13 +139,23 @@ impl Model {
     }
 }
 
-/// The mode of a layer that has one: `active`, which is None or says whether it trains.
-fn mode<'py>(ob: &Bound<'py, PyAny>, held: &Held) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let name = intern!(ob.py(), "active");
+/// The mode of a layer that has one: `active`, which is None or says whether it trains. `classes` are those that have been
+/// asked for it, which the objects that have been seen keep alive.
+fn mode<'py>(
+    ob: &Bound<'py, PyAny>,
+    held: &Held,
+    classes: &mut ByAddress<Option<Bound<'py, PyAny>>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let (name, class) = (intern!(ob.py(), "active"), ob.get_type());
     let found = match held.attributes_of(ob) {
-        Some(own) => match own.get_item(name)? {
-            None if tree::class_has(ob, name)? => Some(ob.get_type().getattr(name)?),
-            own => own,
+        Some(own) => match (own.get_item(name)?, classes.get(&(class.as_ptr() as usize))) {
+            (None, Some(known)) => known.clone(),
+            (None, None) => {
+                let found = attributes::class_has(ob, name)?.then(|| class.getattr(name)).transpose()?;
+                classes.insert(class.as_ptr() as usize, found.clone());
+                found
+            }
+            (own, _) => own,
         },
         None => None,
     };
@@ -160,6 +175,8 @@ fn number(loss: &Bound<'_, PyAny>) -> PyResult<f64> {
 /// are not its argument, is `beside`.
 #[pyclass(frozen, module = "oxiflux._core")]
 struct Steps {
+    /// The function that trains, for the messages of errors.
+    caller: String,
     model: Py<PyAny>,
     state: Py<PyAny>,
     beside: Py<PyAny>,
@@ -181,17 +198,22 @@ impl Steps {
 #[pymethods]
 impl Steps {
     #[new]
-    #[pyo3(signature = (model, state, beside, is_fresh = false, /))]
+    #[pyo3(signature = (caller, model, state, beside, is_fresh = false, /))]
     fn new(
+        caller: String,
         model: Bound<'_, PyAny>,
-        state: Py<PyAny>,
+        state: Bound<'_, PyAny>,
         beside: Bound<'_, PyAny>,
         is_fresh: bool,
     ) -> PyResult<Self> {
+        if !is_fresh {
+            fits(&caller, &state, &model)?; // before there are data; the steps look themselves
+        }
         let Model { held, has_modes, trains } = Model::walk([&model, &beside])?;
-        let (model, beside, held) = (model.unbind(), beside.unbind(), Mutex::new(held));
+        let (model, state, beside, held) =
+            (model.unbind(), state.unbind(), beside.unbind(), Mutex::new(held));
         let (in_test_mode, is_fresh) = (has_modes && !trains, AtomicBool::new(is_fresh));
-        Ok(Steps { model, state, beside, in_test_mode, held, is_fresh })
+        Ok(Steps { caller, model, state, beside, in_test_mode, held, is_fresh })
     }
 
     /// One step: the value of `loss(model)`, the number that it is, its gradient, and what became of the update:
@@ -217,7 +239,7 @@ impl Steps {
             Err(_) => number(&value)?,
         };
         let outcome = match number.is_finite() {
-            true => match update_if_finite(state, model, &grads)? {
+            true => match update_if_finite(&self.caller, state, model, &grads)? {
                 Outcome::Done => "done",
                 Outcome::NoGradient => "constant",
                 Outcome::NotFinite => "gradient",

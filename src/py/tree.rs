@@ -1,10 +1,11 @@
 //! What the children of a Python object are: the one definition of the tree that a model is.
 
+use super::attributes::{class_has, dict_of, in_slots, is_small};
 use super::callables;
 use super::hints::add_function;
+use super::plan::namespace;
 use super::tensor::PyTensor;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -77,23 +78,13 @@ fn deque<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
 
 fn attributes<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
     match dict_of(ob)? {
+        // What gradients and states are made of.
+        Some(dict) if ob.get_type().is(namespace(ob.py())?) => Ok(Node::Object(dict)),
         // Slots make an object larger than one that has a dict and weak references.
         Some(dict) if is_small(ob)? => Ok(Node::Object(dict)),
         Some(dict) => rarer(ob, dict),
         None => rarer(ob, PyDict::new(ob.py())),
     }
-}
-
-/// The dict in which an object has its attributes, if it has one.
-pub(super) fn dict_of<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
-    // SAFETY: a live object; a new reference or null with an error set comes back.
-    let found = unsafe {
-        Bound::from_owned_ptr_or_opt(ob.py(), ffi::PyObject_GenericGetDict(ob.as_ptr(), std::ptr::null_mut()))
-    };
-    if found.is_none() {
-        drop(PyErr::take(ob.py()));
-    }
-    Ok(found.map(Bound::cast_into).transpose()?)
 }
 
 /// An object whose memory holds more than the dict of its attributes, `own`.
@@ -107,76 +98,14 @@ fn rarer<'py>(ob: &Bound<'py, PyAny>, own: Bound<'py, PyDict>) -> PyResult<Node<
     }
 }
 
-/// The size of an object without slots, in bytes: two words of every object.
-const SMALL: usize = 16;
-
-/// Whether an object has attributes in a dict at most.
-pub(super) fn is_small(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let (py, class) = (ob.py(), ob.get_type());
-    let size: usize = class.getattr(intern!(py, "__basicsize__"))?.extract()?;
-    // A word for weak references, unless the interpreter keeps them elsewhere. A slot may be as large.
-    let weak = || class.getattr(intern!(py, "__weakrefoffset__"))?.extract::<isize>();
-    Ok(size <= SMALL || size == SMALL + 8 && weak()? > 0)
-}
-
 /// The attributes of an object whose class, or one that it inherits from, has `__slots__`, beside those in its dict.
 fn slots<'py>(ob: &Bound<'py, PyAny>, own: Bound<'py, PyDict>) -> PyResult<Node<'py>> {
-    let py = ob.py();
-    let mut found: Option<Bound<'py, PyDict>> = None;
-    if !ob.get_type().hasattr(intern!(py, "__slots__"))? {
-        let has_dict = !own.is_empty() || ob.hasattr(intern!(py, "__dict__"))?;
-        return Ok(if has_dict { Node::Object(own) } else { Node::Leaf });
-    }
-    let lineage = ob.get_type().getattr(intern!(py, "__mro__"))?.cast_into::<PyTuple>()?;
-    for class in lineage.iter() {
-        let Ok(names) = class.getattr(intern!(py, "__dict__"))?.get_item(intern!(py, "__slots__")) else {
-            continue;
-        };
-        let names =
-            if names.is_instance_of::<PyString>() { PyTuple::new(py, [names])?.into_any() } else { names };
-        let dict = match &found {
-            Some(dict) => dict.clone(),
-            None => found.insert(own.copy()?).clone(),
-        };
-        for name in names.try_iter()? {
-            let name = mangled(&name?.cast_into::<PyString>()?, &class)?;
-            if name == "__dict__" || name == "__weakref__" {
-                continue;
-            }
-            if let Ok(value) = ob.getattr(&name) {
-                dict.set_item(name, value)?;
-            }
-        }
-    }
-    Ok(match found {
+    Ok(match in_slots(ob, &own)? {
+        Some(all) => Node::Object(all),
         // No slots: the very dict, so that who changes it changes the object.
-        None => Node::Object(own),
-        Some(dict) => Node::Object(dict),
+        None if !own.is_empty() || ob.hasattr(intern!(ob.py(), "__dict__"))? => Node::Object(own),
+        None => Node::Leaf,
     })
-}
-
-/// A private name as the class stores it.
-fn mangled(name: &Bound<'_, PyString>, class: &Bound<'_, PyAny>) -> PyResult<String> {
-    let name = name.to_str()?;
-    if !name.starts_with("__") || name.ends_with("__") {
-        return Ok(name.into());
-    }
-    let class = class.getattr(intern!(class.py(), "__name__"))?.extract::<String>()?;
-    Ok(format!("_{}{name}", class.trim_start_matches('_')))
-}
-
-/// Whether the class of an object has an attribute. What the object itself says does not count: it may hand attributes
-/// on to another one.
-pub(super) fn class_has(ob: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<bool> {
-    static GETATTR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = ob.py();
-    let getattr =
-        GETATTR.get_or_try_init(py, || py.import("builtins")?.getattr("getattr").map(Bound::unbind))?;
-    // What the object has not, its class has not either; asked so, no exception is made for it.
-    match getattr.bind(py).call1((ob, name, py.Ellipsis())) {
-        Ok(found) if found.is(py.Ellipsis()) => Ok(false),
-        _ => ob.get_type().hasattr(name),
-    }
 }
 
 /// The names to which a class restricts training, if it does.

@@ -92,9 +92,10 @@ def update(state: Any, model: Any, grads: Any) -> None:
 
     `grads` is what `gradient` gives for the model. Parameters whose gradient is None, and frozen ones, stay as
     they are; if all gradients are None the loss does not depend on the model, which raises TypeError. Trees that do
-    not match raise TypeError too, and shapes that do not, ShapeError; nothing is then changed. Gradients are taken as
-    they are, infinities and NaN included: `train`, `trainstep` and `fit` look for those first. Ref: Optimisers.jl,
-    `update!`.
+    not match raise TypeError too, shapes that do not, ShapeError, and parameters that have changed places since their
+    gradients were taken, ValueError: gradients and states go by place. Nothing is then changed. Tensors in a list or a
+    deque may roll: each gets its own gradient, and what has come since none. Gradients are taken as they are,
+    infinities and NaN included: `train`, `trainstep` and `fit` look for those first. Ref: Optimisers.jl, `update!`.
 
     >>> import oxiflux as flux
     >>> model = {"w": flux.tensor([1.0, 2.0])}
@@ -172,48 +173,6 @@ def thaw(state: Any) -> None:
     """
     for leaf in _leaves_of("thaw", state):
         leaf.frozen = False
-
-
-def match(caller: str, state: Any, tree: Any, name: str, path: str = "") -> None:
-    """Raises TypeError unless every place of a state exists in another tree, where None stands for any."""
-    kind = type(state)
-    if kind is Leaf or tree is None or state is None:
-        return
-    if kind is _core.Namespace:
-        for key, part in vars(state).items():
-            try:
-                kid = getattr(tree, key)
-            except AttributeError:
-                # What a callable holds are not all attributes of it.
-                held = dict(_core.children(tree) or [])
-                if key not in held:
-                    raise _mismatch(caller, name, f"{path}.{key}", tree) from None
-                kid = held[key]
-            if type(part) is not Leaf:
-                match(caller, part, kid, name, f"{path}.{key}")
-        return
-    # A list or a deque may have grown since.
-    extra = len(tree) - len(state) if kind is not dict and isinstance(tree, (list, tuple, deque)) else 0
-    if kind is not dict and (
-        not isinstance(tree, (list, tuple, deque)) or extra < 0 or (extra and isinstance(tree, tuple))
-    ):
-        raise _mismatch(caller, name, f"{path}[{len(state) - 1}]", tree)
-    for key, part in state.items() if kind is dict else enumerate(state):
-        if part is None:
-            continue
-        try:
-            kid = tree[key]
-        except (KeyError, TypeError):
-            raise _mismatch(caller, name, f"{path}[{key!r}]", tree) from None
-        if type(part) is not Leaf:
-            match(caller, part, kid, name, f"{path}[{key!r}]")
-
-
-def _mismatch(caller: str, name: str, path: str, tree: Any) -> TypeError:
-    place = path.removeprefix(".")
-    return TypeError(
-        f"{caller}: the state has {place}, which does not fit {name}, there a {type(tree).__name__}"
-    )
 
 
 def _leaves_of(caller: str, state: Any) -> list[Leaf]:

@@ -14,7 +14,6 @@ from .._core import Leaf
 from ..data.guarded import guarded
 from ..files import keeps_its_place
 from ..optimisers import adjust, setup
-from ..optimisers.state import match
 from ..tree import Params
 from .batches import batches_of, started
 
@@ -64,7 +63,6 @@ def state_of(model: Any, rule: Any) -> Any:
         return setup(rule, model)
     if not isinstance(rule, Leaf) and not any(isinstance(x, Leaf) for x in _nodes(rule)):
         raise TypeError(f"fit: {rule!r} is neither a rule nor a state that setup(rule, model) made")
-    match("fit", rule, model, "the model")
     return rule
 
 

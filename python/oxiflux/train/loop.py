@@ -15,7 +15,6 @@ from .._core import Tensor
 from ..data.guarded import guarded
 from ..hints import told
 from ..optimisers import setup
-from ..optimisers.state import match
 from ..tree import Params, show_path
 from .batches import batches_of, refuse_call, spread, started
 from .progress import Bar, length
@@ -182,7 +181,7 @@ def steps_of(caller: str, model: Any, state: Any, beside: Any = ()) -> _core.Ste
     purpose.
     """
     # A single step follows at once; in a loop the data come between.
-    step = _core.Steps(model, state, beside, caller == "trainstep")
+    step = _core.Steps(caller, model, state, beside, caller == "trainstep")
     if step.in_test_mode:
         warn(
             f"{caller}: the model is in test mode: dropout does nothing and running statistics stay as they are; "
@@ -230,7 +229,6 @@ def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[.
         raise TypeError(
             f"{caller}: {state!r} is a rule; give setup({state!r}, model), made once before training"
         )
-    match(caller, state, model, "the model")
     return loss, steps_of(caller, model, state)
 
 
