@@ -1,5 +1,7 @@
 """Element-wise operations and reductions agree with NumPy in value, shape and dtype."""
 
+import operator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -269,14 +271,43 @@ def test_function_of_two_arguments_at_extremes(name, dtype):
     compare(getattr(flux, name)(flux.tensor(x[:, None]), flux.tensor(x)), expected, expected.dtype, oracle)
 
 
+DIVISIONS = {
+    "floor_divide": flux.floor_divide,
+    "remainder": flux.remainder,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "divmod": divmod,
+    "np.floor_divide": np.floor_divide,
+}
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
-def test_integer_division_by_zero_does_not_end_the_process(dtype):
-    a, zero = flux.tensor(np.array([1, 2, 3], dtype)), flux.tensor(np.zeros(3, dtype))
-    for f in (flux.floor_divide, flux.remainder):
-        try:
-            assert f(a, zero).shape == (3,)
-        except (ValueError, ZeroDivisionError) as error:
-            assert "zero" in str(error)
+@pytest.mark.parametrize("by", DIVISIONS)
+def test_an_integer_divided_by_zero_is_an_error(by, dtype):
+    f, a = DIVISIONS[by], flux.tensor(np.array([1, 2, 3], dtype))
+    zeros = [
+        0,
+        flux.tensor(np.array([1, 1, 0], dtype)),
+        flux.tensor(np.zeros((), dtype)),
+        np.zeros((4, 3), dtype),
+    ]
+    for zero in zeros:
+        with pytest.raises(
+            ValueError, match="an integer is divided by zero, at position [02] of the divisors"
+        ):
+            f(a, zero)
+    with pytest.raises(ValueError, match="floor_divide: an integer is divided by zero"):
+        5 // flux.tensor(np.zeros(2, dtype))
+    with pytest.raises(ValueError, match="remainder: an integer is divided by zero"):
+        5 % flux.tensor(np.zeros(2, dtype))
+    none = np.zeros(0, dtype)
+    assert flux.floor_divide(flux.tensor(none), 0 * flux.tensor(none)).shape == (0,)
+
+
+def test_a_float_divided_by_zero_is_infinite_or_nan():
+    a = flux.tensor([1.0, -1.0, 0.0])
+    np.testing.assert_array_equal(a // 0, [np.inf, -np.inf, np.nan])
+    np.testing.assert_array_equal(flux.tensor([1, 2]) % flux.tensor([0.0, 0.0]), [np.nan, np.nan])
 
 
 @given(seed=SEEDS, shapes=broadcastable(3), dtypes=st.tuples(*[st.sampled_from(EVERYTHING)] * 2))

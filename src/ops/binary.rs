@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernels::arith::Number;
 use crate::kernels::map::Zip;
 use crate::kernels::math::{double, single};
+use crate::shape::Axes;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 use std::borrow::Cow;
 
@@ -124,6 +125,22 @@ fn of_truth(
     f: fn(&Tensor, &Tensor) -> Result<Tensor>,
 ) -> impl Fn(&Tensor, &Tensor) -> Option<Result<Tensor>> {
     move |a, b| (a.dtype() == DType::Bool).then(|| f(a, b))
+}
+
+/// The error of integers that are to be divided by zero: floats have an infinity and NaN for that, integers have nothing.
+fn by_zero(name: &'static str) -> impl Fn(&Tensor, &Tensor) -> Option<Result<Tensor>> {
+    move |_, divisors| not_zero(name, divisors).err().map(Err)
+}
+
+pub(super) fn not_zero(name: &'static str, divisors: &Tensor) -> Result<()> {
+    if divisors.dtype().kind() != Kind::Integer || super::all(divisors, Axes::All, false)?.item()? != 0.0 {
+        return Ok(());
+    }
+    let place = divisors.to_vec::<i64>()?.iter().position(|&n| n == 0).unwrap_or(0);
+    Err(Error::Value(format!(
+        "{name}: an integer is divided by zero, at position {place} of the divisors; divide floats, or choose other divisors \
+         with where(b == 0, 1, b)"
+    )))
 }
 
 /// Floating types with the functions of two arguments that only they have.
@@ -253,10 +270,11 @@ binary! {
     minimum(numeric: Number) = T::minimum, keeps Inputs,
         da = |c, g| multiply(g, &share(c.input(1), c.input(0))?),
         db = |c, g| multiply(g, &share(c.input(0), c.input(1))?), on (-2.0, 2.0), instead of_truth(bitwise_and);
-    /// What is left of `a` after `floor_divide`, with the sign of `b`.
+    /// What is left of `a` after `floor_divide`, with the sign of `b`. An integer divided by zero is an error.
     remainder(numeric: Number) = T::remainder, keeps Inputs,
         da = |_c, g| Ok(g.clone()),
-        db = |c, g| negative(&multiply(g, &floor_divide(c.input(0), c.input(1))?)?), on (2.1, 3.9);
+        db = |c, g| negative(&multiply(g, &floor_divide(c.input(0), c.input(1))?)?), on (2.1, 3.9),
+        instead by_zero("remainder");
     /// The angle of the point `(b, a)`, in radians.
     atan2(float: Real2) = T::atan2, keeps Inputs,
         da = |c, g| multiply(g, &over_square(c.input(1), c)?),

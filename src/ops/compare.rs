@@ -1,6 +1,6 @@
 //! Element-wise functions of two arguments without a gradient: comparisons, logic, bits and steps. A row each.
 
-use super::binary::promote;
+use super::binary::{not_zero, promote};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ macro_rules! compare {
             }
             $(#[$doc])+
             pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-                if a.dtype().promote(b.dtype()).is_half() && matches!(stringify!($set), "all" | "numeric") {
+                if a.dtype().promote(b.dtype()).is_half() && matches!(stringify!($set), "all" | "divided") {
                     return in_single(&[a, b], |x| $name(x[0], x[1]));
                 }
                 let name = stringify!($name);
@@ -47,6 +47,11 @@ macro_rules! compare {
         let (a, b) = promote(&a, &b)?;
         (a.into_owned(), b.into_owned())
     }};
+    (@prepare divided, $name:ident, $a:ident, $b:ident) => {{
+        let (a, b) = promote($a, $b)?;
+        not_zero($name, &b)?;
+        (a, b)
+    }};
     (@prepare $set:ident, $name:ident, $a:ident, $b:ident) => { promote($a, $b)? };
     (@dispatch bits, $d:expr, $t:ident => $body:expr, else $other:expr) => {
         if $d == DType::Bool { type $t = bool; $body } else { each!($d, integer: $t => $body, else $other) }
@@ -55,6 +60,7 @@ macro_rules! compare {
         if $d == DType::Bool { type $t = bool; $body } else { $other }
     };
     (@dispatch all, $d:expr, $t:ident => $body:expr, else $other:expr) => { each!($d, computed: $t => $body, else $other) };
+    (@dispatch divided, $d:expr, $t:ident => $body:expr, else $other:expr) => { each!($d, numeric: $t => $body, else $other) };
     (@dispatch $set:ident, $d:expr, $t:ident => $body:expr, else $other:expr) => { each!($d, $set: $t => $body, else $other) };
 }
 
@@ -116,8 +122,8 @@ compare! {
     bitwise_left_shift(integer: Bits) -> T = T::shl;
     /// `a` shifted right by `b` bits, with its sign.
     bitwise_right_shift(integer: Bits) -> T = T::shr;
-    /// `floor(a / b)`. A step function: no gradient passes.
-    floor_divide(numeric: Number) -> T = T::floor_divide;
+    /// `floor(a / b)`. A step function: no gradient passes. An integer divided by zero is an error.
+    floor_divide(divided: Number) -> T = T::floor_divide;
     /// The next number after `a` on the way to `b`. No gradient passes.
     nextafter(float: Neighbours) -> T = T::next;
 }
