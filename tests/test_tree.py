@@ -1,6 +1,7 @@
 """Walking, mapping, saving and loading models."""
 
 import copy
+import functools
 from collections import namedtuple
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -374,3 +375,97 @@ def test_false_in_the_place_of_a_bias_loads_zeros():
     assert layer.bias.tolist() == [0, 0, 0] and layer.weight.tolist() == [[1, 1, 1]] * 2
     with pytest.raises(flux.ShapeError, match="bias is a tensor of shape"):
         flux.loadmodel(layer, {"weight": flux.ones((2, 3)), "bias": True, "activation": None})
+
+
+class Twin(tuple):  # type: ignore[type-arg]
+    """A tuple that is made of two arguments, and that has attributes."""
+
+    def __new__(cls, left, right):
+        return super().__new__(cls, (left, right))
+
+    def __init__(self, left, right):
+        self.name = f"of {len(self)}"
+
+
+class Sized(tuple):  # type: ignore[type-arg]
+    """A tuple that checks its length."""
+
+    __slots__ = ()
+
+    def __new__(cls, a, *rest):
+        return super().__new__(cls, (a, *rest))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda a, b: Twin(a, b), lambda a, b: Sized(a, b), lambda a, b: namedtuple("Both", "a b")(a, b)]
+)
+@pytest.mark.parametrize("convert", [lambda m: flux.fmap(lambda x: x.astype("float64"), m), flux.f64])
+def test_a_tuple_of_a_class_that_makes_it_in_its_own_way_is_mapped(make, convert):
+    model = make(flux.ones(2), [flux.zeros(1), "kept"])
+    mapped = convert(model)
+    assert type(mapped) is type(model) and mapped is not model
+    assert mapped[0].dtype == mapped[1][0].dtype == "float64" and mapped[1][1] == "kept"
+    assert getattr(mapped, "name", None) == getattr(model, "name", None)
+    assert model[0].dtype == "float32"
+
+
+def test_a_function_that_is_mapped_keeps_what_is_said_of_it():
+    w = flux.ones(1)
+
+    def f(x: int, *, by: float = 2.0) -> float:
+        """Times a weight."""
+        return x * w * by
+
+    f.__name__, f.__qualname__, f.__module__, f.note = "scaled", "Some.scaled", "elsewhere", "kept"
+    g = flux.fmap(lambda x: 3 * x, f)
+    assert g is not f and g(1).tolist() == [6] and f(1).tolist() == [2]
+    for name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__", "note"):
+        assert getattr(g, name) == getattr(f, name), name
+    g.__annotations__["x"] = float
+    assert f.__annotations__["x"] is int
+
+
+class Part:
+    """A part that knows what it is a part of."""
+
+    def __init__(self):
+        self.w, self.whole = flux.ones(1), None
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda p: (p, flux.ones(2)), lambda p: functools.partial(max, p, flux.ones(2))]
+)
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        (lambda x: x, lambda x: x),
+        (lambda x: [x], lambda x: x[0]),
+        (lambda x: {"a": x, "b": (x,)}, lambda x: x["b"][0]),
+    ],
+)
+def test_what_a_part_refers_back_to_is_converted_for_it_too(wrap, outer, inner):
+    part = Part()
+    part.whole = wrap(part)
+    whole = inner(flux.f64(outer(part.whole)))
+    items = whole.args if isinstance(whole, functools.partial) else whole
+    assert items[0] is part and part.whole is whole and items[1].dtype == part.w.dtype == "float64"
+
+
+def test_a_partial_application_that_holds_itself_is_converted():
+    held = functools.partial(max, flux.ones(2))
+    held.me = held
+    converted = flux.f64(held)
+    assert converted.args[0].dtype == "float64"
+
+
+def test_a_copy_of_a_model_has_the_tensors_of_its_functions_for_itself():
+    w, b = flux.ones(2), flux.zeros(2)
+
+    def shifted(x, b=b):
+        return x * w + b
+
+    model = flux.Chain(shifted, functools.partial(flux.multiply, flux.ones(2)))
+    own = flux.fmap(flux.Tensor.copy, model)
+    assert not {id(x) for x in flux.trainables(own)} & {id(x) for x in flux.trainables(model)}
+    w[...] = 5
+    assert model(flux.ones(2)).tolist() == [5, 5] and own(flux.ones(2)).tolist() == [1, 1]

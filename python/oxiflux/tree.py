@@ -133,7 +133,9 @@ def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] |
     original.
 
     `exclude` says which nodes `f` is called on instead: those for which it is true, and the walk stops there.
-    An object that occurs twice is mapped once, so that tied weights stay tied. Ref: Functors.jl, `fmap`.
+    An object that occurs twice is mapped once, so that tied weights stay tied. `fmap(flux.Tensor.copy, model)` is a
+    copy of a model with tensors of its own; `copy.deepcopy` shares what functions in it have captured, or have as defaults,
+    because Python takes functions for constants. Ref: Functors.jl, `fmap`.
 
     >>> import oxiflux as flux
     >>> flux.fmap(lambda x: x * 10, {"a": flux.tensor([1, 2]), "b": (3, "kept")})["a"].tolist()
@@ -453,8 +455,11 @@ def _is_tensor(x: object) -> bool:
 def _remade(node: Any, items: list[tuple[Any, Any]]) -> Any:
     """Something like a `node` that can't be changed, with other children."""
     if isinstance(node, tuple):
-        values = [value for _, value in items]
-        return type(node)._make(values) if hasattr(node, "_make") else type(node)(values)
+        # Its class may make one in a way of its own.
+        remade = tuple.__new__(type(node), [value for _, value in items])
+        for name, value in getattr(node, "__dict__", {}).items():
+            object.__setattr__(remade, name, value)
+        return remade
     given = dict(items)
     if isinstance(node, MethodType):
         return MethodType(given["__func__"], given["__self__"])
@@ -473,6 +478,8 @@ def _copied(node: Any, changing: set[Any], cells: dict[int, CellType]) -> Any:
     )
     new = FunctionType(node.__code__, node.__globals__, node.__name__, node.__defaults__, closure)
     new.__kwdefaults__ = node.__kwdefaults__ and dict(node.__kwdefaults__)
+    for name in functools.WRAPPER_ASSIGNMENTS:
+        setattr(new, name, copy.copy(getattr(node, name)))
     vars(new).update(vars(node))
     return new
 
@@ -508,20 +515,29 @@ def _put_into_function(f: FunctionType, name: str, value: Any) -> None:
 def _convert(model: Model, dtype: _core.DType) -> Model:
     done: dict[int, tuple[Any, Any]] = {}
     is_half = dtype in (_core.float16, _core.bfloat16)
+    # What can't be changed is made where a part that refers back to it meets it, unless it refers to itself.
+    entered: dict[int, list[Any]] = {}
 
     def walk(node: Any, dtype: _core.DType) -> Any:
-        if id(node) not in done:
+        if id(node) in done:
+            return done[id(node)][1]
+        if not isinstance(node, FIXED):
             done[id(node)] = node, node
-            if _is_tensor(node):
-                done[id(node)] = node, node.astype(dtype) if node.dtype in FLOATS else node
-            else:
-                own = _core.float32 if is_half and getattr(node, "in_float32", False) is True else dtype
-                items = [(key, kid, walk(kid, own)) for key, kid in _core.children(node) or []]
-                changed = [(key, new) for key, old, new in items if new is not old]
-                if changed and isinstance(node, FIXED):
-                    done[id(node)] = node, _remade(node, [(key, new) for key, _, new in items])
-                else:
-                    _put(node, changed)
+        elif entered.setdefault(id(node), [node, 0])[1] == 2:
+            return node
+        else:
+            entered[id(node)][1] += 1
+        if _is_tensor(node):
+            done[id(node)] = node, node.astype(dtype) if node.dtype in FLOATS else node
+        else:
+            own = _core.float32 if is_half and getattr(node, "in_float32", False) is True else dtype
+            items = [(key, kid, walk(kid, own)) for key, kid in _core.children(node) or []]
+            changed = [(key, new) for key, old, new in items if new is not old]
+            if not isinstance(node, FIXED):
+                _put(node, changed)
+            elif id(node) not in done:
+                new = _remade(node, [(key, new) for key, _, new in items]) if changed else node
+                done[id(node)] = node, new
         return done[id(node)][1]
 
     converted: Model = walk(model, dtype)
