@@ -54,7 +54,7 @@ def eps_of(yhat: Tensor, eps: float | None) -> float:
 
 def finite(x: Tensor) -> bool:
     """Whether all numbers are finite, as they nearly always are: the plain formula does then."""
-    return bool(_core.all(_core.isfinite(x)))
+    return _core.all_finite(x)
 
 
 def product(x: Tensor, y: Tensor) -> Tensor:

@@ -178,16 +178,22 @@ class Told:
                         raise TypeError(keyword(f"{cls.__name__}()", name, names))
                     if name in places:
                         raise TypeError(f"{cls.__name__}() got {name!r} twice, by its place and by its name")
-            if (args or given) and code is not None:  # a copy is made without arguments
+            # A copy is made without arguments.
+            if (args or given) and code is not None and 1 + len(args) < _required(init, code):
                 _require(cls, init, code, args, given)
             if code is not None and len(args) >= code.co_argcount and not code.co_flags & _TAKES_ANY_NUMBER:
                 raise TypeError(_too_many(cls.__name__, code, len(args)))
             return super().__new__(cls)
 
 
+def _required(init: Any, code: CodeType) -> int:
+    """How many of the arguments of a method that can be given by position have no default."""
+    return code.co_argcount - len(init.__defaults__ or ())
+
+
 def _require(cls: type, init: Any, code: CodeType, args: tuple[Any, ...], given: dict[str, Any]) -> None:
     """Raises TypeError for arguments that are missing, under the name of the class that is called."""
-    required = code.co_varnames[1 + len(args) : code.co_argcount - len(init.__defaults__ or ())]
+    required = code.co_varnames[1 + len(args) : _required(init, code)]
     if lacking := [name for name in required if name not in given]:
         several = f"{len(lacking)} required positional argument{'s' * (len(lacking) != 1)}"
         raise TypeError(f"{cls.__name__}() missing {several}: {', '.join(map(repr, lacking))}")

@@ -19,7 +19,8 @@ __all__ = ["check_options", "classes", "floating", "one_hot_like", "pair"]
 
 def check_options(loss: str, agg: Any, unknown: dict[str, Any], *known: str) -> None:
     """Raises for options that a loss does not have; the losses that are called most look for them in their own way."""
-    refuse(loss, unknown, ("yhat", "y", *known))
+    if unknown:
+        refuse(loss, unknown, ("yhat", "y", *known))
     if not callable(agg):
         raise TypeError(f"{loss}: agg must be a function, such as flux.sum, got {agg!r}{meant(agg)}")
 

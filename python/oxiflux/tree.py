@@ -134,8 +134,8 @@ def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] |
 
     `exclude` says which nodes `f` is called on instead: those for which it is true, and the walk stops there.
     An object that occurs twice is mapped once, so that tied weights stay tied. `fmap(flux.Tensor.copy, model)` is a
-    copy of a model with tensors of its own; `copy.deepcopy` shares what functions in it have captured, or have as defaults,
-    because Python takes functions for constants. Ref: Functors.jl, `fmap`.
+    copy of a model with tensors of its own; `copy.deepcopy` shares what functions in it have captured, or have as
+    defaults, because Python takes functions for constants. Ref: Functors.jl, `fmap`.
 
     >>> import oxiflux as flux
     >>> flux.fmap(lambda x: x * 10, {"a": flux.tensor([1, 2]), "b": (3, "kept")})["a"].tolist()

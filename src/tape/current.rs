@@ -244,8 +244,7 @@ impl Paused {
     }
     /// The same as [`Paused::new`] for a function that brings the gradient of these tensors along: to use another one
     /// that the open scope follows is an error.
-    #[cfg(feature = "python")]
-    pub(crate) fn for_custom(variables: &[Tensor]) -> Paused {
+    pub fn for_custom(variables: &[Tensor]) -> Paused {
         let open = Open::new();
         CURRENT.with(|c| {
             let around = c.later.borrow().as_ref().map_or(0, |later| later.tape);

@@ -63,15 +63,16 @@ impl Later {
         for x in inputs {
             let Some(node) = x.node_on(self.tape) else { continue };
             if node != self.line && !self.is_variable(node) {
-                return Err(self.from_around(op, x));
+                return Err(self.stranger(op, x));
             }
             follows = self.who == Who::Checkpoint;
         }
         Ok(follows)
     }
 
+    /// The error of a tensor from around.
     #[cold]
-    fn from_around(&self, op: &str, x: &Tensor) -> Error {
+    fn stranger(&self, op: &str, x: &Tensor) -> Error {
         Error::Value(match self.who {
             Who::Checkpoint => format!(
                 "{op}: a checkpointed function takes a tensor of the gradient from around it, which would count as \

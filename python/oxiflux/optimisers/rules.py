@@ -75,7 +75,9 @@ class Rule(Told):
         """Hyper-parameters are checked, also when they are changed later; a misspelt one is an error."""
         field = type(self).__dataclass_fields__.get(name)
         if field is not None:
-            value = _checked(type(self).__name__, name, value, field.type)
+            # Such a number is in the range of every hyper-parameter that is one.
+            if not (type(value) is float and 0.0 < value < 1.0 and field.type == "float"):
+                value = _checked(type(self).__name__, name, value, field.type)
         elif type(self).__module__.startswith(_OWN) and not hasattr(type(self), name) and name not in _PARTS:
             raise AttributeError(
                 unknown(f"{type(self).__name__} has no ", name, [f.name for f in fields(self)])
