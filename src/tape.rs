@@ -23,7 +23,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 pub use apply::{apply, apply_beside, cast, compute, record};
-pub(crate) use apply::{compute_beside, in_single};
+pub(crate) use apply::{compute_beside, compute_into, in_single};
 #[cfg(feature = "python")]
 pub(crate) use current::{Open, is_left_out, is_watching};
 pub use current::{Paused, Scope, is_recorded, is_recording, is_training};

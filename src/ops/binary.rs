@@ -12,7 +12,7 @@ use crate::kernels::arith::Number;
 use crate::kernels::map::Zip;
 use crate::kernels::math::{double, single};
 use crate::shape::Axes;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_into};
 use std::borrow::Cow;
 
 /// The arguments in the type that they have in common.
@@ -68,6 +68,16 @@ macro_rules! binary {
                     each!(x[0].dtype(), $set: T => {
                         Array::zip(name, &$name::Kernel::<T>(std::marker::PhantomData), [x[0], x[1]])
                     }, else Err(Error::DType(format!("{name}: not defined for {}", x[0].dtype()))))
+                }
+                fn forward_into(&self, mut a: Array, rest: &[&Array]) -> Result<Array> {
+                    let (name, b) = (self.name(), rest[0]);
+                    if !(a.is_unique() && a.is_row_major() && a.shape() == b.shape()) {
+                        return self.forward(&[&a, b]);
+                    }
+                    each!(a.dtype(), $set: T => {
+                        a.zip_in_place(name, &$name::Kernel::<T>(std::marker::PhantomData), b)?;
+                    }, else return self.forward(&[&a, b]));
+                    Ok(a)
                 }
             }
             impl Differentiable for $name::Rule {
@@ -301,18 +311,7 @@ binary! {
         db = |c, g| negative(&multiply(g, c.input(0))?), on (-2.0, 2.0);
 }
 
-/// `a + b` of equal shapes, into `a` where nobody else sees it. Not recorded.
-pub(crate) fn add_in_place(a: Tensor, b: &Tensor) -> Result<Tensor> {
-    if !(a.array().is_unique()
-        && a.array().is_row_major()
-        && a.shape() == b.shape()
-        && a.dtype() == b.dtype())
-    {
-        return add(&a, b);
-    }
-    let mut sum = a.into_array();
-    each!(sum.dtype(), numeric: T => {
-        sum.zip_in_place("add", &self::add::Kernel::<T>(std::marker::PhantomData), b.array())?;
-    }, else return add(&sum.into(), b));
-    Ok(sum.into())
+/// `a + b`, in the memory of `a` where nobody else sees it. Nobody records it.
+pub(crate) fn add_into(a: Tensor, b: &Tensor) -> Result<Tensor> {
+    if a.dtype() == b.dtype() { compute_into(self::add::Rule, a, &[b]) } else { add(&a, b) }
 }

@@ -6,13 +6,15 @@ use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::arith::{Bits, Number};
 use crate::kernels::map::Zip;
-use crate::tape::{Tensor, in_single};
+use crate::tape::{Operation, Tensor, cast, compute};
 use std::marker::PhantomData;
 
 macro_rules! compare {
     ($($(#[$doc:meta])+ $name:ident($set:ident: $bound:ident) -> $out:ident = $f:expr;)+) => {
         $(
             mod $name {
+                #[derive(Debug)]
+                pub(super) struct Test;
                 pub(super) struct Kernel<T>(pub(super) std::marker::PhantomData<T>);
             }
             impl<T: $bound> Zip for $name::Kernel<T> {
@@ -25,34 +27,44 @@ macro_rules! compare {
                     ($f)(a, b)
                 }
             }
+            impl Operation for $name::Test {
+                fn name(&self) -> &'static str {
+                    stringify!($name)
+                }
+                fn moves(&self) -> bool {
+                    compare!(@has_half $set)
+                }
+                fn forward(&self, x: &[&Array]) -> Result<Array> {
+                    let (name, dtype) = (self.name(), x[0].dtype());
+                    compare!(@dispatch $set, dtype, T => {
+                        Array::zip(name, &$name::Kernel::<T>(PhantomData), [x[0], x[1]])
+                    }, else Err(Error::DType(format!("{name}: not defined for {dtype}"))))
+                }
+            }
             $(#[$doc])+
             pub fn $name(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-                if a.dtype().promote(b.dtype()).is_half() && matches!(stringify!($set), "all" | "divided") {
-                    return in_single(&[a, b], |x| $name(x[0], x[1]));
-                }
-                let name = stringify!($name);
-                let (a, b) = compare!(@prepare $set, name, a, b);
-                let call = |a: &Array, b: &Array| compare!(@dispatch $set, a.dtype(), T => {
-                    Array::zip(name, &$name::Kernel::<T>(PhantomData), [a, b])
-                }, else Err(Error::DType(format!("{name}: not defined for {}", a.dtype()))));
-                Ok(call(a.array(), b.array())?.into())
+                let (a, b) = compare!(@prepare $set, stringify!($name), a, b);
+                compute($name::Test, &[&a, &b])
             }
         )+
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
         crate::bind! { compare $($(#[$doc])+ $name -> $out;)+ }
     };
-    (@prepare logical, $name:ident, $a:ident, $b:ident) => { (truth($a)?, truth($b)?) };
-    (@prepare float, $name:ident, $a:ident, $b:ident) => {{
+    (@has_half all) => { false };
+    (@has_half divided) => { false };
+    (@has_half $set:ident) => { true };
+    (@prepare logical, $name:expr, $a:ident, $b:ident) => { (truth($a)?, truth($b)?) };
+    (@prepare float, $name:expr, $a:ident, $b:ident) => {{
         let (a, b) = (super::binary::as_float($a)?, super::binary::as_float($b)?);
         let (a, b) = promote(&a, &b)?;
         (a.into_owned(), b.into_owned())
     }};
-    (@prepare divided, $name:ident, $a:ident, $b:ident) => {{
+    (@prepare divided, $name:expr, $a:ident, $b:ident) => {{
         let (a, b) = promote($a, $b)?;
         not_zero($name, &b)?;
         (a, b)
     }};
-    (@prepare $set:ident, $name:ident, $a:ident, $b:ident) => { promote($a, $b)? };
+    (@prepare $set:ident, $name:expr, $a:ident, $b:ident) => { promote($a, $b)? };
     (@dispatch bits, $d:expr, $t:ident => $body:expr, else $other:expr) => {
         if $d == DType::Bool { type $t = bool; $body } else { each!($d, integer: $t => $body, else $other) }
     };
@@ -66,7 +78,7 @@ macro_rules! compare {
 
 /// Whether each element is not zero.
 pub(crate) fn truth(a: &Tensor) -> Result<Tensor> {
-    Ok(a.array().cast(DType::Bool)?.into())
+    cast(a, DType::Bool)
 }
 
 /// Floating types that have neighbours.

@@ -3,7 +3,8 @@
 use crate::array::Array;
 use crate::dtype::{DType, Element, Kind, each};
 use crate::error::{Error, Result};
-use crate::tape::Tensor;
+use crate::shape::Dims;
+use crate::tape::{Operation, Tensor, compute};
 
 /// An error unless the type holds the numbers; integers without their fractions.
 pub(super) fn within(op: &str, numbers: &[f64], dtype: DType) -> Result<()> {
@@ -27,6 +28,25 @@ pub(super) fn within(op: &str, numbers: &[f64], dtype: DType) -> Result<()> {
     }
 }
 
+/// `n` numbers, each a step after the one before.
+#[derive(Debug)]
+struct Arange {
+    start: f64,
+    step: f64,
+    n: usize,
+    dtype: DType,
+}
+
+impl Operation for Arange {
+    fn name(&self) -> &'static str {
+        "arange"
+    }
+    fn forward(&self, _: &[&Array]) -> Result<Array> {
+        let value = |i: usize| self.start + i as f64 * self.step;
+        each!(self.dtype, all: T => Array::from_fn("arange", &[self.n], |i| T::from_f64(value(i))))
+    }
+}
+
 /// `start, start + step, …` up to `stop`, which is not among them.
 pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Result<Tensor> {
     let n = ((stop - start) / step).ceil();
@@ -36,35 +56,102 @@ pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Result<Tensor> 
     if n > 0.0 {
         within("arange", &[start, start + (n - 1.0) * step], dtype)?;
     }
-    let value = |i: usize| start + i as f64 * step;
-    let out =
-        each!(dtype, all: T => Array::from_fn("arange", &[n.max(0.0) as usize], |i| T::from_f64(value(i))));
-    Ok(out?.into())
+    compute(Arange { start, step, n: n.max(0.0) as usize, dtype }, &[])
+}
+
+/// `n` numbers evenly spread.
+#[derive(Debug)]
+struct Linspace {
+    start: f64,
+    stop: f64,
+    n: usize,
+    endpoint: bool,
+    dtype: DType,
+}
+
+impl Operation for Linspace {
+    fn name(&self) -> &'static str {
+        "linspace"
+    }
+    fn forward(&self, _: &[&Array]) -> Result<Array> {
+        let Linspace { start, stop, n, endpoint, dtype } = *self;
+        let parts = if endpoint { n.saturating_sub(1) } else { n }.max(1) as f64;
+        let value = |i: usize| {
+            let last = endpoint && i + 1 == n && n > 1;
+            if last { stop } else { start + (stop - start) * (i as f64 / parts) }
+        };
+        each!(dtype, all: T => Array::from_fn("linspace", &[n], |i| T::from_f64(value(i))))
+    }
 }
 
 /// `n` numbers evenly spread from `start` to `stop`, which is the last unless `endpoint` is false.
 pub fn linspace(start: f64, stop: f64, n: usize, endpoint: bool, dtype: DType) -> Result<Tensor> {
     within("linspace", &[start, stop][..n.min(2)], dtype)?;
-    let parts = if endpoint { n.saturating_sub(1) } else { n }.max(1) as f64;
-    let value = |i: usize| {
-        let last = endpoint && i + 1 == n && n > 1;
-        if last { stop } else { start + (stop - start) * (i as f64 / parts) }
-    };
-    Ok(each!(dtype, all: T => Array::from_fn("linspace", &[n], |i| T::from_f64(value(i))))?.into())
+    compute(Linspace { start, stop, n, endpoint, dtype }, &[])
+}
+
+/// Ones on a diagonal.
+#[derive(Debug)]
+struct Eye {
+    shape: [usize; 2],
+    diagonal: isize,
+    dtype: DType,
+}
+
+impl Operation for Eye {
+    fn name(&self) -> &'static str {
+        "eye"
+    }
+    fn forward(&self, _: &[&Array]) -> Result<Array> {
+        let [rows, columns] = self.shape;
+        let mut out = Array::filled("eye", &self.shape, 0.0, self.dtype)?;
+        each!(self.dtype, all: T => {
+            let values = out.make_mut::<T>()?;
+            for i in 0..rows {
+                if let Some(j) = i.checked_add_signed(self.diagonal).filter(|&j| j < columns) {
+                    values[i * columns + j] = T::from_f64(1.0);
+                }
+            }
+        });
+        Ok(out)
+    }
 }
 
 /// Ones on the `k`-th diagonal of a matrix of zeros.
 pub fn eye(rows: usize, columns: usize, k: isize, dtype: DType) -> Result<Tensor> {
-    let mut out = Array::filled("eye", &[rows, columns], 0.0, dtype)?;
-    each!(dtype, all: T => {
-        let values = out.make_mut::<T>()?;
-        for i in 0..rows {
-            if let Some(j) = i.checked_add_signed(k).filter(|&j| j < columns) {
-                values[i * columns + j] = T::from_f64(1.0);
-            }
+    compute(Eye { shape: [rows, columns], diagonal: k, dtype }, &[])
+}
+
+/// A row of zeros with a one at its label's place, for each label.
+#[derive(Debug)]
+struct OneHot {
+    n: usize,
+    dtype: DType,
+}
+
+impl Operation for OneHot {
+    fn name(&self) -> &'static str {
+        "one_hot"
+    }
+    fn forward(&self, labels: &[&Array]) -> Result<Array> {
+        let mut dims = Dims::from_slice(labels[0].shape());
+        dims.push(self.n);
+        let mut out = Array::filled("one_hot", &dims, 0.0, self.dtype)?;
+        let labels = labels[0].to_vec::<i64>()?;
+        let n = self.n;
+        if let Some((i, label)) = labels.iter().enumerate().find(|&(_, &l)| l < 0 || l as usize >= n) {
+            return Err(Error::Index(format!(
+                "one_hot: label {label} at position {i} is out of range for {n} classes"
+            )));
         }
-    });
-    Ok(out.into())
+        each!(self.dtype, all: T => {
+            let values = out.make_mut::<T>()?;
+            for (i, &label) in labels.iter().enumerate() {
+                values[i * n + label as usize] = T::from_f64(1.0);
+            }
+        });
+        Ok(out)
+    }
 }
 
 /// For each label, a row of `n` with a one at the label's place.
@@ -72,22 +159,7 @@ pub fn one_hot(labels: &Tensor, n: usize, dtype: DType) -> Result<Tensor> {
     if labels.dtype().is_float() {
         return Err(Error::DType(format!("one_hot: labels are integers, not {}", labels.dtype())));
     }
-    let mut dims = crate::shape::Dims::from_slice(labels.shape());
-    dims.push(n);
-    let mut out = Array::filled("one_hot", &dims, 0.0, dtype)?;
-    let labels = labels.to_vec::<i64>()?;
-    if let Some((i, label)) = labels.iter().enumerate().find(|&(_, &l)| l < 0 || l as usize >= n) {
-        return Err(Error::Index(format!(
-            "one_hot: label {label} at position {i} is out of range for {n} classes"
-        )));
-    }
-    each!(dtype, all: T => {
-        let values = out.make_mut::<T>()?;
-        for (i, &label) in labels.iter().enumerate() {
-            values[i * n + label as usize] = T::from_f64(1.0);
-        }
-    });
-    Ok(out.into())
+    compute(OneHot { n, dtype }, &[labels])
 }
 
 pub(super) const OPS: &[super::Op] = &[];

@@ -1,6 +1,6 @@
 //! Reverse-mode differentiation: one loop over a tape, from its end to its start, that knows no operation.
 
-use super::{add, add_in_place, astype, broadcast_to, sum_to};
+use super::{add, add_into, astype, broadcast_to, sum_to};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -85,7 +85,7 @@ fn fit(dx: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
 fn accumulate(sum: &mut Option<Tensor>, dx: Tensor) -> Result<()> {
     *sum = Some(match sum.take() {
         None => dx,
-        Some(old) if !is_recording() => add_in_place(old, &dx)?,
+        Some(old) if !is_recording() => add_into(old, &dx)?,
         Some(old) => add(&old, &dx)?,
     });
     Ok(())

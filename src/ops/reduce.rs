@@ -8,10 +8,8 @@ use crate::array::Array;
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::argextreme;
-use crate::kernels::number::Number;
 use crate::kernels::reduce::{self as kernel, Axis, Fold};
 use crate::kernels::variance::{Variance, centred};
-use crate::memory::unwritten::Unwritten;
 use crate::shape::{self, Axes, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single};
 use smallvec::SmallVec;
@@ -341,42 +339,72 @@ fn smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     apply(Extreme { axes, keepdims, largest: false }, &[x])
 }
 
+/// Whether any truth value is true over axes, or how many are.
+#[derive(Debug)]
+struct Truths {
+    axes: AxisList,
+    keepdims: bool,
+    counted: bool,
+}
+
+impl Operation for Truths {
+    fn name(&self) -> &'static str {
+        if self.counted { "count_nonzero" } else { "any" }
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        match self.counted {
+            true => fold::<kernel::Sum<bool>>(self.name(), x[0], &self.axes, self.keepdims),
+            false => fold::<kernel::Any>(self.name(), x[0], &self.axes, self.keepdims),
+        }
+    }
+}
+
 fn any_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("any", x.ndim())?;
-    Ok(fold::<kernel::Any>("any", truth(x)?.array(), &axes, keepdims)?.into())
+    compute(Truths { axes, keepdims, counted: false }, &[&truth(x)?])
 }
 
 fn all_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("all", x.ndim())?;
-    logical_not(&fold::<kernel::Any>("all", logical_not(x)?.array(), &axes, keepdims)?.into())
+    logical_not(&compute(Truths { axes, keepdims, counted: false }, &[&logical_not(x)?])?)
 }
 
 fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
     let axes = axis.resolve("count_nonzero", x.ndim())?;
-    Ok(fold::<kernel::Sum<bool>>("count_nonzero", truth(x)?.array(), &axes, keepdims)?.into())
+    compute(Truths { axes, keepdims, counted: true }, &[&truth(x)?])
+}
+
+/// The place of the largest or smallest element over axes.
+#[derive(Debug)]
+struct ArgExtreme {
+    axes: AxisList,
+    keepdims: bool,
+    largest: bool,
+}
+
+impl Operation for ArgExtreme {
+    fn name(&self) -> &'static str {
+        if self.largest { "argmax" } else { "argmin" }
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let (a, view) = side_by_side(&x[0].cast(x[0].dtype().widest())?, &self.axes)?;
+        let shape = reduced_shape(x[0].shape(), &self.axes, self.keepdims);
+        each!(a.dtype(), wide: T => {
+            let find = if self.largest { argextreme::argmax::<T> } else { argextreme::argmin::<T> };
+            let values = a.values(self.name())?;
+            Array::written(self.name(), &shape, |out| find(view, values, out))
+        })
+    }
 }
 
 fn place_of_largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let x = &x.array().cast(x.dtype().widest())?;
-    each!(x.dtype(), wide: T => place("argmax", x, axis, keepdims, argextreme::argmax::<T>))
+    let axes = axis.resolve("argmax", x.ndim())?;
+    nonempty("argmax", x.array(), &axes)?;
+    compute(ArgExtreme { axes, keepdims, largest: true }, &[x])
 }
 
 fn place_of_smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let x = &x.array().cast(x.dtype().widest())?;
-    each!(x.dtype(), wide: T => place("argmin", x, axis, keepdims, argextreme::argmin::<T>))
-}
-
-fn place<T: Element + Number>(
-    op: &'static str,
-    x: &Array,
-    axis: Axes,
-    keepdims: bool,
-    find: for<'a> fn(Axis, &[T], &'a mut Unwritten<i64>) -> &'a mut [i64],
-) -> Result<Tensor> {
-    let axes = axis.resolve(op, x.ndim())?;
-    nonempty(op, x, &axes)?;
-    let (a, view) = side_by_side(x, &axes)?;
-    let values = a.values(op)?;
-    let out = Array::written(op, &reduced_shape(x.shape(), &axes, keepdims), |out| find(view, values, out))?;
-    Ok(out.into())
+    let axes = axis.resolve("argmin", x.ndim())?;
+    nonempty("argmin", x.array(), &axes)?;
+    compute(ArgExtreme { axes, keepdims, largest: false }, &[x])
 }

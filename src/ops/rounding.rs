@@ -1,10 +1,11 @@
 //! Element-wise functions of one argument without a gradient: roundings, signs and tests. A row each.
 
+use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::arith::{Bits, Number};
 use crate::kernels::map::Map;
-use crate::tape::{Tensor, in_single};
+use crate::tape::{Operation, Tensor, compute};
 use std::marker::PhantomData;
 
 /// Element types that can be rounded and tested; integers are whole and finite already.
@@ -74,6 +75,8 @@ macro_rules! steps {
     ($($(#[$doc:meta])+ $name:ident($set:ident: $bound:ident) -> $out:ty = $f:expr;)+) => {
         $(
             mod $name {
+                #[derive(Debug)]
+                pub(super) struct Step;
                 pub(super) struct Kernel<T>(pub(super) std::marker::PhantomData<T>);
             }
             impl<T: $bound> Map for $name::Kernel<T> {
@@ -85,22 +88,30 @@ macro_rules! steps {
                     ($f)(x)
                 }
             }
+            impl Operation for $name::Step {
+                fn name(&self) -> &'static str {
+                    stringify!($name)
+                }
+                fn moves(&self) -> bool {
+                    steps!(@has_half $set)
+                }
+                fn forward(&self, x: &[&Array]) -> Result<Array> {
+                    let (name, dtype) = (self.name(), x[0].dtype());
+                    steps!(@dispatch $set, dtype, T => x[0].map(name, &$name::Kernel::<T>(PhantomData)),
+                        else Err(Error::DType(format!("{name}: not defined for {dtype}"))))
+                }
+            }
             $(#[$doc])+
             pub fn $name(x: &Tensor) -> Result<Tensor> {
-                if x.dtype().is_half() && stringify!($set) != "bits" {
-                    return in_single(&[x], |x| $name(x[0]));
-                }
-                let name = stringify!($name);
                 let x = steps!(@prepare $set, x);
-                let x = x.array();
-                steps!(@dispatch $set, x.dtype(), T => {
-                    Ok(x.map(name, &$name::Kernel::<T>(PhantomData))?.into())
-                }, else Err(Error::DType(format!("{name}: not defined for {}", x.dtype()))))
+                compute($name::Step, &[&x])
             }
         )+
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
         crate::bind! { step $($(#[$doc])+ $name;)+ }
     };
+    (@has_half bits) => { true };
+    (@has_half $set:ident) => { false };
     (@prepare truth, $x:ident) => { super::compare::truth($x)? };
     (@prepare test, $x:ident) => { if $x.dtype() == DType::Bool { super::astype($x, DType::U8)? } else { $x.clone() } };
     (@prepare $set:ident, $x:ident) => { $x };

@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::Result;
 use crate::kernels::map::Zip3;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast};
 use std::marker::PhantomData;
 
 #[derive(Debug)]
@@ -41,18 +41,19 @@ impl Operation for Select {
 
 impl Differentiable for Select {
     fn keeps(&self) -> Keeps {
-        Keeps::Inputs
+        Keeps::Constants
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let zero: Tensor = Array::filled("where", &[], 0.0, g.dtype())?.into();
-        cx.each(|i| if i == 1 { select(cx.input(0), g, &zero) } else { select(cx.input(0), &zero, g) })
+        let test = cx.constant(0);
+        cx.each(|i| if i == 1 { select(test, g, &zero) } else { select(test, &zero, g) })
     }
 }
 
 /// `a` where `test` is true (not zero), else `b`. All three broadcast.
 pub fn select(test: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let dtype = a.dtype().promote(b.dtype());
-    let test = test.array().cast(DType::Bool)?.into();
+    let test = cast(test, DType::Bool)?;
     apply(Select, &[&test, &*as_dtype(a, dtype)?, &*as_dtype(b, dtype)?])
 }
 

@@ -1,13 +1,12 @@
 //! Order: sorting, where things are in a sorted tensor, and where a tensor is not zero.
 
-use super::movement::permute;
 use super::{Case, take_along_axis};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::sort as kernel;
 use crate::shape;
-use crate::tape::Tensor;
+use crate::tape::{Operation, Tensor, compute};
 use smallvec::SmallVec;
 
 operations! {
@@ -20,29 +19,60 @@ operations! {
     argsort(x; axis: isize = -1, descending: bool = false) = sorting, cases [];
 }
 
-/// The axes with `axis` and the last exchanged.
-fn to_last(x: &Array, axis: usize) -> SmallVec<[usize; 4]> {
-    let mut order: SmallVec<[usize; 4]> = (0..x.ndim()).collect();
-    order.swap(axis, x.ndim() - 1);
-    order
+/// The places of the elements in order along an axis.
+#[derive(Debug)]
+struct Argsort {
+    axis: usize,
+    descending: bool,
+}
+
+impl Operation for Argsort {
+    fn name(&self) -> &'static str {
+        "argsort"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let mut order: SmallVec<[usize; 4]> = (0..x[0].ndim()).collect();
+        order.swap(self.axis, x[0].ndim() - 1);
+        let rows = x[0].cast(x[0].dtype().widest())?.permute(&order)?.contiguous()?;
+        let n = rows.shape()[rows.ndim() - 1];
+        let count = rows.size().checked_div(n).unwrap_or(0);
+        each!(rows.dtype(), wide: T => {
+            let values = rows.values::<T>("argsort")?;
+            Array::written("argsort", rows.shape(), |out| {
+                kernel::argsort(count, n, values, out, self.descending)
+            })
+        })?
+        .permute(&order)
+    }
 }
 
 fn sorting(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
-    let axis = shape::axis("argsort", axis, x.ndim())?;
-    let order = to_last(x.array(), axis);
-    let rows = x.array().cast(x.dtype().widest())?.permute(&order)?.contiguous()?;
-    let n = rows.shape()[rows.ndim() - 1];
-    let count = rows.size().checked_div(n).unwrap_or(0);
-    let out = each!(rows.dtype(), wide: T => {
-        let values = rows.values::<T>("argsort")?;
-        Array::written("argsort", rows.shape(), |out| kernel::argsort(count, n, values, out, descending))?
-    });
-    permute(&out.into(), &order)
+    compute(Argsort { axis: shape::axis("argsort", axis, x.ndim())?, descending }, &[x])
 }
 
 fn sorted(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
     shape::axis("sort", axis, x.ndim())?;
     take_along_axis(x, &sorting(x, axis, descending)?, axis)
+}
+
+/// The places of the second input's numbers in the sorted vector that is the first.
+#[derive(Debug)]
+struct SearchSorted {
+    right: bool,
+}
+
+impl Operation for SearchSorted {
+    fn name(&self) -> &'static str {
+        "searchsorted"
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let dtype = x[0].dtype().promote(x[1].dtype()).widest();
+        let (x, v) = (x[0].cast(dtype)?.contiguous()?, x[1].cast(dtype)?.contiguous()?);
+        each!(dtype, wide: T => {
+            let (x, values) = (x.values::<T>("searchsorted")?, v.values("searchsorted")?);
+            Array::written("searchsorted", v.shape(), |out| kernel::searchsorted(x, values, self.right, out))
+        })
+    }
 }
 
 /// For each of `values` the place in the sorted vector `x` before which it would go: before equal ones, or with `right`
@@ -52,11 +82,5 @@ pub fn searchsorted(x: &Tensor, values: &Tensor, right: bool) -> Result<Tensor> 
         let shape = shape::show(x.shape());
         return Err(Error::Shape(format!("searchsorted: expected a vector to search in, got shape {shape}")));
     }
-    let dtype = x.dtype().promote(values.dtype()).widest();
-    let (x, v) = (x.array().cast(dtype)?.contiguous()?, values.array().cast(dtype)?.contiguous()?);
-    let out = each!(dtype, wide: T => {
-        let (x, values) = (x.values::<T>("searchsorted")?, v.values("searchsorted")?);
-        Array::written("searchsorted", v.shape(), |out| kernel::searchsorted(x, values, right, out))?
-    });
-    Ok(out.into())
+    compute(SearchSorted { right }, &[x, values])
 }

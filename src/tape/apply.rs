@@ -50,6 +50,16 @@ pub fn compute<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
     Ok(attempt(op.name(), || op.forward(&arrays(inputs)))?.into())
 }
 
+/// [`compute`] in the memory of the first input, where that can be done.
+pub(crate) fn compute_into<O: Operation>(op: O, first: Tensor, rest: &[&Tensor]) -> Result<Tensor> {
+    let is_half = |x: &Tensor| x.dtype().is_half();
+    if (is_half(&first) || rest.iter().any(|x| is_half(x))) && !op.moves() {
+        let inputs: SmallVec<[&Tensor; 4]> = std::iter::once(&first).chain(rest.iter().copied()).collect();
+        return compute(op, &inputs);
+    }
+    Ok(attempt(op.name(), || op.forward_into(first.into_array(), &arrays(rest)))?.into())
+}
+
 /// [`compute`] for those who want all that the operation gives, the result first. No input has 16 bits.
 pub(crate) fn compute_beside<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     let (value, beside) = attempt(op.name(), || op.forward_beside(&arrays(inputs)))?;

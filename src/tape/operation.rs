@@ -44,6 +44,12 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
         Ok((self.forward(inputs)?, Vec::new()))
     }
 
+    /// The result, in the memory of the first input where that can be done: its owner gives it up.
+    fn forward_into(&self, first: Array, rest: &[&Array]) -> Result<Array> {
+        let inputs: SmallVec<[&Array; 4]> = std::iter::once(&first).chain(rest.iter().copied()).collect();
+        self.forward(&inputs)
+    }
+
     /// Whether it only moves elements, of whatever type: such operations see numbers of 16 bits as they are, all others
     /// see them as float32.
     fn moves(&self) -> bool {
