@@ -249,11 +249,6 @@ impl Element for bool {
     }
 }
 
-/// A Rust type of floating-point elements.
-pub trait Float: Element {}
-impl Float for f32 {}
-impl Float for f64 {}
-
 /// Runs an expression with `$t` bound to the Rust type of a `DType`: `each!(dtype, all: T => …)`. The list says for
 /// which types it is compiled; the others take the `else` arm. `wide` takes a [`DType::widest`], `computed` all but those
 /// of 16 bits, and `moved` is for code that only moves elements: an integer of the same size stands for each but `bool`.

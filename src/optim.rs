@@ -2,9 +2,9 @@
 
 use crate::array::Array;
 use crate::dtype::half::{BFloat16, Float16};
-use crate::dtype::{DType, Float};
+use crate::dtype::{self, DType};
 use crate::error::{Error, Result};
-use crate::kernels::update::{self, Element, Link, Slot};
+use crate::kernels::update::{self, Link, Slot, Updated};
 use crate::shape;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -180,7 +180,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-fn slot<'a, T: Float + Element>(
+fn slot<'a, T: dtype::Element + Updated>(
     member: &mut Member<'a>,
     stage: usize,
     scale: T,

@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result, attempt};
-use crate::kernels::random::{self, Place};
+use crate::kernels::random::{self, Position};
 use crate::tape::Tensor;
 
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
@@ -20,20 +20,20 @@ use crate::tape::Tensor;
 /// # Ok::<(), oxiflux::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Generator(Place);
+pub struct Generator(Position);
 
 impl Generator {
     /// The stream of a seed, from its start.
     pub fn new(seed: u64) -> Generator {
-        Generator::at(Place { key: seed, counter: 0 })
+        Generator::at(Position { key: seed, counter: 0 })
     }
     /// The stream from a place on.
-    pub(crate) fn at(place: Place) -> Generator {
+    pub(crate) fn at(place: Position) -> Generator {
         Generator(place)
     }
     /// Where the next number comes from.
     #[cfg(feature = "python")]
-    pub(crate) fn place(self) -> Place {
+    pub(crate) fn place(self) -> Position {
         self.0
     }
 
@@ -90,7 +90,7 @@ impl Generator {
     }
 
     /// What was drawn, with which the stream moves on.
-    fn give(&mut self, next: Place, drawn: Array) -> Result<Tensor> {
+    fn give(&mut self, next: Position, drawn: Array) -> Result<Tensor> {
         self.0 = next;
         Ok(drawn.into())
     }

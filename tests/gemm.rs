@@ -1,11 +1,11 @@
 //! Matrix products against a plain triple loop in f64, over awkward sizes, strides, epilogues, instruction sets and
 //! numbers of threads.
 
-use oxiflux::kernels::gemm::{Activation, Element, Epilogue, Operand, gemm, gemm_batched};
+use oxiflux::kernels::gemm::{Activation, Epilogue, Operand, Scalar, gemm, gemm_batched};
 use oxiflux::team;
 
 /// An element that converts to and from f64, with the bound on the error of a sum of `k` products of numbers below one.
-trait Real: Element {
+trait Real: Scalar {
     const EPS: f64;
     fn of(x: f64) -> Self;
     fn f64(self) -> f64;

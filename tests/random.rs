@@ -1,25 +1,25 @@
 //! Philox against its published vectors; bounds, moments and independence of the draws.
 
-use oxiflux::kernels::random::{self, Place, Random, philox};
+use oxiflux::kernels::random::{self, Position, Random, philox};
 use oxiflux::memory::unwritten::Unwritten;
 use std::mem::MaybeUninit;
 
-const START: Place = Place { key: 42, counter: 7 };
+const START: Position = Position { key: 42, counter: 7 };
 
 /// What a kernel writes to room for `n` elements.
 fn written<T: Copy>(n: usize, write: impl FnOnce(&mut Unwritten<T>) -> &mut [T]) -> Vec<T> {
     write(&mut vec![MaybeUninit::uninit(); n]).to_vec()
 }
 
-fn uniform<T: Random>(place: Place, n: usize) -> Vec<T> {
+fn uniform<T: Random>(place: Position, n: usize) -> Vec<T> {
     written(n, |out| random::uniform(&mut { place }, out))
 }
 
-fn normal<T: Random>(place: Place, n: usize) -> Vec<T> {
+fn normal<T: Random>(place: Position, n: usize) -> Vec<T> {
     written(n, |out| random::normal(&mut { place }, out))
 }
 
-fn integers(place: Place, low: i64, high: i64, n: usize) -> Vec<i64> {
+fn integers(place: Position, low: i64, high: i64, n: usize) -> Vec<i64> {
     written(n, |out| random::integers(&mut { place }, low, high, out))
 }
 
@@ -43,7 +43,7 @@ fn the_stream_is_made_of_philox_blocks_of_the_counter() {
         let pair = if i / 16 % 2 == 0 { [w[0], w[1]] } else { [w[2], w[3]] };
         assert_eq!(bits, u64::from(pair[0]) | u64::from(pair[1]) << 32, "element {i}");
     }
-    assert_eq!(next, Place { counter: START.counter + 4 * 16, ..START });
+    assert_eq!(next, Position { counter: START.counter + 4 * 16, ..START });
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_permutation_holds_each_number_once_and_no_place_is_preferred() {
     let mut places = [[0_f64; 5]; 5];
     let rounds = 20_000;
     for round in 0..rounds {
-        let mut out = written(5, |out| random::permutation(&mut Place { key: round, counter: 0 }, out));
+        let mut out = written(5, |out| random::permutation(&mut Position { key: round, counter: 0 }, out));
         for (i, &x) in out.iter().enumerate() {
             places[i][x as usize] += 1.0;
         }

@@ -13,7 +13,7 @@ fn gradients(n: usize, step: usize) -> Vec<f64> {
 }
 
 /// Runs `rule(t)` in steps `t` = 1, 2, 3 on tensors of the given sizes laid end to end; returns all parameters.
-fn run<K: Rule + Send + 'static, T: Element>(
+fn run<K: Rule + Send + 'static, T: Updated>(
     sizes: &[usize],
     rule: impl Fn(usize) -> K,
     to: fn(f64) -> T,

@@ -3,7 +3,7 @@
 use super::dispatch::{Compute, compute};
 use super::lanes::{read, write};
 use super::number::Float;
-use super::random::{LANES, Place};
+use super::random::{LANES, Position};
 use super::real::Real;
 use crate::memory::unwritten::{Unwritten, assume_written};
 use crate::team::{self, Pieces};
@@ -29,14 +29,14 @@ pub struct Rule<T> {
 }
 
 /// The place in the stream that follows the words for `n` elements.
-pub fn after(place: Place, n: usize) -> Place {
+pub fn after(place: Position, n: usize) -> Position {
     place.after(n.div_ceil(WORDS * LANES))
 }
 
 /// The elements of a task, with the words from a place on.
 struct Drop<'x, 'a, T> {
     rule: Rule<T>,
-    place: Place,
+    place: Position,
     x: &'x [T],
     out: &'a mut Unwritten<T>,
 }
@@ -74,7 +74,12 @@ impl<'a, T: Float> Compute for Drop<'_, 'a, T> {
 ///
 /// # Panics
 /// Where there are not as many results as elements.
-pub fn dropout<'a, T: Float>(place: Place, rule: Rule<T>, x: &[T], out: &'a mut Unwritten<T>) -> &'a mut [T] {
+pub fn dropout<'a, T: Float>(
+    place: Position,
+    rule: Rule<T>,
+    x: &[T],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
     assert!(x.len() == out.len(), "dropout: {} elements have {} results", x.len(), out.len());
     let groups = x.len().div_ceil(WORDS * LANES);
     let most = CHUNK * WORDS * LANES;

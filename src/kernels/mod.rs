@@ -3,7 +3,7 @@
 pub mod math;
 pub mod real;
 pub mod number;
-pub mod arith;
+pub mod arithmetic;
 mod lanes;
 mod dispatch;
 mod cost;

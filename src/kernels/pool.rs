@@ -116,14 +116,14 @@ impl Windows {
 }
 
 /// A place in a window as it is stored: `u8` where windows are small enough, `()` where nobody asks.
-pub trait Place: Copy + PartialEq + Send + Sync {
+pub trait Offset: Copy + PartialEq + Send + Sync {
     /// The place of that number.
     fn of(place: isize) -> Self;
 }
 
 macro_rules! places {
     ($($t:ty = $f:expr),*) => {$(
-        impl Place for $t {
+        impl Offset for $t {
             #[inline(always)]
             fn of(place: isize) -> Self { ($f)(place) }
         }
@@ -240,7 +240,7 @@ struct Max<T, P> {
     places: Shared<P>,
 }
 
-impl<T: Float, P: Place> Pool for Max<T, P> {
+impl<T: Float, P: Offset> Pool for Max<T, P> {
     /// Places are as wide as `f32` until they are written, so that one comparison serves both.
     type Acc<const L: usize> = ([T; L], [u32; L]);
     #[inline(always)]
@@ -273,7 +273,7 @@ impl<T: Float, P: Place> Pool for Max<T, P> {
 ///
 /// # Panics
 /// Where the windows do not lie on the images, or `x`, `out` or `places` has not as many elements.
-pub fn maxpool_places<'a, 'p, T: Float, P: Place>(
+pub fn maxpool_places<'a, 'p, T: Float, P: Offset>(
     windows: &Windows,
     x: &[T],
     out: &'a mut Unwritten<T>,
@@ -396,7 +396,7 @@ struct Spread<T, P> {
     out: Shared<T>,
 }
 
-impl<T: Float, P: Place> Pool for Spread<T, P> {
+impl<T: Float, P: Offset> Pool for Spread<T, P> {
     type Acc<const L: usize> = [T; L];
     #[inline(always)]
     unsafe fn start<const L: usize>(&self, _: usize, _: isize) -> [T; L] {
@@ -423,7 +423,7 @@ impl<T: Float, P: Place> Pool for Spread<T, P> {
 ///
 /// # Panics
 /// As for [`maxpool_places`], with images and results exchanged.
-pub fn maxpool_back<'a, T: Float, P: Place>(
+pub fn maxpool_back<'a, T: Float, P: Offset>(
     windows: &Windows,
     g: &[T],
     places: &[P],
@@ -447,7 +447,7 @@ struct Pick<T, P> {
     out: Shared<T>,
 }
 
-impl<T: Float, P: Place> Pool for Pick<T, P> {
+impl<T: Float, P: Offset> Pool for Pick<T, P> {
     type Acc<const L: usize> = ([T; L], [P; L]);
     #[inline(always)]
     unsafe fn start<const L: usize>(&self, target: usize, _: isize) -> Self::Acc<L> {
@@ -474,7 +474,7 @@ impl<T: Float, P: Place> Pool for Pick<T, P> {
 ///
 /// # Panics
 /// As for [`maxpool_places`].
-pub fn pick<'a, T: Float, P: Place>(
+pub fn pick<'a, T: Float, P: Offset>(
     windows: &Windows,
     x: &[T],
     places: &[P],

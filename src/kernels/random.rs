@@ -37,17 +37,17 @@ const CHUNK: usize = 256;
 
 /// A place in the stream of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// Which stream: the seed.
     pub key: u64,
     /// The number of the next block.
     pub counter: u64,
 }
 
-impl Place {
+impl Position {
     /// The place that follows groups of [`LANES`] blocks.
-    pub(super) fn after(self, groups: usize) -> Place {
-        Place { counter: self.counter.wrapping_add((groups * LANES) as u64), ..self }
+    pub(super) fn after(self, groups: usize) -> Position {
+        Position { counter: self.counter.wrapping_add((groups * LANES) as u64), ..self }
     }
 
     /// The four random words of block `l` from here.
@@ -105,7 +105,7 @@ trait Draw<const V: usize>: Sync {
 /// Fills `out` with what is drawn from the place on, which moves to the place that follows.
 fn fill<'a, K: Draw<V>, const V: usize>(
     draw: &K,
-    place: &mut Place,
+    place: &mut Position,
     out: &'a mut Unwritten<K::Out>,
 ) -> &'a mut [K::Out] {
     let (start, groups) = (*place, out.len().div_ceil(V * LANES));
@@ -117,7 +117,7 @@ fn fill<'a, K: Draw<V>, const V: usize>(
 
 struct Fill<'d, 'a, K: Draw<V>, const V: usize> {
     draw: &'d K,
-    place: Place,
+    place: Position,
     out: &'a mut Unwritten<K::Out>,
 }
 
@@ -167,7 +167,7 @@ impl Draw<2> for Signed {
 }
 
 /// Fills `out` with 64 random bits each.
-pub fn bits<'a>(place: &mut Place, out: &'a mut Unwritten<u64>) -> &'a mut [u64] {
+pub fn bits<'a>(place: &mut Position, out: &'a mut Unwritten<u64>) -> &'a mut [u64] {
     fill(&Bits, place, out)
 }
 
@@ -175,7 +175,7 @@ pub fn bits<'a>(place: &mut Place, out: &'a mut Unwritten<u64>) -> &'a mut [u64]
 ///
 /// # Panics
 /// Where `low` is not below `high`.
-pub fn integers<'a>(place: &mut Place, low: i64, high: i64, out: &'a mut Unwritten<i64>) -> &'a mut [i64] {
+pub fn integers<'a>(place: &mut Position, low: i64, high: i64, out: &'a mut Unwritten<i64>) -> &'a mut [i64] {
     const ELEMENTS: usize = CHUNK * 2 * LANES;
     assert!(low < high, "there is no integer from {low} to below {high}");
     let (start, range) = (*place, high.wrapping_sub(low) as u64);
@@ -190,7 +190,7 @@ pub fn integers<'a>(place: &mut Place, low: i64, high: i64, out: &'a mut Unwritt
 }
 
 /// Fills `out` with the numbers below its length in random order (Fisher and Yates).
-pub fn permutation<'a>(place: &mut Place, out: &'a mut Unwritten<i64>) -> &'a mut [i64] {
+pub fn permutation<'a>(place: &mut Position, out: &'a mut Unwritten<i64>) -> &'a mut [i64] {
     let (start, n) = (*place, out.len());
     let mut drawn = room(n);
     let drawn = bits(place, &mut drawn.spare_capacity_mut()[..n]);
@@ -271,18 +271,18 @@ impl Draw<2> for (Normal, f64) {
 /// A floating type that random numbers are drawn in.
 pub trait Random: Float {
     /// [`uniform`] for this type.
-    fn uniform<'a>(place: &mut Place, out: &'a mut Unwritten<Self>) -> &'a mut [Self];
+    fn uniform<'a>(place: &mut Position, out: &'a mut Unwritten<Self>) -> &'a mut [Self];
     /// [`normal`] for this type.
-    fn normal<'a>(place: &mut Place, out: &'a mut Unwritten<Self>) -> &'a mut [Self];
+    fn normal<'a>(place: &mut Position, out: &'a mut Unwritten<Self>) -> &'a mut [Self];
 }
 
 macro_rules! random {
     ($($t:ident)*) => {$(
         impl Random for $t {
-            fn uniform<'a>(place: &mut Place, out: &'a mut Unwritten<$t>) -> &'a mut [$t] {
+            fn uniform<'a>(place: &mut Position, out: &'a mut Unwritten<$t>) -> &'a mut [$t] {
                 fill(&(Uniform, 0.0 as $t), place, out)
             }
-            fn normal<'a>(place: &mut Place, out: &'a mut Unwritten<$t>) -> &'a mut [$t] {
+            fn normal<'a>(place: &mut Position, out: &'a mut Unwritten<$t>) -> &'a mut [$t] {
                 fill(&(Normal, 0.0 as $t), place, out)
             }
         }
@@ -291,11 +291,11 @@ macro_rules! random {
 random!(f32 f64);
 
 /// Fills `out` with multiples of 2^-24 (`f32`) or 2^-53 (`f64`) in `[0, 1)`, each equally likely.
-pub fn uniform<'a, T: Random>(place: &mut Place, out: &'a mut Unwritten<T>) -> &'a mut [T] {
+pub fn uniform<'a, T: Random>(place: &mut Position, out: &'a mut Unwritten<T>) -> &'a mut [T] {
     T::uniform(place, out)
 }
 
 /// Fills `out` with normal numbers of mean 0 and variance 1.
-pub fn normal<'a, T: Random>(place: &mut Place, out: &'a mut Unwritten<T>) -> &'a mut [T] {
+pub fn normal<'a, T: Random>(place: &mut Position, out: &'a mut Unwritten<T>) -> &'a mut [T] {
     T::normal(place, out)
 }

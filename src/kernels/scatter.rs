@@ -96,7 +96,7 @@ impl<'a, T: Float> Compute for Rows<'_, 'a, T> {
         for (i, out) in out.chunks_exact_mut(width).enumerate() {
             let (o, row) = ((first + i) / rows, (first + i) % rows);
             let range = matrix.starts[row] as usize..matrix.starts[row + 1] as usize;
-            let row = Row::<T, FMA> {
+            let row = MixedRow::<T, FMA> {
                 columns: &matrix.columns[range.clone()],
                 weights: &matrix.weights[range],
                 x: &x[o * of * width..][..of * width],
@@ -112,7 +112,7 @@ impl<'a, T: Float> Compute for Rows<'_, 'a, T> {
     }
 }
 
-struct Row<'x, T, const FMA: bool> {
+struct MixedRow<'x, T, const FMA: bool> {
     columns: &'x [i64],
     weights: &'x [T],
     x: &'x [T],
@@ -120,7 +120,7 @@ struct Row<'x, T, const FMA: bool> {
     width: usize,
 }
 
-impl<T: Float, const FMA: bool> Lanes for Row<'_, T, FMA> {
+impl<T: Float, const FMA: bool> Lanes for MixedRow<'_, T, FMA> {
     #[inline(always)]
     unsafe fn lanes<const L: usize>(&self, at: usize) {
         let mut sum = [T::ZERO; L];

@@ -4,7 +4,7 @@ use super::binary::{as_dtype, number};
 use super::movement::{broadcast_to, permute, reshape_to, transpose_last};
 use super::{Case, add, matmul, multiply, not_equal, select, softmax, subtract, sum};
 use crate::array::Array;
-use crate::dtype::{DType, Element, Float, each};
+use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result, attempt};
 use crate::kernels::attention::{self as kernel, Grid, Inputs, Sequences, Sizes};
 use crate::kernels::gemm;
@@ -90,7 +90,7 @@ fn grid<T: Element>(x: &Array) -> Grid<T> {
 
 impl Attention {
     /// Calls `f` with what the kernel reads.
-    fn read<T: Float, R>(&self, x: &[&Array], f: impl FnOnce(&Inputs<T>) -> Result<R>) -> Result<R> {
+    fn read<T: Element, R>(&self, x: &[&Array], f: impl FnOnce(&Inputs<T>) -> Result<R>) -> Result<R> {
         let Parts { q, k, v, bias, mask } = self.parts(x);
         let sizes = sizes(q, k, v, self.heads);
         let full = [sizes.batch, self.heads, sizes.queries, sizes.keys];
@@ -101,7 +101,7 @@ impl Attention {
         f(&Inputs { sizes, q, k, v, bias, mask, causal: self.causal })
     }
 
-    fn value<T: Float + Logit + gemm::Element>(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+    fn value<T: Element + Logit + gemm::Scalar>(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let dtype = x[0].dtype();
         self.read::<T, _>(x, |inputs| {
             let Sizes { batch, heads, queries, values, .. } = inputs.sizes;
@@ -168,7 +168,7 @@ struct AttentionGradient {
 }
 
 impl AttentionGradient {
-    fn value<T: Float + Logit + gemm::Element>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
+    fn value<T: Element + Logit + gemm::Scalar>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let (inputs, rest) = all.split_at(self.of.inputs());
         let (y, found, g) = (rest[0], rest[1], rest[2].contiguous()?);
         self.of.read::<T, _>(inputs, |x| {

@@ -8,7 +8,7 @@ use super::{
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
-use crate::kernels::arith::Number;
+use crate::kernels::arithmetic::Arithmetic;
 use crate::kernels::map::Zip;
 use crate::kernels::math::{double, single};
 use crate::shape::Axes;
@@ -154,7 +154,7 @@ pub(super) fn not_zero(name: &'static str, divisors: &Tensor) -> Result<()> {
 }
 
 /// Floating types with the functions of two arguments that only they have.
-trait Real2: Number {
+trait Real2: Arithmetic {
     fn divide(a: Self, b: Self) -> Self;
     fn atan2(a: Self, b: Self) -> Self;
     fn hypot(a: Self, b: Self) -> Self;
@@ -235,12 +235,12 @@ fn chance(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 binary! {
     /// `a + b`.
-    add(numeric: Number) = T::add, keeps Nothing, da = |_c, g| Ok(g.clone()), db = |_c, g| Ok(g.clone()), on (-2.0, 2.0),
+    add(numeric: Arithmetic) = T::add, keeps Nothing, da = |_c, g| Ok(g.clone()), db = |_c, g| Ok(g.clone()), on (-2.0, 2.0),
         instead of_truth(bitwise_or);
     /// `a - b`.
-    subtract(numeric: Number) = T::sub, keeps Nothing, da = |_c, g| Ok(g.clone()), db = |_c, g| negative(g), on (-2.0, 2.0);
+    subtract(numeric: Arithmetic) = T::sub, keeps Nothing, da = |_c, g| Ok(g.clone()), db = |_c, g| negative(g), on (-2.0, 2.0);
     /// `a * b`.
-    multiply(numeric: Number) = T::mul, keeps Inputs,
+    multiply(numeric: Arithmetic) = T::mul, keeps Inputs,
         da = |c, g| multiply(g, c.input(1)), db = |c, g| multiply(g, c.input(0)), on (-2.0, 2.0),
         instead of_truth(bitwise_and);
     /// `a / b`, in a floating type.
@@ -248,7 +248,7 @@ binary! {
         da = |c, g| divide(g, c.input(1)),
         db = |c, g| negative(&multiply(g, &divide(c.output(), c.input(1))?)?), on (0.5, 2.0);
     /// `a` to the power `b`.
-    pow(numeric: Number) = T::pow, keeps Both,
+    pow(numeric: Arithmetic) = T::pow, keeps Both,
         da = |c, g| {
             // Where `b` is 0 and `1 / a` may overflow, another power of `a` is finite times 0.
             let (one, zero) = (number(1.0, c.output())?, number(0.0, c.output())?);
@@ -273,15 +273,15 @@ binary! {
             select(&vanishes, &zero, &multiply(g, &multiply(&y, &log(&a)?)?)?)
         }, on (0.5, 2.0), instead raised;
     /// The larger of `a` and `b`; NaN if either is. Where they are equal each gets half of the gradient.
-    maximum(numeric: Number) = T::maximum, keeps Inputs,
+    maximum(numeric: Arithmetic) = T::maximum, keeps Inputs,
         da = |c, g| multiply(g, &share(c.input(0), c.input(1))?),
         db = |c, g| multiply(g, &share(c.input(1), c.input(0))?), on (-2.0, 2.0), instead of_truth(bitwise_or);
     /// The smaller of `a` and `b`; NaN if either is. Where they are equal each gets half of the gradient.
-    minimum(numeric: Number) = T::minimum, keeps Inputs,
+    minimum(numeric: Arithmetic) = T::minimum, keeps Inputs,
         da = |c, g| multiply(g, &share(c.input(1), c.input(0))?),
         db = |c, g| multiply(g, &share(c.input(0), c.input(1))?), on (-2.0, 2.0), instead of_truth(bitwise_and);
     /// What is left of `a` after `floor_divide`, with the sign of `b`. An integer divided by zero is an error.
-    remainder(numeric: Number) = T::remainder, keeps Inputs,
+    remainder(numeric: Arithmetic) = T::remainder, keeps Inputs,
         da = |_c, g| Ok(g.clone()),
         db = |c, g| negative(&multiply(g, &floor_divide(c.input(0), c.input(1))?)?), on (2.1, 3.9),
         instead by_zero("remainder");

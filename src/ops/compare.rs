@@ -4,7 +4,7 @@ use super::binary::{not_zero, promote};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
-use crate::kernels::arith::{Bits, Number};
+use crate::kernels::arithmetic::{Arithmetic, Bits};
 use crate::kernels::map::Zip;
 use crate::tape::{Operation, Tensor, cast, compute};
 use std::marker::PhantomData;
@@ -135,7 +135,7 @@ compare! {
     /// `a` shifted right by `b` bits, with its sign.
     bitwise_right_shift(integer: Bits) -> T = T::shr;
     /// `floor(a / b)`. A step function: no gradient passes. An integer divided by zero is an error.
-    floor_divide(divided: Number) -> T = T::floor_divide;
+    floor_divide(divided: Arithmetic) -> T = T::floor_divide;
     /// The next number after `a` on the way to `b`. No gradient passes.
     nextafter(float: Neighbours) -> T = T::next;
 }

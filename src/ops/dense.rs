@@ -28,7 +28,7 @@ fn flat(a: &Array) -> Result<Array> {
     }
 }
 
-pub(super) trait Fused: gemm::Element + Element {
+pub(super) trait Fused: gemm::Scalar + Element {
     fn in_place(activation: &Activation) -> fn(&mut [Self]);
 }
 impl Fused for f32 {

@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::dropout::{self as kernel, Rule};
-use crate::kernels::random::Place;
+use crate::kernels::random::Position;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 
 /// What becomes of an element: with probability `keep` it is `x * scale + shift`, else `dropped`.
@@ -57,18 +57,18 @@ impl Differentiable for Dropout {
 }
 
 /// Each element as its fate has it, drawn from the words that follow a place.
-pub fn dropout(x: &Tensor, place: Place, fate: Fate) -> Result<Tensor> {
+pub fn dropout(x: &Tensor, place: Position, fate: Fate) -> Result<Tensor> {
     let place = Array::from_slice(&[2], &[place.key, place.counter])?;
     apply(Dropout(fate), &[&*as_float(x)?, &place.into()])
 }
 
 /// The place that an operation was applied to.
-fn place_of(x: &Array) -> Place {
+fn place_of(x: &Array) -> Position {
     let words = x.as_slice::<u64>().expect("a place is two words");
-    Place { key: words[0], counter: words[1] }
+    Position { key: words[0], counter: words[1] }
 }
 
-const SOME: Place = Place { key: 3, counter: 5 };
+const SOME: Position = Position { key: 3, counter: 5 };
 
 pub(super) const OPS: &[super::Op] = &[super::Op {
     name: "dropout",

@@ -6,7 +6,7 @@ use super::{Case, add, divide, mean, multiply, sqrt, square, subtract, sum};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
-use crate::kernels::norm::{self as kernel, Layout, Moments, Parameters};
+use crate::kernels::norm::{self as kernel, Grouping, Moments, Parameters};
 use crate::shape;
 use crate::tape::{
     Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, apply_beside, cast, compute_beside,
@@ -18,7 +18,7 @@ use std::borrow::Cow;
 /// Its inputs are `x`, `scale` and `bias`, and after these the moments, if they are given; else they are beside the result.
 #[derive(Debug)]
 struct Norm {
-    layout: Layout,
+    layout: Grouping,
     eps: f64,
     is_given: bool,
 }
@@ -41,7 +41,7 @@ impl Norm {
         [m, var]: [&Tensor; 2],
         g: &Tensor,
     ) -> Result<[Tensor; 3]> {
-        let Layout { outer, n, groups, width } = self.layout;
+        let Grouping { outer, n, groups, width } = self.layout;
         let [x, g] = [reshape_to(x, &[outer, n, groups, width])?, reshape_to(g, &[outer, n, groups, width])?];
         let average = |t: &Tensor| mean(t, [1, 3].into(), true);
         let (m, var) = match self.is_given {
@@ -135,7 +135,7 @@ impl Differentiable for Norm {
 /// result.
 #[derive(Debug)]
 struct NormGradient {
-    layout: Layout,
+    layout: Grouping,
     eps: f64,
     is_given: bool,
 }
@@ -173,7 +173,7 @@ pub struct Together {
 }
 
 impl Together {
-    fn layout(self, x: &Array) -> Result<Layout> {
+    fn layout(self, x: &Array) -> Result<Grouping> {
         let (shape, Together { lead, trail, groups }) = (x.shape(), self);
         let fits = lead + trail <= shape.len() && groups > 0;
         let columns = if fits { shape::size(&shape[shape.len() - trail..]) } else { 1 };
@@ -184,12 +184,17 @@ impl Together {
             )));
         }
         let [outer, n] = [&shape[..lead], &shape[lead..shape.len() - trail]].map(shape::size);
-        Ok(Layout { outer, n, groups, width: columns / groups })
+        Ok(Grouping { outer, n, groups, width: columns / groups })
     }
 }
 
 /// A scale or bias in the type of `x`, or `value` for each column if there is none.
-fn column<'a>(given: Option<&'a Tensor>, value: f64, layout: Layout, x: &Tensor) -> Result<Cow<'a, Tensor>> {
+fn column<'a>(
+    given: Option<&'a Tensor>,
+    value: f64,
+    layout: Grouping,
+    x: &Tensor,
+) -> Result<Cow<'a, Tensor>> {
     match given {
         None => Ok(Cow::Owned(Array::filled("norm", &[layout.columns()], value, x.dtype())?.into())),
         Some(t) if t.size() == layout.columns() => as_dtype(t, x.dtype()),

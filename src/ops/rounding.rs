@@ -3,13 +3,13 @@
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
-use crate::kernels::arith::{Bits, Number};
+use crate::kernels::arithmetic::{Arithmetic, Bits};
 use crate::kernels::map::Map;
 use crate::tape::{Operation, Tensor, compute};
 use std::marker::PhantomData;
 
 /// Element types that can be rounded and tested; integers are whole and finite already.
-trait Steps: Number {
+trait Steps: Arithmetic {
     fn floor(self) -> Self;
     fn ceil(self) -> Self;
     fn trunc(self) -> Self;

@@ -261,7 +261,7 @@ fn import(capsule: &Bound<'_, PyCapsule>) -> PyResult<(Array, DType)> {
         }
     };
     // SAFETY: the producer describes its array truly, as far as it can be checked.
-    let Layout { data, shape, strides, dtype } = unsafe { layout(t) }?;
+    let Strided { data, shape, strides, dtype } = unsafe { layout(t) }?;
     // SAFETY: renaming the capsule takes over the duty to call the deleter, which `Imported` does.
     if unsafe { ffi::PyCapsule_SetName(ptr, used.as_ptr()) } != 0 {
         return Err(PyErr::fetch(capsule.py()));
@@ -276,7 +276,7 @@ fn import(capsule: &Bound<'_, PyCapsule>) -> PyResult<(Array, DType)> {
 }
 
 /// Where the elements of another library's array are.
-struct Layout {
+struct Strided {
     data: *const u8,
     shape: Vec<usize>,
     strides: Vec<isize>,
@@ -287,7 +287,7 @@ struct Layout {
 ///
 /// # Safety
 /// `shape` and `strides` must point to as many numbers as there are axes, or be null.
-unsafe fn layout(t: &Description) -> PyResult<Layout> {
+unsafe fn layout(t: &Description) -> PyResult<Strided> {
     let no = |why: String| Err(PyBufferError::new_err(format!("from_dlpack: {why}")));
     let Some(dtype) = dtype_of(t) else {
         let Description { code, bits, lanes, .. } = t;
@@ -330,7 +330,7 @@ unsafe fn layout(t: &Description) -> PyResult<Layout> {
     if size > 0 && !(data as usize).is_multiple_of(dtype.size()) {
         return no("the memory is not aligned to its elements".into());
     }
-    Ok(Layout { data, shape, strides, dtype })
+    Ok(Strided { data, shape, strides, dtype })
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -9,7 +9,7 @@ mod written;
 
 use super::hints::add_function;
 use super::plan::namespace;
-use super::rules::{self, Plan};
+use super::rules::{self, Links};
 use super::run::detached;
 use super::state::Leaf;
 use super::step;
@@ -90,7 +90,7 @@ fn change(model: &Bound<'_, PyAny>, mut rest: Vec<Found>, is_within: bool) -> Py
             true => std::mem::take(&mut rest),
             false => rest.extract_if(.., |f| f.rule.is(&rule)).collect(),
         };
-        match Plan::of(&rule)? {
+        match Links::of(&rule)? {
             Some(plan) => groups.push(fused::alike(&rule, &plan, together)?),
             None => made.extend(written::steps(&rule, together, model)?),
         }

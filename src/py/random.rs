@@ -8,7 +8,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernels::dropout as kernel;
-use crate::kernels::random::Place;
+use crate::kernels::random::Position;
 use crate::ops::{self, Fate};
 use crate::random::Generator as Stream;
 use crate::shape::{self, Axes};
@@ -158,7 +158,7 @@ impl Generator {
     }
     /// Goes to a place that `get_state` gave.
     fn set_state(&self, state: (u64, u64)) {
-        *self.stream() = Stream::at(Place { key: state.0, counter: state.1 });
+        *self.stream() = Stream::at(Position { key: state.0, counter: state.1 });
     }
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (u64,), (u64, u64))> {
         let state = slf.get().get_state();

@@ -128,16 +128,16 @@ pub(super) fn names() -> impl ExactSizeIterator<Item = &'static str> {
 type Named<'py> = (Kind, Bound<'py, PyAny>);
 
 /// A rule all of whose links have kernels.
-pub(super) struct Plan<'py> {
+pub(super) struct Links<'py> {
     links: SmallVec<[Named<'py>; 1]>,
     /// Whether the first tensor of the state is the parameter in another type.
     pub(super) is_mixed: bool,
 }
 
-impl<'py> Plan<'py> {
+impl<'py> Links<'py> {
     /// The plan of a rule; `None` where it has to be done in Python.
     pub(super) fn of(rule: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
-        let mut plan = Plan { links: SmallVec::new(), is_mixed: false };
+        let mut plan = Links { links: SmallVec::new(), is_mixed: false };
         let is_fused = match kind(rule)? {
             Some(Kind::MixedPrecision) => {
                 plan.is_mixed = true;
@@ -178,7 +178,7 @@ fn kind(rule: &Bound<'_, PyAny>) -> PyResult<Option<Kind>> {
 }
 
 /// The stages of a chain for a parameter whose state has these clocks, and the clocks after the step.
-pub(super) fn stages(plan: &Plan<'_>, clocks: &[Clock]) -> PyResult<(Vec<Stage>, Clocks)> {
+pub(super) fn stages(plan: &Links<'_>, clocks: &[Clock]) -> PyResult<(Vec<Stage>, Clocks)> {
     let mut ticking = Ticking { clocks, next: Clocks::new() };
     let mut stages = vec![Stage { clip: None, links: Vec::new() }];
     let mut waits = false;

@@ -7,7 +7,7 @@ mod rows;
 
 use super::dispatch::Shared;
 use super::gemm::scratch::{self, Slot};
-use super::gemm::{Element, Epilogue, Operand, gemm};
+use super::gemm::{Epilogue, Operand, Scalar, gemm};
 use super::number::Number;
 use super::softmax::Logit;
 use crate::team;
@@ -159,7 +159,7 @@ struct Block {
     keys: Range<usize>,
 }
 
-impl<T: Logit + Element> Inputs<T> {
+impl<T: Logit + Scalar> Inputs<T> {
     fn at(&self, i: usize) -> At {
         At { batch: i / self.sizes.heads, head: i % self.sizes.heads }
     }
@@ -327,7 +327,7 @@ unsafe fn zero<T>(x: *mut T, rows: usize, width: usize, ld: usize) {
 ///
 /// # Safety
 /// The inputs must be readable with their sizes and strides; the outputs must be writable and overlap nothing.
-pub unsafe fn attention<T: Logit + Element>(inputs: &Inputs<T>, out: *mut T, kept: *mut [T; 2]) {
+pub unsafe fn attention<T: Logit + Scalar>(inputs: &Inputs<T>, out: *mut T, kept: *mut [T; 2]) {
     let Sizes { batch, heads, queries, .. } = inputs.sizes;
     let blocks = queries.div_ceil(ROWS);
     let (out, kept) = (Shared(out), Shared(kept));
@@ -344,7 +344,7 @@ pub unsafe fn attention<T: Logit + Element>(inputs: &Inputs<T>, out: *mut T, kep
 ///
 /// # Safety
 /// As for [`attention`], which has written `y` and `kept`.
-pub unsafe fn attention_grad<T: Logit + Element>(
+pub unsafe fn attention_grad<T: Logit + Scalar>(
     inputs: &Inputs<T>,
     y: *const T,
     kept: *const [T; 2],

@@ -3,7 +3,7 @@
 use super::{Block, Inputs, from};
 use crate::kernels::cost::rowwise;
 use crate::kernels::dispatch::{Kernel, Shared, dispatch};
-use crate::kernels::gemm::{Element, Operand};
+use crate::kernels::gemm::{Operand, Scalar};
 use crate::kernels::number::Number;
 use crate::kernels::softmax::{
     Each, Exp, Logit, Product, Scale, ScaledExp, SoftmaxGrad, change, each as write, highest, sum_of,
@@ -79,7 +79,7 @@ unsafe fn each<T: Logit, K: Each<T>, const FMA: bool, const SUM: bool>(
     }
 }
 
-impl<T: Logit + Element> Inputs<T> {
+impl<T: Logit + Scalar> Inputs<T> {
     /// Adds the bias to a row of `n` scores of a block and applies the mask; returns how many of them count, the others
     /// being behind the query's own place.
     #[inline(always)]
@@ -120,7 +120,7 @@ pub(super) struct Scaled<T> {
     pub(super) by: T,
 }
 
-impl<T: Logit + Element> RowOp for Scaled<T> {
+impl<T: Logit + Scalar> RowOp for Scaled<T> {
     const NANOS: f64 = 0.1;
     #[inline(always)]
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, _: usize) {
@@ -150,7 +150,7 @@ pub(super) struct Absorb<'a, T> {
     pub(super) kept: Shared<[T; 2]>,
 }
 
-impl<T: Logit + Element> RowOp for Absorb<'_, T> {
+impl<T: Logit + Scalar> RowOp for Absorb<'_, T> {
     const NANOS: f64 = 0.5;
     #[inline(always)]
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
@@ -188,7 +188,7 @@ pub(super) struct Normalise<T> {
     pub(super) kept: Shared<[T; 2]>,
 }
 
-impl<T: Logit + Element> RowOp for Normalise<T> {
+impl<T: Logit + Scalar> RowOp for Normalise<T> {
     const NANOS: f64 = 0.1;
     #[inline(always)]
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, _: usize) {
@@ -211,7 +211,7 @@ pub(super) struct Recall<'a, T> {
     pub(super) kept: Shared<[T; 2]>,
 }
 
-impl<T: Logit + Element> RowOp for Recall<'_, T> {
+impl<T: Logit + Scalar> RowOp for Recall<'_, T> {
     const NANOS: f64 = 0.4;
     #[inline(always)]
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {
@@ -237,7 +237,7 @@ pub(super) struct Slope<T> {
     pub(super) dbias: Option<(Shared<T>, usize)>,
 }
 
-impl<T: Logit + Element> RowOp for Slope<T> {
+impl<T: Logit + Scalar> RowOp for Slope<T> {
     const NANOS: f64 = 0.3;
     #[inline(always)]
     unsafe fn row<const FMA: bool>(&self, row: usize, n: usize, room: usize) {

@@ -7,9 +7,9 @@ use crate::kernels::dispatch::Shared;
 use crate::kernels::gemm::pack::Pack;
 use crate::kernels::gemm::product::{nanos, part};
 use crate::kernels::gemm::scratch::{self, Slot};
-use crate::kernels::gemm::table::{Kernels, Layout};
+use crate::kernels::gemm::table::{Access, Kernels};
 use crate::kernels::gemm::tile::Tile;
-use crate::kernels::gemm::{Activation, Element, Epilogue};
+use crate::kernels::gemm::{Activation, Epilogue, Scalar};
 use crate::team;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -67,7 +67,7 @@ pub(super) struct Target<'a, T> {
 // SAFETY: tasks write pixels or channels of their own, and only read the bias.
 unsafe impl<T: Sync> Sync for Target<'_, T> {}
 
-impl<T: Element> Target<'_, T> {
+impl<T: Scalar> Target<'_, T> {
     /// The pixel at a position of a unit.
     pub(super) fn pixel(&self, unit: &Unit, image: usize, line: usize, across: usize) -> *mut T {
         let at = [unit.plane, unit.lines.start + line, unit.across.start + across];
@@ -105,7 +105,7 @@ impl<T: Element> Target<'_, T> {
 /// # Safety
 /// The source and the filters must be readable and the target writable where axes and channels say; the target must not
 /// overlap the others nor be used by other threads meanwhile.
-pub(super) unsafe fn correlate<T: Element>(
+pub(super) unsafe fn correlate<T: Scalar>(
     images: usize,
     (source, channels): (Images<T>, usize),
     filters: Filters<T>,
@@ -176,7 +176,7 @@ fn parts(runs: usize, len: usize) -> SmallVec<[Terms; 8]> {
     (0..groups).map(|i| Terms { runs: part(runs, groups, i), of_run: 0..len }).collect()
 }
 
-impl<T: Element> Job<'_, T> {
+impl<T: Scalar> Job<'_, T> {
     /// One unit of the target in the columns of some tiles.
     ///
     /// # Safety
@@ -237,7 +237,7 @@ impl<T: Element> Job<'_, T> {
                 };
                 // SAFETY: the rows and columns of the tile are of the unit, which is ours, and its terms of the band
                 // and of the panel; `isa` chose kernels that this processor has.
-                unsafe { self.kernels.tile(Layout::Rows, rows.len(), cols)(&tile) };
+                unsafe { self.kernels.tile(Access::Rows, rows.len(), cols)(&tile) };
             }
         }
     }

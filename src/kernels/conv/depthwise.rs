@@ -5,7 +5,7 @@ use super::band::{Band, Cut, Images, Unit};
 use super::correlate::{Filters, Target};
 use super::weight::{Rows, sum_units};
 use crate::kernels::dispatch::{Kernel, dispatch};
-use crate::kernels::gemm::{Activation, Element};
+use crate::kernels::gemm::{Activation, Scalar};
 use crate::kernels::lanes::{load, store};
 use crate::kernels::number::Float;
 use crate::kernels::real::Real;
@@ -44,7 +44,7 @@ fn nanos(images: usize, axes: &[Axis; 3], channels: usize) -> usize {
 ///
 /// # Safety
 /// As for [`super::correlate::correlate`].
-pub(super) unsafe fn correlate<T: Element + Float>(
+pub(super) unsafe fn correlate<T: Scalar + Float>(
     images: usize,
     source: Images<T>,
     filters: Filters<T>,
@@ -79,7 +79,7 @@ struct Correlate<'a, T> {
     target: &'a Target<'a, T>,
 }
 
-impl<T: Element + Float> Kernel for Correlate<'_, T> {
+impl<T: Scalar + Float> Kernel for Correlate<'_, T> {
     type Out = ();
     #[inline(always)]
     unsafe fn run<const FMA: bool>(self) {
@@ -101,7 +101,7 @@ impl<T: Element + Float> Kernel for Correlate<'_, T> {
     }
 }
 
-impl<T: Element + Float> Correlate<'_, T> {
+impl<T: Scalar + Float> Correlate<'_, T> {
     /// `N` pixels side by side.
     ///
     /// # Safety
@@ -111,7 +111,7 @@ impl<T: Element + Float> Correlate<'_, T> {
         let (source, pixel) = (self.band.at(image, line, across), self.band.pixel());
         let (result, step) = (self.target.pixel(self.unit, image, line, across), self.target.step());
         let epilogue = self.target.epilogue;
-        let zero = <T as Element>::ZERO;
+        let zero = <T as Scalar>::ZERO;
         for c in (0..self.target.columns).step_by(LANES) {
             let len = self.target.columns - c;
             // SAFETY: source and filters have this pixel's channels to read, and the target has them to write; no
@@ -145,7 +145,7 @@ impl<T: Element + Float> Correlate<'_, T> {
 ///
 /// # Safety
 /// As for [`super::weight::weight_gradient`].
-pub(super) unsafe fn weight_gradient<T: Element + Float>(
+pub(super) unsafe fn weight_gradient<T: Scalar + Float>(
     axes: &[Axis; 3],
     images: usize,
     source: Images<T>,
@@ -176,7 +176,7 @@ struct Weight<'a, T> {
     accumulate: bool,
 }
 
-impl<T: Element + Float> Kernel for Weight<'_, T> {
+impl<T: Scalar + Float> Kernel for Weight<'_, T> {
     type Out = ();
     #[inline(always)]
     unsafe fn run<const FMA: bool>(self) {
@@ -198,7 +198,7 @@ impl<T: Element + Float> Kernel for Weight<'_, T> {
     }
 }
 
-impl<T: Element + Float> Weight<'_, T> {
+impl<T: Scalar + Float> Weight<'_, T> {
     /// `N` elements of the window.
     ///
     /// # Safety
@@ -206,7 +206,7 @@ impl<T: Element + Float> Weight<'_, T> {
     #[inline(always)]
     unsafe fn taps<const N: usize, const FMA: bool>(&self, tap: usize, c: usize) {
         let len = self.channels - c;
-        let zero = <T as Element>::ZERO;
+        let zero = <T as Scalar>::ZERO;
         let runs: [isize; N] = std::array::from_fn(|i| self.runs[tap + i]);
         let mut sums = [[zero; LANES]; N];
         let first = [self.unit.plane, self.unit.lines.start, self.unit.across.start];

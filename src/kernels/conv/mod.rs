@@ -12,7 +12,7 @@ mod correlate;
 mod depthwise;
 mod weight;
 
-use super::gemm::{Element, Epilogue};
+use super::gemm::{Epilogue, Scalar};
 use super::number::Float;
 use axis::Axis;
 pub use axis::Window;
@@ -77,7 +77,7 @@ impl Geometry {
 /// # Safety
 /// `x` and `weight` must be readable and `y` writable, row-major and of the shapes that `g` says; `y` must not overlap
 /// the others nor be used by other threads meanwhile. The epilogue is that of a product with `outputs` columns.
-pub unsafe fn forward<T: Element + Float>(
+pub unsafe fn forward<T: Scalar + Float>(
     g: &Geometry,
     x: *const T,
     weight: *const T,
@@ -108,7 +108,7 @@ pub unsafe fn forward<T: Element + Float>(
 ///
 /// # Safety
 /// As for [`forward`], with `dx` written and `dy` and `weight` read.
-pub unsafe fn input_gradient<T: Element + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
+pub unsafe fn input_gradient<T: Scalar + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
     let phases = g.windows.map(|w| w.phases());
     if phases.iter().flatten().any(|axis| axis.taps.is_empty()) {
         let pixels: usize = g.windows.iter().map(|w| w.input).product();
@@ -142,7 +142,7 @@ pub unsafe fn input_gradient<T: Element + Float>(g: &Geometry, dy: *const T, wei
 ///
 /// # Safety
 /// As for [`forward`], with `dweight` written and `x` and `dy` read.
-pub unsafe fn filter_gradient<T: Element + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
+pub unsafe fn filter_gradient<T: Scalar + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
     let axes = &g.windows.map(|w| w.forward());
     if g.is_depthwise() {
         let to = (dweight, g.outputs);

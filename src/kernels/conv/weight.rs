@@ -4,11 +4,11 @@ use super::axis::Axis;
 use super::band::{Band, Cut, Images, Unit};
 use crate::isa::isa;
 use crate::kernels::dispatch::Shared;
-use crate::kernels::gemm::Element;
+use crate::kernels::gemm::Scalar;
 use crate::kernels::gemm::pack::Pack;
 use crate::kernels::gemm::product::{nanos, part};
 use crate::kernels::gemm::scratch::{self, Slot};
-use crate::kernels::gemm::table::{Kernels, Layout};
+use crate::kernels::gemm::table::{Access, Kernels};
 use crate::kernels::gemm::tile::Tile;
 use crate::team;
 use std::ops::Range;
@@ -30,7 +30,7 @@ pub(super) type Rows<T> = (*mut T, usize);
 /// # Safety
 /// Source and `dy` must be readable and `dweight` writable as axes and channels say; `dweight` must not overlap the
 /// others nor be used by other threads meanwhile.
-pub(super) unsafe fn weight_gradient<T: Element>(
+pub(super) unsafe fn weight_gradient<T: Scalar>(
     axes: &[Axis; 3],
     images: usize,
     (source, channels): (Images<T>, usize),
@@ -64,7 +64,7 @@ pub(super) unsafe fn weight_gradient<T: Element>(
 ///
 /// # Safety
 /// The matrix must be writable and nobody else use it meanwhile; `add` must keep to its columns.
-pub(super) unsafe fn sum_units<T: Element>(
+pub(super) unsafe fn sum_units<T: Scalar>(
     cut: &Cut<'_>,
     [rows, columns]: [usize; 2],
     tiles: usize,
@@ -114,7 +114,7 @@ pub(super) unsafe fn sum_units<T: Element>(
 ///
 /// # Safety
 /// Both must have as many, and nobody else use the total meanwhile.
-unsafe fn add_row<T: Element>(total: *mut T, x: *const T, n: usize) {
+unsafe fn add_row<T: Scalar>(total: *mut T, x: *const T, n: usize) {
     for i in 0..n {
         // SAFETY: both have `n` elements, as this function asks, and the total is ours.
         unsafe { *total.add(i) = *total.add(i) + *x.add(i) };
@@ -133,7 +133,7 @@ struct Job<'a, T: 'static> {
 // SAFETY: the tasks only read what a job points to.
 unsafe impl<T: Sync> Sync for Job<'_, T> {}
 
-impl<T: Element> Job<'_, T> {
+impl<T: Scalar> Job<'_, T> {
     /// Adds the pixels of one unit, for the columns of some tiles; or starts the sums with them.
     ///
     /// # Safety
@@ -202,7 +202,7 @@ impl<T: Element> Job<'_, T> {
                 };
                 // SAFETY: the terms of the tile are of the band and the panel, and its sums are ours; `isa` chose
                 // kernels that this processor has.
-                unsafe { self.kernels.tile(Layout::Panel, r.len(), cols)(&tile) };
+                unsafe { self.kernels.tile(Access::Panel, r.len(), cols)(&tile) };
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Products by columns, for sums long enough that a panel of B is worth keeping in the first cache: a block of A is in
 //! place or packed beforehand, and each panel of B meets all of its rows.
 
-use super::Element;
+use super::Scalar;
 use super::product::{Product, part, power_of_two};
 use super::scratch::{self, Slot};
-use super::table::{Kernels, Layout};
+use super::table::{Access, Kernels};
 use crate::team;
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ const FEW_ROWS: usize = 144;
 /// Rows of A up to which A is read in place when the product goes by columns.
 const DIRECT_ROWS: usize = 144;
 
-impl<T: Element> Product<'_, T> {
+impl<T: Scalar> Product<'_, T> {
     pub(super) unsafe fn by_columns(&self) {
         let depths = self.depths();
         if self.a.cols == 1 && self.m <= DIRECT_ROWS {
@@ -107,10 +107,10 @@ impl<T: Element> Product<'_, T> {
                         for i in 0..panels.count {
                             let rows = panels.rows(i);
                             let (layout, a) = match packed {
-                                None => (Layout::Rows, (self.a.at(rows.start, p.start), self.a.rows)),
+                                None => (Access::Rows, (self.a.at(rows.start, p.start), self.a.rows)),
                                 Some((packed, start)) => {
                                     let a = packed.add(panels.offset(i, &p, start)).cast_const();
-                                    (Layout::Panel, (a, panels.width as isize))
+                                    (Access::Panel, (a, panels.width as isize))
                                 }
                             };
                             self.tile(layout, a, b, rows, j.clone(), &p);

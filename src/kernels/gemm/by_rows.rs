@@ -2,10 +2,10 @@
 //! place or packed beforehand, and each panel of A meets all columns.
 
 use super::super::dispatch::Shared;
-use super::Element;
+use super::Scalar;
 use super::product::{Product, SHORT, SMALL, part};
 use super::scratch::{self, Slot};
-use super::table::Layout;
+use super::table::Access;
 use crate::team;
 use std::ops::Range;
 
@@ -15,11 +15,11 @@ const ROW_PIECE: usize = 512;
 /// Where the rows of A of a product by rows are read.
 #[derive(Clone, Copy)]
 pub(super) enum RowsOf {
-    InPlace(Layout),
+    InPlace(Access),
     Packed,
 }
 
-impl<T: Element> Product<'_, T> {
+impl<T: Scalar> Product<'_, T> {
     pub(super) unsafe fn by_rows(&self) {
         let (lanes, cols) = (self.kernels.lanes, self.kernels.cols());
         let run = |b: Option<*const T>| {
@@ -55,9 +55,9 @@ impl<T: Element> Product<'_, T> {
         // Rows that are whole pages apart meet in the same set of the first cache.
         let meet = (self.a.rows * size_of::<T>() as isize) % 4096 == 0;
         if self.a.rows == 1 && (small || self.n <= 2 * self.kernels.cols() || self.k <= SHORT / 2) {
-            RowsOf::InPlace(Layout::Panel)
+            RowsOf::InPlace(Access::Panel)
         } else if self.a.cols == 1 && !meet && (small || self.n <= 2 * self.kernels.cols()) {
-            RowsOf::InPlace(Layout::Rows)
+            RowsOf::InPlace(Access::Rows)
         } else {
             RowsOf::Packed
         }
@@ -100,15 +100,15 @@ impl<T: Element> Product<'_, T> {
                     // SAFETY: these rows and columns of C are the chunk's; `own` has room for a panel when it is used.
                     unsafe {
                         let (layout, a, a_stride) = match from {
-                            RowsOf::InPlace(Layout::Panel) => {
-                                (Layout::Panel, self.a.at(r.start, terms.start), self.a.cols)
+                            RowsOf::InPlace(Access::Panel) => {
+                                (Access::Panel, self.a.at(r.start, terms.start), self.a.cols)
                             }
-                            RowsOf::InPlace(Layout::Rows) => {
-                                (Layout::Rows, self.a.at(r.start, terms.start), self.a.rows)
+                            RowsOf::InPlace(Access::Rows) => {
+                                (Access::Rows, self.a.at(r.start, terms.start), self.a.rows)
                             }
                             RowsOf::Packed => {
                                 self.pack_a(terms.clone(), r.clone(), width, own);
-                                (Layout::Panel, own.cast_const(), width as isize)
+                                (Access::Panel, own.cast_const(), width as isize)
                             }
                         };
                         self.row_of_tiles(layout, a, a_stride, r, columns.clone(), terms.clone(), b);
@@ -128,7 +128,7 @@ impl<T: Element> Product<'_, T> {
     #[inline]
     unsafe fn row_of_tiles(
         &self,
-        layout: Layout,
+        layout: Access,
         a: *const T,
         a_stride: isize,
         rows: Range<usize>,

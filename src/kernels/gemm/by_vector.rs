@@ -1,7 +1,7 @@
 //! Products with one row or one column.
 
 use super::super::dispatch::Shared;
-use super::Element;
+use super::Scalar;
 use super::product::{CHUNK_NANOS, MOST_CHUNKS, Product, part, power_of_two};
 use super::scratch::{self, Slot};
 use super::vector::Vector;
@@ -12,7 +12,7 @@ use std::ops::Range;
 /// Elements of a result of a matrix by a vector that are summed up in one go.
 const VECTOR_PIECE: usize = 1024;
 
-impl<T: Element> Product<'_, T> {
+impl<T: Scalar> Product<'_, T> {
     /// A product with one row or one column, if its matrix is contiguous along either axis; otherwise does nothing and
     /// says false.
     pub(super) unsafe fn by_vector(&self) -> bool {

@@ -30,7 +30,7 @@ use std::ops::{Add, Mul};
 use table::Kernels;
 
 /// An element of a matrix.
-pub trait Element:
+pub trait Scalar:
     Copy + PartialOrd + Add<Output = Self> + Mul<Output = Self> + Send + Sync + std::fmt::Debug + 'static
 {
     /// Zero.
@@ -42,7 +42,7 @@ pub trait Element:
 
 macro_rules! element {
     ($elem:ty, $kernels:ident) => {
-        impl Element for $elem {
+        impl Scalar for $elem {
             const ZERO: Self = 0.0;
 
             #[inline]
@@ -128,7 +128,7 @@ impl<T> Epilogue<T> {
     pub const NONE: Self = Self { accumulate: false, bias: std::ptr::null(), activation: Activation::None };
 }
 
-impl<T: Element> Epilogue<T> {
+impl<T: Scalar> Epilogue<T> {
     /// Finishes one element, all but a `Map`.
     #[inline]
     fn finish(&self, sum: T, c: T, bias: T) -> T {
@@ -149,7 +149,7 @@ const SCALAR: usize = 32;
 /// A and B must be readable, C writable with `ldc >= n` (or `m <= 1`), the bias readable for `n` elements if not null, and
 /// C must not overlap the rest nor be used by other threads meanwhile. A `Map` must be safe to call on pieces of rows of C.
 #[expect(clippy::too_many_arguments, reason = "the shape of every BLAS")]
-pub unsafe fn gemm<T: Element>(
+pub unsafe fn gemm<T: Scalar>(
     m: usize,
     n: usize,
     k: usize,
@@ -184,7 +184,7 @@ const LONG_BATCH: usize = 16;
 /// # Safety
 /// As for [`gemm`], for each of the products; the matrices C must not overlap each other.
 #[expect(clippy::too_many_arguments, reason = "the shape of every BLAS")]
-pub unsafe fn gemm_batched<T: Element>(
+pub unsafe fn gemm_batched<T: Scalar>(
     batch: usize,
     m: usize,
     n: usize,

@@ -3,8 +3,8 @@
 use super::by_columns::Panels;
 use super::product::{CHUNK_NANOS, MOST_CHUNKS, Product, part, power_of_two};
 use super::scratch::{self, Slot};
-use super::table::{Kernels, Layout};
-use super::{Element, Epilogue, Operand};
+use super::table::{Access, Kernels};
+use super::{Epilogue, Operand, Scalar};
 use crate::isa::isa;
 use crate::team;
 use std::ops::Range;
@@ -21,7 +21,7 @@ pub struct Packed<T: 'static> {
 // SAFETY: the panels are only read, like a shared slice.
 unsafe impl<T: Sync> Sync for Packed<T> {}
 
-impl<T: Element> Packed<T> {
+impl<T: Scalar> Packed<T> {
     /// Calls `f` with B (k, n), packed into memory that this thread keeps for the next time.
     ///
     /// # Safety
@@ -94,7 +94,7 @@ impl<T: Element> Packed<T> {
                     for i in 0..panels.count {
                         let a = (a(i).cast_const(), panels.width as isize);
                         // SAFETY: these rows and columns of C are this piece's; both panels are packed.
-                        unsafe { product.tile(Layout::Panel, a, b, panels.rows(i), j.clone(), &terms) };
+                        unsafe { product.tile(Access::Panel, a, b, panels.rows(i), j.clone(), &terms) };
                     }
                 }
             }

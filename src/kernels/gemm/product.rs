@@ -4,9 +4,9 @@
 //! one operand panel by panel, just before it is used. A vector has [a way of its own](super::by_vector).
 
 use super::pack::Pack;
-use super::table::{Kernels, Layout};
+use super::table::{Access, Kernels};
 use super::tile::{Tile, WHOLE};
-use super::{Activation, Element, Epilogue, Operand};
+use super::{Activation, Epilogue, Operand, Scalar};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::slice::from_raw_parts_mut;
@@ -67,7 +67,7 @@ pub(super) struct Product<'a, T: 'static> {
 // SAFETY: the chunks of a product read A, B and the bias, and write disjoint parts of C.
 unsafe impl<T: Sync> Sync for Product<'_, T> {}
 
-impl<T: Element> Product<'_, T> {
+impl<T: Scalar> Product<'_, T> {
     /// # Safety
     /// What [`super::gemm`] asks: A, B and the bias must be readable and C writable for the product, and nobody else may use
     /// C, or the part of it that a method is given. So it is for all methods that follow.
@@ -187,7 +187,7 @@ impl<T: Element> Product<'_, T> {
     #[inline(always)]
     pub(super) unsafe fn tile(
         &self,
-        layout: Layout,
+        layout: Access,
         (a, a_stride): (*const T, isize),
         (b, b_stride): (*const T, isize),
         rows: Range<usize>,

@@ -1,6 +1,6 @@
 //! The vector of one instruction set, as the few operations that the kernels are written with.
 
-use super::Element;
+use super::Scalar;
 
 /// A register of elements.
 ///
@@ -8,7 +8,7 @@ use super::Element;
 /// All methods need the instruction set of the implementing type: they are inlined into functions that enable it. The
 /// pointers need to be valid for the lanes that are read or written; no alignment is needed.
 pub(super) trait Simd: Copy + 'static {
-    type Elem: Element;
+    type Elem: Scalar;
     /// Which lanes a partial load or store touches.
     type Mask: Copy;
     const LANES: usize;

@@ -6,7 +6,7 @@ use super::vector::Vector;
 
 /// How the kernel finds the elements of its rows of A.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Layout {
+pub enum Access {
     /// Element `(row, k)` at `row + k * stride`: a packed panel, or a transposed matrix in place.
     Panel,
     /// Element `(row, k)` at `row * stride + k`: a row-major matrix in place.
@@ -54,10 +54,10 @@ impl<T> Kernels<T> {
 
     /// The tile for `rows` by `cols`.
     #[inline]
-    pub fn tile(&self, layout: Layout, rows: usize, cols: usize) -> Kernel<Tile<T>> {
+    pub fn tile(&self, layout: Access, rows: usize, cols: usize) -> Kernel<Tile<T>> {
         let tiles = match layout {
-            Layout::Panel => &self.panel,
-            Layout::Rows => &self.strided,
+            Access::Panel => &self.panel,
+            Access::Rows => &self.strided,
         };
         let of_rows = if cols <= self.lanes {
             tiles.narrow

@@ -21,7 +21,7 @@ pub struct Tile<T> {
     pub parts: *const [isize],
     /// The rows of A, by the layout of the kernel.
     pub a: *const T,
-    /// Elements between columns (`Layout::Panel`) or rows (`Layout::Rows`) of A.
+    /// Elements between columns (`Access::Panel`) or rows (`Access::Rows`) of A.
     pub a_stride: isize,
     /// Rows of contiguous columns of B.
     pub b: *const T,

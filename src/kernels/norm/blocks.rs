@@ -5,7 +5,7 @@
 use super::super::cost::multiplying;
 use super::super::dispatch::{Compute, compute};
 use super::super::number::Float;
-use super::Layout;
+use super::Grouping;
 use super::terms::{TILE, Terms, column_sums, write};
 use crate::memory::filled;
 use crate::memory::unwritten::{Unwritten, assume_written};
@@ -16,7 +16,7 @@ const CHUNK: usize = 1 << 13;
 
 /// How the rows and columns are shared out: blocks of rows, and tiles of columns.
 #[derive(Clone, Copy)]
-pub(super) struct Plan {
+pub(super) struct Blocks {
     pub(super) outer: usize,
     pub(super) n: usize,
     pub(super) columns: usize,
@@ -26,13 +26,13 @@ pub(super) struct Plan {
     pub(super) rows: usize,
 }
 
-impl Plan {
-    pub(super) fn new(layout: Layout, width: usize) -> Plan {
+impl Blocks {
+    pub(super) fn new(layout: Grouping, width: usize) -> Blocks {
         let columns = layout.columns();
         let fold = (TILE / columns).max(1);
         let fold = 1 << fold.ilog2(); // makes the wide rows whole vectors more often
         let rows = (CHUNK / (columns.min(width) * fold)).max(1) * fold;
-        Plan { outer: layout.outer, n: layout.n, columns, fold, rows }
+        Blocks { outer: layout.outer, n: layout.n, columns, fold, rows }
     }
     /// Columns of the rows that are read.
     pub(super) fn wide(&self) -> usize {
@@ -52,7 +52,7 @@ impl Plan {
 
 /// A block of rows, and of their columns those that are summed at a time.
 pub(super) struct Tile {
-    pub(super) plan: Plan,
+    pub(super) plan: Blocks,
     /// The index of the block among those of all `outer`.
     pub(super) block: usize,
     /// Where it begins.
@@ -63,7 +63,7 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    pub(super) fn new(plan: Plan, task: usize) -> Tile {
+    pub(super) fn new(plan: Blocks, task: usize) -> Tile {
         let (block, tile) = (task / plan.tiles(), task % plan.tiles());
         let (o, b) = (block / plan.blocks(), block % plan.blocks());
         let first_column = tile * TILE;
@@ -78,7 +78,7 @@ impl Tile {
         &self,
         k: &K,
     ) -> [[T; TILE]; N] {
-        let Plan { fold, columns, .. } = self.plan;
+        let Blocks { fold, columns, .. } = self.plan;
         if fold == 1 {
             return column_sums::<T, K, FMA, N>(k, self.first, self.rows, columns, self.columns);
         }
@@ -121,7 +121,7 @@ pub(super) struct Coefficients<T, const N: usize> {
 
 impl<T: Float, const N: usize> Coefficients<T, N> {
     /// From the coefficients of a column of an `outer`.
-    pub(super) fn new(plan: Plan, of: impl Fn(usize, usize) -> [T; N]) -> Self {
+    pub(super) fn new(plan: Blocks, of: impl Fn(usize, usize) -> [T; N]) -> Self {
         let wide = plan.wide();
         let mut values = filled(plan.outer * N * wide, T::ZERO);
         for (o, values) in values.chunks_exact_mut(N * wide).enumerate() {
@@ -161,7 +161,7 @@ impl<'a, T: Float, K: Terms<T, 1>> Compute for Span<'a, K, T> {
 
 /// Writes every element by the formula for its `outer`.
 pub(super) fn each<T: Float, K: Terms<T, 1>>(
-    plan: Plan,
+    plan: Blocks,
     out: &mut Unwritten<T>,
     terms: impl Fn(usize) -> K + Sync,
 ) -> &mut [T] {

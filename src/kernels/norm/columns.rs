@@ -5,9 +5,9 @@ use super::super::dispatch::{Compute, compute};
 use super::super::number::Float;
 use super::super::real::Real;
 use super::super::reduce::{self, Axis, Sum};
-use super::blocks::{Coefficients, Plan, Tile, each};
-use super::terms::{Element, TILE, Terms};
-use super::{Layout, Moments, Parameters, count, inverse_deviation};
+use super::blocks::{Blocks, Coefficients, Tile, each};
+use super::terms::{Itself, TILE, Terms};
+use super::{Grouping, Moments, Parameters, count, inverse_deviation};
 use crate::memory::unwritten::{Unwritten, Writer};
 use crate::memory::{filled, room};
 use crate::team::{self, Pieces, Tiles};
@@ -45,7 +45,7 @@ impl<T: Float> Compute for TileMoments<'_, '_, T> {
     fn compute<const FMA: bool>(self) {
         let TileMoments { tile, x, out: [means, parts] } = self;
         let n = count::<T, FMA>(tile.rows);
-        let [sums] = tile.sums::<T, _, FMA, 1>(&Element(x));
+        let [sums] = tile.sums::<T, _, FMA, 1>(&Itself(x));
         let mean = tile.repeat(|j| T::of::<FMA>(sums[j].lane::<FMA>() / n));
         let [d, squares] = tile.sums::<T, _, FMA, 2>(&Spread { x, mean: &mean });
         for j in 0..tile.columns {
@@ -58,8 +58,8 @@ impl<T: Float> Compute for TileMoments<'_, '_, T> {
 
 /// The moments of all rows from those of the blocks: first of each column, then of each group.
 struct Merge<'x, 'a, T> {
-    plan: Plan,
-    layout: Layout,
+    plan: Blocks,
+    layout: Grouping,
     blocks: [&'x [T]; 2],
     out: [&'a mut Unwritten<T>; 2],
 }
@@ -70,7 +70,7 @@ impl<'a, T: Float> Compute for Merge<'_, 'a, T> {
     fn compute<const FMA: bool>(self) -> [&'a mut [T]; 2] {
         let [mut means_out, mut vars_out] = self.out.map(Writer::new);
         let (plan, columns) = (self.plan, self.plan.columns);
-        let Layout { groups, width, n, .. } = self.layout;
+        let Grouping { groups, width, n, .. } = self.layout;
         let mut merged = filled(2 * columns, T::ZERO);
         let (mean, squares) = merged.split_at_mut(columns);
         for o in 0..plan.outer {
@@ -116,11 +116,11 @@ impl<'a, T: Float> Compute for Merge<'_, 'a, T> {
 
 /// The mean and the variance of each group.
 pub(super) fn moments<'a, T: Float>(
-    layout: Layout,
+    layout: Grouping,
     x: &[T],
     out: [&'a mut Unwritten<T>; 2],
 ) -> [&'a mut [T]; 2] {
-    let plan = Plan::new(layout, TILE);
+    let plan = Blocks::new(layout, TILE);
     let size = plan.outer * plan.blocks() * plan.columns;
     let mut blocks = filled(2 * size, T::ZERO);
     let (mean, squares) = blocks.split_at_mut(size);
@@ -154,7 +154,7 @@ impl<T: Float> Terms<T, 1> for Affine<'_, T> {
 
 /// The parameters and moments of the columns.
 struct Column<'a, T> {
-    layout: Layout,
+    layout: Grouping,
     p: Parameters<'a, T>,
     moments: Moments<'a, T>,
 }
@@ -170,13 +170,13 @@ impl<T: Float> Column<'_, T> {
 
 /// `out = (x - mean) / sqrt(var + eps) * scale + bias`.
 pub(super) fn shift_and_scale<'a, T: Float>(
-    layout: Layout,
+    layout: Grouping,
     x: &[T],
     p: Parameters<'_, T>,
     moments: Moments<'_, T>,
     out: &'a mut Unwritten<T>,
 ) -> &'a mut [T] {
-    let plan = Plan::new(layout, usize::MAX);
+    let plan = Blocks::new(layout, usize::MAX);
     let column = Column { layout, p, moments };
     let coefficients = Coefficients::new(plan, |o, j| {
         let [mean, inverse, scale] = column.at(o, j);
@@ -257,18 +257,18 @@ impl<T: Float> Terms<T, 1> for Input<'_, T> {
 
 /// [`super::gradient`], from two passes: one for the sums of the columns, one for the gradient of the input.
 pub(super) fn gradient<'a, T: Float>(
-    layout: Layout,
+    layout: Grouping,
     is_given: bool,
     [x, g]: [&[T]; 2],
     p: Parameters<'_, T>,
     moments: Moments<'_, T>,
     [dx, dscale, dbias]: [&'a mut Unwritten<T>; 3],
 ) -> [&'a mut [T]; 3] {
-    let Layout { outer, n, width, .. } = layout;
-    let (plan, columns) = (Plan::new(layout, TILE), layout.columns());
+    let Grouping { outer, n, width, .. } = layout;
+    let (plan, columns) = (Blocks::new(layout, TILE), layout.columns());
     let column = Column { layout, p, moments };
     let mut parts = filled(outer * plan.blocks() * 2 * columns, T::ZERO);
-    let means = Coefficients::new(Plan { fold: 1, ..plan }, |o, j| [column.at(o, j)[0]]);
+    let means = Coefficients::new(Blocks { fold: 1, ..plan }, |o, j| [column.at(o, j)[0]]);
     team::each(Tiles::of(&mut parts, 2, columns, TILE), summing(2 * layout.size()), |task, out| {
         let tile = Tile::new(plan, task);
         let [mean] = means.of(tile.block / plan.blocks());
@@ -294,7 +294,7 @@ pub(super) fn gradient<'a, T: Float>(
             }));
         }
     }
-    let plan = Plan::new(layout, usize::MAX);
+    let plan = Blocks::new(layout, usize::MAX);
     let coefficients = Coefficients::new(plan, |o, j| {
         let [mean, inverse, scale] = column.at(o, j).map(lane);
         let [m, products] = group_means[o * layout.groups + j / width];

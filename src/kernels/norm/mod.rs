@@ -15,7 +15,7 @@ use crate::memory::unwritten::{Unwritten, fill_with};
 /// An array seen as row-major `(outer, n, groups, width)`. A mean and a variance belong to each `(outer, group)`; scale
 /// and bias to each `(group, width)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct Grouping {
     /// How often there are statistics of the same group.
     pub outer: usize,
     /// How many rows the statistics are taken over.
@@ -26,7 +26,7 @@ pub struct Layout {
     pub width: usize,
 }
 
-impl Layout {
+impl Grouping {
     /// The number of columns: those of all groups.
     pub fn columns(&self) -> usize {
         self.groups * self.width
@@ -62,7 +62,7 @@ pub struct Moments<'a, T> {
 }
 
 /// The arrays must be of the layout's elements, columns and groups.
-fn check<T, U>(layout: Layout, x: &[T], out: &[U], p: Parameters<'_, T>, moments: [usize; 2]) {
+fn check<T, U>(layout: Grouping, x: &[T], out: &[U], p: Parameters<'_, T>, moments: [usize; 2]) {
     let (columns, groups) = (layout.columns(), layout.outer * layout.groups);
     let fits = x.len() == layout.size() && out.len() == layout.size();
     assert!(
@@ -85,7 +85,7 @@ fn zeros<T: Float>(out: &mut Unwritten<T>) -> &mut [T] {
 /// # Panics
 /// Where the arrays have not as many elements as the layout.
 pub fn normalise<'a, T: Float>(
-    layout: Layout,
+    layout: Grouping,
     x: &[T],
     p: Parameters<'_, T>,
     [out, mean, var]: [&'a mut Unwritten<T>; 3],
@@ -107,7 +107,7 @@ pub fn normalise<'a, T: Float>(
 /// # Panics
 /// As for [`normalise`].
 pub fn normalise_with<'a, T: Float>(
-    layout: Layout,
+    layout: Grouping,
     x: &[T],
     p: Parameters<'_, T>,
     moments: Moments<'_, T>,
@@ -123,7 +123,7 @@ pub fn normalise_with<'a, T: Float>(
 /// # Panics
 /// As for [`normalise`].
 pub fn gradient<'a, T: Float>(
-    layout: Layout,
+    layout: Grouping,
     is_given: bool,
     [x, g]: [&[T]; 2],
     p: Parameters<'_, T>,

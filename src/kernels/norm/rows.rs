@@ -6,7 +6,7 @@ use super::super::number::Float;
 use super::super::real::Real;
 use super::super::reduce::{self, Axis, Sum};
 use super::super::softmax::{self, RowOp};
-use super::terms::{Element, Terms, add, row_sums, write};
+use super::terms::{Itself, Terms, add, row_sums, write};
 use super::{Moments, Parameters, count, inverse_deviation, zeros};
 use crate::memory::room;
 use crate::memory::unwritten::{Unwritten, assume_written};
@@ -51,7 +51,7 @@ const SOME: usize = 8;
 #[inline(always)]
 fn moments<T: Float, const FMA: bool>(x: &[T]) -> (T, T) {
     let (n, length, some) = (x.len(), count::<T, FMA>(x.len()), x.len().min(SOME));
-    let [sum] = row_sums::<T, _, FMA, 1>(&Element(x), some);
+    let [sum] = row_sums::<T, _, FMA, 1>(&Itself(x), some);
     let mut from = sum.lane::<FMA>() / count::<T, FMA>(some);
     let mut again = true;
     loop {
@@ -129,7 +129,7 @@ pub(super) fn normalise<'a, T: Float>(
 }
 
 /// What the gradient of a row depends on.
-struct Row<'x, T> {
+struct RowTerms<'x, T> {
     x: &'x [T],
     g: &'x [T],
     scale: &'x [T],
@@ -137,7 +137,7 @@ struct Row<'x, T> {
     inverse: T,
 }
 
-impl<T: Float> Row<'_, T> {
+impl<T: Float> RowTerms<'_, T> {
     /// Whether there are so many elements.
     #[inline(always)]
     fn holds(&self, places: usize) -> bool {
@@ -146,7 +146,7 @@ impl<T: Float> Row<'_, T> {
     /// The normalised element, and the incoming gradient of it with and without the scale.
     ///
     /// # Safety
-    /// [`Row::holds`] must be true for more than `i` places.
+    /// [`RowTerms::holds`] must be true for more than `i` places.
     #[inline(always)]
     unsafe fn at<const FMA: bool>(&self, i: usize) -> [T::Lane<FMA>; 3] {
         // SAFETY: place `i` is one that `holds` is true for.
@@ -157,7 +157,7 @@ impl<T: Float> Row<'_, T> {
 }
 
 /// The scaled gradient, and its product with the normalised element.
-struct Products<'a, T>(&'a Row<'a, T>);
+struct Products<'a, T>(&'a RowTerms<'a, T>);
 
 impl<T: Float> Terms<T, 2> for Products<'_, T> {
     #[inline(always)]
@@ -174,7 +174,7 @@ impl<T: Float> Terms<T, 2> for Products<'_, T> {
 
 /// The gradient of the input, given the means of [`Products`].
 struct Input<'a, T> {
-    row: &'a Row<'a, T>,
+    row: &'a RowTerms<'a, T>,
     means: [T; 2],
 }
 
@@ -193,7 +193,7 @@ impl<T: Float> Terms<T, 1> for Input<'_, T> {
 }
 
 /// The gradients of scale and bias.
-struct Affine<'a, T>(&'a Row<'a, T>);
+struct Affine<'a, T>(&'a RowTerms<'a, T>);
 
 impl<T: Float> Terms<T, 2> for Affine<'_, T> {
     #[inline(always)]
@@ -230,7 +230,7 @@ impl<'a, 's, T: Float> Compute for Part<'_, 'a, 's, T> {
             let r = first + i;
             let inverse = inverse_deviation(moments.var[r].lane::<FMA>(), p.eps);
             let (mean, inverse) = (moments.mean[r], T::of::<FMA>(inverse));
-            let row = Row { x: &x[r * n..][..n], g: &g[r * n..][..n], scale: p.scale, mean, inverse };
+            let row = RowTerms { x: &x[r * n..][..n], g: &g[r * n..][..n], scale: p.scale, mean, inverse };
             let sums = row_sums::<T, _, FMA, 2>(&Products(&row), n);
             let means = sums.map(|sum| T::of::<FMA>(sum.lane::<FMA>() / count::<T, FMA>(n)));
             write::<T, _, FMA>(&Input { row: &row, means }, 0, dx);

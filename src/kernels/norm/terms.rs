@@ -25,9 +25,9 @@ pub(super) trait Terms<T: Float, const N: usize> {
 }
 
 /// The element itself.
-pub(super) struct Element<'a, T>(pub(super) &'a [T]);
+pub(super) struct Itself<'a, T>(pub(super) &'a [T]);
 
-impl<T: Float> Terms<T, 1> for Element<'_, T> {
+impl<T: Float> Terms<T, 1> for Itself<'_, T> {
     #[inline(always)]
     fn holds(&self, places: usize, _: usize) -> bool {
         places <= self.0.len()

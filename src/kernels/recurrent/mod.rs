@@ -107,7 +107,7 @@ fn summed<K: Cell>(hidden: usize) -> usize {
     (K::GATES - usize::from(K::APART)) * hidden
 }
 
-impl<T: Float + gemm::Element> Pass<T> {
+impl<T: Float + gemm::Scalar> Pass<T> {
     /// Calls `f` with the weights of the gates whose products are summed, and those of the gate that is apart.
     unsafe fn packed<K: Cell>(&self, transposed: bool, f: impl FnOnce(&Packed<T>, &Packed<T>)) {
         let hidden = self.sizes.hidden;
@@ -147,7 +147,7 @@ impl<T: Float + gemm::Element> Pass<T> {
 ///
 /// # Safety
 /// The pointers must be valid for what is said of them, and what they point to not overlap but where that is said.
-pub unsafe fn forward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>, bias: *const T) {
+pub unsafe fn forward<T: Float + gemm::Scalar, K: Cell>(cell: K, pass: &Pass<T>, bias: *const T) {
     let Sizes { time, hidden, .. } = pass.sizes;
     let apart_bias = if bias.is_null() { bias } else { bias.wrapping_add(summed::<K>(hidden)) };
     let sum = Epilogue { accumulate: true, bias, ..Epilogue::NONE };
@@ -179,7 +179,7 @@ pub unsafe fn forward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>
 ///
 /// # Safety
 /// As for [`forward`], which must have filled `pass`.
-pub unsafe fn backward<T: Float + gemm::Element, K: Cell>(cell: K, pass: &Pass<T>, grads: &Gradients<T>) {
+pub unsafe fn backward<T: Float + gemm::Scalar, K: Cell>(cell: K, pass: &Pass<T>, grads: &Gradients<T>) {
     let Sizes { time, hidden, .. } = pass.sizes;
     let sum = Epilogue { accumulate: true, ..Epilogue::NONE };
     // SAFETY: what `pass` and `grads` point to is as large as `backward` asks and apart; the tasks have sequences of

@@ -31,7 +31,7 @@ pub trait Rule: Copy + Sync {
 }
 
 /// An element type that rules are applied to.
-pub trait Element: Float + std::ops::Sub<Output = Self> {
+pub trait Updated: Float + std::ops::Sub<Output = Self> {
     /// [`Rule::step`] on plain numbers.
     fn step<K: Rule, const FMA: bool>(rule: &K, p: Self, g: Self, s: [Self; 3]) -> (Self, [Self; 3]);
 
@@ -44,7 +44,7 @@ pub trait Element: Float + std::ops::Sub<Output = Self> {
 
 macro_rules! elements {
     ($($t:ident by $method:ident)*) => {$(
-        impl Element for $t {
+        impl Updated for $t {
             #[inline(always)]
             fn step<K: Rule, const FMA: bool>(rule: &K, p: $t, g: $t, s: [$t; 3]) -> ($t, [$t; 3]) {
                 let s = [Lane::<$t, FMA>(s[0]), Lane(s[1]), Lane(s[2])];
@@ -108,7 +108,7 @@ pub struct Waiting {
 impl Waiting {
     /// # Safety
     /// As for [`Link::single`].
-    unsafe fn pass<T: Element>(&self, piece: Piece<T>) {
+    unsafe fn pass<T: Updated>(&self, piece: Piece<T>) {
         // SAFETY: `p` has `n` elements to read and `out` as many to write, as `Link` asks; the step off the parameter
         // may be in place.
         unsafe {
@@ -184,7 +184,7 @@ const LANES: usize = 64;
 /// # Safety
 /// In each slot `p` and `g` must be readable and the states of all its links readable and writable, for `n` elements;
 /// so must `step`, or else `p`, be writable. Of those written none may overlap another, within a slot or across.
-pub unsafe fn update<T: Element>(slots: &[Slot<'_, T>]) {
+pub unsafe fn update<T: Updated>(slots: &[Slot<'_, T>]) {
     let mut ends = Vec::with_capacity(slots.len());
     let (mut total, mut moved) = (0, 0);
     for slot in slots {
@@ -211,7 +211,7 @@ pub unsafe fn update<T: Element>(slots: &[Slot<'_, T>]) {
 }
 
 /// Applies the chain of a slot to the elements `first..last`.
-unsafe fn part<T: Element>(slot: &Slot<'_, T>, first: usize, last: usize) {
+unsafe fn part<T: Updated>(slot: &Slot<'_, T>, first: usize, last: usize) {
     let Some((end, before)) = slot.links.split_last() else { return };
     let mut between = [const { MaybeUninit::<T>::uninit() }; BLOCK];
     let between = between.as_mut_ptr().cast::<T>();
@@ -238,7 +238,7 @@ struct Work<'a, K, T> {
     piece: Piece<T>,
 }
 
-impl<K: Rule, T: Element> Kernel for Work<'_, K, T> {
+impl<K: Rule, T: Updated> Kernel for Work<'_, K, T> {
     type Out = ();
     #[inline(always)]
     unsafe fn run<const FMA: bool>(self) {
@@ -257,7 +257,7 @@ impl<K: Rule, T: Element> Kernel for Work<'_, K, T> {
 }
 
 #[inline(always)]
-unsafe fn step<K: Rule, T: Element, const FMA: bool>(rule: &K, piece: &Piece<T>, i: usize, len: usize) {
+unsafe fn step<K: Rule, T: Updated, const FMA: bool>(rule: &K, piece: &Piece<T>, i: usize, len: usize) {
     // SAFETY: the piece has `len` elements from `i` on.
     unsafe {
         let p = load::<T, LANES>(piece.p.add(i), len, T::ZERO);

@@ -114,7 +114,7 @@ impl Recurrent {
     }
 
     /// The result, and beside it the gates and the memories or products apart (see [`Pass`]), unless the result says it all.
-    fn value<T: Float + Element + gemm::Element>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
+    fn value<T: Float + Element + gemm::Scalar>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let i = self.inputs(all);
         let sizes = sizes(&i);
         let Sizes { batch, time, hidden } = sizes;
@@ -243,7 +243,7 @@ impl Operation for RecurrentGradient {
 }
 
 impl RecurrentGradient {
-    fn steps<T: Float + Element + gemm::Element>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
+    fn steps<T: Float + Element + gemm::Scalar>(&self, all: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let op = &self.0;
         let n = op.roles().count();
         let i = op.inputs(&all[..n]);

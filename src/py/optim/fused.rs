@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::error::Result;
 use crate::fork;
 use crate::optim::{self, Member, Parameter, Stage};
-use crate::py::rules::{self, Plan};
+use crate::py::rules::{self, Links};
 use crate::py::run::detached;
 use crate::py::state::Clocks;
 use crate::py::tensor::{foreign, take};
@@ -24,7 +24,7 @@ pub(super) struct Alike {
 }
 
 /// The parameters that share a rule by the step they are at.
-pub(super) fn alike(rule: &Bound<'_, PyAny>, plan: &Plan<'_>, mut rest: Vec<Found>) -> PyResult<Vec<Alike>> {
+pub(super) fn alike(rule: &Bound<'_, PyAny>, plan: &Links<'_>, mut rest: Vec<Found>) -> PyResult<Vec<Alike>> {
     let is_mixed = plan.is_mixed;
     if is_mixed && rest.iter().any(|f| f.state.is_empty()) {
         return Err(PyValueError::new_err(format!("update: the state does not fit the rule {rule}")));

@@ -3,7 +3,7 @@
 use crate::dtype::Element;
 
 /// Element types that can be added and compared.
-pub trait Number: Element {
+pub trait Arithmetic: Element {
     /// `a + b`.
     fn add(a: Self, b: Self) -> Self;
     /// `a - b`.
@@ -40,7 +40,7 @@ pub trait Bits: Element + Eq + Ord {
 
 macro_rules! integer {
     ($($t:ty),+) => {$(
-        impl Number for $t {
+        impl Arithmetic for $t {
             #[inline(always)]
             fn add(a: Self, b: Self) -> Self {
                 a.wrapping_add(b)
@@ -151,7 +151,7 @@ impl Bits for bool {
 
 macro_rules! float {
     ($($t:ty),+) => {$(
-        impl Number for $t {
+        impl Arithmetic for $t {
             #[inline(always)]
             fn add(a: Self, b: Self) -> Self {
                 a + b
