@@ -32,7 +32,6 @@ impl Generator {
         Generator(place)
     }
     /// Where the next number comes from.
-    #[cfg(feature = "python")]
     pub(crate) fn place(self) -> Position {
         self.0
     }

@@ -1,4 +1,6 @@
-//! The examples do what they say.
+//! The examples do what they say, without a word of `unsafe`.
+
+#![forbid(unsafe_code)]
 
 #[path = "../examples/iris.rs"]
 #[allow(dead_code)] // their `main` is for people

@@ -123,6 +123,25 @@ fn a_seed_gives_the_same_numbers_again_and_a_failed_draw_none() -> Result<()> {
 }
 
 #[test]
+fn dropout_moves_its_stream_on_by_what_it_draws() -> Result<()> {
+    let (mut a, mut b) = (Generator::new(1), Generator::new(1));
+    let x = Tensor::ones(&[300], DType::F32)?;
+    let half = ops::Fate { keep: 0.5, scale: 1.0, shift: 0.0, dropped: 0.0 };
+    let draw = |rng: &mut Generator| ops::dropout(&x, rng, half)?.to_vec::<f32>();
+    let first = draw(&mut a)?;
+    for keep in [-0.1, 1.1, f64::NAN] {
+        assert!(matches!(ops::dropout(&x, &mut b, ops::Fate { keep, ..half }), Err(Error::Value(_))));
+    }
+    assert_eq!(draw(&mut b)?, first);
+    assert_ne!(draw(&mut b)?, first);
+    assert_eq!(draw(&mut b)?, {
+        draw(&mut a)?;
+        draw(&mut a)?
+    });
+    Ok(())
+}
+
+#[test]
 fn a_name_that_there_is_not_is_an_error_that_lists_those_that_there_are() {
     let error = Dense::new(2, 2, "rleu", &mut Generator::new(0)).expect_err("there is no rleu").to_string();
     assert!(error.contains("rleu") && error.contains("relu") && error.contains("tanh"), "{error}");

@@ -7,6 +7,7 @@ use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::dropout::{self as kernel, Rule};
 use crate::kernels::random::Position;
+use crate::random::Generator;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 
 /// What becomes of an element: with probability `keep` it is `x * scale + shift`, else `dropped`.
@@ -56,10 +57,16 @@ impl Differentiable for Dropout {
     }
 }
 
-/// Each element as its fate has it, drawn from the words that follow a place.
-pub fn dropout(x: &Tensor, place: Position, fate: Fate) -> Result<Tensor> {
-    let place = Array::from_slice(&[2], &[place.key, place.counter])?;
-    apply(Dropout(fate), &[&*as_float(x)?, &place.into()])
+/// Each element as its fate has it, drawn from the stream `rng`.
+pub fn dropout(x: &Tensor, rng: &mut Generator, fate: Fate) -> Result<Tensor> {
+    if !(0.0..=1.0).contains(&fate.keep) {
+        return Err(Error::Value(format!("dropout: keep is a probability, from 0 to 1, got {}", fate.keep)));
+    }
+    let place = rng.place();
+    let words = Array::from_slice(&[2], &[place.key, place.counter])?;
+    let y = apply(Dropout(fate), &[&*as_float(x)?, &words.into()])?;
+    *rng = Generator::at(kernel::after(place, x.size()));
+    Ok(y)
 }
 
 /// The place that an operation was applied to.
@@ -74,12 +81,24 @@ pub(super) const OPS: &[super::Op] = &[super::Op {
     name: "dropout",
     cases: &[
         Case {
-            f: |t| dropout(&t[0], SOME, Fate { keep: 0.7, scale: 1.5, shift: 0.5, dropped: -1.0 }),
+            f: |t| {
+                dropout(
+                    &t[0],
+                    &mut Generator::at(SOME),
+                    Fate { keep: 0.7, scale: 1.5, shift: 0.5, dropped: -1.0 },
+                )
+            },
             shapes: &[&[5, 7]],
             domain: (-1.0, 1.0),
         },
         Case {
-            f: |t| dropout(&t[0], SOME, Fate { keep: 0.0, scale: 1.0, shift: 0.0, dropped: 2.0 }),
+            f: |t| {
+                dropout(
+                    &t[0],
+                    &mut Generator::at(SOME),
+                    Fate { keep: 0.0, scale: 1.0, shift: 0.0, dropped: 2.0 },
+                )
+            },
             shapes: &[&[3]],
             domain: (-1.0, 1.0),
         },

@@ -251,13 +251,13 @@ fn dropout(
     rng: Option<Py<Generator>>,
 ) -> PyResult<PyTensor> {
     let (x, rng) = (x.0, rng.map_or_else(|| default_generator(py), Ok)?);
-    let place = rng.get().draw(py, 0, |stream| {
-        let place = stream.place();
-        *stream = Stream::at(kernel::after(place, x.size()));
-        Ok(place)
+    let mut stream = rng.get().draw(py, 0, |stream| {
+        let before = *stream;
+        *stream = Stream::at(kernel::after(before.place(), x.size()));
+        Ok(before)
     })?;
     let fate = Fate { keep, scale, shift, dropped };
-    super::run(&[&x], || ops::dropout(&x, place, fate))
+    super::run(&[&x], || ops::dropout(&x, &mut stream, fate))
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
