@@ -53,12 +53,12 @@ UNSAFE_ABOVE = {
     # The system's interface for forks.
     "fork.rs",
     # Python's own: foreign memory, and what pyo3 has no safe name for.
+    "py/attributes.rs",
     "py/dlpack.rs",
     "py/held.rs",
     "py/hints.rs",
     "py/numpy.rs",
     "py/tensor.rs",
-    "py/tree.rs",
     "py/walkable.rs",
 }
 # The kernels that take pointers, since they read and write by strides, or many arrays at once.
