@@ -10,14 +10,24 @@ pub(super) fn reading<T>(elements: usize) -> usize {
     elements * size_of::<T>() / 32
 }
 
-/// The time to find the mean and the variance of so many elements, which are read twice.
-pub(super) fn spreading<T>(elements: usize) -> usize {
+/// The time to go over so many elements twice, or to read them and to write as many.
+pub(super) fn streaming<T>(elements: usize) -> usize {
     elements * size_of::<T>() / 16
 }
 
 /// The time to write so many elements less their mean, over a unit.
 pub(super) fn centring<T>(elements: usize) -> usize {
     elements * size_of::<T>() / 8
+}
+
+/// The time to pack so many elements for a product.
+pub(super) fn packing(elements: usize) -> usize {
+    elements / 8
+}
+
+/// The time to sort `rows` rows of `n` elements: two nanoseconds for each element and binary digit of their number.
+pub(super) fn sorting(rows: usize, n: usize) -> usize {
+    rows * n * (n.max(2).ilog2() as usize) * 2
 }
 
 /// The time for `rows` rows of `n` elements that take so many nanoseconds each.

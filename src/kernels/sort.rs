@@ -3,6 +3,7 @@
 //! Elements become unsigned keys that are in the same order, NaN last; integers sort faster than a comparison that
 //! knows of NaN, and a key and its place in one integer make a sort stable.
 
+use super::cost::sorting;
 use super::number::Number;
 use crate::memory::room;
 use crate::memory::unwritten::{Unwritten, Writer, copy_from, fill_with};
@@ -82,12 +83,6 @@ impl Sortable for bool {
 
 /// Elements per task.
 const CHUNK: usize = 1 << 12;
-/// Nanoseconds per element and binary digit of the length of a row.
-const NANOS: usize = 2;
-
-fn nanos(rows: usize, n: usize) -> usize {
-    rows * n * (n.max(2).ilog2() as usize) * NANOS
-}
 
 /// A row of more elements takes so long that it may be broken off.
 const LONG: usize = 1 << 20;
@@ -125,7 +120,7 @@ pub fn sort<'a, T: Sortable>(
 ) -> &'a mut [T] {
     check("sort", rows, n, x, out);
     let group = (CHUNK / n.max(1)).max(1) * n;
-    team::fill(Pieces::of(out, group.max(1)), nanos(rows, n), |task, out| {
+    team::fill(Pieces::of(out, group.max(1)), sorting(rows, n), |task, out| {
         let out = copy_from(out, &x[task * group..][..out.len()]);
         for row in out.chunks_exact_mut(n) {
             if descending {
@@ -151,7 +146,7 @@ pub fn argsort<'a, T: Sortable>(
 ) -> &'a mut [i64] {
     check("argsort", rows, n, x, out);
     let group = (CHUNK / n.max(1)).max(1) * n;
-    team::fill(Pieces::of(out, group.max(1)), nanos(rows, n), |task, out| {
+    team::fill(Pieces::of(out, group.max(1)), sorting(rows, n), |task, out| {
         let mut keyed: Vec<(T::Key, usize)> = room(n);
         let mut places = Writer::new(out);
         for x in x[task * group..][..places.left()].chunks_exact(n) {
@@ -182,7 +177,7 @@ pub fn searchsorted<'a, T: Sortable>(
 ) -> &'a mut [i64] {
     let (n, m) = (sorted.len().max(2), values.len());
     assert!(out.len() == m, "searchsorted: {m} values have {} results", out.len());
-    team::fill(Pieces::of(out, CHUNK), nanos(1, n) / n * m, |task, out| {
+    team::fill(Pieces::of(out, CHUNK), sorting(1, n) / n * m, |task, out| {
         let values = &values[task * CHUNK..][..out.len()];
         fill_with(out, |i| {
             let key = values[i].same_zero().key();

@@ -3,7 +3,7 @@
 //! A piece of the axis that stays in cache is read twice: for its mean, and for the squared distances from it, less what
 //! the rounding of the mean has added. Pieces are merged by the formula of Chan, Golub and LeVeque.
 
-use super::cost::{centring, spreading};
+use super::cost::{centring, streaming};
 use super::dispatch::{Compute, compute};
 use super::lanes::Vectors;
 use super::number::Float;
@@ -130,7 +130,7 @@ fn moments<'a, T: Float + Element, R: Copy + Send>(
         x.len(),
         out.len()
     );
-    let nanos = spreading::<T>(x.len());
+    let nanos = streaming::<T>(x.len());
     if n * inner <= CHUNK {
         let group = (CHUNK / (n * inner).max(1)).clamp(1, outer.max(1));
         return team::fill(Pieces::of(out, (group * inner).max(1)), nanos, |task, out| {

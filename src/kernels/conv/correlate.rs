@@ -3,6 +3,7 @@
 use super::axis::Axis;
 use super::band::{Band, Cut, Images, Unit};
 use crate::isa::isa;
+use crate::kernels::cost::packing;
 use crate::kernels::dispatch::Shared;
 use crate::kernels::gemm::pack::Pack;
 use crate::kernels::gemm::product::{nanos, part};
@@ -120,7 +121,7 @@ pub(super) unsafe fn correlate<T: Scalar>(
     }
     scratch::with(Slot::Many, terms * columns.next_multiple_of(kernels.lanes), |panels: *mut T| {
         let shared = Shared(panels);
-        team::run(tiles, terms * columns / 8, |tile| {
+        team::run(tiles, packing(terms * columns), |tile| {
             let first = tile * kernels.cols();
             let count = kernels.cols().min(columns - first);
             let width = count.next_multiple_of(kernels.lanes);

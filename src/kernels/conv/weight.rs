@@ -3,6 +3,7 @@
 use super::axis::Axis;
 use super::band::{Band, Cut, Images, Unit};
 use crate::isa::isa;
+use crate::kernels::cost::multiplying;
 use crate::kernels::dispatch::Shared;
 use crate::kernels::gemm::Scalar;
 use crate::kernels::gemm::pack::Pack;
@@ -97,7 +98,7 @@ pub(super) unsafe fn sum_units<T: Scalar>(
             }
         });
         let parts = rows.min(CHUNKS);
-        team::run(parts, sums * size / 4, |i| {
+        team::run(parts, multiplying(sums * size), |i| {
             for row in part(rows, parts, i) {
                 for sum in 0..sums - 1 {
                     // SAFETY: the sums are written; each task adds to rows of its own.

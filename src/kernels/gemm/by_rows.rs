@@ -1,6 +1,7 @@
 //! Products by rows, for short sums and narrow products, where C is most of the traffic and is written in order: B is in
 //! place or packed beforehand, and each panel of A meets all columns.
 
+use super::super::cost::packing;
 use super::super::dispatch::Shared;
 use super::Scalar;
 use super::product::{Product, SHORT, SMALL, part};
@@ -41,7 +42,7 @@ impl<T: Scalar> Product<'_, T> {
         scratch::with(Slot::Many, self.k * self.n.next_multiple_of(lanes), |panels: *mut T| {
             let tiles = self.n.div_ceil(cols);
             let shared = Shared(panels);
-            team::run(tiles, self.k * self.n / 8, |tile| {
+            team::run(tiles, packing(self.k * self.n), |tile| {
                 // SAFETY: B can be read; each tile has a panel of its own.
                 unsafe { self.pack_b_whole(tile, shared.at(0)) };
             });

@@ -1,7 +1,8 @@
 //! Whether a gradient is finite.
 
 use crate::dtype::half::{BFloat16, Float16};
-use crate::kernels::dispatch::{Kernel, dispatch};
+use crate::kernels::cost::streaming;
+use crate::kernels::dispatch::{Compute, compute};
 use crate::team;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,11 +39,10 @@ finite! {
 pub fn is_finite<T: Finite>(x: &[T]) -> bool {
     let tasks = x.len().div_ceil(CHUNK);
     let finite = AtomicBool::new(true);
-    team::run(tasks, size_of_val(x) / 16, |task| {
+    team::run(tasks, streaming::<T>(x.len()), |task| {
         let first = (tasks - 1 - task) * CHUNK;
         let x = &x[first..x.len().min(first + CHUNK)];
-        // SAFETY: the kernel holds no pointers.
-        if finite.load(Ordering::Relaxed) && !unsafe { dispatch(Part { x }) } {
+        if finite.load(Ordering::Relaxed) && !compute(Part { x }) {
             finite.store(false, Ordering::Relaxed);
         }
     });
@@ -53,10 +53,10 @@ struct Part<'a, T> {
     x: &'a [T],
 }
 
-impl<T: Finite> Kernel for Part<'_, T> {
+impl<T: Finite> Compute for Part<'_, T> {
     type Out = bool;
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) -> bool {
+    fn compute<const FMA: bool>(self) -> bool {
         self.x.chunks(BLOCK).all(|block| block.iter().fold(true, |all, x| all & x.is_finite()))
     }
 }

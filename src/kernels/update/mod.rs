@@ -8,6 +8,7 @@ pub use finite::is_finite;
 pub use norm::norm;
 pub use rules::*;
 
+use super::cost::streaming;
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::lanes::{load, store};
 use super::number::Float;
@@ -194,7 +195,7 @@ pub unsafe fn update<T: Updated>(slots: &[Slot<'_, T>]) {
     }
     let slots = Shared(slots.as_ptr().cast_mut());
     // A chunk is a range of the slots laid end to end, so that many small slots are as few tasks as one large one.
-    team::run(total.div_ceil(CHUNK), moved * size_of::<T>() / 16, |task| {
+    team::run(total.div_ceil(CHUNK), streaming::<T>(moved), |task| {
         let (mut first, last) = (task * CHUNK, total.min((task + 1) * CHUNK));
         let mut i = ends.partition_point(|&end| end <= first);
         while first < last {

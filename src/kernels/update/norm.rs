@@ -1,9 +1,10 @@
 //! The norm of a gradient.
 
-use crate::kernels::dispatch::{Kernel, Shared, dispatch};
+use crate::kernels::cost::streaming;
+use crate::kernels::dispatch::{Compute, compute};
 use crate::kernels::real::{Lane, Real};
 use crate::memory::filled;
-use crate::team;
+use crate::team::{self, Pieces};
 
 /// Elements per task.
 const CHUNK: usize = 1 << 15;
@@ -14,11 +15,9 @@ const LANES: usize = 32;
 pub fn norm<T: Copy + Into<f64> + Sync>(x: &[T], p: f64) -> f64 {
     let fold = |of: Of| {
         let mut parts = filled(x.len().div_ceil(CHUNK), 0.0);
-        let to = Shared(parts.as_mut_ptr());
-        team::run(parts.len(), size_of_val(x) / 16, |task| {
+        team::each(Pieces::of(&mut parts, 1), streaming::<T>(x.len()), |task, part| {
             let x = &x[task * CHUNK..x.len().min((task + 1) * CHUNK)];
-            // SAFETY: each task writes its own part.
-            unsafe { *to.at(task) = dispatch(Part { x, of }) };
+            part[0] = compute(Part { x, of });
         });
         parts
     };
@@ -44,10 +43,10 @@ struct Part<'a, T> {
     of: Of,
 }
 
-impl<T: Copy + Into<f64>> Kernel for Part<'_, T> {
+impl<T: Copy + Into<f64>> Compute for Part<'_, T> {
     type Out = f64;
     #[inline(always)]
-    unsafe fn run<const FMA: bool>(self) -> f64 {
+    fn compute<const FMA: bool>(self) -> f64 {
         let x = self.x;
         match self.of {
             Of::Largest => fold(x, |a, x| larger(a, x.abs()), larger),
