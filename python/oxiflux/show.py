@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _core
 from ._core import Tensor
-from .tree import CALLABLES
+from .functors import CALLABLES
 
 __all__ = ["Printed", "bytes_of", "describe", "generic", "html", "name_of", "parts", "text"]
 

@@ -93,7 +93,7 @@ def test_bilinear_of_one_and_two_inputs():
         flux.Bilinear((9, 5), 3, bias=False),
     )
     assert sc(x).shape == (32, 3)
-    given = flux.Bilinear.of(np.random.default_rng(0).random((8, 16, 4)), False, flux.tanh)
+    given = flux.Bilinear(np.random.default_rng(0).random((8, 16, 4)), False, flux.tanh)
     assert repr(given) == "Bilinear((8, 16) => 4, tanh; bias=False)  # 512 parameters"
 
 
@@ -103,7 +103,7 @@ def test_scale_of_sizes_and_of_values():
     assert a.scale.tolist() == [1.0, 1.0]
     assert a.bias.tolist() == [0.0, 0.0]
     assert a([[1, 2], [3, 4]]).tolist() == [[1.0, 2.0], [3.0, 4.0]]
-    b = flux.Scale.of([[1, 2, 3, 4]], False, flux.square)
+    b = flux.Scale([[1, 2, 3, 4]], False, flux.square)
     assert repr(b) == "Scale(1, 4, square; bias=False)  # 4 parameters"
     assert b([[1], [10]]).tolist() == [[1.0, 4.0, 9.0, 16.0], [100.0, 400.0, 900.0, 1600.0]]
 

@@ -15,6 +15,7 @@ from ..init import ones32, zeros32
 from ..show import name_of
 from .base import Layer, made, named, shape_of
 from .mode import ModeLayer, check_mode
+from .unsized import EACH
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -39,6 +40,8 @@ class LayerNorm(Layer):
     >>> flux.LayerNorm(4, 3, flux.relu, affine=False)(flux.rand(5, 4, 3)).shape
     (5, 4, 3)
     """
+
+    open_at = EACH
 
     size: tuple[int, ...]
     scale: Tensor | None
@@ -85,6 +88,7 @@ class _ChannelNorm(ModeLayer):
 
     # In a model of 16 bits as well: statistics need more.
     in_float32: ClassVar[bool] = True
+    open_at = 0
 
     channels: int
     beta: Tensor | None

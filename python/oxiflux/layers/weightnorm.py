@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from .. import _core
 from .._core import Tensor
+from ..functors import fmap
 from ..hints import told
 from ..show import describe
-from ..tree import FLOATS, fmap
+from ..tree import FLOATS
 from .base import Layer, blame, named_any
 
 __all__ = ["WeightNorm", "remove_weight_norms"]

@@ -10,8 +10,9 @@ from typing import Any
 
 from .. import _core
 from .._core import Leaf, Tensor
+from ..functors import walks
 from ..hints import told, unknown
-from ..tree import FLOATS, refuse_constants, walks
+from ..tree import FLOATS, refuse_constants
 from .modifiers import MixedPrecision, OptimiserChain, checked_rule
 
 __all__ = ["adjust", "freeze", "setup", "thaw", "update"]
