@@ -28,6 +28,34 @@ FIXED = (tuple, MethodType, functools.partial)
 _REPEAT: Any = object()
 
 
+class Named(dict[str, Any]):
+    """A dict of what has names, which can be asked for as attributes, too: the layers of a container, and what stands
+    for them in the state of an optimiser.
+
+    >>> layers = Named(enc=1, dec=2)
+    >>> layers.enc, layers["dec"], layers == {"enc": 1, "dec": 2}
+    (1, 2, True)
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        raise AttributeError(f"there is no {name!r}; there are {', '.join(self) or 'no names'}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self:
+            raise AttributeError(f"there is no {name!r}; there are {', '.join(self) or 'no names'}")
+        self[name] = value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self})
+
+    def __copy__(self) -> Named:
+        return Named(self)
+
+
 def walks(f: Walk) -> Walk:
     """A function that walks its arguments by recursion: of a tree that is too deep for that it says where it is so."""
 
@@ -318,7 +346,7 @@ def _plain(node: Any, items: list[tuple[Any, Any]], held: set[Any]) -> Any:
     if isinstance(node, (tuple, deque)):
         return tuple(values)
     if isinstance(node, dict):
-        return dict(items)
+        return Named(items) if type(node) is Named else dict(items)
     return SimpleNamespace(**{key: value for key, value in items if key in held})
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from .. import _core
 from .._core import Generator, Leaf, Tensor
+from ..functors import Named
 from ..layers import Layer
+from ..layers.container import Container
 from ..optimisers import Rule, Schedule
 from ..tree import modules
 from .fields import check_fields
@@ -157,7 +159,10 @@ class Reader:
             self._made[place] = kind(**self._fields(kind, fields))
             return self._made[place]
         made = self._new(object.__new__(kind))
-        vars(made).update(self._fields(kind, fields))
+        values = self._fields(kind, fields)
+        if issubclass(kind, Container) and type(values.get("layers")) is dict:
+            values["layers"] = Named(values["layers"])
+        vars(made).update(values)
         return made
 
     def _fields(self, kind: type, fields: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DType, Generator, Leaf, Tensor
+from ..functors import Named
 from .fields import check_fields
 from .names import function_names
 
@@ -97,7 +98,8 @@ class Writer:
         return {"opaque": None} if kids is None else {"namespace": self._fields(dict(kids), path)}
 
     def _is(self, x: Any, kind: type) -> bool:
-        return type(x) is kind or (not self.is_strict and isinstance(x, kind))
+        is_plain = type(x) is kind or (kind is dict and type(x) is Named)
+        return is_plain or (not self.is_strict and isinstance(x, kind))
 
     def _fields(self, fields: dict[str, Any], path: str) -> dict[str, Any]:
         return {name: self.node(value, _join(path, name)) for name, value in fields.items()}
