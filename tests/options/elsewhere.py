@@ -7,6 +7,7 @@ EVERYWHERE = {"rng": DRAWS}
 
 # What a single option has no effect on, and why.
 WITHOUT_EFFECT = {
+    ("GroupNorm", "momentum"): "a group norm has no statistics",
     ("GroupNorm", "active"): "a group norm has no statistics; it prints its mode as in Flux",
     ("from_dlpack", "device"): "there is one device",
 }
@@ -18,6 +19,25 @@ _EXCLUDE = "test_functors.py::test_excluded_nodes_are_mapped_in_place_of_tensors
 
 # `file::test` of the test that gives the option another value.
 TESTED = {
+    "ClipNorm": {
+        "throw": "test_flux_options.py::test_clipnorm_takes_its_formula_at_its_word_if_it_does_not_throw"
+    },
+    "RMSProp": {"centered": "test_flux_options.py::test_centered_is_centred"},
+    "lecun_normal": {"gain": "test_flux_options.py::test_lecun_normal_is_scaled_by_its_gain"},
+    "rand_like": {
+        "shape": "test_flux_options.py::test_random_numbers_like_a_tensor",
+        "dtype": "test_flux_options.py::test_random_numbers_like_a_tensor",
+    },
+    "randn_like": {
+        "shape": "test_flux_options.py::test_random_numbers_like_a_tensor",
+        "dtype": "test_flux_options.py::test_random_numbers_like_a_tensor",
+    },
+    "power_to_db": {
+        "ref": "test_flux_options.py::test_decibels_and_back",
+        "amin": "test_flux_options.py::test_decibels_and_back",
+        "top_db": "test_flux_options.py::test_decibels_and_back",
+    },
+    "db_to_power": {"ref": "test_flux_options.py::test_decibels_and_back"},
     "Bilinear": {"size_out": _SECOND},
     "Dense": {"size_out": _SECOND},
     "GRU": {"size_out": _SECOND},

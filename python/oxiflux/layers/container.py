@@ -191,7 +191,7 @@ class Container(Layer):
 
     def describe(self) -> str:
         """The container and all that is in it on one line."""
-        parts = (f"{name}={describe(part)}" if name else describe(part) for name, part in self._shown())
+        parts = (f"{name} = {describe(part)}" if name else describe(part) for name, part in self._shown())
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _shown(self) -> list[tuple[str | None, Any]]:
