@@ -317,7 +317,7 @@ def test_nested_containers_print_as_tables():
 
 def test_containers_of_functions_are_one_line():
     assert repr(flux.Parallel(flux.add, flux.relu, flux.tanh)) == "Parallel(add, relu, tanh)"
-    assert repr(flux.Parallel(flux.add, a=flux.relu)) == "Parallel(add, a=relu)"
+    assert repr(flux.Parallel(flux.add, a=flux.relu)) == "Parallel(add, a = relu)"
     assert repr(flux.SkipConnection(flux.relu, flux.add)) == "SkipConnection(relu, add)"
     assert repr(flux.Maxout(flux.relu, flux.tanh)) == "Maxout(relu, tanh)"
 

@@ -128,7 +128,7 @@ def test_a_table_has_its_sizes():
 
 def test_bilinear_of_one_size_is_that_of_two_alike():
     layer = flux.Bilinear(5, 7)
-    assert layer.weight.shape == (5, 5, 7) and repr(layer).startswith("Bilinear(5 => 7)  # 182 parameters")
+    assert layer.weight.shape == (5, 5, 7) and repr(layer).startswith("Bilinear(5 => 7)    # 182 parameters")
     assert layer(np.ones((2, 5))).shape == (2, 7)
 
 

@@ -234,6 +234,10 @@ def meshgrid(*xs: ArrayLike, indexing: str = "xy") -> list[Tensor]:
     return broadcast_arrays(*columns)
 
 
+# More tensors than fit into the memory of any machine by now.
+_MOST_PARTS = 2**34
+
+
 @told
 def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The tensors of which `stack` along this axis would make `x`.
@@ -244,6 +248,8 @@ def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """
     x = _core.asarray(x)
     at = _axis("unstack", axis, x.ndim)
+    if x.shape[at] > _MOST_PARTS:
+        raise MemoryError(f"unstack: {x.shape[at]} tensors are more than memory can hold")
     return tuple(x[(slice(None),) * at + (i,)] for i in range(x.shape[at]))
 
 

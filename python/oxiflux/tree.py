@@ -15,6 +15,7 @@ import numpy as np
 from . import _core
 from ._core import ShapeError, Tensor
 from .functors import CALLABLES, FIXED, put, remade, show_path, walks
+from .functors import fmap as fmap  # the core asks for it here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

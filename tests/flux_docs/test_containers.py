@@ -85,7 +85,7 @@ def test_fusion_sizes():
 def test_bilinear_of_one_and_two_inputs():
     x, y = flux.randn(32, 5), flux.randn(32, 5)
     b = flux.Bilinear((5, 5), 7)
-    assert repr(b) == "Bilinear(5 => 7)  # 182 parameters"
+    assert repr(b) == "Bilinear(5 => 7)    # 182 parameters"
     assert b(x).shape == (32, 7)
     assert bool(flux.all(b(x, y) == b((x, y))))
     sc = flux.SkipConnection(
@@ -99,7 +99,7 @@ def test_bilinear_of_one_and_two_inputs():
 
 def test_scale_of_sizes_and_of_values():
     a = flux.Scale(2)
-    assert repr(a) == "Scale(2)  # 4 parameters"
+    assert repr(a) == "Scale(2)            # 4 parameters"
     assert a.scale.tolist() == [1.0, 1.0]
     assert a.bias.tolist() == [0.0, 0.0]
     assert a([[1, 2], [3, 4]]).tolist() == [[1.0, 2.0], [3.0, 4.0]]

@@ -103,6 +103,7 @@ def test_weight_norm_of_a_layer():
         "  Dense(3 => 2), # 8 parameters",
         "  float32 tensor (1, 2), # 2 parameters",
         "  'weight',",
+        "  0,",
         ") # Total: 3 arrays, 10 parameters, 40 bytes.",
     ]
 

@@ -11,14 +11,17 @@ from ..show import name_of
 from .base import parameter, shape_of
 
 
-def is_weight(x: Any, axes: int = 1) -> bool:
+def is_weight(x: Any, axes: int = 1, axes_of_list: int = 2) -> bool:
     """Whether the first argument of a layer is its weight and not a size: an array or list with so many axes.
 
-    >>> is_weight(3), is_weight([[1.0], [2.0]]), is_weight((3, 3), axes=2)
+    >>> is_weight(3), is_weight([[1.0], [2.0]]), is_weight((3, 3))
     (False, True, False)
     """
-    is_array = isinstance(x, (Tensor, np.ndarray, list, tuple)) or hasattr(type(x), "__array__")
-    return is_array and len(shape_of(x)) >= axes
+    if isinstance(x, (list, tuple)):
+        axes = max(axes, axes_of_list)
+    elif not (isinstance(x, (Tensor, np.ndarray)) or hasattr(type(x), "__array__")):
+        return False
+    return len(shape_of(x)) >= axes
 
 
 def given_weight(layer: str, weight: Any, *axes: str) -> Tensor:

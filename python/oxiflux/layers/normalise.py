@@ -34,7 +34,7 @@ class LayerNorm(Layer):
     >>> import oxiflux as flux
     >>> layer = flux.LayerNorm(3)
     >>> layer
-    LayerNorm(3)  # 6 parameters
+    LayerNorm(3)        # 6 parameters
     >>> layer([[1.0, 2.0, 3.0]]).tolist()
     [[-1.2247, 0.0, 1.2247]]
     >>> flux.LayerNorm(4, 3, flux.relu, affine=False)(flux.rand(5, 4, 3)).shape
@@ -263,7 +263,7 @@ class GroupNorm(_ChannelNorm):
     >>> layer = flux.GroupNorm(4, 2)
     >>> y = layer(flux.rand(2, 8, 8, 4))
     >>> layer, y.shape, abs(y[0, :, :, :2].mean().item()) < 1e-5
-    (GroupNorm(4, 2)  # 8 parameters, (2, 8, 8, 4), True)
+    (GroupNorm(4, 2)     # 8 parameters, (2, 8, 8, 4), True)
     """
 
     groups: int

@@ -142,7 +142,7 @@ class RNN(SequenceLayer):
     >>> import oxiflux as flux
     >>> layer = flux.RNN(2, 3, flux.relu, return_state=True)
     >>> layer
-    RNN(2 => 3, relu)  # 18 parameters
+    RNN(2 => 3, relu)   # 18 parameters
     >>> y, state = layer(flux.rand(4, 7, 2))
     >>> y.shape, state.shape
     ((4, 7, 3), (4, 3))
@@ -189,7 +189,7 @@ class LSTM(SequenceLayer):
     >>> import oxiflux as flux
     >>> layer = flux.LSTM(2, 3, return_state=True)
     >>> layer
-    LSTM(2 => 3)  # 72 parameters
+    LSTM(2 => 3)        # 72 parameters
     >>> x = flux.rand(4, 7, 2)
     >>> y, state = layer(x[:, :5])
     >>> rest, (h, c) = layer(x[:, 5:], state)
@@ -237,7 +237,7 @@ class GRU(SequenceLayer):
     >>> import oxiflux as flux
     >>> layer = flux.GRU(2, 3)
     >>> layer
-    GRU(2 => 3)  # 54 parameters
+    GRU(2 => 3)         # 54 parameters
     >>> layer(flux.rand(7, 2)).shape
     (7, 3)
     """
@@ -283,7 +283,7 @@ class GRUv3(SequenceLayer):
     >>> import oxiflux as flux
     >>> layer = flux.GRUv3(2, 3)
     >>> layer
-    GRUv3(2 => 3)  # 54 parameters
+    GRUv3(2 => 3)       # 54 parameters
     >>> layer(flux.rand(4, 7, 2)).shape
     (4, 7, 3)
     """

@@ -30,7 +30,7 @@ class Scale(Layer):
     >>> import oxiflux as flux
     >>> layer = flux.Scale(3, flux.relu)
     >>> layer
-    Scale(3, relu)  # 6 parameters
+    Scale(3, relu)      # 6 parameters
     >>> layer([[1, -2, 3], [-4, 5, 6]]).tolist()
     [[1.0, 0.0, 3.0], [0.0, 5.0, 6.0]]
     >>> flux.Scale([[1, 2, 3, 4]], False, flux.square)
@@ -55,7 +55,7 @@ class Scale(Layer):
         if not size:
             raise ValueError("Scale: needs at least one size")
         check_activation("Scale", activation)
-        if is_weight(size[0]):
+        if is_weight(size[0], axes_of_list=1):
             if len(size) > 2:
                 raise TypeError(
                     f"Scale: takes a scale, a bias and an activation, got {len(size)} of the first two"
