@@ -446,7 +446,27 @@ def test_names_outlive_copies_files_and_pickles(tmp_path):
         assert repr(twin) == repr(model) and type(twin.layers) is type(model.layers)
         assert flux.setup(flux.Adam(), twin).layers.enc.weight.frozen is False
     flux.save(tmp_path / "state", state)
-    assert type(flux.load(tmp_path / "state").layers["enc"].bias) is flux.Leaf
+    assert type(flux.load(tmp_path / "state").layers.enc.bias) is flux.Leaf
     assert flux.fmap(lambda x: x * 2, model).enc.weight.shape == (2, 3)
     assert flux.fmapstructure(lambda x: x.size, model).layers.enc.weight == 6
     assert flux.f64(copy.deepcopy(model)).dec.weight.dtype == "float64"
+
+
+def test_a_chain_with_names_trains_and_goes_on_from_a_checkpoint(tmp_path):
+    x, y = np.ones((8, 2)), np.zeros((8, 1))
+    loss = lambda m, x, y: flux.mse(m(x), y)
+    ends = []
+    for resumed in (False, True):
+        flux.seed(0)
+        model = enc_dec()
+        state = flux.setup(flux.Adam(0.05), model)
+        flux.train(loss, model, [(x, y)] * 3, state)
+        if resumed:
+            flux.save_checkpoint(tmp_path / "run", model=model, state=state)
+            run = flux.load_checkpoint(tmp_path / "run")
+            model, state = run["model"], run["state"]
+            assert state.layers.enc.weight.rule.eta == 0.05
+        flux.train(loss, model, [(x, y)] * 3, state)
+        flux.fit(loss, model, [(x, y)], state, epochs=2, progress=False)
+        ends.append(flux.destructure(model)[0].numpy())
+    np.testing.assert_array_equal(*ends)

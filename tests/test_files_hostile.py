@@ -247,6 +247,8 @@ def test_a_changed_byte_anywhere_is_noticed(path):
         ({"same": -1}, "there is no object number -1"),
         ({"same": True}, "a bool instead of a int"),
         ({"dict": [[[], 1]]}, "unhashable"),
+        ({"named": [[1, 2]]}, "a int instead of a str"),
+        ({"named": {"a": 1}}, "a dict instead of a list"),
         ({"dict": [[1]]}, "not enough values"),
         ({"generator": [1]}, "TypeError|ValueError"),
         ({"generator": [-1, 2**64]}, "OverflowError"),

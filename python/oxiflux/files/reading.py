@@ -46,6 +46,7 @@ class Reader:
             "function": self._function,
             "generator": self._generator,
             "leaf": self._leaf,
+            "named": self._named,
             "namespace": self._namespace,
             "object": self._object,
             "opaque": lambda _: self._new(None),
@@ -103,6 +104,12 @@ class Reader:
         made: dict[Any, Any] = self._new({})
         for key, value in _of(list, items):
             made[self._node(key)] = self._node(value)
+        return made
+
+    def _named(self, items: Any) -> Named:
+        made: Named = self._new(Named())
+        for key, value in _of(list, items):
+            dict.__setitem__(made, _of(str, key), self._node(value))
         return made
 
     def _float(self, text: Any) -> float:

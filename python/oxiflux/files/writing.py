@@ -76,6 +76,8 @@ class Writer:
         kind = type(x)
         if self._is(x, list):
             return [self.node(item, _join(path, i)) for i, item in enumerate(x)]
+        if kind is Named and all(type(key) is str for key in x):
+            return {"named": [[key, self.node(x[key], _join(path, key))] for key in x]}
         if self._is(x, dict):
             return {"dict": [[self._key(key, path), self.node(x[key], _join(path, key))] for key in x]}
         if kind is Generator:
@@ -98,8 +100,7 @@ class Writer:
         return {"opaque": None} if kids is None else {"namespace": self._fields(dict(kids), path)}
 
     def _is(self, x: Any, kind: type) -> bool:
-        is_plain = type(x) is kind or (kind is dict and type(x) is Named)
-        return is_plain or (not self.is_strict and isinstance(x, kind))
+        return type(x) is kind or (not self.is_strict and isinstance(x, kind))
 
     def _fields(self, fields: dict[str, Any], path: str) -> dict[str, Any]:
         return {name: self.node(value, _join(path, name)) for name, value in fields.items()}
