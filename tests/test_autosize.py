@@ -109,12 +109,49 @@ def test_a_model_of_ones_own_and_its_lists_are_filled():
     assert flux.autosize(net, (4, 2), (4, 1)).parts["first"][0].weight.shape == (2, 7)
 
 
+def test_inputs_may_be_a_tuple_or_a_list():
+    pair = flux.autosize(flux.Chain(lambda x: (x, [[1.0, 2.0]]), flux.Bilinear((None, None), 4)), (1, 3))
+    assert pair[1].weight.shape == (3, 2, 4)
+    assert flux.autosize(flux.Chain(lambda x: [[1.0, 2.0]], flux.Dense(None, 4)), (1, 3))[1].weight.shape == (
+        2,
+        4,
+    )
+
+
 def test_a_layer_that_stands_twice_is_one_layer():
     shared = flux.Dense(None, 3)
     model = flux.autosize([shared, flux.relu, shared], (2, 3))
     assert model[0] is model[2] and type(model) is list
     with pytest.raises(flux.ShapeError, match="expected 5 features"):
         flux.autosize([shared, shared], (2, 5))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "sizes"),
+    [
+        (lambda: flux.Dense(None, 3), (5,), (5, 3)),
+        (lambda: flux.Scale(None, None), (4, 5), (4, 5)),
+        (lambda: flux.Chain(flux.matrix_transpose, flux.Dense(None, 3)), (4, 5), (4, 3)),
+        (lambda: flux.Dense(None, 3), (5, 0), (0, 3)),
+    ],
+    ids=["vector", "all axes", "transposed", "no features"],
+)
+def test_a_size_is_that_of_the_batch_where_the_layer_takes_it(make, shape, sizes):
+    assert flux.trainables(flux.autosize(make(), shape))[0].shape == sizes
+
+
+def test_a_shape_without_the_axis_is_refused():
+    with pytest.raises(ValueError, match=r"Dense\(None, 4\): an input of shape \(\) has no last axis"):
+        flux.autosize(flux.Dense(None, 4), ())
+    with pytest.raises(ValueError, match=r"an input of shape \(4, 3\) has no last 3 axes"):
+        flux.autosize(flux.Scale(None, 3, 2), (4, 3))
+
+
+def test_the_attributes_of_an_open_layer_are_not_there_yet():
+    with pytest.raises(
+        AttributeError, match=r"Dense\(None, 4\) has no weight: its size is open; flux.autosize"
+    ):
+        flux.Dense(None, 4).weight  # noqa: B018
 
 
 def test_the_shape_may_lack_the_batch():

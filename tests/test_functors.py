@@ -180,6 +180,23 @@ def test_functions_and_partials_are_mapped_with_others():
     assert new[0](2.0).tolist() == [4.0, 4.0]
 
 
+def test_what_should_be_a_function_is_asked_for():
+    for call, said in [
+        (lambda: flux.fmap(3, [flux.ones(1)]), "fmap: f must be a function, got 3"),
+        (lambda: flux.fmap(lambda x: x, [flux.ones(1)], walk=3), "fmap: walk must be a function, got 3"),
+        (
+            lambda: flux.fmapstructure(lambda x: x, 1, exclude="a"),
+            "fmapstructure: exclude must be a function",
+        ),
+        (
+            lambda: flux.loadmodel([flux.ones(1)], [flux.ones(1)], filter=3),
+            "loadmodel: filter must be a function",
+        ),
+    ]:
+        with pytest.raises(TypeError, match=said):
+            call()
+
+
 def test_children_are_what_paths_are_made_of():
     m = model()
     assert list(flux.children(m)) == ["layers"] and list(flux.children(m.layers)) == ["enc", "norm", "dec"]

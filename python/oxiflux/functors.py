@@ -132,8 +132,10 @@ def fmap(
     >>> flux.fmap(lambda x, g: x - 0.5 * g, model, grads).weight.tolist()
     [[-0.5], [-1.0]]
     """
-    recurse = None if walk is None else lambda go, path, *nodes: walk(functools.partial(go, path), *nodes)
-    return _Map("fmap", lambda path, *xs: f(*xs), tree, exclude, recurse, prune).of(tree, others)
+    with_path = walk
+    if callable(walk):
+        with_path = lambda go, path, *nodes: walk(functools.partial(go, path), *nodes)
+    return _Map("fmap", _pathless(f), tree, exclude, with_path, prune).of(tree, others)
 
 
 @told
@@ -180,7 +182,7 @@ def fmapstructure(
     >>> sizes, sizes.layers[0].weight
     (namespace(layers=(namespace(weight=6, bias=3), None)), 6)
     """
-    return _Map("fmapstructure", lambda path, *xs: f(*xs), tree, exclude, None, prune, True).of(tree, others)
+    return _Map("fmapstructure", _pathless(f), tree, exclude, None, prune, True).of(tree, others)
 
 
 @told
@@ -203,6 +205,11 @@ def fmapstructure_with_path(
     return _Map("fmapstructure_with_path", f, tree, exclude, None, prune, True).of(tree, others)
 
 
+def _pathless(f: Any) -> Any:
+    """A function that takes a path first and leaves it."""
+    return (lambda path, *xs: f(*xs)) if callable(f) else f
+
+
 class _Map:
     """One call of `fmap` and its relatives: what has been mapped, and what holds something that will be."""
 
@@ -216,6 +223,9 @@ class _Map:
         prune: Any,
         structural: bool = False,
     ) -> None:
+        for name, given in (("f", f), ("exclude", exclude), ("walk", walk)):
+            if given is not None and not callable(given):
+                raise TypeError(f"{caller}: {name} must be a function, got {given!r}")
         self.caller, self.f, self.walk, self.prune, self.structural = caller, f, walk, prune, structural
         self.pick = exclude or _is_tensor
         self.holds = _holders(tree, self.pick if walk is None else lambda x: self.pick(x) or isleaf(x))

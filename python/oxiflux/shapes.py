@@ -156,12 +156,12 @@ def autosize(model: Model, *shapes: Any, padbatch: bool = False) -> Model:
               # plus 2 non-trainable, 8 parameters, 5.9 KiB.
     """
 
-    def tried(*shapes: Shape) -> Model:
+    def tried(*shapes: Shape, least: int = 0) -> Model:
         asked: dict[int, _Asked] = {}
 
         def stand_in(part: Any) -> Any:
             if isinstance(part, Unsized):
-                return asked.setdefault(id(part), _Asked(part))
+                return asked.setdefault(id(part), _Asked(part, least))
             still = copy.copy(part)
             still.active = False
             return still
@@ -179,7 +179,8 @@ def autosize(model: Model, *shapes: Any, padbatch: bool = False) -> Model:
         raise TypeError("autosize: needs the shape of an input")
     if len({shape[:1] for shape in given}) == 1 and _keeps_batches(model):
         try:
-            return tried(*((0, *shape[1:]) for shape in given))
+            # A size of 0 would be the batch's.
+            return tried(*((0, *shape[1:]) for shape in given), least=1)
         except Exception:
             pass
     return tried(*given)
@@ -188,13 +189,13 @@ def autosize(model: Model, *shapes: Any, padbatch: bool = False) -> Model:
 class _Asked:
     """A layer whose size is open: at its first call it becomes one of the size of its input."""
 
-    def __init__(self, unsized: Unsized) -> None:
-        self.unsized = unsized
+    def __init__(self, unsized: Unsized, least: int) -> None:
+        self.unsized, self.least = unsized, least
         self.layer: Any = None
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         if self.layer is None:
-            self.layer = self.unsized.sized(*inputs)
+            self.layer = self.unsized.sized(*inputs, least=self.least)
         return self.layer(*inputs, **options)
 
     def initialstates(self) -> None:

@@ -159,6 +159,8 @@ def loadmodel(dst: Model, src: Any, *, filter: Callable[[Any], bool] | None = No
     >>> bool(flux.all(a.weight == b.weight))
     True
     """
+    if filter is not None and not callable(filter):
+        raise TypeError(f"loadmodel: filter must be a function, got {filter!r}")
     for tree in (dst, src):
         _core.leaves(tree)  # a tree that is too deep, or holds itself, is an error that says where
     for tensor, value in assignments(dst, src, filter):

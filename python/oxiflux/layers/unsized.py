@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Never
 
+from .. import _core
 from ..show import Printed, describe
 
 # The place in `open_at` of a class that is made of any number of sizes.
@@ -32,29 +33,35 @@ class Unsized(Printed):
             self.args, self.given = (), dict(zip(names, args, strict=False)) | given
             self.size, self.after = names[place], names[place + 1]
 
-    def sized(self, *inputs: Any) -> Any:
-        """The layer for these inputs, whose sizes are those of their last axes."""
-        shapes = [tuple(x.shape) for x in inputs if hasattr(x, "shape")]  # and not a state
+    def sized(self, *inputs: Any, least: int = 0) -> Any:
+        """The layer for these inputs, whose sizes are those of their last axes; ValueError for one below `least`."""
+        parts = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], tuple) else inputs
+        shapes = [_core.asarray(x).shape for x in parts if x is not None and not isinstance(x, tuple)]
         if self.place == EACH:
             count = sum(not callable(n) for n in self.args)
-            known = iter(self._last(shapes[0], count))
+            known = iter(self._last(shapes[0], count, least))
             return self.make(*(self._filled(n, known) for n in self.args), **self.given)
         if self.place == 0 and isinstance(self.given[self.size], tuple):
             sizes = self.given[self.size]
             each = (shapes * len(sizes))[: len(sizes)]
             found: Any = tuple(
-                self._last(shape, 1)[0] if n is None else n for n, shape in zip(sizes, each, strict=True)
+                self._last(shape, 1, least)[0] if n is None else n
+                for n, shape in zip(sizes, each, strict=True)
             )
         else:
-            found = self._last(shapes[0], 1)[0]
+            found = self._last(shapes[0], 1, least)[0]
             if self.after == "size_out" and callable(after := self.given.get(self.after)):
                 return self.make(**self.given | {self.size: found, self.after: after(found)})
         return self.make(**self.given | {self.size: found})
 
-    def _last(self, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
-        if len(shape) < count:
-            raise ValueError(f"{self.describe()}: an input of shape {shape} has no last {count} axes")
-        return shape[len(shape) - count :]
+    def _last(self, shape: tuple[int, ...], count: int, least: int) -> tuple[int, ...]:
+        if len(shape) < count or not count:
+            axes = "last axis" if count == 1 else f"last {count} axes"
+            raise ValueError(f"{self.describe()}: an input of shape {shape} has no {axes}")
+        found = shape[len(shape) - count :]
+        if min(found) < least:
+            raise ValueError(f"{self.describe()}: an input of shape {shape} has no size to take")
+        return found
 
     @staticmethod
     def _filled(n: Any, known: Any) -> Any:
@@ -62,6 +69,14 @@ class Unsized(Printed):
             return n
         found = next(known)
         return found if n is None else n
+
+    def __getattr__(self, name: str) -> Never:
+        # What a fresh copy lacks is no reason to describe it.
+        if name.startswith("_") or "make" not in self.__dict__:
+            raise AttributeError(name)
+        raise AttributeError(
+            f"{self.describe()} has no {name}: its size is open; flux.autosize(model, shape) fills it in"
+        )
 
     def __call__(self, *_: Any, **__: Any) -> Never:
         raise ValueError(f"{self.describe()}: its size is open; flux.autosize(model, shape) fills it in")
