@@ -49,6 +49,14 @@ def test_what_the_list_leaves_out_has_a_reason_and_is_not_here(row):
         assert hasattr(flux, name), f"{name} stands in for {row.name}"
 
 
+@pytest.mark.parametrize("row", [row for row in RENAMED if row.name.isidentifier()], ids=lambda row: row.name)
+def test_asking_for_a_name_of_flux_tells_the_one_here(row):
+    with pytest.raises(
+        AttributeError, match=rf"oxiflux has no {row.name}(:|; did you mean) .*\b{row.here}\b"
+    ):
+        getattr(flux, row.name)
+
+
 def test_the_script_counts_all_rows():
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "flux_names.py"], capture_output=True, text=True, check=False
