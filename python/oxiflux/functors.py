@@ -239,18 +239,17 @@ class _Map:
         return self._go((), tree, *others)
 
     def _go(self, path: Path, node: Any, *others: Any) -> Any:
-        picked = self.pick(node)
-        if not picked and id(node) not in self.holds and (self.walk is None or isleaf(node)):
+        if id(node) not in self.holds or (self.walk is not None and isleaf(node) and not self.pick(node)):
             return None if self.structural else node
         if id(node) in self.done:
             _, first, met, result = self.done[id(node)]
-            if not all(map(_same, met, others)):
+            if others and not all(map(_same, met, others)):
                 raise ValueError(
                     f"{self.caller}: {show_path(first)} and {show_path(path)} are one object in the first tree "
                     "and differ in another"
                 )
             return result if self.prune is _REPEAT else self.prune
-        if picked:
+        if self.pick(node):
             return self._note(path, node, others, self.f(path, node, *others))
         result = NotImplemented if self.walk is None else self.walk(self._go, path, node, *others)
         if result is NotImplemented:
@@ -264,27 +263,33 @@ class _Map:
     def _rebuilt(self, path: Path, node: Any, others: Trees) -> Any:
         """A node that is made of mapped children."""
         kids = _core.children(node) or []
-        keys = {key for key, _ in kids}
-        held = [self._held(path, node, keys, other, place) for place, other in enumerate(others, 2)]
         changing = {key for key, kid in kids if id(kid) in self.holds}
-
-        def mapped(key: Any, kid: Any) -> Any:
-            parts = [self._part((*path, key), kid, other, place) for place, other in enumerate(held, 2)]
-            return self._go((*path, key), kid, *parts)
-
+        mapped = self._beside(path, node, kids, others) if others else self._go
         if self.structural:
             self._note(path, node, others, None)  # a part that refers back to it
-            return self._note(
-                path, node, others, _plain(node, [(k, mapped(k, kid)) for k, kid in kids], changing)
-            )
+            items = [(key, mapped((*path, key), kid)) for key, kid in kids]
+            return self._note(path, node, others, _plain(node, items, changing))
         if isinstance(node, FIXED):
-            items = [(key, mapped(key, kid)) for key, kid in kids]
+            items = [(key, mapped((*path, key), kid)) for key, kid in kids]
             known = self.done.get(id(node))  # A part that refers back to it may have met it, and made it.
             return known[3] if known else self._note(path, node, others, remade(node, items))
         # Before its children, some of which may refer back to it.
         new = self._note(path, node, others, _copied(node, changing, self.cells))
-        put(new, [(key, mapped(key, kid)) for key, kid in kids if key in changing])
+        put(new, [(key, mapped((*path, key), kid)) for key, kid in kids if key in changing])
         return new
+
+    def _beside(
+        self, path: Path, node: Any, kids: list[tuple[Any, Any]], others: Trees
+    ) -> Callable[..., Any]:
+        """What maps a child of a node with those that other trees have in its place."""
+        keys = {key for key, _ in kids}
+        held = [self._held(path, node, keys, other, place) for place, other in enumerate(others, 2)]
+
+        def mapped(path: Path, kid: Any) -> Any:
+            parts = [self._part(path, kid, other, place) for place, other in enumerate(held, 2)]
+            return self._go(path, kid, *parts)
+
+        return mapped
 
     def _held(self, path: Path, node: Any, keys: set[Any], other: Any, place: int) -> Any:
         """The children of another tree here, which must be those of the first; a gradient may lack some."""
@@ -322,21 +327,20 @@ def _same(a: Any, b: Any) -> bool:
 
 def _holders(tree: Any, pick: Callable[[Any], bool]) -> dict[int, Any]:
     """The nodes from which one that is picked can be reached, by id: also through a part that refers back."""
-    seen: dict[int, Any] = {}
+    seen: dict[int, Any] = {id(tree): tree}
     owners: dict[int, list[int]] = {}
     picked: list[int] = []
-
-    def walk(node: Any) -> None:
-        seen[id(node)] = node
+    rest = [tree]
+    while rest:
+        node = rest.pop()
         if pick(node):
             picked.append(id(node))
-            return
-        for _, kid in _core.children(node) or []:
+            continue
+        for _, kid in _core.children(node) or ():
             owners.setdefault(id(kid), []).append(id(node))
             if id(kid) not in seen:
-                walk(kid)
-
-    walk(tree)
+                seen[id(kid)] = kid
+                rest.append(kid)
     holders: dict[int, Any] = {}
     while picked:
         one = picked.pop()

@@ -43,7 +43,7 @@ class Chain(Container):
         if more:
             x = (x, *more)
         layers = self.layers
-        steps = iter(layers if type(layers) is tuple else layers.values())  # type: ignore[union-attr]
+        steps = iter(layers if type(layers) is tuple else dict.values(layers))  # type: ignore[arg-type]
         try:
             for layer in steps:
                 x = layer(x)

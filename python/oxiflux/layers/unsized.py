@@ -102,6 +102,9 @@ def left_open(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
     place: int | None = cls.open_at
     if place is None or not (args or given):
         return False
+    # Most layers are made with their sizes by position.
+    if 0 <= place < len(args) and args[place] is not None and type(args[place]) is not tuple:
+        return False
     # A class of a user's own means something else by its arguments.
     maker = next(base for base in cls.__mro__ if "__init__" in vars(base))
     if not maker.__module__.startswith(f"{__package__}."):
