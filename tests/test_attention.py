@@ -405,7 +405,8 @@ def test_the_layer_says_what_it_is(dims, options, text):
 
 
 @pytest.mark.parametrize(
-    "dims", [-1, 2.0, "a", None, (1, 2), (1, 2, 3, 4), ((1, 2), 8, 3), (1, (8, 8, 8), 3), (1, 8, (3,)), True]
+    "dims",
+    [-1, 2.0, "a", (None, 2, 3), (1, 2), (1, 2, 3, 4), ((1, 2), 8, 3), (1, (8, 8, 8), 3), (1, 8, (3,)), True],
 )
 def test_dims_that_are_none_are_refused(dims):
     with pytest.raises(ValueError, match="MultiHeadAttention: dims is"):

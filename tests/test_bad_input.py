@@ -160,7 +160,7 @@ def test_wrong_type(name):
     assert message
 
 
-@pytest.mark.parametrize("size", [2.5, "2", None, (2,)], ids=repr)
+@pytest.mark.parametrize("size", [2.5, "2", True, (2,)], ids=repr)
 def test_layer_of_a_size_that_is_no_integer(size):
     fails((TypeError, ValueError), lambda: flux.Dense(size, 3), "Dense", repr(size))
 

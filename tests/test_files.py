@@ -131,7 +131,7 @@ def test_names_of_layers_come_back(path):
 
 def test_tied_weights_stay_tied(path):
     dense = flux.Dense(2, 2)
-    model = flux.Chain(dense, flux.relu, dense, flux.Dense.of(dense.weight, False))
+    model = flux.Chain(dense, flux.relu, dense, flux.Dense(dense.weight, False))
     again = there_and_back(path, model)
     assert again[0] is again[2]
     assert again[3].weight is again[0].weight

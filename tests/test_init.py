@@ -28,6 +28,8 @@ def test_the_list_has_every_initialiser():
         "sparse_init",
         "create_bias",
         "nfan",
+        "rand_like",
+        "randn_like",
     }  # of two axes, and no initialisers; they have their own tests
     assert set(EVERY) | others == set(sys.modules["oxiflux.init"].__all__)
 

@@ -161,6 +161,8 @@ RANDOM = {
     "shuffleobs": lambda rng: flux.shuffleobs(np.arange(30), rng=rng),
     "sparse_init": lambda rng: flux.sparse_init(5, 6, sparsity=0.5, rng=rng),
     "splitobs": lambda rng: flux.splitobs(np.arange(30), 0.5, shuffle=True, rng=rng)[0],
+    "rand_like": lambda rng: flux.rand_like(np.zeros(5), rng=rng),
+    "randn_like": lambda rng: flux.randn_like(np.zeros(5), rng=rng),
     "undersample": lambda rng: flux.undersample(np.arange(30), [0] * 10 + [1] * 20, rng=rng),
 } | {
     name: lambda rng, name=name: getattr(flux, name)(5, 6, rng=rng)

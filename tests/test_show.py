@@ -100,7 +100,7 @@ def test_one_parameter_is_singular():
 def test_suspicious_parameters_are_marked(value, warning):
     layer = flux.Dense(2, 3)
     layer.weight[...] = value
-    assert repr(layer) == f"Dense(2 => 3)  # 9 parameters  ({warning})"
+    assert repr(layer) == f"Dense(2 => 3)       # 9 parameters  ({warning})"
 
 
 def test_a_chain_of_functions_is_one_line():

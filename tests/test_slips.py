@@ -367,9 +367,9 @@ VALUES = [
         r"^Chain: layer 0 is the class Dense; make a layer of it: Dense\(…\)$",
     ),
     (
-        lambda: flux.Chain([flux.relu]),
+        lambda: flux.Chain(flux.relu, [flux.relu]),
         TypeError,
-        r"^Chain: layer 0 is a list, .* spread it: Chain\(\*layers\)$",
+        r"^Chain: layer 1 is a list, .* make one layer of it: Chain\(\[…\]\)$",
     ),
     (lambda: flux.Chain(flux.relu, "relu"), TypeError, "^Chain: layer 1 is a str, .*flux.relu is one$"),
     (lambda: flux.Dense(3, 2, "relu"), TypeError, "must be a function, got 'relu'; flux.relu is one$"),

@@ -348,7 +348,7 @@ ROWS = {
     ),
     "WeightNorm": Row(
         lambda: flux.WeightNorm(flux.Dense(3, 2)), ((3,),),
-        "WeightNorm( Dense(3 => 2), # 8 parameters float32 tensor (1, 2), # 2 parameters 'weight', ) "
+        "WeightNorm( Dense(3 => 2), # 8 parameters float32 tensor (1, 2), # 2 parameters 'weight', 0, ) "
         "# Total: 3 arrays, 10 parameters, 40 bytes.",
         weight_norm,
         refuses=[(3, 4), ()],

@@ -120,9 +120,9 @@ def _(spec):
     # Features are flattened channels last.
     first = spec["w0"].reshape(120, 16, 5, 5).transpose(0, 2, 3, 1).reshape(120, 400)
     model = flux.Chain(
-        flux.Conv.of(filters(spec["c0"]), spec["c0b"], flux.relu, pad=flux.SamePad()),
+        flux.Conv(filters(spec["c0"]), spec["c0b"], flux.relu, pad=flux.SamePad()),
         flux.MaxPool((2, 2)),
-        flux.Conv.of(filters(spec["c1"]), spec["c1b"], flux.relu),
+        flux.Conv(filters(spec["c1"]), spec["c1b"], flux.relu),
         flux.MaxPool((2, 2)),
         flux.flatten,
         *perceptron({"w0": first, **{k: spec[k] for k in ("w1", "w2", "b0", "b1", "b2")}}),
@@ -133,7 +133,7 @@ def _(spec):
 
 @impl("conv3x3_fwd", "oxiflux")
 def _(spec):
-    layer = flux.Conv.of(filters(spec["w"]), spec["b"], pad=1)
+    layer = flux.Conv(filters(spec["w"]), spec["b"], pad=1)
     x = channels_last(spec["x"])
 
     def step():
@@ -145,7 +145,7 @@ def _(spec):
 @impl("conv3x3_fwdbwd", "oxiflux")
 def _(spec):
     x, g = channels_last(spec["x"]), channels_last(spec["g"])
-    layer = flux.Conv.of(filters(spec["w"]), spec["b"], pad=1)
+    layer = flux.Conv(filters(spec["w"]), spec["b"], pad=1)
 
     def step():
         y, back = flux.pullback(lambda m, x: m(x), layer, x)
@@ -159,7 +159,7 @@ class ResidualBlock(flux.Layer):
     """Two convolutions beside a shortcut, each before a normalisation."""
 
     def __init__(self, spec):
-        self.convs = [flux.Conv.of(filters(spec[f"c{i}"]), bias=False, pad=1) for i in (0, 1)]
+        self.convs = [flux.Conv(filters(spec[f"c{i}"]), bias=False, pad=1) for i in (0, 1)]
         self.norms = [flux.BatchNorm(64, flux.relu), flux.BatchNorm(64)]
 
     def __call__(self, x):

@@ -7,8 +7,9 @@ from typing import Any
 
 from . import _core
 from ._core import Tensor
+from .functors import fmap
 from .gradient import pullback
-from .tree import FLOATS, fmap
+from .tree import FLOATS
 
 __all__ = ["checkpoint"]
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor
+from .functors import fmap, show_path
 from .gradient import gradient, or_zeros
 from .hints import told
-from .tree import FLOATS, at, fmap, show_path, trainables
+from .tree import FLOATS, at, trainables
 
 __all__ = ["gradcheck"]
 

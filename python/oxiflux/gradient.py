@@ -11,7 +11,8 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor, stop_gradient
-from .tree import FLOATS, fmap
+from .functors import fmap
+from .tree import FLOATS
 
 __all__ = [
     "diaghessian",

@@ -183,6 +183,11 @@ class Told:
                 _require(cls, init, code, args, given)
             if code is not None and len(args) >= code.co_argcount and not code.co_flags & _TAKES_ANY_NUMBER:
                 raise TypeError(_too_many(cls.__name__, code, len(args)))
+            return cls._new(args, given)
+
+        @classmethod
+        def _new(cls, args, given):  # noqa: ANN001, ANN206
+            """What a call with these arguments makes."""
             return super().__new__(cls)
 
 

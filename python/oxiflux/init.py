@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _core
-from ._core import Generator, ShapeError, Tensor
+from ._core import DTypeError, Generator, ShapeError, Tensor
 from .hints import refuse, told
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ __all__ = [
     "ones32",
     "orthogonal",
     "rand32",
+    "rand_like",
     "randn32",
+    "randn_like",
     "sparse_init",
     "truncated_normal",
     "zeros32",
@@ -153,8 +155,8 @@ def kaiming_normal(shape: Shape, *, gain: float = math.sqrt(2), rng: Generator |
 
 
 @_initialiser
-def lecun_normal(shape: Shape, *, rng: Generator | None = None) -> Tensor:
-    """Normal with mean 0, cut off at two deviations and scaled to a standard deviation of `sqrt(1 / fan_in)`.
+def lecun_normal(shape: Shape, *, gain: float = 1, rng: Generator | None = None) -> Tensor:
+    """Normal with mean 0, cut off at two deviations and scaled to a standard deviation of `gain * sqrt(1 / fan_in)`.
 
     Ref: LeCun et al., "Efficient BackProp", 1998. Goes with `selu`: Klambauer et al., 2017.
 
@@ -162,7 +164,9 @@ def lecun_normal(shape: Shape, *, rng: Generator | None = None) -> Tensor:
     >>> flux.Dense(10, 1000, flux.selu, init=flux.lecun_normal).weight.shape
     (10, 1000)
     """
-    std = math.sqrt(1 / max(1, nfan(shape)[0])) / _STD_WITHIN_2
+    if not gain > 0:
+        raise ValueError(f"lecun_normal: gain must be positive, got {gain}")
+    std = gain * math.sqrt(1 / max(1, nfan(shape)[0])) / _STD_WITHIN_2
     weight: Tensor = truncated_normal(shape, std=std, lo=-2 * std, hi=2 * std, rng=rng)
     return weight
 
@@ -304,6 +308,55 @@ def randn32(shape: Shape, *, rng: Generator | None = None) -> Tensor:
     (2, 3)
     """
     return generator(rng).randn(*shape)
+
+
+@told
+def rand_like(
+    x: ArrayLike | Tensor,
+    *,
+    shape: int | Sequence[int] | None = None,
+    dtype: Any = None,
+    rng: Generator | None = None,
+) -> Tensor:
+    """Uniform numbers in `[0, 1)` in the shape and dtype of `x`, or of those that are given.
+
+    They come from the default generator, which `seed` sets, or from `rng`. DTypeError unless the dtype is floating.
+    Ref: MLUtils.jl, `rand_like`.
+
+    >>> import oxiflux as flux
+    >>> y = flux.rand_like(flux.zeros((2, 3), dtype="float64"))
+    >>> y.shape, y.dtype, flux.rand_like(y, shape=4, dtype="float32").shape
+    ((2, 3), oxiflux.float64, (4,))
+    """
+    return _alike("rand_like", x, shape, dtype, generator(rng).rand)
+
+
+@told
+def randn_like(
+    x: ArrayLike | Tensor,
+    *,
+    shape: int | Sequence[int] | None = None,
+    dtype: Any = None,
+    rng: Generator | None = None,
+) -> Tensor:
+    """Normal numbers with mean 0 and standard deviation 1 in the shape and dtype of `x`, or of those that are given.
+
+    The rest is as for `rand_like`. Ref: MLUtils.jl, `randn_like`.
+
+    >>> import oxiflux as flux
+    >>> noisy = flux.ones((2, 3)) + 0.1 * flux.randn_like(flux.ones((2, 3)))
+    >>> noisy.shape, noisy.dtype
+    ((2, 3), oxiflux.float32)
+    """
+    return _alike("randn_like", x, shape, dtype, generator(rng).randn)
+
+
+def _alike(name: str, x: Any, shape: Any, dtype: Any, draw: Callable[..., Tensor]) -> Tensor:
+    given = _core.asarray(x)
+    dtype = given.dtype if dtype is None else _core.dtype(dtype)
+    if dtype.kind != "f":
+        raise DTypeError(f"{name}: the numbers are floating, not {dtype}; give dtype=flux.float32")
+    return draw(*(given.shape if shape is None else _shape(name, (shape,))), dtype=dtype)
 
 
 @told

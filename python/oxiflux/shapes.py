@@ -6,21 +6,25 @@ import copy
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from . import _core
 from ._core import DTypeError, Tensor
+from .functors import fmap, show_path
 from .hints import told
 from .layers import Chain, Layer, SkipConnection
 from .layers.container import Container
+from .layers.mode import ModeLayer
 from .layers.recurrent import SequenceLayer
+from .layers.unsized import Unsized
 from .show import bytes_of, describe, parts
-from .tree import fmap, modules, show_path, trainables
+from .tree import modules, trainables
 
-__all__ = ["outputsize", "summary"]
+__all__ = ["autosize", "outputsize", "summary"]
 
+Model = TypeVar("Model")
 Shape = tuple[int, ...]
 Path = tuple[Any, ...]
 
@@ -129,6 +133,97 @@ def outputsize(model: Any, *shapes: Any, padbatch: bool = False) -> Any:
     return _shapes(model, shapes, padbatch)[1]
 
 
+@told
+def autosize(model: Model, *shapes: Any, padbatch: bool = False) -> Model:
+    """The model with the sizes filled in that are open in it: those of layers that were made with None, for an input
+    of this shape; of several inputs, for these shapes.
+
+    `Dense(None, 10)` takes its `size_in` from the last axis of its input, as do `Conv`, the recurrent layers and cells,
+    the normalising layers, `Scale`, `Bilinear` and `MultiHeadAttention`; the size that follows may be a function of
+    it: `Dense(None, lambda n: n // 4)`. The parts without open sizes are those of `model`, which itself stays as it
+    is. Shapes are given as to `outputsize`. Raises ValueError for a layer that is not called, and what the model
+    raises. Ref: Flux.jl, `@autosize`.
+
+    >>> import oxiflux as flux
+    >>> model = [flux.Conv((3, 3), None, 4), flux.BatchNorm(None, flux.relu), flux.flatten, flux.Dense(None, 10)]
+    >>> flux.autosize(flux.Chain(*model), (32, 8, 8, 1))
+    Chain(
+      Conv((3, 3), 1 => 4),                 # 40 parameters
+      BatchNorm(4, relu),                   # 8 parameters, plus 8
+      flatten,
+      Dense(144 => 10),                     # 1_450 parameters
+    )         # Total: 6 trainable arrays, 1_498 parameters,
+              # plus 2 non-trainable, 8 parameters, 5.9 KiB.
+    """
+
+    def tried(*shapes: Shape, least: int = 0) -> Model:
+        asked: dict[int, _Asked] = {}
+
+        def stand_in(part: Any) -> Any:
+            if isinstance(part, Unsized):
+                return asked.setdefault(id(part), _Asked(part, least))
+            still = copy.copy(part)
+            still.active = False
+            return still
+
+        _called_on(shapes, fmap(stand_in, chain, exclude=lambda x: _is_unsized(x) or _trains(x)))
+        for one in asked.values():
+            if one.layer is None:
+                raise ValueError(f"autosize: {one.unsized!r} is not called for an input of this shape")
+        sized: Model = fmap(lambda part: asked[id(part)].layer, model, exclude=_is_unsized)
+        return sized
+
+    chain = Chain(*model) if isinstance(model, (list, tuple)) else model
+    given = tuple(_checked(shape, padbatch, "autosize") for shape in shapes)
+    if not given:
+        raise TypeError("autosize: needs the shape of an input")
+    if len({shape[:1] for shape in given}) == 1 and _keeps_batches(model):
+        try:
+            # A size of 0 would be the batch's.
+            return tried(*((0, *shape[1:]) for shape in given), least=1)
+        except Exception:
+            pass
+    return tried(*given)
+
+
+class _Asked:
+    """A layer whose size is open: at its first call it becomes one of the size of its input."""
+
+    def __init__(self, unsized: Unsized, least: int) -> None:
+        self.unsized, self.least = unsized, least
+        self.layer: Any = None
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        if self.layer is None:
+            self.layer = self.unsized.sized(*inputs, least=self.least)
+        return self.layer(*inputs, **options)
+
+    def initialstates(self) -> None:
+        """A cell that is not made yet begins with its own."""
+
+
+def _called_on(shapes: tuple[Shape, ...], model: Any) -> None:
+    """Calls a model with zeros, and with labels if it takes no floating numbers."""
+    floats = [t.dtype for t in trainables(model)] or [_core.float32]
+    for dtype in (floats[0], _core.int64):
+        inputs = tuple(_core.zeros(shape, dtype=dtype) for shape in shapes)
+        try:
+            with _core.paused():
+                model(inputs) if isinstance(model, Chain) and len(inputs) > 1 else model(*inputs)
+            return
+        except DTypeError:
+            if dtype == _core.int64:
+                raise
+
+
+def _is_unsized(x: Any) -> bool:
+    return isinstance(x, Unsized)
+
+
+def _trains(x: Any) -> bool:
+    return isinstance(x, ModeLayer) and x.active is True
+
+
 class _Call(NamedTuple):
     """A layer's call, with the shapes that went in and came out."""
 
@@ -166,10 +261,10 @@ def _called(model: Any, shapes: tuple[Any, ...], padbatch: bool) -> tuple[list[_
     return _run(model, shapes)
 
 
-def _checked(shape: Any, padbatch: bool) -> Shape:
+def _checked(shape: Any, padbatch: bool, caller: str = "outputsize") -> Shape:
     numbers = tuple(shape) if isinstance(shape, (tuple, list)) else (None,)
     if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in numbers):
-        raise ValueError(f"outputsize: a shape is a tuple of non-negative integers, got {shape!r}")
+        raise ValueError(f"{caller}: a shape is a tuple of non-negative integers, got {shape!r}")
     return (1, *numbers) if padbatch else numbers
 
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from . import _core
 from ._core import Tensor
-from .tree import CALLABLES
+from .functors import CALLABLES
 
 __all__ = ["Printed", "bytes_of", "describe", "generic", "html", "name_of", "parts", "text"]
 
+# Where comments begin: on a line of their own, and in a table, as in Flux.
+_LINE_COLUMN = 20
 _COMMENT_COLUMN = 40
 _TOTAL_COLUMN = 20
 _LONGEST_VALUE = 60
@@ -51,7 +53,7 @@ class _Row(NamedTuple):
 
 
 def text(model: Any) -> str:
-    """What `repr` gives: `Dense(1 => 1)  # 2 parameters`, or for what holds layers a table of them.
+    """What `repr` gives: `Dense(1 => 1)       # 2 parameters`, or for what holds layers a table of them.
 
     >>> import oxiflux as flux
     >>> print(text(flux.Chain(enc=flux.Dense(2, 3), act=flux.relu, dec=flux.Dense(3, 2))))
@@ -66,7 +68,8 @@ def text(model: Any) -> str:
     rows = list(_rows(model))
     if len(rows) == 1:
         comment = _comment(model, " non-trainable")
-        return f"{rows[0].text}  {comment}" if comment else rows[0].text
+        gap = max(2, _LINE_COLUMN - len(rows[0].text)) if comment else 0
+        return rows[0].text + " " * gap + comment
     lines = []
     for depth, line, comment in rows[:-1]:
         line = "  " * depth + line + ("" if line[-1] in "([{" else ",")

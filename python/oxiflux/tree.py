@@ -1,53 +1,33 @@
-"""Models as trees: walking, mapping, saving and loading the tensors of any nested Python object, in one file because
+"""Models as trees: walking, saving and loading the tensors of any nested Python object, in one file because
 all of them walk alike.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import CellType, FunctionType, MappingProxyType, MethodType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor
+from .functors import CALLABLES, FIXED, put, remade, show_path, walks
+from .functors import fmap as fmap  # the core asks for it here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
-    "Params", "bf16", "f16", "f32", "f64", "fmap", "loadmodel", "modules", "params", "state", "trainables",
+    "Params", "bf16", "f16", "f32", "f64", "loadmodel", "modules", "params", "state", "trainables",
 ]  # fmt: skip
 
 Path = tuple[str | int, ...]
 Model = TypeVar("Model")
-Walk = TypeVar("Walk", bound=Callable[..., Any])
 
-# Functions and what is called like them, which hold what they use.
-CALLABLES = (FunctionType, MethodType, functools.partial)
-# Containers that can't be changed.
-FIXED = (tuple, MethodType, functools.partial)
 FLOATS = (_core.float16, _core.bfloat16, _core.float32, _core.float64)
-
-
-def walks(f: Walk) -> Walk:
-    """A function that walks its arguments by recursion: of a tree that is too deep for that it says where it is so."""
-
-    @functools.wraps(f)
-    def checked(*args: Any, **options: Any) -> Any:
-        try:
-            return f(*args, **options)
-        except RecursionError:
-            for tree in args:
-                _core.leaves(tree)
-            raise
-
-    return checked  # type: ignore[return-value]
 
 
 class Params(tuple[Tensor, ...]):
@@ -128,76 +108,6 @@ def params(*models: Any) -> Params:
 
 
 @walks
-def fmap(f: Callable[[Any], Any], tree: Any, *, exclude: Callable[[Any], bool] | None = None) -> Any:
-    """A copy of a tree in which `f(x)` stands for every tensor `x`; what holds none is shared with the
-    original.
-
-    `exclude` says which nodes `f` is called on instead: those for which it is true, and the walk stops there.
-    An object that occurs twice is mapped once, so that tied weights stay tied. `fmap(flux.Tensor.copy, model)` is a
-    copy of a model with tensors of its own; `copy.deepcopy` shares what functions in it have captured, or have as
-    defaults, because Python takes functions for constants. Ref: Functors.jl, `fmap`.
-
-    >>> import oxiflux as flux
-    >>> flux.fmap(lambda x: x * 10, {"a": flux.tensor([1, 2]), "b": (3, "kept")})["a"].tolist()
-    [10, 20]
-    """
-    pick = exclude or _is_tensor
-    holds = _holders(tree, pick)
-    # Each node is kept beside its result so that its id is not given to another object during the walk.
-    done: dict[int, tuple[Any, Any]] = {}
-    # Functions that share a variable share it in the copies, too.
-    cells: dict[int, CellType] = {}
-
-    def walk(node: Any) -> Any:
-        if id(node) not in holds:
-            return node
-        if id(node) not in done:
-            if pick(node):
-                done[id(node)] = node, f(node)
-            else:
-                kids = _core.children(node) or []
-                changing = {key for key, kid in kids if id(kid) in holds}
-                if isinstance(node, FIXED):
-                    items = [(key, walk(kid)) for key, kid in kids]
-                    # A part that refers back to it may have met it, and made it.
-                    if id(node) not in done:
-                        done[id(node)] = node, _remade(node, items)
-                else:
-                    # Before its children, some of which may refer back to it.
-                    done[id(node)] = node, _copied(node, changing, cells)
-                    _put(done[id(node)][1], [(key, walk(kid)) for key, kid in kids if key in changing])
-        return done[id(node)][1]
-
-    return walk(tree)
-
-
-def _holders(tree: Any, pick: Callable[[Any], bool]) -> dict[int, Any]:
-    """The nodes from which one that is picked can be reached, by id: also through a part that refers back."""
-    seen: dict[int, Any] = {}
-    owners: dict[int, list[int]] = {}
-    picked: list[int] = []
-
-    def walk(node: Any) -> None:
-        seen[id(node)] = node
-        if pick(node):
-            picked.append(id(node))
-            return
-        for _, kid in _core.children(node) or []:
-            owners.setdefault(id(kid), []).append(id(node))
-            if id(kid) not in seen:
-                walk(kid)
-
-    walk(tree)
-    holders: dict[int, Any] = {}
-    while picked:
-        one = picked.pop()
-        if one not in holders:
-            holders[one] = seen[one]
-            picked += owners.get(one, [])
-    return holders
-
-
-@walks
 def state(model: Any) -> Any:
     """The state of a model: nested plain dicts, lists and tuples of tensors, numbers, strings and booleans.
 
@@ -233,13 +143,14 @@ def state(model: Any) -> Any:
 
 
 @walks
-def loadmodel(dst: Model, src: Any) -> Model:
+def loadmodel(dst: Model, src: Any, *, filter: Callable[[Any], bool] | None = None) -> Model:
     """Copies every tensor of `src`, a model or a `state`, into the model `dst`, and returns `dst`.
 
     Structure and shapes are checked first: a mismatch raises `ShapeError` naming the place and nothing is
     changed. Values take the dtype of `dst`. A missing bias and a bias of zeros stand for each other. Weights
-    that are tied in `dst` and differ in `src` raise ValueError. Functions and numbers are not loaded. Ref:
-    Flux.jl, `loadmodel!`.
+    that are tied in `dst` and differ in `src` raise ValueError. Functions and numbers are not loaded. With `filter`
+    only those parts of `dst` are loaded, at any depth, for which it is true; of the others `src` may have anything,
+    or nothing. Ref: Flux.jl, `loadmodel!`.
 
     >>> import oxiflux as flux
     >>> a, b = flux.Dense(2, 3), flux.Dense(2, 3)
@@ -248,17 +159,21 @@ def loadmodel(dst: Model, src: Any) -> Model:
     >>> bool(flux.all(a.weight == b.weight))
     True
     """
+    if filter is not None and not callable(filter):
+        raise TypeError(f"loadmodel: filter must be a function, got {filter!r}")
     for tree in (dst, src):
         _core.leaves(tree)  # a tree that is too deep, or holds itself, is an error that says where
-    for tensor, value in assignments(dst, src):
+    for tensor, value in assignments(dst, src, filter):
         _core.assign(tensor, value)
     return dst
 
 
-def assignments(dst: Any, src: Any) -> list[tuple[Tensor, Tensor]]:
+def assignments(
+    dst: Any, src: Any, filter: Callable[[Any], bool] | None = None
+) -> list[tuple[Tensor, Tensor]]:
     """What `loadmodel` assigns: tensors of `dst` and their values."""
     found: dict[int, tuple[Path, Tensor, Tensor]] = {}
-    for path, tensor, given in _pairs(dst, src, ()):
+    for path, tensor, given in _pairs(dst, src, (), filter):
         value = _fitting(path, tensor, given)
         first, _, known = found.setdefault(id(tensor), (path, tensor, value))
         if not np.array_equal(known.numpy(), value.numpy(), equal_nan=value.dtype in FLOATS):
@@ -397,6 +312,8 @@ def _constant(x: Any, is_plain: bool) -> str | None:
     in_place = "cannot be trained in its place"
     if is_plain and isinstance(x, (float, np.floating)):
         return f"the number {x}, which {in_place}: make it flux.tensor({x})"
+    if getattr(type(x), "is_unsized", False):
+        return f"{x!r}, whose size is open: flux.autosize(model, shape) fills it in"
     if is_float_array(x):
         library = type(x).__module__.partition(".")[0]
         return (
@@ -448,70 +365,6 @@ def at(grad: Any, path: tuple[Any, ...]) -> Any:
     return grad
 
 
-def _is_tensor(x: object) -> bool:
-    return isinstance(x, Tensor)
-
-
-def _remade(node: Any, items: list[tuple[Any, Any]]) -> Any:
-    """Something like a `node` that can't be changed, with other children."""
-    if isinstance(node, tuple):
-        # Its class may make one in a way of its own.
-        remade = tuple.__new__(type(node), [value for _, value in items])
-        for name, value in getattr(node, "__dict__", {}).items():
-            object.__setattr__(remade, name, value)
-        return remade
-    given = dict(items)
-    if isinstance(node, MethodType):
-        return MethodType(given["__func__"], given["__self__"])
-    new = type(node)(given.pop("func"), *given.pop("args"), **given.pop("keywords"))
-    vars(new).update(given)
-    return new
-
-
-def _copied(node: Any, changing: set[Any], cells: dict[int, CellType]) -> Any:
-    """A copy of a container, of whose children some are going to be replaced; `cells` are the new ones by the old."""
-    if not isinstance(node, FunctionType):
-        return copy.copy(node)
-    closure = tuple(
-        cells.setdefault(id(cell), CellType()) if name in changing else cell
-        for name, cell in zip(node.__code__.co_freevars, node.__closure__ or (), strict=True)
-    )
-    new = FunctionType(node.__code__, node.__globals__, node.__name__, node.__defaults__, closure)
-    new.__kwdefaults__ = node.__kwdefaults__ and dict(node.__kwdefaults__)
-    for name in functools.WRAPPER_ASSIGNMENTS:
-        setattr(new, name, copy.copy(getattr(node, name)))
-    vars(new).update(vars(node))
-    return new
-
-
-def _put(node: Any, items: list[tuple[Any, Any]]) -> None:
-    """Replaces children of a mutable container."""
-    for key, value in items:
-        if isinstance(node, (list, dict, deque)):
-            node[key] = value
-        elif isinstance(node, FunctionType):
-            _put_into_function(node, key, value)
-        else:
-            # A layer would convert the new value to the dtype of the old, and a dataclass may be frozen.
-            object.__setattr__(node, key, value)
-
-
-def _put_into_function(f: FunctionType, name: str, value: Any) -> None:
-    """Replaces what a function has captured, the default of an argument, or an attribute."""
-    code = f.__code__
-    names = code.co_varnames[: code.co_argcount]
-    defaults = f.__defaults__ or ()
-    if name in code.co_freevars:
-        (f.__closure__ or ())[code.co_freevars.index(name)].cell_contents = value
-    elif name in names[len(names) - len(defaults) :]:
-        at = names.index(name) - len(names) + len(defaults)
-        f.__defaults__ = (*defaults[:at], value, *defaults[at + 1 :])
-    elif f.__kwdefaults__ and name in f.__kwdefaults__:
-        f.__kwdefaults__[name] = value
-    else:
-        setattr(f, name, value)
-
-
 def _convert(model: Model, dtype: _core.DType) -> Model:
     done: dict[int, tuple[Any, Any]] = {}
     is_half = dtype in (_core.float16, _core.bfloat16)
@@ -527,16 +380,16 @@ def _convert(model: Model, dtype: _core.DType) -> Model:
             return node
         else:
             entered[id(node)][1] += 1
-        if _is_tensor(node):
+        if isinstance(node, Tensor):
             done[id(node)] = node, node.astype(dtype) if node.dtype in FLOATS else node
         else:
             own = _core.float32 if is_half and getattr(node, "in_float32", False) is True else dtype
             items = [(key, kid, walk(kid, own)) for key, kid in _core.children(node) or []]
             changed = [(key, new) for key, old, new in items if new is not old]
             if not isinstance(node, FIXED):
-                _put(node, changed)
+                put(node, changed)
             elif id(node) not in done:
-                new = _remade(node, [(key, new) for key, _, new in items]) if changed else node
+                new = remade(node, [(key, new) for key, _, new in items]) if changed else node
                 done[id(node)] = node, new
         return done[id(node)][1]
 
@@ -545,7 +398,7 @@ def _convert(model: Model, dtype: _core.DType) -> Model:
 
 
 def _pairs(
-    dst: Any, src: Any, path: Path, around: tuple[Any, ...] = ()
+    dst: Any, src: Any, path: Path, loads: Callable[[Any], bool] | None, around: tuple[Any, ...] = ()
 ) -> Iterator[tuple[Path, Tensor, Any]]:
     """Each tensor of `dst` with what stands in its place in `src`; `around` are the parts of `dst` on the way there."""
     if isinstance(dst, Tensor):
@@ -572,7 +425,11 @@ def _pairs(
             )
         return
     given = dict(theirs)
-    if isinstance(dst, (list, tuple)) and len(kids) != len(given):
+    if loads is not None:
+        passed = {key for key, kid in kids if not loads(kid)}
+        kids = [(key, kid) for key, kid in kids if key not in passed]
+        theirs = [(key, kid) for key, kid in theirs if key not in passed]
+    elif isinstance(dst, (list, tuple)) and len(kids) != len(given):
         raise ShapeError(
             f"loadmodel: {show_path(path)} has {len(kids)} items in the model and {len(given)} in the source"
         )
@@ -583,7 +440,7 @@ def _pairs(
         )
     for key, kid in kids:
         if key in given:
-            yield from _pairs(kid, given[key], (*path, key), around)
+            yield from _pairs(kid, given[key], (*path, key), loads, around)
         elif _core.leaves(kid):
             raise ShapeError(
                 f"loadmodel: the source has no {show_path((*path, key))}, which is a part of the model"
@@ -612,9 +469,3 @@ def _fitting(path: Path, tensor: Tensor, value: Any) -> Tensor:
 
 def _kind(x: object) -> str:
     return repr(x) if x is None or isinstance(x, (bool, int, float, str)) else f"a {type(x).__name__}"
-
-
-def show_path(path: Path) -> str:
-    """A path as it is written in Python: `layers[0].weight`."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
-    return text.removeprefix(".") or "the model"

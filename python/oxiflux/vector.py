@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from . import _core
 from ._core import ShapeError, Tensor
+from .functors import fmap
 from .hints import told
-from .tree import fmap, trainables
+from .tree import trainables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

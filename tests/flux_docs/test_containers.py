@@ -85,7 +85,7 @@ def test_fusion_sizes():
 def test_bilinear_of_one_and_two_inputs():
     x, y = flux.randn(32, 5), flux.randn(32, 5)
     b = flux.Bilinear((5, 5), 7)
-    assert repr(b) == "Bilinear(5 => 7)  # 182 parameters"
+    assert repr(b) == "Bilinear(5 => 7)    # 182 parameters"
     assert b(x).shape == (32, 7)
     assert bool(flux.all(b(x, y) == b((x, y))))
     sc = flux.SkipConnection(
@@ -93,17 +93,17 @@ def test_bilinear_of_one_and_two_inputs():
         flux.Bilinear((9, 5), 3, bias=False),
     )
     assert sc(x).shape == (32, 3)
-    given = flux.Bilinear.of(np.random.default_rng(0).random((8, 16, 4)), False, flux.tanh)
+    given = flux.Bilinear(np.random.default_rng(0).random((8, 16, 4)), False, flux.tanh)
     assert repr(given) == "Bilinear((8, 16) => 4, tanh; bias=False)  # 512 parameters"
 
 
 def test_scale_of_sizes_and_of_values():
     a = flux.Scale(2)
-    assert repr(a) == "Scale(2)  # 4 parameters"
+    assert repr(a) == "Scale(2)            # 4 parameters"
     assert a.scale.tolist() == [1.0, 1.0]
     assert a.bias.tolist() == [0.0, 0.0]
     assert a([[1, 2], [3, 4]]).tolist() == [[1.0, 2.0], [3.0, 4.0]]
-    b = flux.Scale.of([[1, 2, 3, 4]], False, flux.square)
+    b = flux.Scale([[1, 2, 3, 4]], False, flux.square)
     assert repr(b) == "Scale(1, 4, square; bias=False)  # 4 parameters"
     assert b([[1], [10]]).tolist() == [[1.0, 4.0, 9.0, 16.0], [100.0, 400.0, 900.0, 1600.0]]
 

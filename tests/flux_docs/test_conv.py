@@ -23,7 +23,7 @@ def test_conv(xs):
 
 
 def test_conv_of_a_weight():
-    layer = flux.Conv.of(flux.rand(3, 4, 5), flux.zeros(5), flux.sigmoid)
+    layer = flux.Conv(flux.rand(3, 4, 5), flux.zeros(5), flux.sigmoid)
     assert repr(layer) == "Conv((3,), 4 => 5, sigmoid)  # 65 parameters"
     assert layer(flux.rand(64, 100, 4)).shape == (64, 98, 5)
 

@@ -17,8 +17,8 @@ def parameter_lines(text):
 
 
 def test_dense_prints_its_sizes_and_its_parameters():
-    assert repr(flux.Dense(5, 2)) == "Dense(5 => 2)  # 12 parameters"
-    assert repr(flux.Dense(1, 1)) == "Dense(1 => 1)  # 2 parameters"
+    assert repr(flux.Dense(5, 2)) == "Dense(5 => 2)       # 12 parameters"
+    assert repr(flux.Dense(1, 1)) == "Dense(1 => 1)       # 2 parameters"
 
 
 def test_dense_prints_its_activation():

@@ -69,7 +69,7 @@ def test_group_norm_of_pairs_of_channels():
 
 
 def test_dropout_in_a_chain():
-    m = flux.Chain(flux.Dense.of(np.ones((2, 3))), flux.Dropout(0.4))
+    m = flux.Chain(flux.Dense(np.ones((2, 3))), flux.Dropout(0.4))
     assert lines(m) == ["Chain(", "  Dense(2 => 3), # 9 parameters", "  Dropout(0.4),", ")"]
     assert m(np.ones((7, 2))).tolist() == [[2.0] * 3] * 7
     assert lines(flux.trainmode(m))[2] == "  Dropout(0.4, active=True),"
@@ -103,6 +103,7 @@ def test_weight_norm_of_a_layer():
         "  Dense(3 => 2), # 8 parameters",
         "  float32 tensor (1, 2), # 2 parameters",
         "  'weight',",
+        "  0,",
         ") # Total: 3 arrays, 10 parameters, 40 bytes.",
     ]
 

@@ -58,7 +58,7 @@ STYLES = pytest.mark.parametrize("train", [train_implicit, train_explicit, train
 
 
 def test_model_and_optimiser_print_as_in_the_overview():
-    assert repr(flux.Dense(1, 1)) == "Dense(1 => 1)  # 2 parameters"
+    assert repr(flux.Dense(1, 1)) == "Dense(1 => 1)       # 2 parameters"
     assert repr(flux.Descent()) == "Descent(0.1)"
 
 

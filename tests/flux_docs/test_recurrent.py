@@ -33,7 +33,7 @@ def parameter_count(model):
 def test_layers_print_their_sizes_and_parameters(layer, text, gates):
     count = gates * (2 * 3 + 3 * 3 + 3)
     assert parameter_count(layer) == count
-    assert repr(layer) == f"{text}  # {count} parameters"
+    assert repr(layer) == f"{text:18}  # {count} parameters"
 
 
 def test_layers_without_bias_say_so():

@@ -7,12 +7,62 @@ EVERYWHERE = {"rng": DRAWS}
 
 # What a single option has no effect on, and why.
 WITHOUT_EFFECT = {
+    ("GroupNorm", "momentum"): "a group norm has no statistics",
     ("GroupNorm", "active"): "a group norm has no statistics; it prints its mode as in Flux",
     ("from_dlpack", "device"): "there is one device",
 }
 
+# What stands in the place of a size beside a weight that is given, and else must be there.
+_SECOND = "test_given_arrays.py::test_what_has_no_size_and_no_weight_says_what_is_missing"
+_PRUNE = "test_functors.py::test_pruned_is_all_but_the_first_place_of_an_object"
+_EXCLUDE = "test_functors.py::test_excluded_nodes_are_mapped_in_place_of_tensors"
+
 # `file::test` of the test that gives the option another value.
 TESTED = {
+    "ClipNorm": {
+        "throw": "test_flux_options.py::test_clipnorm_takes_its_formula_at_its_word_if_it_does_not_throw"
+    },
+    "RMSProp": {"centered": "test_flux_options.py::test_centered_is_centred"},
+    "lecun_normal": {"gain": "test_flux_options.py::test_lecun_normal_is_scaled_by_its_gain"},
+    "rand_like": {
+        "shape": "test_flux_options.py::test_random_numbers_like_a_tensor",
+        "dtype": "test_flux_options.py::test_random_numbers_like_a_tensor",
+    },
+    "randn_like": {
+        "shape": "test_flux_options.py::test_random_numbers_like_a_tensor",
+        "dtype": "test_flux_options.py::test_random_numbers_like_a_tensor",
+    },
+    "power_to_db": {
+        "ref": "test_flux_options.py::test_decibels_and_back",
+        "amin": "test_flux_options.py::test_decibels_and_back",
+        "top_db": "test_flux_options.py::test_decibels_and_back",
+    },
+    "db_to_power": {"ref": "test_flux_options.py::test_decibels_and_back"},
+    "Bilinear": {"size_out": _SECOND},
+    "Dense": {"size_out": _SECOND},
+    "GRU": {"size_out": _SECOND},
+    "GRUv3": {"size_out": _SECOND},
+    "LSTM": {"size_out": _SECOND},
+    "RNN": {"size_out": _SECOND},
+    "Conv": {"size_in": _SECOND, "size_out": _SECOND},
+    "ConvTranspose": {"size_in": _SECOND, "size_out": _SECOND},
+    "CrossCor": {"size_in": _SECOND, "size_out": _SECOND},
+    "DepthwiseConv": {"size_in": _SECOND, "size_out": _SECOND},
+    "Embedding": {"size": _SECOND},
+    "EmbeddingBag": {"size": _SECOND},
+    "autosize": {"padbatch": "test_autosize.py::test_the_shape_may_lack_the_batch"},
+    "fmap": {
+        "walk": "test_functors.py::test_a_walk_of_ones_own_stands_before_the_usual_one",
+        "prune": _PRUNE,
+    },
+    "fmap_with_path": {
+        "exclude": _EXCLUDE,
+        "walk": "test_functors.py::test_a_walk_goes_on_by_itself",
+        "prune": _PRUNE,
+    },
+    "fmapstructure": {"exclude": _EXCLUDE, "prune": _PRUNE},
+    "fmapstructure_with_path": {"exclude": _EXCLUDE, "prune": _PRUNE},
+    "loadmodel": {"filter": "test_functors.py::test_a_filter_says_what_loadmodel_loads"},
     "DataLoader": {"parallel": "test_workers.py::test_workers_give_the_same_batches_in_the_same_order"},
     "Generator": {"seed": "test_options.py::test_generators_of_different_seeds_draw_different_numbers"},
     "History": {

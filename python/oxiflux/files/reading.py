@@ -10,7 +10,9 @@ import numpy as np
 
 from .. import _core
 from .._core import Generator, Leaf, Tensor
+from ..functors import Named
 from ..layers import Layer
+from ..layers.container import Container
 from ..optimisers import Rule, Schedule
 from ..tree import modules
 from .fields import check_fields
@@ -44,6 +46,7 @@ class Reader:
             "function": self._function,
             "generator": self._generator,
             "leaf": self._leaf,
+            "named": self._named,
             "namespace": self._namespace,
             "object": self._object,
             "opaque": lambda _: self._new(None),
@@ -103,6 +106,12 @@ class Reader:
             made[self._node(key)] = self._node(value)
         return made
 
+    def _named(self, items: Any) -> Named:
+        made: Named = self._new(Named())
+        for key, value in _of(list, items):
+            dict.__setitem__(made, _of(str, key), self._node(value))
+        return made
+
     def _float(self, text: Any) -> float:
         if text not in ("inf", "-inf", "nan"):
             raise InvalidError(f"{text!r} is no number")
@@ -157,7 +166,10 @@ class Reader:
             self._made[place] = kind(**self._fields(kind, fields))
             return self._made[place]
         made = self._new(object.__new__(kind))
-        vars(made).update(self._fields(kind, fields))
+        values = self._fields(kind, fields)
+        if issubclass(kind, Container) and type(values.get("layers")) is dict:
+            values["layers"] = Named(values["layers"])
+        vars(made).update(values)
         return made
 
     def _fields(self, kind: type, fields: Any) -> dict[str, Any]:

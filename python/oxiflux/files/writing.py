@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DType, Generator, Leaf, Tensor
+from ..functors import Named
 from .fields import check_fields
 from .names import function_names
 
@@ -75,6 +76,8 @@ class Writer:
         kind = type(x)
         if self._is(x, list):
             return [self.node(item, _join(path, i)) for i, item in enumerate(x)]
+        if kind is Named and all(type(key) is str for key in x):
+            return {"named": [[key, self.node(x[key], _join(path, key))] for key in x]}
         if self._is(x, dict):
             return {"dict": [[self._key(key, path), self.node(x[key], _join(path, key))] for key in x]}
         if kind is Generator:

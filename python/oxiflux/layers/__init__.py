@@ -12,11 +12,12 @@ from .bilinear import Bilinear
 from .cells import GRUCell, GRUv3Cell, LSTMCell, RNNCell, initialstates
 from .chain import Chain, activations
 from .conv import Conv, ConvTranspose, CrossCor, DepthwiseConv, conv, depthwiseconv
+from .decibels import db_to_power, power_to_db
 from .dense import Dense
 from .dropout import AlphaDropout, Dropout, dropout
 from .embedding import Embedding, EmbeddingBag
 from .flatten import flatten
-from .gather import batched_mul, fold, gather, scatter, unfold
+from .gather import batched_mul, batched_vec, fold, gather, scatter, unfold
 from .grid import grid_sample, imrotate
 from .mode import testmode, trainmode
 from .normalise import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
@@ -91,7 +92,9 @@ __all__ = [
     "WeightNorm",
     "activations",
     "batched_mul",
+    "batched_vec",
     "conv",
+    "db_to_power",
     "depthwiseconv",
     "dot_product_attention",
     "dot_product_attention_scores",
@@ -117,6 +120,7 @@ __all__ = [
     "pad_symmetric",
     "pad_zeros",
     "pixel_shuffle",
+    "power_to_db",
     "remove_weight_norms",
     "scatter",
     "spectrogram",

@@ -158,6 +158,8 @@ class MultiHeadAttention(Layer):
     ((32, 10, 64), (32, 8, 10, 20))
     """
 
+    open_at = 0
+
     nheads: int
     q_proj: Dense
     k_proj: Dense
@@ -167,7 +169,7 @@ class MultiHeadAttention(Layer):
 
     def __init__(
         self,
-        dims: int | tuple[int | tuple[int, int, int], int | tuple[int, int], int],
+        dims: int | tuple[int | tuple[int, int, int], int | tuple[int, int], int] | None,
         *,
         nheads: int = 8,
         bias: bool = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ..hints import LAYER, Told, meant, tell
 from ..init import create_bias
 from ..show import Printed, name_of
 from ..tree import FLOATS, is_float_array
+from .unsized import Unsized, left_open
 
 __all__ = ["Layer"]
 
@@ -47,6 +48,17 @@ class Layer(Printed, Told):
     >>> Affine(3, 2)([[1, 2, 3]]).shape
     (1, 2)
     """
+
+    # The place of the size among the arguments that may be None, for `autosize` to fill in.
+    open_at: ClassVar[int | None] = None
+
+    if not TYPE_CHECKING:  # A class is called as its `__init__` says.
+
+        @classmethod
+        def _new(cls, args, given):  # noqa: ANN001, ANN206
+            if left_open(cls, args, given):
+                return Unsized(cls, cls.open_at, args, given)
+            return super()._new(args, given)
 
     def __init_subclass__(cls, **options: Any) -> None:
         """A layer of PyTorch has a `forward`; here a call is a call."""

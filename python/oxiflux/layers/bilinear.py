@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, overload
 
 from .. import _core
 from .._core import ShapeError, Tensor, identity
@@ -18,9 +16,9 @@ from .base import (
     made_bias,
     named_any,
     options,
-    parameter,
     shape_of,
 )
+from .given import given_bias, given_weight, is_weight, require_size
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -32,8 +30,10 @@ class Bilinear(Layer):
     """`z[k] = activation(sum(x[i] * weight[i, j, k] * y[j] for i, j) + bias[k])` on the last axis.
 
     `Bilinear((in1, in2), out)(x, y)` takes `(…, in1)` and `(…, in2)` to `(…, out)`; the leading axes
-    broadcast. A tuple is two inputs, and of a single one `y = x`. `weight` is `(in1, in2, out)`, made by
-    `init`; `bias` as for `Dense`. Raises ShapeError for inputs of other sizes. Ref: Flux.jl, `Bilinear`.
+    broadcast, and `Bilinear(n, out)` is that of two inputs of one size. A tuple is two inputs, and of a single one
+    `y = x`. `weight` is `(in1, in2, out)`, made by `init`; `bias` as for `Dense`. `Bilinear(weight, bias=True,
+    activation=identity)` takes given arrays, and sizes of None are left to `autosize`. Raises ShapeError for inputs of
+    other sizes. Ref: Flux.jl, `Bilinear`.
 
     >>> import oxiflux as flux
     >>> layer = flux.Bilinear((5, 6), 7)
@@ -43,50 +43,63 @@ class Bilinear(Layer):
     (32, 7)
     >>> flux.SkipConnection(flux.Dense(5, 9, flux.tanh), flux.Bilinear((9, 5), 3))(flux.rand(32, 5)).shape
     (32, 3)
+    >>> flux.Bilinear(flux.rand(8, 16, 4), False, flux.tanh)
+    Bilinear((8, 16) => 4, tanh; bias=False)  # 512 parameters
     """
 
     weight: Tensor
     bias: Tensor | None
     activation: Callable[[Tensor], Tensor]
 
+    open_at = 0
+
+    @overload
     def __init__(
         self,
-        sizes_in: tuple[int, int],
-        size_out: int,
+        sizes_in: int | tuple[int | None, int | None] | None,
+        size_out: int | Callable[[int], int],
+        activation: Callable[[Tensor], Tensor] = ...,
+        *,
+        bias: bool | ArrayLike | Tensor = ...,
+        init: Callable[[tuple[int, int, int]], Any] = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        sizes_in: ArrayLike | Tensor,
+        size_out: bool | ArrayLike | Tensor = ...,
+        activation: Callable[[Tensor], Tensor] = ...,
+        *,
+        bias: bool | ArrayLike | Tensor = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        sizes_in: Any,
+        size_out: Any = True,
         activation: Callable[[Tensor], Tensor] = identity,
         *,
         bias: bool | ArrayLike | Tensor = True,
         init: Callable[[tuple[int, int, int]], Any] = glorot_uniform,
     ) -> None:
-        if np.shape(sizes_in) != (2,):
-            raise ValueError(f"Bilinear: the sizes of the inputs are a pair, got {sizes_in!r}")
-        shape = (*sizes_in, size_out)
-        check_sizes("Bilinear", *shape)
         check_activation("Bilinear", activation)
-        shown = f"Bilinear({sizes_in} => {size_out})"
-        self.weight = made(shown, init, shape)
+        if is_weight(sizes_in, axes=2):
+            bias = given_bias("Bilinear", size_out, bias, init, glorot_uniform)
+            self.weight = given_weight("Bilinear", sizes_in, "in1", "in2", "out")
+            *sizes_in, size_out = self.weight.shape
+            shown = f"Bilinear({tuple(sizes_in)} => {size_out})"
+        else:
+            require_size("Bilinear", size_out=size_out)
+            sizes_in = sizes_in if isinstance(sizes_in, (tuple, list)) else (sizes_in, sizes_in)
+            if len(sizes_in) != 2:
+                raise ValueError(
+                    f"Bilinear: the sizes of the inputs are a pair, or one of both, got {sizes_in!r}"
+                )
+            shape = (*sizes_in, size_out)
+            check_sizes("Bilinear", *shape)
+            shown = f"Bilinear({tuple(sizes_in)} => {size_out})"
+            self.weight = made(shown, init, shape)
         self.bias = made_bias(shown, self.weight, bias, size_out)
         self.activation = activation
-
-    @classmethod
-    def of(
-        cls,
-        weight: ArrayLike | Tensor,
-        bias: bool | ArrayLike | Tensor = True,
-        activation: Callable[[Tensor], Tensor] = identity,
-    ) -> Bilinear:
-        """The layer with this weight of shape `(in1, in2, out)`; a tensor keeps its dtype, the rest is
-        float32.
-
-        >>> import oxiflux as flux
-        >>> flux.Bilinear.of(flux.rand(8, 16, 4), False, flux.tanh)
-        Bilinear((8, 16) => 4, tanh; bias=False)  # 512 parameters
-        """
-        weight = parameter(weight)
-        if weight.ndim != 3:
-            raise ShapeError(f"Bilinear.of: the weight must be (in1, in2, out), got shape {weight.shape}")
-        in1, in2, size_out = weight.shape
-        return cls((in1, in2), size_out, activation, bias=bias, init=lambda _: weight)
 
     @named_any
     def __call__(self, *inputs: Any) -> Tensor:

@@ -67,6 +67,7 @@ class Cell(Layer):
     bias: Tensor | None
     bias_hh: Tensor | None = None
     gates: ClassVar[int]
+    open_at = 0
 
     def __init__(
         self, size_in: int, size_out: int, init_kernel: Init, init_recurrent_kernel: Init, bias: Any
@@ -198,7 +199,7 @@ class LSTMCell(Cell):
     >>> import oxiflux as flux
     >>> cell = flux.LSTMCell(2, 3)
     >>> cell
-    LSTMCell(2 => 3)  # 72 parameters
+    LSTMCell(2 => 3)    # 72 parameters
     >>> y, (h, c) = cell(flux.rand(5, 2))
     >>> y.shape, h.shape, c.shape
     ((5, 3), (5, 3), (5, 3))
@@ -249,7 +250,7 @@ class GRUCell(Cell):
     >>> import oxiflux as flux
     >>> cell = flux.GRUCell(2, 3)
     >>> cell
-    GRUCell(2 => 3)  # 54 parameters
+    GRUCell(2 => 3)     # 54 parameters
     >>> y, state = cell(flux.rand(5, 2), flux.zeros(3))
     >>> y.shape
     (5, 3)
@@ -294,7 +295,7 @@ class GRUv3Cell(Cell):
     >>> import oxiflux as flux
     >>> cell = flux.GRUv3Cell(2, 3)
     >>> cell
-    GRUv3Cell(2 => 3)  # 54 parameters
+    GRUv3Cell(2 => 3)   # 54 parameters
     >>> cell(flux.rand(5, 2))[0].shape
     (5, 3)
     """

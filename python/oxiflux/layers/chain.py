@@ -15,9 +15,10 @@ __all__ = ["Chain", "activations"]
 class Chain(Container):
     """Calls its layers one after another: `Chain(f, g)(x) == g(f(x))`; without layers it is the identity.
 
-    A layer is anything that can be called with one argument. Layers are found by position, or by name if they
-    were given as keywords; a slice is a Chain of the same layers. `layers` is the tuple or dict of them. An
-    error of shapes or dtypes says where it comes from: `Chain[1]: Dense(3 => 2): expected …`.
+    A layer is anything that can be called with one argument; several inputs are a tuple for the first. Layers are
+    given one by one, as a list, or by name, and found by place, by name, and as attributes; a slice or a list makes a
+    Chain of the same layers. `layers` is the tuple or dict of them. An error of shapes or dtypes says where it comes
+    from: `Chain[1]: Dense(3 => 2): expected …`. Ref: Flux.jl, `Chain`.
 
     >>> import oxiflux as flux
     >>> model = flux.Chain(flux.Dense(10, 5, flux.relu), flux.Dense(5, 2), flux.softmax)
@@ -30,14 +31,19 @@ class Chain(Container):
     >>> model(flux.rand(3, 10)).shape, len(model[:2])
     ((3, 2), 2)
     >>> named = flux.Chain(encoder=flux.Dense(4, 2), decoder=flux.Dense(2, 4))
-    >>> named["decoder"] is named[1]
-    True
+    >>> named["decoder"] is named[1] is named.decoder, len(named[["decoder"]])
+    (True, 1)
+    >>> state = flux.setup(flux.Momentum(), named)
+    >>> state.layers.encoder.bias
+    Leaf(Momentum(0.01, 0.9), Tensor([0.0, 0.0]))
     """
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Any, *more: Any) -> Any:
         """The result of the last layer."""
+        if more:
+            x = (x, *more)
         layers = self.layers
-        steps = iter(layers if type(layers) is tuple else layers.values())  # type: ignore[union-attr]
+        steps = iter(layers if type(layers) is tuple else dict.values(layers))  # type: ignore[arg-type]
         try:
             for layer in steps:
                 x = layer(x)

@@ -11,6 +11,7 @@ from typing import Any, Self, overload
 import numpy as np
 
 from .. import _core
+from ..functors import Named
 from ..hints import meant
 from ..show import describe
 from .base import Layer, locate
@@ -48,12 +49,12 @@ def _is_class(x: Any) -> bool:
     return isinstance(x, type) and issubclass(x, Layer)
 
 
-def _no_layer(container: str, x: Any) -> str:
+def _no_layer(x: Any) -> str:
     """What was given in place of a layer, and what to write instead."""
     if isinstance(x, type):
         return f"the class {x.__name__}; make a layer of it: {x.__name__}(…)"
     if isinstance(x, (list, tuple)):
-        return f"a {type(x).__name__}, which cannot be called; spread it: {container}(*layers)"
+        return f"a {type(x).__name__}, which cannot be called; make one layer of it: Chain([…])"
     return f"a {type(x).__name__}, which cannot be called{meant(x)}"
 
 
@@ -79,10 +80,16 @@ def joined(connection: Function, *parts: Any) -> Any:
 class Container(Layer):
     """A layer made of others, in `layers`: a tuple of them, or a dict if they were given by name.
 
+    They are given one by one, as one list, or by name. A name is a key and an attribute, of the container and of what
+    stands for its layers in a gradient and in the state of an optimiser. A list of places or of names makes a container
+    of these, as a slice does.
+
     >>> import oxiflux as flux
     >>> chain = flux.Chain(encoder=flux.Dense(4, 2), decoder=flux.Dense(2, 4))
-    >>> chain["decoder"] is chain[1], len(chain), len(chain[:1])
+    >>> chain["decoder"] is chain[1] is chain.decoder, len(chain), len(chain[:1])
     (True, 2, 1)
+    >>> list(chain[["decoder"]].layers)
+    ['decoder']
     """
 
     layers: tuple[Function, ...] | dict[str, Function]
@@ -91,10 +98,34 @@ class Container(Layer):
         name = type(self).__name__
         if layers and named:
             raise TypeError(f"{name}: give all layers by position or all by name")
+        if "layers" in named:
+            raise TypeError(f"{name}: no layer can have the name 'layers', which is that of them all")
+        if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
+            layers = tuple(layers[0])
         for key, layer in named.items() if named else enumerate(layers):
             if _is_class(layer) or not callable(layer):
-                raise TypeError(f"{name}: layer {key!r} is {_no_layer(name, layer)}")
-        self.layers = named or layers
+                raise TypeError(f"{name}: layer {key!r} is {_no_layer(layer)}")
+        self.layers = Named(named) if named else layers
+
+    def __getattr__(self, name: str) -> Any:
+        layers = self.__dict__.get("layers")
+        if isinstance(layers, dict) and name in layers:
+            return layers[name]
+        return object.__getattribute__(self, name)  # what has failed, and says so
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        layers = self.__dict__.get("layers")
+        if not isinstance(layers, dict) or name not in layers or hasattr(type(self), name):
+            super().__setattr__(name, value)
+        elif _is_class(value) or not callable(value):
+            kind = type(self).__name__
+            raise TypeError(f"{kind}: layer {name!r} is {_no_layer(value)}")
+        else:
+            layers[name] = value
+
+    def __dir__(self) -> list[str]:
+        names = self.layers if isinstance(self.layers, dict) else ()
+        return sorted({*super().__dir__(), *names})
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -109,8 +140,8 @@ class Container(Layer):
     @overload
     def __getitem__(self, key: int | str) -> Function: ...
     @overload
-    def __getitem__(self, key: slice) -> Self: ...
-    def __getitem__(self, key: int | str | slice) -> Any:
+    def __getitem__(self, key: slice | list[int] | list[str]) -> Self: ...
+    def __getitem__(self, key: int | str | slice | list[int] | list[str]) -> Any:
         name = type(self).__name__
         if isinstance(key, str):
             if isinstance(self.layers, dict) and key in self.layers:
@@ -119,14 +150,30 @@ class Container(Layer):
                 f"its layers are {', '.join(map(str, self._keys()))}" if self.layers else "it has no layers"
             )
             raise KeyError(f"{name}: there is no layer {key!r}; {known}")
+        if isinstance(key, (list, np.ndarray)):
+            keys = self._keys()
+            picked = [one if isinstance(one, str) else keys[self._place(one)] for one in key]
+            if len(set(picked)) < len(picked) and isinstance(self.layers, dict):
+                raise KeyError(f"{name}: a layer has its name once, got {list(key)}")
+            if isinstance(self.layers, dict):
+                return self._with(**{str(one): self[one] for one in picked})
+            return self._with(*(self[one] for one in picked))
         if isinstance(key, slice):
             if isinstance(self.layers, dict):
                 return self._with(**dict(list(self.layers.items())[key]))
             return self._with(*self.layers[key])
-        try:
-            return tuple(self)[key]
-        except IndexError:
-            raise IndexError(f"{name}: layer {key} of {len(self)}") from None
+        return tuple(self)[self._place(key)]
+
+    def _place(self, key: Any) -> int:
+        """The place of a layer from the front, of an integer that may count from the end."""
+        name, count = type(self).__name__, len(self.layers)
+        if isinstance(key, bool) or not hasattr(key, "__index__"):
+            raise TypeError(
+                f"{name}: layers are found by places, names, slices and lists of them, got {key!r}"
+            )
+        if not -count <= (place := operator.index(key)) < count:
+            raise IndexError(f"{name}: layer {key} of {count}")
+        return place % count
 
     def _with(self, *layers: Function, **named: Function) -> Self:
         """One like this with other layers."""
@@ -136,7 +183,7 @@ class Container(Layer):
         """Calls a layer, or the connection for None; an error from within it says so."""
         try:
             if key is None:
-                return joined(self.connection, *args)  # type: ignore[attr-defined]
+                return joined(self.connection, *args)
             return self[key](*args)
         except Exception as error:
             locate(error, type(self).__name__, ".connection" if key is None else f"[{key!r}]")
@@ -144,7 +191,7 @@ class Container(Layer):
 
     def describe(self) -> str:
         """The container and all that is in it on one line."""
-        parts = (f"{name}={describe(part)}" if name else describe(part) for name, part in self._shown())
+        parts = (f"{name} = {describe(part)}" if name else describe(part) for name, part in self._shown())
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def _shown(self) -> list[tuple[str | None, Any]]:

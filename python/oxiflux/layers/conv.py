@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from ..hints import told
 from ..init import glorot_uniform
 from ..show import name_of
 from .base import Layer, blame, check_activation, made, made_bias, parameter, shape_of
+from .given import given_bias, is_weight, require_size
+from .unsized import Unsized
 from .window import SamePad, Sizes, kernel, padding, shown, sizes
 
 if TYPE_CHECKING:
@@ -85,13 +87,9 @@ def depthwiseconv(
     >>> flux.depthwiseconv(flux.rand(2, 5, 5, 3), flux.rand(3, 3, 2, 3)).shape
     (2, 3, 3, 6)
     """
-    shape = shape_of(weight)
-    dims = _dimensions("depthwiseconv", shape)
-    swapped = _core.permute_dims(weight, (*range(dims), dims + 1, dims))
-    filters = _core.reshape(swapped, (*shape[:dims], 1, shape[dims] * shape[dims + 1]))
-    groups = max(1, shape[dims + 1])
-    if (channels := shape_of(x)[-1:]) != (shape[dims + 1],):
-        raise ShapeError(f"depthwiseconv: {shape[dims + 1]} filters do not fit channels {channels}")
+    filters, groups = _of_channels("depthwiseconv", weight)
+    if (channels := shape_of(x)[-1:]) != shape_of(weight)[-1:]:
+        raise ShapeError(f"depthwiseconv: {shape_of(weight)[-1]} filters do not fit channels {channels}")
     return conv(x, filters, stride=stride, pad=pad, dilation=dilation, groups=groups, flipped=flipped)
 
 
@@ -107,11 +105,44 @@ class _Convolution(Layer):
     groups: int
     flipped: bool
 
+    open_at = 1
+
+    @overload
     def __init__(
         self,
         window: Sequence[int],
-        size_in: int,
-        size_out: int,
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        activation: Activation = ...,
+        *,
+        stride: Size = ...,
+        pad: Size | SamePad = ...,
+        dilation: Size = ...,
+        groups: int = ...,
+        bias: bool | ArrayLike | Tensor = ...,
+        flipped: bool = ...,
+        init: Callable[[tuple[int, ...]], Any] = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        window: ArrayLike | Tensor,
+        size_in: bool | ArrayLike | Tensor = ...,
+        size_out: Activation = ...,
+        *,
+        activation: Activation = ...,
+        stride: Size = ...,
+        pad: Size | SamePad = ...,
+        dilation: Size = ...,
+        groups: int = ...,
+        bias: bool | ArrayLike | Tensor = ...,
+        flipped: bool = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        window: Any,
+        size_in: Any = True,
+        size_out: Any = True,
         activation: Activation = identity,
         *,
         stride: Size = 1,
@@ -123,16 +154,22 @@ class _Convolution(Layer):
         init: Callable[[tuple[int, ...]], Any] = glorot_uniform,
     ) -> None:
         name = type(self).__name__
+        self.groups = sizes(name, "groups", groups, 1)[0]
+        weight = None
+        if is_weight(window, axes=2):
+            weight, bias, activation = self._given(window, size_in, size_out, activation, bias, init)
+            window = weight.shape[:-2]
+            size_in, size_out = self._ends((self.groups * weight.shape[-2], weight.shape[-1]))
+        require_size(name, size_in=size_in, size_out=size_out)
         window = kernel(name, window)
         size_in, size_out = sizes(name, "the number of channels", (size_in, size_out), 2, least=0)
-        self.groups = sizes(name, "groups", groups, 1)[0]
         if size_in % self.groups or size_out % self.groups:
             raise ValueError(f"{name}: {groups} groups do not divide {size_in} and {size_out} channels")
         check_activation(name, activation)
         channels = self._ends((size_in, size_out))
         shape = (*window, channels[0] // self.groups, channels[1])
         shown = f"{name}({window}, {size_in} => {size_out})"
-        self.weight = made(shown, init, shape)
+        self.weight = made(shown, init, shape) if weight is None else weight
         self.bias = made_bias(shown, self.weight, bias, size_out)
         self.activation = activation
         self.stride = sizes(name, "stride", stride, len(window))
@@ -140,31 +177,17 @@ class _Convolution(Layer):
         self.pad = self._padding(pad, window)
         self.flipped = bool(flipped)
 
-    @classmethod
-    def of(
-        cls,
-        weight: ArrayLike | Tensor,
-        bias: bool | ArrayLike | Tensor = True,
-        activation: Activation = identity,
-        *,
-        groups: int = 1,
-        **options: Any,
-    ) -> Self:
-        """The layer with this weight, of the shape that the class says; a tensor keeps its dtype, the rest is
-        float32.
-
-        >>> import oxiflux as flux
-        >>> flux.Conv.of(flux.ones((2, 1, 1)), [0.5])([[[1], [2], [3]]]).tolist()
-        [[[3.5], [5.5]]]
-        >>> flux.ConvTranspose.of(flux.ones((2, 1, 1)), stride=2)([[[1], [2]]]).tolist()
-        [[[1.0], [1.0], [2.0], [2.0]]]
-        """
+    def _given(
+        self, weight: Any, second: Any, third: Any, activation: Activation, bias: Any, init: Any
+    ) -> tuple[Tensor, Any, Activation]:
+        """The weight, bias and activation that stand in the place of window and channels."""
+        name = type(self).__name__
+        bias = given_bias(name, second, bias, init, glorot_uniform)
+        if third is not True and activation is not identity:
+            raise TypeError(f"{name}: takes a weight, a bias and an activation, got {third!r} besides")
         weight = parameter(weight)
-        dims = _dimensions(f"{cls.__name__}.of", weight.shape)
-        of_group = sizes(cls.__name__, "groups", groups, 1)[0] * weight.shape[dims]
-        ends = cls._ends((of_group, weight.shape[-1]))
-        given = {"bias": bias, "groups": groups, "init": lambda _: weight, **options}
-        return cls(weight.shape[:dims], *ends, activation, **given)
+        _dimensions(name, weight.shape)
+        return weight, bias, activation if third is True else third
 
     @staticmethod
     def _ends(channels: tuple[int, int]) -> tuple[int, int]:
@@ -218,11 +241,12 @@ class Conv(_Convolution):
     size_in)` to `(batch, *spatial, size_out)`.
 
     `Conv(window, size_in, size_out, activation=identity, *, stride=1, pad=0, dilation=1, groups=1, bias=True,
-    flipped=False, init=glorot_uniform)`. `window` is a tuple of 1 to 3 sizes, one for each spatial dimension.
+    flipped=False, init=glorot_uniform)`, or of given arrays `Conv(weight, bias=True, activation=identity, *, stride=1,
+    …)`. `window` is a tuple of 1 to 3 sizes, one for each spatial dimension.
     `stride`, `pad` and `dilation` are integers or tuples of them; `pad` may also have two for each dimension,
     before and after, or be `SamePad()`. With `groups`, that many groups of input channels go to as many groups
     of output channels. `weight` is `(*window, size_in // groups, size_out)`, made by `init`, and `bias` as in
-    `Dense`.
+    `Dense`. A `size_in` of None is left to `autosize`.
 
     The length of an output is `(n + before + after - dilation * (k - 1) - 1) // stride + 1`. As in every other
     Python library, this is a cross-correlation; `flipped=True` turns the window round, as Flux does. Raises
@@ -237,6 +261,8 @@ class Conv(_Convolution):
     (50, 96, 96, 7)
     >>> flux.Conv((5, 5), 3, 7, stride=2, pad=flux.SamePad())(flux.rand(1, 100, 100, 3)).shape
     (1, 50, 50, 7)
+    >>> flux.Conv(flux.ones((2, 1, 1)), [0.5])([[[1], [2], [3]]]).tolist()
+    [[[3.5], [5.5]]]
     """
 
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
@@ -256,9 +282,10 @@ class CrossCor(Conv):
 class ConvTranspose(_Convolution):
     """A convolution the other way: what `Conv` with these options does to shapes, this undoes.
 
-    `ConvTranspose(window, size_in, size_out, activation=identity, *, outpad=0, …)` with the options of `Conv`
-    is `activation(y + bias)`, where `y` is the gradient for the input of a `Conv` from `size_out` to `size_in`
-    channels whose result has the gradient `x`. `weight` is `(*window, size_out // groups, size_in)`.
+    `ConvTranspose(window, size_in, size_out, activation=identity, *, outpad=0, …)` with the options of `Conv`, or
+    `ConvTranspose(weight, bias=True, activation=identity, *, …)`, is `activation(y + bias)`, where `y` is the gradient
+    for the input of a `Conv` from `size_out` to `size_in` channels whose result has the gradient `x`. `weight` is
+    `(*window, size_out // groups, size_in)`.
 
     The length of an output is `(n - 1) * stride + dilation * (k - 1) + 1 - before - after + outpad`, with
     `outpad` smaller than the stride; `SamePad()` makes it `n * stride`. Errors are those of `Conv`. Ref:
@@ -272,15 +299,17 @@ class ConvTranspose(_Convolution):
     (2, 104, 104, 7)
     >>> flux.ConvTranspose((5, 5), 3, 7, stride=2, outpad=1)(flux.rand(2, 100, 100, 3)).shape
     (2, 204, 204, 7)
+    >>> flux.ConvTranspose(flux.ones((2, 1, 1)), stride=2)([[[1], [2]]]).tolist()
+    [[[1.0], [1.0], [2.0], [2.0]]]
     """
 
     outpad: Sizes
 
     def __init__(
         self,
-        window: Sequence[int],
-        size_in: int,
-        size_out: int,
+        window: Any,
+        size_in: Any = True,
+        size_out: Any = True,
         activation: Activation = identity,
         *,
         outpad: Size = 0,
@@ -319,9 +348,9 @@ class ConvTranspose(_Convolution):
 
 @told
 def DepthwiseConv(  # noqa: N802 (a layer by its name in Flux, where it is a function too)
-    window: Sequence[int],
-    size_in: int,
-    size_out: int,
+    window: Any,
+    size_in: Any = True,
+    size_out: Any = True,
     activation: Activation = identity,
     *,
     stride: Size = 1,
@@ -334,25 +363,36 @@ def DepthwiseConv(  # noqa: N802 (a layer by its name in Flux, where it is a fun
     """A `Conv` with as many groups as input channels: each has its own filters, `size_out // size_in` of
     them.
 
-    `size_out` must be a multiple of `size_in`; the weight is `(*window, 1, size_out)`.
+    `size_out` must be a multiple of `size_in`; the weight is `(*window, 1, size_out)`. Of given arrays it is
+    `DepthwiseConv(weight, bias=True, activation=identity, *, …)` with the filters of each channel as `depthwiseconv`
+    takes them, `(*window, multiplier, size_in)`. A `size_in` of None is left to `autosize`.
 
     >>> import oxiflux as flux
     >>> flux.DepthwiseConv((5, 5), 3, 6, flux.relu, bias=False)
     Conv((5, 5), 3 => 6, relu; groups=3, bias=False)  # 150 parameters
+    >>> flux.DepthwiseConv(flux.rand(5, 5, 2, 3)).groups
+    3
     """
-    return Conv(
-        window,
-        size_in,
-        size_out,
-        activation,
-        stride=stride,
-        pad=pad,
-        dilation=dilation,
-        groups=size_in,
-        bias=bias,
-        flipped=flipped,
-        init=init,
-    )
+    options: dict[str, Any] = {
+        "stride": stride, "pad": pad, "dilation": dilation, "bias": bias, "flipped": flipped, "init": init,
+    }  # fmt: skip
+    if is_weight(window, axes=2):
+        filters, groups = _of_channels("DepthwiseConv", parameter(window))
+        return Conv(filters, size_in, size_out, activation=activation, groups=groups, **options)
+    if size_in is None:
+        given = {"window": window, "size_in": None, "size_out": size_out, "activation": activation, **options}
+        return Unsized(DepthwiseConv, 1, (), given)  # type: ignore[return-value]
+    require_size("DepthwiseConv", size_in=size_in, size_out=size_out)
+    return Conv(window, size_in, size_out, activation, groups=size_in, **options)
+
+
+def _of_channels(owner: str, weight: Any) -> tuple[Any, int]:
+    """The filters of each channel as the weight of a convolution, and how many groups that has."""
+    shape = shape_of(weight)
+    dims = _dimensions(owner, shape)
+    swapped = _core.permute_dims(weight, (*range(dims), dims + 1, dims))
+    filters = _core.reshape(swapped, (*shape[:dims], 1, shape[dims] * shape[dims + 1]))
+    return filters, max(1, shape[dims + 1])
 
 
 def _dimensions(owner: str, weight: tuple[int, ...]) -> int:

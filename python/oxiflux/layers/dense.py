@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from .. import _core
 from .._core import ShapeError, Tensor, identity
@@ -16,9 +16,9 @@ from .base import (
     made_bias,
     named_any,
     options,
-    parameter,
     shape_of,
 )
+from .given import given_bias, given_weight, is_weight, require_size
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -31,9 +31,11 @@ _dense = _core.dense
 class Dense(Layer):
     """`activation(x @ weight + bias)` on the last axis: `(…, size_in)` becomes `(…, size_out)`.
 
-    `weight` is `(size_in, size_out)`, made by `init`; `bias` is `(size_out,)`: zeros, or none with
-    `bias=False`, or the given values. `activation` is any function of a tensor; those of this package are
-    computed in the same pass. An input of another size raises ShapeError.
+    `Dense(size_in, size_out, activation=identity, *, bias=True, init=glorot_uniform)`, or of given arrays
+    `Dense(weight, bias=True, activation=identity)`. `weight` is `(size_in, size_out)`, made by `init`; `bias` is
+    `(size_out,)`: zeros, or none with `bias=False`, or the given values. `activation` is any function of a tensor;
+    those of this package are computed in the same pass. An input of another size raises ShapeError. Given arrays
+    become float32, tensors keep their dtype. A `size_in` of None is left to `autosize`. Ref: Flux.jl, `Dense`.
 
     >>> import oxiflux as flux
     >>> layer = flux.Dense(5, 2, flux.tanh, bias=False)
@@ -41,47 +43,57 @@ class Dense(Layer):
     Dense(5 => 2, tanh; bias=False)  # 10 parameters
     >>> layer(flux.rand(64, 5)).shape
     (64, 2)
+    >>> flux.Dense([[1.0], [2.0]], [0.5])([[1, 1]]).tolist()
+    [[3.5]]
     """
 
     weight: Tensor
     bias: Tensor | None
     activation: Callable[[Tensor], Tensor]
 
+    open_at = 0
+
+    @overload
     def __init__(
         self,
-        size_in: int,
-        size_out: int,
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        activation: Callable[[Tensor], Tensor] = ...,
+        *,
+        bias: bool | ArrayLike | Tensor = ...,
+        init: Callable[[tuple[int, int]], Any] = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        size_in: ArrayLike | Tensor,
+        size_out: bool | ArrayLike | Tensor = ...,
+        activation: Callable[[Tensor], Tensor] = ...,
+        *,
+        bias: bool | ArrayLike | Tensor = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        size_in: Any,
+        size_out: Any = True,
         activation: Callable[[Tensor], Tensor] = identity,
         *,
         bias: bool | ArrayLike | Tensor = True,
         init: Callable[[tuple[int, int]], Any] = glorot_uniform,
     ) -> None:
-        check_sizes("Dense", size_in, size_out)
         check_activation("Dense", activation)
-        shown = f"Dense({size_in} => {size_out})"
-        self.weight = made(shown, init, (size_in, size_out))
+        if is_weight(size_in):
+            bias = given_bias("Dense", size_out, bias, init, glorot_uniform)
+            self.weight = given_weight("Dense", size_in, "in", "out")
+            size_in, size_out = self.weight.shape
+            shown = f"Dense({size_in} => {size_out})"
+        else:
+            require_size("Dense", size_out=size_out)
+            check_sizes("Dense", size_in, size_out)
+            shown = f"Dense({size_in} => {size_out})"
+            self.weight = made(shown, init, (size_in, size_out))
         self.bias = made_bias(shown, self.weight, bias, size_out)
         self.activation = activation
-
-    @classmethod
-    def of(
-        cls,
-        weight: ArrayLike | Tensor,
-        bias: bool | ArrayLike | Tensor = True,
-        activation: Callable[[Tensor], Tensor] = identity,
-    ) -> Dense:
-        """The layer with this weight of shape `(size_in, size_out)`; a tensor keeps its dtype, the rest is
-        float32.
-
-        >>> import oxiflux as flux
-        >>> flux.Dense.of([[1.0], [2.0]], [0.5])([[1, 1]]).tolist()
-        [[3.5]]
-        """
-        weight = parameter(weight)
-        if weight.ndim != 2:
-            raise ShapeError(f"Dense.of: the weight must be (in, out), got shape {weight.shape}")
-        size_in, size_out = weight.shape
-        return cls(size_in, size_out, activation, bias=bias, init=lambda _: weight)
 
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """`activation(x @ weight + bias)`."""

@@ -13,7 +13,7 @@ from .._core import Generator, Tensor
 from ..hints import told
 from ..init import generator
 from .base import named
-from .mode import ModeLayer, check_mode
+from .mode import Mode, ModeLayer, check_mode
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -88,7 +88,7 @@ class Dropout(ModeLayer):
         p: float,
         *,
         axis: int | Sequence[int] | None = None,
-        active: bool | None = None,
+        active: Mode = None,
         rng: Generator | None = None,
     ) -> None:
         p = _probability("Dropout", p)
@@ -127,7 +127,7 @@ class AlphaDropout(ModeLayer):
     p: float
     rng: Generator | None
 
-    def __init__(self, p: float, *, active: bool | None = None, rng: Generator | None = None) -> None:
+    def __init__(self, p: float, *, active: Mode = None, rng: Generator | None = None) -> None:
         p = _probability("AlphaDropout", p)
         self.p, self.rng = p, None if rng is None else generator(rng)
         self.active = check_mode("AlphaDropout", active)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from .._core import DTypeError, ShapeError, Tensor
 from ..init import randn32
 from ..show import name_of
 from ..vector import cut
-from .base import Layer, check_sizes, made, named, named_any, parameter, shape_of
+from .base import Layer, check_sizes, made, named, named_any, shape_of
+from .given import given_weight, is_weight, require_size
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -26,26 +27,17 @@ class _Table(Layer):
 
     weight: Tensor
 
-    def __init__(self, count: int, size: int, *, init: Callable[[tuple[int, int]], Any] = randn32) -> None:
+    def _set(self, count: Any, size: Any, init: Callable[[tuple[int, int]], Any]) -> None:
+        """Takes the weight that is given, or makes one of these sizes."""
         name = type(self).__name__
-        check_sizes(name, count, size)
-        self.weight = made(f"{name}({count} => {size})", init, (count, size))
-
-    @classmethod
-    def of(cls, weight: ArrayLike | Tensor, *options: Any, **named: Any) -> Self:
-        """The layer with this weight, a row for each label, and the options of the class.
-
-        >>> import oxiflux as flux
-        >>> flux.Embedding.of([[1, 2], [3, 4], [5, 6]])([2, 0]).tolist()
-        [[5.0, 6.0], [1.0, 2.0]]
-        """
-        weight = parameter(weight)
-        if weight.ndim != 2:
-            raise ShapeError(
-                f"{cls.__name__}.of: the weight must be (labels, size), got shape {weight.shape}"
-            )
-        count, size = weight.shape
-        return cls(count, size, *options, init=lambda _: weight, **named)
+        if is_weight(count):
+            if init is not randn32:
+                raise TypeError(f"{name}: the weight was given, so that init has nothing to make")
+            self.weight = given_weight(name, count, "labels", "size")
+        else:
+            require_size(name, size=size)
+            check_sizes(name, count, size)
+            self.weight = made(f"{name}({count} => {size})", init, (count, size))
 
     def _labels(self, x: Any) -> Tensor:
         """Labels, or the one-hot rows of labels, as labels that are known to be in the table."""
@@ -83,7 +75,8 @@ class _Table(Layer):
 class Embedding(_Table):
     """A row of `weight` for each label: labels of shape `(…)` become `(…, size)`.
 
-    `weight` is `(count, size)`, made by `init`. Labels are integers from 0 to `count - 1` in any shape, or
+    `Embedding(count, size, *, init=randn32, padding_idx=None)`, or `Embedding(weight, *, padding_idx=None)` of a given
+    table. `weight` is `(count, size)`, made by `init`. Labels are integers from 0 to `count - 1` in any shape, or
     one-hot rows, booleans of shape `(…, count)`. The label `padding_idx`, if there is one, gives zeros, whatever
     its row holds; that row starts as zeros and gets no gradient. Raises IndexError for a label that is not in
     the table, and DTypeError for floating labels. Ref: Flux.jl, `Embedding`.
@@ -98,19 +91,35 @@ class Embedding(_Table):
     ((5, 4), (10, 3, 4))
     >>> bool(flux.all(layer(flux.onehotbatch("cat", "abcdefghijklmnopqrstuvwxyz")) == layer([2, 0, 19])))
     True
+    >>> flux.Embedding([[1, 2], [3, 4], [5, 6]])([2, 0]).tolist()
+    [[5.0, 6.0], [1.0, 2.0]]
     """
 
     padding_idx: int | None
 
+    @overload
     def __init__(
         self,
         count: int,
         size: int,
         *,
+        init: Callable[[tuple[int, int]], Any] = ...,
+        padding_idx: int | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self, count: ArrayLike | Tensor, *, padding_idx: int | None = ...) -> None: ...
+    def __init__(
+        self,
+        count: Any,
+        size: Any = True,
+        *,
         init: Callable[[tuple[int, int]], Any] = randn32,
         padding_idx: int | None = None,
     ) -> None:
-        super().__init__(count, size, init=init)
+        if is_weight(count) and size is not True:
+            raise TypeError(f"Embedding: a weight has its sizes, and {size!r} was given besides")
+        self._set(count, size, init)
+        count = self.weight.shape[0]
         if padding_idx is not None:
             check_sizes("Embedding", padding_idx)
             if padding_idx >= count:
@@ -136,7 +145,8 @@ class Embedding(_Table):
 class EmbeddingBag(_Table):
     """One row for each bag of labels: the mean of the labels' rows, or what else `reduction` makes of them.
 
-    `weight` is `(count, size)`, made by `init`. `reduction(rows, axis=…)` is `flux.mean`, `flux.sum`,
+    `EmbeddingBag(count, size, reduction=mean, *, init=randn32)`, or `EmbeddingBag(weight, reduction=mean)` of a given
+    table. `weight` is `(count, size)`, made by `init`. `reduction(rows, axis=…)` is `flux.mean`, `flux.sum`,
     `flux.max` or the like. Bags are given
 
     - all of a length, as labels `(…, n)`, which become `(…, size)`;
@@ -157,21 +167,40 @@ class EmbeddingBag(_Table):
     [[50.0, 0.0, 50.0], [0.0, 100.0, 0.0]]
     >>> layer([2, 0, 1], at=[0, 2]).tolist()
     [[50.0, 0.0, 50.0], [0.0, 100.0, 0.0]]
+    >>> flux.EmbeddingBag([[1, 2], [3, 4], [5, 6]], flux.sum)([[0, 1], [2]]).tolist()
+    [[4.0, 6.0], [5.0, 6.0]]
     """
 
     reduction: Callable[..., Tensor]
 
+    @overload
     def __init__(
         self,
         count: int,
         size: int,
+        reduction: Callable[..., Tensor] = ...,
+        *,
+        init: Callable[[tuple[int, int]], Any] = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self, count: ArrayLike | Tensor, size: Callable[..., Tensor] = ...) -> None: ...
+    @overload
+    def __init__(self, count: ArrayLike | Tensor, *, reduction: Callable[..., Tensor]) -> None: ...
+    def __init__(
+        self,
+        count: Any,
+        size: Any = True,
         reduction: Callable[..., Tensor] = _core.mean,
         *,
         init: Callable[[tuple[int, int]], Any] = randn32,
     ) -> None:
+        if is_weight(count) and size is not True:
+            if reduction is not _core.mean:
+                raise TypeError(f"EmbeddingBag: a weight has its sizes, and {size!r} was given besides")
+            reduction = size
         if not callable(reduction):
             raise TypeError(f"EmbeddingBag: the reduction must be a function, got {reduction!r}")
-        super().__init__(count, size, init=init)
+        self._set(count, size, init)
         self.reduction = reduction
 
     @named_any

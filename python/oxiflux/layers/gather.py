@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
     from .window import SamePad
 
-__all__ = ["batched_mul", "fold", "gather", "scatter", "unfold"]
+__all__ = ["batched_mul", "batched_vec", "fold", "gather", "scatter", "unfold"]
 
 _NAMES: dict[Any, str] = {
     _core.add: "+", _core.subtract: "-", _core.multiply: "*", _core.divide: "/", _core.max: "max",
@@ -142,6 +142,28 @@ def batched_mul(a: ArrayLike, b: ArrayLike) -> Tensor:
         except ShapeError:
             pass
     raise ShapeError(f"batched_mul: expected two batches of matrices that fit, got {a.shape} and {b.shape}")
+
+
+@told
+def batched_vec(a: ArrayLike, b: ArrayLike) -> Tensor:
+    """The product of each matrix of a batch with a vector: `(n, i, j)` and `(n, j)` give `(n, i)`; a single vector
+    `(j,)` is that of all.
+
+    A batch of one goes with all of the other. Raises ShapeError for other shapes. Ref: NNlib.jl, `batched_vec`.
+
+    >>> import oxiflux as flux
+    >>> flux.batched_vec(flux.ones((5, 2, 3)), flux.ones((5, 3))).shape, flux.batched_vec([[[1, 2]]], [3, 4]).tolist()
+    ((5, 2), [[11]])
+    """
+    a, b = _core._meet(a, b)
+    if a.ndim == 3 and b.ndim in (1, 2):
+        try:
+            return _core.squeeze(_core.matmul(a, _core.expand_dims(b, -1)), axis=-1)
+        except ShapeError:
+            pass
+    raise ShapeError(
+        f"batched_vec: expected a batch of matrices and vectors that fit, got {a.shape} and {b.shape}"
+    )
 
 
 @functools.lru_cache(64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .. import _core
 from ..hints import told
@@ -12,6 +12,7 @@ from .base import Layer
 __all__ = ["testmode", "trainmode"]
 
 Model = TypeVar("Model")
+Mode = Literal["auto"] | bool | None
 
 
 class ModeLayer(Layer):
@@ -27,18 +28,20 @@ class ModeLayer(Layer):
 
 
 def check_mode(owner: str, mode: Any) -> bool | None:
-    """The mode, if it is one; TypeError otherwise."""
+    """The mode, None for "auto" as well; TypeError for what is none."""
+    if isinstance(mode, str) and mode == "auto":
+        return None
     if not _is_mode(mode):
-        raise TypeError(f"{owner}: the mode is True, False or None, got {mode!r}")
+        raise TypeError(f'{owner}: the mode is True, False, None or "auto", got {mode!r}')
     return mode  # type: ignore[no-any-return]
 
 
 @told
-def testmode(model: Model, mode: bool | None = True) -> Model:  # noqa: PT028 (no test, whatever its name)
+def testmode(model: Model, mode: Mode = True) -> Model:  # noqa: PT028 (no test, whatever its name)
     """Puts all layers of a model into test mode, in place, and returns the model: `Dropout` passes its input
     on, `BatchNorm` uses its running statistics.
 
-    `mode=False` is training mode, and None leaves it to each call, as it is at first: training mode within
+    `mode=False` is training mode, and "auto" or None leaves it to each call, as it is at first: training mode within
     `gradient` and what is made of it, such as `train`, and test mode elsewhere. Layers take part that have an
     attribute `active`. What is in test mode stays there in `train` and `fit`, which warn if the whole model is.
     Ref: Flux.jl, `testmode!`.
@@ -50,24 +53,25 @@ def testmode(model: Model, mode: bool | None = True) -> Model:  # noqa: PT028 (n
       Dropout(0.4, active=False),
     )
     """
-    return trainmode(model, None if check_mode("testmode", mode) is None else not mode)
+    checked = check_mode("testmode", mode)
+    return trainmode(model, None if checked is None else not checked)
 
 
 @told
-def trainmode(model: Model, mode: bool | None = True) -> Model:
+def trainmode(model: Model, mode: Mode = True) -> Model:
     """Puts all layers of a model into training mode, in place, and returns the model.
 
-    `mode=False` is test mode, and None leaves it to each call; see `testmode`. Ref: Flux.jl, `trainmode!`.
+    `mode=False` is test mode, and "auto" or None leaves it to each call; see `testmode`. Ref: Flux.jl, `trainmode!`.
 
     >>> import oxiflux as flux
     >>> dropout = flux.trainmode(flux.Dropout(1.0))
-    >>> dropout(flux.ones(3)).tolist(), flux.trainmode(dropout, None)
+    >>> dropout(flux.ones(3)).tolist(), flux.trainmode(dropout, "auto")
     ([0.0, 0.0, 0.0], Dropout(1.0))
     """
-    check_mode("trainmode", mode)
+    checked = check_mode("trainmode", mode)
     for layer in modules(model):
         if _is_mode(getattr(layer, "active", ...)):
-            layer.active = mode
+            layer.active = checked
     return model
 
 

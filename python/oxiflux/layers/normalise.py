@@ -14,7 +14,8 @@ from .._core import ShapeError, Tensor, identity
 from ..init import ones32, zeros32
 from ..show import name_of
 from .base import Layer, made, named, shape_of
-from .mode import ModeLayer, check_mode
+from .mode import Mode, ModeLayer, check_mode
+from .unsized import EACH
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -33,12 +34,14 @@ class LayerNorm(Layer):
     >>> import oxiflux as flux
     >>> layer = flux.LayerNorm(3)
     >>> layer
-    LayerNorm(3)  # 6 parameters
+    LayerNorm(3)        # 6 parameters
     >>> layer([[1.0, 2.0, 3.0]]).tolist()
     [[-1.2247, 0.0, 1.2247]]
     >>> flux.LayerNorm(4, 3, flux.relu, affine=False)(flux.rand(5, 4, 3)).shape
     (5, 4, 3)
     """
+
+    open_at = EACH
 
     size: tuple[int, ...]
     scale: Tensor | None
@@ -85,6 +88,7 @@ class _ChannelNorm(ModeLayer):
 
     # In a model of 16 bits as well: statistics need more.
     in_float32: ClassVar[bool] = True
+    open_at = 0
 
     channels: int
     beta: Tensor | None
@@ -134,11 +138,9 @@ class _TrackingNorm(_ChannelNorm):
     _lead: int
 
     def _track(self, track_stats: bool, momentum: float) -> None:
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"{self.describe()}: the momentum must be from 0 to 1, got {momentum}")
         self.mu = zeros32(self.channels) if track_stats else None
         self.var = ones32(self.channels) if track_stats else None
-        self.momentum = momentum
+        self.momentum = _checked_momentum(momentum, self)
 
     @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
@@ -201,7 +203,7 @@ class BatchNorm(_TrackingNorm):
         *,
         affine: bool = True,
         track_stats: bool = True,
-        active: bool | None = None,
+        active: Mode = None,
         eps: float = 1e-5,
         momentum: float = 0.1,
         init_beta: Callable[[int], Any] = zeros32,
@@ -237,7 +239,7 @@ class InstanceNorm(_TrackingNorm):
         *,
         affine: bool = False,
         track_stats: bool = False,
-        active: bool | None = None,
+        active: Mode = None,
         eps: float = 1e-5,
         momentum: float = 0.1,
         init_beta: Callable[[int], Any] = zeros32,
@@ -253,17 +255,19 @@ class GroupNorm(_ChannelNorm):
     """`activation((x - mean) / sqrt(var + eps) * gamma + beta)` with the mean and variance of each of `groups`
     groups of neighbouring channels of each element of the batch.
 
-    `gamma` and `beta` belong to the channels. Groups that do not divide the channels raise ValueError, another
+    `gamma` and `beta` belong to the channels. There are no running statistics, so that `momentum`, which is taken as by
+    the others and by Flux, has nothing to do. Groups that do not divide the channels raise ValueError, another
     number of channels ShapeError. Ref: Flux.jl, `GroupNorm`; Wu and He, "Group normalization", 2018.
 
     >>> import oxiflux as flux
     >>> layer = flux.GroupNorm(4, 2)
     >>> y = layer(flux.rand(2, 8, 8, 4))
     >>> layer, y.shape, abs(y[0, :, :, :2].mean().item()) < 1e-5
-    (GroupNorm(4, 2)  # 8 parameters, (2, 8, 8, 4), True)
+    (GroupNorm(4, 2)     # 8 parameters, (2, 8, 8, 4), True)
     """
 
     groups: int
+    momentum: float
 
     def __init__(
         self,
@@ -272,8 +276,9 @@ class GroupNorm(_ChannelNorm):
         activation: Function = identity,
         *,
         affine: bool = True,
-        active: bool | None = None,
+        active: Mode = None,
         eps: float = 1e-5,
+        momentum: float = 0.1,
         init_beta: Callable[[int], Any] = zeros32,
         init_gamma: Callable[[int], Any] = ones32,
     ) -> None:
@@ -282,6 +287,7 @@ class GroupNorm(_ChannelNorm):
         if not _is_size(groups) or channels % groups:
             raise ValueError(f"GroupNorm: {groups!r} groups do not divide {channels} channels")
         self.groups = int(groups)
+        self.momentum = _checked_momentum(momentum, self)
         _checked_eps(eps, self)
 
     @named
@@ -317,6 +323,12 @@ def _checked_eps(eps: float, layer: Layer) -> float:
     if not eps >= 0:
         raise ValueError(f"{layer.describe()}: eps must not be negative, got {eps}")
     return eps
+
+
+def _checked_momentum(momentum: float, layer: Layer) -> float:
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"{layer.describe()}: the momentum must be from 0 to 1, got {momentum}")
+    return momentum
 
 
 def _initial(layer: str, init: Callable[[int], Any], channels: int) -> Tensor:

@@ -185,7 +185,7 @@ class Maxout(Container):
                 raise TypeError(f"Maxout: {make!r} cannot be called to make layers")
             layers = tuple(make() for _ in range(count))
         super().__init__(*layers)
-        if not layers:
+        if not self.layers:
             raise ValueError("Maxout: needs at least one layer")
 
     def __call__(self, x: Any) -> Tensor:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from .._core import ShapeError, Tensor, tanh
 from ..init import glorot_uniform
 from ..show import describe
 from .base import Layer, locate, named_any, shape_of
 from .cells import Cell, GRUCell, GRUv3Cell, LSTMCell, RNNCell, State, initialstates, scan
+from .given import require_size
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -24,10 +26,30 @@ class SequenceLayer(Layer):
 
     cell: Any
     return_state: bool
+    open_at: ClassVar[int | None] = 0
 
     def __init__(self, cell: Any, return_state: bool) -> None:
         self.cell = cell
         self.return_state = return_state
+
+    def _cell(self, kind: type[Cell], cell: Any, size_out: Any, options: dict[str, Any]) -> Cell:
+        """The cell that was given in the place of the sizes, or a new one of this kind."""
+        name = type(self).__name__
+        if not isinstance(cell, Layer):
+            require_size(name, size_out=size_out)
+            return kind(cell, size_out, **options)
+        if type(cell) is not kind:
+            raise TypeError(
+                f"{name}: the cell must be of {kind.__name__}, got {describe(cell)}; see Recurrence"
+            )
+        usual = inspect.signature(kind).parameters
+        given = [key for key, value in options.items() if value is not usual[key].default]
+        if size_out is not True or given:
+            what = given[0] if given else f"{size_out!r}"
+            raise TypeError(
+                f"{name}: {describe(cell)} has its sizes and options, and {what} was given besides"
+            )
+        return cell
 
     def initialstates(self) -> State:
         """The state to start from, that of the cell."""
@@ -73,6 +95,8 @@ class Recurrence(SequenceLayer):
     [[0.5, 1.0], [0.75, 1.5], [0.875, 1.75]]
     """
 
+    open_at = None
+
     def __init__(self, cell: Any, *, return_state: bool = False) -> None:
         if not callable(cell):
             raise TypeError(f"Recurrence: the cell must be callable, got {describe(cell)}")
@@ -107,26 +131,41 @@ class RNN(SequenceLayer):
     """The plainest recurrent layer, `RNNCell` over whole sequences:
     `h[t] = activation(x[t] @ weight_ih + h[t - 1] @ weight_hh + bias)`.
 
-    `(batch, time, size_in)` or `(time, size_in)` becomes `(batch, time, size_out)` or `(time, size_out)`.
-    `layer(x, state)` starts from a state of shape `(batch, size_out)` or `(size_out,)`, zeros if none is
-    given. With `return_state=True` it returns `(y, state)`, where the state is the last one and continues the
-    sequence in the next call; the layer itself holds none. `layer.cell` has the parameters. With `tanh` and
-    `relu` all steps are one operation. Shapes that do not fit and empty sequences raise ShapeError.
+    `RNN(size_in, size_out, activation=tanh, *, …)`, or `RNN(cell, *, return_state=False)` of an `RNNCell`, takes
+    `(batch, time, size_in)` or `(time, size_in)` to `(batch, time, size_out)` or `(time, size_out)`; a `size_in` of
+    None is left to `autosize`. `layer(x, state)` starts from a state of shape `(batch, size_out)` or `(size_out,)`,
+    zeros if none is given. With `return_state=True` it returns `(y, state)`, where the state is the last one and
+    continues the sequence in the next call; the layer itself holds none. `layer.cell` has the parameters. With `tanh`
+    and `relu` all steps are one operation. Shapes that do not fit and empty sequences raise ShapeError.
     Ref: Flux.jl, `RNN`.
 
     >>> import oxiflux as flux
     >>> layer = flux.RNN(2, 3, flux.relu, return_state=True)
     >>> layer
-    RNN(2 => 3, relu)  # 18 parameters
+    RNN(2 => 3, relu)   # 18 parameters
     >>> y, state = layer(flux.rand(4, 7, 2))
     >>> y.shape, state.shape
     ((4, 7, 3), (4, 3))
     """
 
+    @overload
     def __init__(
         self,
-        size_in: int,
-        size_out: int,
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        activation: Callable[[Tensor], Tensor] = ...,
+        *,
+        return_state: bool = ...,
+        init_kernel: Init = ...,
+        init_recurrent_kernel: Init = ...,
+        bias: bool | ArrayLike | Tensor = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self, size_in: RNNCell, *, return_state: bool = ...) -> None: ...
+    def __init__(
+        self,
+        size_in: Any,
+        size_out: Any = True,
         activation: Callable[[Tensor], Tensor] = tanh,
         *,
         return_state: bool = False,
@@ -134,11 +173,11 @@ class RNN(SequenceLayer):
         init_recurrent_kernel: Init = glorot_uniform,
         bias: bool | ArrayLike | Tensor = True,
     ) -> None:
-        cell = RNNCell(
-            size_in, size_out, activation, bias=bias,
-            init_kernel=init_kernel, init_recurrent_kernel=init_recurrent_kernel,
-        )  # fmt: skip
-        super().__init__(cell, return_state)
+        options = {
+            "activation": activation, "bias": bias, "init_kernel": init_kernel,
+            "init_recurrent_kernel": init_recurrent_kernel,
+        }  # fmt: skip
+        super().__init__(self._cell(RNNCell, size_in, size_out, options), return_state)
 
 
 class LSTM(SequenceLayer):
@@ -150,7 +189,7 @@ class LSTM(SequenceLayer):
     >>> import oxiflux as flux
     >>> layer = flux.LSTM(2, 3, return_state=True)
     >>> layer
-    LSTM(2 => 3)  # 72 parameters
+    LSTM(2 => 3)        # 72 parameters
     >>> x = flux.rand(4, 7, 2)
     >>> y, state = layer(x[:, :5])
     >>> rest, (h, c) = layer(x[:, 5:], state)
@@ -158,21 +197,34 @@ class LSTM(SequenceLayer):
     ((4, 2, 3), (4, 3))
     """
 
+    @overload
     def __init__(
         self,
-        size_in: int,
-        size_out: int,
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        *,
+        return_state: bool = ...,
+        init_kernel: Init = ...,
+        init_recurrent_kernel: Init = ...,
+        bias: bool | ArrayLike | Tensor = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self, size_in: LSTMCell, *, return_state: bool = ...) -> None: ...
+    def __init__(
+        self,
+        size_in: Any,
+        size_out: Any = True,
         *,
         return_state: bool = False,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
         bias: bool | ArrayLike | Tensor = True,
     ) -> None:
-        cell = LSTMCell(
-            size_in, size_out, bias=bias,
-            init_kernel=init_kernel, init_recurrent_kernel=init_recurrent_kernel,
-        )  # fmt: skip
-        super().__init__(cell, return_state)
+        options = {
+            "bias": bias, "init_kernel": init_kernel,
+            "init_recurrent_kernel": init_recurrent_kernel,
+        }  # fmt: skip
+        super().__init__(self._cell(LSTMCell, size_in, size_out, options), return_state)
 
 
 class GRU(SequenceLayer):
@@ -185,15 +237,29 @@ class GRU(SequenceLayer):
     >>> import oxiflux as flux
     >>> layer = flux.GRU(2, 3)
     >>> layer
-    GRU(2 => 3)  # 54 parameters
+    GRU(2 => 3)         # 54 parameters
     >>> layer(flux.rand(7, 2)).shape
     (7, 3)
     """
 
+    @overload
     def __init__(
         self,
-        size_in: int,
-        size_out: int,
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        *,
+        return_state: bool = ...,
+        init_kernel: Init = ...,
+        init_recurrent_kernel: Init = ...,
+        bias: bool | ArrayLike | Tensor = ...,
+        recurrent_bias: bool | ArrayLike | Tensor = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self, size_in: GRUCell, *, return_state: bool = ...) -> None: ...
+    def __init__(
+        self,
+        size_in: Any,
+        size_out: Any = True,
         *,
         return_state: bool = False,
         init_kernel: Init = glorot_uniform,
@@ -201,11 +267,11 @@ class GRU(SequenceLayer):
         bias: bool | ArrayLike | Tensor = True,
         recurrent_bias: bool | ArrayLike | Tensor = False,
     ) -> None:
-        cell = GRUCell(
-            size_in, size_out, bias=bias, recurrent_bias=recurrent_bias,
-            init_kernel=init_kernel, init_recurrent_kernel=init_recurrent_kernel,
-        )  # fmt: skip
-        super().__init__(cell, return_state)
+        options = {
+            "bias": bias, "recurrent_bias": recurrent_bias, "init_kernel": init_kernel,
+            "init_recurrent_kernel": init_recurrent_kernel,
+        }  # fmt: skip
+        super().__init__(self._cell(GRUCell, size_in, size_out, options), return_state)
 
 
 class GRUv3(SequenceLayer):
@@ -217,23 +283,36 @@ class GRUv3(SequenceLayer):
     >>> import oxiflux as flux
     >>> layer = flux.GRUv3(2, 3)
     >>> layer
-    GRUv3(2 => 3)  # 54 parameters
+    GRUv3(2 => 3)       # 54 parameters
     >>> layer(flux.rand(4, 7, 2)).shape
     (4, 7, 3)
     """
 
+    @overload
     def __init__(
         self,
-        size_in: int,
-        size_out: int,
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        *,
+        return_state: bool = ...,
+        init_kernel: Init = ...,
+        init_recurrent_kernel: Init = ...,
+        bias: bool | ArrayLike | Tensor = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self, size_in: GRUv3Cell, *, return_state: bool = ...) -> None: ...
+    def __init__(
+        self,
+        size_in: Any,
+        size_out: Any = True,
         *,
         return_state: bool = False,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
         bias: bool | ArrayLike | Tensor = True,
     ) -> None:
-        cell = GRUv3Cell(
-            size_in, size_out, bias=bias,
-            init_kernel=init_kernel, init_recurrent_kernel=init_recurrent_kernel,
-        )  # fmt: skip
-        super().__init__(cell, return_state)
+        options = {
+            "bias": bias, "init_kernel": init_kernel,
+            "init_recurrent_kernel": init_recurrent_kernel,
+        }  # fmt: skip
+        super().__init__(self._cell(GRUv3Cell, size_in, size_out, options), return_state)

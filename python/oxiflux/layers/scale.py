@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._core import ShapeError, Tensor, identity
+from .._core import Tensor, identity
 from ..init import ones32
 from .base import Layer, check_activation, check_sizes, made, made_bias, named, options, parameter
+from .given import given_bias, is_weight
+from .unsized import EACH
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -22,19 +24,24 @@ class Scale(Layer):
 
     `Scale(size…, activation)`: `scale` has the shape `(size…)` and is made by `init`; `bias` has the same
     shape: zeros, or none with `bias=False`, or the given values. The input's last axes are of these sizes, or
-    broadcast with them. Raises ShapeError for others. Ref: Flux.jl, `Scale`.
+    broadcast with them. Raises ShapeError for others. `Scale(scale, bias=True, activation=identity)` takes given
+    arrays, and sizes of None are left to `autosize`. Ref: Flux.jl, `Scale`.
 
     >>> import oxiflux as flux
     >>> layer = flux.Scale(3, flux.relu)
     >>> layer
-    Scale(3, relu)  # 6 parameters
+    Scale(3, relu)      # 6 parameters
     >>> layer([[1, -2, 3], [-4, 5, 6]]).tolist()
     [[1.0, 0.0, 3.0], [0.0, 5.0, 6.0]]
+    >>> flux.Scale([[1, 2, 3, 4]], False, flux.square)
+    Scale(1, 4, square; bias=False)  # 4 parameters
     """
 
     scale: Tensor
     bias: Tensor | None
     activation: Callable[[Tensor], Tensor]
+
+    open_at = EACH
 
     def __init__(
         self,
@@ -45,32 +52,24 @@ class Scale(Layer):
     ) -> None:
         if size and callable(size[-1]):
             *size, activation = size  # type: ignore[assignment]
-        check_sizes("Scale", *size)
-        check_activation("Scale", activation)
         if not size:
             raise ValueError("Scale: needs at least one size")
-        shown = f"Scale({', '.join(map(str, size))})"
-        self.scale = made(shown, init, tuple(size))
+        check_activation("Scale", activation)
+        if is_weight(size[0], axes_of_list=1):
+            if len(size) > 2:
+                raise TypeError(
+                    f"Scale: takes a scale, a bias and an activation, got {len(size)} of the first two"
+                )
+            bias = given_bias("Scale", size[1] if len(size) > 1 else True, bias, init, ones32)
+            self.scale = parameter(size[0])
+            size = self.scale.shape
+            shown = f"Scale({', '.join(map(str, size))})"
+        else:
+            check_sizes("Scale", *size)
+            shown = f"Scale({', '.join(map(str, size))})"
+            self.scale = made(shown, init, tuple(size))
         self.bias = made_bias(shown, self.scale, bias, *size)
         self.activation = activation
-
-    @classmethod
-    def of(
-        cls,
-        scale: ArrayLike | Tensor,
-        bias: bool | ArrayLike | Tensor = True,
-        activation: Callable[[Tensor], Tensor] = identity,
-    ) -> Scale:
-        """The layer with this scale; a tensor keeps its dtype, the rest is float32.
-
-        >>> import oxiflux as flux
-        >>> flux.Scale.of([[1, 2, 3, 4]], False, flux.square)
-        Scale(1, 4, square; bias=False)  # 4 parameters
-        """
-        scale = parameter(scale)
-        if not scale.ndim:
-            raise ShapeError("Scale.of: the scale needs at least one axis, got a single number")
-        return cls(*scale.shape, activation, bias=bias, init=lambda _: scale)
 
     @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:

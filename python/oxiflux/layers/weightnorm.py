@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from .. import _core
 from .._core import Tensor
+from ..functors import fmap
 from ..hints import told
 from ..show import describe
-from ..tree import FLOATS, fmap
+from ..tree import FLOATS
 from .base import Layer, blame, named_any
 
 __all__ = ["WeightNorm", "remove_weight_norms"]
@@ -35,6 +36,7 @@ class WeightNorm(Layer):
       Dense(3 => 2),                        # 8 parameters
       float32 tensor (1, 2),                # 2 parameters
       'weight',
+      0,
     )                   # Total: 3 arrays, 10 parameters, 40 bytes.
     >>> x = flux.rand(5, 3)
     >>> bool(flux.all(abs(layer(x) - plain(x)) < 1e-6))
@@ -86,10 +88,13 @@ class WeightNorm(Layer):
 
     def describe(self) -> str:
         """The layer on one line."""
-        return f"WeightNorm({describe(self.layer)}, {self.which!r})"
+        return f"WeightNorm({describe(self.layer)}, {self.which!r}; axis={self._axes()})"
 
     def _shown(self) -> list[tuple[str | None, Any]]:
-        return [(None, self.layer), (None, self.g), (None, self.which)]
+        return [(None, self.layer), (None, self.g), (None, self.which), (None, self._axes())]
+
+    def _axes(self) -> int | tuple[int, ...]:
+        return self.axis[0] if len(self.axis) == 1 else self.axis
 
 
 @told

@@ -112,8 +112,9 @@ class ClipNorm(Rule):
     """Bounds the `p`-norm of each parameter's gradient: `dx * min(1, omega / norm(dx))`.
 
     With `whole` the norm is that of all parameters that share the rule, as if they were one: those of the whole
-    model, unless parts of it have rules of their own. A norm that is not finite raises ValueError. Ref: Pascanu et al.,
-    "On the difficulty of training recurrent neural networks", 2013.
+    model, unless parts of it have rules of their own. A norm that is not finite raises ValueError, unless `throw` is
+    False: then the formula is taken at its word, by which NaN makes NaN of all, and an infinity zeros and NaN. Ref:
+    Pascanu et al., "On the difficulty of training recurrent neural networks", 2013.
 
     >>> ClipNorm()
     ClipNorm(10.0, 2.0)
@@ -125,13 +126,19 @@ class ClipNorm(Rule):
     (-3.0, -4.0)
     """
 
-    kernel = "clip_norm"
     omega: float = 10.0
     p: float = 2.0
     whole: bool = False
+    throw: bool = True
+
+    @property
+    def kernel(self) -> str | None:  # type: ignore[override]
+        """The name of the fused kernel, which has an error for what is not finite."""
+        return "clip_norm" if self.throw else None
 
     def __repr__(self) -> str:
-        return f"ClipNorm({self.omega}, {self.p}{', whole=True' * self.whole})"
+        options = ", whole=True" * self.whole + ", throw=False" * (not self.throw)
+        return f"ClipNorm({self.omega}, {self.p}{options})"
 
     def apply(self, state: Any, x: Tensor, dx: Any) -> Step:
         return _alone(self, state, x, dx)
@@ -140,7 +147,7 @@ class ClipNorm(Rule):
         """The states and steps of several parameters."""
         norms = [0.0 if dx is None else _norm(dx, self.p) for dx in dxs]
         for norm, x in zip(norms, xs, strict=True):
-            if not math.isfinite(norm):
+            if self.throw and not math.isfinite(norm):
                 raise ValueError(
                     f"ClipNorm: the gradient of a parameter of shape {x.shape} has the norm {norm}"
                 )
@@ -148,7 +155,7 @@ class ClipNorm(Rule):
             # Of float64 numbers, so that no power overflows here either.
             norms = [_norm(_core.tensor(norms, dtype=_core.float64), self.p)] * len(norms)
         return states, [
-            dx * (self.omega / norm) if dx is not None and norm > self.omega else dx
+            dx * (self.omega / norm) if dx is not None and not norm <= self.omega else dx
             for dx, norm in zip(dxs, norms, strict=True)
         ]
 
@@ -181,11 +188,13 @@ class AccumGrad(Rule):
 class MixedPrecision(Rule):
     """A rule that works on a copy of each parameter in a wider `dtype`; the parameter is the copy, rounded.
 
-    Steps too small for the precision of the parameter add up in the copy. Ref: Micikevicius et al., "Mixed Precision
-    Training", 2017.
+    `MixedPrecision(rule, dtype=float32)`, or the dtype first, as in Optimisers.jl. Steps too small for the precision of
+    the parameter add up in the copy. Ref: Micikevicius et al., "Mixed Precision Training", 2017.
 
     >>> from oxiflux.optimisers import Descent
     >>> MixedPrecision(Descent(0.5), "float64")
+    MixedPrecision(Descent(0.5), float64)
+    >>> MixedPrecision("float64", Descent(0.5))
     MixedPrecision(Descent(0.5), float64)
     """
 
@@ -198,6 +207,8 @@ class MixedPrecision(Rule):
         return "mixed_precision" if self.dtype in (_core.float32, _core.float64) else None
 
     def __init__(self, rule: Any, dtype: Any = _core.float32) -> None:
+        if hasattr(dtype, "apply") and not hasattr(rule, "apply"):
+            rule, dtype = dtype, rule
         self.rule = checked_rule("MixedPrecision", rule)
         _without_replacing("MixedPrecision", [rule])
         self.dtype = _core.dtype(dtype)

@@ -154,12 +154,13 @@ class Nesterov(Rule):
         return v, dx * self.eta - v * self.rho
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False, repr=False, init=False)
 class RMSProp(Rule):
     """Steps scaled by the root of the mean square: `q = rho * q + (1 - rho) * dx**2`, then
     `x - eta * dx / (sqrt(q) + eps)`.
 
-    `centred` takes the variance `q - l**2` for `q`, with `l` the mean of `dx`.
+    `centred` takes the variance `q - l**2` for `q`, with `l` the mean of `dx`; `centered` is the same, spelled as
+    Optimisers.jl also takes it.
 
     >>> RMSProp()
     RMSProp(0.001, 0.9, 1e-08, False)
@@ -169,6 +170,20 @@ class RMSProp(Rule):
     rho: float = 0.9
     eps: float = 1e-8
     centred: bool = False
+
+    def __init__(
+        self,
+        eta: float = 0.001,
+        rho: float = 0.9,
+        eps: float = 1e-8,
+        centred: bool = False,
+        *,
+        centered: bool = False,
+    ) -> None:
+        self.eta, self.rho, self.eps = eta, rho, eps
+        self.centred = centred
+        if _checked("RMSProp", "centered", centered, "bool"):
+            self.centred = True
 
     @property
     def kernel(self) -> str:  # type: ignore[override]

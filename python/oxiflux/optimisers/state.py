@@ -10,8 +10,9 @@ from typing import Any
 
 from .. import _core
 from .._core import Leaf, Tensor
+from ..functors import Named, walks
 from ..hints import told, unknown
-from ..tree import FLOATS, refuse_constants, walks
+from ..tree import FLOATS, refuse_constants
 from .modifiers import MixedPrecision, OptimiserChain, checked_rule
 
 __all__ = ["adjust", "freeze", "setup", "thaw", "update"]
@@ -75,7 +76,8 @@ def setup(rule: Any, model: Any) -> Any:
         if isinstance(node, (list, tuple, deque)):
             return (type(node)(states) if type(node) in (list, tuple) else tuple(states)), True
         if isinstance(node, dict):
-            return {key: state for key, state, _ in items}, True
+            named = {key: state for key, state, _ in items}
+            return (Named(named) if type(node) is Named else named), True
         return _core.Namespace(**{key: state for key, state, has_parameters in items if has_parameters}), True
 
     state = walk(model, ())[0]

@@ -13,9 +13,10 @@ from warnings import warn
 from .. import _core
 from .._core import Tensor
 from ..data.guarded import guarded
+from ..functors import show_path
 from ..hints import told
 from ..optimisers import setup
-from ..tree import Params, show_path
+from ..tree import Params
 from .batches import batches_of, refuse_call, spread, started
 from .progress import Bar, length
 
