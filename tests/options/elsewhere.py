@@ -30,6 +30,7 @@ TESTED = {
         "metrics": "test_fit.py::test_metrics_are_named_by_their_functions_or_by_a_dict",
         "callbacks": "test_fit.py::test_callbacks_get_the_row_and_only_true_ends_the_training",
         "schedule": "test_fit.py::test_a_schedule_sets_the_rate_before_each_step",
+        "per": "test_fit.py::test_a_schedule_may_count_epochs",
         "on_nan": "test_fit.py::test_a_loss_that_is_not_finite_is_skipped_with_a_warning",
         "progress": "test_fit.py::test_the_bar_shows_loss_metrics_and_rate",
         "log": "test_fit.py::test_every_number_of_a_row_is_logged_at_its_step",
@@ -57,6 +58,7 @@ TESTED = {
     "randn": {"dtype": "test_options.py::test_random_numbers_have_the_dtype_they_are_asked_for"},
     "save": {"classes": "test_files.py::test_own_classes_can_be_listed"},
     "save_checkpoint": {"classes": "test_checkpoints.py::test_a_rule_of_ones_own_must_be_listed"},
+    "Stateful": {"advance": "test_optimisers.py::test_a_stateful_schedule_goes_on_where_it_is_told_to"},
     "summary": {"padbatch": "test_shapes.py::test_a_single_layer_and_a_closure"},
     "throttle": {
         "leading": "test_train.py::test_throttle_may_wait_first",
