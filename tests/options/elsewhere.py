@@ -11,9 +11,14 @@ WITHOUT_EFFECT = {
     ("from_dlpack", "device"): "there is one device",
 }
 
+NOISE = "test_datasets.py::test_noise_is_normal_and_comes_from_the_generator"
+
 # `file::test` of the test that gives the option another value.
 TESTED = {
-    "DataLoader": {"parallel": "test_workers.py::test_workers_give_the_same_batches_in_the_same_order"},
+    "DataLoader": {
+        "buffer": "test_data_views.py::test_a_given_buffer_is_written_into",
+        "parallel": "test_workers.py::test_workers_give_the_same_batches_in_the_same_order",
+    },
     "Generator": {"seed": "test_options.py::test_generators_of_different_seeds_draw_different_numbers"},
     "History": {
         "rows": "test_options.py::test_a_history_is_made_of_rows",
@@ -44,6 +49,10 @@ TESTED = {
         "atol": "test_options.py::test_gradcheck_heeds_its_step_and_its_tolerances",
         "order": "test_gradient.py::test_gradcheck_finds_a_wrong_second_derivative",
     },
+    "make_moons": {"noise": NOISE},
+    "make_poly": {"noise": NOISE},
+    "make_sin": {"noise": NOISE},
+    "make_spiral": {"noise": NOISE},
     "load": {"classes": "test_files.py::test_own_classes_can_be_listed"},
     "load_checkpoint": {"classes": "test_checkpoints.py::test_a_rule_of_ones_own_must_be_listed"},
     "load_torch": {
