@@ -201,6 +201,8 @@ def test_timeseries_folds_are_those_of_scikit_learn():
             lambda: kfolds(5, 3, stratified=["a", "b", "a", "b", "a"]), ValueError,
             "kfolds: the label 'b' has 2 items, which is fewer than the 3 folds",
         ),
+        (lambda: kfolds([1, 2, 3], 2, stratified=5), TypeError, "kfolds: stratified must be the labels .*, got 5"),
+        (lambda: flux.splitobs([1], 0.5, stratified=5), TypeError, "splitobs: stratified must be the labels .*, got 5"),
         (lambda: timeseries_kfolds(5, 5), ValueError, "between 2 and 4 for 5 items, got 5"),
         (lambda: timeseries_kfolds(5, 1), ValueError, "between 2 and 4 for 5 items, got 1"),
         (lambda: timeseries_kfolds([], 2), ValueError, "between 2 and 2 for 0 items"),

@@ -117,6 +117,8 @@ def _bounds(n: int, k: int, first: int = 0) -> list[tuple[int, int]]:
 
 def _strata(labels: Any, order: Indices, k: int) -> list[Indices]:
     """The places in an order of the items at which each part's items are."""
+    if not hasattr(labels, "__len__"):
+        raise TypeError(f"kfolds: stratified must be the labels of the items, got {labels!r}")
     if len(labels) != len(order):
         raise ShapeError(f"kfolds: {len(labels)} labels for {len(order)} items")
     rank = np.empty_like(order)

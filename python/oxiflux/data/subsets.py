@@ -42,6 +42,8 @@ def splitobs(
     """
     n = data if isinstance(data, int) else count("splitobs", data)
     if stratified is not None:
+        if not hasattr(stratified, "__len__"):
+            raise TypeError(f"splitobs: stratified must be the labels of the items, got {stratified!r}")
         if len(stratified) != n:
             raise ShapeError(f"splitobs: {len(stratified)} labels for {n} items")
         groups = [g[permutation(rng, len(g))] if shuffle else g for g in groups_of(stratified)]
