@@ -155,6 +155,15 @@ def lion(grads, x, eta=0.001, beta=(0.9, 0.999)):
         yield x
 
 
+def paced(grads, x, etas, rhos=None):
+    """Momentum with a learning rate, and perhaps a friction, of its own at each step."""
+    velocity = np.zeros_like(x)
+    for t, g in enumerate(grads):
+        velocity = (0.9 if rhos is None else rhos(t)) * velocity + etas(t) * g
+        x = x - velocity
+        yield x
+
+
 def modified(change):
     """What a modifier without memory does by itself: the gradient it makes of `x` and `g` is the step."""
 
@@ -240,6 +249,24 @@ ROWS = [
     (flux.AccumGrad(2), accumulated, {"n": 2}),
     (flux.MixedPrecision(flux.Adam(), "float64"), adam, {}),
     (flux.OptimiserChain(), descent, {"eta": 1}),
+    (flux.Scheduler(flux.Exp(0.5, 0.5), flux.Momentum), paced, {"etas": lambda t: 0.5 ** (t + 1)}),
+    (
+        flux.Scheduler(
+            flux.OptimiserChain(flux.WeightDecay(0.0), flux.Momentum()), eta=0.25, rho=flux.Exp(0.5, 0.5)
+        ),
+        paced,
+        {"etas": lambda t: 0.25, "rhos": lambda t: 0.5 ** (t + 1)},
+    ),
+    (
+        flux.OptimiserChain(flux.Scheduler(flux.Exp(0.5, 0.5), flux.Momentum()), flux.WeightDecay(0.0)),
+        paced,
+        {"etas": lambda t: 0.5 ** (t + 1)},
+    ),
+    (
+        flux.MixedPrecision(flux.Scheduler(flux.Exp(0.5, 0.5), flux.Momentum()), "float64"),
+        paced,
+        {"etas": lambda t: 0.5 ** (t + 1)},
+    ),
     (flux.OptimiserChain(flux.WeightDecay(0.5), flux.ClipGrad(1.0), flux.Momentum(0.1)), chained, {}),
     (flux.OptimiserChain(flux.ClipNorm(1e9), flux.OptimiserChain(flux.NAdam(0.1))), nadam, {"eta": 0.1}),
 ]

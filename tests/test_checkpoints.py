@@ -39,6 +39,7 @@ RULES = {
     "RAdam": lambda: flux.RAdam(0.01),
     "MixedPrecision": lambda: flux.MixedPrecision(flux.OAdam(0.01), "float64"),
     "RMSProp": lambda: flux.RMSProp(0.01, centred=True),
+    "Scheduler": lambda: flux.Scheduler(flux.AdamW(0.01), lambda_=flux.Warmup(flux.Exp(0.5, 0.9), 4)),
 }
 
 

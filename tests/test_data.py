@@ -11,24 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-try:
-    import polars as pl
-except ImportError:
-    pl = None
-
 import oxiflux as flux
+from kinds import KINDS, Squares, kinds, pl, plain
 from oxiflux import data as mlutils
 from oxiflux.data import (
     batch,
+    batch_sequence,
     batchseq,
     chunk,
     eachobs,
     filterobs,
     getobs,
+    group_counts,
+    group_indices,
     groupobs,
     joinobs,
-    kfolds,
-    leavepout,
     mapobs,
     numobs,
     oversample,
@@ -39,59 +36,6 @@ from oxiflux.data import (
     unbatch,
     undersample,
 )
-
-
-class Squares:
-    """A data set that is not in memory: it counts what is asked of it."""
-
-    def __init__(self, n):
-        self.n, self.asked = n, []
-
-    def __len__(self):
-        return self.n
-
-    def __getitem__(self, i):
-        if not 0 <= i < self.n:
-            raise IndexError(i)
-        self.asked.append(i)
-        return np.array([i, i * i]), i
-
-
-def plain(x):
-    """Arrays and tensors as lists, in whatever holds them."""
-    if isinstance(x, (tuple, list)):
-        return type(x)(map(plain, x))
-    if isinstance(x, dict):
-        return {key: plain(value) for key, value in x.items()}
-    return x.tolist() if hasattr(x, "tolist") else x
-
-
-def kinds(n):
-    """The same items, `0` to `n - 1` squared, in every form."""
-    values = np.arange(n) ** 2
-    polars = (
-        {}
-        if pl is None
-        else {
-            "polars": pl.DataFrame({"a": values, "b": values}),
-            "polars series": pl.Series(values),
-        }
-    )
-    return polars | {
-        "array": values,
-        "tensor": flux.tensor(values),
-        "list": values.tolist(),
-        "range": range(n),
-        "tuple": (values, flux.tensor(values)),
-        "dict": {"a": values, "b": values.tolist()},
-        "frame": pd.DataFrame({"a": values, "b": values}),
-        "series": pd.Series(values),
-        "mapped": mapobs(lambda i: i * i, range(n)),
-        "object": Squares(n),
-    }
-
-
-KINDS = list(kinds(0))
 
 
 def test_batches_keep_the_form_of_the_data():
@@ -380,6 +324,73 @@ def test_batchseq_pads_the_short_ones():
         batchseq([])
 
 
+def test_sequences_become_one_array_with_the_short_ones_padded():
+    a, b = np.arange(6.0).reshape(3, 2), np.ones((1, 2))
+    together = batch_sequence([a, b], pad=-1)
+    assert together.shape == (2, 3, 2) and together.dtype == np.float64
+    expected = np.full((2, 3, 2), -1.0)
+    expected[0], expected[1, :1] = a, b
+    np.testing.assert_array_equal(together, expected)
+    tensors = batch_sequence([flux.tensor(a), flux.tensor(b)], -1)
+    assert isinstance(tensors, flux.Tensor) and plain(tensors) == plain(together)
+    assert plain(batch_sequence(["abc", "d"], "_")) == [["a", "b", "c"], ["d", "_", "_"]]
+    assert batch_sequence([[], [1.5]]).tolist() == [[0.0], [1.5]]
+    assert batch_sequence(iter([[1, 2]])).tolist() == [[1, 2]]
+
+
+def test_a_batch_of_sequences_has_the_steps_of_batchseq():
+    seqs = [np.arange(n * 3).reshape(n, 3) for n in (2, 5, 0, 1)]
+    assert plain(list(np.moveaxis(batch_sequence(seqs, 7), 1, 0))) == plain(batchseq(seqs, 7))
+
+
+def test_a_gradient_passes_through_padded_sequences():
+    a, b = flux.tensor([1.0, 2.0]), flux.tensor([3.0])
+    ga, gb = flux.gradient(lambda a, b: (batch_sequence([a, b], 5.0) ** 2).sum(), a, b)
+    assert ga.tolist() == [2.0, 4.0] and gb.tolist() == [6.0]
+
+
+@pytest.mark.parametrize(
+    ("seqs", "error", "words"),
+    [
+        ([], ValueError, "batch_sequence: there are no sequences"),
+        ([np.zeros((2, 3)), np.zeros((2, 4))], flux.ShapeError, r"batch_sequence: .* shapes: \(3,\), \(4,\)"),
+        ([1, 2], flux.ShapeError, r"batch_sequence: an array of shape \(\) has no items"),
+    ],
+)
+def test_sequences_that_do_not_fit_together(seqs, error, words):
+    with pytest.raises(error, match=words):
+        batch_sequence(seqs)
+
+
+# Labels
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array, flux.tensor, pd.Series, iter])
+def test_labels_are_grouped_in_the_order_of_their_first_places(make):
+    labels = [3, 1, 3, 2, 1, 3]
+    assert plain(group_indices(make(labels))) == {3: [0, 2, 5], 1: [1, 4], 2: [3]}
+    assert list(group_indices(make(labels))) == [3, 1, 2]
+    assert group_counts(make(labels)) == {3: 3, 1: 2, 2: 1} == dict(collections.Counter(labels))
+    assert all(places.dtype == np.int64 for places in group_indices(make(labels)).values())
+
+
+def test_labels_may_be_text_characters_none_and_nan():
+    assert plain(group_indices(np.array(["b", "a", "b"]))) == {"b": [0, 2], "a": [1]}
+    assert group_counts("hello") == {"h": 1, "e": 1, "l": 2, "o": 1}
+    assert plain(list(group_indices([np.nan, None, float("nan"), None]).values())) == [[0, 2], [1, 3]]
+    assert list(group_counts(np.array([np.nan, 1.0, np.nan])).values()) == [2, 1]
+    assert group_indices([]) == group_counts(np.array([])) == {}
+
+
+@pytest.mark.parametrize("labels", [np.zeros((2, 2)), [[1], [2]], [{}]])
+def test_labels_must_be_keys(labels):
+    for f in (group_indices, group_counts):
+        with pytest.raises(TypeError, match=f"{f.__name__}: labels must be numbers or text, got"):
+            f(labels)
+        with pytest.raises(TypeError, match=f"{f.__name__}: labels must be an array or a sequence, got 3"):
+            f(3)
+
+
 def test_padding_by_axes():
     x = [[1, 2], [3, 4]]
     assert plain(rpad_constant(x, 3)) == [[1, 2, 0], [3, 4, 0], [0, 0, 0]]
@@ -494,32 +505,6 @@ def test_parts_of_what_is_not_in_memory_are_views():
     items = [i for _, i in train] + [i for _, i in test]
     assert sorted(items) == list(range(6)) and data.asked == items
     assert plain(getobs(test)) == [plain(test[0]), plain(test[1])]
-
-
-@given(st.integers(2, 30), st.data())
-def test_each_item_is_for_validation_once(n, data):
-    k = data.draw(st.integers(2, n))
-    folds = list(kfolds(np.arange(n), k))
-    assert len(folds) == k
-    assert np.concatenate([val for _, val in folds]).tolist() == list(range(n))
-    assert all(sorted([*train, *val]) == list(range(n)) for train, val in folds)
-    assert {len(val) for _, val in folds} <= {n // k, -(-n // k)}
-
-
-def test_folds_as_documented():
-    train, val = kfolds(10, 5)
-    assert [t.tolist() for t in train][:2] == [[2, 3, 4, 5, 6, 7, 8, 9], [0, 1, 4, 5, 6, 7, 8, 9]]
-    assert val == [range(2), range(2, 4), range(4, 6), range(6, 8), range(8, 10)]
-    assert plain(leavepout(10, 2)) == plain(kfolds(10, 5))
-    assert len(list(leavepout(np.zeros(7)))) == 7
-
-
-@pytest.mark.parametrize(
-    "call", [lambda: kfolds(3, 4), lambda: kfolds([1, 2], 1), lambda: leavepout([1, 2], 2)]
-)
-def test_too_many_or_too_few_folds(call):
-    with pytest.raises(ValueError, match="between"):
-        call()
 
 
 LABELS = np.array([0, 1, 1, 1, 1, 0, 2, 1])

@@ -238,6 +238,14 @@ def test_generators_and_dtypes_come_back(path):
         flux.MixedPrecision(flux.RMSProp(centred=True), "float64"),
         flux.Warmup(flux.CosAnneal(0.0, 1.0, 5), 3),
         flux.Sequence((0.1, 2), (flux.Step(1.0, 0.5, [2, 1]), 3)),
+        flux.ComposedSchedule(flux.Sin, (0.1, flux.Interpolator(flux.Exp(1.0, 0.5), 7), 7)),
+        flux.ComposedSchedule(
+            flux.SinExp(0.1, 0.5, 7, 0.9), {"l1": flux.Shifted(flux.TriangleDecay2(0.0, 1.0, 3), 2)}
+        ),
+        flux.Scheduler(
+            flux.SinDecay2(0.1, 0.5, 7), flux.OptimiserChain(flux.ClipNorm(1.0), flux.AdamW()), lambda_=0.1
+        ),
+        flux.MixedPrecision(flux.Scheduler(flux.TriangleExp(0.1, 0.5, 7, 0.9), flux.Adam), "float64"),
     ],
     ids=repr,
 )

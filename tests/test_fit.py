@@ -191,6 +191,28 @@ def test_several_hyper_parameters_follow_schedules():
     assert history["eta"] == [0.05] and history["rho"] == [0.5]
 
 
+def test_a_schedule_may_count_epochs(tmp_path):
+    seen = []
+
+    class Watched(flux.Descent):
+        kernel = None
+
+        def apply(self, state, x, dx):
+            seen.append(self.eta)
+            return super().apply(state, x, dx)
+
+    def run(epochs, steps=None):
+        return flux.fit(
+            square, one(), [ZERO] * 2, Watched(9.0), epochs=epochs, steps=steps, schedule=flux.Exp(0.4, 0.5),
+            per="epoch", checkpoint=tmp_path / "run", resume=True,
+        )  # fmt: skip
+
+    assert run(2)["eta"] == [0.4, 0.2] and seen == [0.4, 0.4, 0.2, 0.2]
+    assert run(3)["eta"] == [0.4, 0.2, 0.1] and seen[4:] == [0.1, 0.1]
+    seen.clear()
+    assert run(4, steps=3)["eta"] == [0.4, 0.2, 0.1, 0.05] and seen == [0.05] * 3
+
+
 # Data
 
 
@@ -277,6 +299,13 @@ def test_batches_may_be_dicts():
         ({"metrics": [len, len], "validation": [ZERO]}, ValueError, "different names"),
         ({"callbacks": 3}, TypeError, "callbacks must be functions, got 3"),
         ({"callbacks": [3]}, TypeError, "callbacks must be functions, got 3"),
+        (
+            {"schedule": 0.1, "per": "epoch"},
+            TypeError,
+            "schedule of eta must be a function of the epoch, got 0.1",
+        ),
+        ({"schedule": abs, "per": "batch"}, ValueError, "fit: per must be 'step' or 'epoch', got 'batch'"),
+        ({"per": "epoch"}, ValueError, "per='epoch' says how a schedule counts; give schedule="),
         ({"schedule": 0.1}, TypeError, "schedule of eta must be a function of the step, got 0.1"),
         ({"schedule": {"rho": abs}}, ValueError, "adjust: no rule of this state has rho"),
         ({"on_nan": "ignore"}, ValueError, "on_nan must be 'raise' or 'skip', got 'ignore'"),

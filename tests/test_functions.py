@@ -250,6 +250,79 @@ def test_unique(shape, dtype):
     check(flux.unique_values(t)[found.inverse_indices], x)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [*DTYPES, "int8", "bool", "float16"])
+@pytest.mark.parametrize("largest", [True, False])
+def test_topk(shape, dtype, largest):
+    x = numbers(shape, dtype)
+    for axis in every_axis(shape):
+        for k in range(1, x.shape[axis] + 1):
+            # Stable, so that of equal ones the first come first.
+            key = -x.astype(float) if largest else x
+            order = np.take(np.argsort(key, axis=axis, kind="stable"), range(k), axis)
+            found = flux.topk(flux.tensor(x), k, axis=axis, largest=largest)
+            assert found._fields == ("values", "indices")
+            check(found.values, np.take_along_axis(x, order, axis))
+            check(found.indices, order)
+
+
+def test_topk_puts_nan_last_and_infinities_where_they_belong():
+    x = [np.nan, -np.inf, 2.0, np.inf, np.nan]
+    assert flux.topk(x, 3).indices.tolist() == [3, 2, 1]
+    assert flux.topk(x, 3, largest=False).indices.tolist() == [1, 2, 3]
+    assert np.isnan(flux.topk(x, 5).values.numpy()[3:]).all()
+
+
+def test_the_gradient_of_topk_goes_to_what_was_chosen():
+    x = flux.tensor([[1.0, 8.0, 3.0], [6.0, 2.0, 5.0]])
+    (g,) = flux.gradient(lambda x: (flux.topk(x, 2)[0] ** 2).sum(), x)
+    assert g.tolist() == [[0.0, 16.0, 6.0], [12.0, 0.0, 10.0]]
+
+
+@pytest.mark.parametrize("k", [0, 4, -1, 2**40])
+def test_topk_of_more_than_there_are(k):
+    with pytest.raises(
+        ValueError, match=rf"topk: k must be between 1 and 3, the size of axis 1 of \(2, 3\), got {k}"
+    ):
+        flux.topk(flux.zeros((2, 3)), k, axis=1)
+
+
+def test_topk_names_what_is_no_axis_and_no_number():
+    with pytest.raises(IndexError, match="topk: axis 2 is out of range for 2 dimensions"):
+        flux.topk(flux.zeros((2, 3)), 1, axis=2)
+    with pytest.raises(IndexError, match="topk: axis -1 is out of range for 0 dimensions"):
+        flux.topk(3.0, 1)
+    with pytest.raises(ValueError, match="topk: k must be between 1 and 0"):
+        flux.topk([], 1)
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        flux.topk([1.0], 1.0)
+
+
+@pytest.mark.parametrize("shape", [s for s in SHAPES if 0 not in s])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "float16"])
+@pytest.mark.parametrize("eps", [0.5, 1e-5])
+def test_rescale(shape, dtype, eps):
+    x = numbers(shape, dtype)
+    wide = x.astype(np.float64)
+    for axis in [*every_axis(shape), None, tuple(range(len(shape)))]:
+        low, high = wide.min(axis=axis, keepdims=True), wide.max(axis=axis, keepdims=True)
+        result = flux.rescale(flux.tensor(x), axis=axis, eps=eps)
+        assert result.dtype == (dtype if dtype.startswith("float") else "float32")
+        rtol = {"float16": 2e-3, "float64": 1e-12}.get(dtype, 1e-6)
+        np.testing.assert_allclose(result.numpy(), (wide - low) / (high - low + eps), rtol=rtol)
+    np.testing.assert_array_equal(
+        flux.rescale(flux.tensor(x)).numpy(), flux.rescale(flux.tensor(x), axis=0).numpy()
+    )
+
+
+def test_what_is_constant_is_rescaled_to_zero():
+    assert flux.rescale(flux.full((3, 2), 7.0)).tolist() == [[0.0, 0.0]] * 3
+    assert flux.rescale(flux.zeros((0, 2))).shape == (0, 2)
+    for axis in (2, (0, -3)):
+        with pytest.raises(IndexError, match="rescale: axis -?[23] is out of range for 2 dimensions"):
+            flux.rescale(flux.zeros((0, 2)), axis)
+
+
 def test_each_nan_is_different():
     found = flux.unique_counts([np.nan, 1.0, np.nan])
     assert found.values.shape == (3,) and found.counts.tolist() == [1, 1, 1]

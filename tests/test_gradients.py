@@ -117,6 +117,8 @@ CASES = {
     "unstack": (lambda a: flux.unstack(a, axis=1)[0] * flux.unstack(a, axis=1)[2], [(2, 3)]),
     "repeat tile": (lambda a: flux.repeat(a, 2, axis=0) * flux.tile(a, (2, 1)), [(2, 3)]),
     "tril triu": (lambda a: flux.tril(a) @ flux.triu(a), [(3, 3)]),
+    "topk": (lambda a: flux.topk(a, 2, axis=0).values ** 2, [(4, 3)]),
+    "rescale": (lambda a: flux.rescale(a, axis=1) ** 2, [(3, 4)]),
     "sort": (lambda a: flux.sort(a, axis=1) ** 2, [(3, 4)]),
     "take": (lambda a: flux.take(a, flux.tensor(np.array([1, 1, 0])), axis=1) ** 2, [(2, 3)]),
     "index": (lambda a: a[1] ** 2 + a[-1, 0], [(3, 4)]),

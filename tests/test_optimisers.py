@@ -14,17 +14,26 @@ import pytest
 import oxiflux as flux
 from oxiflux import _core, optimisers
 from oxiflux.optimisers import (
+    ComposedSchedule,
     Cos,
     CosAnneal,
     Exp,
+    Interpolator,
     Inv,
     Loop,
     MixedPrecision,
     OneCycle,
     Poly,
     Sequence,
+    Shifted,
+    Sin,
+    SinDecay2,
+    SinExp,
+    Stateful,
     Step,
     Triangle,
+    TriangleDecay2,
+    TriangleExp,
     Warmup,
 )
 
@@ -44,6 +53,14 @@ def one_cycle(t, n, start, top, end, percent):
     return abs(top - end) * cosine(t - up, n - up) + min(top, end)
 
 
+def triangle(t, period):
+    return 2 / math.pi * abs(math.asin(math.sin(math.pi * (t - 1) / period)))
+
+
+def sine(t, period):
+    return abs(math.sin(math.pi * (t - 1) / period))
+
+
 def step(t, start, decay, sizes):
     ends = np.cumsum(sizes)
     return start * decay ** min(sum(t > end for end in ends), len(sizes) - 1)
@@ -54,9 +71,23 @@ FORMULAS = [
     (Exp(0.3, 0.9), lambda t: 0.3 * 0.9 ** (t - 1)),
     (Poly(0.3, 2, 50), lambda t: 0.3 * (1 - (t - 1) / 50) ** 2),
     (Inv(0.3, 0.5, 2), lambda t: 0.3 / (1 + (t - 1) * 0.5) ** 2),
+    (Triangle(0.1, 0.3, 7), lambda t: 0.2 * triangle(t, 7) + 0.1),
+    (TriangleDecay2(0.3, 0.1, 7), lambda t: 0.2 * triangle(t, 7) / 2 ** math.floor((t - 1) / 7) + 0.1),
+    (TriangleExp(0.1, 0.3, 7, 0.9), lambda t: 0.2 * triangle(t, 7) * 0.9 ** (t - 1) + 0.1),
+    (Sin(0.1, 0.3, 7), lambda t: 0.2 * sine(t, 7) + 0.1),
+    (SinDecay2(0.3, 0.1, 7), lambda t: 0.2 * sine(t, 7) / 2 ** math.floor((t - 1) / 7) + 0.1),
+    (SinExp(0.1, 0.3, 7, 0.9), lambda t: 0.2 * sine(t, 7) * 0.9 ** (t - 1) + 0.1),
+    (Interpolator(Exp(1.0, 0.5), 3), lambda t: 0.5 ** (math.ceil(t / 3) - 1)),
+    (Interpolator(Exp(1.0, 0.5), 3, floor_fn=math.ceil), lambda t: 0.5 ** math.ceil((t - 1) / 3)),
+    (Shifted(Exp(1.0, 0.5), 3), lambda t: 0.5 ** (t - 1 + 4 - 1)),
     (
-        Triangle(0.1, 0.3, 7),
-        lambda t: 0.2 * 2 / math.pi * abs(math.asin(math.sin(math.pi * (t - 1) / 7))) + 0.1,
+        ComposedSchedule(Triangle, (0.1, Shifted(Exp(0.6, 0.9), 2), 7)),
+        lambda t: abs(0.6 * 0.9 ** (t + 1) - 0.1) * triangle(t, 7) + min(0.1, 0.6 * 0.9 ** (t + 1)),
+    ),
+    (
+        # The definition that ParameterSchedulers.jl has of SinDecay2.
+        ComposedSchedule(Sin(0.0, 0.2, 7), {"l1": Interpolator(Exp(0.2, 0.5), 7)}),
+        lambda t: 0.2 * sine(t, 7) / 2 ** math.floor((t - 1) / 7),
     ),
     (CosAnneal(0.1, 0.3, 7), lambda t: 0.2 * (1 + math.cos(math.pi * ((t - 1) % 7) / 7)) / 2 + 0.1),
     (Cos(0.3, 0.1, 7, restart=False), lambda t: 0.2 * cosine(t, 7) + 0.1),
@@ -132,11 +163,123 @@ def test_schedules_are_made_of_schedules_functions_and_numbers():
         (lambda: Sequence((1.0, 0)), "Sequence: .* 0"),
         (lambda: Warmup(1.0, 0), "Warmup: steps .* 0"),
         (lambda: Exp(1.0, 0.5)(-1), "Exp: .* -1"),
+        (lambda: Sin(0, 1, 0), "Sin: period .* 0"),
+        (lambda: TriangleDecay2(0, 1, -1), "TriangleDecay2: period .* -1"),
+        (lambda: SinExp(0, 1, 3, 0.5)(-1), "SinExp: .* -1"),
+        (lambda: Interpolator(1.0, 0), "Interpolator: rate must be positive and finite, got 0"),
+        (lambda: Interpolator(1.0, math.nan), "Interpolator: rate must be positive and finite, got nan"),
+        (lambda: Interpolator(1.0, 2)(-1), "Interpolator: .* -1"),
+        (lambda: Shifted(1.0, -2), "Shifted: offset must be 0 or more, got -2"),
+        (lambda: Shifted(Exp(1.0, 0.5), 2)(-1), "Shifted: .* -1"),
+        (lambda: ComposedSchedule(Exp, (1.0, 0.5))(-1), "ComposedSchedule: .* -1"),
+        (lambda: Stateful(1.0).load_state({"step": -1}), "Stateful: .* is not what state"),
+        (lambda: Stateful(1.0).load_state(3), "Stateful: 3 is not what state"),
     ],
 )
 def test_a_schedule_says_what_is_wrong(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Sin(0, 1, 2.5), "Sin: period must be a whole number, got 2.5"),
+        (lambda: SinExp(0, 1, 2, "a"), "SinExp: decay must be a number, got 'a'"),
+        (lambda: Interpolator("a", 2), "Interpolator: schedule must be a number or a schedule, got 'a'"),
+        (lambda: Interpolator(1.0, 2, floor_fn=3), "floor_fn must be a function of a number, got 3"),
+        (lambda: Shifted(1.0, 2.0), "Shifted: offset must be a whole number, got 2.0"),
+        (lambda: ComposedSchedule(Triangle, 3), "parameters must be a tuple or a dict, got 3"),
+        (
+            lambda: ComposedSchedule(Triangle, (0, 1, "a")),
+            "parameter 2 must be a number or a schedule, got 'a'",
+        ),
+        (
+            lambda: ComposedSchedule(Triangle, (0, 1, Exp(3.5, 1.0))),
+            "Triangle: period must be a whole number",
+        ),
+        (lambda: ComposedSchedule(Triangle, (0, 1)), "Triangle.* missing .*'period'"),
+        (lambda: ComposedSchedule(Exp(1.0, 0.5), (0, 1, 2)), r"3 parameters for Exp\(start, decay\)"),
+        (lambda: ComposedSchedule(Exp(1.0, 0.5), {"gamma": 1}), "Exp.* 'gamma'"),
+        (lambda: ComposedSchedule(3, (1,)), "ComposedSchedule: 3 is neither a schedule nor makes one"),
+        (lambda: ComposedSchedule(lambda a: a, (1,)), "makes no schedule, but 1"),
+        (lambda: Stateful("a"), "Stateful: schedule must be a number or a schedule, got 'a'"),
+        (lambda: Stateful(1.0, advance=True), "advance must be a function of the step, got True"),
+    ],
+)
+def test_a_schedule_says_of_what_it_is_made(make, words):
+    with pytest.raises(TypeError, match=words):
+        make()
+
+
+def test_a_wave_stays_at_its_lower_end_for_ever():
+    for wave in (
+        TriangleDecay2(0.1, 0.3, 7),
+        SinDecay2(0.1, 0.3, 7),
+        TriangleExp(0.1, 0.3, 7, 0.9),
+        SinExp(0.1, 0.3, 7, 0.9),
+    ):
+        assert wave(10**6 + 3) == 0.1
+
+
+def test_an_interpolator_takes_times_between_steps():
+    solver = Interpolator(Exp(1.0, 0.5), 0.25)
+    assert [solver(t / 8) for t in range(6)] == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_a_function_makes_the_schedule_anew_at_each_step():
+    lines = ComposedSchedule(lambda a, b: lambda t: a * t + b, [Exp(1.0, 0.5), 3])
+    assert [lines(t) for t in range(4)] == [3.0, 3.5, 3.5, 3.375]
+
+    class Line(optimisers.Schedule):
+        def __init__(self, a):
+            self.a = a
+
+        def __call__(self, t):
+            return self.a * t
+
+    for made in (ComposedSchedule(Line, (Exp(1.0, 0.5),)), ComposedSchedule(Line(9), {"a": Exp(1.0, 0.5)})):
+        assert [made(t) for t in range(4)] == [0.0, 0.5, 0.5, 0.375]
+
+
+def test_a_composed_schedule_keeps_what_is_not_replaced():
+    base = OneCycle(8, 1.0, startval=0.0, endval=0.5)
+    doubled = ComposedSchedule(base, {"maxval": Step(1.0, 2.0, [3, 5])})
+    assert [doubled(t) for t in range(3)] == [base(t) for t in range(3)]
+    assert doubled(3) == OneCycle(8, 2.0, startval=0.0, endval=0.5)(3)
+
+
+def test_a_stateful_schedule_goes_on_where_it_is_told_to():
+    seen = []
+    eta = Stateful(Exp(1.0, 0.5), advance=lambda t: seen.append(t) or len(seen) % 2 == 0)
+    assert [next(eta) for _ in range(5)] == [1.0, 1.0, 0.5, 0.5, 0.25]
+    assert seen == [0, 0, 1, 1, 2] and eta.step == 2
+    eta.reset()
+    assert next(eta) == 1.0
+    assert list(itertools.islice(Stateful(3.0), 2)) == [3.0, 3.0]
+
+
+def test_a_stateful_schedule_keeps_its_step_in_a_checkpoint(tmp_path):
+    eta = Stateful(Exp(1.0, 0.5))
+    next(eta), next(eta)
+    flux.save_checkpoint(tmp_path / "run", eta=eta)
+    again = Stateful(Exp(1.0, 0.5))
+    flux.load_checkpoint(tmp_path / "run", eta=again)
+    assert next(again) == 0.25
+    flux.save(tmp_path / "eta", eta)
+    assert next(flux.load(tmp_path / "eta")) == 0.25
+
+
+def test_a_stateful_schedule_that_fails_stays_where_it_is():
+    def fail(t):
+        raise RuntimeError(f"at {t}")
+
+    eta = Stateful(Sequence((1.0, 1), (fail, 1)))
+    assert next(eta) == 1.0
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="at 0"):
+            next(eta)
+    assert eta.step == 1
 
 
 def test_training_along_a_schedule():

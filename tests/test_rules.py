@@ -161,6 +161,8 @@ def drives(rule):
         return rule(flux.ClipNorm(1.0, whole=True), flux.WeightDecay(1e-6), flux.Adam(0.02))
     if rule is flux.MixedPrecision:
         return rule(flux.Adam(0.02), "float64")
+    if rule is flux.Scheduler:
+        return rule(flux.CosAnneal(0.002, 0.02, 1000), flux.Adam)
     if rule.__module__.endswith("modifiers"):
         made = {flux.AccumGrad: lambda: rule(2), flux.SignDecay: lambda: rule(1e-5)}.get(rule, rule)()
         return flux.OptimiserChain(made, flux.Adam(0.02))

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "broadcast_arrays", "can_cast", "clip", "diagonal", "diff", "finfo", "gelu_sigmoid", "iinfo",
-    "isdtype", "meshgrid", "moveaxis", "outer", "positive", "repeat", "result_type", "roll",
-    "rrelu", "split", "swapaxes", "tile", "trace", "tril", "triu", "unique_all",
+    "isdtype", "meshgrid", "moveaxis", "outer", "positive", "repeat", "rescale", "result_type", "roll",
+    "rrelu", "split", "swapaxes", "tile", "topk", "trace", "tril", "triu", "unique_all",
     "unique_counts", "unique_inverse", "unique_values", "unstack", "vecdot",
 ]  # fmt: skip
 
@@ -467,6 +467,59 @@ def unique_values(x: ArrayLike, /) -> Tensor:
     Tensor([1, 3])
     """
     return unique_all(x).values
+
+
+class TopK(NamedTuple):
+    """What `topk` gives."""
+
+    values: Tensor
+    indices: Tensor
+
+
+@told
+def topk(x: ArrayLike, k: SupportsIndex, /, axis: int = -1, largest: bool = True) -> TopK:
+    """The `k` largest elements along an axis, or with `largest=False` the `k` smallest, the first of them first: their
+    `values`, and their int64 `indices` along the axis.
+
+    Both have the shape of `x`, but `k` along the axis. Of equal elements those come first that are first in `x`, and
+    NaN come last, as in `sort`. Only the values have a gradient. A `k` that is not between 1 and the size of the axis
+    raises ValueError. Ref: MLUtils.jl, `topk`, where `rev=true` is `largest=True`.
+
+    >>> import oxiflux as flux
+    >>> flux.topk([[1, 8, 3], [6, 2, 5]], 2)
+    TopK(values=Tensor([[8, 3],
+            [6, 5]]), indices=Tensor([[1, 2],
+            [0, 2]]))
+    """
+    x = _core.asarray(x)
+    at, k = _axis("topk", index(axis), x.ndim), index(k)
+    if not 1 <= k <= x.shape[at]:
+        raise ValueError(
+            f"topk: k must be between 1 and {x.shape[at]}, the size of axis {axis} of {x.shape}, got {k}"
+        )
+    indices = _narrow(_core.argsort(x, at, bool(largest)), at, 0, k)
+    return TopK(_core.take_along_axis(x, indices, at), indices)
+
+
+@told
+def rescale(x: ArrayLike, /, axis: int | tuple[int, ...] | None = 0, eps: float = 1e-5) -> Tensor:
+    """`(x - min) / (max - min + eps)` over axes, by default the first: between 0 and 1.
+
+    `x` keeps its shape; integers become float32, and what is constant along the axes becomes 0. With None, minimum and
+    maximum are those of all elements. An axis that is not there raises IndexError. Ref: MLUtils.jl, `rescale`.
+
+    >>> import oxiflux as flux
+    >>> flux.rescale([[1.0, 10.0], [2.0, 20.0], [3.0, 50.0]], eps=0.0).tolist()
+    [[0.0, 0.0], [0.5, 0.25], [1.0, 1.0]]
+    """
+    x = _core.asarray(x)
+    x = x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
+    for a in () if axis is None else _integers(axis):
+        _axis("rescale", a, x.ndim)
+    if x.size == 0:
+        return x
+    low, high = _core.min(x, axis, keepdims=True), _core.max(x, axis, keepdims=True)
+    return (x - low) / (high - low + eps)
 
 
 @told

@@ -88,9 +88,58 @@ def minus_mean(x):
     return x - np.asarray(x).mean()
 
 
-def folds(k=5):
+def folds(k=5, shuffle=False, stratified=None):
+    """Shuffled ones are told by what they have in common with those in order."""
+    if shuffle:
+        return [DATA[:, 0], 1.0]
     ends = np.cumsum([0] + [7 // k + (i < 7 % k) for i in range(k)])
-    return [[np.delete(DATA, range(a, b), 0), DATA[a:b]] for a, b in pairwise(ends)]
+    parts = [range(a, b) for a, b in pairwise(ends)]
+    if stratified is not None:
+        parts = [[0, 1, 4, 5], [2, 3, 6]]  # of four a and three b
+    return [[np.delete(DATA, part, 0), DATA[part]] for part in parts]
+
+
+def folded(shuffle=False, **options):
+    pairs = [list(pair) for pair in flux.kfolds(DATA, shuffle=shuffle, rng=flux.Generator(1), **options)]
+    return order([val for _, val in pairs]) if shuffle else pairs
+
+
+def time_folds(k=5, gap=0, max_train_size=7):
+    size = 7 // (k + 1)
+    starts = [7 - (k - i) * size for i in range(k)]
+    return [[DATA[: a - gap][-max_train_size:], DATA[a : a + size]] for a in starts]
+
+
+def windows(stride=1):
+    return [DATA[i : i + 3] for i in range(0, 5, stride)]
+
+
+def points(make, formula, **turned):
+    """Points without their noise."""
+    return Row(
+        lambda **o: np.concatenate([np.ravel(part) for part in make(noise=0.0, **o)]), formula, turned, 1e-5
+    )
+
+
+def moons(n=100, shuffle=True):
+    """Only how many of each label there are, and whether they are in order."""
+    return [n - n // 2, float(shuffle)]
+
+
+def made_moons(n=100, shuffle=True, **options):
+    _, y = flux.make_moons(n, shuffle=shuffle, rng=flux.Generator(1))
+    return [y.sum(), float((np.diff(y) < 0).any())]
+
+
+def spiral(n=97, a=6.5, theta=16.0, b=104.0):
+    i = np.arange(n)
+    arm = np.stack([np.sin(i * np.pi / theta), np.cos(i * np.pi / theta)], 1) * (a * (b - i) / b)[:, None]
+    return np.concatenate([np.ravel([arm, -arm]), [1] * n, [0] * n])
+
+
+def sine(n=50, start=0.0, stop=2 * np.pi):
+    x = np.linspace(start, stop, n)
+    return np.concatenate([x, np.sin(x)])
 
 
 SAMPLES = {
@@ -121,7 +170,32 @@ SAMPLES = {
         {"batchsize": 3},
     ),
     "splitobs": Row(split, split_formula, {"shuffle": True, "stratified": LABELS}),
-    "kfolds": Row(lambda **o: [list(pair) for pair in flux.kfolds(DATA, **o)], folds, {"k": 3}),
+    "kfolds": Row(
+        folded, folds, {"k": 3, "shuffle": True, "stratified": With(list("aaaabbb"), {"k": 2})}
+    ),
+    "timeseries_kfolds": Row(
+        lambda **o: [list(pair) for pair in flux.timeseries_kfolds(DATA, **o)], time_folds,
+        {"k": 3, "gap": 1, "max_train_size": 2},
+    ),
+    "slidingwindow": Row(lambda **o: list(flux.slidingwindow(DATA, 3, **o)), windows, {"stride": 2}),
+    "obsview": Row(
+        lambda **o: list(flux.obsview(DATA, **o)), lambda where=slice(None): list(DATA[where]), {"where": [2, 0]}
+    ),
+    "BatchView": Row(
+        lambda **o: list(flux.BatchView(DATA, **o)), loader,
+        {
+            "batchsize": 3, "partial": With(False, {"batchsize": 3}),
+            "collate": With(lambda items: np.stack(list(items)) * 2, {"batchsize": 2}),
+        },
+    ),
+    "batch_sequence": Row(
+        lambda **o: flux.batch_sequence([[1, 2, 3], [4]], **o),
+        lambda pad=0: np.array([[1, 2, 3], [4, pad, pad]]),
+        {"pad": -1},
+    ),
+    "make_moons": Row(made_moons, moons, {"n": 31, "shuffle": False}),
+    "make_spiral": points(flux.make_spiral, spiral, n=80, a=2.0, theta=5.0, b=30.0),
+    "make_sin": points(flux.make_sin, sine, n=90, start=-1.0, stop=1.0),
     "leavepout": Row(
         lambda **o: [list(pair) for pair in flux.leavepout(DATA, **o)], lambda p=1: folds(7 // p), {"p": 3}
     ),

@@ -17,6 +17,8 @@ _SECOND = "test_given_arrays.py::test_what_has_no_size_and_no_weight_says_what_i
 _PRUNE = "test_functors.py::test_pruned_is_all_but_the_first_place_of_an_object"
 _EXCLUDE = "test_functors.py::test_excluded_nodes_are_mapped_in_place_of_tensors"
 
+NOISE = "test_datasets.py::test_noise_is_normal_and_comes_from_the_generator"
+
 # `file::test` of the test that gives the option another value.
 TESTED = {
     "ClipNorm": {
@@ -63,7 +65,10 @@ TESTED = {
     "fmapstructure": {"exclude": _EXCLUDE, "prune": _PRUNE},
     "fmapstructure_with_path": {"exclude": _EXCLUDE, "prune": _PRUNE},
     "loadmodel": {"filter": "test_functors.py::test_a_filter_says_what_loadmodel_loads"},
-    "DataLoader": {"parallel": "test_workers.py::test_workers_give_the_same_batches_in_the_same_order"},
+    "DataLoader": {
+        "buffer": "test_data_views.py::test_a_given_buffer_is_written_into",
+        "parallel": "test_workers.py::test_workers_give_the_same_batches_in_the_same_order",
+    },
     "Generator": {"seed": "test_options.py::test_generators_of_different_seeds_draw_different_numbers"},
     "History": {
         "rows": "test_options.py::test_a_history_is_made_of_rows",
@@ -80,6 +85,7 @@ TESTED = {
         "metrics": "test_fit.py::test_metrics_are_named_by_their_functions_or_by_a_dict",
         "callbacks": "test_fit.py::test_callbacks_get_the_row_and_only_true_ends_the_training",
         "schedule": "test_fit.py::test_a_schedule_sets_the_rate_before_each_step",
+        "per": "test_fit.py::test_a_schedule_may_count_epochs",
         "on_nan": "test_fit.py::test_a_loss_that_is_not_finite_is_skipped_with_a_warning",
         "progress": "test_fit.py::test_the_bar_shows_loss_metrics_and_rate",
         "log": "test_fit.py::test_every_number_of_a_row_is_logged_at_its_step",
@@ -93,6 +99,10 @@ TESTED = {
         "atol": "test_options.py::test_gradcheck_heeds_its_step_and_its_tolerances",
         "order": "test_gradient.py::test_gradcheck_finds_a_wrong_second_derivative",
     },
+    "make_moons": {"noise": NOISE},
+    "make_poly": {"noise": NOISE},
+    "make_sin": {"noise": NOISE},
+    "make_spiral": {"noise": NOISE},
     "load": {"classes": "test_files.py::test_own_classes_can_be_listed"},
     "load_checkpoint": {"classes": "test_checkpoints.py::test_a_rule_of_ones_own_must_be_listed"},
     "load_torch": {
@@ -107,6 +117,7 @@ TESTED = {
     "randn": {"dtype": "test_options.py::test_random_numbers_have_the_dtype_they_are_asked_for"},
     "save": {"classes": "test_files.py::test_own_classes_can_be_listed"},
     "save_checkpoint": {"classes": "test_checkpoints.py::test_a_rule_of_ones_own_must_be_listed"},
+    "Stateful": {"advance": "test_optimisers.py::test_a_stateful_schedule_goes_on_where_it_is_told_to"},
     "summary": {"padbatch": "test_shapes.py::test_a_single_layer_and_a_closure"},
     "throttle": {
         "leading": "test_train.py::test_throttle_may_wait_first",

@@ -52,6 +52,17 @@ REDUCTIONS = {
 }  # fmt: skip
 
 
+def top(x, k, axis, largest):
+    """The values and their places; no two numbers are equal."""
+    places = np.take(np.argsort(-x if largest else x, axis), range(k), axis)
+    return [np.take_along_axis(x, places, axis), places]
+
+
+def rescaled(x, axis=0, eps=1e-5):
+    low, high = x.min(axis, keepdims=True), x.max(axis, keepdims=True)
+    return (x - low) / (high - low + eps)
+
+
 def ordered(f):
     """Sorting, also the other way round; no two numbers are equal."""
 
@@ -115,6 +126,12 @@ SHAPES = {
         offset=1, axis1=0, axis2=0,
     ),
     "diff": same("diff", X, axis=0, n=With(2, {"axis": 1})),
+    "topk": Row(
+        lambda **o: list(flux.topk(X, 2, **o)),
+        lambda axis=-1, largest=True: top(X, 2, axis, largest),
+        {"axis": 0, "largest": False},
+    ),
+    "rescale": same("rescale", X, theirs=rescaled, axis=1, eps=0.5, rtol=1e-5),
     "tril": same("tril", SQUARE, k=1),
     "triu": same("triu", SQUARE, k=1),
     "clip": same("clip", X, theirs=lambda x, min=-9, max=9: np.clip(x, min, max), min=-0.3, max=0.2),

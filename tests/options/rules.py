@@ -157,6 +157,11 @@ def warmed(t, start=0.0):
 
 
 SCHEDULES = {
+    "Interpolator": schedule(
+        lambda **o: flux.Interpolator(flux.Exp(2.0, 0.5), 3, **o),
+        lambda t, floor_fn=math.floor: 2 * 0.5 ** floor_fn(t / 3),
+        floor_fn=math.ceil,
+    ),
     "Cos": schedule(lambda **o: flux.Cos(0.5, 2.5, 5, **o), annealed, restart=False),
     "CosAnneal": schedule(lambda **o: flux.CosAnneal(0.5, 2.5, 5, **o), annealed, restart=False),
     "OneCycle": schedule(

@@ -12,9 +12,9 @@ import numpy as np
 from .. import _core
 from .._core import ShapeError, Tensor
 from ..hints import told
-from .items import item, numobs
+from .items import count, item, numobs
 
-__all__ = ["batch", "batchseq", "chunk", "rpad_constant", "unbatch"]
+__all__ = ["batch", "batch_sequence", "batchseq", "chunk", "rpad_constant", "unbatch"]
 
 
 @told
@@ -81,16 +81,41 @@ def batchseq(seqs: Iterable[Any], val: Any = 0) -> list[Any]:
     >>> [x.tolist() for x in batchseq(["abc", "de"], "_")]
     [['a', 'd'], ['b', 'e'], ['c', '_']]
     """
+    together = _padded("batchseq", seqs, val)
+    return [together[:, t] for t in range(together.shape[1])]
+
+
+@told
+def batch_sequence(seqs: Iterable[Any], pad: Any = 0) -> Any:
+    """Sequences of different lengths as one array, the short ones padded with `pad` at their end.
+
+    `n` sequences of shapes `(length, …)` give an array of shape `(n, longest, …)`, or a tensor if one of them is one;
+    characters are padded with a character. No sequence raises ValueError, other sizes behind the first axis raise
+    ShapeError. Ref: MLUtils.jl, `batch_sequence`, where the axes are in the reverse order.
+
+    >>> batch_sequence([[1, 2, 3], [10, 20]])
+    array([[ 1,  2,  3],
+           [10, 20,  0]])
+    >>> import numpy as np
+    >>> batch_sequence([np.ones((3, 2)), np.ones((5, 2))], pad=-1).shape
+    (2, 5, 2)
+    """
+    return _padded("batch_sequence", seqs, pad)
+
+
+def _padded(caller: str, seqs: Iterable[Any], val: Any) -> Any:
+    """Sequences put together along a new first axis, the short ones padded."""
     arrays = [x if isinstance(x, Tensor) else np.asarray(list(x) if isinstance(x, str) else x) for x in seqs]
     if not arrays:
-        raise ValueError("batchseq: there are no sequences")
-    longest = max(numobs(x) for x in arrays)
+        raise ValueError(f"{caller}: there are no sequences")
+    longest = max(count(caller, x) for x in arrays)
+    if len(shapes := dict.fromkeys(tuple(x.shape[1:]) for x in arrays)) > 1:
+        raise ShapeError(
+            f"{caller}: the items of the sequences have different shapes: {', '.join(map(str, shapes))}"
+        )
     padded = [rpad_constant(x, longest, val, axis=0) for x in arrays]
     are_text = all(not isinstance(x, Tensor) and x.dtype.kind in "USO" for x in padded)
-    if are_text:
-        _equal_shapes(padded)
-    together = np.stack(padded) if are_text else batch(padded)
-    return [together[:, t] for t in range(longest)]
+    return np.stack(padded) if are_text else batch(padded)
 
 
 @told

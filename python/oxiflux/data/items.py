@@ -72,6 +72,10 @@ class Lazy(Sequence[Any]):
     def many(self, where: Places, gather: Gather) -> Any:
         """The items at several places; those of sequences are put together by `gather`."""
 
+    def at_hand(self) -> bool:
+        """Whether the items need not be made, but are only taken from memory."""
+        return False
+
     def __getitem__(self, where: Any) -> Any:
         return getobs(self, where)
 
@@ -97,6 +101,9 @@ class View(Lazy):
 
     def many(self, where: Places, gather: Gather) -> Any:
         return cut(self.data, self.indices[where], gather)
+
+    def at_hand(self) -> bool:
+        return in_memory(self.data)
 
 
 def count(caller: str, data: Any) -> int:
@@ -182,8 +189,8 @@ def in_memory(data: Any) -> bool:
     """Whether items are at hand and need not be made."""
     if isinstance(data, (tuple, dict)):
         return all(map(in_memory, data.values() if isinstance(data, dict) else data))
-    if isinstance(data, View):
-        return in_memory(data.data)
+    if isinstance(data, Lazy):
+        return data.at_hand()
     return isinstance(data, (list, range)) or hasattr(data, "shape")
 
 
@@ -217,6 +224,16 @@ def places(where: Any, n: int) -> np.ndarray[Any, Any]:
     if low < -n or high >= n:
         raise IndexError(f"there is no item {low if low < -n else high} among {n}")
     return np.where(indices < 0, indices + n, indices)
+
+
+def whole(caller: str, name: str, value: Any, least: int) -> int:
+    """A whole number that is not too small, or an error that says so."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{caller}: {name} must be a whole number, got {value!r}")
+    number: int = value.__index__()
+    if number < least:
+        raise ValueError(f"{caller}: {name} must be at least {least}, got {number}")
+    return number
 
 
 def permutation(rng: Generator | None, n: int) -> np.ndarray[Any, Any]:

@@ -14,8 +14,9 @@ from .._core import Generator, get_num_threads
 from ..hints import Told
 from ..init import generator
 from .arrays import batch
+from .batches import buffer_for, check_buffer, collate_of, filled, has_arrays, made
 from .guarded import guarded
-from .items import Places, count, cut, each, in_memory, item, permutation
+from .items import Places, count, in_memory, item, permutation
 from .workers import can_be_sent, in_processes, in_thread
 
 __all__ = ["DataLoader", "eachobs"]
@@ -34,9 +35,13 @@ class DataLoader(Told):
 
     `data` is an array, a tensor, a frame, a sequence of items, or a tuple or dict of these with equal lengths; a batch
     has the same form. Batches of arrays are cut out, without a copy unless shuffled; items of sequences are put
-    together by `batch`, or by `collate(items)` if that is given, which then gets single items of arrays too. A
-    `batchsize` of None gives single items. What can only be iterated, such as a generator, works too, but has no
-    length and is not shuffled.
+    together by `batch`. With `collate` a batch is `collate(items)`, of single items of arrays too; True stands for
+    `batch`, and False leaves the items in a list. A `batchsize` of None gives single items. What can only be iterated,
+    such as a generator, works too, but has no length and is not shuffled.
+
+    With `buffer` the batches of NumPy arrays are written into the same memory, so that each is valid until the next
+    one. True takes memory for each pass; or it is given, in the form of a batch of the data: an array of the dtype and
+    of `batchsize` items, or in its place None for what is to be made anew, as all that is no NumPy array is.
 
     `shuffle` draws a new order for each pass, from `rng` or the default generator. Without `partial` a last batch of
     fewer items is left out. In the middle of a pass `state()` is the place of the next batch, from which the first pass
@@ -59,9 +64,10 @@ class DataLoader(Told):
         batchsize: int | None = 1,
         shuffle: bool = False,
         partial: bool = True,
-        collate: Callable[[list[Any]], Any] | None = None,
+        collate: bool | Callable[[list[Any]], Any] | None = None,
         parallel: bool | int = False,
         rng: Generator | None = None,
+        buffer: Any = False,
     ) -> None:
         if batchsize is not None:
             if isinstance(batchsize, bool) or not isinstance(batchsize, (int, np.integer)):
@@ -74,8 +80,6 @@ class DataLoader(Told):
             if batchsize < 1:
                 raise ValueError(f"DataLoader: batchsize must be at least 1, got {batchsize}")
             batchsize = int(batchsize)
-        if collate is not None and not callable(collate):
-            raise TypeError(f"DataLoader: collate must be a function of a list of items, got {collate!r}")
         if not isinstance(parallel, (bool, int)):
             raise TypeError(
                 f"DataLoader: parallel must be true, false or a number of workers, got {parallel!r}"
@@ -86,7 +90,7 @@ class DataLoader(Told):
         self.batchsize = batchsize
         self.shuffle = shuffle
         self.partial = partial
-        self.collate = collate
+        self.collate = collate_of("DataLoader", collate)
         self.parallel = parallel
         self.rng = None if rng is None else generator(rng)
         is_stream = hasattr(data, "__iter__") and not hasattr(data, "__len__")
@@ -95,6 +99,30 @@ class DataLoader(Told):
         self._count = None if is_stream else count("DataLoader", data)
         self._pass: _Pass | None = None
         self._next = _Pass()
+        self.buffer = buffer
+        if buffer is not False:
+            self._check_buffer()
+
+    def _check_buffer(self) -> None:
+        """Raises where there is nothing to write into a buffer, or where it does not fit."""
+        for name, value in [("collate", self.collate), ("parallel", self.parallel)]:
+            if value:
+                raise ValueError(
+                    f"DataLoader: buffer= and {name}= exclude each other: what {name} makes is new"
+                )
+        if self.batchsize is None:
+            raise ValueError("DataLoader: buffer= is for batches; single items need a batchsize of 1")
+        if self._count is None:
+            raise TypeError(
+                f"DataLoader: a {type(self.data).__name__} has no arrays to be written into a buffer"
+            )
+        if self.buffer is not True:
+            check_buffer(self.buffer, self.data, self.batchsize)
+        if not has_arrays(buffer_for(self.data, 0) if self.buffer is True else self.buffer):
+            raise TypeError(
+                "DataLoader: buffer= is for NumPy arrays, and there is none in the data; the memory of tensors is used "
+                "again without it"
+            )
 
     def __len__(self) -> int:
         if self._count is None:
@@ -113,9 +141,9 @@ class DataLoader(Told):
         batches = self._stream(here) if self._count is None else self._batches(self._count, here, workers)
         try:
             # Counted here: threads and processes are ahead of what has been handed out.
-            for made in in_thread(batches) if self.parallel and not workers else batches:
+            for ready in in_thread(batches) if self.parallel and not workers else batches:
                 here.batch += 1
-                yield made
+                yield ready
         finally:
             if self._pass is here:
                 self._pass = None
@@ -189,7 +217,12 @@ class DataLoader(Told):
             places: Iterable[Any] = (slice(i, min(i + size, n)) for i in firsts)
         else:
             places = (order[i : i + size] for i in firsts)
-        make = partial(_made, self.data, self.collate, self.batchsize is None)
+        make: Callable[[Any], Any]
+        if self.buffer is False:
+            make = partial(_made, self.data, self.collate, self.batchsize is None)
+        else:
+            buffer = buffer_for(self.data, min(size, n)) if self.buffer is True else self.buffer
+            make = partial(filled, buffer, self.data)
         if workers:
             return in_processes(make, places, workers, here.order or (), done)
         # Not `map`, which takes a StopIteration of the data for its own end.
@@ -212,10 +245,7 @@ def _made(data: Any, collate: Callable[[list[Any]], Any] | None, is_single: bool
     """The batch of the items at some places, or the single item there."""
     if is_single:
         return item(data, where.start if isinstance(where, slice) else int(where[0]))
-    if collate is None:
-        return cut(data, where, batch)
-    indices = range(where.start, where.stop) if isinstance(where, slice) else where.tolist()
-    return guarded("DataLoader: collate", collate, each(partial(item, data), indices))
+    return made("DataLoader", data, collate, where)
 
 
 def eachobs(data: Any, batchsize: int | None = None, **options: Any) -> DataLoader:

@@ -1,4 +1,4 @@
-"""Parts of a data set: splits, folds, random and balanced selections.
+"""Parts of a data set: splits, random and balanced selections.
 
 What is in memory is cut at once, so that parts of arrays are arrays, and consecutive items of them are not copied;
 parts of other data are views that make items when asked for them.
@@ -6,17 +6,18 @@ parts of other data are views that make items when asked for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .._core import Generator, ShapeError, Tensor
+from .._core import Generator, ShapeError
 from ..hints import told
 from ..init import generator
+from .groups import groups_of
 from .items import count, getobs, permutation, subset
 
-__all__ = ["kfolds", "leavepout", "oversample", "randobs", "shuffleobs", "splitobs", "undersample"]
+__all__ = ["oversample", "randobs", "shuffleobs", "splitobs", "undersample"]
 
 
 @told
@@ -41,9 +42,11 @@ def splitobs(
     """
     n = data if isinstance(data, int) else count("splitobs", data)
     if stratified is not None:
+        if not hasattr(stratified, "__len__"):
+            raise TypeError(f"splitobs: stratified must be the labels of the items, got {stratified!r}")
         if len(stratified) != n:
             raise ShapeError(f"splitobs: {len(stratified)} labels for {n} items")
-        groups = [g[permutation(rng, len(g))] if shuffle else g for g in _groups(stratified)]
+        groups = [g[permutation(rng, len(g))] if shuffle else g for g in groups_of(stratified)]
         parts = zip(*([g[r.start : r.stop] for r in _ranges(len(g), at)] for g in groups), strict=True)
         wanted = [np.concatenate(part) for part in parts]
         wanted = [w[permutation(rng, len(w))] if shuffle else np.sort(w) for w in wanted]
@@ -80,52 +83,6 @@ def randobs(data: Any, n: int | None = None, rng: Generator | None = None) -> An
         raise ValueError("randobs: the data has no items")
     where = np.asarray(generator(rng).randint(0, total, (1 if n is None else n,)))
     return getobs(data, int(where[0]) if n is None else where)
-
-
-@told
-def kfolds(data: Any, k: int = 5) -> Any:
-    """Pairs of `(train, validation)`: each of `k` equal parts of `data` in its turn is for validation.
-
-    If the number of items is not a multiple of `k`, the first parts have one more. Items are not shuffled; for that
-    there is `kfolds(shuffleobs(data))`. A number instead of data gives the lists of all training and of all
-    validation indices. Ref: MLUtils.jl, `kfolds`.
-
-    >>> [(train, val) for train, val in kfolds([10, 20, 30], 3)]
-    [([20, 30], [10]), ([10, 30], [20]), ([10, 20], [30])]
-    >>> kfolds(5, 2)[1]
-    [range(0, 3), range(3, 5)]
-    """
-    n = data if isinstance(data, int) else count("kfolds", data)
-    if not 2 <= k <= n:
-        raise ValueError(
-            f"kfolds: the number of folds must be between 2 and the number of items, {n}, got {k}"
-        )
-    ends = np.cumsum([n // k + (i < n % k) for i in range(k)]).tolist()
-    val = [range(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-    train = [np.r_[: r.start, r.stop : n] for r in val]
-    if isinstance(data, int):
-        return train, val
-
-    def folds() -> Iterator[tuple[Any, Any]]:
-        for t, v in zip(train, val, strict=True):
-            yield subset(data, t), subset(data, slice(v.start, v.stop))
-
-    return folds()
-
-
-@told
-def leavepout(data: Any, p: int = 1) -> Any:
-    """`kfolds` with parts of `p` items, or one more where the number of items is not a multiple of `p`.
-
-    Ref: MLUtils.jl, `leavepout`.
-
-    >>> [val for _, val in leavepout(["a", "b", "c", "d"], 2)]
-    [['a', 'b'], ['c', 'd']]
-    """
-    n = data if isinstance(data, int) else count("leavepout", data)
-    if not 1 <= p <= n // 2:
-        raise ValueError(f"leavepout: p must be between 1 and half the number of items, {n}, got {p}")
-    return kfolds(data, n // p)
 
 
 @told
@@ -193,16 +150,4 @@ def _labelled(caller: str, data: Any, classes: Any) -> list[np.ndarray[Any, Any]
         raise ShapeError(f"{caller}: {len(classes)} classes for {n} items")
     if n == 0:
         raise ValueError(f"{caller}: the data has no items")
-    return _groups(classes)
-
-
-def _groups(labels: Any) -> list[np.ndarray[Any, Any]]:
-    """The indices at which each label occurs, the labels in their order of appearance."""
-    values = labels.tolist() if isinstance(labels, (np.ndarray, Tensor)) else list(labels)
-    found: dict[Any, list[int]] = {}
-    for i, label in enumerate(values):
-        try:
-            found.setdefault(label, []).append(i)
-        except TypeError:
-            raise TypeError(f"labels must be numbers or text, got {label!r}") from None
-    return [np.array(indices) for indices in found.values()]
+    return groups_of(classes)

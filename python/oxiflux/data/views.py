@@ -1,4 +1,4 @@
-"""Data made of other data: mapped, filtered, grouped and joined."""
+"""Data made of other data: mapped, filtered, grouped, joined, and some of its items."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .._core import Tensor
 from ..hints import told
 from .arrays import batch
 from .guarded import guarded
-from .items import Gather, Lazy, Places, count, cut, each, item, subset
+from .items import Gather, Lazy, Places, View, count, cut, each, item, places, subset
 
-__all__ = ["filterobs", "groupobs", "joinobs", "mapobs"]
+__all__ = ["filterobs", "groupobs", "joinobs", "mapobs", "obsview"]
 
 
 class Mapped(Lazy):
@@ -156,3 +156,30 @@ def joinobs(*datas: Any) -> Any:
     if all(isinstance(data, dict) and data.keys() == first.keys() for data in datas):
         return {key: joinobs(*(data[key] for data in datas)) for key in first}
     return Joined(datas)
+
+
+@told
+def obsview(data: Any, where: Any = None) -> Any:
+    """Some items of `data`, as data, without a copy: they are taken when they are asked for.
+
+    `where` is a slice, indices, which may be negative, or a mask; all items without it. `obsview(…)[i]` is an item and
+    `getobs(obsview(…))` are all of them, in the form of the data; a view of a view refers to the data itself. A place
+    that is not there raises IndexError. Ref: MLUtils.jl, `obsview` and `ObsView`.
+
+    >>> import numpy as np
+    >>> view = obsview((np.arange(6) * 10, "a b c d e f".split()), [4, 1])
+    >>> len(view), view[0], view[:]
+    (2, (np.int64(40), 'e'), (array([40, 10]), ['e', 'b']))
+    >>> obsview(view, slice(1, 2))[0]
+    (np.int64(10), 'b')
+    """
+    n = count("obsview", data)
+    if isinstance(where, (int, np.integer)):
+        raise TypeError(
+            f"obsview: several places are a list, [{where}]; getobs(data, {where}) is the item there"
+        )
+    if where is None or isinstance(where, slice):
+        indices = np.arange(n)[slice(None) if where is None else where]
+    else:
+        indices = places(where, n)
+    return View(data.data, data.indices[indices]) if isinstance(data, View) else View(data, indices)

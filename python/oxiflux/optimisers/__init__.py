@@ -2,6 +2,7 @@
 of their hyper-parameters.
 """
 
+from .composed import ComposedSchedule, Interpolator, Shifted, Stateful
 from .modifiers import AccumGrad, ClipGrad, ClipNorm, MixedPrecision, OptimiserChain, SignDecay, WeightDecay
 from .rules import (
     AdaBelief,
@@ -22,21 +23,10 @@ from .rules import (
     Rprop,
     Rule,
 )
-from .schedules import (
-    Cos,
-    CosAnneal,
-    Exp,
-    Inv,
-    Loop,
-    OneCycle,
-    Poly,
-    Schedule,
-    Sequence,
-    Step,
-    Triangle,
-    Warmup,
-)
+from .scheduler import Scheduler
+from .schedules import Cos, CosAnneal, Exp, Inv, Loop, OneCycle, Poly, Schedule, Sequence, Step, Warmup
 from .state import adjust, freeze, setup, thaw, update
+from .waves import Sin, SinDecay2, SinExp, Triangle, TriangleDecay2, TriangleExp
 
 __all__ = [
     "AMSGrad",
@@ -49,10 +39,12 @@ __all__ = [
     "AdamW",
     "ClipGrad",
     "ClipNorm",
+    "ComposedSchedule",
     "Cos",
     "CosAnneal",
     "Descent",
     "Exp",
+    "Interpolator",
     "Inv",
     "Lion",
     "Loop",
@@ -69,10 +61,18 @@ __all__ = [
     "Rprop",
     "Rule",
     "Schedule",
+    "Scheduler",
     "Sequence",
+    "Shifted",
     "SignDecay",
+    "Sin",
+    "SinDecay2",
+    "SinExp",
+    "Stateful",
     "Step",
     "Triangle",
+    "TriangleDecay2",
+    "TriangleExp",
     "Warmup",
     "WeightDecay",
     "adjust",

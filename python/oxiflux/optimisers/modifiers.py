@@ -37,8 +37,8 @@ class OptimiserChain(Rule):
     kernel = "chain"
 
     def __init__(self, *rules: Any) -> None:
-        self.rules = tuple(checked_rule("OptimiserChain", rule) for rule in rules)
-        _without_replacing("OptimiserChain", self.rules[:-1])
+        checked = [checked_rule("OptimiserChain", rule) for rule in rules]
+        self.rules = (*_giving_steps("OptimiserChain", checked[:-1]), *checked[-1:])
 
     @property
     def replaces(self) -> bool:
@@ -52,13 +52,13 @@ class OptimiserChain(Rule):
         return tuple(rule.init(x) for rule in self.rules)
 
     def apply(self, state: Any, x: Tensor, dx: Any) -> Step:
-        return _alone(self, state, x, dx)
+        return alone(self, state, x, dx)
 
     def apply_all(self, states: list[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
         """The states and steps of several parameters."""
         columns: list[Any] = list(zip(*states, strict=True))
         for i, rule in enumerate(self.rules):
-            columns[i], dxs = _apply_all(rule, columns[i], xs, dxs)
+            columns[i], dxs = apply_to_all(rule, columns[i], xs, dxs)
         return list(zip(*columns, strict=True)) or states, dxs
 
 
@@ -141,7 +141,7 @@ class ClipNorm(Rule):
         return f"ClipNorm({self.omega}, {self.p}{options})"
 
     def apply(self, state: Any, x: Tensor, dx: Any) -> Step:
-        return _alone(self, state, x, dx)
+        return alone(self, state, x, dx)
 
     def apply_all(self, states: list[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
         """The states and steps of several parameters."""
@@ -209,8 +209,7 @@ class MixedPrecision(Rule):
     def __init__(self, rule: Any, dtype: Any = _core.float32) -> None:
         if hasattr(dtype, "apply") and not hasattr(rule, "apply"):
             rule, dtype = dtype, rule
-        self.rule = checked_rule("MixedPrecision", rule)
-        _without_replacing("MixedPrecision", [rule])
+        (self.rule,) = _giving_steps("MixedPrecision", [checked_rule("MixedPrecision", rule)])
         self.dtype = _core.dtype(dtype)
 
     def __repr__(self) -> str:
@@ -221,13 +220,13 @@ class MixedPrecision(Rule):
         return wide, self.rule.init(wide)
 
     def apply(self, state: Any, x: Tensor, dx: Any) -> Step:
-        return _alone(self, state, x, dx)
+        return alone(self, state, x, dx)
 
     def apply_all(self, states: list[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
         """The states and steps of several parameters."""
         wides, inners = [wide for wide, _ in states], [inner for _, inner in states]
         dxs = [None if dx is None else dx.astype(self.dtype) for dx in dxs]
-        inners, steps = _apply_all(self.rule, inners, wides, dxs)
+        inners, steps = apply_to_all(self.rule, inners, wides, dxs)
         wides = [wide if step is None else wide - step for wide, step in zip(wides, steps, strict=True)]
         values = [None if step is None else wide for wide, step in zip(wides, steps, strict=True)]
         return list(zip(wides, inners, strict=True)), values
@@ -244,13 +243,16 @@ def checked_rule(caller: str, rule: Any) -> Any:
     return rule
 
 
-def _without_replacing(caller: str, rules: Sequence[Any]) -> None:
-    for rule in rules:
+def _giving_steps(caller: str, rules: Sequence[Any]) -> list[Any]:
+    """The rules, in the form in which others may come after them."""
+    given = [rule.stepping() if hasattr(rule, "stepping") else rule for rule in rules]
+    for rule in given:
         if getattr(rule, "replaces", False):
             raise ValueError(f"{caller}: {rule!r} gives no step, so that nothing can come after it")
+    return given
 
 
-def _apply_all(rule: Any, states: Sequence[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
+def apply_to_all(rule: Any, states: Sequence[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
     """One step of a rule for several parameters; where there is no gradient yet, the rule waits."""
     if hasattr(rule, "apply_all"):
         together: Steps = rule.apply_all(list(states), xs, dxs)
@@ -262,7 +264,7 @@ def _apply_all(rule: Any, states: Sequence[Any], xs: list[Tensor], dxs: list[Any
     return [state for state, _ in steps], [dx for _, dx in steps]
 
 
-def _alone(rule: Any, state: Any, x: Tensor, dx: Any) -> Step:
+def alone(rule: Any, state: Any, x: Tensor, dx: Any) -> Step:
     """One step of a rule that has `apply_all`, for one parameter."""
     (state,), (dx,) = rule.apply_all([state], [x], [dx])
     return state, dx

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 # Attributes of the classes here that are no numbers.
-_PARTS = ("rule", "rules", "dtype", "__orig_class__")
+_PARTS = ("rule", "rules", "dtype", "schedules", "gives_steps", "__orig_class__")
 _OWN = f"{__package__}."
 Pair = tuple[float, float]
 Step = tuple[Any, Tensor]

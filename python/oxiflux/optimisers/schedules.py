@@ -14,7 +14,7 @@ from collections import abc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, count, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from ..hints import Told
 
@@ -29,11 +29,11 @@ __all__ = [
     "Schedule",
     "Sequence",
     "Step",
-    "Triangle",
     "Warmup",
 ]
 
 MOST_STAIRS = 2**20
+Number = TypeVar("Number", int, float)
 Part = Callable[[int], float] | float
 
 
@@ -53,7 +53,7 @@ class Schedule(Told):
     def __post_init__(self) -> None:
         """What a schedule of this module is made of are numbers, and schedules where its formula has them."""
         for field in getattr(self, "__dataclass_fields__", {}).values():
-            _check(type(self).__name__, field.name, getattr(self, field.name), str(field.type))
+            check_part(type(self).__name__, field.name, getattr(self, field.name), str(field.type))
 
     def __call__(self, t: int) -> float:
         """The value at step `t`, counted from 0."""
@@ -82,10 +82,10 @@ class Step(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         for size in [self.step_sizes] if isinstance(self.step_sizes, int) else self.step_sizes:
-            _at_least_one(self, "step_sizes", size)
+            at_least_one(self, "step_sizes", size)
 
     def __call__(self, t: int) -> float:
-        _not_negative(self, t)
+        not_negative(self, t)
         if isinstance(self.step_sizes, int):
             return self.start * self.decay ** (t // self.step_sizes)
         return self.start * self.decay ** _stair(self.step_sizes, t)
@@ -103,7 +103,7 @@ class Exp(Schedule):
     decay: float
 
     def __call__(self, t: int) -> float:
-        return self.start * self.decay ** _not_negative(self, t)
+        return self.start * self.decay ** not_negative(self, t)
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,10 @@ class Poly(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least_one(self, "max_iter", self.max_iter)
+        at_least_one(self, "max_iter", self.max_iter)
 
     def __call__(self, t: int) -> float:
-        return float(self.start * max(0.0, 1 - _not_negative(self, t) / self.max_iter) ** self.degree)
+        return float(self.start * max(0.0, 1 - not_negative(self, t) / self.max_iter) ** self.degree)
 
 
 @dataclass(frozen=True)
@@ -139,28 +139,7 @@ class Inv(Schedule):
     degree: float
 
     def __call__(self, t: int) -> float:
-        return float(self.start / (1 + _not_negative(self, t) * self.decay) ** self.degree)
-
-
-@dataclass(frozen=True)
-class Triangle(Schedule):
-    """A triangular wave between `min(l0, l1)`, at step 0, and `max(l0, l1)`, half a `period` later.
-
-    >>> [Triangle(0.0, 1.0, 4)(t) for t in range(6)]
-    [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
-    """
-
-    l0: float
-    l1: float
-    period: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _at_least_one(self, "period", self.period)
-
-    def __call__(self, t: int) -> float:
-        place = _not_negative(self, t) % self.period / self.period
-        return _between(self.l0, self.l1, 2 * min(place, 1 - place))
+        return float(self.start / (1 + not_negative(self, t) * self.decay) ** self.degree)
 
 
 @dataclass(frozen=True)
@@ -183,11 +162,11 @@ class CosAnneal(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least_one(self, "period", self.period)
+        at_least_one(self, "period", self.period)
 
     def __call__(self, t: int) -> float:
-        t = _not_negative(self, t)
-        return _between(self.l0, self.l1, _cosine(t % self.period if self.restart else t, self.period))
+        t = not_negative(self, t)
+        return between(self.l0, self.l1, _cosine(t % self.period if self.restart else t, self.period))
 
 
 Cos = CosAnneal
@@ -213,13 +192,13 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least_one(self, "nsteps", self.nsteps)
+        at_least_one(self, "nsteps", self.nsteps)
         if not 0 <= self.percent_start <= 1:
             raise ValueError(f"OneCycle: percent_start must be between 0 and 1, got {self.percent_start!r}")
 
     def __call__(self, t: int) -> float:
         up = math.ceil(self.percent_start * self.nsteps)
-        if _not_negative(self, t) < up:
+        if not_negative(self, t) < up:
             start = self.maxval / 25 if self.startval is None else self.startval
             return start + (self.maxval - start) * (1 - _cosine(t, up))
         end = self.maxval / 1e5 if self.endval is None else self.endval
@@ -244,15 +223,15 @@ class Sequence(Schedule):
             if not isinstance(stage, tuple) or len(stage) != 2:
                 raise TypeError(f"Sequence: give pairs (schedule, number of steps), got {stage!r}")
             part, size = stage
-            _check("Sequence", "a schedule", part, "Part")
-            _check("Sequence", "the number of steps", size, "int")
-            _at_least_one(self, "the number of steps", size)
+            check_part("Sequence", "a schedule", part, "Part")
+            check_part("Sequence", "the number of steps", size, "int")
+            at_least_one(self, "the number of steps", size)
         self.stages = stages
 
     def __call__(self, t: int) -> float:
         sizes = [size for _, size in self.stages]
-        i = _stair(sizes, _not_negative(self, t))
-        return _value(self.stages[i][0], t - sum(sizes[:i]))
+        i = _stair(sizes, not_negative(self, t))
+        return value_at(self.stages[i][0], t - sum(sizes[:i]))
 
     def __repr__(self) -> str:
         return f"Sequence({', '.join(map(repr, self.stages))})"
@@ -272,12 +251,12 @@ class Warmup(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least_one(self, "steps", self.steps)
+        at_least_one(self, "steps", self.steps)
 
     def __call__(self, t: int) -> float:
-        if _not_negative(self, t) >= self.steps:
-            return _value(self.schedule, t - self.steps)
-        return self.start + (_value(self.schedule, 0) - self.start) * t / self.steps
+        if not_negative(self, t) >= self.steps:
+            return value_at(self.schedule, t - self.steps)
+        return self.start + (value_at(self.schedule, 0) - self.start) * t / self.steps
 
 
 @dataclass(frozen=True)
@@ -293,13 +272,13 @@ class Loop(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least_one(self, "period", self.period)
+        at_least_one(self, "period", self.period)
 
     def __call__(self, t: int) -> float:
-        return _value(self.schedule, _not_negative(self, t) % self.period)
+        return value_at(self.schedule, not_negative(self, t) % self.period)
 
 
-def _check(schedule: str, name: str, value: Any, kind: str) -> None:
+def check_part(schedule: str, name: str, value: Any, kind: str) -> None:
     """Raises TypeError for what is not of the kind that a field is annotated with."""
     if (value is None and kind.endswith("| None")) or (kind == "Part" and callable(value)):
         return
@@ -325,7 +304,7 @@ def _check(schedule: str, name: str, value: Any, kind: str) -> None:
         )
 
 
-def _value(part: Part, t: int) -> float:
+def value_at(part: Part, t: Any) -> float:
     return part(t) if callable(part) else part
 
 
@@ -334,7 +313,7 @@ def _stair(sizes: abc.Sequence[int], t: int) -> int:
     return bisect_right(list(accumulate(sizes[:-1])), t)
 
 
-def _between(a: float, b: float, place: float) -> float:
+def between(a: float, b: float, place: float) -> float:
     return min(a, b) + abs(a - b) * place
 
 
@@ -343,12 +322,12 @@ def _cosine(t: int, period: int) -> float:
     return (1 + math.cos(math.pi * t / period)) / 2
 
 
-def _not_negative(schedule: Schedule, t: int) -> int:
+def not_negative(schedule: Schedule, t: Number) -> Number:
     if t < 0:
         raise ValueError(f"{type(schedule).__name__}: steps count from 0, got {t}")
     return t
 
 
-def _at_least_one(schedule: Schedule, name: str, value: int) -> None:
+def at_least_one(schedule: Schedule, name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"{type(schedule).__name__}: {name} must be at least 1, got {value!r}")

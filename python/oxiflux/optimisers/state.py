@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from .. import _core
@@ -13,7 +11,8 @@ from .._core import Leaf, Tensor
 from ..functors import Named, walks
 from ..hints import told, unknown
 from ..tree import FLOATS, refuse_constants
-from .modifiers import MixedPrecision, OptimiserChain, checked_rule
+from .modifiers import checked_rule
+from .scheduler import hyper_names, with_hyper
 
 __all__ = ["adjust", "freeze", "setup", "thaw", "update"]
 
@@ -120,7 +119,8 @@ def update(state: Any, model: Any, grads: Any) -> None:
 def adjust(state: Any, eta: float | None = None, **hyper: float) -> None:
     """Changes hyper-parameters of the rules in a state, or in a part of it, and keeps what they remember.
 
-    A name that no rule here has raises ValueError. Ref: Optimisers.jl, `adjust!`.
+    A name that no rule here has raises ValueError. In a `Scheduler` the number takes the place of a schedule. Ref:
+    Optimisers.jl, `adjust!`.
 
     >>> import oxiflux as flux
     >>> state = flux.setup(flux.Momentum(), flux.Dense(2, 1, bias=False))
@@ -134,11 +134,11 @@ def adjust(state: Any, eta: float | None = None, **hyper: float) -> None:
     # Parameters that shared a rule still do, so that one kernel call updates them all.
     rules = {id(leaf.rule): leaf.rule for leaf in leaves}
     known: set[str] = set()
-    changed = {key: _with(rule, hyper, known) for key, rule in rules.items()}
+    changed = {key: with_hyper(rule, hyper, known) for key, rule in rules.items()}
     if not leaves:
         raise _without_rules("adjust", state)
     if strange := sorted(set(hyper) - known):
-        has = {f.name for rule in rules.values() if is_dataclass(rule) for f in fields(rule)}
+        has = {name for rule in rules.values() for name in hyper_names(rule)}
         raise ValueError(
             f"adjust: {unknown('no rule of this state has ', strange[0], sorted(has))}: {list(rules.values())}"
         )
@@ -212,19 +212,3 @@ def _leaves(state: Any) -> list[Leaf]:
             seen[id(node)] = node
             rest += [kid for _, kid in reversed(list(_core.children(node) or []))]
     return list(found.values())
-
-
-def _with(rule: Any, hyper: dict[str, float], known: set[str]) -> Any:
-    """The rule with those hyper-parameters that it has; their names are added to `known`."""
-    if isinstance(rule, OptimiserChain):
-        return OptimiserChain(*(_with(part, hyper, known) for part in rule.rules))
-    if isinstance(rule, MixedPrecision):
-        return MixedPrecision(_with(rule.rule, hyper, known), rule.dtype)
-    own = {key: value for key, value in hyper.items() if hasattr(rule, key)}
-    known.update(own)
-    if is_dataclass(rule):
-        return replace(rule, **own)  # type: ignore[type-var]
-    changed = copy.copy(rule)
-    for key, value in own.items():
-        setattr(changed, key, value)
-    return changed

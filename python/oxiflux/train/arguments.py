@@ -13,7 +13,7 @@ from .. import _core
 from .._core import Leaf
 from ..data.guarded import guarded
 from ..files import keeps_its_place
-from ..optimisers import adjust, setup
+from ..optimisers import Schedule, Scheduler, adjust, setup
 from ..tree import Params
 from .batches import batches_of, started
 
@@ -67,19 +67,25 @@ def state_of(model: Any, rule: Any) -> Any:
 
 
 def rule_classes(state: Any) -> set[type]:
-    """The classes of the rules in a state, and of the rules within these."""
+    """The classes of the rules in a state, of the rules within these, and of the schedules that they follow."""
     found: set[type] = set()
-
-    def add(rule: Any) -> None:
-        if hasattr(rule, "apply") or hasattr(rule, "apply_all"):
-            found.add(type(rule))
-            for part in (*getattr(rule, "rules", ()), getattr(rule, "rule", None)):
-                add(part)
-
-    for node in (state, *_nodes(state)):
-        if isinstance(node, Leaf):
-            add(node.rule)
+    for rule in _rules(state):
+        found.add(type(rule))
+        if isinstance(rule, Scheduler):
+            found |= {type(part) for part in _nodes(rule.schedules) if isinstance(part, Schedule)}
     return found
+
+
+def _rules(state: Any) -> Iterator[Any]:
+    """The rules in a state, and the rules within these."""
+    rest = [node.rule for node in (state, *_nodes(state)) if isinstance(node, Leaf)]
+    seen: set[int] = set()
+    while rest:
+        rule = rest.pop()
+        if id(rule) not in seen and (hasattr(rule, "apply") or hasattr(rule, "apply_all")):
+            seen.add(id(rule))
+            yield rule
+            rest += [*getattr(rule, "rules", ()), getattr(rule, "rule", None)]
 
 
 def _nodes(tree: Any) -> Iterator[Any]:
@@ -181,14 +187,21 @@ class Callbacks:
 
 
 class Pace:
-    """Hyper-parameters that follow schedules, and their values at the last step."""
+    """Hyper-parameters that follow schedules by the step or by the epoch, and their values at the last step."""
 
-    def __init__(self, schedule: Any, state: Any) -> None:
+    def __init__(self, schedule: Any, state: Any, per: Any = "step") -> None:
+        if per not in ("step", "epoch"):
+            raise ValueError(f"fit: per must be 'step' or 'epoch', got {per!r}")
+        if per == "epoch" and schedule is None:
+            raise ValueError("fit: per='epoch' says how a schedule counts; give schedule=")
         given = schedule if isinstance(schedule, Mapping) else {} if schedule is None else {"eta": schedule}
         for name, f in given.items():
             if not callable(f):
-                raise TypeError(f"fit: the schedule of {name} must be a function of the step, got {f!r}")
-        self.schedules, self.optimiser = dict(given), state
+                raise TypeError(f"fit: the schedule of {name} must be a function of the {per}, got {f!r}")
+            for rule in _rules(state):
+                if isinstance(rule, Scheduler) and name in rule.schedules:
+                    raise ValueError(f"fit: {name} has a schedule already, that of the rule {rule}")
+        self.schedules, self.optimiser, self.per = dict(given), state, per
         self.values: dict[str, float] = {}
         self.step = 0
 
@@ -200,15 +213,15 @@ class Pace:
         """Goes to a place that `state` gave."""
         self.step = state["step"]
 
-    def __call__(self, batches: Iterable[Any]) -> Iterable[Any]:
-        """The batches; the hyper-parameters are set as each is taken."""
-        return self._adjusted(batches) if self.schedules else batches
+    def __call__(self, batches: Iterable[Any], epoch: int) -> Iterable[Any]:
+        """The batches of an epoch, counted from 0; the hyper-parameters are set as each is taken."""
+        return self._adjusted(batches, epoch) if self.schedules else batches
 
-    def _adjusted(self, batches: Iterable[Any]) -> Iterator[Any]:
+    def _adjusted(self, batches: Iterable[Any], epoch: int) -> Iterator[Any]:
         for batch in batches:
+            t = self.step if self.per == "step" else epoch
             values = {
-                name: guarded(f"fit: the schedule of {name}", f, self.step)
-                for name, f in self.schedules.items()
+                name: guarded(f"fit: the schedule of {name}", f, t) for name, f in self.schedules.items()
             }
             if values != self.values:
                 adjust(self.optimiser, **values)

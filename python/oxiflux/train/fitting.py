@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import Any, Literal
 
 from ..data.guarded import guarded
 from ..files import load_checkpoint, save_checkpoint
@@ -36,6 +36,7 @@ def fit(
     metrics: Function | Iterable[Function] | Mapping[str, Function] = (),
     callbacks: Function | Iterable[Function] = (),
     schedule: Function | Mapping[str, Function] | None = None,
+    per: Literal["step", "epoch"] = "step",
     on_nan: OnNaN = "raise",
     progress: bool | None = None,
     log: Any = None,
@@ -56,7 +57,8 @@ def fit(
     - `callbacks`: called with the row after each epoch, a dict; True ends the training.
       `early_stopping(lambda row: row["val_loss"], 5)` is one.
     - `schedule`: the learning rate as a function of the step, counted from 0; a dict schedules other hyper-parameters
-      too, `{"eta": f, "rho": g}`. The last value in an epoch is a column.
+      too, `{"eta": f, "rho": g}`. The last value in an epoch is a column. With `per="epoch"` they are functions of the
+      epoch, counted from 0, too.
     - `on_nan`: "raise" stops at a loss or a gradient that is not finite, "skip" warns and leaves its batch out.
     - `progress`: shows a bar with tqdm; by default if it is installed and a person watches, in a terminal or
       a notebook.
@@ -89,7 +91,7 @@ def fit(
     step_once = steps_of("fit", model, state)
     measures = named(metrics, validation)
     watch = Callbacks(callbacks)
-    pace = Pace(schedule, state)
+    pace = Pace(schedule, state, per)
     size = steps or length(data)
     history = History()
     run = {"model": model, "state": state, "history": history, "pace": pace, "callbacks": watch}
@@ -108,7 +110,7 @@ def fit(
             for epoch, batches in zip(range(first, epochs + 1), passes, strict=False):
                 start, before, means = time.perf_counter(), step, Means()
                 title, where = f"epoch {epoch}/{epochs}", f" of epoch {epoch}"
-                steps_done = each_step("fit", loss, step_once, pace(batches), on_nan, where)
+                steps_done = each_step("fit", loss, step_once, pace(batches, epoch - 1), on_nan, where)
                 for value, number, args in steps_done:
                     step += 1
                     means.add({"loss": number} | aside(value), size_of(args))
