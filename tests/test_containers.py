@@ -433,6 +433,16 @@ def test_the_state_of_an_optimiser_has_the_names_as_attributes():
         state.layers.decoder  # noqa: B018
 
 
+def test_a_gradient_has_the_names_as_attributes():
+    model = flux.Chain(flux.Chain(enc=flux.Dense(2, 3), act=flux.relu), flux.Dense(3, 1))
+    grads = flux.gradient(lambda m: m(np.ones((4, 2))).sum(), model)[0]
+    assert grads.layers[0].layers.enc is grads.layers[0].layers["enc"]
+    assert grads.layers[0].layers.enc.weight.shape == (2, 3) and grads.layers[0].layers.act is None
+    layers = enc_dec().layers
+    (g,) = flux.gradient(lambda layers: layers.enc.weight.sum(), layers)
+    assert g.enc.weight.shape == (2, 3) and g["dec"] is None or g.dec.weight is None
+
+
 def test_names_outlive_copies_files_and_pickles(tmp_path):
     model = enc_dec()
     state = flux.setup(flux.Momentum(), model)

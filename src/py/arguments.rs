@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::tape::{Place, Scope, Tensor};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyCFunction, PyDict, PyFloat, PyInt, PyList, PyTuple};
+use pyo3::types::{PyBool, PyCFunction, PyDict, PyFloat, PyInt, PyList, PyTuple, PyType};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
@@ -44,7 +44,8 @@ enum Kind<'py> {
     List,
     Tuple,
     Named(Bound<'py, PyAny>),
-    Dict(Children<'py>),
+    /// With the class of one whose keys are attributes, too.
+    Dict(Children<'py>, Option<Bound<'py, PyType>>),
     Object(Children<'py>),
 }
 
@@ -217,8 +218,9 @@ impl<'py, 's> Watch<'py, 's> {
                 (make.map_or(Kind::Tuple, Kind::Named), tuple.iter().collect())
             }
             Node::Dict(dict) => {
-                let (keys, children) = dict.iter().unzip();
-                (Kind::Dict(keys), children)
+                let class = tree::named_class(&dict)?;
+                let (keys, children): (Children<'py>, Children<'py>) = dict.iter().unzip();
+                (Kind::Dict(keys, class), children)
             }
             Node::Object(dict) => {
                 let items: SmallVec<[_; 8]> = dict.iter().collect(); // before `trainable` may change them
@@ -243,10 +245,13 @@ impl<'py, 's> Watch<'py, 's> {
             Kind::List => PyList::new(self.py, given)?.into_any(),
             Kind::Tuple => PyTuple::new(self.py, given)?.into_any(),
             Kind::Named(make) => make.call1((PyTuple::new(self.py, given)?,))?,
-            Kind::Dict(keys) | Kind::Object(keys) => {
+            Kind::Dict(keys, _) | Kind::Object(keys) => {
                 let dict = PyDict::new(self.py);
                 keys.iter().zip(given).try_for_each(|(key, x)| dict.set_item(key, x))?;
-                dict.into_any()
+                match &kind {
+                    Kind::Dict(_, Some(class)) => class.call1((dict,))?,
+                    _ => dict.into_any(),
+                }
             }
         };
         let key = ob.as_ptr() as usize | usize::from(in_place);
@@ -258,7 +263,9 @@ impl<'py, 's> Watch<'py, 's> {
                 Kind::List => Step::List(steps),
                 Kind::Tuple => Step::Tuple(steps),
                 Kind::Named(make) => Step::Named(make.unbind(), steps),
-                Kind::Dict(keys) => Step::Dict(unbound(keys).collect(), steps),
+                Kind::Dict(keys, class) => {
+                    Step::Dict(unbound(keys).collect(), steps, class.map(|c| c.into_any().unbind()))
+                }
                 Kind::Object(keys) => {
                     let (keys, steps) = unbound(keys).zip(steps).filter(|&(_, step)| step != NOTHING).unzip();
                     Step::Object(keys, steps)
@@ -406,7 +413,7 @@ impl<'py, 's> Watch<'py, 's> {
     fn path(&self) -> String {
         let parts = self.stack.iter().map(|frame| match &frame.kind {
             Kind::Object(keys) => tree::attribute(&keys[frame.steps.len()]),
-            Kind::Dict(keys) => tree::item(&keys[frame.steps.len()]),
+            Kind::Dict(keys, _) => tree::item(&keys[frame.steps.len()]),
             _ => format!("[{}]", frame.steps.len()),
         });
         format!("argument {}{}", self.plan.arguments.len(), tree::shortened(parts))

@@ -15,7 +15,8 @@ pub(super) enum Step {
     Tuple(Numbers),
     /// A named tuple, made by its class.
     Named(Py<PyAny>, Numbers),
-    Dict(Keys, Numbers),
+    /// A dict, or one of a class whose keys are attributes, too.
+    Dict(Keys, Numbers, Option<Py<PyAny>>),
     Object(Keys, Numbers),
 }
 
@@ -79,7 +80,8 @@ impl Plan {
                 Step::List(numbers) => PyList::new(py, all(numbers))?.into_any(),
                 Step::Tuple(numbers) => PyTuple::new(py, all(numbers))?.into_any(),
                 Step::Named(make, numbers) => make.bind(py).call1((PyTuple::new(py, all(numbers))?,))?,
-                Step::Dict(keys, numbers) => named(keys, numbers)?.into_any(),
+                Step::Dict(keys, numbers, None) => named(keys, numbers)?.into_any(),
+                Step::Dict(keys, numbers, Some(class)) => class.bind(py).call1((named(keys, numbers)?,))?,
                 Step::Object(keys, numbers) => namespace(py)?.call((), Some(&named(keys, numbers)?))?,
             });
         }

@@ -68,6 +68,16 @@ pub(super) fn deque_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     CLASS.import(py, "collections", "deque")
 }
 
+/// The class of the dict that a container with names holds, if this is one: its keys are attributes, too.
+pub(super) fn named_class<'py>(dict: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyType>>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    if dict.is_exact_instance_of::<PyDict>() {
+        return Ok(None);
+    }
+    let class = CLASS.import(dict.py(), "oxiflux.functors", "Named")?;
+    Ok(dict.get_type().is(class).then(|| class.clone()))
+}
+
 /// The items of a deque.
 fn deque<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
     if !ob.is_instance(deque_class(ob.py())?)? {
