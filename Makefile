@@ -16,8 +16,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build dev demo test check lint test-rust test-python test-native test-stubs test-isas test-avx2
-.PHONY: test-portable wheel
+.PHONY: help venv build dev demo test check lint test-rust test-python test-isas test-avx2 test-portable wheel
 .PHONY: bench bench-peers bench-memory parity fuzz fuzz-rust valgrind mutants stubs docs clean
 
 help: ## list the targets
@@ -44,9 +43,7 @@ demo: build ## run the examples: fitting a line, handwritten digits, diabetes, w
 
 test: check ## build everything and run all tests and lints
 
-check: lint test-rust build ## what CI runs
-	$(MAKE) --no-print-directory --jobs=2 --output-sync test-native test-avx2 test-portable
-	$(MAKE) --no-print-directory test-stubs
+check: lint test-rust test-python test-isas ## what CI runs
 
 lint: venv ## formatting and lints of Rust and Python
 	cargo fmt --check
@@ -61,17 +58,12 @@ test-rust: ## unit tests, tests/*.rs and examples in the docs
 	cargo test --locked --quiet
 
 test-python: build ## tests/*.py, examples in the docs, and the stub against the module
-	$(MAKE) --no-print-directory test-native test-stubs
-
-# Of a package that is built. Tests are mostly Python on one core, so that two runs go side by side.
-test-native:
 	$(PY) -m pytest
-
-test-stubs:
 	$(PY) scripts/stubs.py --check
 	$(PY) scripts/exports.py --check
 	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml --allowlist scripts/stubtest.allow
 
+# Tests are mostly Python on one core, so that two runs go side by side.
 test-isas: build ## what depends on kernels again, as a processor without AVX-512 and one without AVX2 run it
 	$(MAKE) --no-print-directory --jobs=2 --output-sync test-avx2 test-portable
 

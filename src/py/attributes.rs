@@ -1,10 +1,10 @@
 //! The attributes of a Python object: in its dict, in slots, and of its class.
 
+use super::once::Once;
 use super::variables::ByAddress;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use std::sync::{Mutex, PoisonError};
 
@@ -98,10 +98,9 @@ pub(super) fn is_small(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Whether the class of an object has an attribute. What the object itself says does not count: it may hand attributes
 /// on to another one.
 pub(super) fn class_has(ob: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<bool> {
-    static GETATTR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static GETATTR: Once<Py<PyAny>> = Once::new();
     let py = ob.py();
-    let getattr =
-        GETATTR.get_or_try_init(py, || py.import("builtins")?.getattr("getattr").map(Bound::unbind))?;
+    let getattr = GETATTR.get_or_find(py, || py.import("builtins")?.getattr("getattr").map(Bound::unbind))?;
     // What the object has not, its class has not either; asked so, no exception is made for it.
     match getattr.bind(py).call1((ob, name, py.Ellipsis())) {
         Ok(found) if found.is(py.Ellipsis()) => Ok(false),

@@ -1,10 +1,10 @@
 //! What functions, methods and partial applications hold, by name.
 
+use super::once::Once;
 use super::tree::{self, Node};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFunction, PyString, PyTuple, PyType};
 
 /// What a callable holds; `None` for what is none of these, and where it holds nothing.
@@ -33,12 +33,12 @@ pub(super) fn held<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Py
 
 /// Whether this is a method with the object that it is of.
 pub(super) fn is_method(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static CLASS: Once<Py<PyType>> = Once::new();
     ob.is_instance(CLASS.import(ob.py(), "types", "MethodType")?)
 }
 
 pub(super) fn is_partial(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static CLASS: Once<Py<PyType>> = Once::new();
     ob.is_instance(CLASS.import(ob.py(), "functools", "partial")?)
 }
 

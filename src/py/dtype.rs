@@ -1,6 +1,7 @@
 //! Element types and axes as Python sees them.
 
 use super::hints::add_function;
+use super::once::Once;
 use crate::dtype::{DType, Kind};
 use crate::shape::{Axes, MOST_AXES};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
@@ -88,8 +89,8 @@ impl<'py> IntoPyObject<'py> for DType {
     type Output = Bound<'py, PyAny>;
     type Error = PyErr;
     fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        static OBJECTS: pyo3::sync::PyOnceLock<Vec<Py<PyDType>>> = pyo3::sync::PyOnceLock::new();
-        let objects = OBJECTS.get_or_try_init(py, || {
+        static OBJECTS: Once<Vec<Py<PyDType>>> = Once::new();
+        let objects = OBJECTS.get_or_find(py, || {
             DType::ALL.iter().map(|&d| Py::new(py, PyDType(d))).collect::<PyResult<_>>()
         })?;
         let at = DType::ALL.iter().position(|&d| d == self).unwrap_or(0);

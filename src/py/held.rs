@@ -1,6 +1,7 @@
 //! What Python's containers hold at a moment, and how they are put back to it.
 
 use super::attributes;
+use super::once::Once;
 use super::tensor::PyTensor;
 use super::tree::{self, Node};
 use super::variables::ByAddress;
@@ -8,7 +9,6 @@ use super::{callables, numpy};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyCFunction, PyComplex, PyDict, PyFloat, PyFrozenSet, PyFunction, PyInt,
     PyList, PyModule, PySet, PySlice, PyString, PyTuple, PyType,
@@ -81,7 +81,7 @@ impl Class {
 }
 
 fn ordered_dict(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static CLASS: Once<Py<PyType>> = Once::new();
     CLASS.import(py, "collections", "OrderedDict")
 }
 
@@ -360,7 +360,7 @@ fn add<'py>(
 
 /// A copy of an array of NumPy's or of Python's, or of bytes that can be changed.
 fn copy_of_numbers(ob: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
-    static ARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static ARRAY: Once<Py<PyType>> = Once::new();
     let py = ob.py();
     if let Some(copy) = numpy::copy_to_put_back(ob, MOST_BYTES)? {
         return Ok(Some(copy.unbind()));

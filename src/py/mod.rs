@@ -15,6 +15,7 @@ pub(crate) mod hints;
 mod index;
 mod state;
 mod numpy;
+mod once;
 mod operand;
 mod ops;
 mod optim;

@@ -1,6 +1,7 @@
 //! NumPy arrays in and out, without a copy where memory allows.
 
 use super::hints::add_function;
+use super::once::Once;
 use super::operand::{fitted, holds_tensor, value};
 use super::tensor::PyTensor;
 use crate::array::Array;
@@ -14,7 +15,6 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyRange, PyString, PyTuple,
     PyType,
@@ -205,9 +205,9 @@ pub(super) fn ready(py: Python<'_>) -> PyResult<()> {
 
 /// Whether this is a number of NumPy's: a float, or with `integers` an integer too.
 pub(super) fn is_scalar(ob: &Bound<'_, PyAny>, integers: bool) -> PyResult<bool> {
-    static CLASSES: PyOnceLock<[Py<PyType>; 2]> = PyOnceLock::new();
+    static CLASSES: Once<[Py<PyType>; 2]> = Once::new();
     let py = ob.py();
-    let [floating, integer] = CLASSES.get_or_try_init(py, || {
+    let [floating, integer] = CLASSES.get_or_find(py, || {
         let class = |name| PyResult::Ok(py.import("numpy")?.getattr(name)?.cast_into::<PyType>()?.unbind());
         PyResult::Ok([class("floating")?, class("integer")?])
     })?;

@@ -1,5 +1,6 @@
 //! The shape of gradients: that of the arguments.
 
+use super::once::Once;
 use super::tensor::PyTensor;
 use crate::tape;
 use pyo3::prelude::*;
@@ -91,8 +92,6 @@ impl Plan {
 
 /// `types.SimpleNamespace`.
 pub(super) fn namespace(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static CLASS: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
-    CLASS
-        .get_or_try_init(py, || Ok(py.import("types")?.getattr("SimpleNamespace")?.unbind()))
-        .map(|c| c.bind(py))
+    static CLASS: Once<Py<PyAny>> = Once::new();
+    CLASS.get_or_find(py, || Ok(py.import("types")?.getattr("SimpleNamespace")?.unbind())).map(|c| c.bind(py))
 }

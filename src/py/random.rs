@@ -1,6 +1,7 @@
 //! Random tensors: generators with a seed of their own, and the one that everybody shares.
 
 use super::hints::add_function;
+use super::once::Once;
 use super::operand::{Operand, whole};
 use super::run::released;
 use super::tensor::PyTensor;
@@ -191,8 +192,8 @@ fn default_generator(py: Python<'_>) -> PyResult<Py<Generator>> {
     if let Some(own) = REPLAYED.with_borrow(|own| own.as_ref().map(|g| g.clone_ref(py))) {
         return Ok(own);
     }
-    static SHARED: pyo3::sync::PyOnceLock<Py<Generator>> = pyo3::sync::PyOnceLock::new();
-    let shared = SHARED.get_or_try_init(py, || {
+    static SHARED: Once<Py<Generator>> = Once::new();
+    let shared = SHARED.get_or_find(py, || {
         // Different in every process until `seed` is called.
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)

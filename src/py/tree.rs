@@ -3,12 +3,12 @@
 use super::attributes::{class_has, dict_of, in_slots, is_small};
 use super::callables;
 use super::hints::add_function;
+use super::once::Once;
 use super::plan::namespace;
 use super::tensor::PyTensor;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyBytes, PyCFunction, PyDict, PyFloat, PyFunction, PyInt, PyList, PyModule, PyString, PyTuple,
     PyType,
@@ -64,13 +64,13 @@ pub(super) fn node<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Node<'py>> {
 }
 
 pub(super) fn deque_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static CLASS: Once<Py<PyType>> = Once::new();
     CLASS.import(py, "collections", "deque")
 }
 
 /// The class of the dict that a container with names holds, if this is one: its keys are attributes, too.
 pub(super) fn named_class<'py>(dict: &Bound<'py, PyDict>) -> PyResult<Option<Bound<'py, PyType>>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static CLASS: Once<Py<PyType>> = Once::new();
     if dict.is_exact_instance_of::<PyDict>() {
         return Ok(None);
     }

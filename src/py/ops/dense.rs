@@ -1,10 +1,10 @@
 //! Dense layers, for Python, and which of its functions are activations.
 
+use super::super::once::Once;
 use crate::ops;
 use crate::ops::formula::Activation;
 use crate::py::{Operand, PyTensor, named, pair, run};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use std::collections::HashMap;
 
 /// What `f` computes with an activation of this module in the same pass; any other callable is called with the result.
@@ -23,9 +23,9 @@ pub(super) fn activated<'py>(
 
 /// The activation that a Python function of this module is.
 fn known(f: &Bound<'_, PyAny>) -> PyResult<Option<&'static Activation>> {
-    static TABLE: PyOnceLock<HashMap<usize, &'static Activation>> = PyOnceLock::new();
+    static TABLE: Once<HashMap<usize, &'static Activation>> = Once::new();
     let py = f.py();
-    let table = TABLE.get_or_try_init(py, || {
+    let table = TABLE.get_or_find(py, || {
         let core = py.import("oxiflux._core")?;
         ops::activations().map(|a| Ok((core.getattr(a.name)?.as_ptr() as usize, a))).collect::<PyResult<_>>()
     })?;
