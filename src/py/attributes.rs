@@ -1,9 +1,8 @@
 //! The attributes of a Python object: in its dict, in slots, and of its class.
 
-use super::once::Once;
+use super::once::{Once, intern};
 use super::variables::ByAddress;
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use std::sync::{Mutex, PoisonError};

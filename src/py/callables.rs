@@ -1,9 +1,8 @@
 //! What functions, methods and partial applications hold, by name.
 
-use super::once::Once;
+use super::once::{Once, intern};
 use super::tree::{self, Node};
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFunction, PyString, PyTuple, PyType};
 

@@ -1,13 +1,12 @@
 //! What Python's containers hold at a moment, and how they are put back to it.
 
 use super::attributes;
-use super::once::Once;
+use super::once::{Once, intern};
 use super::tensor::PyTensor;
 use super::tree::{self, Node};
 use super::variables::ByAddress;
 use super::{callables, numpy};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyCFunction, PyComplex, PyDict, PyFloat, PyFrozenSet, PyFunction, PyInt,

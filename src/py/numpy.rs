@@ -1,7 +1,7 @@
 //! NumPy arrays in and out, without a copy where memory allows.
 
 use super::hints::add_function;
-use super::once::Once;
+use super::once::{Once, intern};
 use super::operand::{fitted, holds_tensor, value};
 use super::tensor::PyTensor;
 use crate::array::Array;
@@ -13,7 +13,6 @@ use numpy::npyffi::{NPY_ARRAY_ALIGNED, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyRange, PyString, PyTuple,

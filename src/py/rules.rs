@@ -1,11 +1,11 @@
 //! The rules that have a kernel: how the object of each, or of a chain of them, is read.
 
+use super::once::intern;
 use super::state::{Clock, Clocks};
 use crate::kernels::update as kernel;
 use crate::kernels::update::{Link, Waiting};
 use crate::optim::{ClipNorm, Stage};
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use smallvec::SmallVec;

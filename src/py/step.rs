@@ -3,12 +3,12 @@
 use super::attributes;
 use super::gradient::withgradient;
 use super::held::{self, Held};
+use super::once::intern;
 use super::optim::{Outcome, fits, update_if_finite};
 use super::state::{self, Leaf, Tensors};
 use super::tensor::PyTensor;
 use super::variables::ByAddress;
 use crate::tape::Tensor;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 use std::cell::RefCell;

@@ -3,11 +3,10 @@
 use super::attributes::{class_has, dict_of, in_slots, is_small};
 use super::callables;
 use super::hints::add_function;
-use super::once::Once;
+use super::once::{Once, intern};
 use super::plan::namespace;
 use super::tensor::PyTensor;
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyBytes, PyCFunction, PyDict, PyFloat, PyFunction, PyInt, PyList, PyModule, PyString, PyTuple,

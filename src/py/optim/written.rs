@@ -2,6 +2,7 @@
 
 use super::found::Found;
 use crate::error::Error;
+use crate::py::once::intern;
 use crate::py::operand::Operand;
 use crate::py::state::{Leaf, Memory};
 use crate::py::tensor::PyTensor;
@@ -9,7 +10,6 @@ use crate::py::tree;
 use crate::tape::Tensor;
 use crate::{ops, shape};
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 /// What a rule written in Python makes of a parameter.
