@@ -19,7 +19,7 @@ PACKAGE = Path(SOURCES[0] if SOURCES else Path(__file__).parents[1] / "python") 
 WIDTH = 108
 
 # Packages every module of which is public, but for those in `PRIVATE`: a new file is exported without another word.
-WHOLE = {"layers", "optimisers"}
+WHOLE = {"functions", "layers", "optimisers"}
 # By module: the names that only other modules of the package use; no names: none of them is exported.
 PRIVATE: dict[str, set[str]] = {
     "files": {"keeps_its_place"},
@@ -126,7 +126,7 @@ def tidy(text: str, path: Path) -> str:
 def main() -> None:
     """Rewrites the lists, or with `--check` compares them; the package itself comes last, from those within."""
     stale = []
-    for folder in ["data", "files", "layers", "optimisers", "train", ""]:
+    for folder in ["data", "files", "functions", "layers", "optimisers", "train", ""]:
         path = PACKAGE / folder / "__init__.py"
         new = tidy(rewritten(folder), path)
         if new != path.read_text():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from . import _core
 from ._core import ShapeError, Tensor
-from .functions import _axis, diagonal, result_type
+from .functions import diagonal, result_type
+from .functions.axes import axis_of
 from .hints import told
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def tensordot(
             raise ShapeError(f"tensordot: shapes {a.shape} and {b.shape} have no {axes} axes to sum over")
         over_a, over_b = list(range(a.ndim - axes, a.ndim)), list(range(axes))
     else:
-        over_a = [_axis("tensordot", i, a.ndim) for i in axes[0]]
-        over_b = [_axis("tensordot", i, b.ndim) for i in axes[1]]
+        over_a = [axis_of("tensordot", i, a.ndim) for i in axes[0]]
+        over_b = [axis_of("tensordot", i, b.ndim) for i in axes[1]]
     if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
         raise ShapeError(
             f"tensordot: shapes {a.shape} and {b.shape} differ along the axes {over_a} and {over_b}"

@@ -1,0 +1,111 @@
+"""Matrices: their diagonals and triangles, and products that make or take them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _core
+from .._core import ShapeError, Tensor
+from ..hints import told
+from .axes import axis_of
+from .dtypes import result_type
+from .movement import moveaxis
+
+if TYPE_CHECKING:
+    from .._core import _TensorLike as ArrayLike
+
+__all__ = ["diagonal", "outer", "trace", "tril", "triu", "vecdot"]
+
+
+def _triangle(x: Tensor, k: int, function: str) -> Tensor:
+    if x.ndim < 2:
+        raise ShapeError(f"{function}: shape {x.shape} has fewer than two axes")
+    rows, columns = x.shape[-2:]
+    return _core.less_equal(_core.arange(columns) - k, _core.reshape(_core.arange(rows), (rows, 1)))
+
+
+@told
+def tril(x: ArrayLike, /, *, k: int = 0) -> Tensor:
+    """The matrix with zeros above its `k`-th diagonal.
+
+    >>> import oxiflux as flux
+    >>> flux.tril([[1, 2], [3, 4]])
+    Tensor([[1, 0],
+            [3, 4]])
+    """
+    x = _core.asarray(x)
+    return _core.where(_triangle(x, k, "tril"), x, _core.zeros((), x.dtype))
+
+
+@told
+def triu(x: ArrayLike, /, *, k: int = 0) -> Tensor:
+    """The matrix with zeros below its `k`-th diagonal.
+
+    >>> import oxiflux as flux
+    >>> flux.triu([[1, 2], [3, 4]])
+    Tensor([[1, 2],
+            [0, 4]])
+    """
+    x = _core.asarray(x)
+    return _core.where(_triangle(x, k - 1, "triu"), _core.zeros((), x.dtype), x)
+
+
+@told
+def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
+    """The diagonal of two axes as a new last axis.
+
+    >>> import oxiflux as flux
+    >>> flux.diagonal([[1, 2], [3, 4]])
+    Tensor([1, 4])
+    """
+    x = moveaxis(x, (axis1, axis2), (-2, -1))
+    rows, columns = x.shape[-2:]
+    n = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    i = np.arange(n)
+    return x[..., i - min(offset, 0), i + max(offset, 0)]
+
+
+@told
+def trace(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
+    """The sum of the diagonal of the last two axes.
+
+    >>> import oxiflux as flux
+    >>> flux.trace([[1, 2], [3, 4]])
+    Tensor(5)
+    """
+    return _core.sum(diagonal(x, offset=offset), axis=-1)
+
+
+@told
+def outer(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Every product of an element of `a` and one of `b`, as a matrix.
+
+    >>> import oxiflux as flux
+    >>> flux.outer([1, 2], [3, 4])
+    Tensor([[3, 4],
+            [6, 8]])
+    """
+    a, b = _core._meet(a, b)
+    return _core.multiply(_core.reshape(a, (-1, 1)), _core.reshape(b, (1, -1)))
+
+
+@told
+def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """The sum of products along an axis of both, counted from the end where they differ in their number of axes.
+
+    >>> import oxiflux as flux
+    >>> flux.vecdot([1, 2], [3, 4])
+    Tensor(11)
+    """
+    a, b = _core._meet(a, b)
+    if axis >= 0 and a.ndim != b.ndim:
+        raise ValueError(
+            f"vecdot: axis {axis} of shapes {a.shape} and {b.shape} must be counted from the end"
+        )
+    at = [axis_of("vecdot", axis, x.ndim) for x in (a, b)]
+    if a.shape[at[0]] != b.shape[at[1]]:
+        raise ShapeError(f"vecdot: shapes {a.shape} and {b.shape} differ along axis {axis}")
+    dtype = result_type(a, b)
+    return _core.astype(_core.sum(_core.multiply(a, b), axis=axis), dtype)
