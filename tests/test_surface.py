@@ -341,6 +341,13 @@ def test_gradient_rules_do_not_ask_whether_somebody_records():
         assert not any("is_recording" in rule for rule in rules)
 
 
+def test_python_is_asked_once_without_a_lock():
+    """pyo3's cells let go of the GIL while they are held: a fork in the meantime leaves them held in the child."""
+    for path in sorted((RUST / "py").rglob("*.rs")):
+        held = re.findall(r"\bPyOnceLock\b|\bpyo3::intern\b|\bGILOnceCell\b", code_of(path))
+        assert not held, f"{relative(path)}: {held} instead of what is in py/once.rs"
+
+
 def test_operations_are_done_through_one_door():
     recording = [relative(path) for path in rust_files if re.search(r"\brecord\(", path.read_text())]
     assert recording == ["src/py/custom.rs", "src/tape/apply.rs"]

@@ -52,8 +52,7 @@ pub fn compute<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
 
 /// [`compute`] in the memory of the first input, where that can be done.
 pub(crate) fn compute_into<O: Operation>(op: O, first: Tensor, rest: &[&Tensor]) -> Result<Tensor> {
-    let is_half = |x: &Tensor| x.dtype().is_half();
-    if (is_half(&first) || rest.iter().any(|x| is_half(x))) && !op.moves() {
+    if sees_half(&op, &[&first]) || sees_half(&op, rest) {
         let inputs: SmallVec<[&Tensor; 4]> = std::iter::once(&first).chain(rest.iter().copied()).collect();
         return compute(op, &inputs);
     }
