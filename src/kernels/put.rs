@@ -96,15 +96,16 @@ pub fn side_by_side<'a, T: Copy + Send + Sync>(
         out.len()
     );
     let group = (CHUNK / width.max(1)).max(1);
-    let pieces = matrices.len().max(1);
+    let (pieces, is_narrow) = (matrices.len().max(1), matrices.iter().all(|&(_, n)| n == 1));
     team::fill(Pieces::of(out, (group * width).max(1)), moving(rows * pieces, width / pieces), |task, out| {
         let mut out = Writer::new(out);
         for row in task * group..rows.min((task + 1) * group) {
+            if is_narrow {
+                out.extend(matrices.iter().map(|(x, _)| x[row]));
+                continue;
+            }
             for (x, n) in matrices {
-                match &x[row * n..][..*n] {
-                    &[x] => out.push(x),
-                    x => out.write(x),
-                }
+                out.write(&x[row * n..][..*n]);
             }
         }
         out.finish()
@@ -132,21 +133,22 @@ pub fn gather<'a, T: Copy + Send + Sync>(
     );
     let group = (CHUNK / width.max(1)).max(1);
     team::fill(Pieces::of(out, (group * width).max(1)), moving(outer * n, width), |task, out| {
-        let (first, last) = (task * group, (outer * n).min((task + 1) * group));
-        let (mut out, mut o, mut i) = (Writer::new(out), first / n, first % n);
-        for _ in first..last {
-            let row = rows[i] as usize;
-            assert!(row < of, "gather: there is no row {row} of {of}");
-            let from = (o * of + row) * width;
+        let (mut at, end) = (task * group, (outer * n).min((task + 1) * group));
+        let mut out = Writer::new(out);
+        // Matrix by matrix, as far as the rows of this task are in it.
+        while at < end {
+            let (o, first) = (at / n, at % n);
+            let rows = &rows[first..n.min(first + end - at)];
+            let x = &x[o * of * width..][..of * width];
             if width == 1 {
-                out.push(x[from]);
+                out.extend(rows.iter().map(|&row| x[row as usize]));
             } else {
-                out.write(&x[from..][..width]);
+                for &row in rows {
+                    assert!((row as usize) < of, "gather: there is no row {row} of {of}");
+                    out.write(&x[row as usize * width..][..width]);
+                }
             }
-            i += 1;
-            if i == n {
-                (o, i) = (o + 1, 0);
-            }
+            at += rows.len();
         }
         out.finish()
     })

@@ -3,7 +3,7 @@
 use crate::kernels::lanes::{read, write};
 use crate::kernels::number::{Float, Number};
 use crate::kernels::reduce::{Fold, Sum, fold_across, fold_row};
-use crate::memory::unwritten::{Unwritten, assume_written};
+use crate::memory::unwritten::{Unwritten, assume_written, copy_from};
 use std::marker::PhantomData;
 
 /// Lanes computed side by side.
@@ -18,13 +18,17 @@ pub(in crate::kernels) trait Each<T: Float> {
     fn each<const FMA: bool>(&self, a: T::Lane<FMA>, b: T::Lane<FMA>) -> T::Lane<FMA>;
 }
 
-/// What an element-wise function reads and writes. It may read beyond the end of a row: a whole vector is read faster than
-/// a part of one.
+/// What an element-wise function reads and writes.
 trait Operands<T> {
-    /// `L` elements from `i` on, those that are there.
+    /// `L` elements from `i` on, all of which are there.
     fn load<const L: usize>(&self, i: usize) -> [[T; L]; 2];
-    /// Takes the results from `i` on, `L` or as many as are left of `n`.
-    fn store<const L: usize>(&mut self, i: usize, n: usize, v: &[T; L]);
+    /// Takes as many results.
+    fn store<const L: usize>(&mut self, i: usize, v: &[T; L]);
+    /// [`FEW`] elements from `i` on, those that are there. They may be beyond the end of a row: a whole vector is read
+    /// faster than a part of one.
+    fn load_rest(&self, i: usize) -> [[T; FEW]; 2];
+    /// Takes the results from `i` on that are left of `n`.
+    fn store_rest(&mut self, i: usize, n: usize, v: &[T; FEW]);
 }
 
 struct Reading<'a, T>([&'a [T]; 2]);
@@ -32,11 +36,16 @@ struct Reading<'a, T>([&'a [T]; 2]);
 impl<T: Float> Operands<T> for Reading<'_, T> {
     #[inline(always)]
     fn load<const L: usize>(&self, i: usize) -> [[T; L]; 2] {
-        let [a, b] = self.0;
-        [read(&a[i..], T::ZERO), read(&b[i..], T::ZERO)]
+        self.0.map(|x| whole(&x[i..][..L]))
     }
     #[inline(always)]
-    fn store<const L: usize>(&mut self, _: usize, _: usize, _: &[T; L]) {}
+    fn store<const L: usize>(&mut self, _: usize, _: &[T; L]) {}
+    #[inline(always)]
+    fn load_rest(&self, i: usize) -> [[T; FEW]; 2] {
+        self.0.map(|x| read(&x[i..], T::ZERO))
+    }
+    #[inline(always)]
+    fn store_rest(&mut self, _: usize, _: usize, _: &[T; FEW]) {}
 }
 
 struct Writing<'a, 'o, T>(Reading<'a, T>, &'o mut Unwritten<T>);
@@ -47,8 +56,16 @@ impl<T: Float> Operands<T> for Writing<'_, '_, T> {
         self.0.load(i)
     }
     #[inline(always)]
-    fn store<const L: usize>(&mut self, i: usize, n: usize, v: &[T; L]) {
-        write(&mut self.1[i..n.min(i + L)], v);
+    fn store<const L: usize>(&mut self, i: usize, v: &[T; L]) {
+        copy_from(&mut self.1[i..][..L], v);
+    }
+    #[inline(always)]
+    fn load_rest(&self, i: usize) -> [[T; FEW]; 2] {
+        self.0.load_rest(i)
+    }
+    #[inline(always)]
+    fn store_rest(&mut self, i: usize, n: usize, v: &[T; FEW]) {
+        write(&mut self.1[i..n.min(i + FEW)], v);
     }
 }
 
@@ -57,14 +74,29 @@ struct Changing<'a, T>(&'a mut [T], Option<&'a [T]>);
 impl<T: Float> Operands<T> for Changing<'_, T> {
     #[inline(always)]
     fn load<const L: usize>(&self, i: usize) -> [[T; L]; 2] {
+        let a = whole(&self.0[i..][..L]);
+        [a, self.1.map_or(a, |b| whole(&b[i..][..L]))]
+    }
+    #[inline(always)]
+    fn store<const L: usize>(&mut self, i: usize, v: &[T; L]) {
+        self.0[i..][..L].copy_from_slice(v);
+    }
+    #[inline(always)]
+    fn load_rest(&self, i: usize) -> [[T; FEW]; 2] {
         let a = read(&self.0[i..], T::ZERO);
         [a, self.1.map_or(a, |b| read(&b[i..], T::ZERO))]
     }
     #[inline(always)]
-    fn store<const L: usize>(&mut self, i: usize, n: usize, v: &[T; L]) {
-        let to = &mut self.0[i..n.min(i + L)];
+    fn store_rest(&mut self, i: usize, n: usize, v: &[T; FEW]) {
+        let to = &mut self.0[i..n.min(i + FEW)];
         to.copy_from_slice(&v[..to.len()]);
     }
+}
+
+/// `L` elements that are all of a slice.
+#[inline(always)]
+fn whole<T: Float, const L: usize>(x: &[T]) -> [T; L] {
+    std::array::from_fn(|l| x[l])
 }
 
 /// `f(a, b)` for the elements of a row of `n`. Gives their sum if `SUM`.
@@ -82,7 +114,13 @@ fn walk<T: Float, K: Each<T>, const FMA: bool, const SUM: bool>(
             let mut block = [T::ZERO; LANES];
             let end = n.min(i + BLOCK * LANES);
             while i + LANES <= end {
-                step::<T, K, FMA, SUM, LANES>(k, &mut row, i, n, &mut block);
+                let v = of_lanes::<T, K, FMA, LANES>(k, row.load(i));
+                if SUM {
+                    for l in 0..LANES {
+                        block[l] = block[l].plus(v[l]);
+                    }
+                }
+                row.store(i, &v);
                 i += LANES;
             }
             for l in 0..LANES {
@@ -92,30 +130,23 @@ fn walk<T: Float, K: Each<T>, const FMA: bool, const SUM: bool>(
         total = fold_across::<Sum<T>, LANES>(sums);
     }
     while i < n {
-        let mut few = [T::ZERO; FEW];
-        step::<T, K, FMA, SUM, FEW>(k, &mut row, i, n, &mut few);
-        total = total.plus(fold_across::<Sum<T>, FEW>(few));
+        let v = of_lanes::<T, K, FMA, FEW>(k, row.load_rest(i));
+        if SUM {
+            let few = std::array::from_fn(|l| if l < n - i { v[l] } else { T::ZERO });
+            total = total.plus(fold_across::<Sum<T>, FEW>(few));
+        }
+        row.store_rest(i, n, &v);
         i += FEW;
     }
     total
 }
 
 #[inline(always)]
-fn step<T: Float, K: Each<T>, const FMA: bool, const SUM: bool, const L: usize>(
-    k: &K,
-    row: &mut impl Operands<T>,
-    i: usize,
-    n: usize,
-    sums: &mut [T; L],
-) {
-    let [mut a, b] = row.load::<L>(i);
+fn of_lanes<T: Float, K: Each<T>, const FMA: bool, const L: usize>(k: &K, [mut a, b]: [[T; L]; 2]) -> [T; L] {
     for l in 0..L {
         a[l] = T::of::<FMA>(k.each::<FMA>(a[l].lane::<FMA>(), b[l].lane::<FMA>()));
-        if SUM {
-            sums[l] = sums[l].plus(if l < n - i { a[l] } else { T::ZERO });
-        }
     }
-    row.store(i, n, &a);
+    a
 }
 
 /// The sum of `f(a, b)` over the first `n` elements.
@@ -137,7 +168,7 @@ pub(in crate::kernels) fn each<'o, T: Float, K: Each<T>, const FMA: bool, const 
 ) -> (&'o mut [T], T) {
     let n = out.len();
     let sum = walk::<T, K, FMA, SUM>(k, Writing(Reading([a, b]), out), n);
-    // SAFETY: `walk` stores vectors one after the other until `n` elements are stored, and `Writing` writes what it stores.
+    // SAFETY: `walk` stores vectors one after the other and then the rest of `n` elements, and `Writing` writes what it stores.
     (unsafe { assume_written(out) }, sum)
 }
 
