@@ -96,13 +96,22 @@ pub(super) fn is_small(ob: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Whether the class of an object has an attribute. What the object itself says does not count: it may hand attributes
 /// on to another one.
-pub(super) fn class_has(ob: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> PyResult<bool> {
+pub(super) fn class_has<'py>(ob: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> PyResult<bool> {
     static GETATTR: Once<Py<PyAny>> = Once::new();
-    let py = ob.py();
+    let (py, class) = (ob.py(), ob.get_type());
     let getattr = GETATTR.get_or_find(py, || py.import("builtins")?.getattr("getattr").map(Bound::unbind))?;
-    // What the object has not, its class has not either; asked so, no exception is made for it.
-    match getattr.bind(py).call1((ob, name, py.Ellipsis())) {
-        Ok(found) if found.is(py.Ellipsis()) => Ok(false),
-        _ => ob.get_type().hasattr(name),
+    let ask = |whom: &Bound<'py, PyAny>| getattr.bind(py).call1((whom, name, py.Ellipsis()));
+    // What the object has not, its class has not either; asked so, no exception is made for it. A class with a
+    // `__getattr__` would run that.
+    if !finds_by_itself(&class) && ask(ob).is_ok_and(|found| found.is(py.Ellipsis())) {
+        return Ok(false);
     }
+    Ok(!ask(&class)?.is(py.Ellipsis()))
+}
+
+/// Whether the objects of a class find their attributes with code of its own.
+fn finds_by_itself(class: &Bound<'_, PyType>) -> bool {
+    // SAFETY: a live class; what comes back is compared and not called.
+    let slot = unsafe { ffi::PyType_GetSlot(class.as_type_ptr(), ffi::Py_tp_getattro) };
+    slot != ffi::PyObject_GenericGetAttr as *mut std::ffi::c_void
 }
