@@ -101,7 +101,9 @@ fn some_labels() -> Result<Tensor> {
 operations! {
     /// The loss of connectionist temporal classification: minus the logarithm of the probability that logits of shape
     /// `(times, classes)` make the labels, over all alignments. The last class is the blank.
-    ctc_loss(logits, labels) = loss, cases [
+    ctc_loss(logits, labels) {
+        loss(logits, labels)
+    } cases [
         Case { f: |t| ctc_loss(&t[0], &some_labels()?), shapes: &[&[6, 3]], domain: (-1.0, 1.0) },
     ];
 }

@@ -247,12 +247,20 @@ pub fn assign(x: &mut Array, key: &[Index], value: &Array) -> Result<()> {
 
 operations! {
     /// The elements that an integer tensor names along an axis, the first unless another is given.
-    take(x, indices; axis: isize = 0) = taken, cases [
+    take(x, indices; axis: isize = 0) {
+        integers("take", indices)?;
+        let axis = shape::axis("take", axis, x.ndim())?;
+        let mut key = vec![whole(); axis];
+        key.push(Index::Array(indices.array().clone()));
+        index(x, &key)
+    } cases [
         Case { f: |t| take(&t[0], &some_indices(&[3])?, 1), shapes: &[&[2, 3, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| take(&t[0], &some_indices(&[2, 2])?, 0), shapes: &[&[3, 2]], domain: (-1.0, 1.0) },
     ];
     /// For each place along the other axes, the elements along `axis` that an integer tensor names there.
-    take_along_axis(x, indices; axis: isize = -1) = taken_along, cases [
+    take_along_axis(x, indices; axis: isize = -1) {
+        taken_along(x, indices, axis)
+    } cases [
         Case { f: |t| take_along_axis(&t[0], &some_indices(&[2, 4])?, 1), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
     ];
 }
@@ -272,14 +280,6 @@ fn integers(op: &str, indices: &Tensor) -> Result<()> {
         return Err(Error::DType(format!("{op}: indices are integers, not {}", indices.dtype())));
     }
     Ok(())
-}
-
-fn taken(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
-    integers("take", indices)?;
-    let axis = shape::axis("take", axis, x.ndim())?;
-    let mut key = vec![whole(); axis];
-    key.push(Index::Array(indices.array().clone()));
-    index(x, &key)
 }
 
 fn taken_along(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {

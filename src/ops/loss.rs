@@ -155,11 +155,15 @@ fn not_float<D: Distance>(x: &Array) -> Result<Array> {
 
 operations! {
     /// The mean squared error, `sum((yhat - y)^2) / n`. The shapes must be equal.
-    mse(yhat, y) = mean_of::<Squared>, cases [
+    mse(yhat, y) {
+        mean_of::<Squared>(yhat, y)
+    } cases [
         Case { f: |t| mse(&t[0], &t[1]), shapes: &[&[3, 2], &[3, 2]], domain: (-1.0, 1.0) },
     ];
     /// The mean absolute error, `sum(|yhat - y|) / n`. The shapes must be equal.
-    mae(yhat, y) = mean_of::<Absolute>, cases [
+    mae(yhat, y) {
+        mean_of::<Absolute>(yhat, y)
+    } cases [
         Case { f: |t| mae(&t[0], &super::exp(&t[1])?), shapes: &[&[5], &[5]], domain: (-1.0, 0.1) },
     ];
 }

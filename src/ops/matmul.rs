@@ -6,7 +6,7 @@ use super::{Case, binary};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{self, Activation, Epilogue, Operand};
+use crate::kernels::gemm::{self, Epilogue, Operand};
 use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
 
@@ -25,11 +25,6 @@ fn mismatch(a: &Array, b: &Array) -> Error {
 pub(crate) fn operand<T: crate::dtype::Element>(a: &Array, offset: isize) -> Operand<T> {
     let n = a.ndim();
     Operand { ptr: a.ptr::<T>().wrapping_offset(offset), rows: a.strides()[n - 2], cols: a.strides()[n - 1] }
-}
-
-/// The epilogue of a plain product.
-pub(crate) fn plain<T>() -> Epilogue<T> {
-    Epilogue { accumulate: false, bias: std::ptr::null(), activation: Activation::None }
 }
 
 impl Operation for Matmul {
@@ -58,7 +53,7 @@ impl Operation for Matmul {
             let c = out.fresh_ptr::<T>();
             if stack.is_empty() {
                 // SAFETY: shapes and strides are those of the arrays; the output is fresh.
-                unsafe { gemm::gemm(m, n, k, operand::<T>(a, 0), operand(b, 0), c, n, &plain()) };
+                unsafe { gemm::gemm(m, n, k, operand::<T>(a, 0), operand(b, 0), c, n, &Epilogue::NONE) };
             } else {
                 let (sa, sb) = (stack_strides(a), stack_strides(b));
                 let at = |i: usize, strides: &[isize]| -> isize {
@@ -75,7 +70,7 @@ impl Operation for Matmul {
                 unsafe {
                     gemm::gemm_batched(shape::size(&stack), m, n, k,
                         |i| operand::<T>(a.get(), at(i, &sa)), |i| operand::<T>(b.get(), at(i, &sb)),
-                        |i| c.get().cast_mut().add(i * m * n), n, &plain());
+                        |i| c.get().cast_mut().add(i * m * n), n, &Epilogue::NONE);
                 }
             }
         }, else return Err(Error::DType(format!("matmul: not defined for {}", a.dtype()))));
@@ -130,7 +125,7 @@ impl Operation for Dot {
             let row = Operand { ptr: a.ptr::<T>(), rows: 0, cols: a.strides()[0] };
             let column = Operand { ptr: b.ptr::<T>(), rows: b.strides()[0], cols: 0 };
             // SAFETY: both are vectors of that length; the output is one fresh element.
-            unsafe { gemm::gemm(1, 1, a.size(), row, column, out.fresh_ptr(), 1, &plain()) };
+            unsafe { gemm::gemm(1, 1, a.size(), row, column, out.fresh_ptr(), 1, &Epilogue::NONE) };
         }, else return Err(Error::DType(format!("matmul: not defined for {}", a.dtype()))));
         Ok(out)
     }
@@ -147,7 +142,9 @@ impl Differentiable for Dot {
 
 operations! {
     /// The matrix product, on the last two axes; the leading axes broadcast. A vector counts as a row on the left and as a column on the right.
-    matmul(a, b) = product, cases [
+    matmul(a, b) {
+        product(a, b)
+    } cases [
         Case { f: |t| matmul(&t[0], &t[1]), shapes: &[&[2, 3], &[3, 4]], domain: (-1.0, 1.0) },
         Case { f: |t| matmul(&t[0], &t[1]), shapes: &[&[5, 1, 2, 3], &[4, 3, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| matmul(&t[0], &t[1]), shapes: &[&[3], &[2, 3, 4]], domain: (-1.0, 1.0) },

@@ -9,7 +9,7 @@
 //    a kernel of its own adds `backward_fused`. What has no gradient is computed by `tape::compute` and is no more than
 //    an `Operation`.
 //    Labels, indices and places are inputs and `numbers.rs`'s: a copy, for what is checked once must stay what it was.
-// 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, the function that does it, and
+// 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, what it does, and
 //    the calls on which its gradient is checked.
 // 4. The file's name below: as a module, below those whose parts it uses, and in `list!`.
 //
@@ -42,20 +42,21 @@ pub struct Case {
     pub domain: (f64, f64),
 }
 
-/// The heads of a file's operations: `name(tensors; parameter: type = default) = function, cases [..];`. A parameter
-/// without a default has to be given.
+/// A file's operations: `name(tensors; parameter: type = default) { what it does } cases [..];`. A parameter without a
+/// default has to be given. What takes more than a few lines is a function beside it, which rustfmt sees.
 macro_rules! operations {
     ($(
         $(#[$doc:meta])+
-        $name:ident($($x:ident),+ $(; $($k:ident: $t:ty $(= $d:expr)?),+)?) = $run:path, cases [$($case:expr),* $(,)?];
+        $name:ident($($x:ident),+ $(; $($k:ident: $t:ty $(= $d:expr)?),+)?)
+            $body:block cases [$($case:expr),* $(,)?];
     )+) => {
         $(
             $(#[$doc])+
             pub fn $name($($x: &crate::tape::Tensor,)+ $($($k: $t),+)?) -> crate::error::Result<crate::tape::Tensor> {
-                crate::error::attempt(stringify!($name), || $run($($x,)+ $($($k),+)?))
+                crate::error::attempt(stringify!($name), || $body)
             }
         )+
-        pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[$($case),*] }),+];
+        pub(in crate::ops) const OPS: &[crate::ops::Op] = &[$(crate::ops::Op { name: stringify!($name), cases: &[$($case),*] }),+];
         crate::bind! { meet $($(#[$doc])+ $name($($x),+ $(; $($k: $t $(= $d)?),+)?);)+ }
     };
 }
@@ -98,7 +99,6 @@ mod dense;
 mod attention;
 mod conv;
 mod norm;
-mod normalise;
 mod dropout;
 mod loss;
 mod crossentropy;
@@ -109,6 +109,7 @@ mod methods;
 mod operators;
 
 pub use formula::Activation;
+use norm::normalise;
 
 list! {
     tables:

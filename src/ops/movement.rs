@@ -91,14 +91,17 @@ pub fn broadcast_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
 
 operations! {
     /// The elements in row-major order with another shape; one length may be -1, to be worked out.
-    reshape(x; shape: Axes) = reshape_signed,
-        cases [Case { f: |t| reshape(&t[0], [2, -1].into()), shapes: &[&[3, 4]], domain: (-1.0, 1.0) }];
+    reshape(x; shape: Axes) {
+        reshape_signed(x, shape)
+    } cases [Case { f: |t| reshape(&t[0], [2, -1].into()), shapes: &[&[3, 4]], domain: (-1.0, 1.0) }];
     /// The axes in another order; all of them reversed, if none is given.
-    permute_dims(x; axes: Axes) = permute_signed,
-        cases [Case { f: |t| permute_dims(&t[0], [2, 0, 1].into()), shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) }];
+    permute_dims(x; axes: Axes) {
+        permute_signed(x, axes)
+    } cases [Case { f: |t| permute_dims(&t[0], [2, 0, 1].into()), shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) }];
     /// The last two axes exchanged.
-    matrix_transpose(x) = transpose_last,
-        cases [Case { f: matrix_transpose_case, shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) }];
+    matrix_transpose(x) {
+        transpose_last(x)
+    } cases [Case { f: matrix_transpose_case, shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) }];
 }
 
 fn matrix_transpose_case(t: &[Tensor]) -> Result<Tensor> {

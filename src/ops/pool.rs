@@ -157,30 +157,26 @@ operations! {
     /// is one. Of equals the first has the gradient.
     ///
     /// `stride` is that of the windows unless given, `pad` one number or two for each length: `(before, after, …)`.
-    maxpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0)) = max_pooled, cases [
+    maxpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0)) {
+        let x = as_float(x)?;
+        let pooling = Pooling::new("maxpool", x.shape(), &window, &stride, &pad)?;
+        apply(MaxPool(pooling), &[&x])
+    } cases [
         Case { f: |t| maxpool(&t[0], [2].into(), Axes::All, 0.into()), shapes: &[&[2, 5, 3]], domain: (-2.0, 2.0) },
         Case { f: |t| maxpool(&t[0], [3, 2].into(), [2, 1].into(), [1, 1, 0, 1].into()), shapes: &[&[1, 4, 3, 2]], domain: (-2.0, 2.0) },
         Case { f: |t| maxpool(&t[0], [1, 16, 17].into(), 1.into(), [0, 0, 15, 15, 16, 15].into()), shapes: &[&[1, 2, 1, 2, 2]], domain: (-2.0, 2.0) },
     ];
     /// The mean of each window of images `(batch, *lengths, channels)` with one to three lengths, in which padding counts
     /// as zeros. The parameters are those of `maxpool`.
-    meanpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0)) = mean_pooled, cases [
+    meanpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0)) {
+        let x = as_float(x)?;
+        let pooling = Pooling::new("meanpool", x.shape(), &window, &stride, &pad)?;
+        apply(MeanPool { pooling, transposed: false }, &[&x])
+    } cases [
         Case { f: |t| meanpool(&t[0], [2].into(), 3.into(), 0.into()), shapes: &[&[2, 5, 3]], domain: (-2.0, 2.0) },
         Case { f: |t| meanpool(&t[0], [3, 2].into(), [2, 1].into(), [1, 1, 0, 1].into()), shapes: &[&[1, 4, 3, 2]], domain: (-2.0, 2.0) },
         Case { f: |t| meanpool(&t[0], [1, 2, 2].into(), 1.into(), 0.into()), shapes: &[&[1, 2, 2, 3, 2]], domain: (-2.0, 2.0) },
     ];
-}
-
-fn max_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tensor> {
-    let x = as_float(x)?;
-    let pooling = Pooling::new("maxpool", x.shape(), &window, &stride, &pad)?;
-    apply(MaxPool(pooling), &[&x])
-}
-
-fn mean_pooled(x: &Tensor, window: Axes, stride: Axes, pad: Axes) -> Result<Tensor> {
-    let x = as_float(x)?;
-    let pooling = Pooling::new("meanpool", x.shape(), &window, &stride, &pad)?;
-    apply(MeanPool { pooling, transposed: false }, &[&x])
 }
 
 impl Pooling {

@@ -167,59 +167,75 @@ fn nonempty(op: &str, x: &Array, axes: &[usize]) -> Result<()> {
 
 operations! {
     /// The sum over axes. Integers are summed in 64 bits.
-    sum(x; axis: Axes = Axes::All, keepdims: bool = false) = total, cases [
+    sum(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        apply(Sum { axes: axis.resolve("sum", x.ndim())?, keepdims, mean: false }, &[x])
+    } cases [
         Case { f: |t| sum(&t[0], Axes::All, false), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
         Case { f: |t| sum(&t[0], [0, 2].into(), true), shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) },
         Case { f: |t| sum(&t[0], 1.into(), false), shapes: &[&[2, 0, 4]], domain: (-1.0, 1.0) },
     ];
     /// The arithmetic mean over axes, in a floating type.
-    mean(x; axis: Axes = Axes::All, keepdims: bool = false) = average, cases [
+    mean(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        let x = as_float(x)?;
+        apply(Sum { axes: axis.resolve("mean", x.ndim())?, keepdims, mean: true }, &[&x])
+    } cases [
         Case { f: |t| mean(&t[0], (-1).into(), false), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
         Case { f: |t| mean(&t[0], Axes::All, true), shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) },
     ];
     /// The mean squared distance from the mean over axes, `sum((x - mean)^2) / (n - correction)`.
-    var(x; axis: Axes = Axes::All, keepdims: bool = false, correction: f64 = 0.0) = variance, cases [
+    var(x; axis: Axes = Axes::All, keepdims: bool = false, correction: f64 = 0.0) {
+        spread_of(x, axis, keepdims, Variance { correction, root: false })
+    } cases [
         Case { f: |t| var(&t[0], 0.into(), false, 1.0), shapes: &[&[4, 3]], domain: (-1.0, 1.0) },
     ];
     /// The standard deviation over axes: the square root of `var`.
-    std(x; axis: Axes = Axes::All, keepdims: bool = false, correction: f64 = 0.0) = deviation, cases [
+    std(x; axis: Axes = Axes::All, keepdims: bool = false, correction: f64 = 0.0) {
+        spread_of(x, axis, keepdims, Variance { correction, root: true })
+    } cases [
         Case { f: |t| std(&t[0], 1.into(), true, 0.0), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
     ];
     /// The largest element over axes; NaN if there is one. Elements that tie share the gradient.
-    max(x; axis: Axes = Axes::All, keepdims: bool = false) = largest, cases [
+    max(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        let axes = axis.resolve("max", x.ndim())?;
+        nonempty("max", x.array(), &axes)?;
+        apply(Extreme { axes, keepdims, largest: true }, &[x])
+    } cases [
         Case { f: |t| max(&t[0], 1.into(), false), shapes: &[&[2, 5]], domain: (-1.0, 1.0) },
     ];
     /// The smallest element over axes; NaN if there is one. Elements that tie share the gradient.
-    min(x; axis: Axes = Axes::All, keepdims: bool = false) = smallest, cases [
+    min(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        let axes = axis.resolve("min", x.ndim())?;
+        nonempty("min", x.array(), &axes)?;
+        apply(Extreme { axes, keepdims, largest: false }, &[x])
+    } cases [
         Case { f: |t| min(&t[0], [0, 1].into(), true), shapes: &[&[2, 5]], domain: (-1.0, 1.0) },
     ];
     /// Whether any element over axes is not zero.
-    any(x; axis: Axes = Axes::All, keepdims: bool = false) = any_of, cases [];
+    any(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        let axes = axis.resolve("any", x.ndim())?;
+        compute(Truths { axes, keepdims, counted: false }, &[&truth(x)?])
+    } cases [];
     /// Whether every element over axes is not zero.
-    all(x; axis: Axes = Axes::All, keepdims: bool = false) = all_of, cases [];
+    all(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        let axes = axis.resolve("all", x.ndim())?;
+        logical_not(&compute(Truths { axes, keepdims, counted: false }, &[&logical_not(x)?])?)
+    } cases [];
     /// How many elements over axes are not zero.
-    count_nonzero(x; axis: Axes = Axes::All, keepdims: bool = false) = count, cases [];
+    count_nonzero(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        count(x, axis, keepdims)
+    } cases [];
     /// Where the first largest element, or the first NaN, is: along an axis, or in row-major order.
-    argmax(x; axis: Axes = Axes::All, keepdims: bool = false) = place_of_largest, cases [];
+    argmax(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        let axes = axis.resolve("argmax", x.ndim())?;
+        nonempty("argmax", x.array(), &axes)?;
+        compute(ArgExtreme { axes, keepdims, largest: true }, &[x])
+    } cases [];
     /// Where the first smallest element, or the first NaN, is: along an axis, or in row-major order.
-    argmin(x; axis: Axes = Axes::All, keepdims: bool = false) = place_of_smallest, cases [];
-}
-
-fn total(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    apply(Sum { axes: axis.resolve("sum", x.ndim())?, keepdims, mean: false }, &[x])
-}
-
-fn average(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let x = as_float(x)?;
-    apply(Sum { axes: axis.resolve("mean", x.ndim())?, keepdims, mean: true }, &[&x])
-}
-
-fn variance(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<Tensor> {
-    spread_of(x, axis, keepdims, Variance { correction, root: false })
-}
-
-fn deviation(x: &Tensor, axis: Axes, keepdims: bool, correction: f64) -> Result<Tensor> {
-    spread_of(x, axis, keepdims, Variance { correction, root: true })
+    argmin(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        let axes = axis.resolve("argmin", x.ndim())?;
+        nonempty("argmin", x.array(), &axes)?;
+        compute(ArgExtreme { axes, keepdims, largest: false }, &[x])
+    } cases [];
 }
 
 fn spread_of(x: &Tensor, axis: Axes, keepdims: bool, what: Variance) -> Result<Tensor> {
@@ -327,18 +343,6 @@ impl Operation for Centred {
     }
 }
 
-fn largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let axes = axis.resolve("max", x.ndim())?;
-    nonempty("max", x.array(), &axes)?;
-    apply(Extreme { axes, keepdims, largest: true }, &[x])
-}
-
-fn smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let axes = axis.resolve("min", x.ndim())?;
-    nonempty("min", x.array(), &axes)?;
-    apply(Extreme { axes, keepdims, largest: false }, &[x])
-}
-
 /// Whether any truth value is true over axes, or how many are.
 #[derive(Debug)]
 struct Truths {
@@ -357,16 +361,6 @@ impl Operation for Truths {
             false => fold::<kernel::Any>(self.name(), x[0], &self.axes, self.keepdims),
         }
     }
-}
-
-fn any_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let axes = axis.resolve("any", x.ndim())?;
-    compute(Truths { axes, keepdims, counted: false }, &[&truth(x)?])
-}
-
-fn all_of(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let axes = axis.resolve("all", x.ndim())?;
-    logical_not(&compute(Truths { axes, keepdims, counted: false }, &[&logical_not(x)?])?)
 }
 
 fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
@@ -395,16 +389,4 @@ impl Operation for ArgExtreme {
             Array::written(self.name(), &shape, |out| find(view, values, out))
         })
     }
-}
-
-fn place_of_largest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let axes = axis.resolve("argmax", x.ndim())?;
-    nonempty("argmax", x.array(), &axes)?;
-    compute(ArgExtreme { axes, keepdims, largest: true }, &[x])
-}
-
-fn place_of_smallest(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let axes = axis.resolve("argmin", x.ndim())?;
-    nonempty("argmin", x.array(), &axes)?;
-    compute(ArgExtreme { axes, keepdims, largest: false }, &[x])
 }

@@ -68,17 +68,23 @@ impl Differentiable for CumulativeProduct {
 
 operations! {
     /// The sum of the elements up to each, along an axis, which only a vector may leave out. Integers are summed in 64 bits.
-    cumulative_sum(x; axis: Option<isize> = None) = running_sum, cases [
+    cumulative_sum(x; axis: Option<isize> = None) {
+        apply(CumulativeSum(chosen("cumulative_sum", axis, x)?), &[x])
+    } cases [
         Case { f: |t| cumulative_sum(&t[0], Some(1)), shapes: &[&[2, 4, 2]], domain: (-1.0, 1.0) },
     ];
     /// The product of the elements up to each, along an axis, which only a vector may leave out. Integers are multiplied in
     /// 64 bits.
-    cumulative_prod(x; axis: Option<isize> = None) = running_product, cases [
+    cumulative_prod(x; axis: Option<isize> = None) {
+        apply(CumulativeProduct(chosen("cumulative_prod", axis, x)?), &[x])
+    } cases [
         Case { f: |t| cumulative_prod(&t[0], Some(0)), shapes: &[&[4, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| cumulative_prod(&super::subtract(&t[0], &t[0])?, Some(0)), shapes: &[&[3]], domain: (0.5, 1.0) },
     ];
     /// The product over axes. Integers are multiplied in 64 bits.
-    prod(x; axis: Axes = Axes::All, keepdims: bool = false) = product, cases [
+    prod(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        product(x, axis, keepdims)
+    } cases [
         Case { f: |t| prod(&t[0], Axes::All, false), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
         Case { f: |t| prod(&t[0], [0, 2].into(), true), shapes: &[&[2, 3, 2]], domain: (0.5, 1.5) },
         Case { f: |t| prod(&super::subtract(&t[0], &t[0])?, 0.into(), false), shapes: &[&[2]], domain: (0.5, 1.5) },
@@ -93,14 +99,6 @@ fn chosen(op: &str, axis: Option<isize>, x: &Tensor) -> Result<usize> {
         }
         _ => shape::axis(op, axis.unwrap_or(-1), x.ndim()),
     }
-}
-
-fn running_sum(x: &Tensor, axis: Option<isize>) -> Result<Tensor> {
-    apply(CumulativeSum(chosen("cumulative_sum", axis, x)?), &[x])
-}
-
-fn running_product(x: &Tensor, axis: Option<isize>) -> Result<Tensor> {
-    apply(CumulativeProduct(chosen("cumulative_prod", axis, x)?), &[x])
 }
 
 /// [`CumulativeProduct`] by doubling: after step `s` each element holds the product of the `2^s` up to it. All of it has

@@ -228,7 +228,9 @@ operations! {
     ///
     /// The axes of `x` from `axis` on are those of `indices`; they become one of `n`. `op` is "+", "*", "max" or "min";
     /// where no element goes, there is the neutral element of that. Integers are folded in 64 bits.
-    scatter(x, indices; n: usize = 0, op: String = String::from("+"), axis: isize = 0) = scattered, cases [
+    scatter(x, indices; n: usize = 0, op: String = String::from("+"), axis: isize = 0) {
+        scattered(x, indices, n, op, axis)
+    } cases [
         Case { f: |t| scatter(&t[0], &some_indices(&[2, 3])?, 4, "+".into(), 0), shapes: &[&[2, 3, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| scatter(&t[0], &some_indices(&[5])?, 3, "*".into(), 1), shapes: &[&[2, 5, 3]], domain: (0.5, 1.5) },
         Case { f: |t| scatter(&t[0], &some_indices(&[5])?, 3, "max".into(), 1), shapes: &[&[2, 5]], domain: (-1.0, 1.0) },
@@ -236,7 +238,9 @@ operations! {
     ];
     /// A sparse matrix times `x` along an axis: element `r` of the result is the sum of `weights[k] * x[columns[k]]` for
     /// `k` from `starts[r]` up to `starts[r + 1]`. There are gradients for `x` alone.
-    resample(x, starts, columns, weights; axis: isize = 0) = mixed, cases [
+    resample(x, starts, columns, weights; axis: isize = 0) {
+        mixed(x, starts, columns, weights, axis)
+    } cases [
         Case { f: |t| resample(&t[0], &integers(&[0, 2, 2, 3])?, &integers(&[1, 0, 3])?, &integers(&[2, -1, 3])?, 1), shapes: &[&[2, 4, 3]], domain: (-1.0, 1.0) },
     ];
 }

@@ -133,21 +133,47 @@ fn even(x: &Tensor, most: &Tensor) -> Result<Tensor> {
 
 operations! {
     /// `exp(x)` scaled to sum to 1 along an axis, safe for large `x`.
-    softmax(x; axis: isize = -1) = normalised, cases [
+    softmax(x; axis: isize = -1) {
+        along("softmax", x, axis, |x| apply(Softmax { log: false }, &[x]))
+    } cases [
         Case { f: |t| softmax(&t[0], -1), shapes: &[&[2, 5]], domain: (-2.0, 2.0) },
         Case { f: |t| softmax(&t[0], 0), shapes: &[&[4, 3, 2]], domain: (-2.0, 2.0) },
     ];
     /// The logarithm of `softmax`, without its loss of digits.
-    logsoftmax(x; axis: isize = -1) = log_normalised, cases [
+    logsoftmax(x; axis: isize = -1) {
+        along("logsoftmax", x, axis, |x| apply(Softmax { log: true }, &[x]))
+    } cases [
         Case { f: |t| logsoftmax(&t[0], -1), shapes: &[&[2, 5]], domain: (-2.0, 2.0) },
         Case { f: |t| logsoftmax(&t[0], 1), shapes: &[&[2, 3, 4]], domain: (-2.0, 2.0) },
     ];
     /// The first half of an axis times the sigmoid of the second.
-    glu(x; axis: isize = -1) = gated, cases [
+    glu(x; axis: isize = -1) {
+        let axis = shape::axis("glu", axis, x.ndim())?;
+        let n = x.shape()[axis];
+        if !n.is_multiple_of(2) {
+            let shape = shape::show(x.shape());
+            return Err(Error::Shape(format!(
+                "glu: axis {axis} of shape {shape} has length {n}, which has no halves"
+            )));
+        }
+        multiply(&narrow(x, axis, 0, n / 2)?, &super::sigmoid(&narrow(x, axis, n / 2, n / 2)?)?)
+    } cases [
         Case { f: |t| glu(&t[0], 0), shapes: &[&[4, 3]], domain: (-2.0, 2.0) },
     ];
     /// `log(sum(exp(x)))` over axes, without overflow.
-    logsumexp(x; axis: Axes = Axes::All, keepdims: bool = false) = log_sum, cases [
+    logsumexp(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        let x = as_float(x)?;
+        let axes = axis.resolve("logsumexp", x.ndim())?;
+        let order: SmallVec<[usize; 4]> =
+            (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
+        let kept = &order[..x.ndim() - axes.len()];
+        let mut dims: shape::Dims = kept.iter().map(|&i| x.shape()[i]).collect();
+        dims.push(axes.iter().map(|&i| x.shape()[i]).product());
+        let moved =
+            if order.windows(2).all(|w| w[0] < w[1]) { x.clone().into_owned() } else { permute(&x, &order)? };
+        let y = apply(LogSumExp, &[&reshape_to(&moved, &dims)?])?;
+        reshape_to(&y, &reduced_shape(x.shape(), &axes, keepdims))
+    } cases [
         Case { f: |t| logsumexp(&t[0], 1.into(), true), shapes: &[&[2, 5]], domain: (-2.0, 2.0) },
         Case { f: |t| logsumexp(&t[0], [0, 2].into(), false), shapes: &[&[2, 3, 4]], domain: (-2.0, 2.0) },
     ];
@@ -168,38 +194,4 @@ fn along(
     let mut order: SmallVec<[usize; 4]> = (0..x.ndim()).collect();
     order.swap(axis, x.ndim() - 1);
     permute(&f(&permute(&x, &order)?)?, &order)
-}
-
-fn normalised(x: &Tensor, axis: isize) -> Result<Tensor> {
-    along("softmax", x, axis, |x| apply(Softmax { log: false }, &[x]))
-}
-
-fn log_normalised(x: &Tensor, axis: isize) -> Result<Tensor> {
-    along("logsoftmax", x, axis, |x| apply(Softmax { log: true }, &[x]))
-}
-
-fn gated(x: &Tensor, axis: isize) -> Result<Tensor> {
-    let axis = shape::axis("glu", axis, x.ndim())?;
-    let n = x.shape()[axis];
-    if !n.is_multiple_of(2) {
-        let shape = shape::show(x.shape());
-        return Err(Error::Shape(format!(
-            "glu: axis {axis} of shape {shape} has length {n}, which has no halves"
-        )));
-    }
-    multiply(&narrow(x, axis, 0, n / 2)?, &super::sigmoid(&narrow(x, axis, n / 2, n / 2)?)?)
-}
-
-fn log_sum(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
-    let x = as_float(x)?;
-    let axes = axis.resolve("logsumexp", x.ndim())?;
-    let order: SmallVec<[usize; 4]> =
-        (0..x.ndim()).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
-    let kept = &order[..x.ndim() - axes.len()];
-    let mut dims: shape::Dims = kept.iter().map(|&i| x.shape()[i]).collect();
-    dims.push(axes.iter().map(|&i| x.shape()[i]).product());
-    let moved =
-        if order.windows(2).all(|w| w[0] < w[1]) { x.clone().into_owned() } else { permute(&x, &order)? };
-    let y = apply(LogSumExp, &[&reshape_to(&moved, &dims)?])?;
-    reshape_to(&y, &reduced_shape(x.shape(), &axes, keepdims))
 }

@@ -11,12 +11,17 @@ use smallvec::SmallVec;
 
 operations! {
     /// The elements in ascending order along an axis, NaN last. Equal elements keep their order.
-    sort(x; axis: isize = -1, descending: bool = false) = sorted, cases [
+    sort(x; axis: isize = -1, descending: bool = false) {
+        shape::axis("sort", axis, x.ndim())?;
+        take_along_axis(x, &sorting(x, axis, descending)?, axis)
+    } cases [
         Case { f: |t| sort(&t[0], 0, false), shapes: &[&[5, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| sort(&t[0], -1, true), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
     ];
     /// The places of the elements in ascending order along an axis, NaN last. Equal elements keep their order.
-    argsort(x; axis: isize = -1, descending: bool = false) = sorting, cases [];
+    argsort(x; axis: isize = -1, descending: bool = false) {
+        sorting(x, axis, descending)
+    } cases [];
 }
 
 /// The places of the elements in order along an axis.
@@ -48,11 +53,6 @@ impl Operation for Argsort {
 
 fn sorting(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
     compute(Argsort { axis: shape::axis("argsort", axis, x.ndim())?, descending }, &[x])
-}
-
-fn sorted(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
-    shape::axis("sort", axis, x.ndim())?;
-    take_along_axis(x, &sorting(x, axis, descending)?, axis)
 }
 
 /// The places of the second input's numbers in the sorted vector that is the first.

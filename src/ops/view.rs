@@ -91,37 +91,42 @@ pub(crate) fn narrow(x: &Tensor, axis: usize, start: usize, length: usize) -> Re
 
 operations! {
     /// The elements in reverse order along axes.
-    flip(x; axis: Axes = Axes::All) = reversed,
-        cases [Case { f: |t| flip(&t[0], 0.into()), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
+    flip(x; axis: Axes = Axes::All) {
+        let axes = axis.resolve("flip", x.ndim())?;
+        let range = |(i, &n): (usize, &usize)| match n {
+            0 => Range::all(0),
+            n if axes.contains(&i) => Range { start: n - 1, step: -1, length: n },
+            n => Range::all(n),
+        };
+        slice(x, &x.shape().iter().enumerate().map(range).collect::<Ranges>())
+    } cases [Case { f: |t| flip(&t[0], 0.into()), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
     /// A new axis of length 1 at a place of the result.
-    expand_dims(x; axis: isize) = widened,
-        cases [Case { f: |t| expand_dims(&t[0], 1), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
+    expand_dims(x; axis: isize) {
+        let at = shape::axis("expand_dims", axis, x.ndim() + 1)?;
+        let mut dims = Dims::from_slice(x.shape());
+        dims.insert(at, 1);
+        reshape_to(x, &dims)
+    } cases [Case { f: |t| expand_dims(&t[0], 1), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
     /// Without axes of length 1: those named, or all.
-    squeeze(x; axis: Axes = Axes::All) = narrowed,
-        cases [Case { f: |t| squeeze(&t[0], 1.into()), shapes: &[&[3, 1, 2]], domain: (-1.0, 1.0) }];
+    squeeze(x; axis: Axes = Axes::All) {
+        narrowed(x, axis)
+    } cases [Case { f: |t| squeeze(&t[0], 1.into()), shapes: &[&[3, 1, 2]], domain: (-1.0, 1.0) }];
     /// The elements each so many times along an axis, neighbours together.
-    repeat(x; repeats: usize, axis: isize = 0) = repeated,
-        cases [Case { f: |t| repeat(&t[0], 3, 1), shapes: &[&[2, 2]], domain: (-1.0, 1.0) }];
+    repeat(x; repeats: usize, axis: isize = 0) {
+        let at = shape::axis("repeat", axis, x.ndim())?;
+        let mut dims = Dims::from_slice(x.shape());
+        dims.insert(at + 1, 1);
+        let column = reshape_to(x, &dims)?;
+        dims[at + 1] = repeats;
+        let spread = super::broadcast_to(&column, &dims)?;
+        dims.remove(at + 1);
+        dims[at] *= repeats;
+        reshape_to(&spread, &dims)
+    } cases [Case { f: |t| repeat(&t[0], 3, 1), shapes: &[&[2, 2]], domain: (-1.0, 1.0) }];
     /// The tensor with `value` around it: `pad` is one number for all sides, or two for each axis, `(before, after, …)`.
-    pad_constant(x; pad: Axes = Axes::from(0), value: f64 = 0.0) = padded,
-        cases [Case { f: |t| pad_constant(&t[0], [1, 0, 0, 2].into(), 3.0), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
-}
-
-fn reversed(x: &Tensor, axis: Axes) -> Result<Tensor> {
-    let axes = axis.resolve("flip", x.ndim())?;
-    let range = |(i, &n): (usize, &usize)| match n {
-        0 => Range::all(0),
-        n if axes.contains(&i) => Range { start: n - 1, step: -1, length: n },
-        n => Range::all(n),
-    };
-    slice(x, &x.shape().iter().enumerate().map(range).collect::<Ranges>())
-}
-
-fn widened(x: &Tensor, axis: isize) -> Result<Tensor> {
-    let at = shape::axis("expand_dims", axis, x.ndim() + 1)?;
-    let mut dims = Dims::from_slice(x.shape());
-    dims.insert(at, 1);
-    reshape_to(x, &dims)
+    pad_constant(x; pad: Axes = Axes::from(0), value: f64 = 0.0) {
+        padded(x, pad, value)
+    } cases [Case { f: |t| pad_constant(&t[0], [1, 0, 0, 2].into(), 3.0), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
 }
 
 fn narrowed(x: &Tensor, axis: Axes) -> Result<Tensor> {
@@ -140,18 +145,6 @@ fn narrowed(x: &Tensor, axis: Axes) -> Result<Tensor> {
         }
     };
     reshape_to(x, &dims)
-}
-
-fn repeated(x: &Tensor, repeats: usize, axis: isize) -> Result<Tensor> {
-    let at = shape::axis("repeat", axis, x.ndim())?;
-    let mut dims = Dims::from_slice(x.shape());
-    dims.insert(at + 1, 1);
-    let column = reshape_to(x, &dims)?;
-    dims[at + 1] = repeats;
-    let spread = super::broadcast_to(&column, &dims)?;
-    dims.remove(at + 1);
-    dims[at] *= repeats;
-    reshape_to(&spread, &dims)
 }
 
 fn padded(x: &Tensor, pad: Axes, value: f64) -> Result<Tensor> {

@@ -94,7 +94,7 @@ macro_rules! bind {
         crate::bind! { functions $($name)+ }
     };
     (functions $($name:ident)+) => {
-        pub(super) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        pub(in crate::ops) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
             $(crate::py::hints::add_function!(m, python::$name)?;)+
             Ok(())
         }
