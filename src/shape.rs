@@ -53,6 +53,17 @@ pub fn is_row_major(shape: &[usize], strides: &[isize]) -> bool {
     true
 }
 
+/// Where the element of this number is in row-major order, by the strides.
+#[inline]
+pub fn offset(number: usize, shape: &[usize], strides: &[isize]) -> isize {
+    let (mut rest, mut offset) = (number, 0);
+    for (&n, &stride) in shape.iter().zip(strides).rev() {
+        offset += (rest % n) as isize * stride;
+        rest /= n;
+    }
+    offset
+}
+
 /// The shape that two shapes have in common by NumPy's rules: aligned at the last axis, length 1 stretches.
 pub fn broadcast(op: &str, a: &[usize], b: &[usize]) -> Result<Dims> {
     if a == b {

@@ -3,6 +3,7 @@
 use super::cost::moving;
 use super::dispatch::Shared;
 use crate::memory::unwritten::{Unwritten, Writer};
+use crate::shape::offset;
 use crate::team::{self, Pieces};
 
 /// Elements per task.
@@ -39,12 +40,7 @@ pub fn put<T: Copy + Send + Sync>(shape: &[usize], x: &[T], out: &mut [T], start
     let (to, group) = (Shared(out.as_mut_ptr()), (CHUNK / n.max(1)).max(1));
     team::run(rows.div_ceil(group), moving(rows, n), |task| {
         for row in task * group..rows.min((task + 1) * group) {
-            let (mut rest, mut at) = (row, 0);
-            for (&n, &s) in lead.iter().zip(strides).rev() {
-                at += (rest % n) as isize * s;
-                rest /= n;
-            }
-            let (from, to) = (&x[row * n..][..n], to.at(start).wrapping_offset(at));
+            let (from, to) = (&x[row * n..][..n], to.at(start).wrapping_offset(offset(row, lead, strides)));
             // SAFETY: `is_apart` has found that the strides stay in `out`, which is borrowed for writing, and that no two
             // elements have one place: this row's are no other task's.
             unsafe {

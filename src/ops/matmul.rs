@@ -56,14 +56,7 @@ impl Operation for Matmul {
                 unsafe { gemm::gemm(m, n, k, operand::<T>(a, 0), operand(b, 0), c, n, &Epilogue::NONE) };
             } else {
                 let (sa, sb) = (stack_strides(a), stack_strides(b));
-                let at = |i: usize, strides: &[isize]| -> isize {
-                    let (mut rest, mut offset) = (i, 0);
-                    for (&n, &s) in stack.iter().zip(strides).rev() {
-                        offset += (rest % n) as isize * s;
-                        rest /= n;
-                    }
-                    offset
-                };
+                let at = |i: usize, strides: &[isize]| shape::offset(i, &stack, strides);
                 let (a, b, c) = (Shared(a), Shared(b), Shared(c as *const T));
                 // SAFETY: shapes and strides are those of the arrays, for each product of the stack; the products write parts of
                 // the fresh output that are apart.

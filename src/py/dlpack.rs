@@ -302,7 +302,7 @@ unsafe fn layout(t: &Description) -> PyResult<Strided> {
     if n > 0 && t.shape.is_null() {
         return no("the array has no shape".into());
     }
-    // SAFETY: not null, and of that length by the caller's promise.
+    // SAFETY: not null; a producer that follows the protocol gives a length and a stride for each axis.
     let numbers = |p: *mut i64| if n == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(p, n) } };
     let lengths = numbers(t.shape);
     let Ok(shape) = lengths.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>() else {

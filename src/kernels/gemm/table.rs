@@ -79,25 +79,25 @@ macro_rules! kernels {
         unsafe fn tile<S: Simd, const M: usize, const NV: usize, const MASKED: bool, const ROWS: bool>(
             t: &$crate::kernels::gemm::tile::Tile<S::Elem>,
         ) {
-            // SAFETY: the instruction set is enabled here, the rest is the caller's promise.
+            // SAFETY: the instruction set is enabled here; the pointers of `t` are valid for the tile, as this function asks, too.
             unsafe { $crate::kernels::gemm::tile::tile::<S, M, NV, MASKED, ROWS>(t) }
         }
 
         $(#[target_feature(enable = $features)])?
         unsafe fn pack<S: Simd>(p: &$crate::kernels::gemm::pack::Pack<S::Elem>) {
-            // SAFETY: the instruction set is enabled here, the rest is the caller's promise.
+            // SAFETY: the instruction set is enabled here; the pointers of `p` are valid for the panel, as this function asks, too.
             unsafe { $crate::kernels::gemm::pack::pack::<S>(p) }
         }
 
         $(#[target_feature(enable = $features)])?
         unsafe fn dots<S: Simd>(v: &$crate::kernels::gemm::vector::Vector<S::Elem>) {
-            // SAFETY: the instruction set is enabled here, the rest is the caller's promise.
+            // SAFETY: the instruction set is enabled here; matrix, vector and result are valid, as this function asks, too.
             unsafe { $crate::kernels::gemm::vector::dots::<S>(v) }
         }
 
         $(#[target_feature(enable = $features)])?
         unsafe fn axpys<S: Simd>(v: &$crate::kernels::gemm::vector::Vector<S::Elem>) {
-            // SAFETY: the instruction set is enabled here, the rest is the caller's promise.
+            // SAFETY: the instruction set is enabled here; matrix, vector and result are valid, as this function asks, too.
             unsafe { $crate::kernels::gemm::vector::axpys::<S>(v) }
         }
 

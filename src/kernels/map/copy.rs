@@ -1,6 +1,7 @@
 //! Copies of strided arrays into contiguous ones.
 
-use super::layout::{Layout, Odometer, contiguous};
+use super::layout::{Layout, Odometer};
+use crate::shape::is_row_major;
 use crate::team;
 
 /// The side of the squares in which a matrix is transposed: as many elements as a cache line has single floats.
@@ -28,7 +29,7 @@ unsafe impl Sync for Pointers {}
 /// `shape` has; they must not overlap.
 pub unsafe fn copy<T: Copy>(shape: &[usize], x: *const T, strides: &[isize], out: *mut T) {
     let total: usize = shape.iter().product();
-    if total <= CHUNK && contiguous(shape, strides) {
+    if total <= CHUNK && is_row_major(shape, strides) {
         // SAFETY: both are contiguous and have `total` elements, as this function asks, and do not overlap.
         return unsafe { out.copy_from_nonoverlapping(x, total) };
     }

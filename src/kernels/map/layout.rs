@@ -5,19 +5,6 @@ use smallvec::SmallVec;
 /// Axes up to which a layout needs no allocation.
 const INLINE: usize = 6;
 
-/// Whether the strides are those of a row-major array without gaps.
-#[inline]
-pub(super) fn contiguous(shape: &[usize], strides: &[isize]) -> bool {
-    let mut expected = 1;
-    for (&n, &stride) in shape.iter().zip(strides).rev() {
-        if n != 1 && stride != expected {
-            return false;
-        }
-        expected *= n as isize;
-    }
-    true
-}
-
 /// Whether arrays of `n` elements at these places have no byte in common.
 #[inline]
 pub(super) fn disjoint<T, U>(x: *const T, out: *mut U, n: usize) -> bool {

@@ -14,8 +14,9 @@ mod tiles;
 pub use copy::copy;
 
 use crate::isa::{Isa, isa};
+use crate::shape::is_row_major;
 use drive::{BUFFER, Block, Input, drive};
-use layout::{contiguous, disjoint};
+use layout::disjoint;
 use std::mem::MaybeUninit;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
@@ -127,7 +128,7 @@ macro_rules! kernels {
         ) {
             const { assert!(size_of::<K::Out>() <= BUFFER $(&& size_of::<K::$In>() <= BUFFER)+) };
             let n = shape.iter().product();
-            let simple = n <= SMALL $(&& contiguous(shape, $strides) && disjoint($x, out, n))+;
+            let simple = n <= SMALL $(&& is_row_major(shape, $strides) && disjoint($x, out, n))+;
             // SAFETY: the operands reach as far as the caller says; the slices are distinct as was just found.
             unsafe {
                 if simple {
