@@ -18,20 +18,31 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Files whose outcome is the same on every instruction set, and why. A new file runs on each until it stands here;
 # tests/test_selection.py refuses those that compare numbers with an oracle.
 ONCE = {
+    "test_autosize.py": "which sizes the layers of a model get",
     "test_checkpoints.py": "what a file holds, and when it is written",
+    "test_contributing.py": "what a document promises",
     "test_data.py": "which items a batch has, and in which order",
+    "test_data_views.py": "which items a view of data has",
     "test_dlpack.py": "who owns memory, and for how long",
     "test_examples.py": "scripts: what they call is tested by itself",
     "test_files.py": "what is written is read",
     "test_files_hostile.py": "what a reader refuses",
+    "test_fit.py": "when a training loop calls, writes and stops",
+    "test_flux_names.py": "which names there are",
+    "test_folds.py": "which items a fold has",
     "test_forks.py": "locks and threads after a fork",
     "test_fuzzer.py": "the fuzzer itself, with faults that are planted",
+    "test_generators.py": "who has which generator of random numbers",
     "test_locks.py": "which locks are held while Python runs",
+    "test_promotion.py": "which element types results have",
     "test_security.py": "what a document promises",
     "test_selection.py": "how pytest collects files",
     "test_show.py": "how models are printed",
+    "test_signals.py": "Ctrl-C in the middle of work",
+    "test_slips.py": "what errors say of other libraries' names",
     "test_surface.py": "names, docstrings and the order of the sources",
     "test_threads.py": "what may cross from thread to thread",
+    "test_undone_steps.py": "what a step that failed leaves as it was",
     "test_workers.py": "processes that load data",
 }
 
