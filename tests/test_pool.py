@@ -52,6 +52,97 @@ def test_lpnormpool_is_its_formula(p):
     np.testing.assert_allclose(y.numpy(), pooled(x, norm, 0, (2, 3), (2, 2), (1, 1, 1, 1)), rtol=1e-12)
 
 
+# A shape, a window, a stride, a padding, a dilation and whether there may be windows that are not whole.
+SPREAD = [
+    ((2, 9, 3), (2,), (2,), (0, 0), (3,), False),
+    ((2, 9, 3), (2,), (4,), (2, 1), (3,), True),
+    ((1, 7, 70), (3,), (2,), (0, 0), (1,), True),
+    ((1, 2, 3), (3,), (2,), (0, 0), (1,), True),
+    ((2, 8, 9, 5), (3, 2), (2, 3), (1, 1, 1, 0), (2, 3), False),
+    ((2, 8, 9, 5), (3, 2), (3, 4), (1, 1, 1, 0), (2, 3), True),
+    ((1, 6, 7, 21), (2, 2), (4, 3), (1, 1, 1, 1), (1, 1), True),
+    ((1, 4, 7, 8, 2), (2, 3, 2), (2, 2, 3), (1, 0, 2, 1, 0, 1), (2, 2, 4), True),
+    ((0, 5, 5, 2), (2, 2), (2, 2), (0, 0, 0, 0), (2, 1), True),
+]
+each_spread = pytest.mark.parametrize(("shape", "window", "stride", "pad", "dilation", "ceil_mode"), SPREAD)
+
+
+@each_spread
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_windows_may_have_gaps_and_reach_past_the_end(shape, window, stride, pad, dilation, ceil_mode, dtype):
+    x, options = (
+        x_of(shape, dtype),
+        {"stride": stride, "pad": pad, "dilation": dilation, "ceil_mode": ceil_mode},
+    )
+    reference = lambda x, f, fill: pooled(x, f, fill, window, stride, pad, dilation, ceil_mode)
+    y = flux.maxpool(flux.tensor(x), window, **options)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y.numpy(), reference(x, np.nanmax, -np.inf))
+    rtol = {"float32": 1e-5, "float64": 1e-13}[dtype]
+    for count_include_pad, fill in ((True, 0), (False, np.nan)):
+        y = flux.meanpool(flux.tensor(x), window, count_include_pad=count_include_pad, **options)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y.numpy(), reference(x, np.nanmean, fill), rtol=rtol, atol=rtol)
+    norm = lambda box, axis: np.nansum(box**2, axis) ** 0.5
+    y = flux.lpnormpool(flux.tensor(x), 2, window, **options)
+    np.testing.assert_allclose(y.numpy(), reference(x, norm, 0), rtol=rtol)
+
+
+@each_spread
+def test_gradients_of_such_windows_match_differences(shape, window, stride, pad, dilation, ceil_mode):
+    x = flux.tensor(x_of(shape, np.float64)[..., :3])
+    options = {"stride": stride, "pad": pad, "dilation": dilation, "ceil_mode": ceil_mode}
+    for f in (
+        lambda x: flux.maxpool(x, window, **options),
+        lambda x: flux.meanpool(x, window, count_include_pad=False, **options),
+        lambda x: flux.lpnormpool(flux.exp(x), 3, window, **options),
+    ):
+        assert flux.gradcheck(lambda x, f=f: flux.sum(flux.sin(f(x))), x, order=2)
+
+
+def test_values_of_pytorch_for_windows_that_are_not_whole():
+    # F.avg_pool1d(x, 3, 2, 1, ceil_mode=True), with and without count_include_pad, and
+    # F.max_pool1d(x, 2, 2, 1, 2, ceil_mode=True).
+    x = flux.arange(6).reshape(1, 6, 1) + 1
+    f = lambda pool, *window, **options: pool(
+        x, *window, stride=2, pad=1, ceil_mode=True, **options
+    ).flatten()
+    assert f(flux.meanpool, (3,)).tolist() == [1, 3, 5, 3]
+    assert f(flux.meanpool, (3,), count_include_pad=False).tolist() == [1.5, 3, 5, 6]
+    assert f(flux.maxpool, (2,), dilation=2).tolist() == [2, 4, 6, 6]
+    # No window starts in the padding after the image.
+    assert flux.maxpool(x[:, :4], (2,), stride=3, pad=1, ceil_mode=True).flatten().tolist() == [1, 4]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_such_windows_of_narrow_numbers(dtype):
+    x = flux.tensor(np.full((1, 7, 1), 30000.0), dtype=dtype)
+    for pool in (flux.maxpool, flux.meanpool):
+        y = pool(x, (4,), stride=2, pad=1, dilation=2, ceil_mode=True)
+        assert y.dtype == dtype
+        assert flux.all(flux.isfinite(y))
+
+
+def test_a_window_between_which_there_is_nothing_of_the_image_is_refused():
+    for pool in (flux.maxpool, flux.meanpool):
+        with pytest.raises(
+            ValueError, match=r"pool: a window with dilation 2 and pad \(1, 1\) has nothing of axis 1"
+        ):
+            pool(flux.zeros((1, 1, 1)), (2,), pad=1, dilation=2)
+
+
+@pytest.mark.parametrize("option", [{"dilation": 0}, {"dilation": (1, 2, 3)}, {"dilation": 1.5}])
+def test_a_dilation_that_is_none_is_a_value_error(option):
+    for make in (flux.MaxPool, flux.MeanPool):
+        with pytest.raises(ValueError, match="Pool: dilation must be"):
+            make((2, 2), **option)
+
+
+def test_ceil_mode_is_a_truth():
+    with pytest.raises(TypeError, match="MaxPool: ceil_mode is True or False, got 1"):
+        flux.MaxPool((2, 2), ceil_mode=1)
+
+
 def test_an_input_that_is_not_contiguous_is_pooled_like_a_copy_of_it():
     x = x_of((3, 8, 10, 4))
     view = flux.permute_dims(flux.tensor(x)[::-1, :, ::2], (0, 2, 1, 3))

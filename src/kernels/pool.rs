@@ -4,6 +4,8 @@
 //! the box is the pixel's window; backward it is the results whose windows hold the pixel. So no two tasks write to one
 //! place, and every sum has an order of its own whatever the threads.
 
+mod windows;
+
 use super::cost::multiplying;
 use super::dispatch::{Kernel, Shared, dispatch};
 use super::lanes::{Lanes, across};
@@ -11,109 +13,14 @@ use super::number::Float;
 use crate::memory::unwritten::{Unwritten, assume_written};
 use crate::team;
 use std::mem::MaybeUninit;
+use windows::{Span, Walk};
+
+pub use windows::{Windows, extent};
 
 /// Multiplications' worth of work per task.
 const CHUNK: usize = 1 << 14;
 /// What a pixel costs beside its channels, in channels.
 const PIXEL: usize = 16;
-
-/// Windows over a batch of images of three axes; images with fewer have leading axes of length 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Windows {
-    /// The number of images.
-    pub batch: usize,
-    /// The numbers at each pixel.
-    pub channels: usize,
-    /// The lengths of an image.
-    pub input: [usize; 3],
-    /// The number of windows along each axis.
-    pub output: [usize; 3],
-    /// The lengths of a window.
-    pub size: [usize; 3],
-    /// How far apart windows start.
-    pub stride: [usize; 3],
-    /// How far before the image the first one starts.
-    pub before: [usize; 3],
-}
-
-/// What a pixel of the target reads along one axis: `length` pixels of the source from `start`. `place` is the axis'
-/// part of the place in the window of the first of them.
-#[derive(Clone, Copy)]
-struct Span {
-    start: usize,
-    length: usize,
-    place: isize,
-}
-
-/// Which pixels of the source each pixel of the target reads.
-struct Walk {
-    batch: usize,
-    channels: usize,
-    source: [usize; 3],
-    spans: [Vec<Span>; 3],
-    /// By how much the place in the window grows from one pixel of the source to the next.
-    steps: [isize; 3],
-}
-
-impl Windows {
-    /// The numbers of all images, and of all results.
-    ///
-    /// # Panics
-    /// Where windows do not lie on the images: one starts past their end, or is padding alone before them.
-    fn sizes(&self) -> [usize; 2] {
-        for i in 0..3 {
-            let last = self.output[i].saturating_sub(1).saturating_mul(self.stride[i]);
-            let fits =
-                self.stride[i] > 0 && self.before[i] < self.size[i] && last <= self.input[i] + self.before[i];
-            assert!(fits, "pooling: windows that leave the images: {self:?}");
-        }
-        [self.input, self.output]
-            .map(|lengths| self.batch * self.channels * lengths.iter().product::<usize>())
-    }
-
-    /// The number of pixels in a window.
-    pub fn area(&self) -> usize {
-        self.size.iter().product()
-    }
-
-    /// The parts of a place that one step along each axis of a window is worth.
-    fn units(&self) -> [isize; 3] {
-        [(self.size[1] * self.size[2]) as isize, self.size[2] as isize, 1]
-    }
-
-    /// From images to results.
-    fn forward(&self) -> Walk {
-        let spans = |i: usize| {
-            (0..self.output[i]).map(move |t| {
-                let (from, before) = (t * self.stride[i], self.before[i]);
-                let (start, end) =
-                    (from.saturating_sub(before), (from + self.size[i] - before).min(self.input[i]));
-                let place = (start + before - from) as isize * self.units()[i];
-                Span { start, length: end - start, place }
-            })
-        };
-        self.walk(self.input, [0, 1, 2].map(|i| spans(i).collect()), self.units())
-    }
-
-    /// From results to images.
-    fn backward(&self) -> Walk {
-        let spans = |i: usize| {
-            (0..self.input[i]).map(move |t| {
-                let at = t + self.before[i];
-                let start = (at + 1).saturating_sub(self.size[i]).div_ceil(self.stride[i]);
-                let end = (at / self.stride[i] + 1).min(self.output[i]);
-                let place = (at as isize - (start * self.stride[i]) as isize) * self.units()[i];
-                Span { start, length: end.saturating_sub(start), place }
-            })
-        };
-        let steps = [0, 1, 2].map(|i| -self.units()[i] * self.stride[i] as isize);
-        self.walk(self.output, [0, 1, 2].map(|i| spans(i).collect()), steps)
-    }
-
-    fn walk(&self, source: [usize; 3], spans: [Vec<Span>; 3], steps: [isize; 3]) -> Walk {
-        Walk { batch: self.batch, channels: self.channels, source, spans, steps }
-    }
-}
 
 /// A place in a window as it is stored: `u8` where windows are small enough, `()` where nobody asks.
 pub trait Offset: Copy + PartialEq + Send + Sync {
@@ -209,7 +116,7 @@ struct Pixel<'a, K> {
 impl<K: Pool> Lanes for Pixel<'_, K> {
     #[inline(always)]
     unsafe fn lanes<const L: usize>(&self, c: usize) {
-        let (Walk { channels, source: [planes, rows, columns], steps, .. }, op) = (self.walk, self.op);
+        let (Walk { channels, source: [planes, rows, columns], apart, steps, .. }, op) = (self.walk, self.op);
         let [d, h, w] = self.spans;
         let target = self.target * channels + c;
         // SAFETY: `Windows::sizes` has seen to it that the spans lie within the source; the channels lie within its pixels.
@@ -217,14 +124,15 @@ impl<K: Pool> Lanes for Pixel<'_, K> {
             let mut acc = op.start::<L>(target, d.place + h.place + w.place);
             for i in 0..d.length {
                 for j in 0..h.length {
-                    let row = ((self.b * planes + d.start + i) * rows + h.start + j) * columns + w.start;
+                    let plane = self.b * planes + d.start + i * apart[0];
+                    let row = (plane * rows + h.start + j * apart[1]) * columns + w.start;
                     let (mut source, mut place) = (
                         row * channels + c,
                         d.place + i as isize * steps[0] + h.place + j as isize * steps[1] + w.place,
                     );
                     for _ in 0..w.length {
                         op.push(&mut acc, source, place);
-                        source += channels;
+                        source += apart[2] * channels;
                         place += steps[2];
                     }
                 }

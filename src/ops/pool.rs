@@ -1,14 +1,14 @@
 //! Pooling over windows of channels-last images of one to three spatial axes.
 
-use super::Case;
 use super::binary::as_float;
+use super::{Case, multiply};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::pool::{self as kernel, Windows};
 use crate::memory::unwritten::Unwritten;
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
 
 /// The windows of a pooling, and the shapes of its two sides.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ struct Pooling {
     windows: Windows,
     input: Dims,
     output: Dims,
+    /// How much padding there is after the images.
+    after: [usize; 3],
 }
 
 /// The largest element of each window. Beside it are the places of these, which its gradient goes to.
@@ -31,10 +33,11 @@ struct Spread(Pooling);
 #[derive(Debug)]
 struct Pick(Pooling);
 
-/// The mean of each window, in which padding counts as zeros, or the transpose of that.
+/// `scale` times the sum of each window, in which padding counts as zeros, or the transpose of that.
 #[derive(Debug)]
-struct MeanPool {
+struct SumPool {
     pooling: Pooling,
+    scale: f64,
     transposed: bool,
 }
 
@@ -127,15 +130,15 @@ impl Differentiable for Pick {
     }
 }
 
-impl Operation for MeanPool {
+impl Operation for SumPool {
     fn name(&self) -> &'static str {
-        if self.transposed { "meanpool_back" } else { self.pooling.op }
+        if self.transposed { "sumpool_back" } else { self.pooling.op }
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (pooling, windows) = (&self.pooling, &self.pooling.windows);
         let x = x[0].contiguous()?;
         each!(x.dtype(), float: T => {
-            let (values, scale) = (x.values::<T>(pooling.op)?, (1.0 / windows.area() as f64) as T);
+            let (values, scale) = (x.values::<T>(pooling.op)?, self.scale as T);
             let (shape, pool) = if self.transposed {
                 (&pooling.input, kernel::meanpool_back::<T> as kernel::Mean<T>)
             } else {
@@ -146,9 +149,10 @@ impl Operation for MeanPool {
     }
 }
 
-impl Differentiable for MeanPool {
+impl Differentiable for SumPool {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        cx.each(|_| apply(MeanPool { pooling: self.pooling.clone(), transposed: !self.transposed }, &[g]))
+        let SumPool { pooling, scale, transposed } = self;
+        cx.each(|_| apply(SumPool { pooling: pooling.clone(), scale: *scale, transposed: !transposed }, &[g]))
     }
 }
 
@@ -156,31 +160,59 @@ operations! {
     /// The largest element of each window of images `(batch, *lengths, channels)` with one to three lengths; NaN if there
     /// is one. Of equals the first has the gradient.
     ///
-    /// `stride` is that of the windows unless given, `pad` one number or two for each length: `(before, after, …)`.
-    maxpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0)) {
+    /// `stride` is that of the windows unless given, `pad` one number or two for each length: `(before, after, …)`;
+    /// `dilation` is how far apart the elements of a window are. With `ceil_mode` there is one window more where some
+    /// elements are left after the last.
+    maxpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0), dilation: Axes = Axes::from(1), ceil_mode: bool = false) {
         let x = as_float(x)?;
-        let pooling = Pooling::new("maxpool", x.shape(), &window, &stride, &pad)?;
+        let pooling = Pooling::new("maxpool", x.shape(), [&window, &stride, &pad, &dilation], ceil_mode)?;
         apply(MaxPool(pooling), &[&x])
     } cases [
-        Case { f: |t| maxpool(&t[0], [2].into(), Axes::All, 0.into()), shapes: &[&[2, 5, 3]], domain: (-2.0, 2.0) },
-        Case { f: |t| maxpool(&t[0], [3, 2].into(), [2, 1].into(), [1, 1, 0, 1].into()), shapes: &[&[1, 4, 3, 2]], domain: (-2.0, 2.0) },
-        Case { f: |t| maxpool(&t[0], [1, 16, 17].into(), 1.into(), [0, 0, 15, 15, 16, 15].into()), shapes: &[&[1, 2, 1, 2, 2]], domain: (-2.0, 2.0) },
+        Case { f: |t| maxpool(&t[0], [2].into(), Axes::All, 0.into(), 1.into(), false), shapes: &[&[2, 5, 3]], domain: (-2.0, 2.0) },
+        Case { f: |t| maxpool(&t[0], [3, 2].into(), [2, 1].into(), [1, 1, 0, 1].into(), [1, 2].into(), true), shapes: &[&[1, 4, 3, 2]], domain: (-2.0, 2.0) },
+        Case { f: |t| maxpool(&t[0], [1, 16, 17].into(), 1.into(), [0, 0, 15, 15, 16, 15].into(), 1.into(), false), shapes: &[&[1, 2, 1, 2, 2]], domain: (-2.0, 2.0) },
     ];
     /// The mean of each window of images `(batch, *lengths, channels)` with one to three lengths, in which padding counts
-    /// as zeros. The parameters are those of `maxpool`.
-    meanpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0)) {
-        let x = as_float(x)?;
-        let pooling = Pooling::new("meanpool", x.shape(), &window, &stride, &pad)?;
-        apply(MeanPool { pooling, transposed: false }, &[&x])
+    /// as zeros, or not at all without `count_include_pad`. The other parameters are those of `maxpool`; what of a window
+    /// lies past the padding never counts.
+    meanpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0), dilation: Axes = Axes::from(1), ceil_mode: bool = false, count_include_pad: bool = true) {
+        let windows = [&window, &stride, &pad, &dilation];
+        // What is divided after the sum may be too large for 16 bits before.
+        if x.dtype().is_half() {
+            return in_single(&[x], |x| mean_pooled(x[0], windows, ceil_mode, count_include_pad));
+        }
+        mean_pooled(x, windows, ceil_mode, count_include_pad)
     } cases [
-        Case { f: |t| meanpool(&t[0], [2].into(), 3.into(), 0.into()), shapes: &[&[2, 5, 3]], domain: (-2.0, 2.0) },
-        Case { f: |t| meanpool(&t[0], [3, 2].into(), [2, 1].into(), [1, 1, 0, 1].into()), shapes: &[&[1, 4, 3, 2]], domain: (-2.0, 2.0) },
-        Case { f: |t| meanpool(&t[0], [1, 2, 2].into(), 1.into(), 0.into()), shapes: &[&[1, 2, 2, 3, 2]], domain: (-2.0, 2.0) },
+        Case { f: |t| meanpool(&t[0], [2].into(), 3.into(), 0.into(), 1.into(), false, true), shapes: &[&[2, 5, 3]], domain: (-2.0, 2.0) },
+        Case { f: |t| meanpool(&t[0], [3, 2].into(), [2, 1].into(), [1, 1, 0, 1].into(), [1, 2].into(), true, false), shapes: &[&[1, 4, 3, 2]], domain: (-2.0, 2.0) },
+        Case { f: |t| meanpool(&t[0], [1, 2, 2].into(), 1.into(), 0.into(), 1.into(), false, true), shapes: &[&[1, 2, 2, 3, 2]], domain: (-2.0, 2.0) },
+    ];
+    /// The sum of each window of images `(batch, *lengths, channels)`; the parameters are those of `maxpool`.
+    sumpool(x; window: Axes = Axes::All, stride: Axes = Axes::All, pad: Axes = Axes::from(0), dilation: Axes = Axes::from(1), ceil_mode: bool = false) {
+        let x = as_float(x)?;
+        let pooling = Pooling::new("sumpool", x.shape(), [&window, &stride, &pad, &dilation], ceil_mode)?;
+        apply(SumPool { pooling, scale: 1.0, transposed: false }, &[&x])
+    } cases [
+        Case { f: |t| sumpool(&t[0], [2].into(), 2.into(), 1.into(), 3.into(), true), shapes: &[&[2, 9, 3]], domain: (-2.0, 2.0) },
     ];
 }
 
+fn mean_pooled(x: &Tensor, given: [&Axes; 4], ceil_mode: bool, count_include_pad: bool) -> Result<Tensor> {
+    let x = as_float(x)?;
+    let pooling = Pooling::new("meanpool", x.shape(), given, ceil_mode)?;
+    let is_padded = pooling.after != [0; 3] || pooling.windows.before != [0; 3];
+    if !ceil_mode && (count_include_pad || !is_padded) {
+        let scale = 1.0 / pooling.windows.area() as f64;
+        return apply(SumPool { pooling, scale, transposed: false }, &[&x]);
+    }
+    let shares = pooling.shares(count_include_pad, x.dtype())?;
+    multiply(&apply(SumPool { pooling, scale: 1.0, transposed: false }, &[&x])?, &shares)
+}
+
 impl Pooling {
-    fn new(op: &'static str, x: &[usize], window: &Axes, stride: &Axes, pad: &Axes) -> Result<Pooling> {
+    /// Windows of `[window, stride, pad, dilation]` over images of shape `x`.
+    fn new(op: &'static str, x: &[usize], given: [&Axes; 4], ceil_mode: bool) -> Result<Pooling> {
+        let [window, stride, pad, dilation] = given;
         let Axes::These(given) = window else {
             return Err(Error::Value(format!("{op}: a window is needed")));
         };
@@ -194,7 +226,7 @@ impl Pooling {
         }
         let size = numbers(op, "window", window, n, 1)?;
         let stride = if *stride == Axes::All { size.clone() } else { numbers(op, "stride", stride, n, 1)? };
-        let pad = numbers(op, "pad", pad, 2 * n, 0)?;
+        let (pad, dilation) = (numbers(op, "pad", pad, 2 * n, 0)?, numbers(op, "dilation", dilation, n, 1)?);
         let mut windows = Windows {
             batch: x[0],
             channels: x[n + 1],
@@ -202,39 +234,88 @@ impl Pooling {
             output: [1; 3],
             size: [1; 3],
             stride: [1; 3],
+            dilation: [1; 3],
             before: [0; 3],
         };
-        let (mut output, skip) = (Dims::from_slice(x), 3 - n);
+        let (mut output, mut past, skip) = (Dims::from_slice(x), [0; 3], 3 - n);
         for i in 0..n {
-            let (length, size, stride, before, after) =
-                (x[i + 1], size[i], stride[i], pad[2 * i], pad[2 * i + 1]);
-            if before >= size || after >= size {
+            let (length, before, after) = (x[i + 1], pad[2 * i], pad[2 * i + 1]);
+            let (reach, stride) = (kernel::extent(size[i], dilation[i]), stride[i]);
+            if before >= reach || after >= reach {
                 return Err(Error::Value(format!(
-                    "{op}: pad ({before}, {after}) leaves windows of length {size} on axis {} empty",
+                    "{op}: pad ({before}, {after}) leaves windows of length {reach} on axis {} empty",
                     i + 1
                 )));
             }
-            let Some(room) = (length + before).checked_add(after).and_then(|n| n.checked_sub(size)) else {
+            let Some(windows_on) = count(length, before, after, reach, stride, ceil_mode) else {
                 return Err(Error::Shape(format!(
-                    "{op}: a window of length {size} is longer than axis {} of shape {} with pad ({before}, {after})",
+                    "{op}: a window of length {reach} is longer than axis {} of shape {} with pad ({before}, {after})",
                     i + 1,
                     shape::show(x)
                 )));
             };
-            output[i + 1] = room / stride + 1;
-            (windows.input[skip + i], windows.output[skip + i]) = (length, output[i + 1]);
-            (windows.size[skip + i], windows.stride[skip + i], windows.before[skip + i]) =
-                (size, stride, before);
+            output[i + 1] = windows_on;
+            (windows.input[skip + i], windows.output[skip + i]) = (length, windows_on);
+            (windows.size[skip + i], windows.stride[skip + i]) = (size[i], stride);
+            (windows.before[skip + i], windows.dilation[skip + i]) = (before, dilation[i]);
+            past[skip + i] = after;
+            if dilation[i] > 1 && windows.counts(skip + i, length, true).contains(&0) {
+                return Err(Error::Value(format!(
+                    "{op}: a window with dilation {} and pad ({before}, {after}) has nothing of axis {} of shape {}",
+                    dilation[i],
+                    i + 1,
+                    shape::show(x)
+                )));
+            }
         }
         if shape::checked_size(&size).is_none_or(|n| n > u32::MAX as usize) {
             return Err(Error::Value(format!("{op}: the window {size:?} is too large")));
         }
-        Ok(Pooling { op, windows, input: Dims::from_slice(x), output })
+        Ok(Pooling { op, windows, input: Dims::from_slice(x), output, after: past })
+    }
+
+    /// One over the number of elements of each window that count, `(1, *windows, 1)`; what of it lies past the padding does
+    /// not.
+    fn shares(&self, count_include_pad: bool, dtype: DType) -> Result<Tensor> {
+        let windows = &self.windows;
+        let counts = [0, 1, 2].map(|i| {
+            let end = windows.input[i] + if count_include_pad { self.after[i] } else { 0 };
+            windows.counts(i, end, !count_include_pad)
+        });
+        let [_, rows, columns] = windows.output;
+        let share = |i: usize| {
+            let places = [i / columns / rows, i / columns % rows, i % columns];
+            let count: usize = counts.iter().zip(places).map(|(counts, place)| counts[place]).product();
+            1.0 / count.max(1) as f64
+        };
+        let mut dims = self.output.clone();
+        (dims[0], dims[self.output.len() - 1]) = (1, 1);
+        Ok(Array::from_fn(self.op, &dims, share)?.cast(dtype)?.into())
     }
 
     fn not_float(&self, x: &Array) -> Error {
         Error::DType(format!("{}: not defined for {}", self.op, x.dtype()))
     }
+}
+
+/// How many windows there are along an axis, by the rules of PyTorch: with `ceil_mode` one more where elements are left, if
+/// it starts within the image or the padding before it.
+fn count(
+    length: usize,
+    before: usize,
+    after: usize,
+    reach: usize,
+    stride: usize,
+    ceil_mode: bool,
+) -> Option<usize> {
+    let most = length.checked_add(before)?.checked_add(after)?;
+    if !ceil_mode {
+        return Some(most.checked_sub(reach)? / stride + 1);
+    }
+    let steps = most.checked_add(stride - 1)?.checked_sub(reach)? / stride;
+    // No window starts behind the image.
+    let most = (length + before).checked_sub(1)? / stride;
+    Some(steps.min(most) + 1)
 }
 
 /// One number for all, or as many as there should be.

@@ -83,34 +83,41 @@ CONVOLUTIONS = {
 # Pooling
 
 
-def pooled(f, fill, stride=None, pad=0):
-    return ref.pooled(IMAGE, f, fill, (3, 2), both(stride or (3, 2)), pads(pad, (3, 2), (1, 1)))
+def pooled(f, fill, stride=None, pad=0, dilation=1, ceil_mode=False, count_include_pad=True, image=IMAGE):
+    stride, pad = both(stride or (3, 2)), pads(pad, (3, 2), (1, 1))
+    fill = fill if count_include_pad else np.nan
+    return ref.pooled(image, f, fill, (3, 2), stride, pad, both(dilation), ceil_mode)
 
 
 def norm_pooled(box, axis):
-    return (box.astype(np.float64) ** 3).sum(axis) ** (1 / 3)
+    return np.nansum(box.astype(np.float64) ** 3, axis) ** (1 / 3)
 
+
+TURNED = {"stride": (1, 2), "pad": (1, 0, 0, 1), "dilation": (1, 2), "ceil_mode": True}
+NOT_COUNTED = With(False, {"pad": (1, 0, 0, 1)})
 
 POOLS = {
-    name: Row(
-        ours, lambda f=f, fill=fill, **o: pooled(f, fill, **o), {"stride": (1, 2), "pad": (1, 0, 0, 1)}, 1e-5
-    )
-    for name, ours, f, fill in [
-        ("MaxPool", lambda **o: flux.MaxPool((3, 2), **o)(IMAGE), np.max, -np.inf),
-        ("MeanPool", lambda **o: flux.MeanPool((3, 2), **o)(IMAGE), np.mean, 0),
-        ("maxpool", lambda **o: flux.maxpool(IMAGE, (3, 2), **o), np.max, -np.inf),
-        ("meanpool", lambda **o: flux.meanpool(IMAGE, (3, 2), **o), np.mean, 0),
+    name: Row(ours, lambda f=f, fill=fill, **o: pooled(f, fill, **o), TURNED | more, 1e-5)
+    for name, ours, f, fill, more in [
+        ("MaxPool", lambda **o: flux.MaxPool((3, 2), **o)(IMAGE), np.nanmax, -np.inf, {}),
+        (
+            "MeanPool", lambda **o: flux.MeanPool((3, 2), **o)(IMAGE), np.nanmean, 0,
+            {"count_include_pad": NOT_COUNTED},
+        ),
+        ("maxpool", lambda **o: flux.maxpool(IMAGE, (3, 2), **o), np.nanmax, -np.inf, {}),
+        (
+            "meanpool", lambda **o: flux.meanpool(IMAGE, (3, 2), **o), np.nanmean, 0,
+            {"count_include_pad": NOT_COUNTED},
+        ),
     ]
 } | {
     "lpnormpool": Row(
         lambda **o: flux.lpnormpool(abs(IMAGE), 3, (3, 2), **o),
-        lambda stride=None, pad=0: ref.pooled(
-            abs(IMAGE), norm_pooled, 0, (3, 2), both(stride or (3, 2)), pads(pad, (3, 2), (1, 1))
-        ),
-        {"stride": (1, 2), "pad": (1, 0, 0, 1)},
+        lambda **o: pooled(norm_pooled, 0, image=abs(IMAGE), **o),
+        TURNED,
         1e-5,
     )
-}
+}  # fmt: skip
 
 
 ROWS = CONVOLUTIONS | POOLS

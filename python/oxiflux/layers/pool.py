@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from .. import _core
 from .._core import ShapeError, Tensor
@@ -29,52 +29,99 @@ Pad = int | Sequence[int]
 _MOST_BITS = {"float16": 7, "float64": 500}
 
 
-def _windows(owner: str, window: Any, stride: Any, pad: Any) -> tuple[Sizes, Sizes, Sizes]:
-    """The normal forms of the parameters that say where windows lie."""
+class _Windows(NamedTuple):
+    """Where windows lie, in the normal form that the core takes."""
+
+    window: Sizes
+    stride: Sizes
+    pad: Sizes
+    dilation: Sizes
+    ceil_mode: bool
+
+
+def _windows(owner: str, window: Any, stride: Any, pad: Any, dilation: Any, ceil_mode: Any) -> _Windows:
     window = kernel(owner, window)
     stride = window if stride is None else sizes(owner, "stride", stride, len(window))
-    before_and_after = padding(owner, pad, window)
-    if any(n >= window[i // 2] for i, n in enumerate(before_and_after)):
-        raise ValueError(f"{owner}: pad must be less than the window {window}, got {pad!r}")
-    return window, stride, before_and_after
+    dilation = sizes(owner, "dilation", dilation, len(window))
+    before_and_after = padding(owner, pad, window, dilation)
+    reach = tuple((n - 1) * d + 1 for n, d in zip(window, dilation, strict=True))
+    if any(n >= reach[i // 2] for i, n in enumerate(before_and_after)):
+        raise ValueError(f"{owner}: pad must be less than the window {reach}, got {pad!r}")
+    if not isinstance(ceil_mode, bool):
+        raise TypeError(f"{owner}: ceil_mode is True or False, got {ceil_mode!r}")
+    return _Windows(window, stride, before_and_after, dilation, ceil_mode)
 
 
 @told
 def maxpool(
-    x: ArrayLike, window: Sequence[int], *, stride: Pad | None = None, pad: Pad | SamePad = 0
+    x: ArrayLike,
+    window: Sequence[int],
+    *,
+    stride: Pad | None = None,
+    pad: Pad | SamePad = 0,
+    dilation: Pad = 1,
+    ceil_mode: bool = False,
 ) -> Tensor:
     """The largest element of each window of `(batch, *lengths, channels)`, with one to three lengths.
 
     `window` is a tuple with a number for each length, `stride` one number or a tuple (the window itself unless
-    given), `pad` one number, one for each length, two for each length, or SamePad(); padding never wins. NaN
-    wins. Of equal elements the first has the gradient. Raises ShapeError for another number of axes and for a
-    window that is larger than the padded image, ValueError for padding as large as the window.
+    given), `pad` one number, one for each length, two for each length, or SamePad(); padding never wins.
+    `dilation`, a number or a tuple, is how far apart the elements of a window are. With `ceil_mode` elements that
+    are left behind the last window have one more, unless it would start behind the image and the padding before it.
+    NaN wins. Of equal elements the first has the gradient. Raises ShapeError for another number of axes and for a
+    window that is larger than the padded image, ValueError for padding as large as the window, and for a dilation
+    with which a window has nothing of the image. Ref: PyTorch's `max_pool2d`, for windows that are not whole.
 
     >>> import oxiflux as flux
-    >>> flux.maxpool(flux.reshape(flux.arange(6), (1, 6, 1)), (2,)).flatten().tolist()
-    [1.0, 3.0, 5.0]
+    >>> x = flux.reshape(flux.arange(7), (1, 7, 1))
+    >>> flux.maxpool(x, (2,)).flatten().tolist(), flux.maxpool(x, (2,), ceil_mode=True).flatten().tolist()
+    ([1.0, 3.0, 5.0], [1.0, 3.0, 5.0, 6.0])
+    >>> flux.maxpool(x, (2,), stride=1, dilation=3).flatten().tolist()
+    [3.0, 4.0, 5.0, 6.0]
     """
-    return _core.maxpool(x, *_windows("maxpool", window, stride, pad))
+    return _core.maxpool(x, *_windows("maxpool", window, stride, pad, dilation, ceil_mode))
 
 
 @told
 def meanpool(
-    x: ArrayLike, window: Sequence[int], *, stride: Pad | None = None, pad: Pad | SamePad = 0
+    x: ArrayLike,
+    window: Sequence[int],
+    *,
+    stride: Pad | None = None,
+    pad: Pad | SamePad = 0,
+    dilation: Pad = 1,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of each window of `(batch, *lengths, channels)`, in which padding counts as zeros.
 
-    The parameters and errors are those of `maxpool`.
+    Without `count_include_pad` padding does not count: the mean is that of the elements of the image. What of a
+    window lies behind the padding, which is only so with `ceil_mode`, never counts. The other parameters and the
+    errors are those of `maxpool`. Ref: PyTorch's `avg_pool2d`.
 
     >>> import oxiflux as flux
-    >>> flux.meanpool(flux.reshape(flux.arange(6), (1, 6, 1)), (2,), pad=(1, 0), stride=2).flatten().tolist()
+    >>> x = flux.reshape(flux.arange(6), (1, 6, 1))
+    >>> flux.meanpool(x, (2,), pad=(1, 0), stride=2).flatten().tolist()
     [0.0, 1.5, 3.5]
+    >>> flux.meanpool(x, (4,), ceil_mode=True).flatten().tolist()
+    [1.5, 4.5]
+    >>> flux.meanpool(x + 1, (2,), pad=1, count_include_pad=False).flatten().tolist()
+    [1.0, 2.5, 4.5, 6.0]
     """
-    return _core.meanpool(x, *_windows("meanpool", window, stride, pad))
+    windows = _windows("meanpool", window, stride, pad, dilation, ceil_mode)
+    return _core.meanpool(x, *windows, count_include_pad)
 
 
 @told
 def lpnormpool(
-    x: ArrayLike, p: float, window: Sequence[int], *, stride: Pad | None = None, pad: Pad | SamePad = 0
+    x: ArrayLike,
+    p: float,
+    window: Sequence[int],
+    *,
+    stride: Pad | None = None,
+    pad: Pad | SamePad = 0,
+    dilation: Pad = 1,
+    ceil_mode: bool = False,
 ) -> Tensor:
     """The p-norm `(sum x^p)^(1/p)` of each window of `(batch, *lengths, channels)`.
 
@@ -90,12 +137,11 @@ def lpnormpool(
     if not p > 0:
         raise ValueError(f"lpnormpool: p must be positive, got {p!r}")
     x = _core.asarray(x)
+    windows = _windows("lpnormpool", window, stride, pad, dilation, ceil_mode)
     if p == math.inf:
-        return maxpool(_core.abs(x), window, stride=stride, pad=pad)
-    window, stride, pad = _windows("lpnormpool", window, stride, pad)
+        return _core.maxpool(_core.abs(x), *windows)
     unit = _unit(x, p)
-    total = _core.meanpool(_power(x if unit == 1 else x / unit, p), window, stride, pad)
-    total = total * float(math.prod(window))
+    total = _core.sumpool(_power(x if unit == 1 else x / unit, p), *windows)
     nothing = _core.equal(total, 0)
     root = _core.power(_core.where(nothing, 1.0, total), 1 / p)
     norm = _core.where(nothing, 0.0, root)
@@ -122,24 +168,36 @@ def _unit(x: Tensor, p: float) -> float:
 class _Pool(Layer):
     """A pooling with fixed windows."""
 
-    _pool: ClassVar[Callable[..., Tensor]]
-
     window: Sizes
     stride: Sizes
     pad: Sizes
+    # What files of earlier versions lack.
+    dilation: Sizes = (1,)
+    ceil_mode: bool = False
 
-    def __init__(self, window: Sequence[int], *, stride: Pad | None = None, pad: Pad | SamePad = 0) -> None:
-        self.window, self.stride, self.pad = _windows(type(self).__name__, window, stride, pad)
-
-    @named
-    def __call__(self, x: ArrayLike) -> Tensor:
-        return type(self)._pool(x, self.window, self.stride, self.pad)
+    def __init__(
+        self,
+        window: Sequence[int],
+        *,
+        stride: Pad | None = None,
+        pad: Pad | SamePad = 0,
+        dilation: Pad = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        windows = _windows(type(self).__name__, window, stride, pad, dilation, ceil_mode)
+        self.window, self.stride, self.pad, self.dilation, self.ceil_mode = windows
 
     def describe(self) -> str:
         """The layer on one line."""
         pad = f", pad={shown(self.pad)}" if any(self.pad) else ""
         stride = f", stride={shown(self.stride)}" if self.stride != self.window else ""
-        return f"{type(self).__name__}({self.window}{pad}{stride})"
+        dilation = f", dilation={shown(self.dilation)}" if max(self.dilation) > 1 else ""
+        ceil_mode = ", ceil_mode=True" if self.ceil_mode else ""
+        return f"{type(self).__name__}({self.window}{pad}{stride}{dilation}{ceil_mode}{self._more()})"
+
+    def _more(self) -> str:
+        """What else is printed."""
+        return ""
 
 
 class MaxPool(_Pool):
@@ -152,9 +210,13 @@ class MaxPool(_Pool):
     MaxPool((5, 5), pad=2)
     >>> layer(flux.rand(2, 100, 100, 7)).shape
     (2, 20, 20, 7)
+    >>> flux.MaxPool((3, 3), stride=2, ceil_mode=True)(flux.rand(2, 112, 112, 7)).shape
+    (2, 56, 56, 7)
     """
 
-    _pool = staticmethod(_core.maxpool)
+    @named
+    def __call__(self, x: ArrayLike) -> Tensor:
+        return _core.maxpool(x, self.window, self.stride, self.pad, self.dilation, self.ceil_mode)
 
 
 class MeanPool(_Pool):
@@ -168,7 +230,29 @@ class MeanPool(_Pool):
     (2, 49, 7)
     """
 
-    _pool = staticmethod(_core.meanpool)
+    count_include_pad: bool = True
+
+    def __init__(
+        self,
+        window: Sequence[int],
+        *,
+        stride: Pad | None = None,
+        pad: Pad | SamePad = 0,
+        dilation: Pad = 1,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(window, stride=stride, pad=pad, dilation=dilation, ceil_mode=ceil_mode)
+        self.count_include_pad = count_include_pad
+
+    @named
+    def __call__(self, x: ArrayLike) -> Tensor:
+        return _core.meanpool(
+            x, self.window, self.stride, self.pad, self.dilation, self.ceil_mode, self.count_include_pad
+        )
+
+    def _more(self) -> str:
+        return "" if self.count_include_pad else ", count_include_pad=False"
 
 
 class _AdaptivePool(Layer):
