@@ -26,6 +26,34 @@ pub fn scatter<K: Fold<In = T, Out = T>, T: Copy + Send + Sync>(
     x: &[T],
     out: &mut [T],
 ) {
+    meet(outer, rows, of, width, x, out, |to, x| *to = K::push(*to, x));
+}
+
+/// `out[o, rows[i], ..]` becomes `x[o, i, ..]`, in order of `i`: of rows named twice the last stays.
+///
+/// # Panics
+/// As for [`scatter`].
+pub fn overwrite<T: Copy + Send + Sync>(
+    outer: usize,
+    rows: &[i64],
+    of: usize,
+    width: usize,
+    x: &[T],
+    out: &mut [T],
+) {
+    meet(outer, rows, of, width, x, out, |to, x| *to = x);
+}
+
+#[inline(always)]
+fn meet<T: Copy + Send + Sync>(
+    outer: usize,
+    rows: &[i64],
+    of: usize,
+    width: usize,
+    x: &[T],
+    out: &mut [T],
+    push: impl Fn(&mut T, T) + Sync,
+) {
     let n = rows.len();
     assert!(
         x.len() == outer * n * width && out.len() == outer * of * width,
@@ -44,7 +72,7 @@ pub fn scatter<K: Fold<In = T, Out = T>, T: Copy + Send + Sync>(
         for (i, &row) in rows.iter().enumerate() {
             let from = &x[(o * n + i) * width + j..][..out.columns()];
             for (to, &x) in out.row(row as usize).iter_mut().zip(from) {
-                *to = K::push(*to, x);
+                push(to, x);
             }
         }
     });

@@ -82,18 +82,52 @@ pub(crate) fn nonzero(mask: &Array) -> Result<Vec<Array>> {
 }
 
 /// An index, worked out for a shape.
-struct Resolved {
+pub(super) struct Resolved {
     /// The ranges of the tensor's axes.
-    ranges: Vec<Range>,
+    pub(super) ranges: Vec<Range>,
     /// The shape of the view: without the axes that integers take, with the new ones.
-    view: Dims,
+    pub(super) view: Dims,
     /// The axes of the view that arrays index.
     arrays: Vec<(usize, Array)>,
     /// Whether those arrays stand side by side in the index.
     adjacent: bool,
 }
 
-fn resolve(shape: &[usize], key: &[Index]) -> Result<Resolved> {
+/// The rows that arrays name of a view, if its axes are brought in order and become those of a matrix for each place along
+/// the first ones.
+pub(super) struct Named {
+    /// The axes in that order.
+    pub(super) order: Vec<usize>,
+    /// How many matrices there are, the rows of one, and their length.
+    pub(super) matrices: [usize; 3],
+    /// The numbers of the rows.
+    pub(super) rows: Numbers,
+    /// The shape of the result.
+    pub(super) shape: Vec<usize>,
+}
+
+impl Resolved {
+    /// The rows that the arrays name, if there are arrays.
+    pub(super) fn named(&self) -> Result<Option<Named>> {
+        let Resolved { view, arrays, adjacent, .. } = self;
+        if arrays.is_empty() {
+            return Ok(None);
+        }
+        let (rows, shape) = rows(view, arrays)?;
+        let indexed: Vec<usize> = arrays.iter().map(|(axis, _)| *axis).collect();
+        let others: Vec<usize> = (0..view.len()).filter(|i| !indexed.contains(i)).collect();
+        // Side by side, the arrays' axes take the place of those they index; else they come first.
+        let before = if *adjacent { others.iter().filter(|&&i| i < indexed[0]).count() } else { 0 };
+        let (outer, inner) = others.split_at(before);
+        let order = outer.iter().chain(&indexed).chain(inner).copied().collect();
+        let size = |axes: &[usize]| axes.iter().map(|&i| view[i]).product::<usize>();
+        let matrices = [size(outer), size(&indexed), size(inner)];
+        let lengths = |axes: &[usize]| axes.iter().map(|&i| view[i]).collect::<Dims>();
+        Ok(Some(Named { order, matrices, rows, shape: [lengths(outer), shape, lengths(inner)].concat() }))
+    }
+}
+
+pub(super) fn resolve(shape: &[usize], key: &[Index]) -> Result<Resolved> {
     let takes = |k: &Index| match k {
         Index::NewAxis | Index::Ellipsis => 0,
         Index::Mask(m) => m.ndim(),
@@ -185,47 +219,25 @@ fn rows(view: &[usize], arrays: &[(usize, Array)]) -> Result<(Numbers, Dims)> {
 
 /// `x[key]`, by NumPy's rules.
 pub fn index(x: &Tensor, key: &[Index]) -> Result<Tensor> {
-    let Resolved { ranges, view, arrays, adjacent } = resolve(x.shape(), key)?;
-    let part = if ranges.iter().zip(x.shape()).all(|(r, &n)| *r == Range::all(n)) {
-        x.clone()
-    } else {
-        slice(x, &ranges)?
-    };
-    let part = reshape_to(&part, &view)?;
-    if arrays.is_empty() {
-        return Ok(part);
-    }
-    let (rows, shape) = rows(&view, &arrays)?;
-    let indexed: Vec<usize> = arrays.iter().map(|(axis, _)| *axis).collect();
-    let others: Vec<usize> = (0..view.len()).filter(|i| !indexed.contains(i)).collect();
-    // Side by side, the arrays' axes take the place of those they index; else they come first.
-    let before = if adjacent { others.iter().filter(|&&i| i < indexed[0]).count() } else { 0 };
-    let (outer, inner) = others.split_at(before);
-    let order: Vec<usize> = outer.iter().chain(&indexed).chain(inner).copied().collect();
+    let resolved = resolve(x.shape(), key)?;
+    let Resolved { ranges, view, .. } = &resolved;
+    let part = if is_whole(ranges, x.shape()) { x.clone() } else { slice(x, ranges)? };
+    let part = reshape_to(&part, view)?;
+    let Some(Named { order, matrices, rows, shape }) = resolved.named()? else { return Ok(part) };
     let part = if order.is_sorted() { part } else { permute(&part, &order)? };
-    let size = |axes: &[usize]| axes.iter().map(|&i| view[i]).product::<usize>();
-    let of = size(&indexed);
-    let taken = gather(&reshape_to(&part, &[size(outer), of, size(inner)])?, &rows, of)?;
-    let lengths = |axes: &[usize]| axes.iter().map(|&i| view[i]).collect::<Dims>();
-    reshape_to(&taken, &[lengths(outer), shape, lengths(inner)].concat())
+    reshape_to(&gather(&reshape_to(&part, &matrices)?, &rows, matrices[1])?, &shape)
+}
+
+/// Whether ranges take every element of an array.
+pub(super) fn is_whole(ranges: &[Range], shape: &[usize]) -> bool {
+    ranges.iter().zip(shape).all(|(r, &n)| *r == Range::all(n))
 }
 
 /// `x[key] = value`: the value broadcasts to the part and takes its type. `x` is copied first if others see it.
 pub fn assign(x: &mut Array, key: &[Index], value: &Array) -> Result<()> {
     let Resolved { ranges, view, arrays, .. } = resolve(x.shape(), key)?;
-    let fit = |shape: &[usize]| -> Result<Array> {
-        // Leading axes of length 1 may be too many, as in NumPy.
-        let extra = value.ndim().saturating_sub(shape.len());
-        let value = if value.shape()[..extra].iter().all(|&n| n == 1) {
-            value.reshape(&value.shape()[extra..])?
-        } else {
-            value.clone()
-        };
-        value.cast(x.dtype())?.broadcast_to(shape).map_err(|_| {
-            let (v, to) = (shape::show(value.shape()), shape::show(shape));
-            Error::Shape(format!("index: values of shape {v} do not broadcast to the part of shape {to}"))
-        })
-    };
+    let value: Tensor = value.cast(x.dtype())?.into();
+    let fit = |shape: &[usize]| Ok(spread(&value, shape)?.into_array());
     if arrays.is_empty() {
         let lengths: Dims = ranges.iter().map(|r| r.length).collect();
         let value = fit(&view)?.reshape(&lengths)?;
@@ -243,6 +255,17 @@ pub fn assign(x: &mut Array, key: &[Index], value: &Array) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// The values for a part of this shape. Leading axes of length 1 may be too many, as in NumPy.
+pub(super) fn spread(value: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    let extra = value.ndim().saturating_sub(shape.len());
+    let is_extra = extra > 0 && value.shape()[..extra].iter().all(|&n| n == 1);
+    let fitting = if is_extra { reshape_to(value, &value.shape()[extra..])? } else { value.clone() };
+    broadcast_to(&fitting, shape).map_err(|_| {
+        let (v, to) = (shape::show(value.shape()), shape::show(shape));
+        Error::Shape(format!("index: values of shape {v} do not broadcast to the part of shape {to}"))
+    })
 }
 
 operations! {

@@ -16,7 +16,7 @@ use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, appl
 /// Rows of matrices by number: `(outer, of, width)` and numbers of rows become `(outer, rows, width)`.
 #[derive(Debug)]
 pub(super) struct Gather {
-    of: usize,
+    pub(super) of: usize,
 }
 
 /// The opposite: rows folded together at their numbers, `(outer, rows, width)` and these become `(outer, of, width)`.
@@ -267,16 +267,23 @@ pub(super) fn checked(op: &str, indices: &Tensor, n: usize) -> Result<Numbers> {
     }
 }
 
+/// The rows `(outer, rows, width)` folded together at their numbers, `(outer, of, width)`.
+pub(super) fn scatter_rows(x: &Tensor, rows: &Tensor, of: usize, op: &str) -> Result<Tensor> {
+    apply(Scatter { of, fold: folding(op)? }, &[x, rows])
+}
+
+fn folding(op: &str) -> Result<Folding> {
+    match op {
+        "+" => Ok(Folding::Sum),
+        "*" => Ok(Folding::Product),
+        "max" => Ok(Folding::Max),
+        "min" => Ok(Folding::Min),
+        _ => Err(Error::Value(format!("scatter: op is \"+\", \"*\", \"max\" or \"min\", not {op:?}"))),
+    }
+}
+
 fn scattered(x: &Tensor, indices: &Tensor, n: usize, op: String, axis: isize) -> Result<Tensor> {
-    let fold = match op.as_str() {
-        "+" => Folding::Sum,
-        "*" => Folding::Product,
-        "max" => Folding::Max,
-        "min" => Folding::Min,
-        _ => {
-            return Err(Error::Value(format!("scatter: op is \"+\", \"*\", \"max\" or \"min\", not {op:?}")));
-        }
-    };
+    let fold = folding(&op)?;
     let rows = checked("scatter", indices, n)?;
     let axis = if x.ndim() == 0 { 0 } else { shape::axis("scatter", axis, x.ndim())? };
     let after = axis + rows.shape().len();

@@ -53,7 +53,7 @@ fn part(ob: &Bound<'_, PyAny>) -> PyResult<Index> {
     }
 }
 
-fn parts(key: &Bound<'_, PyAny>) -> PyResult<Vec<Index>> {
+pub(super) fn parts(key: &Bound<'_, PyAny>) -> PyResult<Vec<Index>> {
     match key.cast::<PyTuple>() {
         Ok(key) => key.iter().map(|k| part(&k)).collect(),
         Err(_) => Ok(vec![part(key)?]),
@@ -70,7 +70,8 @@ pub(super) fn set(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, item: &Bound<
     let (_, value) = super::pair(x, item)?;
     if crate::tape::is_recorded(&value) {
         return Err(PyTypeError::new_err(
-            "a tensor that depends on a gradient's variables cannot be assigned into another; use where, concat or stack",
+            "a tensor that depends on a gradient's variables cannot be assigned into another, which is no function of it; \
+             write x = x.at[i].set(v) for x[i] = v, or use where, concat or stack",
         ));
     }
     let value = super::fitted(value.array(), x.get().get().dtype())?;

@@ -1,6 +1,7 @@
 //! The Python module `oxiflux._core`: the only place that names pyo3 and numpy.
 
 mod arguments;
+mod at;
 mod attributes;
 mod bind;
 mod callables;

@@ -1,5 +1,6 @@
 //! The Python class `Tensor`. Longer than other files because a class is one block of methods, most of them a line.
 
+use super::at::At;
 use super::hints::add_function;
 use super::operand::{Operand, pair, value, weak};
 use super::variables::Watcher;
@@ -302,6 +303,11 @@ impl PyTensor {
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<()> {
         check_assignable(slf)?;
         index::set(slf, key, item)
+    }
+    /// Copies of it with a part changed: `x.at[i].set(v)` is what `x` would be after `x[i] = v`.
+    #[getter]
+    fn at(slf: &Bound<'_, Self>) -> At {
+        At::of(value(slf))
     }
     fn __bool__(&self) -> PyResult<bool> {
         let t = self.get();
@@ -748,7 +754,8 @@ fn lengths(args: &Bound<'_, PyTuple>) -> PyResult<Axes> {
 pub(super) fn check_assignable(tensor: &Bound<'_, PyTensor>) -> PyResult<()> {
     if crate::tape::is_recorded(&value(tensor)) {
         return Err(PyValueError::new_err(
-            "a tensor that a gradient is being taken through cannot be assigned to; make a new one, for instance with where",
+            "a tensor that a gradient is being taken through cannot be assigned to; make a new one: x = x.at[i].set(v) for \
+             x[i] = v, and .add, .multiply, .min or .max",
         ));
     }
     Ok(())
