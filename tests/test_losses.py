@@ -54,6 +54,7 @@ ELEMENTWISE = [
 ROWWISE = [
     ("crossentropy", {}, "rows", "rows", lambda p, t: -(t * np.log(p)).sum(-1)),
     ("logitcrossentropy", {}, "real", "rows", lambda p, t: -(t * special.log_softmax(p, axis=-1)).sum(-1)),
+    ("nll_loss", {}, "logs", "rows", lambda p, t: -(t * p).sum(-1)),
     ("kldivergence", {}, "rows", "rows", lambda p, t: special.rel_entr(t, p).sum(-1)),
     ("focal_loss", {}, "rows", "rows", focal),
     ("focal_loss", {"gamma": 3}, "rows", "rows", lambda p, t: focal(p, t, 3)),
@@ -76,11 +77,16 @@ WHOLE = [
 ]
 EVERY = [*ELEMENTWISE, *ROWWISE, *WHOLE]
 NAMES = sorted({name for name, *_ in EVERY})
-LABELLED = ["crossentropy", "logitcrossentropy", "focal_loss"]
+LABELLED = ["crossentropy", "logitcrossentropy", "focal_loss", "nll_loss"]
 
 
 def test_the_tables_have_every_loss():
-    others = {"ctc_loss", "label_smoothing"}  # of one sequence, and no loss; they have tests of their own
+    # Of one sequence, of two or three vectors, and no loss; they have tests of their own.
+    others = {"ctc_loss", "label_smoothing"} | {
+        "cosine_embedding_loss",
+        "margin_ranking_loss",
+        "triplet_margin_loss",
+    }
     assert set(NAMES) | others == set(flux.losses.__all__)
 
 
@@ -93,6 +99,7 @@ def draw(kind, shape, seed):
         "unit": special.expit(x),
         "sign": np.where(x > 0, 1.0, -1.0),
         "rows": special.softmax(x, axis=-1),
+        "logs": special.log_softmax(x, axis=-1),
     }[kind]
 
 

@@ -17,9 +17,19 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Tensor, mean, relu, where
-from .edges import eps_of, finite, power, product, rounded_once, xlogy
+from .edges import eps_of, finite, rounded_once, xlogy
+from .entropies import (
+    binary_focal_loss,
+    binarycrossentropy,
+    crossentropy,
+    focal_loss,
+    logitbinarycrossentropy,
+    logitcrossentropy,
+    nll_loss,
+)
 from .hints import told
-from .targets import check_options, classes, floating, one_hot_like, pair
+from .margins import cosine_embedding_loss, margin_ranking_loss, triplet_margin_loss
+from .targets import check_options, floating, pair
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "binary_focal_loss",
     "binarycrossentropy",
+    "cosine_embedding_loss",
     "crossentropy",
     "ctc_loss",
     "dice_coeff_loss",
@@ -38,18 +49,21 @@ __all__ = [
     "logitbinarycrossentropy",
     "logitcrossentropy",
     "mae",
+    "margin_ranking_loss",
     "mse",
     "msle",
+    "nll_loss",
     "poisson_loss",
     "siamese_contrastive_loss",
     "squared_hinge_loss",
+    "triplet_margin_loss",
     "tversky_loss",
 ]
 
 Agg = Callable[[Tensor], Tensor]
 
 # Those that are called most cost one call of the core if their arguments are in order.
-_mae, _mse, _logitcrossentropy = _core.mae, _core.mse, _core.logitcrossentropy_mean
+_mae, _mse = _core.mae, _core.mse
 
 
 def mae(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, **unknown: Never) -> Tensor:
@@ -144,88 +158,6 @@ def label_smoothing(y: ArrayLike, alpha: float, *, axis: int | None = -1) -> Ten
 
 
 @rounded_once
-def crossentropy(
-    yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1, eps: float | None = None
-) -> Tensor:
-    """Cross entropy of probabilities, `agg(-sum(y * log(yhat + eps), axis))`.
-
-    `y` is one-hot or probabilities in the shape of `yhat`, or integer labels in that shape without the axis
-    of classes. A label out of range raises IndexError, a NaN or fractional one ValueError.
-    `logitcrossentropy`, which takes the numbers before softmax, is faster and more accurate.
-
-    >>> import oxiflux as flux
-    >>> p = flux.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]])
-    >>> [round(flux.crossentropy(p, y).item(), 4) for y in ([0, 1], [[1, 0, 0], [0, 1, 0]])]
-    [0.2899, 0.2899]
-    """
-    yhat, y, labels = classes("crossentropy", yhat, y, axis)
-    if labels:
-        y = one_hot_like(y, yhat, axis)
-    return agg(-xlogy(y, yhat + eps_of(yhat, eps)).sum(axis=axis))
-
-
-def logitcrossentropy(
-    yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1, **unknown: Never
-) -> Tensor:
-    """Cross entropy of logits, `agg(-sum(y * logsoftmax(yhat, axis), axis))`, without overflow for large
-    logits.
-
-    `y` is one-hot or probabilities in the shape of `yhat`, or integer labels in that shape without the axis
-    of classes. A label out of range raises IndexError, a NaN or fractional one ValueError.
-
-    >>> import oxiflux as flux
-    >>> logits = flux.tensor([[2.0, 0.5, -1.0], [0.0, 3.0, 0.0]])
-    >>> round(flux.logitcrossentropy(logits, [0, 1]).item(), 4)
-    0.1681
-    """
-    if (
-        agg is mean
-        and axis == -1
-        and not unknown
-        and type(yhat) is Tensor
-        and getattr(y, "ndim", None) == yhat.ndim - 1
-    ):
-        try:
-            return _logitcrossentropy(yhat, y)
-        except (TypeError, ValueError, IndexError):
-            pass  # As in `mse`.
-    check_options("logitcrossentropy", agg, unknown, "agg", "axis")
-    yhat, y, labels = classes("logitcrossentropy", yhat, y, axis)
-    if labels and axis in (-1, yhat.ndim - 1):
-        return _logitcrossentropy(yhat, y) if agg is mean else agg(_core.logitcrossentropy_labels(yhat, y))
-    if labels:
-        y = one_hot_like(y, yhat, axis)
-    return agg(-product(y, _core.logsoftmax(yhat, axis=axis)).sum(axis=axis))
-
-
-@rounded_once
-def binarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, eps: float | None = None) -> Tensor:
-    """Cross entropy of probabilities of one event each, `agg(-y * log(yhat + eps) - (1 - y) * log(1 - yhat +
-    eps))`.
-
-    >>> import oxiflux as flux
-    >>> round(flux.binarycrossentropy([0.9, 0.2], [True, False]).item(), 4)
-    0.1643
-    """
-    yhat, y = pair("binarycrossentropy", yhat, y)
-    eps = eps_of(yhat, eps)
-    return agg(-xlogy(y, yhat + eps) - xlogy(1 - y, 1 - yhat + eps))
-
-
-def logitbinarycrossentropy(yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, **unknown: Never) -> Tensor:
-    """`binarycrossentropy(sigmoid(yhat), y)` without overflow: `agg((1 - y) * yhat - logsigmoid(yhat))`; what
-    is certain and right costs nothing.
-
-    >>> import oxiflux as flux
-    >>> round(flux.logitbinarycrossentropy([2.0, -1.0, 3.0], [True, False, True]).item(), 4)
-    0.1629
-    """
-    check_options("logitbinarycrossentropy", agg, unknown, "agg")
-    yhat, y = pair("logitbinarycrossentropy", yhat, y)
-    return agg(_core.logitbinarycrossentropy_each(yhat, y))
-
-
-@rounded_once
 def kldivergence(
     yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, axis: int = -1, eps: float | None = None
 ) -> Tensor:
@@ -309,51 +241,6 @@ def tversky_loss(yhat: ArrayLike, y: ArrayLike, *, beta: float = 0.7) -> Tensor:
     hit = (yhat * y).sum()
     false_positive, false_negative = (yhat * (1 - y)).sum(), ((1 - yhat) * y).sum()
     return 1 - (hit + 1) / (hit + beta * false_positive + (1 - beta) * false_negative + 1)
-
-
-@rounded_once
-def binary_focal_loss(
-    yhat: ArrayLike, y: ArrayLike, *, agg: Agg = mean, gamma: float = 2, eps: float | None = None
-) -> Tensor:
-    """Focal loss of one probability each, `agg(-(1 - p)**gamma * log(p))`, with `p` that of the true outcome.
-
-    `p = y * yhat + (1 - y) * (1 - yhat) + eps`. With `gamma=0` it is `binarycrossentropy`; Flux takes
-    `eps` away where `y` is 0, which has no logarithm at `yhat` 1. Ref: Lin et al., "Focal loss for dense object
-    detection", 2017.
-
-    >>> import oxiflux as flux
-    >>> round(flux.binary_focal_loss([[0.6, 0.4], [0.3, 0.7]], [[1, 0], [0, 1]]).item(), 4)
-    0.0569
-    """
-    yhat, y = pair("binary_focal_loss", yhat, y)
-    p = y * yhat + (1 - y) * (1 - yhat) + eps_of(yhat, eps)
-    return agg(-power(relu(1 - p), gamma) * _core.log(p))
-
-
-@rounded_once
-def focal_loss(
-    yhat: ArrayLike,
-    y: ArrayLike,
-    *,
-    agg: Agg = mean,
-    axis: int = -1,
-    gamma: float = 2,
-    eps: float | None = None,
-) -> Tensor:
-    """Focal loss of probabilities, `agg(sum(-y * (1 - q)**gamma * log(q), axis))` with `q = yhat + eps`.
-
-    `y` may be integer labels, as in `crossentropy`, which it is with `gamma=0`. Ref: Lin et al., "Focal loss
-    for dense object detection", 2017.
-
-    >>> import oxiflux as flux
-    >>> round(flux.focal_loss([[0.4, 0.5, 0.1], [0.2, 0.5, 0.3]], [0, 2]).item(), 4)
-    0.4599
-    """
-    yhat, y, labels = classes("focal_loss", yhat, y, axis)
-    if labels:
-        y = one_hot_like(y, yhat, axis)
-    q = yhat + eps_of(yhat, eps)
-    return agg((-xlogy(y, q) * power(relu(1 - q), gamma)).sum(axis=axis))
 
 
 @rounded_once

@@ -14,7 +14,7 @@ from .tree import FLOATS
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["check_options", "classes", "floating", "one_hot_like", "pair"]
+__all__ = ["check_options", "classes", "floating", "labelled", "one_hot_like", "pair"]
 
 
 def check_options(loss: str, agg: Any, unknown: dict[str, Any], *known: str) -> None:
@@ -92,6 +92,17 @@ def _mend(yhat: tuple[int, ...], y: tuple[int, ...]) -> str:
 
 def classes(name: str, yhat: ArrayLike, y: ArrayLike, axis: int) -> tuple[Tensor, Tensor, bool]:
     """Prediction, target, and whether the target is integer labels rather than one-hot or probabilities."""
+    return labelled(name, yhat, y, axis)[:3]
+
+
+def labelled(
+    name: str, yhat: ArrayLike, y: ArrayLike, axis: int, ignore_index: Any = None
+) -> tuple[Tensor, Tensor, bool, Tensor | None]:
+    """`classes`, and which of the labels are not `ignore_index`, if there are some that are: those become 0."""
+    if ignore_index is not None and (
+        not isinstance(ignore_index, (int, np.integer)) or isinstance(ignore_index, bool)
+    ):
+        raise TypeError(f"{name}: ignore_index must be an integer, got {ignore_index!r}")
     yhat, y = floating(name, "the prediction", yhat), target(name, y)
     if not -yhat.ndim <= axis < yhat.ndim:
         raise IndexError(f"{name}: axis {axis} is out of range for a prediction of shape {yhat.shape}")
@@ -102,14 +113,25 @@ def classes(name: str, yhat: ArrayLike, y: ArrayLike, axis: int) -> tuple[Tensor
             raise ValueError(
                 f"{name}: there is nothing to take the loss of, the prediction has shape {yhat.shape}"
             )
-        return yhat, _labels(name, y, n), True
+        kept = None
+        if ignore_index is not None:
+            ignored = y.numpy() == ignore_index
+            if ignored.any():
+                kept = _core.asarray(~ignored)
+                y = _core.where(kept, y, 0)
+        return yhat, _labels(name, y, n), True, kept
     if y.shape == (*rows, 1) != yhat.shape:
         raise ShapeError(f"{name}: prediction {yhat.shape} and labels {y.shape} do not fit; use y[..., 0]")
     if not y.ndim:
         raise ShapeError(
             f"{name}: prediction {yhat.shape} and one label do not fit; give a label for each row"
         )
-    return *pair(name, yhat, y), False
+    if ignore_index is not None:
+        raise ValueError(
+            f"{name}: ignore_index is one of integer labels, which a target of shape {y.shape} for predictions"
+            f" {yhat.shape} is not"
+        )
+    return *pair(name, yhat, y), False, None
 
 
 def _labels(name: str, y: Tensor, n: int) -> Tensor:

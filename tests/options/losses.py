@@ -5,6 +5,7 @@ from scipy import special
 
 import oxiflux as flux
 from options.rows import Pair, Row, numbers
+from test_margins import cosine_embedding, ranking, triplet
 
 REAL, TARGET = numbers(5, 4) * 2, numbers(5, 4, seed=1) * 2
 POSITIVE, POSITIVE_TARGET = np.exp(REAL), np.exp(TARGET)
@@ -40,8 +41,12 @@ def huber(p, t, delta=1):
     return np.where(d <= delta, d**2 / 2, delta * (d - delta / 2))
 
 
-def focal(p, t, axis=-1, gamma=2, eps=EPS):
-    return (-t * np.maximum(0, 1 - p - eps) ** gamma * np.log(p + eps)).sum(axis)
+def classes(t, weight=1, label_smoothing=0):
+    return (t * (1 - label_smoothing) + label_smoothing / 4) * weight
+
+
+def focal(p, t, axis=-1, gamma=2, eps=EPS, weight=1):
+    return (-(t * weight) * np.maximum(0, 1 - p - eps) ** gamma * np.log(p + eps)).sum(axis)
 
 
 def binary_focal(p, t, gamma=2, eps=EPS):
@@ -88,19 +93,32 @@ ROWS = {
     ),
     "huber_loss": loss("huber_loss", REAL, TARGET, huber, delta=0.25),
     "crossentropy": loss(
-        "crossentropy", ROWS_, ROW_TARGETS, lambda p, t, axis=-1, eps=EPS: -(t * np.log(p + eps)).sum(axis),
-        axis=0, eps=0.5,
+        "crossentropy", ROWS_, ROW_TARGETS,
+        lambda p, t, axis=-1, eps=EPS, **o: -(classes(t, **o) * np.log(p + eps)).sum(axis),
+        axis=0, eps=0.5, weight=[1, 2, 3, 4], label_smoothing=0.5,
     ),
     "logitcrossentropy": loss(
         "logitcrossentropy", REAL, ROW_TARGETS,
-        lambda p, t, axis=-1: -(t * special.log_softmax(p, axis=axis)).sum(axis), axis=0,
+        lambda p, t, axis=-1, **o: -(classes(t, **o) * special.log_softmax(p, axis=axis)).sum(axis),
+        axis=0, weight=[1, 2, 3, 4], label_smoothing=0.5,
+    ),
+    "nll_loss": loss(
+        "nll_loss", np.log(ROWS_), ROW_TARGETS, lambda p, t, axis=-1, **o: -(classes(t, **o) * p).sum(axis),
+        axis=0, weight=[1, 2, 3, 4],
     ),
     "binarycrossentropy": loss(
         "binarycrossentropy", UNIT, UNIT_TARGET,
-        lambda p, t, eps=EPS: -t * np.log(p + eps) - (1 - t) * np.log(1 - p + eps), eps=0.5,
+        lambda p, t, eps=EPS, weight=1, pos_weight=1: (
+            -weight * (pos_weight * t * np.log(p + eps) + (1 - t) * np.log(1 - p + eps))
+        ),
+        eps=0.5, weight=3, pos_weight=[1, 2, 3, 4],
     ),
     "logitbinarycrossentropy": loss(
-        "logitbinarycrossentropy", REAL, UNIT_TARGET, lambda p, t: (1 - t) * p - special.log_expit(p)
+        "logitbinarycrossentropy", REAL, UNIT_TARGET,
+        lambda p, t, weight=1, pos_weight=1: (
+            -weight * (pos_weight * t * special.log_expit(p) + (1 - t) * special.log_expit(-p))
+        ),
+        weight=3, pos_weight=[1, 2, 3, 4],
     ),
     "kldivergence": loss(
         "kldivergence", ROWS_, ROW_TARGETS,
@@ -110,9 +128,27 @@ ROWS = {
     "hinge_loss": loss("hinge_loss", REAL, SIGN, lambda p, t: np.maximum(0, 1 - p * t)),
     "squared_hinge_loss": loss("squared_hinge_loss", REAL, SIGN, lambda p, t: np.maximum(0, 1 - p * t) ** 2),
     "binary_focal_loss": loss("binary_focal_loss", UNIT, UNIT_TARGET, binary_focal, gamma=0.5, eps=0.1),
-    "focal_loss": loss("focal_loss", ROWS_, ROW_TARGETS, focal, axis=0, gamma=0.5, eps=0.1),
+    "focal_loss": loss("focal_loss", ROWS_, ROW_TARGETS, focal, axis=0, gamma=0.5, eps=0.1, weight=[1, 2, 3, 4]),
     "siamese_contrastive_loss": loss(
         "siamese_contrastive_loss", POSITIVE, UNIT_TARGET, contrastive, margin=3
+    ),
+    "triplet_margin_loss": Row(
+        lambda **o: flux.triplet_margin_loss(REAL, TARGET, POSITIVE, **o),
+        lambda agg=np.mean, **o: agg(triplet(REAL, TARGET, POSITIVE, **o)),
+        {"agg": SUM, "margin": 2, "p": 1, "eps": 0.5, "swap": True},
+        1e-5,
+    ),
+    "cosine_embedding_loss": Row(
+        lambda **o: flux.cosine_embedding_loss(REAL, POSITIVE, SIGN[:, 0], **o),
+        lambda agg=np.mean, **o: agg(cosine_embedding(REAL, POSITIVE, SIGN[:, 0], **o)),
+        {"agg": SUM, "margin": -0.5},
+        1e-5,
+    ),
+    "margin_ranking_loss": Row(
+        lambda **o: flux.margin_ranking_loss(REAL, TARGET, SIGN, **o),
+        lambda agg=np.mean, **o: agg(ranking(REAL, TARGET, SIGN, **o)),
+        {"agg": SUM, "margin": 0.5},
+        1e-5,
     ),
     "dice_coeff_loss": whole("dice_coeff_loss", dice, smooth=9),
     "tversky_loss": whole("tversky_loss", tversky, beta=0.2),
