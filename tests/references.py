@@ -52,14 +52,28 @@ def transposed(x, w, stride, pad, dilation, outpad, groups=1):
 # Pooling
 
 
-def pooled(x, f, fill, window, stride, pad):
-    """`f(box, axis)` of every window, a box of shape `(batch, *window, channels)`, over the padded array."""
+def pooled(x, f, fill, window, stride, pad, dilation=None, ceil_mode=False):
+    """`f(box, axis)` of every window, a box of shape `(batch, *window, channels)`, over the padded array.
+
+    With `ceil_mode` a window may reach past the padding, where there is NaN.
+    """
     sides = list(zip(pad[::2], pad[1::2], strict=True))
+    before = x.shape[1:-1]
     x = np.pad(x, [(0, 0), *sides, (0, 0)], constant_values=fill)
-    places = [range(0, n - w + 1, s) for n, w, s in zip(x.shape[1:-1], window, stride, strict=True)]
+    dilation = (1,) * len(window) if dilation is None else dilation
+    reach = [(w - 1) * d + 1 for w, d in zip(window, dilation, strict=True)]
+    places = [range(0, n - r + 1, s) for n, r, s in zip(x.shape[1:-1], reach, stride, strict=True)]
+    if ceil_mode:
+        # As long as something is left, and the image or the padding before it has the start.
+        places = [
+            [p for p in range(0, n + s - r + 1, s) if p < m + side[0] and p - s + r < n]
+            for n, r, s, m, side in zip(x.shape[1:-1], reach, stride, before, sides, strict=True)
+        ]
+        more = [max(0, p[-1] + r - n) for p, r, n in zip(places, reach, x.shape[1:-1], strict=True)]
+        x = np.pad(x, [(0, 0), *((0, n) for n in more), (0, 0)], constant_values=np.nan)
     out = np.zeros((x.shape[0], *map(len, places), x.shape[-1]), x.dtype)
     for to in itertools.product(*(range(len(p)) for p in places)):
-        box = [slice(p[i], p[i] + w) for p, i, w in zip(places, to, window, strict=True)]
+        box = [slice(p[i], p[i] + r, d) for p, i, r, d in zip(places, to, reach, dilation, strict=True)]
         out[:, *to] = f(x[:, *box], axis=tuple(range(1, x.ndim - 1)))
     return out
 
@@ -80,6 +94,26 @@ def interpolated(x, lengths, align_corners=True):
             at = (np.arange(m) + 0.5) * n / m - 0.5
         rows = [np.interp(at, np.arange(n), row) for row in np.moveaxis(x, axis, -1).reshape(-1, n)]
         x = np.moveaxis(np.reshape(rows, (*np.delete(x.shape, axis), m)), -1, axis)
+    return x
+
+
+def cubic(x, lengths, align_corners=True, a=-0.75):
+    """Each axis by Keys' kernel, element by element, with the ends past the ends."""
+
+    def kernel(d):
+        d = abs(d)
+        if d <= 1:
+            return (a + 2) * d**3 - (a + 3) * d**2 + 1
+        return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+    for axis, m in enumerate(lengths, start=1):
+        rows, n = np.moveaxis(x, axis, 0), x.shape[axis]
+        y = np.zeros((m, *rows.shape[1:]))
+        for i in range(m) if n != m else ():
+            at = i * (n - 1) / max(1, m - 1) if align_corners else (i + 0.5) * n / m - 0.5
+            for j in range(int(np.floor(at)) - 1, int(np.floor(at)) + 3):
+                y[i] += kernel(at - j) * rows[min(max(j, 0), n - 1)]
+        x = np.moveaxis(rows if n == m else y, 0, axis)
     return x
 
 
@@ -108,6 +142,12 @@ def normal(x, axes, eps=1e-5):
     """What has mean 0 and variance 1 over axes."""
     mean, var = moments(x, axes)
     return (x - mean) / np.sqrt(var + eps)
+
+
+def root_mean_square(x, axes, eps=1e-5):
+    """What has a mean square of 1 over axes."""
+    x = x.astype(np.float64)
+    return x / np.sqrt((x**2).mean(axes, keepdims=True) + eps)
 
 
 def grouped(x, groups, eps=1e-5):
@@ -161,8 +201,15 @@ def sequence(step, p, x, *states):
 # Attention
 
 
-def attention(q, k, v, bias=None, mask=None, nheads=1, causal=False):
+def shared(x, nheads, kv_heads):
+    """Each head as often as heads of queries meet it."""
+    heads = np.split(x, kv_heads, axis=-1)
+    return np.concatenate([heads[h * kv_heads // nheads] for h in range(nheads)], axis=-1)
+
+
+def attention(q, k, v, bias=None, mask=None, nheads=1, causal=False, kv_heads=None):
     """Result and scores, head by head and query by query."""
+    k, v = (shared(x, nheads, kv_heads or nheads) for x in (k, v))
     batch, queries, keys = q.shape[:-2], q.shape[-2], k.shape[-2]
     full = (*batch, nheads, queries, keys)
     bias = np.broadcast_to(0.0 if bias is None else bias, full)
@@ -182,3 +229,27 @@ def attention(q, k, v, bias=None, mask=None, nheads=1, causal=False):
                 scores[(*b, h, i)][seen] = p / p.sum()
                 y[(*b, i)][h * vh.shape[-1] : (h + 1) * vh.shape[-1]] = scores[(*b, h, i)] @ vh
     return y, scores
+
+
+# Places in a sequence
+
+
+def waves(length, features, base=1e4, offset=0):
+    """Number by number."""
+    table = np.zeros((length, features))
+    for t, j in np.ndindex(length, features):
+        angle = (t + offset) / base ** ((j - j % 2) / features)
+        table[t, j] = np.cos(angle) if j % 2 else np.sin(angle)
+    return table
+
+
+def turned(x, width, base=1e4, offset=0, interleaved=False):
+    """Pairs of features as complex numbers, times numbers of length 1."""
+    x = x.astype(np.float64)
+    y = np.zeros(x.shape)
+    for t, head, i in np.ndindex(x.shape[-2], x.shape[-1] // width, width // 2):
+        a, b = (2 * i, 2 * i + 1) if interleaved else (i, i + width // 2)
+        a, b = a + head * width, b + head * width
+        z = (x[..., t, a] + 1j * x[..., t, b]) * np.exp(1j * (t + offset) / base ** (2 * i / width))
+        y[..., t, a], y[..., t, b] = z.real, z.imag
+    return y

@@ -442,3 +442,98 @@ def test_the_layer_names_itself_and_the_shape_that_does_not_fit():
         mha(x, mask=np.ones((2, 5), bool))
     with pytest.raises(flux.ShapeError, match=name + r".*got \(8,\)"):
         mha(values(8))
+
+
+# Heads of queries that share those of keys and values
+
+
+@pytest.mark.parametrize(("nheads", "kv_heads"), [(4, 2), (6, 1), (4, 4), (6, 3)])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_shared_heads_are_as_if_they_were_copied(nheads, kv_heads, causal, dtype):
+    rng = np.random.default_rng(0)
+    q, k, v = (
+        rng.normal(size=s).astype(dtype)
+        for s in [(2, 150, nheads * 4), (2, 300, kv_heads * 4), (2, 300, kv_heads * 5)]
+    )
+    mask, bias = rng.random((2, 1, 150, 300)) > 0.2, rng.normal(size=(nheads, 150, 300))
+    copied = [
+        np.repeat(x.reshape(2, 300, kv_heads, -1), nheads // kv_heads, 2).reshape(2, 300, -1) for x in (k, v)
+    ]
+    weights = rng.normal(size=(2, 150, nheads * 5))
+    options = {"nheads": nheads, "mask": mask, "causal": causal, "return_scores": False}
+
+    def f(q, k, v, bias, **more):
+        return flux.sum(flux.dot_product_attention(q, k, v, bias, **options, **more) * weights)
+
+    given = tuple(map(flux.tensor, (q, k, v, bias.astype(dtype))))
+    y, grads = flux.withgradient(lambda *x: f(*x, kv_heads=kv_heads), *given)
+    z, (dq, dk, dv, dbias) = flux.withgradient(f, *map(flux.tensor, (q, *copied, bias.astype(dtype))))
+    dk, dv = (
+        x.reshape(2, 300, kv_heads, nheads // kv_heads, -1).sum(3).reshape(2, 300, -1) for x in (dk, dv)
+    )
+    tolerance = {"float32": 1e-4, "float64": 1e-11}[dtype]
+    assert y.item() == pytest.approx(z.item(), rel=tolerance, abs=tolerance)
+    for got, expected in zip(grads, (dq, dk, dv, dbias), strict=True):
+        np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=tolerance, atol=tolerance)
+
+
+def test_shared_heads_with_and_without_scores_are_the_same():
+    q, k, v = flux.rand(2, 7, 12), flux.rand(2, 5, 4), flux.rand(2, 5, 6)
+    y, scores = flux.dot_product_attention(q, k, v, nheads=6, kv_heads=2)
+    assert scores.shape == (2, 6, 7, 5)
+    alone = flux.dot_product_attention(q, k, v, nheads=6, kv_heads=2, return_scores=False)
+    np.testing.assert_allclose(y.numpy(), alone.numpy(), rtol=1e-5, atol=1e-6)
+    apart = flux.dot_product_attention_scores(q.reshape(2, 7, 6, 2), k.reshape(2, 5, 2, 2))
+    np.testing.assert_allclose(apart.numpy(), scores.numpy(), rtol=1e-6)
+
+
+def test_gradients_of_shared_heads_match_differences():
+    rng = np.random.default_rng(0)
+    q, k, v = rng.normal(size=(2, 3, 8)), rng.normal(size=(2, 4, 4)), rng.normal(size=(2, 4, 2))
+    f = lambda *x: flux.sum(
+        flux.sin(flux.dot_product_attention(*x, nheads=4, kv_heads=2, return_scores=False))
+    )
+    assert flux.gradcheck(f, q, k, v, order=2, rtol=1e-4)
+
+
+def test_the_number_of_threads_does_not_change_a_bit_of_shared_heads():
+    q, k, v = flux.rand(1, 300, 64), flux.rand(1, 300, 16), flux.rand(1, 300, 16)
+    f = lambda *x: flux.dot_product_attention(*x, nheads=8, kv_heads=2, return_scores=False).sum()
+    threads, results = flux.get_num_threads(), []
+    try:
+        for n in (1, 4):
+            flux.set_num_threads(n)
+            results.append([g.numpy().tobytes() for g in flux.gradient(f, q, k, v)])
+    finally:
+        flux.set_num_threads(threads)
+    assert results[0] == results[1]
+
+
+def test_heads_that_cannot_be_shared_are_refused():
+    q, k = flux.rand(2, 5, 12), flux.rand(2, 5, 6)
+    with pytest.raises(ValueError, match="6 heads of queries do not share 4 of keys"):
+        flux.dot_product_attention(q, k, k, nheads=6, kv_heads=4)
+    with pytest.raises(ValueError, match="6 heads of queries do not share 0 of keys"):
+        flux.dot_product_attention(q, k, k, nheads=6, kv_heads=0)
+    with pytest.raises(flux.ShapeError, match="queries and keys differ in the features of a head"):
+        flux.dot_product_attention(q, k, k, nheads=6, kv_heads=2)
+    with pytest.raises(flux.ShapeError, match="queries and keys differ in features"):
+        flux.dot_product_attention(q, k, k, nheads=6)
+    with pytest.raises(flux.ShapeError, match="do not divide into 4 heads"):
+        flux.dot_product_attention(flux.rand(2, 5, 16), k, k, nheads=8, kv_heads=4)
+    with pytest.raises(ValueError, match="MultiHeadAttention: kv_heads must divide 8 heads, got 3"):
+        flux.MultiHeadAttention(64, nheads=8, kv_heads=3)
+
+
+def test_a_layer_with_shared_heads_is_smaller_and_trains():
+    layer = flux.MultiHeadAttention(((6, 4, 5), (8, 4), 3), nheads=4, kv_heads=2)
+    assert layer.k_proj.weight.shape == (4, 4)
+    assert layer.v_proj.weight.shape == (5, 2)
+    assert layer.describe() == "MultiHeadAttention((6, 4, 5) => (8, 4) => 3; nheads=4, kv_heads=2)"
+    q, k, v = flux.rand(2, 3, 6), flux.rand(2, 5, 4), flux.rand(2, 5, 5)
+    assert layer(q, k, v).shape == (2, 3, 3)
+    (g,) = flux.gradient(lambda m: m(q, k, v).sum(), layer)
+    assert g.k_proj.weight.shape == (4, 4)
+    narrow = flux.f16(layer)(q.astype("float16"), k.astype("float16"), v.astype("float16"))
+    assert narrow.dtype == "float16"

@@ -287,3 +287,32 @@ def test_a_file_of_torch_save_is_told_how_to_be_read(name):
 def test_what_is_no_source_is_an_error():
     with pytest.raises(TypeError, match="must be a state dict or a path, got a int"):
         flux.load_torch(flux.Dense(3, 2), 3)
+
+
+def test_a_norm_of_squares_and_slopes_take_the_weight():
+    model = flux.Chain(flux.RMSNorm(3), flux.PReLU(3))
+    flux.load_torch(model, {"0.weight": numbers(3), "1.weight": -numbers(3)})
+    assert np.array_equal(model[0].scale, numbers(3))
+    assert np.array_equal(model[1].slope, -numbers(3))
+
+
+def test_a_transformer_block_is_an_encoder_layer():
+    source = {
+        "self_attn.in_proj_weight": numbers(12, 4), "self_attn.in_proj_bias": numbers(12),
+        **linear(4, 4, "self_attn.out_proj."), **linear(4, 6, "linear1."), **linear(6, 4, "linear2."),
+        "norm1.weight": numbers(4), "norm1.bias": -numbers(4), "norm2.weight": 2 * numbers(4), "norm2.bias": numbers(4),
+    }  # fmt: skip
+    block = flux.TransformerBlock(4, 2, hidden=6, prenorm=False)
+    flux.load_torch(block, source)
+    assert np.array_equal(block.attention.k_proj.weight, numbers(12, 4)[4:8].T)
+    assert np.array_equal(block.attention.out_proj.bias, -numbers(4))
+    assert np.array_equal(block.dense2.weight, numbers(4, 6).T)
+    assert np.array_equal(block.norm1.bias, -numbers(4))
+    nested = flux.Chain(
+        blocks=flux.Chain(flux.TransformerBlock(4, 2, hidden=6, norm=flux.RMSNorm, bias=False))
+    )
+    some = {f"blocks.0.{key}": x for key, x in source.items() if not key.endswith("bias")}
+    flux.load_torch(nested, some)
+    assert np.array_equal(nested["blocks"][0].norm2.scale, 2 * numbers(4))
+    with pytest.raises(ValueError, match=r"nothing for dense1\.bias"):
+        flux.load_torch(block, {key: x for key, x in source.items() if key != "linear1.bias"})

@@ -59,6 +59,7 @@ TESTED_ELSEWHERE = {
     "mae": "flux_docs/test_losses.py",
     "maxpool": "test_pool.py",
     "meanpool": "test_pool.py",
+    "sumpool": "test_pool.py",
     "matmul": "test_linalg_numpy.py",
     "matrix_transpose": "test_linalg_numpy.py",
     "norm": "test_normalisation.py",

@@ -29,6 +29,8 @@ LEVELS = [
     {"tree"},
     {"edges", "einsum", "targets", "vector"},
     {"protocols"},
+    {"weighted"},
+    {"entropies", "margins"},
     {"init", "losses", "custom", "gradient", "optimisers", "onehot", "show"},
     {"checkpoint", "gradcheck"},
     {"layers"},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
-from references import interpolated, shuffled
+from references import cubic, interpolated, shuffled
 
 LINEAR = {1: flux.upsample_linear, 2: flux.upsample_bilinear, 3: flux.upsample_trilinear}
 
@@ -58,6 +58,56 @@ def test_nearest_upsampling_repeats_pixels(shape, scale, dtype):
     np.testing.assert_array_equal(flux.upsample_nearest(x, size=expected.shape[1:-1]).numpy(), expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((2, 5, 3), (7,)), ((1, 4, 3, 2), (3, 5)), ((1, 2, 3, 4, 2), (5, 1, 6)), ((2, 7, 1), (3,))],
+)
+def test_nearest_upsampling_takes_any_lengths(shape, size, dtype):
+    x = expected = (x_of(shape) * 9).astype(dtype)
+    for axis, m in enumerate(size, start=1):
+        expected = np.take(expected, [int(i * x.shape[axis] / m) for i in range(m)], axis=axis)
+    y = flux.upsample_nearest(flux.tensor(x), size=size)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y.numpy(), expected)
+    np.testing.assert_array_equal(flux.Upsample(size=size)(x).numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("size", [(7, 9), (3, 5), (1, 1), (2, 3), (4, 12), (4, 5)])
+def test_cubic_upsampling_is_keys_convolution(size, align_corners, dtype):
+    x = x_of((2, 4, 5, 3), dtype)
+    y = flux.upsample_bicubic(flux.tensor(x), size=size, align_corners=align_corners)
+    assert y.dtype == dtype
+    atol = {"float32": 2e-6, "float64": 1e-14}[dtype]
+    np.testing.assert_allclose(y.numpy(), cubic(x.astype(np.float64), size, align_corners), atol=atol)
+    layer = flux.Upsample("bicubic", size=size, align_corners=align_corners)
+    np.testing.assert_array_equal(layer(x).numpy(), y.numpy())
+
+
+def test_cubic_values_of_pytorch():
+    # F.interpolate(x, size=(1, 6), mode="bicubic"), with align_corners False and True, of 0, 0, 1, 3.
+    x = flux.tensor([0.0, 0.0, 1.0, 3.0]).reshape(1, 1, 4, 1)
+    theirs = {
+        False: [0.0, -0.09375, 0.1087961, 0.6828703, 2.09375, 3.1736112],
+        True: [0.0, -0.108, 0.1280003, 0.6320009, 1.884001, 3.0],
+    }
+    for align_corners, expected in theirs.items():
+        got = flux.upsample_bicubic(x, size=(1, 6), align_corners=align_corners)
+        np.testing.assert_allclose(got.flatten().numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_cubic_upsampling_of_narrow_numbers_and_integers(dtype):
+    x = flux.tensor(x_of((1, 3, 4, 2)), dtype=dtype)
+    y = flux.upsample_bicubic(x, 2)
+    assert y.dtype == dtype
+    wide = flux.upsample_bicubic(x.astype("float32"), 2).astype(dtype)
+    assert flux.all(y == wide)
+    assert flux.upsample_bicubic(flux.ones((1, 2, 2, 1), dtype="int32"), 2).dtype == "float32"
+
+
 def test_an_image_that_is_not_contiguous():
     x = x_of((6, 5, 4, 2))
     view = flux.permute_dims(flux.tensor(x), (3, 1, 2, 0))[:, ::-1]
@@ -77,6 +127,9 @@ def test_an_empty_batch():
     [
         lambda x: flux.upsample_bilinear(x, (2, 1.5)),
         lambda x: flux.upsample_bilinear(x, size=(2, 7), align_corners=False),
+        lambda x: flux.upsample_bicubic(x, (2, 1.5)),
+        lambda x: flux.upsample_bicubic(x, size=(2, 7), align_corners=False),
+        lambda x: flux.upsample_nearest(x, size=(2, 7)),
         lambda x: flux.upsample_nearest(x, 2),
         lambda x: flux.pixel_shuffle(x, 2),
     ],
@@ -169,7 +222,7 @@ def test_a_scale_that_leaves_nothing_is_a_shape_error():
         flux.upsample_bilinear(flux.zeros((1, 2, 2, 1)), 0.3)
 
 
-@pytest.mark.parametrize("options", [{"scale": 1.5}, {"size": (3, 4)}, {"scale": 0.5}])
+@pytest.mark.parametrize("options", [{"scale": 1.5}, {"scale": (1, 2.5)}, {"scale": 0.5}])
 def test_nearest_upsampling_by_a_fraction_is_a_value_error(options):
     with pytest.raises(ValueError, match="integers"):
         flux.upsample_nearest(flux.zeros((1, 2, 2, 1)), **options)

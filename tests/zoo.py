@@ -79,7 +79,7 @@ def upconv(p, x):
 
 
 def pool(f, fill):
-    return lambda p, x: ref.pooled(x, f, fill, p.window, p.stride, p.pad)
+    return lambda p, x: ref.pooled(x, f, fill, p.window, p.stride, p.pad, p.dilation, p.ceil_mode)
 
 
 def adaptive(f):
@@ -114,6 +114,15 @@ def one_step(step):
 def heads(p, q, k, v):
     q, k, v = (dense(part, x) for part, x in [(p.q_proj, q), (p.k_proj, k), (p.v_proj, v)])
     return dense(p.out_proj, ref.attention(q, k, v, nheads=p.nheads)[0])
+
+
+def block(p, x):
+    """A transformer block whose norms come first, with a causal attention."""
+    normal = lambda norm, x: ref.normal(x, -1) * norm.scale + norm.bias
+    attention, y = p.attention, normal(p.norm1, x)
+    q, k, v = (dense(part, y) for part in (attention.q_proj, attention.k_proj, attention.v_proj))
+    x = x + dense(attention.out_proj, ref.attention(q, k, v, nheads=attention.nheads, causal=True)[0])
+    return x + dense(p.dense2, np.tanh(dense(p.dense1, normal(p.norm2, x))))
 
 
 def running(p, x):
@@ -173,6 +182,12 @@ ROWS = {
         "Scale(2, 3, tanh)  # 12 parameters",
         lambda p, x: np.tanh(p.scale * x + p.bias),
         refuses=[(3, 2, 4), (3, 3, 3)],
+    ),
+    "PReLU": Row(
+        lambda: flux.PReLU(3), ((5, 3),),
+        "PReLU(3)  # 3 parameters",
+        lambda p, x: np.where(x > 0, x, p.slope * x),
+        refuses=[(5, 4), (5, 1), ()],
     ),
     "Embedding": Row(
         lambda: flux.Embedding(7, 3), ((5,),),
@@ -250,9 +265,10 @@ ROWS = {
         refuses=[(5, 7, 3), (3, 0, 7, 3), (3, 5, 7)],
     ),
     "MeanPool": Row(
-        lambda: flux.MeanPool((3,), pad=(1, 0)), ((7, 3),),
-        "MeanPool((3,), pad=(1, 0))",
-        pool(np.mean, 0),
+        lambda: flux.MeanPool((2,), pad=(1, 0), stride=3, dilation=2, ceil_mode=True, count_include_pad=False),
+        ((7, 3),),
+        "MeanPool((2,), pad=(1, 0), stride=3, dilation=2, ceil_mode=True, count_include_pad=False)",
+        pool(np.nanmean, np.nan),
         refuses=[(7, 3), (3, 1, 3), (3, 7, 3, 1)],
     ),
     "AdaptiveMaxPool": Row(
@@ -334,6 +350,12 @@ ROWS = {
         lambda p, x: ref.normal(x, (2, 3)) * p.scale + p.bias,
         refuses=[(3, 2, 5, 4), (3, 2, 15), (3,), ()],
     ),
+    "RMSNorm": Row(
+        lambda: flux.RMSNorm(5, 3, flux.tanh), ((2, 5, 3),),
+        "RMSNorm(5, 3, tanh)  # 15 parameters",
+        lambda p, x: np.tanh(ref.root_mean_square(x, (2, 3)) * p.scale),
+        refuses=[(3, 2, 5, 4), (3, 2, 15), (3,), ()],
+    ),
     "InstanceNorm": Row(
         lambda: flux.InstanceNorm(3, affine=True), ((4, 5, 3),),
         "InstanceNorm(3)  # 6 parameters",
@@ -371,6 +393,25 @@ ROWS = {
         "MultiHeadAttention((6, 4, 5) => (4, 6) => 3; nheads=2, bias=True)  # 105 parameters",
         heads,
         refuses=[(3, 3, 5), ()],
+    ),
+    "TransformerBlock": Row(
+        lambda: flux.TransformerBlock(6, 2, hidden=5, activation=flux.tanh, causal=True), ((4, 6),),
+        "TransformerBlock(6; nheads=2, hidden=5, activation=tanh, causal=True)  # 263 parameters",
+        block,
+        refuses=[(3, 4, 5), (6,), ()],
+    ),
+    # Places
+    "SinusoidalEncoding": Row(
+        lambda: flux.SinusoidalEncoding(5), ((4, 5),),
+        "SinusoidalEncoding(5)",
+        lambda p, x: x + ref.waves(4, 5),
+        refuses=[(3, 4, 6), (5,), ()],
+    ),
+    "RotaryEncoding": Row(
+        lambda: flux.RotaryEncoding(4), ((3, 8),),
+        "RotaryEncoding(4)",
+        lambda p, x: ref.turned(x, 4),
+        refuses=[(3, 4, 6), (8,), ()],
     ),
     # Resampling
     "Upsample": Row(

@@ -2,7 +2,7 @@
 
 use super::binary::{as_dtype, number};
 use super::movement::{broadcast_to, permute, reshape_to, transpose_last};
-use super::{Case, add, matmul, multiply, not_equal, select, softmax, subtract, sum};
+use super::{Case, add, matmul, multiply, not_equal, repeat, select, softmax, subtract, sum};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result, attempt};
@@ -28,10 +28,26 @@ pub struct Mask {
 /// keys are seen. Beside the result is what it found of each row: largest score, one over the sum of exponentials.
 #[derive(Clone, Copy, Debug)]
 struct Attention {
-    heads: usize,
+    heads: Heads,
     bias: bool,
     mask: bool,
     causal: bool,
+}
+
+/// Into how many parts features are divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Those of the queries.
+    pub queries: usize,
+    /// Those of the keys and values, which divide the queries' number: each is met by as many neighbouring heads of queries.
+    pub keys: usize,
+}
+
+impl From<usize> for Heads {
+    /// As many of each.
+    fn from(heads: usize) -> Heads {
+        Heads { queries: heads, keys: heads }
+    }
 }
 
 /// The inputs by name.
@@ -57,14 +73,15 @@ impl Attention {
 }
 
 /// The sizes of `(batch, length, heads * width)` tensors that fit each other.
-fn sizes(q: &Array, k: &Array, v: &Array, heads: usize) -> Sizes {
+fn sizes(q: &Array, k: &Array, v: &Array, heads: Heads) -> Sizes {
     Sizes {
         batch: q.shape()[0],
-        heads,
+        heads: heads.queries,
+        sharing: heads.queries / heads.keys,
         queries: q.shape()[1],
         keys: k.shape()[1],
-        features: q.shape()[2] / heads,
-        values: v.shape()[2] / heads,
+        features: q.shape()[2] / heads.queries,
+        values: v.shape()[2] / heads.keys,
     }
 }
 
@@ -93,7 +110,7 @@ impl Attention {
     fn read<T: Element, R>(&self, x: &[&Array], f: impl FnOnce(&Inputs<T>) -> Result<R>) -> Result<R> {
         let Parts { q, k, v, bias, mask } = self.parts(x);
         let sizes = sizes(q, k, v, self.heads);
-        let full = [sizes.batch, self.heads, sizes.queries, sizes.keys];
+        let full = [sizes.batch, sizes.heads, sizes.queries, sizes.keys];
         let [bias, mask] = [bias, mask].map(|x| x.map(|x| as_scores(x, &full)).transpose());
         let (bias, mask) = (bias?, mask?);
         let [q, k, v] = [q, k, v].map(sequences);
@@ -133,16 +150,17 @@ impl Differentiable for Attention {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let inputs: Vec<&Tensor> = (0..cx.inputs()).map(|i| cx.input(i)).collect();
         let Parts { bias, mask, .. } = self.parts(&inputs);
-        let [q, k, v] = [0, 1, 2].map(|i| split(cx.input(i), self.heads));
-        let (q, k, v, g) = (q?, k?, v?, split(g, self.heads)?);
+        let heads = self.heads;
+        let (q, g) = (split(cx.input(0), heads.queries)?, split(g, heads.queries)?);
+        let (k, v) = (split_shared(cx.input(1), heads)?, split_shared(cx.input(2), heads)?);
         let p = probabilities(&q, &k, bias, mask, self.causal)?;
         let dp = matmul(&g, &transpose_last(&v)?)?;
         let slope = multiply(&p, &subtract(&dp, &sum(&multiply(&dp, &p)?, (-1).into(), true)?)?)?;
         let scaled = multiply(&slope, &scale(&q)?)?;
         cx.each(|i| match i {
             0 => join(&matmul(&scaled, &k)?),
-            1 => join(&matmul(&transpose_last(&scaled)?, &q)?),
-            2 => join(&matmul(&transpose_last(&p)?, &g)?),
+            1 => join_shared(&matmul(&transpose_last(&scaled)?, &q)?, heads),
+            2 => join_shared(&matmul(&transpose_last(&p)?, &g)?, heads),
             _ => Ok(slope.clone()),
         })
     }
@@ -221,6 +239,22 @@ fn join(x: &Tensor) -> Result<Tensor> {
     reshape_to(&permute(x, &[0, 2, 1, 3])?, &[batch, length, heads * width])
 }
 
+/// [`split`] for keys or values: each head as often as heads of queries meet it.
+fn split_shared(x: &Tensor, heads: Heads) -> Result<Tensor> {
+    let x = split(x, heads.keys)?;
+    if heads.keys == heads.queries { Ok(x) } else { repeat(&x, heads.queries / heads.keys, 1) }
+}
+
+/// The adjoint of [`split_shared`].
+fn join_shared(x: &Tensor, heads: Heads) -> Result<Tensor> {
+    let &[batch, queries, length, width] = x.shape() else { return Err(rank(x.array())) };
+    if heads.keys == heads.queries {
+        return join(x);
+    }
+    let grouped = reshape_to(x, &[batch, heads.keys, queries / heads.keys, length, width])?;
+    join(&sum(&grouped, 2.into(), false)?)
+}
+
 fn rank(x: &Array) -> Error {
     Error::Shape(format!(
         "dot_product_attention: expected shape (.., length, features), got {}",
@@ -273,7 +307,7 @@ struct Given<'a> {
     lead: Dims,
 }
 
-fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize) -> Result<Given<'a>> {
+fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: Heads) -> Result<Given<'a>> {
     if let Some(x) = xs.iter().find(|x| x.ndim() < 2) {
         return Err(rank(x.array()));
     }
@@ -289,16 +323,25 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
     let ([queries, features], [keys, _]) = (tail(xs[0]), tail(xs[1]));
     if xs.iter().any(|x| x.shape()[..x.ndim() - 2] != lead[..]) {
         return fail("the axes before the length differ");
-    } else if tail(xs[1])[1] != features {
+    } else if heads.queries == heads.keys && tail(xs[1])[1] != features {
         return fail("queries and keys differ in features");
     } else if xs.get(2).is_some_and(|v| tail(v)[0] != keys) {
         return fail("keys and values differ in length");
-    } else if heads == 0 || xs.iter().any(|x| !tail(x)[1].is_multiple_of(heads)) {
-        return fail(&format!("the features do not divide into {heads} {}", shape::plural(heads, "head")));
+    } else if heads.queries > 0 && (heads.keys == 0 || !heads.queries.is_multiple_of(heads.keys)) {
+        let Heads { queries, keys } = heads;
+        return Err(Error::Value(format!(
+            "dot_product_attention: {queries} heads of queries do not share {keys} of keys"
+        )));
+    }
+    let parts = [heads.queries, heads.keys, heads.keys];
+    if let Some((_, n)) = xs.iter().zip(parts).find(|(x, n)| *n == 0 || !tail(x)[1].is_multiple_of(*n)) {
+        return fail(&format!("the features do not divide into {n} {}", shape::plural(n, "head")));
+    } else if features / heads.queries != tail(xs[1])[1] / heads.keys {
+        return fail("queries and keys differ in the features of a head");
     }
     let dtype = xs.iter().fold(xs[0].dtype(), |d, x| d.promote(x.dtype())).to_float();
     let mut full = lead.clone();
-    full.extend([heads, queries, keys]);
+    full.extend([heads.queries, queries, keys]);
     let fits = |name: &str, x: &Array| {
         if shape::broadcast("attention", x.shape(), &full).is_ok_and(|s| s == full) {
             return Ok(());
@@ -334,7 +377,8 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: usize
     Ok(Given { sequences, bias: bias.transpose()?, mask: mask.transpose()?, lead })
 }
 
-/// `softmax(q kᵀ / √features + bias) v` for each of `heads` equal parts of the features.
+/// `softmax(q kᵀ / √features + bias) v` for each of `heads` equal parts of the features, of which keys and values may have
+/// fewer.
 ///
 /// `q` is `(.., queries, features)`, `k` `(.., keys, features)` and `v` `(.., keys, values)`; the result is
 /// `(.., queries, values)`. Bias and mask broadcast to `(.., heads, queries, keys)`. A query that sees no key gives zeros.
@@ -344,7 +388,7 @@ pub fn attention(
     v: &Tensor,
     bias: Option<&Tensor>,
     mask: &Mask,
-    heads: usize,
+    heads: Heads,
 ) -> Result<Tensor> {
     if [q, k, v].iter().any(|x| x.dtype().is_half()) {
         return in_single(&[q, k, v], |x| attention(x[0], x[1], x[2], bias, mask, heads));
@@ -365,32 +409,33 @@ pub fn attention_scores(
     k: &Tensor,
     bias: Option<&Tensor>,
     mask: &Mask,
-    heads: usize,
+    heads: Heads,
 ) -> Result<Tensor> {
     let causal = mask.causal;
     let Given { sequences, bias, mask, lead } = given(&[q, k], bias, mask, heads)?;
-    let [q, k] = [0, 1].map(|i| split(&sequences[i], heads));
-    let p = probabilities(&q?, &k?, bias.as_deref(), mask.as_ref(), causal)?;
+    let (q, k) = (split(&sequences[0], heads.queries)?, split_shared(&sequences[1], heads)?);
+    let p = probabilities(&q, &k, bias.as_deref(), mask.as_ref(), causal)?;
     let mut dims = lead;
     dims.extend_from_slice(&p.shape()[1..]);
     reshape_to(&p, &dims)
 }
 
-/// The values of each head weighted by scores of shape `(.., heads, queries, keys)`; `v` is as in [`attention`].
-pub fn attention_apply(scores: &Tensor, v: &Tensor) -> Result<Tensor> {
+/// The values of each head weighted by scores of shape `(.., heads, queries, keys)`; `v` is as in [`attention`], of so many
+/// heads.
+pub fn attention_apply(scores: &Tensor, v: &Tensor, keys: usize) -> Result<Tensor> {
     let (n, m) = (scores.ndim(), v.ndim());
     let fits = n >= 3
         && n == m + 1
         && scores.shape()[..n - 3] == v.shape()[..m - 2]
         && scores.shape()[n - 1] == v.shape()[m - 2];
     let heads = if fits { scores.shape()[n - 3] } else { 0 };
-    if heads == 0 || !v.shape()[m - 1].is_multiple_of(heads) {
+    if heads == 0 || keys == 0 || !heads.is_multiple_of(keys) || !v.shape()[m - 1].is_multiple_of(keys) {
         let (scores, v) = (shape::show(scores.shape()), shape::show(v.shape()));
         return Err(Error::Shape(format!("dot_product_attention: scores {scores} do not fit values {v}")));
     }
     let batch = shape::size(&v.shape()[..m - 2]);
     let flat = |x: &Tensor, kept: usize| reshape_to(x, &[&[batch], &x.shape()[x.ndim() - kept..]].concat());
-    let y = join(&matmul(&flat(scores, 3)?, &split(&flat(v, 2)?, heads)?)?)?;
+    let y = join(&matmul(&flat(scores, 3)?, &split_shared(&flat(v, 2)?, Heads { queries: heads, keys })?)?)?;
     reshape_to(&y, &[&v.shape()[..m - 2], &y.shape()[1..]].concat())
 }
 
@@ -408,18 +453,23 @@ pub(super) const OPS: &[super::Op] = &[
         name: "attention",
         cases: &[
             Case {
-                f: |t| attention(&t[0], &t[1], &t[2], None, &Mask::default(), 2),
+                f: |t| attention(&t[0], &t[1], &t[2], None, &Mask::default(), 2.into()),
                 shapes: &[&[2, 3, 4], &[2, 5, 4], &[2, 5, 6]],
                 domain: (-1.0, 1.0),
             },
             Case {
-                f: |t| attention(&t[0], &t[1], &t[2], Some(&t[3]), &CAUSAL, 1),
+                f: |t| attention(&t[0], &t[1], &t[2], Some(&t[3]), &CAUSAL, 1.into()),
                 shapes: &[&[4, 3], &[4, 3], &[4, 2], &[1, 4]],
                 domain: (-1.0, 1.0),
             },
             Case {
-                f: |t| attention(&t[0], &t[1], &t[2], Some(&t[3]), &some_seen(&[2, 1, 3, 4])?, 2),
+                f: |t| attention(&t[0], &t[1], &t[2], Some(&t[3]), &some_seen(&[2, 1, 3, 4])?, 2.into()),
                 shapes: &[&[2, 3, 2], &[2, 4, 2], &[2, 4, 4], &[2, 3, 4]],
+                domain: (-1.0, 1.0),
+            },
+            Case {
+                f: |t| attention(&t[0], &t[1], &t[2], Some(&t[3]), &CAUSAL, Heads { queries: 6, keys: 2 }),
+                shapes: &[&[2, 3, 12], &[2, 4, 4], &[2, 4, 6], &[6, 3, 4]],
                 domain: (-1.0, 1.0),
             },
         ],
@@ -427,7 +477,7 @@ pub(super) const OPS: &[super::Op] = &[
     super::Op {
         name: "attention_scores",
         cases: &[Case {
-            f: |t| attention_scores(&t[0], &t[1], None, &some_seen(&[3, 4])?, 2),
+            f: |t| attention_scores(&t[0], &t[1], None, &some_seen(&[3, 4])?, 2.into()),
             shapes: &[&[2, 3, 4], &[2, 4, 4]],
             domain: (-1.0, 1.0),
         }],
@@ -435,7 +485,7 @@ pub(super) const OPS: &[super::Op] = &[
     super::Op {
         name: "attention_apply",
         cases: &[Case {
-            f: |t| attention_apply(&t[0], &t[1]),
+            f: |t| attention_apply(&t[0], &t[1], 2),
             shapes: &[&[3, 2, 1, 2, 4], &[3, 2, 4, 5]],
             domain: (-1.0, 1.0),
         }],

@@ -89,6 +89,7 @@ mod creation;
 mod view;
 mod join;
 mod index;
+mod at;
 mod key;
 mod reduce;
 mod scan;
@@ -116,5 +117,5 @@ list! {
         unary activation rounding binary compare cast movement view index scatter reduce scan sort matmul softmax
         normalise loss crossentropy pool ctc;
     files:
-        select join creation dense attention conv norm dropout recurrent
+        select at join creation dense attention conv norm dropout recurrent
 }

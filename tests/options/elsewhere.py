@@ -17,10 +17,17 @@ _SECOND = "test_given_arrays.py::test_what_has_no_size_and_no_weight_says_what_i
 _PRUNE = "test_functors.py::test_pruned_is_all_but_the_first_place_of_an_object"
 _EXCLUDE = "test_functors.py::test_excluded_nodes_are_mapped_in_place_of_tensors"
 
+_IGNORED = {"ignore_index": "test_weighted_losses.py::test_the_mean_of_labels_is_by_their_weights"}
+
 NOISE = "test_datasets.py::test_noise_is_normal_and_comes_from_the_generator"
 
 # `file::test` of the test that gives the option another value.
 TESTED = {
+    "PReLU": {"channels": "test_prelu.py::test_each_channel_may_have_a_slope"},
+    "crossentropy": _IGNORED,
+    "focal_loss": _IGNORED,
+    "logitcrossentropy": _IGNORED,
+    "nll_loss": _IGNORED,
     "ClipNorm": {
         "throw": "test_flux_options.py::test_clipnorm_takes_its_formula_at_its_word_if_it_does_not_throw"
     },

@@ -86,6 +86,8 @@ def resized(x, scale=2, size=None, align_corners=True, mode="linear"):
     if size is None:
         size = tuple(int(n * s) for n, s in zip(lengths, scale, strict=True))
     size = size if isinstance(size, tuple) else (size,) * len(lengths)
+    if mode == "cubic":
+        return ref.cubic(x, size, align_corners)
     if mode != "nearest":
         return ref.interpolated(x, size, align_corners)
     for axis, m in enumerate(size, start=1):
@@ -172,5 +174,11 @@ ROWS = {
     "upsample_nearest": upsampler("upsample_nearest", (2, 3, 4, 2), mode="nearest"),
     "upsample_linear": upsampler("upsample_linear", (2, 3, 2), align_corners=False),
     "upsample_bilinear": upsampler("upsample_bilinear", (2, 3, 4, 2), align_corners=False),
+    "upsample_bicubic": upsampler("upsample_bicubic", (2, 3, 4, 2), mode="cubic", align_corners=False),
+    "PReLU": Row(
+        lambda channels=1, **o: flux.PReLU(channels, **o)(numbers(3, 4)),
+        lambda channels=1, slope=0.25: np.where(numbers(3, 4) > 0, numbers(3, 4), slope * numbers(3, 4)),
+        {"slope": 0.5},
+    ),
     "upsample_trilinear": upsampler("upsample_trilinear", (1, 3, 2, 4, 2), align_corners=False),
 }  # fmt: skip

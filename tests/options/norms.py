@@ -68,6 +68,13 @@ def layer_norm(**options):
     return layer
 
 
+def doubled(layer):
+    """The layer with its scale doubled, if it has one."""
+    if layer.scale is not None:
+        layer.scale = layer.scale * 2
+    return layer
+
+
 def layer_norm_formula(affine=True, eps=1e-5):
     y = ref.normal(numbers(2, 5, 3), (1, 2), eps)
     return y * 1.5 + 0.25 if affine else y
@@ -94,6 +101,14 @@ NORMS = {
     ),
     "LayerNorm": Row(
         lambda **o: layer_norm(**o)(numbers(2, 5, 3)), layer_norm_formula, {"affine": False, "eps": 0.5}, 1e-5
+    ),
+    "RMSNorm": Row(
+        lambda **o: doubled(flux.RMSNorm(5, 3, **o))(numbers(2, 5, 3)),
+        lambda affine=True, eps=1e-5: (
+            ref.root_mean_square(numbers(2, 5, 3), (1, 2), eps) * (2 if affine else 1)
+        ),
+        {"affine": False, "eps": 0.5},
+        1e-5,
     ),
 }  # fmt: skip
 

@@ -49,9 +49,13 @@ def load_torch(
     | `BatchNorm`, `InstanceNorm` | `gamma`, `beta`, `mu`, `var` are `weight`, `bias`, `running_mean`, `running_var` |
     | `GroupNorm` | `gamma`, `beta` are `weight`, `bias` |
     | `LayerNorm` | `scale`, `bias` are `weight`, `bias` |
+    | `RMSNorm` | `scale` is `weight` |
+    | `PReLU` | `slope` is `weight` |
     | `Embedding`, `EmbeddingBag` | `weight` |
     | `MultiHeadAttention` | `in_proj` is cut into `q_proj`, `k_proj`, `v_proj`, each transposed; or these as `Linear` \
     by these names, `query`, `key`, `value`, or `self.query`, … |
+    | `TransformerBlock` | `TransformerEncoderLayer`: `attention` is `self_attn`, `dense1` and `dense2` are \
+    `linear1` and `linear2`, norms as they are |
     | `RNN`, `LSTM`, `GRU` and their cells | weights transposed, the two biases added unless there is a `bias_hh` |
     | other layers and tensors | the tensors of these names, as they are |
 
@@ -278,6 +282,21 @@ def _recurrent(layer: Any, take: Take) -> dict[str, Any]:
     return found if cell is layer else {"cell": found}
 
 
+def _block(layer: Any, take: Take) -> dict[str, Any]:
+    def part(name: str, theirs: str) -> Any:
+        node = getattr(layer, name)
+        return _LAYERS[type(node).__name__](node, lambda end: take(f"{theirs}.{end}"))
+
+    names = {
+        "attention": "self_attn",
+        "dense1": "linear1",
+        "dense2": "linear2",
+        "norm1": "norm1",
+        "norm2": "norm2",
+    }
+    return {name: part(name, theirs) for name, theirs in names.items()}
+
+
 _norm = _renamed(gamma="weight", beta="bias", mu="running_mean", var="running_var")
 _table = _renamed(weight="weight")
 
@@ -298,6 +317,9 @@ _LAYERS: dict[str, Callable[[Any, Take], dict[str, Any]]] = {
     "LSTMCell": _recurrent,
     "LayerNorm": _renamed(scale="weight", bias="bias"),
     "MultiHeadAttention": _attention,
+    "PReLU": _renamed(slope="weight"),
+    "RMSNorm": _renamed(scale="weight"),
     "RNN": _recurrent,
     "RNNCell": _recurrent,
+    "TransformerBlock": _block,
 }

@@ -20,7 +20,7 @@ from .flatten import flatten
 from .gather import batched_mul, batched_vec, fold, gather, scatter, unfold
 from .grid import grid_sample, imrotate
 from .mode import testmode, trainmode
-from .normalise import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
+from .normalise import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from .padding import pad_circular, pad_constant, pad_reflect, pad_repeat, pad_symmetric, pad_zeros
 from .parallel import Maxout, PairwiseFusion, Parallel, SkipConnection
 from .pool import (
@@ -34,12 +34,16 @@ from .pool import (
     maxpool,
     meanpool,
 )
+from .positions import RotaryEncoding, SinusoidalEncoding, rotary_encoding, sinusoidal_encoding
+from .prelu import PReLU
 from .recurrent import GRU, LSTM, RNN, GRUv3, Recurrence
 from .scale import Scale
+from .transformer import TransformerBlock
 from .upsample import (
     PixelShuffle,
     Upsample,
     pixel_shuffle,
+    upsample_bicubic,
     upsample_bilinear,
     upsample_linear,
     upsample_nearest,
@@ -80,14 +84,19 @@ __all__ = [
     "Maxout",
     "MeanPool",
     "MultiHeadAttention",
+    "PReLU",
     "PairwiseFusion",
     "Parallel",
     "PixelShuffle",
+    "RMSNorm",
     "RNNCell",
     "Recurrence",
+    "RotaryEncoding",
     "SamePad",
     "Scale",
+    "SinusoidalEncoding",
     "SkipConnection",
+    "TransformerBlock",
     "Upsample",
     "WeightNorm",
     "activations",
@@ -122,12 +131,15 @@ __all__ = [
     "pixel_shuffle",
     "power_to_db",
     "remove_weight_norms",
+    "rotary_encoding",
     "scatter",
+    "sinusoidal_encoding",
     "spectrogram",
     "stft",
     "testmode",
     "trainmode",
     "unfold",
+    "upsample_bicubic",
     "upsample_bilinear",
     "upsample_linear",
     "upsample_nearest",

@@ -20,7 +20,7 @@ from .unsized import EACH
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm"]
+__all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
 
 Function = Callable[[Tensor], Tensor]
 
@@ -50,27 +50,16 @@ class LayerNorm(Layer):
     eps: float
 
     def __init__(self, *size: Any, affine: bool = True, eps: float = 1e-5) -> None:
-        activation: Function = size[-1] if size and callable(size[-1]) else identity
-        numbers = size[:-1] if size and callable(size[-1]) else size
-        if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)):
-            numbers = tuple(numbers[0])
-        if not numbers or not all(map(_is_size, numbers)):
-            raise ValueError(f"LayerNorm: sizes are positive integers, got {size}")
-        self.size = tuple(map(int, numbers))
+        self.size, self.activation = _sizes_of("LayerNorm", size)
         shown = f"LayerNorm({', '.join(map(str, self.size))})"
         self.scale = made(shown, ones32, self.size) if affine else None
         self.bias = made(shown, zeros32, self.size) if affine else None
-        self.activation = activation
         self.eps = _checked_eps(eps, self)
 
     @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """The input with each element of the leading axes normalised."""
-        shape, count = shape_of(x), len(self.size)
-        if shape[-count:] != self.size:
-            what = "axis" if count == 1 else "axes"
-            size = self.size[0] if count == 1 else self.size
-            raise ShapeError(f"expected {size} on the last {what}, got shape {shape}")
+        shape, count = _fitting(x, self.size), len(self.size)
         y = _core.norm(x, self.scale, self.bias, len(shape) - count, count, 1, self.eps)[0]
         return self.activation(y)
 
@@ -81,6 +70,58 @@ class LayerNorm(Layer):
     def describe(self) -> str:
         """The layer on one line."""
         return f"LayerNorm({', '.join(map(str, self.size))}{_options(self.activation, self.scale)})"
+
+
+class RMSNorm(Layer):
+    """`activation(x / sqrt(mean(x^2) + eps) * scale)` with the mean over the last axes: what has a mean square of 1, as
+    `LayerNorm` without its mean and its bias.
+
+    `size` is the size of these axes, one integer or more; `scale` is of that shape, or None with `affine=False`. Other
+    sizes raise ShapeError. Numbers of 16 bits are computed with in float32. Ref: Zhang and Sennrich, "Root mean square
+    layer normalization", 2019; PyTorch's `RMSNorm`, whose `eps` is that of the dtype unless given.
+
+    >>> import oxiflux as flux
+    >>> layer = flux.RMSNorm(2)
+    >>> layer
+    RMSNorm(2)          # 2 parameters
+    >>> layer([[1.0, 7.0]]).numpy().round(4)
+    array([[0.2, 1.4]], dtype=float32)
+    >>> flux.RMSNorm(4, 3, flux.relu, affine=False)(flux.rand(5, 4, 3)).shape
+    (5, 4, 3)
+    """
+
+    open_at = EACH
+
+    size: tuple[int, ...]
+    scale: Tensor | None
+    activation: Function
+    eps: float
+
+    def __init__(self, *size: Any, affine: bool = True, eps: float = 1e-5) -> None:
+        self.size, self.activation = _sizes_of("RMSNorm", size)
+        shown = f"RMSNorm({', '.join(map(str, self.size))})"
+        self.scale = made(shown, ones32, self.size) if affine else None
+        self.eps = _checked_eps(eps, self)
+
+    @named
+    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+        """The input with each element of the leading axes normalised."""
+        _fitting(x, self.size)
+        x = _core.asarray(x)
+        wide = x.astype(_core.float32) if x.dtype.kind != "f" or x.dtype.itemsize == 2 else x
+        mean = _core.mean(_core.square(wide), axis=tuple(range(-len(self.size), 0)), keepdims=True)
+        y = wide * (1 / _core.sqrt(mean + self.eps))
+        if self.scale is not None:
+            y = y * self.scale
+        return self.activation(_as_given(x, y))
+
+    def products(self, _: Any, output: tuple[int, ...]) -> int:
+        """One for each number, with its scale."""
+        return 0 if self.scale is None else math.prod(output)
+
+    def describe(self) -> str:
+        """The layer on one line."""
+        return f"RMSNorm({', '.join(map(str, self.size))}{_options(self.activation, self.scale)})"
 
 
 class _ChannelNorm(ModeLayer):
@@ -301,6 +342,27 @@ class GroupNorm(_ChannelNorm):
         """The layer on one line."""
         options = _options(self.activation, self.gamma, self.active)
         return f"GroupNorm({self.channels}, {self.groups}{options})"
+
+
+def _sizes_of(layer: str, given: tuple[Any, ...]) -> tuple[tuple[int, ...], Function]:
+    """The sizes of the last axes, and the activation after them, if there is one."""
+    activation: Function = given[-1] if given and callable(given[-1]) else identity
+    numbers = given[:-1] if given and callable(given[-1]) else given
+    if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)):
+        numbers = tuple(numbers[0])
+    if not numbers or not all(map(_is_size, numbers)):
+        raise ValueError(f"{layer}: sizes are positive integers, got {given}")
+    return tuple(map(int, numbers)), activation
+
+
+def _fitting(x: Any, size: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an input, whose last axes must have these sizes."""
+    shape, count = shape_of(x), len(size)
+    if shape[-count:] != size:
+        what = "axis" if count == 1 else "axes"
+        expected = size[0] if count == 1 else size
+        raise ShapeError(f"expected {expected} on the last {what}, got shape {shape}")
+    return shape
 
 
 def _as_given(x: Any, y: Tensor) -> Tensor:

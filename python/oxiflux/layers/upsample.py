@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
 
 __all__ = [
-    "PixelShuffle", "Upsample", "pixel_shuffle", "upsample_bilinear", "upsample_linear", "upsample_nearest",
-    "upsample_trilinear",
+    "PixelShuffle", "Upsample", "pixel_shuffle", "upsample_bicubic", "upsample_bilinear", "upsample_linear",
+    "upsample_nearest", "upsample_trilinear",
 ]  # fmt: skip
 
 Scale = float | Sequence[float] | None
 Size = int | Sequence[int] | None
+Matrix = Callable[[int, int, bool], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def _lengths(owner: str, x: Tensor, scale: Any, size: Any, dims: int | None = None) -> tuple[int, ...]:
@@ -65,21 +66,24 @@ def _check(owner: str, scale: Any, size: Any, dims: int) -> None:
 def upsample_nearest(x: ArrayLike, scale: int | Sequence[int] | None = None, *, size: Size = None) -> Tensor:
     """Each pixel of `(batch, *lengths, channels)` repeated `scale` times along each length.
 
-    `scale` is an integer for all lengths or one for each; `size`, instead, the lengths of the result, which
-    are multiples of those of `x`. Raises ValueError for other factors.
+    `scale` is an integer for all lengths or one for each; other factors raise ValueError. `size`, instead, is the
+    lengths of the result, whatever they are: element `i` of `m` is element `floor(i * n / m)` of `n`. Ref: NNlib's
+    `upsample_nearest`; for other lengths than multiples PyTorch's `interpolate`.
 
     >>> import oxiflux as flux
     >>> flux.upsample_nearest([[[1], [2]]], 3).flatten().tolist()
     [1, 1, 1, 2, 2, 2]
+    >>> flux.upsample_nearest([[[1], [2], [3]]], size=5).flatten().tolist()
+    [1, 1, 2, 2, 3]
     """
     x = _core.asarray(x)
     new = _lengths("upsample_nearest", x, scale, size)
     old = tuple(x.shape[1:-1])
-    if any(m % n for m, n in zip(new, old, strict=True)) or not (scale is None or _whole(scale)):
-        raise ValueError(f"upsample_nearest: factors must be integers, got {old} to {new}")
+    if not (scale is None or _whole(scale)):
+        raise ValueError(f"upsample_nearest: factors must be integers, got {scale!r}; size takes any lengths")
     places: Any = np.zeros(1, np.int64)
     for n, m in zip(old, new, strict=True):
-        places = (places[:, None] * n + np.repeat(np.arange(n), m // n)).ravel()
+        places = (places[:, None] * n + np.arange(m) * n // m).ravel()
     batch, channels = x.shape[0], x.shape[-1]
     pixels = _core.take(_core.reshape(x, (batch, math.prod(old), channels)), places, axis=1)
     return _core.reshape(pixels, (batch, *new, channels))
@@ -102,14 +106,41 @@ def _interpolation(n: int, m: int, align_corners: bool) -> tuple[np.ndarray, np.
     return np.arange(0, 2 * m + 1, 2), columns.ravel(), weights.ravel()
 
 
+@functools.lru_cache(64)
+def _cubic(n: int, m: int, align_corners: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sparse matrix that makes `m` elements of `n` by cubic convolution; past the ends there are the ends."""
+    if align_corners:
+        at = np.arange(m) * ((n - 1) / (m - 1)) if m > 1 else np.zeros(1)
+    else:
+        at = (np.arange(m) + 0.5) * (n / m) - 0.5
+    low = np.floor(at).astype(np.int64)
+    near, far = (at - low)[:, None] + [0, -1], (at - low)[:, None] + [1, -2]
+    near, far, a = np.abs(near), np.abs(far), -0.75
+    inner = ((a + 2) * near - (a + 3)) * near**2 + 1
+    outer = ((far - 5) * far + 8) * far * a - 4 * a
+    weights = np.stack([outer[:, 0], inner[:, 0], inner[:, 1], outer[:, 1]], axis=1)
+    columns = np.clip(low[:, None] + [-1, 0, 1, 2], 0, n - 1)
+    return np.arange(0, 4 * m + 1, 4), columns.ravel(), weights.ravel()
+
+
 def _upsample(
-    owner: str, x: ArrayLike, scale: Scale, size: Size, align_corners: bool, dims: int | None
+    owner: str,
+    x: ArrayLike,
+    scale: Scale,
+    size: Size,
+    align_corners: bool,
+    dims: int | None,
+    matrix: Matrix = _interpolation,
 ) -> Tensor:
     x = _core.asarray(x)
-    for axis, m in enumerate(_lengths(owner, x, scale, size, dims), start=1):
+    dtype = x.dtype if x.dtype.kind == "f" else _core.float32
+    lengths = _lengths(owner, x, scale, size, dims)
+    if x.dtype.itemsize == 2:
+        x = x.astype(_core.float32)  # to be rounded once, after the last axis
+    for axis, m in enumerate(lengths, start=1):
         if m != x.shape[axis]:
-            x = _core.resample(x, *_interpolation(x.shape[axis], m, align_corners), axis=axis)
-    return x if x.dtype.kind == "f" else x.astype(_core.float32)
+            x = _core.resample(x, *matrix(x.shape[axis], m, align_corners), axis=axis)
+    return x if x.dtype == dtype else x.astype(dtype)
 
 
 @told
@@ -158,6 +189,25 @@ def upsample_trilinear(
 
 
 @told
+def upsample_bicubic(
+    x: ArrayLike, scale: Scale = None, *, size: Size = None, align_corners: bool = True
+) -> Tensor:
+    """`(batch, height, width, channels)` interpolated by cubic polynomials along both lengths; `scale`, `size` and
+    `align_corners` are those of `upsample_bilinear`.
+
+    Each element is made of the four nearest ones along each length, and may lie above or below all of them; past the
+    ends there are the ends. Ref: Keys, "Cubic convolution interpolation for digital image processing", 1981, with the
+    parameter -0.75, as PyTorch's `interpolate` has it.
+
+    >>> import oxiflux as flux
+    >>> x = flux.tensor([0.0, 0.0, 1.0, 1.0]).reshape(1, 1, 4, 1)
+    >>> flux.upsample_bicubic(x, size=(1, 7)).flatten().tolist()
+    [0.0, -0.09375, 0.0, 0.5, 1.0, 1.09375, 1.0]
+    """
+    return _upsample("upsample_bicubic", x, scale, size, align_corners, 2, _cubic)
+
+
+@told
 def pixel_shuffle(x: ArrayLike, r: int) -> Tensor:
     """Channels made into pixels: `(batch, *lengths, r^n * channels)` becomes `(batch, *(r * lengths), channels)`.
 
@@ -184,14 +234,14 @@ def pixel_shuffle(x: ArrayLike, r: int) -> Tensor:
     return _core.reshape(_core.permute_dims(parts, order), (batch, *(r * k for k in lengths), channels))
 
 
-_MODES = {"nearest": None, "linear": 1, "bilinear": 2, "trilinear": 3}
+_MODES = {"nearest": None, "linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 
 
 class Upsample(Layer):
     """Images `(batch, *lengths, channels)` made larger by a factor `scale`, or to the lengths `size`.
 
-    `mode` is "nearest", "linear", "bilinear" or "trilinear": `upsample_nearest` and so on. It and `scale` may
-    be given by position: `Upsample(2, "bilinear")`, `Upsample("bilinear", scale=2)`.
+    `mode` is "nearest", "linear", "bilinear", "trilinear" or "bicubic": `upsample_nearest` and so on. It and `scale`
+    may be given by position: `Upsample(2, "bilinear")`, `Upsample("bilinear", scale=2)`.
 
     >>> import oxiflux as flux
     >>> layer = flux.Upsample(scale=(2, 3))
@@ -236,7 +286,8 @@ class Upsample(Layer):
         if self.mode == "nearest":
             return upsample_nearest(x, self.scale, size=self.size)
         owner = f"upsample_{self.mode}"
-        return _upsample(owner, x, self.scale, self.size, self.align_corners, _MODES[self.mode])
+        matrix = _cubic if self.mode == "bicubic" else _interpolation
+        return _upsample(owner, x, self.scale, self.size, self.align_corners, _MODES[self.mode], matrix)
 
     def describe(self) -> str:
         """The layer on one line."""

@@ -32,8 +32,10 @@ const FEW: usize = 16;
 pub struct Sizes {
     /// Independent sequences.
     pub batch: usize,
-    /// Heads, side by side in the features of each sequence.
+    /// Heads, side by side in the features of each query.
     pub heads: usize,
+    /// How many heads of queries share a head of keys and values; it divides `heads`.
+    pub sharing: usize,
     /// Length of the query sequence.
     pub queries: usize,
     /// Length of the key and value sequences.
@@ -44,7 +46,8 @@ pub struct Sizes {
     pub values: usize,
 }
 
-/// A tensor of shape `(batch, length, heads * width)`, with its strides in elements.
+/// A tensor of shape `(batch, length, heads * width)`, of which keys and values may have fewer heads, with its strides in
+/// elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequences<T> {
     /// The first element.
@@ -159,6 +162,17 @@ struct Block {
     keys: Range<usize>,
 }
 
+impl Sizes {
+    /// The head of keys and values that a head of queries meets.
+    fn met(&self, at: At) -> At {
+        At { batch: at.batch, head: at.head / self.sharing }
+    }
+    /// How many heads of keys and values there are.
+    fn key_heads(&self) -> usize {
+        self.heads / self.sharing
+    }
+}
+
 impl<T: Logit + Scalar> Inputs<T> {
     fn at(&self, i: usize) -> At {
         At { batch: i / self.sizes.heads, head: i % self.sizes.heads }
@@ -207,7 +221,7 @@ impl<T: Logit + Scalar> Inputs<T> {
     /// The inputs must be as [`attention`] asks, `queries` hold the block's, and `out` have room for its scores.
     unsafe fn products(&self, block: &Block, queries: *const T, out: *mut T) {
         let (rows, keys, features) = (block.rows.len(), block.keys.len(), self.sizes.features);
-        let k = transposed(from(rows_of(self.k, block.at, features), block.keys.start));
+        let k = transposed(from(rows_of(self.k, self.sizes.met(block.at), features), block.keys.start));
         // SAFETY: `queries` and the keys of the block can be read, and `out` has room for its scores, as this function
         // asks.
         unsafe { gemm(rows, keys, features, row_major(queries, features), k, out, keys, &Epilogue::NONE) };
@@ -225,7 +239,7 @@ impl<T: Logit + Scalar> Inputs<T> {
         let (q, scores) = (rows.len() * features, rows.len() * keys.min(KEYS));
         scratch::with(Slot::Caller, q + scores, |memory: *mut T| {
             let (q, scores) = (memory, memory.wrapping_add(q));
-            let v = rows_of(self.v, at, values);
+            let v = rows_of(self.v, self.sizes.met(at), values);
             // SAFETY: the inputs can be read, and the results of these rows and what is kept of them are ours alone, as
             // this function asks; the scratch has room for queries and scores.
             unsafe {
@@ -245,21 +259,24 @@ impl<T: Logit + Scalar> Inputs<T> {
         });
     }
 
-    /// The gradients of a head.
+    /// The gradients of a head of queries, and its part of those of the keys and values that it meets, which are zero
+    /// before the first that meets them.
     ///
     /// # Safety
-    /// All must be as [`attention_grad`] asks; nobody else may use this head's gradients meanwhile.
+    /// All must be as [`attention_grad`] asks; nobody else may use these heads' gradients meanwhile.
     unsafe fn backward(&self, at: At, y: *const T, kept: *const [T; 2], g: *const T, grads: &Grads<T>) {
         let Sizes { heads, queries, keys, features, values, .. } = self.sizes;
         let (y, ld) = part_of(y.cast_mut(), at, queries, heads, values);
         let (g, _) = part_of(g.cast_mut(), at, queries, heads, values);
         let (dq, ldq) = part_of(grads.q, at, queries, heads, features);
-        let (dk, _) = part_of(grads.k, at, keys, heads, features);
-        let (dv, _) = part_of(grads.v, at, keys, heads, values);
+        let met = self.sizes.met(at);
+        let (dk, ldk) = part_of(grads.k, met, keys, self.sizes.key_heads(), features);
+        let (dv, ldv) = part_of(grads.v, met, keys, self.sizes.key_heads(), values);
+        let is_first = at.head.is_multiple_of(self.sizes.sharing);
         let head = at.batch * heads + at.head;
         let kept = kept.wrapping_add(head * queries);
         let dbias = grads.bias.wrapping_add(head * queries * keys);
-        let (k, v) = (rows_of(self.k, at, features), rows_of(self.v, at, values));
+        let (k, v) = (rows_of(self.k, met, features), rows_of(self.v, met, values));
         let most = queries.min(ROWS);
         let (q, scores) = (most * features, most * keys.min(KEYS));
         scratch::with(Slot::Caller, q + 2 * scores, |memory: *mut T| {
@@ -269,8 +286,8 @@ impl<T: Logit + Scalar> Inputs<T> {
             // this function asks; the scratch has room for queries, scores and their gradients.
             unsafe {
                 zero(dq, if grads.q.is_null() { 0 } else { queries }, features, ldq);
-                zero(dk, if grads.k.is_null() { 0 } else { keys }, features, ldq);
-                zero(dv, if grads.v.is_null() { 0 } else { keys }, values, ld);
+                zero(dk, if grads.k.is_null() || !is_first { 0 } else { keys }, features, ldk);
+                zero(dv, if grads.v.is_null() || !is_first { 0 } else { keys }, values, ldv);
                 zero(dbias, if grads.bias.is_null() { 0 } else { queries }, keys, keys);
                 for start in (0..queries).step_by(ROWS) {
                     let rows = start..(start + ROWS).min(queries);
@@ -283,8 +300,8 @@ impl<T: Logit + Scalar> Inputs<T> {
                         run(&Recall { inputs: self, block: &block, x: Shared(p), kept: Shared(kept) }, m, n);
                         let g = row_major(g_rows.cast_const(), ld);
                         if !grads.v.is_null() {
-                            let dv = dv.wrapping_add(first * ld);
-                            gemm(n, values, m, transposed(row_major(p, n)), g, dv, ld, &add_up());
+                            let dv = dv.wrapping_add(first * ldv);
+                            gemm(n, values, m, transposed(row_major(p, n)), g, dv, ldv, &add_up());
                         }
                         gemm(m, n, values, g, transposed(from(v, first)), dp, n, &Epilogue::NONE);
                         let y = y.wrapping_add(start * ld);
@@ -296,8 +313,8 @@ impl<T: Logit + Scalar> Inputs<T> {
                             gemm(m, features, n, row_major(p, n), from(k, first), dq, ldq, &add_up());
                         }
                         if !grads.k.is_null() {
-                            let (q, dk) = (row_major(q, features), dk.wrapping_add(first * ldq));
-                            gemm(n, features, m, transposed(row_major(p, n)), q, dk, ldq, &add_up());
+                            let (q, dk) = (row_major(q, features), dk.wrapping_add(first * ldk));
+                            gemm(n, features, m, transposed(row_major(p, n)), q, dk, ldk, &add_up());
                         }
                     }
                     if !grads.q.is_null() {
@@ -351,11 +368,14 @@ pub unsafe fn attention_grad<T: Logit + Scalar>(
     g: *const T,
     grads: &Grads<T>,
 ) {
-    let Sizes { batch, heads, queries, .. } = inputs.sizes;
+    let Sizes { batch, queries, sharing, .. } = inputs.sizes;
     let (y, kept, g) = (Shared(y.cast_mut()), Shared(kept.cast_mut()), Shared(g.cast_mut()));
-    share(batch * heads, inputs.nanos(queries, 5), |i| {
-        // SAFETY: the inputs can be read and the gradients written, as this function asks; the tasks have heads of
-        // their own.
-        unsafe { inputs.backward(inputs.at(i), y.at(0), kept.at(0), g.at(0), grads) };
+    let groups = batch * inputs.sizes.key_heads();
+    share(groups, inputs.nanos(queries, 5).saturating_mul(sharing), |group| {
+        for i in group * sharing..(group + 1) * sharing {
+            // SAFETY: the inputs can be read and the gradients written, as this function asks; the tasks have heads of
+            // their own, of queries and of the keys and values that these meet.
+            unsafe { inputs.backward(inputs.at(i), y.at(0), kept.at(0), g.at(0), grads) };
+        }
     });
 }

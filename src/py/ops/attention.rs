@@ -1,7 +1,7 @@
 //! Attention, for Python.
 
 use crate::ops;
-use crate::ops::Mask;
+use crate::ops::{Heads, Mask};
 use crate::py::{Operand, PyTensor, named, run};
 use pyo3::prelude::*;
 
@@ -14,9 +14,10 @@ fn mask(seen: Option<Operand>, causal: bool) -> Mask {
     Mask { seen: seen.map(|m| m.0.into_array()), causal }
 }
 
-/// `softmax(q kᵀ / √features + bias) v` for each of `heads` equal parts of the features.
+/// `softmax(q kᵀ / √features + bias) v` for each of `heads` equal parts of the features, of which keys
+/// and values have `kv_heads`, as many unless given.
 #[pyfunction]
-#[pyo3(signature = (q, k, v, bias = None, mask = None, heads = 1, causal = false, /))]
+#[pyo3(signature = (q, k, v, bias = None, mask = None, heads = 1, causal = false, kv_heads = None, /))]
 pub(super) fn attention(
     q: &Bound<'_, PyAny>,
     k: &Bound<'_, PyAny>,
@@ -25,15 +26,17 @@ pub(super) fn attention(
     mask: Option<Operand>,
     heads: usize,
     causal: bool,
+    kv_heads: Option<usize>,
 ) -> PyResult<PyTensor> {
     let [q, k, v] = meet([q, k, v])?;
     let (bias, mask) = (bias.map(|b| b.0), self::mask(mask, causal));
+    let heads = Heads { queries: heads, keys: kv_heads.unwrap_or(heads) };
     run(&[&q, &k, &v], || ops::attention(&q, &k, &v, bias.as_ref(), &mask, heads))
 }
 
 /// `softmax(q kᵀ / √features + bias)`, of shape `(.., heads, queries, keys)`.
 #[pyfunction]
-#[pyo3(signature = (q, k, bias = None, mask = None, heads = 1, causal = false, /))]
+#[pyo3(signature = (q, k, bias = None, mask = None, heads = 1, causal = false, kv_heads = None, /))]
 pub(super) fn attention_scores(
     q: &Bound<'_, PyAny>,
     k: &Bound<'_, PyAny>,
@@ -41,16 +44,22 @@ pub(super) fn attention_scores(
     mask: Option<Operand>,
     heads: usize,
     causal: bool,
+    kv_heads: Option<usize>,
 ) -> PyResult<PyTensor> {
     let [q, k] = meet([q, k])?;
     let (bias, mask) = (bias.map(|b| b.0), self::mask(mask, causal));
+    let heads = Heads { queries: heads, keys: kv_heads.unwrap_or(heads) };
     run(&[&q, &k], || ops::attention_scores(&q, &k, bias.as_ref(), &mask, heads))
 }
 
 /// The values of each head weighted by scores of shape `(.., heads, queries, keys)`.
 #[pyfunction]
-#[pyo3(signature = (scores, v, /))]
-pub(super) fn attention_apply(scores: &Bound<'_, PyAny>, v: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+#[pyo3(signature = (scores, v, kv_heads, /))]
+pub(super) fn attention_apply(
+    scores: &Bound<'_, PyAny>,
+    v: &Bound<'_, PyAny>,
+    kv_heads: usize,
+) -> PyResult<PyTensor> {
     let [scores, v] = meet([scores, v])?;
-    run(&[&scores, &v], || ops::attention_apply(&scores, &v))
+    run(&[&scores, &v], || ops::attention_apply(&scores, &v, kv_heads))
 }
