@@ -10,7 +10,7 @@ mod share;
 
 use affinity::Affinity;
 pub use patience::{Unwanted, look, patient, unbroken};
-pub(crate) use share::{Fill, Pieces, Tile, Tiles, each, fill};
+pub(crate) use share::{Fill, Pieces, Share, Tile, Tiles, each, fill};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

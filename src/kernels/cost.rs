@@ -49,3 +49,8 @@ pub(super) fn multiplying(products: usize) -> usize {
 pub(super) fn summing(elements: usize) -> usize {
     elements / 6
 }
+
+/// The time to factor a square matrix.
+pub(super) fn factoring(n: usize) -> usize {
+    multiplying(n.saturating_mul(n).saturating_mul(n) / 3).saturating_add(50 * n)
+}

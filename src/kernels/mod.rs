@@ -22,6 +22,7 @@ pub mod dropout;
 pub mod norm;
 pub mod pool;
 pub mod gemm;
+pub mod linalg;
 pub mod conv;
 pub mod attention;
 pub mod ctc;

@@ -106,6 +106,7 @@ mod crossentropy;
 mod pool;
 mod ctc;
 mod recurrent;
+mod linalg;
 mod methods;
 mod operators;
 
@@ -117,5 +118,5 @@ list! {
         unary activation rounding binary compare cast movement view index scatter reduce scan sort matmul softmax
         normalise loss crossentropy pool ctc;
     files:
-        select at join creation dense attention conv norm dropout recurrent
+        select at join creation dense attention conv norm dropout recurrent linalg
 }

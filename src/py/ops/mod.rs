@@ -5,6 +5,7 @@ mod conv;
 mod creation;
 mod dense;
 mod join;
+mod linalg;
 mod norm;
 mod recurrent;
 mod select;
@@ -35,6 +36,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     add_function!(m, dense::dense)?;
     add_function!(m, join::concat)?;
     add_function!(m, join::stack)?;
+    linalg::register(m)?;
     add_function!(m, norm::norm)?;
     add_function!(m, norm::norm_with)?;
     add_function!(m, recurrent::recurrent)?;
