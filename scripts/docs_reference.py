@@ -1,6 +1,7 @@
 """What mkdocs needs for the reference: a hook and an extension.
 
-The hook lists the public names where a page says `<!-- names: module … -->`. What is written in Python is left to
+The hook lists the public names where a page says `<!-- names: module … -->`, and those of a module that is public
+itself where it says `<!-- module: name -->`. What is written in Python is left to
 mkdocstrings; the docs of what is written in Rust are in the built module. The extension shows examples in docstrings as
 code.
 """
@@ -20,7 +21,19 @@ PACKAGE = Path(oxiflux.__file__).parent
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Puts the names of the modules in the place of the comment."""
+    markdown = re.sub(r"<!-- module: (.*?) -->", lambda found: members(found.group(1)), markdown)
     return re.sub(r"<!-- names: (.*?) -->", lambda found: reference(found.group(1).split()), markdown)
+
+
+def members(module: str) -> str:
+    """What a public module defines, in alphabetic order; what it takes from elsewhere is on another page."""
+    home = getattr(oxiflux, module)
+    own = (getattr(home, name) for name in sorted(home.__all__, key=str.lower))
+    return "\n\n".join(
+        f"::: {thing.__module__}.{thing.__name__}"
+        for thing in own
+        if thing.__module__.startswith(home.__name__)
+    )
 
 
 def reference(modules: list[str]) -> str:

@@ -29,7 +29,18 @@ from strategies import (
 # Operations of the core that do not fit the tables, each with the file that tests it against NumPy.
 TESTED_ELSEWHERE = {
     "ctc_loss": "test_ctc.py",
+    "cholesky": "test_linalg.py",
     "cumulative_prod": "test_manipulation_numpy.py",
+    "det": "test_linalg.py",
+    "eigh": "test_linalg.py",
+    "eigvalsh": "test_linalg.py",
+    "inv": "test_linalg.py",
+    "pinv_with": "test_linalg.py",
+    "qr": "test_linalg.py",
+    "slogdet": "test_linalg.py",
+    "solve": "test_linalg.py",
+    "svd": "test_linalg.py",
+    "svdvals": "test_linalg.py",
     "argsort": "test_manipulation_numpy.py",
     "attention": "test_attention.py",
     "attention_apply": "test_attention.py",

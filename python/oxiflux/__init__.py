@@ -8,7 +8,7 @@ Every public name is listed here, a group for each module that it comes from; `m
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from . import hints as _hints, losses, optimisers, protocols as _protocols, threadpools
+from . import hints as _hints, linalg, losses, optimisers, protocols as _protocols, threadpools
 from ._core import (
     DType, DTypeError, Generator, Leaf, ShapeError, Tensor, acos, acosh, add, arange, argmax, argmin,
     argsort, asarray, asin, asinh, astype, atan, atan2, atanh, bfloat16, bitwise_and, bitwise_invert,
@@ -36,9 +36,9 @@ from .vector import destructure
 from .shapes import autosize, outputsize, summary
 from .einsum import einsum, tensordot
 from .functions import (
-    broadcast_arrays, can_cast, clip, diagonal, diff, finfo, gelu_sigmoid, iinfo, isdtype, meshgrid,
-    moveaxis, outer, positive, repeat, rescale, result_type, roll, rrelu, split, swapaxes, tile, topk,
-    trace, tril, triu, unique_all, unique_counts, unique_inverse, unique_values, unstack, vecdot,
+    broadcast_arrays, can_cast, clip, cross, diagonal, diff, finfo, gelu_sigmoid, iinfo, isdtype, kron,
+    meshgrid, moveaxis, outer, positive, repeat, rescale, result_type, roll, rrelu, split, swapaxes, tile,
+    topk, trace, tril, triu, unique_all, unique_counts, unique_inverse, unique_values, unstack, vecdot,
 )
 from .data import (
     BatchView, DataLoader, batch, batch_sequence, batchseq, chunk, eachobs, filterobs, getobs, group_counts,
@@ -103,50 +103,7 @@ __all__ = [
     "EmbeddingBag", "Exp", "GRU", "GRUCell", "GRUv3", "GRUv3Cell", "Generator", "GlobalMaxPool",
     "GlobalMeanPool", "GroupNorm", "History", "InstanceNorm", "Interpolator", "Inv", "LSTM", "LSTMCell",
     "Layer", "LayerNorm", "Leaf", "Lion", "Loop", "MaxPool", "Maxout", "MeanPool", "MixedPrecision",
-    "Momentum", "MultiHeadAttention", "NAdam", "Nesterov", "OAdam", "OneCycle", "OptimiserChain", "PReLU",
-    "PairwiseFusion", "Parallel", "Params", "PixelShuffle", "Poly", "RAdam", "RMSNorm", "RMSProp", "RNN",
-    "RNNCell", "Recurrence", "RotaryEncoding", "Rprop", "Rule", "SamePad", "Scale", "Schedule", "Scheduler",
-    "Sequence", "ShapeError", "Shifted", "SignDecay", "Sin", "SinDecay2", "SinExp", "SinusoidalEncoding",
-    "SkipConnection", "Stateful", "Step", "Tensor", "TransformerBlock", "Triangle", "TriangleDecay2",
-    "TriangleExp", "Upsample", "Warmup", "WeightDecay", "WeightNorm", "__version__", "acos", "acosh",
-    "activations", "add", "adjust", "arange", "argmax", "argmin", "argsort", "asarray", "asin", "asinh",
-    "astype", "atan", "atan2", "atanh", "autosize", "batch", "batch_sequence", "batched_mul", "batched_vec",
-    "batchseq", "bf16", "bfloat16", "binary_focal_loss", "binarycrossentropy", "bitwise_and",
-    "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bool_",
-    "broadcast_arrays", "broadcast_to", "can_cast", "ceil", "celu", "checkpoint", "children", "chunk",
-    "clip", "concat", "conv", "copysign", "cos", "cosh", "cosine_embedding_loss", "count_nonzero",
-    "create_bias", "crossentropy", "ctc_loss", "cumulative_prod", "cumulative_sum", "custom_gradient",
-    "db_to_power", "default_generator", "depthwiseconv", "destructure", "diaghessian", "diagonal",
-    "dice_coeff_loss", "diff", "divide", "dot_product_attention", "dot_product_attention_scores", "dropout",
-    "dtype", "eachobs", "early_stopping", "einsum", "elu", "empty", "empty_cache", "empty_like", "equal",
-    "erf", "exp", "expand_dims", "expm1", "eye", "f16", "f32", "f64", "filterobs", "finfo", "fit",
-    "flatten", "flip", "float16", "float32", "float64", "floor", "floor_divide", "fmap", "fmap_with_path",
-    "fmapstructure", "fmapstructure_with_path", "focal_loss", "fold", "freeze", "from_dlpack", "from_numpy",
-    "full", "full_like", "gather", "gelu", "gelu_erf", "gelu_sigmoid", "gelu_tanh", "get_num_threads",
-    "getobs", "glorot_normal", "glorot_uniform", "glu", "gradcheck", "gradient", "greater", "greater_equal",
-    "grid_sample", "group_counts", "group_indices", "groupobs", "hamming_window", "hann_window",
-    "hardsigmoid", "hardswish", "hardtanh", "hessian", "hinge_loss", "huber_loss", "hypot", "identity",
-    "identity_init", "ignore_derivatives", "iinfo", "imrotate", "initialstates", "int16", "int32", "int64",
-    "int8", "is_recording", "is_training", "isdtype", "isfinite", "isinf", "isleaf", "isnan", "istft",
-    "jacobian", "joinobs", "jvp", "kaiming_normal", "kaiming_uniform", "kfolds", "kldivergence",
-    "label_smoothing", "leakyrelu", "leavepout", "lecun_normal", "less", "less_equal", "linspace", "lisht",
-    "load", "load_checkpoint", "load_iris", "load_torch", "loadmodel", "log", "log10", "log1p", "log2",
-    "logaddexp", "logcosh", "logical_and", "logical_not", "logical_or", "logical_xor",
-    "logitbinarycrossentropy", "logitcrossentropy", "logsigmoid", "logsoftmax", "logsumexp", "losses",
-    "lpnormpool", "mae", "make_causal_mask", "make_moons", "make_poly", "make_sin", "make_spiral", "mapobs",
-    "margin_ranking_loss", "matmul", "matrix_transpose", "maximum", "maxpool", "mean", "meanpool",
-    "melscale_filterbanks", "memory_in_use", "meshgrid", "minimum", "mish", "modules", "moveaxis", "mse",
-    "msle", "multiply", "negative", "nextafter", "nfan", "nll_loss", "nonzero", "normalise", "not_equal",
-    "numobs", "obsview", "one_hot", "onecold", "onehot", "onehotbatch", "ones", "ones32", "ones_like",
-    "optimisers", "orthogonal", "outer", "outputsize", "oversample", "pad_circular", "pad_constant",
-    "pad_reflect", "pad_repeat", "pad_symmetric", "pad_zeros", "params", "patience", "paused",
-    "permute_dims", "pixel_shuffle", "plateau", "poisson_loss", "positive", "power", "power_to_db", "prod",
-    "pullback", "rand", "rand32", "rand_like", "randint", "randn", "randn32", "randn_like", "randobs",
-    "randperm", "reciprocal", "relu", "relu6", "remainder", "remove_weight_norms", "repeat", "rescale",
-    "reshape", "result_type", "roll", "rotary_encoding", "rpad_constant", "rrelu", "save",
-    "save_checkpoint", "scatter", "searchsorted", "seed", "selu", "set_num_threads", "setup", "shuffleobs",
-    "siamese_contrastive_loss", "sigmoid", "sigmoid_fast", "sign", "signbit", "sin", "sinh",
-    "sinusoidal_encoding", "slidingwindow", "softmax", "softplus", "softshrink", "softsign", "sort",
+    "Momentum", "MultiHeadAttention", "NAdam", "Nesterov", "OAdam", "OneCycle", "OptimiserChain", "PReLU", "PairwiseFusion", "Parallel", "Params", "PixelShuffle", "Poly", "RAdam", "RMSNorm", "RMSProp", "RNN", "RNNCell", "Recurrence", "RotaryEncoding", "Rprop", "Rule", "SamePad", "Scale", "Schedule", "Scheduler", "Sequence", "ShapeError", "Shifted", "SignDecay", "Sin", "SinDecay2", "SinExp", "SinusoidalEncoding", "SkipConnection", "Stateful", "Step", "Tensor", "TransformerBlock", "Triangle", "TriangleDecay2", "TriangleExp", "Upsample", "Warmup", "WeightDecay", "WeightNorm", "__version__", "acos", "acosh", "activations", "add", "adjust", "arange", "argmax", "argmin", "argsort", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "autosize", "batch", "batch_sequence", "batched_mul", "batched_vec", "batchseq", "bf16", "bfloat16", "binary_focal_loss", "binarycrossentropy", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bool_", "broadcast_arrays", "broadcast_to", "can_cast", "ceil", "celu", "checkpoint", "children", "chunk", "clip", "concat", "conv", "copysign", "cos", "cosh", "cosine_embedding_loss", "count_nonzero", "create_bias", "cross", "crossentropy", "ctc_loss", "cumulative_prod", "cumulative_sum", "custom_gradient", "db_to_power", "default_generator", "depthwiseconv", "destructure", "diaghessian", "diagonal", "dice_coeff_loss", "diff", "divide", "dot_product_attention", "dot_product_attention_scores", "dropout", "dtype", "eachobs", "early_stopping", "einsum", "elu", "empty", "empty_cache", "empty_like", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "f16", "f32", "f64", "filterobs", "finfo", "fit", "flatten", "flip", "float16", "float32", "float64", "floor", "floor_divide", "fmap", "fmap_with_path", "fmapstructure", "fmapstructure_with_path", "focal_loss", "fold", "freeze", "from_dlpack", "from_numpy", "full", "full_like", "gather", "gelu", "gelu_erf", "gelu_sigmoid", "gelu_tanh", "get_num_threads", "getobs", "glorot_normal", "glorot_uniform", "glu", "gradcheck", "gradient", "greater", "greater_equal", "grid_sample", "group_counts", "group_indices", "groupobs", "hamming_window", "hann_window", "hardsigmoid", "hardswish", "hardtanh", "hessian", "hinge_loss", "huber_loss", "hypot", "identity", "identity_init", "ignore_derivatives", "iinfo", "imrotate", "initialstates", "int16", "int32", "int64", "int8", "is_recording", "is_training", "isdtype", "isfinite", "isinf", "isleaf", "isnan", "istft", "jacobian", "joinobs", "jvp", "kaiming_normal", "kaiming_uniform", "kfolds", "kldivergence", "kron", "label_smoothing", "leakyrelu", "leavepout", "lecun_normal", "less", "less_equal", "linalg", "linspace", "lisht", "load", "load_checkpoint", "load_iris", "load_torch", "loadmodel", "log", "log10", "log1p", "log2", "logaddexp", "logcosh", "logical_and", "logical_not", "logical_or", "logical_xor", "logitbinarycrossentropy", "logitcrossentropy", "logsigmoid", "logsoftmax", "logsumexp", "losses", "lpnormpool", "mae", "make_causal_mask", "make_moons", "make_poly", "make_sin", "make_spiral", "mapobs", "margin_ranking_loss", "matmul", "matrix_transpose", "maximum", "maxpool", "mean", "meanpool", "melscale_filterbanks", "memory_in_use", "meshgrid", "minimum", "mish", "modules", "moveaxis", "mse", "msle", "multiply", "negative", "nextafter", "nfan", "nll_loss", "nonzero", "normalise", "not_equal", "numobs", "obsview", "one_hot", "onecold", "onehot", "onehotbatch", "ones", "ones32", "ones_like", "optimisers", "orthogonal", "outer", "outputsize", "oversample", "pad_circular", "pad_constant", "pad_reflect", "pad_repeat", "pad_symmetric", "pad_zeros", "params", "patience", "paused", "permute_dims", "pixel_shuffle", "plateau", "poisson_loss", "positive", "power", "power_to_db", "prod", "pullback", "rand", "rand32", "rand_like", "randint", "randn", "randn32", "randn_like", "randobs", "randperm", "reciprocal", "relu", "relu6", "remainder", "remove_weight_norms", "repeat", "rescale", "reshape", "result_type", "roll", "rotary_encoding", "rpad_constant", "rrelu", "save", "save_checkpoint", "scatter", "searchsorted", "seed", "selu", "set_num_threads", "setup", "shuffleobs", "siamese_contrastive_loss", "sigmoid", "sigmoid_fast", "sign", "signbit", "sin", "sinh", "sinusoidal_encoding", "slidingwindow", "softmax", "softplus", "softshrink", "softsign", "sort",
     "sparse_init", "spectrogram", "split", "splitobs", "sqrt", "square", "squared_hinge_loss", "squeeze",
     "stack", "state", "std", "stft", "stop_gradient", "subtract", "summary", "swapaxes", "swish", "take",
     "take_along_axis", "tan", "tanh", "tanh_fast", "tanhshrink", "tensor", "tensordot", "testmode", "thaw",

@@ -11,12 +11,12 @@ from .._core import ShapeError, Tensor
 from ..hints import told
 from .axes import axis_of
 from .dtypes import result_type
-from .movement import moveaxis
+from .movement import moveaxis, roll
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
 
-__all__ = ["diagonal", "outer", "trace", "tril", "triu", "vecdot"]
+__all__ = ["cross", "diagonal", "kron", "outer", "trace", "tril", "triu", "vecdot"]
 
 
 def _triangle(x: Tensor, k: int, function: str) -> Tensor:
@@ -109,3 +109,42 @@ def vecdot(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
         raise ShapeError(f"vecdot: shapes {a.shape} and {b.shape} differ along axis {axis}")
     dtype = result_type(a, b)
     return _core.astype(_core.sum(_core.multiply(a, b), axis=axis), dtype)
+
+
+@told
+def cross(a: ArrayLike, b: ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """The vectors that stand upright on those of three elements along an axis of `a` and `b`, which broadcast.
+
+    The axis is counted from the end where they differ in their number of axes. ShapeError is raised where its length is
+    not 3 in both.
+
+    >>> import oxiflux as flux
+    >>> flux.cross([1, 0, 0], [0, 1, 0])
+    Tensor([0, 0, 1])
+    """
+    a, b = _core._meet(a, b)
+    if axis >= 0 and a.ndim != b.ndim:
+        raise ValueError(f"cross: axis {axis} of shapes {a.shape} and {b.shape} must be counted from the end")
+    lengths = [x.shape[axis_of("cross", axis, x.ndim)] for x in (a, b)]
+    if lengths != [3, 3]:
+        raise ShapeError(f"cross: axis {axis} of shapes {a.shape} and {b.shape} must have length 3")
+    return roll(a, -1, axis) * roll(b, 1, axis) - roll(a, 1, axis) * roll(b, -1, axis)
+
+
+@told
+def kron(a: ArrayLike, b: ArrayLike, /) -> Tensor:
+    """Kronecker's product: every element of `a` times all of `b`, in blocks.
+
+    The result has the product of both lengths along each axis, counted from the end; missing axes have length 1.
+
+    >>> import oxiflux as flux
+    >>> flux.kron([[1, 2]], [[1, 1], [0, 1]])
+    Tensor([[1, 1, 2, 2],
+            [0, 1, 0, 2]])
+    """
+    a, b = _core._meet(a, b)
+    n = max(a.ndim, b.ndim)
+    shapes = [(1,) * (n - x.ndim) + tuple(x.shape) for x in (a, b)]
+    blocks = _core.reshape(a, tuple(k for length in shapes[0] for k in (length, 1)))
+    inner = _core.reshape(b, tuple(k for length in shapes[1] for k in (1, length)))
+    return _core.reshape(blocks * inner, tuple(k * m for k, m in zip(*shapes, strict=True)))
