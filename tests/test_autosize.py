@@ -234,3 +234,83 @@ def test_an_open_layer_prints_as_it_was_written_and_can_be_copied():
     )
     assert flux.autosize(copy.deepcopy(layer), (1, 9, 9, 2)).weight.shape == (3, 3, 2, 4)
     assert repr(flux.LayerNorm(None, flux.relu, affine=False)) == "LayerNorm(None, relu, affine=False)"
+
+
+@pytest.mark.parametrize("active", [True, False, None])
+def test_a_layer_that_is_filled_in_has_seen_no_numbers(active):
+    model = flux.autosize(flux.Chain(flux.Dense(None, 4), flux.BatchNorm(None, active=active)), (5, 3))
+    assert model[1].active is active
+    assert model[1].mu.tolist() == [0.0] * 4 and model[1].var.tolist() == [1.0] * 4
+
+
+def test_the_mode_of_a_model_is_that_of_its_open_layers():
+    open_norm = flux.BatchNorm(None)
+    for mode, active in ((True, False), (False, True), ("auto", None)):
+        model = flux.autosize(flux.testmode(flux.Chain(flux.relu, open_norm), mode), (5, 3))
+        assert model[1].active is active
+
+
+def test_a_weight_norm_of_an_open_layer_is_filled_in():
+    shared = flux.Conv((3,), None, 2)
+    norm = flux.WeightNorm(shared)
+    assert repr(norm) == "WeightNorm(Conv((3,), None, 2))"
+    model = flux.autosize(
+        flux.Chain(norm, flux.WeightNorm(flux.Dense(None, 4, bias=[1, 2, 3, 4]), "bias", axis=0), flux.relu),
+        (5, 9, 7),
+    )
+    assert model[0].layer.weight.shape == (3, 7, 2) and model[0].g.shape == (1, 1, 2)
+    assert model[1].which == "bias" and model[1].layer.weight.shape == (2, 4)
+    assert flux.autosize(flux.WeightNorm(layer=shared), (5, 9, 7)).g.shape == (1, 1, 2)
+    with pytest.raises(ValueError, match=r"WeightNorm\(Dense\(None, 4\)\): its size is open"):
+        flux.WeightNorm(flux.Dense(None, 4))(np.zeros((2, 3)))
+
+
+def test_an_open_layer_within_a_weight_norm_may_stand_elsewhere_too():
+    shared = flux.Dense(None, 3)
+    norm = flux.WeightNorm(shared)
+    for model in (flux.Chain(norm, norm, shared), flux.Chain(shared, norm, norm)):
+        model = flux.autosize(model, (5, 3))
+        plain = next(layer for layer in model if isinstance(layer, flux.Dense))
+        norms = [layer for layer in model if isinstance(layer, flux.WeightNorm)]
+        assert norms[0] is norms[1] and norms[0].layer is plain
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU", "GRUv3"])
+def test_a_recurrent_layer_takes_an_open_cell(kind):
+    cell = getattr(flux, f"{kind}Cell")(None, 4)
+    model = flux.autosize(flux.Chain(getattr(flux, kind)(cell), flux.Dense(None, 2)), (5, 6, 3))
+    assert repr(model[0]) == repr(getattr(flux, kind)(3, 4)) and model[1].weight.shape == (4, 2)
+
+
+def test_code_of_ones_own_may_use_a_layer_once_it_is_called():
+    class Tied(flux.Layer):
+        def __init__(self):
+            self.encoder = flux.Dense(None, 3, bias=False)
+
+        def __call__(self, x):
+            return self.encoder(x) @ self.encoder.weight.T
+
+    class Early(Tied):
+        def __call__(self, x):
+            return x @ self.encoder.weight
+
+    assert flux.autosize(Tied(), (4, 5)).encoder.weight.shape == (5, 3)
+    with pytest.raises(
+        AttributeError, match=r"autosize: Dense\(None, 3, bias=False\) has no weight before it is called"
+    ):
+        flux.autosize(Early(), (4, 5))
+
+
+@pytest.mark.parametrize("use", [
+    flux.f16, flux.bf16, flux.f32, flux.f64, flux.state,
+    lambda m: flux.loadmodel(m, flux.Chain(flux.Dense(2, 3), flux.Dense(3, 2))), lambda m: flux.save("x", m),
+], ids=["f16", "bf16", "f32", "f64", "state", "loadmodel", "save"])  # fmt: skip
+def test_an_open_layer_has_nothing_to_convert_load_or_save(use):
+    model = flux.Chain(flux.Dense(2, 3), flux.Dense(None, 2))
+    before = model[0].weight.numpy().copy()
+    with pytest.raises(
+        TypeError, match=r"Dense\(None, 2\).* open: flux.autosize\(model, shape\) fills it in"
+    ):
+        use(model)
+    assert model[0].weight.dtype == flux.float32
+    np.testing.assert_array_equal(model[0].weight.numpy(), before)

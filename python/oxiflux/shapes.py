@@ -18,7 +18,7 @@ from .layers import Chain, Layer, SkipConnection
 from .layers.container import Container
 from .layers.mode import ModeLayer
 from .layers.recurrent import SequenceLayer
-from .layers.unsized import Unsized
+from .layers.unsized import Unsized, UnsizedAround
 from .show import bytes_of, describe, parts
 from .tree import modules, trainables
 
@@ -139,10 +139,10 @@ def autosize(model: Model, *shapes: Any, padbatch: bool = False) -> Model:
     of this shape; of several inputs, for these shapes.
 
     `Dense(None, 10)` takes its `size_in` from the last axis of its input, as do `Conv`, the recurrent layers and cells,
-    the normalising layers, `Scale`, `Bilinear` and `MultiHeadAttention`; the size that follows may be a function of
-    it: `Dense(None, lambda n: n // 4)`. The parts without open sizes are those of `model`, which itself stays as it
-    is. Shapes are given as to `outputsize`. Raises ValueError for a layer that is not called, and what the model
-    raises. Ref: Flux.jl, `@autosize`.
+    the normalising layers, `Scale`, `Bilinear` and `MultiHeadAttention`, and a `WeightNorm` of these; the size that
+    follows may be a function of it: `Dense(None, lambda n: n // 4)`. The parts without open sizes are those of
+    `model`, which itself stays as it is. Shapes are given as to `outputsize`. Raises ValueError for a layer that is not
+    called, and what the model raises. Ref: Flux.jl, `@autosize`.
 
     >>> import oxiflux as flux
     >>> model = [flux.Conv((3, 3), None, 4), flux.BatchNorm(None, flux.relu), flux.flatten, flux.Dense(None, 10)]
@@ -160,11 +160,7 @@ def autosize(model: Model, *shapes: Any, padbatch: bool = False) -> Model:
         asked: dict[int, _Asked] = {}
 
         def stand_in(part: Any) -> Any:
-            if isinstance(part, Unsized):
-                return asked.setdefault(id(part), _Asked(part, least))
-            still = copy.copy(part)
-            still.active = False
-            return still
+            return _asked_of(part, least, asked) if isinstance(part, Unsized) else _still(part)
 
         _called_on(shapes, fmap(stand_in, chain, exclude=lambda x: _is_unsized(x) or _trains(x)))
         for one in asked.values():
@@ -189,17 +185,50 @@ def autosize(model: Model, *shapes: Any, padbatch: bool = False) -> Model:
 class _Asked:
     """A layer whose size is open: at its first call it becomes one of the size of its input."""
 
-    def __init__(self, unsized: Unsized, least: int) -> None:
+    def __init__(self, unsized: Unsized, least: int, asked: dict[int, _Asked]) -> None:
         self.unsized, self.least = unsized, least
         self.layer: Any = None
+        # A layer that this one is made of may stand elsewhere, too.
+        inner = unsized.inner
+        self.inner = None if inner is None else _asked_of(inner, least, asked)
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        still = fmap(_still, self._made(inputs), exclude=_trains)
+        return still(*inputs, **options)
+
+    def _made(self, inputs: tuple[Any, ...]) -> Any:
         if self.layer is None:
-            self.layer = self.unsized.sized(*inputs, least=self.least)
-        return self.layer(*inputs, **options)
+            if isinstance(self.unsized, UnsizedAround) and self.inner is not None:
+                self.layer = self.unsized.around(self.inner._made(inputs))
+            else:
+                self.layer = self.unsized.sized(*inputs, least=self.least)
+        return self.layer
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "layer" not in self.__dict__:
+            raise AttributeError(name)
+        if self.layer is None:
+            raise AttributeError(
+                f"autosize: {self.unsized!r} has no {name} before it is called, which tells its size"
+            )
+        return getattr(self.layer, name)
 
     def initialstates(self) -> None:
         """A cell that is not made yet begins with its own."""
+
+
+def _asked_of(part: Unsized, least: int, asked: dict[int, _Asked]) -> _Asked:
+    """What stands for a layer whose size is open, the same one in all its places."""
+    if id(part) not in asked:
+        asked[id(part)] = _Asked(part, least, asked)
+    return asked[id(part)]
+
+
+def _still(part: Any) -> Any:
+    """A layer in test mode, in which a call changes nothing."""
+    still = copy.copy(part)
+    still.active = False
+    return still
 
 
 def _called_on(shapes: tuple[Shape, ...], model: Any) -> None:

@@ -128,6 +128,7 @@ def state(model: Any) -> Any:
             return node.copy()
         if node is None or isinstance(node, (bool, int, float, str, bytes)):
             return node
+        refuse_open("state", node)
         kids = _core.children(node)
         # What refers back to what it is part of has no state of its own.
         if kids is None or id(node) in open_nodes:
@@ -224,7 +225,7 @@ def f16(model: Model) -> Model:
     >>> flux.f16(flux.Dense(2, 3))(flux.ones((1, 2), dtype=flux.float16)).dtype == "float16"
     True
     """
-    return _convert(model, _core.float16)
+    return _convert("f16", model, _core.float16)
 
 
 @walks
@@ -235,7 +236,7 @@ def bf16(model: Model) -> Model:
     >>> flux.bf16(flux.Dense(2, 3)).weight.dtype == "bfloat16"
     True
     """
-    return _convert(model, _core.bfloat16)
+    return _convert("bf16", model, _core.bfloat16)
 
 
 @walks
@@ -246,7 +247,7 @@ def f32(model: Model) -> Model:
     >>> flux.f32(flux.f64(flux.Dense(2, 3))).weight.dtype == "float32"
     True
     """
-    return _convert(model, _core.float32)
+    return _convert("f32", model, _core.float32)
 
 
 @walks
@@ -257,7 +258,7 @@ def f64(model: Model) -> Model:
     >>> flux.f64(flux.Dense(2, 3)).weight.dtype == "float64"
     True
     """
-    return _convert(model, _core.float64)
+    return _convert("f64", model, _core.float64)
 
 
 def is_float_array(x: Any) -> bool:
@@ -338,6 +339,12 @@ def _constant(x: Any, is_plain: bool) -> str | None:
     return None
 
 
+def refuse_open(caller: str, x: Any) -> None:
+    """Raises TypeError for a layer whose size is open, which has no tensors yet."""
+    if getattr(type(x), "is_unsized", False):
+        raise TypeError(f"{caller}: the size of {x!r} is open: flux.autosize(model, shape) fills it in first")
+
+
 def _trains(x: Any) -> bool:
     return is_float_array(x) or bool(_core.leaves(x, trainable=True))
 
@@ -365,7 +372,9 @@ def at(grad: Any, path: tuple[Any, ...]) -> Any:
     return grad
 
 
-def _convert(model: Model, dtype: _core.DType) -> Model:
+def _convert(caller: str, model: Model, dtype: _core.DType) -> Model:
+    for part in modules(model):
+        refuse_open(caller, part)
     done: dict[int, tuple[Any, Any]] = {}
     is_half = dtype in (_core.float16, _core.bfloat16)
     # What can't be changed is made where a part that refers back to it meets it, unless it refers to itself.
@@ -406,6 +415,7 @@ def _pairs(
         return
     if any(part is dst for part in around):
         return  # a part that refers back to what it is part of
+    refuse_open("loadmodel", dst)
     around = (*around, dst)
     if isinstance(src, (Tensor, np.ndarray)):
         if dst is None and not np.any(np.asarray(src)):

@@ -136,6 +136,10 @@ class Writer:
             return TypeError(
                 f"{self.caller}: {place} is the function {name}, and a file holds only functions of oxiflux; {_HINT}"
             )
+        if getattr(type(x), "is_unsized", False):
+            return TypeError(
+                f"{self.caller}: {place} is {x!r}, whose size is open: flux.autosize(model, shape) fills it in"
+            )
         kind = type(x).__name__
         return TypeError(
             f"{self.caller}: {place} is a {kind}, which is no class of oxiflux; pass classes=[{kind}] here "

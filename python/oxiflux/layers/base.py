@@ -15,7 +15,7 @@ from ..hints import LAYER, Told, meant, tell
 from ..init import create_bias
 from ..show import Printed, name_of
 from ..tree import FLOATS, is_float_array
-from .unsized import Unsized, left_open
+from .unsized import Unsized, left_open, left_open_within
 
 __all__ = ["Layer"]
 
@@ -51,6 +51,8 @@ class Layer(Printed, Told):
 
     # The place of the size among the arguments that may be None, for `autosize` to fill in.
     open_at: ClassVar[int | None] = None
+    # Whether it is made of a layer, its first argument, whose size must be known for that.
+    is_made_of_layer: ClassVar[bool] = False
 
     if not TYPE_CHECKING:  # A class is called as its `__init__` says.
 
@@ -58,6 +60,8 @@ class Layer(Printed, Told):
         def _new(cls, args, given):  # noqa: ANN001, ANN206
             if left_open(cls, args, given):
                 return Unsized(cls, cls.open_at, args, given)
+            if cls.is_made_of_layer and (around := left_open_within(cls, args, given)):
+                return around
             return super()._new(args, given)
 
     def __init_subclass__(cls, **options: Any) -> None:

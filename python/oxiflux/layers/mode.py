@@ -8,6 +8,7 @@ from .. import _core
 from ..hints import told
 from ..tree import modules
 from .base import Layer
+from .unsized import Unsized
 
 __all__ = ["testmode", "trainmode"]
 
@@ -24,7 +25,10 @@ class ModeLayer(Layer):
 
     def is_active(self) -> bool:
         """Whether the layer is in training mode now."""
-        return _core.is_training() if self.active is None else self.active
+        active = self.active
+        if active is not None and type(active) is not bool:
+            active = check_mode(type(self).__name__, active)
+        return _core.is_training() if active is None else active
 
 
 def check_mode(owner: str, mode: Any) -> bool | None:
@@ -72,6 +76,8 @@ def trainmode(model: Model, mode: Mode = True) -> Model:
     for layer in modules(model):
         if _is_mode(getattr(layer, "active", ...)):
             layer.active = checked
+        elif isinstance(layer, Unsized):
+            layer.put("active", checked)
     return model
 
 

@@ -27,6 +27,7 @@ class SequenceLayer(Layer):
     cell: Any
     return_state: bool
     open_at: ClassVar[int | None] = 0
+    is_made_of_layer = True
 
     def __init__(self, cell: Any, return_state: bool) -> None:
         self.cell = cell
@@ -96,6 +97,7 @@ class Recurrence(SequenceLayer):
     """
 
     open_at = None
+    is_made_of_layer = False
 
     def __init__(self, cell: Any, *, return_state: bool = False) -> None:
         if not callable(cell):

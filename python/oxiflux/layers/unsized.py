@@ -22,6 +22,8 @@ class Unsized(Printed):
     """
 
     is_unsized: ClassVar[bool] = True
+    # The layer whose size is open within this one, which is made of it.
+    inner: Unsized | None = None
 
     def __init__(
         self, make: Callable[..., Any], place: int, args: tuple[Any, ...], given: dict[str, Any]
@@ -63,6 +65,13 @@ class Unsized(Printed):
             raise ValueError(f"{self.describe()}: an input of shape {shape} has no size to take")
         return found
 
+    def put(self, option: str, value: Any) -> None:
+        """Another value of an option, if the layer has it."""
+        if option in inspect.signature(self.make).parameters:
+            self.given = self.given | {option: value}
+        elif self.inner is not None:
+            self.inner.put(option, value)
+
     @staticmethod
     def _filled(n: Any, known: Any) -> Any:
         if callable(n):
@@ -97,6 +106,32 @@ class Unsized(Printed):
         return f"{name}({', '.join(shown)})"
 
 
+class UnsizedAround(Unsized):
+    """What a layer that is made of another one is as long as the size of that one is open.
+
+    >>> import oxiflux as flux
+    >>> flux.WeightNorm(flux.Dense(None, 10), "weight")
+    WeightNorm(Dense(None, 10), 'weight')
+    """
+
+    inner: Unsized
+
+    def __init__(
+        self, make: Callable[..., Any], inner: Unsized, args: tuple[Any, ...], given: dict[str, Any]
+    ) -> None:
+        self.make, self.inner, self.args, self.given = make, inner, args, given
+
+    def around(self, layer: Any) -> Any:
+        """The layer that is made of this one."""
+        return self.make(layer, *self.args, **self.given)
+
+    def describe(self) -> str:
+        """The layer as it was written."""
+        args = [*map(describe, (self.inner, *self.args))]
+        named = [f"{key}={describe(value)}" for key, value in self.given.items()]
+        return f"{self.make.__name__}({', '.join([*args, *named])})"
+
+
 def left_open(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
     """Whether a call of a layer's class leaves a size open that an input can tell."""
     place: int | None = cls.open_at
@@ -105,12 +140,29 @@ def left_open(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
     # Most layers are made with their sizes by position.
     if 0 <= place < len(args) and args[place] is not None and type(args[place]) is not tuple:
         return False
-    # A class of a user's own means something else by its arguments.
-    maker = next(base for base in cls.__mro__ if "__init__" in vars(base))
-    if not maker.__module__.startswith(f"{__package__}."):
+    maker = _maker(cls)
+    if maker is None:
         return False
     if place == EACH:
         return any(n is None for n in args)
     name = maker.__init__.__code__.co_varnames[1 + place]
     size = args[place] if len(args) > place else given.get(name, 0)
     return size is None or (type(size) is tuple and len(size) == 2 and None in size)
+
+
+def left_open_within(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> UnsizedAround | None:
+    """What stands for a layer that is made of another one, its first argument, if the size of that one is open."""
+    maker = _maker(cls)
+    if maker is None:
+        return None
+    name = maker.__init__.__code__.co_varnames[1]
+    inner = args[0] if args else given.get(name)
+    if not isinstance(inner, Unsized):
+        return None
+    return UnsizedAround(cls, inner, args[1:], {key: value for key, value in given.items() if key != name})
+
+
+def _maker(cls: Any) -> Any:
+    """The class whose constructor it is; None for one of a user's own, which means something else by its arguments."""
+    maker = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    return maker if maker.__module__.startswith(f"{__package__}.") else None

@@ -25,8 +25,9 @@ class WeightNorm(Layer):
     The layer keeps `v` as its own attribute, by the name `which`; `g` is here, and at first the norm of the
     parameter, so that the layer gives what it did. The norm is taken over `axis`: by default over all axes but the
     last, for each output by itself, as the paper does (Flux takes that over the last axis of Julia, which is the same
-    for Dense). A parameter that is missing, no tensor or all zero raises ValueError. `remove_weight_norms` ends it.
-    Ref: Flux.jl, `WeightNorm`; Salimans and Kingma, "Weight normalization", 2016.
+    for Dense). A parameter that is missing, no tensor or all zero raises ValueError. Of a layer of open size `autosize`
+    makes it. `remove_weight_norms` ends it. Ref: Flux.jl, `WeightNorm`; Salimans and Kingma, "Weight normalization",
+    2016.
 
     >>> import oxiflux as flux
     >>> plain = flux.Dense(3, 2)
@@ -47,6 +48,8 @@ class WeightNorm(Layer):
     g: Tensor
     which: str
     axis: tuple[int, ...]
+
+    is_made_of_layer = True
 
     def __init__(
         self,
