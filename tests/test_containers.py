@@ -481,3 +481,60 @@ def test_a_chain_with_names_trains_and_goes_on_from_a_checkpoint(tmp_path):
         flux.fit(loss, model, [(x, y)], state, epochs=2, progress=False)
         ends.append(flux.destructure(model)[0].numpy())
     np.testing.assert_array_equal(*ends)
+
+
+def test_a_layer_may_have_any_name_but_layers():
+    chain = flux.Chain(self=flux.relu, cls=flux.tanh)
+    assert chain["self"] is flux.relu and list(chain[1:].layers) == ["cls"]
+    assert list(flux.Parallel(flux.add, self=flux.relu, cls=flux.tanh)[["self"]].layers) == ["self"]
+
+
+def test_a_layer_of_a_copy_is_replaced_in_the_copy_alone():
+    model = enc_dec()
+    before, twin = model.enc, copy.copy(model)
+    twin.enc = flux.Dense(5, 3)
+    assert model.enc is before and twin.enc is not before and twin.dec is model.dec
+
+
+def test_the_layers_may_be_replaced_all_at_once():
+    model = enc_dec()
+    model.layers = {"first": flux.relu}
+    assert model.first is flux.relu and model.layers.first is flux.relu
+    model.layers = [flux.relu, flux.tanh]
+    assert model.layers == (flux.relu, flux.tanh) and model(flux.zeros(2)).tolist() == [0.0, 0.0]
+    for bad, message in [
+        (3, "layers are a tuple or a dict of layers, got 3"),
+        ([flux.relu, 3], "layer 1 is a int"),
+    ]:
+        with pytest.raises(TypeError, match=f"Chain: {message}"):
+            model.layers = bad
+    assert model.layers == (flux.relu, flux.tanh)
+
+
+def test_a_layer_cannot_be_deleted_and_its_name_says_so():
+    model = flux.Chain(enc=flux.relu, dec=flux.tanh)
+    with pytest.raises(
+        AttributeError, match=r"Chain: a layer cannot be deleted; model\[\['dec'\]\] is one of the"
+    ):
+        del model.enc
+    model.note = 1
+    del model.note
+    assert list(model.layers) == ["enc", "dec"] and not hasattr(model, "note")
+
+
+def test_arrays_and_tensors_of_places_pick_layers():
+    chain = flux.Chain(flux.relu, flux.tanh, flux.elu)
+    for places in (np.array([2, 0]), flux.tensor([2, 0])):
+        assert chain[places].layers == (flux.elu, flux.relu)
+    assert chain[flux.tensor(1)] is flux.tanh
+    with pytest.raises(TypeError, match=r"places, names, slices and lists of them, got \[0, 1\]"):
+        chain[np.array([[0, 1]])]
+
+
+@pytest.mark.parametrize(("given", "advice"), [
+    ({"a": flux.relu}, r"a dict, .*Chain\(\*\*layers\)"),
+    ((f for f in [flux.relu]), r"a generator, .*Chain\(\[\*layers\]\)"),
+], ids=["dict", "generator"])  # fmt: skip
+def test_layers_in_something_else_than_a_list_say_what_to_write(given, advice):
+    with pytest.raises(TypeError, match=f"Chain: layer 0 is {advice}"):
+        flux.Chain(given)

@@ -1,6 +1,7 @@
 """What models look like when printed."""
 
 import functools
+import math
 import re
 from dataclasses import dataclass
 
@@ -196,3 +197,21 @@ def test_the_bytes_of_a_summary_are_those_of_the_type():
     chain = flux.Chain(flux.Dense(2, 3), flux.Dense(3, 1))
     for convert, size in ((flux.f64, 8), (flux.f32, 4), (flux.f16, 2)):
         assert f"13 parameters, {13 * size} bytes" in repr(convert(chain))
+
+
+def test_a_function_of_another_library_is_printed_by_its_name():
+    cached = functools.lru_cache(math.exp)
+    shown = repr(flux.Chain(np.tanh, cached, flux.Dense(2, 2, np.tanh)))
+    assert shown.splitlines()[1:3] == ["  tanh,", "  exp,"] and "Dense(2 => 2, tanh)," in shown
+
+
+def test_a_layer_with_something_else_in_place_of_its_tensors_is_printed():
+    sizes = flux.fmap(lambda x: x.shape, flux.Chain(flux.Dense(2, 3)))
+    assert "Dense(weight=(2, 3), bias=(3,), activation=identity)" in repr(sizes)
+
+    class Wrong(flux.Layer):
+        def describe(self):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        repr(Wrong())

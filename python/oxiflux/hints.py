@@ -165,7 +165,7 @@ class Told:
 
     if not TYPE_CHECKING:  # A class is called as its `__init__` says.
 
-        def __new__(cls, *args, **given):  # noqa: ANN002, ANN003, ANN204
+        def __new__(cls, /, *args, **given):  # noqa: ANN002, ANN003, ANN204
             init = cls.__init__
             if (args or given) and init is object.__init__ and cls.__new__ is Told.__new__:
                 raise TypeError(f"{cls.__name__}() takes no arguments")

@@ -121,10 +121,10 @@ def describe(x: Any) -> str:
     """
     if isinstance(x, Printed):
         # A class that says how it is represented is taken at its word.
-        return x.describe() if type(x).__repr__ is Printed.__repr__ else repr(x)
+        return _own_line(x) if type(x).__repr__ is Printed.__repr__ else repr(x)
     if isinstance(x, (Tensor, np.ndarray)):
         return f"{x.dtype} {'tensor' if isinstance(x, Tensor) else 'array'} {tuple(x.shape)}"
-    if isinstance(x, (type, *CALLABLES)) or (callable(x) and _core.children(x) is None):
+    if isinstance(x, (type, *CALLABLES)) or (callable(x) and isinstance(getattr(x, "__name__", None), str)):
         return name_of(x)
     if isinstance(x, dict):
         return f"{{{', '.join(f'{key!r}: {describe(value)}' for key, value in x.items())}}}"
@@ -135,6 +135,16 @@ def describe(x: Any) -> str:
         return generic(x)
     shown = repr(x)
     return shown if len(shown) <= _LONGEST_VALUE else shown[: _LONGEST_VALUE - 1] + "…"
+
+
+def _own_line(x: Printed) -> str:
+    """What a layer says of itself; one of this package may have something else than tensors in their places."""
+    try:
+        return x.describe()
+    except Exception:
+        if not type(x).describe.__module__.startswith(__package__):
+            raise
+        return generic(x)
 
 
 def name_of(f: Any) -> str:

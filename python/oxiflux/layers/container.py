@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import functools
 import operator
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any, Self, overload
 import numpy as np
 
 from .. import _core
+from .._core import Tensor
 from ..functors import Named
 from ..hints import meant
 from ..show import describe
@@ -55,6 +57,10 @@ def _no_layer(x: Any) -> str:
         return f"the class {x.__name__}; make a layer of it: {x.__name__}(…)"
     if isinstance(x, (list, tuple)):
         return f"a {type(x).__name__}, which cannot be called; make one layer of it: Chain([…])"
+    if isinstance(x, dict):
+        return "a dict, which cannot be called; give its layers by name: Chain(**layers)"
+    if isinstance(x, Iterator):
+        return f"a {type(x).__name__}, which cannot be called; make a list of it: Chain([*layers])"
     return f"a {type(x).__name__}, which cannot be called{meant(x)}"
 
 
@@ -94,7 +100,7 @@ class Container(Layer):
 
     layers: tuple[Function, ...] | dict[str, Function]
 
-    def __init__(self, *layers: Function, **named: Function) -> None:
+    def __init__(self, /, *layers: Function, **named: Function) -> None:
         name = type(self).__name__
         if layers and named:
             raise TypeError(f"{name}: give all layers by position or all by name")
@@ -102,9 +108,6 @@ class Container(Layer):
             raise TypeError(f"{name}: no layer can have the name 'layers', which is that of them all")
         if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
             layers = tuple(layers[0])
-        for key, layer in named.items() if named else enumerate(layers):
-            if _is_class(layer) or not callable(layer):
-                raise TypeError(f"{name}: layer {key!r} is {_no_layer(layer)}")
         self.layers = Named(named) if named else layers
 
     def __getattr__(self, name: str) -> Any:
@@ -115,13 +118,39 @@ class Container(Layer):
 
     def __setattr__(self, name: str, value: Any) -> None:
         layers = self.__dict__.get("layers")
-        if not isinstance(layers, dict) or name not in layers or hasattr(type(self), name):
+        if name == "layers":
+            super().__setattr__(name, self._checked(value))
+        elif not isinstance(layers, dict) or name not in layers or hasattr(type(self), name):
             super().__setattr__(name, value)
         elif _is_class(value) or not callable(value):
             kind = type(self).__name__
             raise TypeError(f"{kind}: layer {name!r} is {_no_layer(value)}")
         else:
             layers[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        layers = self.__dict__.get("layers")
+        if isinstance(layers, dict) and name in layers and name not in self.__dict__:
+            kind, others = type(self).__name__, [key for key in layers if key != name]
+            raise AttributeError(f"{kind}: a layer cannot be deleted; model[{others}] is one of the others")
+        super().__delattr__(name)
+
+    def __copy__(self) -> Self:
+        new = object.__new__(type(self))
+        vars(new).update(vars(self))
+        # A layer of the copy can be replaced without changing the original.
+        vars(new)["layers"] = copy.copy(self.layers)
+        return new
+
+    def _checked(self, layers: Any) -> tuple[Function, ...] | Named:
+        """What is assigned to `layers`: callable parts, in a tuple, or by name."""
+        name = type(self).__name__
+        if not isinstance(layers, (list, tuple, dict)):
+            raise TypeError(f"{name}: layers are a tuple or a dict of layers, got {layers!r}")
+        for key, layer in layers.items() if isinstance(layers, dict) else enumerate(layers):
+            if _is_class(layer) or not callable(layer):
+                raise TypeError(f"{name}: layer {key!r} is {_no_layer(layer)}")
+        return Named(layers) if isinstance(layers, dict) else tuple(layers)
 
     def __dir__(self) -> list[str]:
         names = self.layers if isinstance(self.layers, dict) else ()
@@ -150,7 +179,9 @@ class Container(Layer):
                 f"its layers are {', '.join(map(str, self._keys()))}" if self.layers else "it has no layers"
             )
             raise KeyError(f"{name}: there is no layer {key!r}; {known}")
-        if isinstance(key, (list, np.ndarray)):
+        if isinstance(key, (np.ndarray, Tensor)) and key.ndim:
+            key = key.tolist()
+        if isinstance(key, list):
             keys = self._keys()
             picked = [one if isinstance(one, str) else keys[self._place(one)] for one in key]
             if len(set(picked)) < len(picked) and isinstance(self.layers, dict):
@@ -175,7 +206,7 @@ class Container(Layer):
             raise IndexError(f"{name}: layer {key} of {count}")
         return place % count
 
-    def _with(self, *layers: Function, **named: Function) -> Self:
+    def _with(self, /, *layers: Function, **named: Function) -> Self:
         """One like this with other layers."""
         return type(self)(*layers, **named)
 

@@ -34,7 +34,7 @@ class _Joined(Container):
             raise ValueError(f"{name}: needs at least one layer")
         self.connection = connection
 
-    def _with(self, *layers: Function, **named: Function) -> Any:
+    def _with(self, /, *layers: Function, **named: Function) -> Any:
         return type(self)(self.connection, *layers, **named)
 
     def _shown(self) -> list[tuple[str | None, Any]]:
