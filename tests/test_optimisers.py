@@ -173,6 +173,7 @@ def test_schedules_are_made_of_schedules_functions_and_numbers():
         (lambda: Shifted(Exp(1.0, 0.5), 2)(-1), "Shifted: .* -1"),
         (lambda: ComposedSchedule(Exp, (1.0, 0.5))(-1), "ComposedSchedule: .* -1"),
         (lambda: Stateful(1.0).load_state({"step": -1}), "Stateful: .* is not what state"),
+        (lambda: Exp(1.0, 0.5)(math.nan), "Exp: steps count from 0, got nan"),
         (lambda: Stateful(1.0).load_state(3), "Stateful: 3 is not what state"),
     ],
 )
@@ -203,6 +204,10 @@ def test_a_schedule_says_what_is_wrong(make, words):
         (lambda: ComposedSchedule(Exp(1.0, 0.5), {"gamma": 1}), "Exp.* 'gamma'"),
         (lambda: ComposedSchedule(3, (1,)), "ComposedSchedule: 3 is neither a schedule nor makes one"),
         (lambda: ComposedSchedule(lambda a: a, (1,)), "makes no schedule, but 1"),
+        (lambda: Shifted(Exp, 2), r"Shifted: schedule is the class Exp; make a schedule of it: Exp\(…\)"),
+        (lambda: Stateful(Exp), r"Stateful: schedule is the class Exp"),
+        (lambda: Exp(1.0, 0.5)("a"), "Exp: a step is a number, got 'a'"),
+        (lambda: Sin(0, 1, 4)(None), "Sin: a step is a number, got None"),
         (lambda: Stateful("a"), "Stateful: schedule must be a number or a schedule, got 'a'"),
         (lambda: Stateful(1.0, advance=True), "advance must be a function of the step, got True"),
     ],
@@ -240,6 +245,27 @@ def test_a_function_makes_the_schedule_anew_at_each_step():
 
     for made in (ComposedSchedule(Line, (Exp(1.0, 0.5),)), ComposedSchedule(Line(9), {"a": Exp(1.0, 0.5)})):
         assert [made(t) for t in range(4)] == [0.0, 0.5, 0.5, 0.375]
+
+
+def test_a_number_of_steps_may_follow_a_schedule_whose_values_are_whole():
+    period = Step(4.0, 2.0, 4)
+    for schedule in (
+        ComposedSchedule(Triangle, (0.0, 1.0, period)),
+        ComposedSchedule(Triangle(0.0, 1.0, 9), {"period": period}),
+        ComposedSchedule(Triangle(0.0, 1.0, 9), (0.0, 1.0, period)),
+    ):
+        assert [schedule(t) for t in range(8)] == [Triangle(0.0, 1.0, 4 if t < 4 else 8)(t) for t in range(8)]
+
+
+@pytest.mark.parametrize("schedule", [
+    Step(1.0, 0.5, 2), Step(1.0, 0.5, [2, 1]), Exp(1.0, 0.5), Sin(0.0, 1.0, 8), Triangle(0.0, 1.0, 8),
+    OneCycle(9, 1.0), Sequence((0.1, 1), (Exp(1.0, 0.5), 3)), Warmup(Exp(1.0, 0.5), 5), Loop(Exp(1.0, 0.5), 2),
+    Shifted(Exp(1.0, 0.9), 90), ComposedSchedule(Sin, (0.0, Exp(1.0, 0.5), 8)), Interpolator(Exp(1.0, 0.5), 2),
+], ids=repr)  # fmt: skip
+def test_a_step_may_be_an_integer_of_numpy_or_a_tensor(schedule):
+    for step in (np.int64(3), np.int8(3), np.uint8(3), flux.tensor(3)):
+        value = schedule(step)
+        assert value == schedule(3) and type(value) is float
 
 
 def test_a_composed_schedule_keeps_what_is_not_replaced():

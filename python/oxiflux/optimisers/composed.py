@@ -70,8 +70,8 @@ class ComposedSchedule(Schedule):
     """A schedule whose parameters follow schedules: at step `t` it is `schedule(p(t) for p in parameters)(t)`.
 
     `schedule` is a class of schedules, a function that makes one, or a schedule whose parameters are replaced.
-    `parameters` are in the order of the class's own, or a dict of them by name. Parameters that do not fit raise the
-    error of the class, at once.
+    `parameters` are in the order of the class's own, or a dict of them by name. A number of steps follows a schedule
+    whose values are whole. Parameters that do not fit raise the error of the class, at once.
 
     >>> import oxiflux as flux
     >>> [ComposedSchedule(flux.Triangle, (0.0, flux.Exp(1.0, 0.5), 2))(t) for t in range(4)]
@@ -104,23 +104,36 @@ class ComposedSchedule(Schedule):
             object.__setattr__(self, "schedule", made)
 
     def __call__(self, t: int) -> float:
-        return float(self._made(not_negative(self, t))(t))
+        t = not_negative(self, t)
+        return float(self._made(t)(t))
 
     def _made(self, t: int) -> Any:
         """The schedule with its parameters as they are at a step."""
         base = self.schedule
         make = type(base) if isinstance(base, Schedule) else base
         # What is not given is as in the schedule that is there.
-        names = [] if make is base else list(getattr(base, "__dataclass_fields__", ()))
+        fields = list(getattr(base, "__dataclass_fields__", ()))
+        names = [] if make is base else fields
         if isinstance(self.parameters, dict):
-            named = {name: value_at(part, t) for name, part in self.parameters.items()}
+            named = {name: _fitting(base, name, value_at(part, t)) for name, part in self.parameters.items()}
             return replace(base, **named) if names else make(**named)
-        values = [value_at(part, t) for part in self.parameters]
+        places = fields + [""] * len(self.parameters)
+        values = [
+            _fitting(base, name, value_at(part, t))
+            for name, part in zip(places, self.parameters, strict=False)
+        ]
         if len(values) > len(names) > 0:
             raise TypeError(
                 f"ComposedSchedule: {len(values)} parameters for {make.__name__}({', '.join(names)})"
             )
         return replace(base, **dict(zip(names, values, strict=False))) if names else make(*values)
+
+
+def _fitting(schedule: Any, name: str, value: Any) -> Any:
+    """The value of a parameter; one of a number of steps may come from a schedule, whose values are never integers."""
+    field = getattr(schedule, "__dataclass_fields__", {}).get(name)
+    is_count = field is not None and str(field.type).startswith("int")
+    return int(value) if is_count and isinstance(value, float) and value.is_integer() else value
 
 
 class Stateful(Told):

@@ -14,6 +14,7 @@ from collections import abc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, count, islice
+from operator import index
 from typing import Any, TypeVar
 
 from ..hints import Told
@@ -85,7 +86,7 @@ class Step(Schedule):
             at_least_one(self, "step_sizes", size)
 
     def __call__(self, t: int) -> float:
-        not_negative(self, t)
+        t = not_negative(self, t)
         if isinstance(self.step_sizes, int):
             return self.start * self.decay ** (t // self.step_sizes)
         return self.start * self.decay ** _stair(self.step_sizes, t)
@@ -198,7 +199,8 @@ class OneCycle(Schedule):
 
     def __call__(self, t: int) -> float:
         up = math.ceil(self.percent_start * self.nsteps)
-        if not_negative(self, t) < up:
+        t = not_negative(self, t)
+        if t < up:
             start = self.maxval / 25 if self.startval is None else self.startval
             return start + (self.maxval - start) * (1 - _cosine(t, up))
         end = self.maxval / 1e5 if self.endval is None else self.endval
@@ -230,7 +232,8 @@ class Sequence(Schedule):
 
     def __call__(self, t: int) -> float:
         sizes = [size for _, size in self.stages]
-        i = _stair(sizes, not_negative(self, t))
+        t = not_negative(self, t)
+        i = _stair(sizes, t)
         return value_at(self.stages[i][0], t - sum(sizes[:i]))
 
     def __repr__(self) -> str:
@@ -254,7 +257,8 @@ class Warmup(Schedule):
         at_least_one(self, "steps", self.steps)
 
     def __call__(self, t: int) -> float:
-        if not_negative(self, t) >= self.steps:
+        t = not_negative(self, t)
+        if t >= self.steps:
             return value_at(self.schedule, t - self.steps)
         return self.start + (value_at(self.schedule, 0) - self.start) * t / self.steps
 
@@ -280,6 +284,10 @@ class Loop(Schedule):
 
 def check_part(schedule: str, name: str, value: Any, kind: str) -> None:
     """Raises TypeError for what is not of the kind that a field is annotated with."""
+    if kind == "Part" and isinstance(value, type):
+        raise TypeError(
+            f"{schedule}: {name} is the class {value.__name__}; make a schedule of it: {value.__name__}(…)"
+        )
     if (value is None and kind.endswith("| None")) or (kind == "Part" and callable(value)):
         return
     if kind.startswith("int"):
@@ -323,7 +331,12 @@ def _cosine(t: int, period: int) -> float:
 
 
 def not_negative(schedule: Schedule, t: Number) -> Number:
-    if t < 0:
+    """The step, an integer of NumPy or a tensor as Python's."""
+    if type(t) is not int and hasattr(t, "__index__"):
+        t = int(index(t))
+    if not hasattr(t, "__float__"):
+        raise TypeError(f"{type(schedule).__name__}: a step is a number, got {t!r}")
+    if not t >= 0:
         raise ValueError(f"{type(schedule).__name__}: steps count from 0, got {t}")
     return t
 
