@@ -379,6 +379,7 @@ def test_labels_may_be_text_characters_none_and_nan():
     assert group_counts("hello") == {"h": 1, "e": 1, "l": 2, "o": 1}
     assert plain(list(group_indices([np.nan, None, float("nan"), None]).values())) == [[0, 2], [1, 3]]
     assert list(group_counts(np.array([np.nan, 1.0, np.nan])).values()) == [2, 1]
+    assert list(group_counts([np.float32("nan"), np.nan, np.float16("nan")]).values()) == [3]
     assert group_indices([]) == group_counts(np.array([])) == {}
 
 
@@ -867,3 +868,17 @@ def test_fractions_may_add_up_to_a_rounding_more_than_one():
     assert [len(part) for part in flux.splitobs(100, at)] == [10, 70, 20, 0]
     with pytest.raises(ValueError, match="add up to at most 1"):
         flux.splitobs(100, (0.5, 0.51))
+
+
+@pytest.mark.parametrize(("items", "val", "dtype"), [
+    ([1, 2], 0.5, "float32"), ([1, 2], float("nan"), "float32"), ([1, 2], 7.0, "int64"), ([True, False], 2, "int64"),
+    ([True, False], 0, "bool"), ([True, False], 0.5, "float32"), ([1.0, 2.0], 3, "float32"),
+], ids=str)  # fmt: skip
+def test_a_padding_that_a_tensor_cannot_hold_widens_it_as_it_does_an_array(items, val, dtype):
+    padded = rpad_constant(flux.tensor(items), 3, val)
+    array = rpad_constant(np.array(items), 3, val)
+    assert padded.dtype == dtype and array.dtype.kind == padded.numpy().dtype.kind
+    np.testing.assert_array_equal(padded.numpy(), [*items, val])
+    np.testing.assert_array_equal(array, [*items, val])
+    together = flux.batch_sequence([flux.tensor(items), flux.tensor(items[:1])], pad=val)
+    np.testing.assert_array_equal(together.numpy(), [items, [items[0], val]])

@@ -216,3 +216,24 @@ def test_timeseries_folds_are_those_of_scikit_learn():
 def test_folds_that_cannot_be(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+# Numbers of items, and labels
+
+
+@pytest.mark.parametrize(
+    "split", [kfolds, leavepout, lambda n, k: timeseries_kfolds(n, k), flux.splitobs], ids=str
+)
+def test_a_number_of_items_may_be_one_of_numpy(split):
+    at = 0.5 if split is flux.splitobs else 3
+    assert plain(split(np.int64(12), at)) == plain(split(12, at))
+    with pytest.raises(TypeError, match="data must be arrays, sequences or a number of items, got True"):
+        split(True, at)
+
+
+@pytest.mark.parametrize("split", [
+    lambda labels: kfolds(4, 2, stratified=labels), lambda labels: flux.splitobs(4, at=0.5, stratified=labels),
+], ids=["kfolds", "splitobs"])  # fmt: skip
+def test_labels_that_are_none_are_an_error_of_the_function_that_was_called(split):
+    with pytest.raises(TypeError, match=r"^(kfolds|splitobs): labels must be numbers or text, got \[1\.0"):
+        split(np.eye(4))

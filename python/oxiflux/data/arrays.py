@@ -147,6 +147,7 @@ def rpad_constant(
             shape = list(x.shape)
             shape[a] = missing
             if isinstance(x, Tensor):
+                x = _holding(x, val)
                 x = _core.concat([x, _core.full(tuple(shape), val, dtype=x.dtype)], axis=a)
             else:
                 x = np.concatenate([x, _filled(shape, val, x.dtype)], axis=a)
@@ -215,8 +216,17 @@ def _filled(shape: list[int], val: Any, dtype: np.dtype[Any]) -> np.ndarray[Any,
         )
     if not isinstance(val, (bool, int, float, np.number, np.bool_)):
         raise TypeError(f"rpad_constant: numbers of type {dtype} cannot be padded with {val!r}")
-    is_whole = dtype.kind in "iu" and float(val).is_integer()
+    is_whole = float(val).is_integer() if dtype.kind in "iu" else dtype.kind == "b" and val in (0, 1)
     return np.full(shape, val, dtype=dtype if is_whole else np.result_type(dtype, val))
+
+
+def _holding(x: Tensor, val: Any) -> Tensor:
+    """The tensor in a dtype that holds a value whole, as `_filled` makes it of an array."""
+    if x.dtype.kind not in "biu" or not isinstance(val, (int, float, np.number)):
+        return x
+    if not float(val).is_integer():
+        return x.astype(_core.float32)
+    return x.astype(_core.int64) if x.dtype.kind == "b" and val not in (0, 1) else x
 
 
 def _array(x: Any) -> np.ndarray[Any, Any] | None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from .._core import Generator, ShapeError
 from ..hints import told
-from .groups import group_indices
-from .items import Places, count, permutation, subset, whole
+from .groups import places_of
+from .items import Places, numbered, permutation, subset, whole
 
 __all__ = ["kfolds", "leavepout", "timeseries_kfolds"]
 
@@ -41,7 +41,7 @@ def kfolds(
     >>> [v.tolist() for v in kfolds(6, 3, stratified="ababba")[1]]
     [[0, 1], [2, 3], [4, 5]]
     """
-    n = data if isinstance(data, int) else count("kfolds", data)
+    data, n = numbered("kfolds", data)
     k = whole("kfolds", "the number of folds", k, -(2**63))
     if not 2 <= k <= n:
         raise ValueError(
@@ -67,7 +67,7 @@ def leavepout(data: Any, p: int = 1) -> Any:
     >>> [val for _, val in leavepout(["a", "b", "c", "d"], 2)]
     [['a', 'b'], ['c', 'd']]
     """
-    n = data if isinstance(data, int) else count("leavepout", data)
+    data, n = numbered("leavepout", data)
     if not 1 <= p <= n // 2:
         raise ValueError(f"leavepout: p must be between 1 and half the number of items, {n}, got {p}")
     return kfolds(data, n // p)
@@ -90,7 +90,7 @@ def timeseries_kfolds(data: Any, k: int = 5, gap: int = 0, max_train_size: int |
     >>> [(train, val) for train, val in timeseries_kfolds([1, 2, 3, 4, 5], k=2, gap=1, max_train_size=1)]
     [([2], [4]), ([3], [5])]
     """
-    n = data if isinstance(data, int) else count("timeseries_kfolds", data)
+    data, n = numbered("timeseries_kfolds", data)
     k = whole("timeseries_kfolds", "the number of folds", k, -(2**63))
     if not 2 <= k <= n - 1:
         raise ValueError(
@@ -125,7 +125,7 @@ def _strata(labels: Any, order: Indices, k: int) -> list[Indices]:
     rank[order] = np.arange(len(order))
     parts: list[list[Indices]] = [[] for _ in range(k)]
     first = 0
-    for label, items in group_indices(labels).items():
+    for label, items in places_of("kfolds: ", labels).items():
         if len(items) < k:
             raise ValueError(
                 f"kfolds: the label {label!r} has {len(items)} items, which is fewer than the {k} folds"

@@ -23,7 +23,7 @@ def group_indices(labels: Any) -> dict[Any, np.ndarray[Any, Any]]:
     >>> group_indices(["yes", "no", "maybe", "yes"])
     {'yes': array([0, 3]), 'no': array([1]), 'maybe': array([2])}
     """
-    return {label: np.array(places) for label, places in _places("group_indices: ", labels).items()}
+    return {label: np.array(places) for label, places in places_of("group_indices: ", labels).items()}
 
 
 @told
@@ -35,26 +35,27 @@ def group_counts(labels: Any) -> dict[Any, int]:
     >>> group_counts("abb")
     {'a': 1, 'b': 2}
     """
-    return {label: len(places) for label, places in _places("group_counts: ", labels).items()}
+    return {label: len(places) for label, places in places_of("group_counts: ", labels).items()}
 
 
-def groups_of(labels: Any) -> list[np.ndarray[Any, Any]]:
+def groups_of(caller: str, labels: Any) -> list[np.ndarray[Any, Any]]:
     """The places of each label, the labels in the order of their first places.
 
-    >>> groups_of(["a", "b", "a"])
+    >>> groups_of("", ["a", "b", "a"])
     [array([0, 2]), array([1])]
     """
-    return [np.array(places) for places in _places("", labels).values()]
+    return [np.array(places) for places in places_of(caller, labels).values()]
 
 
-def _places(caller: str, labels: Any) -> dict[Any, list[int]]:
+def places_of(caller: str, labels: Any) -> dict[Any, list[int]]:
+    """The places of each label, by label; errors begin with the caller."""
     if not hasattr(labels, "__iter__"):
         raise TypeError(f"{caller}labels must be an array or a sequence, got {labels!r}")
     values = labels.tolist() if isinstance(labels, (np.ndarray, Tensor)) else list(labels)
     found: dict[Any, list[int]] = {}
     for i, label in enumerate(values if isinstance(values, list) else [values]):
         # Each NaN is another object, and equals none.
-        key = math.nan if isinstance(label, float) and label != label else label
+        key = math.nan if isinstance(label, (float, np.floating)) and label != label else label
         try:
             found.setdefault(key, []).append(i)
         except TypeError:

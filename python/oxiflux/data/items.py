@@ -127,6 +127,15 @@ def count(caller: str, data: Any) -> int:
     raise TypeError(f"{caller}: data must be arrays or sequences, got a {type(data).__name__}")
 
 
+def numbered(caller: str, data: Any) -> tuple[Any, int]:
+    """The data and the number of its items; a number stands for data of so many items."""
+    if isinstance(data, (bool, np.bool_)):
+        raise TypeError(f"{caller}: data must be arrays, sequences or a number of items, got {data!r}")
+    if isinstance(data, (int, np.integer)):
+        return int(data), int(data)
+    return data, count(caller, data)
+
+
 def item(data: Any, i: int) -> Any:
     """The item at a place that is not negative."""
     if isinstance(data, tuple):

@@ -15,7 +15,7 @@ from .._core import Generator, ShapeError
 from ..hints import told
 from ..init import generator
 from .groups import groups_of
-from .items import count, getobs, permutation, subset
+from .items import count, getobs, numbered, permutation, subset
 
 __all__ = ["oversample", "randobs", "shuffleobs", "splitobs", "undersample"]
 
@@ -40,13 +40,13 @@ def splitobs(
     >>> x.shape, y_test.tolist()
     ((4, 2), [4])
     """
-    n = data if isinstance(data, int) else count("splitobs", data)
+    data, n = numbered("splitobs", data)
     if stratified is not None:
         if not hasattr(stratified, "__len__"):
             raise TypeError(f"splitobs: stratified must be the labels of the items, got {stratified!r}")
         if len(stratified) != n:
             raise ShapeError(f"splitobs: {len(stratified)} labels for {n} items")
-        groups = [g[permutation(rng, len(g))] if shuffle else g for g in groups_of(stratified)]
+        groups = [g[permutation(rng, len(g))] if shuffle else g for g in groups_of("splitobs: ", stratified)]
         parts = zip(*([g[r.start : r.stop] for r in _ranges(len(g), at)] for g in groups), strict=True)
         wanted = [np.concatenate(part) for part in parts]
         wanted = [w[permutation(rng, len(w))] if shuffle else np.sort(w) for w in wanted]
@@ -150,4 +150,4 @@ def _labelled(caller: str, data: Any, classes: Any) -> list[np.ndarray[Any, Any]
         raise ShapeError(f"{caller}: {len(classes)} classes for {n} items")
     if n == 0:
         raise ValueError(f"{caller}: the data has no items")
-    return groups_of(classes)
+    return groups_of(f"{caller}: ", classes)
