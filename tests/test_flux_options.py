@@ -178,6 +178,15 @@ def test_a_batch_of_matrices_meets_vectors():
 # Modes and norms
 
 
+def test_a_mode_that_is_assigned_is_checked_when_the_layer_is_called():
+    layer = flux.Dropout(1.0)
+    layer.active = "auto"
+    assert layer(flux.ones(3)).tolist() == [1.0, 1.0, 1.0]
+    layer.active = "automatic"
+    with pytest.raises(TypeError, match='the mode is True, False, None or "auto", got'):
+        layer(flux.ones(3))
+
+
 def test_the_mode_auto_leaves_it_to_each_call():
     layer = flux.Dropout(0.5, active="auto")
     assert layer.active is None and flux.BatchNorm(3, active="auto").active is None
@@ -235,3 +244,29 @@ def test_a_weight_norm_prints_its_axes():
     conv = flux.WeightNorm(flux.Conv((3,), 1, 2))
     assert repr(conv).splitlines()[3:5] == ["  'weight',", "  (0, 1),"]
     assert flux.WeightNorm(flux.Dense(3, 2), axis=-1).describe().endswith("; axis=-1)")
+
+
+@pytest.mark.parametrize("dtype", ["int32", "bool", "uint8"])
+def test_mixed_precision_is_of_floating_numbers(dtype):
+    with pytest.raises(TypeError, match=f"MixedPrecision: the dtype must be floating, got .*{dtype}"):
+        flux.MixedPrecision(dtype, flux.Adam())
+    with pytest.raises(TypeError, match="MixedPrecision: takes one rule and a dtype, got Adam.* and Descent"):
+        flux.MixedPrecision(flux.Adam(), flux.Descent())
+
+
+def test_numbers_of_a_layer_or_an_initialiser_are_asked_for_by_name():
+    for make, message in [
+        (
+            lambda: flux.BatchNorm(3, momentum=None),
+            r"BatchNorm\(3\): the momentum must be a number, got None",
+        ),
+        (
+            lambda: flux.GroupNorm(4, 2, momentum="a"),
+            r"GroupNorm\(4, 2\): the momentum must be a number, got 'a'",
+        ),
+        (lambda: flux.LayerNorm(3, eps=None), r"LayerNorm\(3\): eps must be a number, got None"),
+        (lambda: flux.lecun_normal(2, 2, gain="a"), "lecun_normal: gain must be a number, got 'a'"),
+        (lambda: flux.glorot_uniform(gain="a"), "glorot_uniform: gain must be a number, got 'a'"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            make()

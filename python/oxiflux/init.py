@@ -58,6 +58,9 @@ def _initialiser(draw: Callable[..., Tensor]) -> Callable[..., Any]:
     def init(*shape: int | Sequence[int], **options: Any) -> Any:
         if options:
             refuse(draw.__name__, options, known)
+            gain = options.get("gain", 1)
+            if not hasattr(gain, "__float__"):
+                raise TypeError(f"{draw.__name__}: gain must be a number, got {gain!r}")
         if not shape:
             return functools.partial(init, **options)
         return draw(_shape(draw.__name__, shape), **options)

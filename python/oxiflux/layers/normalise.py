@@ -382,12 +382,16 @@ def _is_size(n: Any) -> bool:
 
 
 def _checked_eps(eps: float, layer: Layer) -> float:
+    if not isinstance(eps, (int, float, np.number)):
+        raise TypeError(f"{layer.describe()}: eps must be a number, got {eps!r}")
     if not eps >= 0:
         raise ValueError(f"{layer.describe()}: eps must not be negative, got {eps}")
     return eps
 
 
 def _checked_momentum(momentum: float, layer: Layer) -> float:
+    if not isinstance(momentum, (int, float, np.number)):
+        raise TypeError(f"{layer.describe()}: the momentum must be a number, got {momentum!r}")
     if not 0 <= momentum <= 1:
         raise ValueError(f"{layer.describe()}: the momentum must be from 0 to 1, got {momentum}")
     return momentum

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import _core
 from .._core import Tensor
+from ..tree import FLOATS
 from .rules import Rule, Step
 
 Steps = tuple[list[Any], list[Any]]
@@ -210,7 +211,11 @@ class MixedPrecision(Rule):
         if hasattr(dtype, "apply") and not hasattr(rule, "apply"):
             rule, dtype = dtype, rule
         (self.rule,) = _giving_steps("MixedPrecision", [checked_rule("MixedPrecision", rule)])
+        if hasattr(dtype, "apply"):
+            raise TypeError(f"MixedPrecision: takes one rule and a dtype, got {rule!r} and {dtype!r}")
         self.dtype = _core.dtype(dtype)
+        if self.dtype not in FLOATS:
+            raise TypeError(f"MixedPrecision: the dtype must be floating, got {self.dtype}")
 
     def __repr__(self) -> str:
         return f"MixedPrecision({self.rule!r}, {self.dtype})"
