@@ -536,6 +536,50 @@ assert os.waitpid(child, 0)[1] == 0
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+# NumPy's names
+
+NUMPYS = {
+    "det": np.linalg.det,
+    "inv": np.linalg.inv,
+    "matrix_norm": lambda x: np.linalg.matrix_norm(x, ord=2, keepdims=True),
+    "matrix_power": lambda x: np.linalg.matrix_power(x, 3),
+    "norm": np.linalg.norm,
+    "norm of rows": lambda x: np.linalg.norm(x, axis=1),
+    "pinv": np.linalg.pinv,
+    "qr": lambda x: np.linalg.qr(x)[1],
+    "slogdet": lambda x: np.linalg.slogdet(x).logabsdet,
+    "solve": lambda x: np.linalg.solve(x, np.ones(4)),
+    "svd": lambda x: np.linalg.svd(x, False)[1],
+    "svd of values": lambda x: np.linalg.svd(x, compute_uv=False),
+    "svdvals": np.linalg.svdvals,
+    "vector_norm": lambda x: np.linalg.vector_norm(x, axis=0),
+}
+
+
+@pytest.mark.parametrize("f", NUMPYS.values(), ids=NUMPYS)
+def test_numpys_function_of_a_tensor_is_ours_and_is_recorded(f):
+    a = regular((), 4)
+    close(f(flux.tensor(a)), f(a), "float64")
+    assert flux.gradcheck(f, a, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.linalg.inv(x.astype("int64") + 2 * np.eye(4, dtype="int64")),
+        lambda x: np.linalg.eigh(x)[0],
+        lambda x: np.linalg.qr(x, mode="r"),
+        lambda x: np.linalg.svd(x, hermitian=True)[1],
+        lambda x: np.linalg.pinv(x, hermitian=True),
+    ],
+)
+def test_numpy_itself_does_what_only_numpy_has(call):
+    a = symmetric((), 4)
+    result = call(flux.tensor(a))
+    assert isinstance(result, np.ndarray)
+    np.testing.assert_allclose(result, call(a), rtol=1e-10)
+
+
 # Documentation
 
 

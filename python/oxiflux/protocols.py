@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, functions
+from . import _core, functions, linalg
 from ._core import DType, Tensor, asarray, stop_gradient
 from .einsum import einsum, tensordot
 
@@ -89,7 +89,8 @@ def _arrays(x: Any) -> Any:
 def _functions() -> dict[Function, Function]:
     """Ours for NumPy's, made when it is first asked for."""
     if not _OURS:
-        _OURS.update({getattr(np, name): ours for name, ours in _BY_NAME.items() if hasattr(np, name)})
+        for home, by_name in ((np, _BY_NAME), (np.linalg, _OF_MATRICES)):
+            _OURS.update({getattr(home, name): ours for name, ours in by_name.items() if hasattr(home, name)})
     return _OURS
 
 
@@ -285,6 +286,46 @@ _BY_NAME: dict[str, Function] = {
     "shape": lambda a: a.shape,
     "ndim": lambda a: a.ndim,
     "size": lambda a, axis=None: a.size if axis is None else a.shape[axis],
+}
+
+
+def _of_floats(ours: Function, *known: str) -> Function:
+    """A function of matrices of floats, with the options that both have; NumPy takes integers too."""
+
+    def run(*args: Any, **options: Any) -> Any:
+        if not options.keys() <= {*known} or any(isinstance(a, Tensor) and a.dtype.kind != "f" for a in args):
+            raise _ElsewhereError
+        return ours(*_together(*args) if len(args) == 2 and ours is linalg.solve else args, **options)
+
+    return run
+
+
+def _qr(a: Any, mode: str = "reduced") -> Any:
+    _only(None if mode in ("reduced", "complete") else mode)
+    return _of_floats(linalg.qr, "mode")(a, mode=mode)
+
+
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    _only(hermitian or None)
+    if not compute_uv:
+        return _of_floats(linalg.svdvals)(a)
+    return _of_floats(linalg.svd, "full_matrices")(a, full_matrices=full_matrices)
+
+
+# Not among them are `eigh`, `eigvalsh` and `cholesky`, of which NumPy's read one triangle and ours the mean of both.
+_OF_MATRICES: dict[str, Function] = {
+    "det": _of_floats(linalg.det),
+    "inv": _of_floats(linalg.inv),
+    "matrix_norm": _of_floats(linalg.matrix_norm, "ord", "keepdims"),
+    "matrix_power": lambda a, n: _of_floats(linalg.matrix_power)(a, n),
+    "norm": _of_floats(linalg.norm, "ord", "axis", "keepdims"),
+    "pinv": _of_floats(linalg.pinv, "rtol"),
+    "qr": _qr,
+    "slogdet": _of_floats(linalg.slogdet),
+    "solve": _of_floats(linalg.solve),
+    "svd": _svd,
+    "svdvals": _of_floats(linalg.svdvals),
+    "vector_norm": _of_floats(linalg.vector_norm, "axis", "keepdims", "ord"),
 }
 
 

@@ -43,6 +43,11 @@ REDUCTIONS = {
         "glu", X, axis=1,
         theirs=lambda x, axis=-1: (lambda a, b: a * special.expit(b))(*np.split(x, 2, axis)),
     ),
+    "cross": Row(
+        lambda **o: flux.cross(SQUARE, others(3, 3), **o),
+        lambda axis=-1: np.cross(SQUARE, others(3, 3), axis=axis),
+        {"axis": -2},
+    ),
     "vecdot": Row(
         lambda **o: flux.vecdot(SQUARE, others(3, 3), **o),
         lambda axis=-1: (SQUARE * others(3, 3)).sum(axis),

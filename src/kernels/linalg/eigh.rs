@@ -61,6 +61,6 @@ fn one<T: Entry>(
         self_adjoint_evd(a, s, u, Par::Seq, MemStack::new(stack), Default::default())
             .map_err(|_| Failure::NoConvergence)
     })?;
-    values.iter_mut().for_each(|x| *x = *x * scale);
+    values.iter_mut().for_each(|x| *x *= scale);
     Ok(())
 }

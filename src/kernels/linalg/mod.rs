@@ -26,6 +26,8 @@ pub trait Entry:
 {
     /// One.
     const ONE: Self;
+    /// No number.
+    const NAN: Self;
     /// Whether it is neither NaN nor infinite.
     fn is_number(self) -> bool;
     /// Its size without its sign.
@@ -38,6 +40,7 @@ macro_rules! entry {
     ($t:ty, $bits:ty, $digits:literal) => {
         impl Entry for $t {
             const ONE: Self = 1.0;
+            const NAN: Self = <$t>::NAN;
             fn is_number(self) -> bool {
                 self.is_finite()
             }
@@ -97,7 +100,7 @@ fn scaled<T: Entry>(a: &mut [T]) -> Result<T, Failure> {
     }
     let scale = largest.power_near();
     let by = T::ONE / scale;
-    a.iter_mut().for_each(|x| *x = *x * by);
+    a.iter_mut().for_each(|x| *x *= by);
     Ok(scale)
 }
 

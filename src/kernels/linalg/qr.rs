@@ -61,9 +61,9 @@ impl<T: Entry> Work<T> {
     fn factor(&mut self, a: &[T], q: &mut [T], r: &mut [T]) -> Result<(), super::Failure> {
         let (m, n) = self.sizes;
         let k = m.min(n);
-        if let Some(&bad) = a.iter().find(|x| !x.is_number()) {
-            q.fill(bad - bad);
-            r.fill(bad - bad);
+        if a.iter().any(|x| !x.is_number()) {
+            q.fill(T::NAN);
+            r.fill(T::NAN);
             return Ok(());
         }
         let (matrix, reflections) = (&mut self.matrix, &mut self.reflections);

@@ -99,7 +99,7 @@ impl<T: Entry> Work<T> {
             svd(transposed, s, u, v, Par::Seq, MemStack::new(stack), Default::default())
                 .map_err(|_| Failure::NoConvergence)
         })?;
-        values.iter_mut().for_each(|x| *x = *x * scale);
+        values.iter_mut().for_each(|x| *x *= scale);
         Ok(())
     }
 }
