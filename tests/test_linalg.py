@@ -316,6 +316,13 @@ def test_kron(a, b):
     close(LA.kron(flux.tensor(x), flux.tensor(y)), np.kron(x, y), "float64")
 
 
+def test_a_trace_of_another_type():
+    x = np.array([[100, 2], [3, 100]], "int8")
+    check(LA.trace(flux.tensor(x), dtype="int16"), np.trace(x, dtype="int16"))
+    check(LA.trace(flux.tensor(x), dtype="float64"), np.float64(200))
+    check(LA.trace(flux.tensor(x)), np.int64(200))
+
+
 def test_names_of_the_top_are_there_too():
     for name in (
         "cross",

@@ -53,7 +53,7 @@ REDUCTIONS = {
         lambda axis=-1: (SQUARE * others(3, 3)).sum(axis),
         {"axis": -2},
     ),
-    "trace": same("trace", SQUARE, offset=1),
+    "trace": same("trace", SQUARE, offset=1, dtype="int64"),
 }  # fmt: skip
 
 

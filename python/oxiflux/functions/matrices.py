@@ -14,6 +14,7 @@ from .dtypes import result_type
 from .movement import moveaxis, roll
 
 if TYPE_CHECKING:
+    from .._core import _DTypeLike as DTypeLike
     from .._core import _TensorLike as ArrayLike
 
 __all__ = ["cross", "diagonal", "kron", "outer", "trace", "tril", "triu", "vecdot"]
@@ -68,14 +69,17 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = 
 
 
 @told
-def trace(x: ArrayLike, /, *, offset: int = 0) -> Tensor:
-    """The sum of the diagonal of the last two axes.
+def trace(x: ArrayLike, /, *, offset: int = 0, dtype: DTypeLike | None = None) -> Tensor:
+    """The sum of the diagonal of the last two axes; with `dtype`, of its elements as that type.
 
     >>> import oxiflux as flux
     >>> flux.trace([[1, 2], [3, 4]])
     Tensor(5)
     """
-    return _core.sum(diagonal(x, offset=offset), axis=-1)
+    along = diagonal(x, offset=offset)
+    if dtype is None:
+        return _core.sum(along, axis=-1)
+    return _core.astype(_core.sum(_core.astype(along, dtype), axis=-1), dtype)
 
 
 @told
