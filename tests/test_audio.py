@@ -94,6 +94,117 @@ def test_gradients_match_finite_differences(power):
     assert flux.gradcheck(lambda y: flux.sin(flux.istft(y, **options)), y)
 
 
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"normalized": True, "hop_length": 7}])
+@pytest.mark.parametrize("n", [6, 5, 1])
+def test_gradients_by_sound_and_window_match_finite_differences(n, options):
+    x, window = flux.tensor(0.3 * x_of((2, 12))), flux.tensor(0.3 * x_of((n,)) + 1)
+    transform = lambda x, window: flux.sin(flux.stft(x, n_fft=n, window=window, **options))
+    assert flux.gradcheck(transform, x, window, order=2)
+    y = flux.stft(x, n_fft=n, **options)
+    back = lambda y, window: flux.sin(flux.istft(y, n_fft=n, window=window, **options))
+    assert flux.gradcheck(back, y, window, order=2)
+
+
+def test_the_gradient_of_a_short_window_has_its_length():
+    x, window = flux.tensor(x_of((2, 12))), flux.tensor(x_of((3,)))
+    assert flux.gradcheck(lambda w: flux.spectrogram(x, n_fft=6, window=w), window)
+    y = flux.stft(x, n_fft=6)
+    assert flux.gradcheck(lambda w: flux.istft(y, n_fft=6, window=flux.tanh(w) + 2), window)
+
+
+def adjoints(x, window, n, hop, center):
+    """The gradients of `(stft * g).sum()` by sound and window, frame by frame; and `g`."""
+    frames = transformed(x, n, hop, window, center).shape[-2]
+    g = np.random.default_rng(1).normal(size=(*x.shape[:-1], frames, n // 2 + 1, 2))
+    k, f = np.arange(n), np.arange(n // 2 + 1)[:, None]
+    angle = 2 * np.pi * f * k / n
+    z = g[..., 0] @ np.cos(angle) - g[..., 1] @ np.sin(angle)
+    places = np.arange(x.shape[-1])
+    places = np.pad(places, n // 2, "reflect") if center else places
+    dx, dw = np.zeros_like(x), np.zeros(n)
+    for m in range(frames):
+        at = places[m * hop : m * hop + n]
+        np.add.at(dx, (..., at), z[..., m, :] * window)
+        dw += (z[..., m, :] * x[..., at]).reshape(-1, n).sum(0)
+    return g, dx, dw
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize(
+    ("time", "n", "hop"),
+    [(9000, 32, 8), (1025, 16, 1), (3000, 25, 40), (40, 64, 16), (33, 64, 3), (2049, 4, 3)],
+)
+def test_gradients_of_long_and_of_short_sounds_are_those_of_each_frame(time, n, hop, center):
+    if not center and time < n:
+        center = True
+    x, window = x_of((2, time)), np.hanning(n + 2)[1:-1] + 0.1
+    g, dx, dw = adjoints(x, window, n, hop, center)
+    f = lambda x, w: (flux.stft(x, n_fft=n, hop_length=hop, window=w, center=center) * g).sum()
+    ours = flux.gradient(f, flux.tensor(x), flux.tensor(window))
+    np.testing.assert_allclose(ours[0].numpy(), dx, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(ours[1].numpy(), dw, rtol=0, atol=1e-9)
+
+
+def test_the_number_of_threads_changes_no_bit():
+    x, window = flux.tensor(x_of((3, 30000), np.float32)), flux.hann_window(400)
+    options = {"n_fft": 400, "hop_length": 160}
+    before, found = flux.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            flux.set_num_threads(threads)
+            power = lambda x, window: flux.spectrogram(x, window=window, **options).sum()
+            grads = flux.gradient(power, x, window)
+            y = flux.stft(x, window=window, **options)
+            found.append([t.numpy() for t in (y, *grads, flux.istft(y, window=window, **options))])
+    finally:
+        flux.set_num_threads(before)
+    for one in found[1:]:
+        for a, b in zip(one, found[0], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_sound_that_is_not_finite_spoils_its_frames_alone():
+    x = x_of((2, 80))
+    x[0, 40] = np.nan
+    y = flux.stft(x, n_fft=8, hop_length=4, center=False).numpy()
+    assert not np.isnan(y[1]).any()
+    assert sorted({int(m) for m in np.argwhere(np.isnan(y[0]))[:, 0]}) == [9, 10]
+    back = flux.istft(y, n_fft=8, hop_length=4, center=False).numpy()
+    np.testing.assert_allclose(back[1], x[1], atol=1e-12)
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(back[0])), np.arange(36, 48))
+
+
+def test_views_halves_and_integers_are_sound_too():
+    x = flux.tensor(x_of((40, 3)))
+    np.testing.assert_array_equal(
+        flux.stft(x.T, n_fft=8).numpy(), flux.stft(flux.tensor(x.T.numpy().copy()), n_fft=8).numpy()
+    )
+    h, window = x[:, 0].astype("bfloat16"), flux.hann_window(8, "float64")
+    y = flux.stft(h, n_fft=8, window=window)
+    assert y.dtype == "bfloat16"
+    single = flux.stft(h.astype("float32"), n_fft=8, window=window)
+    assert single.dtype == "float32"
+    assert (y == single.astype("bfloat16")).all()
+    assert flux.istft(y, n_fft=8, window=window).dtype == "bfloat16"
+    assert flux.stft(np.arange(20), n_fft=8).dtype == "float32"
+
+
+def test_a_window_of_integers_weighs_too():
+    y = flux.stft(x_of((20,)), n_fft=4, window=[0, 1, 2, 1])
+    np.testing.assert_array_equal(
+        y.numpy(), flux.stft(x_of((20,)), n_fft=4, window=[0.0, 1.0, 2.0, 1.0]).numpy()
+    )
+    np.testing.assert_allclose(
+        flux.istft(y, n_fft=4, window=[0, 1, 2, 1]).numpy(), x_of((20,)), rtol=0, atol=1e-12
+    )
+
+
+def test_frames_that_leave_gaps_leave_zeros():
+    y = flux.stft(flux.ones(30), n_fft=4, hop_length=7, center=False)
+    back = flux.istft(y, n_fft=4, hop_length=7, center=False).numpy()
+    np.testing.assert_allclose(back, [float(t % 7 < 4) for t in range(25)], atol=1e-6)
+
+
 def test_silence_has_no_gradient():
     (g,) = flux.gradient(lambda x: flux.spectrogram(x, n_fft=4, power=1.0).sum(), flux.zeros(8))
     assert g.tolist() == [0] * 8

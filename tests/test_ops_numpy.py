@@ -50,8 +50,12 @@ TESTED_ELSEWHERE = {
     "conv_transpose": "test_conv.py",
     "cumulative_sum": "test_ops_numpy.py",
     "expand_dims": "test_manipulation_numpy.py",
+    "fft": "test_fft.py",
     "flip": "test_manipulation_numpy.py",
     "glu": "flux_docs/test_activations.py",
+    "ifft": "test_fft.py",
+    "irfft": "test_fft.py",
+    "istft_sum": "test_audio.py",
     "recurrent": "test_recurrent.py",
     "repeat": "test_manipulation_numpy.py",
     "sort": "test_manipulation_numpy.py",
@@ -80,8 +84,10 @@ TESTED_ELSEWHERE = {
     "mse": "flux_docs/test_losses.py",
     "reshape": "test_manipulation_numpy.py",
     "resample": "test_gather.py",
+    "rfft": "test_fft.py",
     "scatter": "test_gather.py",
     "softmax": "test_ops_numpy.py",
+    "stft": "test_audio.py",
     "where": "test_ops_numpy.py",
 }
 

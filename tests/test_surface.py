@@ -27,7 +27,7 @@ LEVELS = [
     {"hints"},
     {"functors", "functions", "threadpools"},
     {"tree"},
-    {"edges", "einsum", "targets", "vector"},
+    {"edges", "einsum", "fft", "targets", "vector"},
     {"linalg"},
     {"protocols"},
     {"weighted"},
@@ -117,6 +117,7 @@ def test_all_is_complete():
     assert python == {"abs", "all", "any", "bool", "max", "min", "pow", "round", "sum"}
     assert public - python == set(flux.__all__) - {
         "__version__",
+        "fft",
         "linalg",
         "losses",
         "optimisers",

@@ -28,3 +28,4 @@ pub mod attention;
 pub mod ctc;
 pub mod recurrent;
 pub mod update;
+pub mod fourier;

@@ -105,6 +105,8 @@ mod loss;
 mod crossentropy;
 mod pool;
 mod ctc;
+mod fft;
+mod frames;
 mod recurrent;
 mod linalg;
 mod methods;
@@ -116,7 +118,7 @@ use norm::normalise;
 list! {
     tables:
         unary activation rounding binary compare cast movement view index scatter reduce scan sort matmul softmax
-        normalise loss crossentropy pool ctc;
+        normalise loss crossentropy pool ctc fft frames;
     files:
         select at join creation dense attention conv norm dropout recurrent linalg
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch_fourier
 import torch_functions
 import torch_layers
 import torch_losses
@@ -34,7 +35,7 @@ def flat(value, key=""):
 
 def main():
     RESULTS.mkdir(exist_ok=True)
-    for module in (torch_layers, torch_losses, torch_rules, torch_functions):
+    for module in (torch_layers, torch_losses, torch_rules, torch_functions, torch_fourier):
         for theme, cases in module.THEMES.items():
             torch.manual_seed(0)
             arrays = dict(flat({name: case() for name, case in cases.items()}))

@@ -1,12 +1,11 @@
 """Sound: windows, the short-time Fourier transform and its inverse, spectrograms, and the mel scale.
 
-There are no complex numbers: a spectrum has its real and its imaginary parts on a last axis of two. A transform is a
-product with the matrix of sines and cosines, which is quick for the frames of speech and music and has gradients.
+There are no complex numbers: a spectrum is of pairs, with the real and the imaginary parts on a last axis of two, as in
+`flux.fft`. There are gradients by the sound or the spectrum, and by the window.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import numpy as np
 from .. import _core
 from .._core import ShapeError, Tensor
 from ..hints import told
-from .padding import pad_reflect, pad_zeros
+from .padding import pad_zeros
 from .window import sizes
 
 if TYPE_CHECKING:
@@ -67,30 +66,17 @@ def _cosine_window(
     return _core.tensor(alpha - beta * np.cos(angles)).astype(dtype)
 
 
-@functools.lru_cache(8)
-def _analysis(n: int) -> np.ndarray:
-    """The matrix `(n, 2 * frequencies)` of the Fourier transform of `n` real numbers."""
-    angles = 2 * math.pi * (np.outer(np.arange(n), np.arange(n // 2 + 1)) % n) / n
-    return np.stack([np.cos(angles), -np.sin(angles)], axis=-1).reshape(n, -1)
-
-
-@functools.lru_cache(8)
-def _synthesis(n: int) -> np.ndarray:
-    """Its inverse `(2 * frequencies, n)`: frequencies stand for their mirror images, too, where they have one."""
-    frequency = np.arange(n // 2 + 1)
-    count = np.where((frequency == 0) | (2 * frequency == n), 1, 2)
-    return (_analysis(n).reshape(n, -1, 2) * count[:, None]).reshape(n, -1).T / n
-
-
-def _framing(owner: str, n_fft: Any, hop_length: Any, window: Any) -> tuple[int, int, np.ndarray]:
+def _framing(owner: str, n_fft: Any, hop_length: Any, window: Any) -> tuple[int, int, Tensor]:
     """The checked length, distance and weights of frames; a short window is in the middle."""
     (n,) = sizes(owner, "n_fft", n_fft, 1)
     (hop,) = sizes(owner, "hop_length", max(n // 4, 1) if hop_length is None else hop_length, 1)
-    weights = np.ones(n) if window is None else np.asarray(window)
-    if weights.ndim != 1 or not 0 < len(weights) <= n:
+    if window is None:
+        return n, hop, _core.ones(n)
+    weights = _core.asarray(window)
+    if weights.ndim != 1 or not 0 < weights.size <= n:
         raise ShapeError(f"{owner}: expected a window of 1 to {n} numbers, got shape {weights.shape}")
-    before = (n - len(weights)) // 2
-    return n, hop, np.pad(weights, (before, n - len(weights) - before))
+    before = (n - weights.size) // 2
+    return n, hop, pad_zeros(weights, (before, n - weights.size - before)) if weights.size < n else weights
 
 
 @told
@@ -116,18 +102,10 @@ def stft(
     (2, 26, 9, 2)
     """
     x = _core.asarray(x)
-    n, hop, weights = _framing("stft", n_fft, hop_length, window)
+    _, hop, weights = _framing("stft", n_fft, hop_length, window)
     if x.ndim not in (1, 2):
         raise ShapeError(f"stft: expected (time,) or (batch, time), got shape {x.shape}")
-    if x.shape[-1] < (n // 2 + 1 if center else n):
-        raise ShapeError(f"stft: a frame of {n} is too long for the input of shape {x.shape}")
-    if center:
-        x = pad_reflect(x, n // 2, axis=-1)
-    places = np.arange(0, x.shape[-1] - n + 1, hop)[:, None] + np.arange(n)
-    matrix = weights[:, None] * _analysis(n) / (math.sqrt(n) if normalized else 1)
-    x = x if x.dtype.kind == "f" else x.astype(_core.float32)
-    y = _core.matmul(_core.take(x, places, axis=-1), matrix)
-    return _core.reshape(y, (*y.shape[:-1], n // 2 + 1, 2))
+    return _core.stft(x, weights, hop, center, normalized)
 
 
 @told
@@ -156,18 +134,22 @@ def istft(
     if y.ndim not in (3, 4) or y.shape[-2:] != (n // 2 + 1, 2) or not y.shape[-3]:
         raise ShapeError(f"istft: expected (…, frames, {n // 2 + 1}, 2), got shape {y.shape}")
     frames = y.shape[-3]
-    matrix = _synthesis(n) * weights * (math.sqrt(n) if normalized else 1)
-    y = y if y.dtype.kind == "f" else y.astype(_core.float32)
-    parts = _core.matmul(_core.reshape(y, (*y.shape[:-2], 2 * (n // 2 + 1))), matrix)
-    places = np.arange(frames)[:, None] * hop + np.arange(n)
-    length = (frames - 1) * hop + n
-    energy = np.bincount(places.ravel(), np.tile(weights**2, frames), length)
-    total = _core.scatter(parts, places, length, axis=parts.ndim - 2) / np.where(energy > 1e-12, energy, 1)
-    start = n // 2 if center else 0
-    stop = length - start if original_length is None else start + original_length
-    if not start <= stop <= length:
-        raise ValueError(f"istft: {frames} frames make {length - start} numbers, not {original_length}")
-    return total[..., start:stop]
+    start, end = n // 2 if center else 0, (frames - 1) * hop + n
+    stop = end - start if original_length is None else start + original_length
+    if not start <= stop <= end:
+        raise ValueError(f"istft: {frames} frames make {end - start} numbers, not {original_length}")
+    total = _core.istft_sum(y, weights, hop, start, stop - start, normalized)
+    energy = _overlapped(_core.square(weights.astype(total.dtype)), hop, frames)[start:stop]
+    return total / _core.where(energy > 1e-12, energy, 1.0)
+
+
+def _overlapped(weights: Tensor, hop: int, frames: int) -> Tensor:
+    """The sum of as many `weights`, of which each lies `hop` after the one before."""
+    parts = -(-weights.size // hop)
+    of_hops = _core.reshape(pad_zeros(weights, (0, parts * hop - weights.size)), (parts, hop))
+    # Which part of which frame is in which hop of the whole.
+    frame = np.arange(frames + parts - 1)[:, None] - np.arange(parts)
+    return _core.reshape(_core.matmul((frame >= 0) & (frame < frames), of_hops), (-1,))
 
 
 @told
