@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import special
 
 from strategies import EVERYTHING, FLOATS, INTEGERS, NUMBERS
 
@@ -49,6 +50,11 @@ erf = np.vectorize(math.erf, otypes=[float])
 erfc = np.vectorize(math.erfc, otypes=[float])
 
 
+def lgamma(x):
+    """SciPy's; of minus infinity, where it follows the sign of its argument, that of C."""
+    return np.where(x == -np.inf, np.inf, special.gammaln(x))
+
+
 def real(f, domain=(-4.0, 4.0), **more):
     return Oracle(f, "float", domain, **more)
 
@@ -72,16 +78,25 @@ REAL = {
     "atanh": real(np.arctanh, (-0.875, 0.875)),
     "cos": real(np.cos, large=False),
     "cosh": real(np.cosh),
+    "digamma": real(special.digamma, (0.125, 9), rtol=16),
     "erf": real(erf),
+    "erfc": real(erfc, rtol=16),
+    "erfinv": real(special.erfinv, (-0.875, 0.875)),
     "exp": real(np.exp),
+    "exp2": real(np.exp2),
     "expm1": real(np.expm1),
     "log": real(np.log, (0.125, 9)),
     "log10": real(np.log10, (0.125, 9)),
     "log1p": real(np.log1p, (-0.875, 9)),
     "log2": real(np.log2, (0.125, 9)),
+    "lgamma": real(lgamma, (0.125, 9), rtol=16, atol=8),
+    "logit": real(special.logit, (0.125, 0.875), atol=8),
+    "polygamma": real(lambda x: np.where(x == -np.inf, np.nan, special.polygamma(1, x)), (0.125, 9), rtol=32),
     "power": real(np.square),
     "reciprocal": real(lambda x: 1 / x, nonzero="a"),
+    "rsqrt": real(lambda x: 1 / np.sqrt(x), (0.125, 9)),
     "sin": real(np.sin, large=False),
+    "sinc": real(lambda x: np.where(np.isinf(x), 0, np.sinc(x)), atol=8, large=False),
     "sinh": real(np.sinh),
     "sqrt": real(np.sqrt, (0, 9)),
     "tan": real(np.tan, (-1.5, 1.5), large=False),
@@ -94,6 +109,7 @@ ACTIVATIONS = {
     "gelu": activation(gelu_tanh, low=0.0, rtol=64, large=False),
     "gelu_erf": activation(lambda x: 0.5 * x * erfc(-x / math.sqrt(2)), low=0.0, atol=8, large=False),
     "gelu_tanh": activation(gelu_tanh, low=0.0, rtol=64, large=False),
+    "hardshrink": activation(lambda x: np.where(abs(x) > 0.5, x, 0 * x), large=False),
     "hardsigmoid": activation(hardsigmoid),
     "hardswish": activation(lambda x: x * hardsigmoid(x), low=0.0, large=False),
     "hardtanh": activation(lambda x: np.clip(x, -1, 1)),
@@ -142,6 +158,9 @@ UNARY = REAL | ACTIVATIONS | SAME | TESTS
 
 ARITHMETIC = {
     "add": Oracle(np.add, "promote"),
+    "fmax": Oracle(np.fmax, "promote"),
+    "fmin": Oracle(np.fmin, "promote"),
+    "fmod": Oracle(np.fmod, "promote", dtypes=NUMBERS, nonzero="b"),
     "floor_divide": Oracle(np.floor_divide, "promote", dtypes=NUMBERS, nonzero="b"),
     "maximum": Oracle(np.maximum, "promote"),
     "minimum": Oracle(np.minimum, "promote"),
@@ -157,6 +176,9 @@ REAL_PAIRS = {
     "divide": Oracle(np.divide, "promote float", nonzero="b"),
     "hypot": Oracle(np.hypot, "promote float"),
     "logaddexp": Oracle(np.logaddexp, "promote float", atol=8),
+    "prelu": Oracle(lambda x, a: np.where(x > 0, x, a * x), "promote float", dtypes=FLOATS),
+    "xlog1py": Oracle(special.xlog1py, "promote float", second=(-0.875, 4)),
+    "xlogy": Oracle(special.xlogy, "promote float", second=(0.125, 4), atol=8),
     "nextafter": Oracle(np.nextafter, "promote float", dtypes=FLOATS, rtol=0),
 }
 

@@ -22,9 +22,11 @@ from options import (
     layers,
     losses,
     norms,
+    places,
     recurrence,
     rules,
     sound,
+    statistics,
 )  # fmt: skip
 from options.elsewhere import EVERYWHERE, TESTED, WITHOUT_EFFECT
 from options.rows import With, arrays, numbers, written
@@ -32,7 +34,8 @@ from oxiflux.train import progress as progress_of_training
 
 TESTS = Path(__file__).resolve().parent
 TABLES = (
-    attention, convolutions, data, functions, images, initialisers, layers, losses, norms, recurrence, rules, sound,
+    attention, convolutions, data, functions, images, initialisers, layers, losses, norms, places, recurrence, rules,
+    sound, statistics,
 )  # fmt: skip
 ROWS = {name: row for table in TABLES for name, row in table.ROWS.items()}
 CASES = [(name, option) for name, row in ROWS.items() for option in row.turned]
@@ -165,6 +168,10 @@ RANDOM = {
     "randobs": lambda rng: flux.randobs(np.arange(30), 30, rng=rng),
     "shuffleobs": lambda rng: flux.shuffleobs(np.arange(30), rng=rng),
     "sparse_init": lambda rng: flux.sparse_init(5, 6, sparsity=0.5, rng=rng),
+    "normal": lambda rng: flux.normal(np.zeros(5), rng=rng),
+    "bernoulli": lambda rng: flux.bernoulli(np.full(40, 0.5), rng=rng),
+    "multinomial": lambda rng: flux.multinomial(np.ones(40), 20, rng=rng),
+    "gumbel_softmax": lambda rng: flux.gumbel_softmax(np.zeros(5), rng=rng),
     "splitobs": lambda rng: flux.splitobs(np.arange(30), 0.5, shuffle=True, rng=rng)[0],
     "rand_like": lambda rng: flux.rand_like(np.zeros(5), rng=rng),
     "randn_like": lambda rng: flux.randn_like(np.zeros(5), rng=rng),

@@ -30,6 +30,8 @@ macro_rules! unary {
             fn min(self, y: Self) -> Self;
             /// `selfʸ`.
             fn pow(self, y: Self) -> Self;
+            /// The derivative of `digamma` of a whole order.
+            fn polygamma(self, order: Self) -> Self;
             /// The angle of the point `(x, self)`, in `(-π, π]`.
             fn atan2(self, x: Self) -> Self;
             /// `√(self² + y²)`, without overflow on the way.
@@ -73,6 +75,10 @@ macro_rules! lanes {
             #[inline(always)]
             fn pow(self, y: Self) -> Self {
                 Lane($math::pow::<FMA>(self.0, y.0))
+            }
+            #[inline(always)]
+            fn polygamma(self, order: Self) -> Self {
+                Lane($math::polygamma::<FMA>(self.0, order.0))
             }
             #[inline(always)]
             fn atan2(self, x: Self) -> Self {
@@ -139,6 +145,8 @@ macro_rules! lanes {
 unary! {
     /// `eˣ`.
     exp
+    /// `2ˣ`.
+    exp2
     /// `eˣ - 1`, accurate near 0.
     expm1
     /// The natural logarithm.
@@ -157,6 +165,8 @@ unary! {
     cos
     /// The tangent of an angle in radians.
     tan
+    /// `sin(πx) / (πx)`, and 1 at 0.
+    sinc
     /// The angle in `[-π/2, π/2]` whose sine is `x`.
     asin
     /// The angle in `[0, π]` whose cosine is `x`.
@@ -181,6 +191,14 @@ unary! {
     softplus
     /// The error function, `2/√π ∫₀ˣ exp(-t²) dt`.
     erf
+    /// `1 - erf x`, accurate where that is small.
+    erfc
+    /// The inverse of `erf`.
+    erfinv
+    /// `ln |Γ(x)|`.
+    lgamma
+    /// The derivative of `lgamma`.
+    digamma
     /// `|x|`.
     abs
     /// -1, 0 or 1, and NaN for NaN.
@@ -211,6 +229,12 @@ pub fn min<R: Real>(x: R, y: R) -> R {
 #[inline(always)]
 pub fn pow<R: Real>(x: R, y: R) -> R {
     x.pow(y)
+}
+
+/// The derivative of `digamma` of a whole order.
+#[inline(always)]
+pub fn polygamma<R: Real>(x: R, order: R) -> R {
+    x.polygamma(order)
 }
 
 /// The angle of the point `(x, y)`, in `(-π, π]`.

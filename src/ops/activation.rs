@@ -90,6 +90,8 @@ rows! {
     /// `x` brought nearer to 0 by `lambda`, and 0 within it.
     softshrink(lambd = 0.5) = |x| when_gt(x, lambd, x - lambd, when_gt(-lambd, x, x + lambd, x * 0.0)),
         d(x) = |x| when_gt(x, lambd, 1.0, when_gt(-lambd, x, 1.0, 0.0)), on (0.7, 2.0), 0.4 ns;
+    /// `x`, and 0 within `lambda` of 0.
+    hardshrink(lambd = 0.5) = |x| when_gt(abs(x), lambd, x, x * 0.0), d(x) = |x| when_gt(abs(x), lambd, 1.0, 0.0), on (0.7, 2.0), 0.4 ns;
     /// `x / (1 + |x|)`.
     softsign = |x| { let x = at_most(at_least(x, R::lit(-ALL)), R::lit(ALL)); x / (abs(x) + 1.0) },
         d(x) = |x| { let part = 1.0 / (abs(x) + 1.0); part * part }, on (0.2, 2.0), 0.5 ns;

@@ -2,8 +2,9 @@
 //! the rules themselves; the walk sums a gradient back to its argument's shape.
 
 use super::{
-    Case, abs, astype, bitwise_and, bitwise_or, equal, floor_divide, greater, greater_equal, isinf, less,
-    log, logical_and, logical_or, negative, power, select, sigmoid, sign, square,
+    Case, abs, astype, bitwise_and, bitwise_or, equal, floor_divide, greater, greater_equal, isinf, isnan,
+    less, log, log1p, logical_and, logical_not, logical_or, negative, power, select, sigmoid, sign, square,
+    trunc,
 };
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
@@ -160,6 +161,9 @@ trait Real2: Arithmetic {
     fn hypot(a: Self, b: Self) -> Self;
     fn copysign(a: Self, b: Self) -> Self;
     fn logaddexp(a: Self, b: Self) -> Self;
+    fn xlogy(a: Self, b: Self) -> Self;
+    fn xlog1py(a: Self, b: Self) -> Self;
+    fn prelu(a: Self, b: Self) -> Self;
     fn entropy_of_two(a: Self, b: Self) -> Self;
 }
 
@@ -184,9 +188,24 @@ macro_rules! real2 {
             }
             #[inline(always)]
             fn logaddexp(a: Self, b: Self) -> Self {
-                if a == b { return a + (2.0 as $t).ln() }
                 let (low, high) = if a < b { (a, b) } else { (b, a) };
-                high + (low - high).exp().ln_1p()
+                // Of two equal infinities the distance is NaN.
+                let distance = if low == high { 0.0 } else { low - high };
+                high + $math::ln_1p::<false>($math::exp::<false>(distance))
+            }
+            #[inline(always)]
+            fn xlogy(a: Self, b: Self) -> Self {
+                let y = a * $math::ln::<false>(b);
+                if a == 0.0 && !b.is_nan() { 0.0 } else { y }
+            }
+            #[inline(always)]
+            fn xlog1py(a: Self, b: Self) -> Self {
+                let y = a * $math::ln_1p::<false>(b);
+                if a == 0.0 && !b.is_nan() { 0.0 } else { y }
+            }
+            #[inline(always)]
+            fn prelu(a: Self, b: Self) -> Self {
+                if a > 0.0 { a } else { a * b }
             }
             #[inline(always)]
             fn entropy_of_two(a: Self, b: Self) -> Self {
@@ -204,6 +223,20 @@ fn share(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let won = astype(&greater(a, b)?, a.dtype())?;
     let tied = astype(&equal(a, b)?, a.dtype())?;
     add(&won, &multiply(&tied, &number(0.5, a)?)?)
+}
+
+/// As [`share`], for functions that leave NaN out: all to the other number where one is NaN.
+fn share_of_numbers(a: &Tensor, b: &Tensor, share: &Tensor) -> Result<Tensor> {
+    let (zero, one) = (number(0.0, a)?, number(1.0, a)?);
+    select(&isnan(a)?, &zero, &select(&isnan(b)?, &one, share)?)
+}
+
+/// The slope, but 0 where `a` is 0 and `b` at the edge of the logarithm or beyond: there the product is 0, whatever `b` is.
+fn but_at_zero(c: &Context<'_>, edge: f64, slope: &Tensor) -> Result<Tensor> {
+    let (a, b) = (c.input(0), c.input(1));
+    let at_edge = logical_not(&greater(b, &number(edge, b)?)?)?;
+    let none = logical_and(&equal(a, &number(0.0, a)?)?, &logical_and(&at_edge, &logical_not(&isnan(b)?)?)?)?;
+    select(&none, &number(0.0, b)?, slope)
 }
 
 /// The tensor with the largest numbers in place of the infinities, whose quotients are their limits.
@@ -285,6 +318,43 @@ binary! {
         da = |_c, g| Ok(g.clone()),
         db = |c, g| negative(&multiply(g, &floor_divide(c.input(0), c.input(1))?)?), on (2.1, 3.9),
         instead by_zero("remainder");
+    /// What is left of `a` after division towards 0, with the sign of `a`. An integer divided by zero is an error.
+    fmod(numeric: Arithmetic) = T::fmod, keeps Inputs,
+        da = |_c, g| Ok(g.clone()),
+        db = |c, g| negative(&multiply(g, &trunc(&divide(c.input(0), c.input(1))?)?)?), on (2.1, 3.9),
+        instead by_zero("fmod");
+    /// The larger of `a` and `b`, the other where one is NaN. Where they are equal each gets half of the gradient.
+    fmax(numeric: Arithmetic) = T::fmax, keeps Inputs,
+        da = |c, g| multiply(g, &share_of_numbers(c.input(0), c.input(1), &share(c.input(0), c.input(1))?)?),
+        db = |c, g| multiply(g, &share_of_numbers(c.input(1), c.input(0), &share(c.input(1), c.input(0))?)?),
+        on (-2.0, 2.0), instead of_truth(bitwise_or);
+    /// The smaller of `a` and `b`, the other where one is NaN. Where they are equal each gets half of the gradient.
+    fmin(numeric: Arithmetic) = T::fmin, keeps Inputs,
+        da = |c, g| multiply(g, &share_of_numbers(c.input(0), c.input(1), &share(c.input(1), c.input(0))?)?),
+        db = |c, g| multiply(g, &share_of_numbers(c.input(1), c.input(0), &share(c.input(0), c.input(1))?)?),
+        on (-2.0, 2.0), instead of_truth(bitwise_and);
+    /// `a log(b)`, 0 where `a` is 0.
+    xlogy(float: Real2) = T::xlogy, keeps Inputs,
+        da = |c, g| multiply(g, &but_at_zero(c, 0.0, &log(c.input(1))?)?),
+        db = |c, g| multiply(g, &but_at_zero(c, 0.0, &divide(c.input(0), c.input(1))?)?), on (0.5, 2.0);
+    /// `a log(1 + b)`, 0 where `a` is 0.
+    xlog1py(float: Real2) = T::xlog1py, keeps Inputs,
+        da = |c, g| multiply(g, &but_at_zero(c, -1.0, &log1p(c.input(1))?)?),
+        db = |c, g| {
+            let below = add(c.input(1), &number(1.0, c.input(1))?)?;
+            multiply(g, &but_at_zero(c, -1.0, &divide(c.input(0), &below)?)?)
+        }, on (0.5, 2.0);
+    /// `a` where it is above 0, else `a * b`: a slope that is learned, for each channel on the last axis or for all. At 0
+    /// the gradient is the slope.
+    prelu(float: Real2) = T::prelu, keeps Inputs,
+        da = |c, g| {
+            let above = greater(c.input(0), &number(0.0, c.input(0))?)?;
+            multiply(g, &select(&above, &number(1.0, c.input(1))?, c.input(1))?)
+        },
+        db = |c, g| {
+            let zero = number(0.0, c.input(0))?;
+            multiply(g, &select(&greater(c.input(0), &zero)?, &zero, c.input(0))?)
+        }, on (-2.0, -0.2);
     /// The angle of the point `(b, a)`, in radians.
     atan2(float: Real2) = T::atan2, keeps Inputs,
         da = |c, g| multiply(g, &over_square(c.input(1), c)?),

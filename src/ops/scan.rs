@@ -92,7 +92,7 @@ operations! {
 }
 
 /// The axis, which must be given where there is a choice.
-fn chosen(op: &str, axis: Option<isize>, x: &Tensor) -> Result<usize> {
+pub(super) fn chosen(op: &str, axis: Option<isize>, x: &Tensor) -> Result<usize> {
     match axis {
         None if x.ndim() > 1 => {
             Err(Error::Value(format!("{op}: a tensor of {} axes needs `axis`", x.ndim())))

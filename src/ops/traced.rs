@@ -112,9 +112,10 @@ impl Real for Traced {
         self * y + z
     }
     functions! {
-        exp = exp, expm1 = expm1, ln = log, ln_1p = log1p, log2 = log2, log10 = log10, sqrt = sqrt, sin = sin, cos = cos,
-        tan = tan, asin = asin, acos = acos, atan = atan, sinh = sinh, cosh = cosh, tanh = tanh, asinh = asinh,
-        acosh = acosh, atanh = atanh, sigmoid = sigmoid, softplus = softplus, erf = erf, abs = abs, sign = sign,
+        exp = exp, exp2 = exp2, expm1 = expm1, ln = log, ln_1p = log1p, log2 = log2, log10 = log10, sqrt = sqrt, sin = sin, cos = cos,
+        tan = tan, sinc = sinc, asin = asin, acos = acos, atan = atan, sinh = sinh, cosh = cosh, tanh = tanh, asinh = asinh,
+        acosh = acosh, atanh = atanh, sigmoid = sigmoid, softplus = softplus, erf = erf, erfc = erfc, erfinv = erfinv,
+        lgamma = lgamma, digamma = digamma, abs = abs, sign = sign,
         floor = floor, ceil = ceil, trunc = trunc, round_even = round,
     }
     fn max(self, other: Traced) -> Traced {
@@ -125,6 +126,9 @@ impl Real for Traced {
     }
     fn pow(self, other: Traced) -> Traced {
         self.with(other, pow)
+    }
+    fn polygamma(self, order: Traced) -> Traced {
+        self.map(|x| polygamma(x, order.get().item()?))
     }
     fn atan2(self, other: Traced) -> Traced {
         self.with(other, atan2)

@@ -9,7 +9,7 @@ use crate::dtype::Kind;
 use crate::error::{Error, Result};
 use crate::kernels::real::{Literal, Real};
 use crate::tape::Tensor;
-use std::f64::consts::{LN_2, LN_10};
+use std::f64::consts::{LN_2, LN_10, PI};
 
 /// `2 / sqrt(pi)`, the slope of `erf` at 0.
 const TWO_OVER_SQRT_PI: f64 = std::f64::consts::FRAC_2_SQRT_PI;
@@ -31,6 +31,38 @@ where
 {
     let far = |a: R| 1.0 / (a * ((1.0 / a) * (1.0 / a) + 1.0).sqrt());
     branch_gt(finite(x).abs(), 1.0, far, |a| 1.0 / (a * a + 1.0).sqrt())
+}
+
+/// The derivative of `sinc`: by its power series near 0, where the closed form is a difference of equal numbers.
+#[inline(always)]
+fn sinc_slope<R: Real>(x: R) -> R
+where
+    f64: Literal<R>,
+{
+    // `2k / (2k + 1)!`, with alternating signs.
+    const SERIES: [f64; 8] = [
+        -1.0 / 3.0,
+        1.0 / 30.0,
+        -1.0 / 840.0,
+        1.0 / 45360.0,
+        -1.0 / 3991680.0,
+        1.0 / 518918400.0,
+        -1.0 / 93405312000.0,
+        1.0 / 22230464256000.0,
+    ];
+    let closed = |x: R| {
+        let turned = (x - (x * 0.5).round_even() * 2.0) * PI;
+        (turned.cos() - x.sinc()) / x
+    };
+    let series = |x: R| {
+        let t = x * PI;
+        SERIES.iter().rev().fold(R::lit(0.0), |sum, &c| sum * (t * t) + c) * t * PI
+    };
+    // What is not chosen stays finite: its gradient, 0, is multiplied by it.
+    let x = finite(x);
+    let size = x.abs();
+    let (far, near) = (when_gt(size, 0.25, x, 1.0), when_gt(size, 0.25, 0.0, x));
+    when_gt(size, 0.25, closed(far), series(near))
 }
 
 /// `abs` of integers and truth values, in their own type.
@@ -65,6 +97,8 @@ rows! {
     square = |x| x * x, d(x) = |x| x * 2.0, on (-2.0, 2.0), 0.3 ns, instead product;
     /// The square root; NaN below 0.
     sqrt = |x| sqrt(x), d(y) = |y| 0.5 / y, on (0.2, 2.0), 0.5 ns;
+    /// `1 / sqrt(x)`; NaN below 0.
+    rsqrt = |x| 1.0 / sqrt(x), d(y) = |y| y * y * y * -0.5, on (0.2, 2.0), 0.5 ns;
     /// `1 / x`.
     reciprocal = |x| 1.0 / x, d(y) = |y| -(y * y), on (0.3, 2.0), 0.5 ns;
     /// `x` to a power that is the same for all elements.
@@ -75,6 +109,8 @@ rows! {
     }, on (0.3, 2.0), 8.0 ns;
     /// `e^x`.
     exp = |x| exp(x), d(y) = |y| y, on (-2.0, 2.0), 0.4 ns;
+    /// `2^x`.
+    exp2 = |x| exp2(x), d(y) = |y| y * LN_2, on (-2.0, 2.0), 0.4 ns;
     /// `e^x - 1`, exact for small `x`.
     expm1 = |x| expm1(x), d(y) = |y| y + 1.0, on (-2.0, 2.0), 1.0 ns;
     /// The natural logarithm.
@@ -85,6 +121,9 @@ rows! {
     log2 = |x| log2(x), d(x) = |x| 1.0 / (x * LN_2), on (0.2, 3.0), 0.5 ns;
     /// The logarithm to base 10.
     log10 = |x| log10(x), d(x) = |x| 1.0 / (x * LN_10), on (0.2, 3.0), 0.5 ns;
+    /// `log(x / (1 - x))`, the inverse of `sigmoid`: infinite at 0 and 1, NaN beyond.
+    logit = |x| when_gt(abs(x - 0.5), 0.25, ln(x / (1.0 - x)), atanh(x * 2.0 - 1.0) * 2.0),
+        d(x) = |x| 1.0 / x + 1.0 / (1.0 - x), on (0.1, 0.9), 2.0 ns;
     /// The sine of an angle in radians.
     sin = |x| sin(x), d(x) = |x| cos(x), on (-2.0, 2.0), 1.0 ns;
     /// The cosine of an angle in radians.
@@ -97,6 +136,8 @@ rows! {
     acos = |x| acos(x), d(x) = |x| -1.0 / sqrt(one_minus_square(x)), on (-0.8, 0.8), 8.0 ns;
     /// The angle in radians between -pi/2 and pi/2 that has this tangent.
     atan = |x| atan(x), d(x) = |x| { let x = finite(x); 1.0 / (x * x + 1.0) }, on (-2.0, 2.0), 8.0 ns;
+    /// `sin(pi x) / (pi x)`, and 1 at 0.
+    sinc = |x| sinc(x), d(x) = |x| sinc_slope(x), on (-2.0, 2.0), 2.0 ns;
     /// The hyperbolic sine.
     sinh = |x| sinh(x), d(x) = |x| cosh(x), on (-2.0, 2.0), 8.0 ns;
     /// The hyperbolic cosine.
@@ -111,4 +152,14 @@ rows! {
     atanh = |x| atanh(x), d(x) = |x| 1.0 / one_minus_square(x), on (-0.8, 0.8), 8.0 ns;
     /// The error function, `2 / sqrt(pi)` times the integral of `exp(-t^2)` from 0 to `x`.
     erf = |x| erf(x), d(x) = |x| exp(-(not_far(x) * not_far(x))) * TWO_OVER_SQRT_PI, on (-2.0, 2.0), 1.0 ns;
+    /// `1 - erf(x)`, exact where that is small.
+    erfc = |x| erfc(x), d(x) = |x| exp(-(not_far(x) * not_far(x))) * -TWO_OVER_SQRT_PI, on (-2.0, 2.0), 1.5 ns;
+    /// The inverse of `erf`: infinite at -1 and 1, NaN beyond.
+    erfinv = |x| erfinv(x), d(y) = |y| exp(y * y) / TWO_OVER_SQRT_PI, on (-0.8, 0.8), 2.0 ns;
+    /// The logarithm of the absolute value of the gamma function, of which `gamma(n + 1)` is the factorial of `n`.
+    lgamma = |x| lgamma(x), d(x) = |x| digamma(x), on (0.3, 3.0), 4.0 ns;
+    /// The derivative of `lgamma`: infinite at 0, NaN at other whole numbers below it.
+    digamma = |x| digamma(x), d(x) = |x| polygamma(x, R::lit(1.0)), on (0.3, 3.0), 4.0 ns;
+    /// The derivative of `digamma` of a whole order.
+    polygamma(order: 1.0) = |x| polygamma(x, order), d(x) = |x| polygamma(x, order + 1.0), on (0.5, 3.0), 50.0 ns;
 }

@@ -1,36 +1,63 @@
-"""How the elements of a tensor are spread."""
+"""How variables vary together."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from .. import _core
-from .._core import Tensor
+from .._core import ShapeError, Tensor
 from ..hints import told
-from .axes import axis_of, integers
+from .matrices import diagonal
+from .numbers import clip, floating
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
 
-__all__ = ["rescale"]
+__all__ = ["corrcoef", "cov"]
 
 
 @told
-def rescale(x: ArrayLike, /, axis: int | tuple[int, ...] | None = 0, eps: float = 1e-5) -> Tensor:
-    """`(x - min) / (max - min + eps)` over axes, by default the first: between 0 and 1.
+def cov(x: ArrayLike, /, *, rowvar: bool = True, correction: float = 1) -> Tensor:
+    """The covariances of variables, each a row of observations: `(x - mean) @ (x - mean).T / (n - correction)`.
 
-    `x` keeps its shape; integers become float32, and what is constant along the axes becomes 0. With None, minimum and
-    maximum are those of all elements. An axis that is not there raises IndexError. Ref: MLUtils.jl, `rescale`.
+    With `rowvar=False` variables are columns. Of one variable it is a number, its variance. NaN where `n` is not above
+    `correction`. Ref: `numpy.cov`, where `ddof` is `correction`.
 
     >>> import oxiflux as flux
-    >>> flux.rescale([[1.0, 10.0], [2.0, 20.0], [3.0, 50.0]], eps=0.0).tolist()
-    [[0.0, 0.0], [0.5, 0.25], [1.0, 1.0]]
+    >>> flux.cov([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
     """
     x = _core.asarray(x)
-    x = x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
-    for a in () if axis is None else integers(axis):
-        axis_of("rescale", a, x.ndim)
-    if x.size == 0:
-        return x
-    low, high = _core.min(x, axis, keepdims=True), _core.max(x, axis, keepdims=True)
-    return (x - low) / (high - low + eps)
+    found = _covariances("cov", x, rowvar, correction)
+    return found[0, 0] if found.size == 1 else found
+
+
+def _covariances(function: str, x: ArrayLike, rowvar: bool, correction: float) -> Tensor:
+    x = floating(x)
+    if x.ndim > 2:
+        raise ShapeError(f"{function}: expected variables in rows, a matrix, got shape {x.shape}")
+    if x.ndim < 2:
+        x = _core.reshape(x, (1, x.size))
+    elif not rowvar:
+        x = _core.matrix_transpose(x)
+    left = x.shape[1] - correction
+    away = x - _core.mean(x, 1, keepdims=True)
+    return _core.matmul(away, _core.matrix_transpose(away)) / (left if left > 0 else float("nan"))
+
+
+@told
+def corrcoef(x: ArrayLike, /, *, rowvar: bool = True) -> Tensor:
+    """The correlations of variables, each a row of observations: their covariances over their standard deviations.
+
+    With `rowvar=False` variables are columns. Between -1 and 1; NaN for what does not vary. Ref: `numpy.corrcoef`.
+
+    >>> import oxiflux as flux
+    >>> flux.corrcoef([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]).numpy().round(4).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
+    """
+    x = _core.asarray(x)
+    c = _covariances("corrcoef", x, rowvar, 1)
+    size = _core.sqrt(diagonal(c))
+    one = _core.ones((), dtype=c.dtype)
+    found = clip(c / _core.expand_dims(size, 1) / size, -one, one)
+    return found[0, 0] if found.size == 1 else found

@@ -2,11 +2,17 @@
 
 use super::{algorithms, standard};
 
+mod special;
+pub use special::{digamma, erfc, erfinv, lgamma, polygamma, sinc};
+
 algorithms! { f64, i64, u64 }
 
 /// The interval outside of which `eˣ` is 0 or infinite.
 const EXP_MIN: f64 = -746.0;
 const EXP_MAX: f64 = 710.0;
+/// The same of `2ˣ`.
+const EXP2_MIN: f64 = -1076.0;
+const EXP2_MAX: f64 = 1025.0;
 
 /// ln 2 in two parts; products of the high one with an exponent are exact.
 const LN_2_HIGH: f64 = 0.693_147_180_369_123_8;

@@ -4,6 +4,8 @@
 //! minimax fits (Remez) for the relative error of the function they belong to, lowest power first.
 //! The unit of the bounds is the distance between two neighbouring numbers at the exact result (ulp).
 
+mod special;
+mod zeta;
 pub mod double;
 pub mod single;
 
@@ -64,6 +66,20 @@ macro_rules! algorithms {
         #[inline(always)]
         pub fn exp<const FMA: bool>(x: $T) -> $T {
             exp_below::<FMA>(if x > EXP_MAX { EXP_MAX } else { x })
+        }
+
+        /// `2ˣ`, within 1 ulp, and exact for whole numbers.
+        #[inline(always)]
+        pub fn exp2<const FMA: bool>(x: $T) -> $T {
+            let x = if x > EXP2_MAX { EXP2_MAX } else { x };
+            let x = if x < EXP2_MIN { EXP2_MIN } else { x };
+            let round = ROUND + (2 * BIAS) as $T;
+            let rounded = x + round;
+            let r = (x - (rounded - round)) * std::$T::consts::LN_2;
+            let p = fma::<FMA>(r * r, polynomial::<FMA, _>(r, EXP), r);
+            let m = rounded.to_bits();
+            let half = m >> 1;
+            (p + 1.0) * with_exponent(half) * with_exponent(m.wrapping_sub(half))
         }
 
         /// `eˣ - 1`, within 2 ulp.

@@ -2,11 +2,17 @@
 
 use super::{algorithms, standard};
 
+mod special;
+pub use special::{digamma, erfc, erfinv, lgamma, polygamma, sinc};
+
 algorithms! { f32, i32, u32 }
 
 /// The interval outside of which `eˣ` is 0 or infinite.
 const EXP_MIN: f32 = -104.0;
 const EXP_MAX: f32 = 89.0;
+/// The same of `2ˣ`.
+const EXP2_MIN: f32 = -151.0;
+const EXP2_MAX: f32 = 129.0;
 
 /// ln 2 in two parts; products of the high one with an exponent are exact.
 const LN_2_HIGH: f32 = 355.0 / 512.0;
@@ -98,7 +104,7 @@ const fn quadrants() -> [[f64; 2]; 128] {
         let drop = if i > 2 { i as u32 - 2 } else { 0 };
         let high = bits_after(drop) >> (64 - 29);
         let low = bits_after(drop + 29);
-        table[i] = [high as f64 / exp2(drop + 29), low as f64 / exp2(drop + 29) / exp2(64)];
+        table[i] = [high as f64 / power_of_2(drop + 29), low as f64 / power_of_2(drop + 29) / power_of_2(64)];
         i += 1;
     }
     table
@@ -114,7 +120,7 @@ const fn bits_after(n: u32) -> u64 {
     }
 }
 
-const fn exp2(n: u32) -> f64 {
+const fn power_of_2(n: u32) -> f64 {
     f64::from_bits((n as u64 + 1023) << 52)
 }
 

@@ -1,0 +1,97 @@
+"""Distances and likeness of vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _core
+from .._core import ShapeError, Tensor
+from ..hints import told
+from .numbers import floating, root
+
+if TYPE_CHECKING:
+    from .._core import _TensorLike as ArrayLike
+
+__all__ = ["cdist", "cosine_similarity", "pairwise_distance"]
+
+
+def _length(function: str, x: Tensor, p: float, axis: int, keepdims: bool = False) -> Tensor:
+    """The `p`-norm along an axis, whose gradient at 0 is 0."""
+    if not p >= 0:
+        raise ValueError(f"{function}: p is 0 or more, got {p}")
+    if p == 2:
+        return root(_core.sum(_core.square(x), axis, keepdims=keepdims))
+    if p == 0:
+        return _core.astype(_core.count_nonzero(x, axis, keepdims=keepdims), x.dtype)
+    size = _core.abs(x)
+    if p == float("inf"):
+        return (_core.max if size.shape[axis] else _core.sum)(size, axis, keepdims=keepdims)
+    if p == 1:
+        return _core.sum(size, axis, keepdims=keepdims)
+    # A power below 1 has no gradient at 0, nor has the root of a sum that is 0.
+    zero = _core.equal(size, 0.0)
+    powers = _core.where(zero, 0.0, _core.pow(_core.where(zero, 1.0, size), p))
+    total = _core.sum(powers, axis, keepdims=keepdims)
+    none = _core.equal(total, 0.0)
+    return _core.where(none, 0.0, _core.pow(_core.where(none, 1.0, total), 1 / p))
+
+
+@told
+def cdist(a: ArrayLike, b: ArrayLike, /, p: float = 2.0) -> Tensor:
+    """The distances of all points `a`, `(..., n, width)`, from all points `b`, `(..., m, width)`: `(..., n, m)`.
+
+    By the `p`-norm of their differences, `(sum |a - b|^p)^(1/p)`; `p` is 0 or more, also infinite. Euclidean ones are
+    computed from the differences in one pass, not by products, which lose the digits of what is near. Equal points have
+    the gradient 0. Points of other widths raise ShapeError. Ref: `torch.cdist`, `scipy.spatial.distance.cdist`.
+
+    >>> import oxiflux as flux
+    >>> flux.cdist([[0.0, 0.0], [3.0, 0.0]], [[0.0, 4.0]]).tolist()
+    [[4.0], [5.0]]
+    """
+    a, b = _core._meet(a, b)
+    if p == 2:
+        return _core.distances(a, b)
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
+        raise ShapeError(f"cdist: expected points (..., n, width), got shapes {a.shape} and {b.shape}")
+    return _length("cdist", _core.expand_dims(floating(a), -2) - _core.expand_dims(floating(b), -3), p, -1)
+
+
+@told
+def pairwise_distance(
+    a: ArrayLike, b: ArrayLike, /, p: float = 2.0, eps: float = 1e-6, axis: int = -1, keepdims: bool = False
+) -> Tensor:
+    """The distance of each vector in `a` from that in `b`, along an axis: the `p`-norm of `a - b + eps`.
+
+    `eps` keeps what is equal from having no gradient; with `eps=0` that is 0. The other axes broadcast. Ref:
+    `torch.nn.functional.pairwise_distance`.
+
+    >>> import oxiflux as flux
+    >>> flux.pairwise_distance([[0.0, 0.0], [1.0, 1.0]], [[3.0, 4.0], [1.0, 3.0]], eps=0)
+    Tensor([5., 2.])
+    """
+    a, b = _core._meet(a, b)
+    away = floating(a) - floating(b)
+    return _length("pairwise_distance", away + eps if eps else away, p, axis, keepdims)
+
+
+@told
+def cosine_similarity(a: ArrayLike, b: ArrayLike, /, axis: int = -1, eps: float = 1e-8) -> Tensor:
+    """The cosine of the angle between vectors along an axis, `sum(a * b) / (max(|a|, eps) * max(|b|, eps))`.
+
+    0 where one of them is. The other axes broadcast. Ref: `torch.nn.functional.cosine_similarity`.
+
+    >>> import oxiflux as flux
+    >>> flux.cosine_similarity([[1.0, 0.0], [1.0, 1.0]], [2.0, 0.0]).tolist()
+    [1.0, 0.7071]
+    """
+    a, b = _core._meet(a, b)
+    a, b = floating(a), floating(b)
+    dtype = a.dtype
+    if dtype.itemsize == 2:
+        # The square of `eps` is 0 in a half type.
+        a, b = _core.astype(a, _core.float32), _core.astype(b, _core.float32)
+    shortest = eps * eps
+    lengths = [
+        _core.rsqrt(_core.maximum(_core.sum(_core.square(x), axis, keepdims=True), shortest)) for x in (a, b)
+    ]
+    return _core.astype(_core.sum((a * lengths[0]) * (b * lengths[1]), axis), dtype)

@@ -1,0 +1,61 @@
+"""Elements brought to a common scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import _core
+from .._core import Tensor
+from ..hints import told
+from .axes import axis_of, integers
+from .numbers import floating
+
+if TYPE_CHECKING:
+    from .._core import _TensorLike as ArrayLike
+
+__all__ = ["rescale", "rms_norm"]
+
+
+@told
+def rescale(x: ArrayLike, /, axis: int | tuple[int, ...] | None = 0, eps: float = 1e-5) -> Tensor:
+    """`(x - min) / (max - min + eps)` over axes, by default the first: between 0 and 1.
+
+    `x` keeps its shape; integers become float32, and what is constant along the axes becomes 0. With None, minimum and
+    maximum are those of all elements. An axis that is not there raises IndexError. Ref: MLUtils.jl, `rescale`.
+
+    >>> import oxiflux as flux
+    >>> flux.rescale([[1.0, 10.0], [2.0, 20.0], [3.0, 50.0]], eps=0.0).tolist()
+    [[0.0, 0.0], [0.5, 0.25], [1.0, 1.0]]
+    """
+    x = floating(x)
+    for a in () if axis is None else integers(axis):
+        axis_of("rescale", a, x.ndim)
+    if x.size == 0:
+        return x
+    low, high = _core.min(x, axis, keepdims=True), _core.max(x, axis, keepdims=True)
+    return (x - low) / (high - low + eps)
+
+
+@told
+def rms_norm(
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    /,
+    axis: int | tuple[int, ...] = -1,
+    eps: float = 1e-6,
+) -> Tensor:
+    """`x / sqrt(mean(x^2) + eps)` over axes, by default the last, times `weight` if there is one.
+
+    The shape is that of `x`, to which `weight` broadcasts; integers become float32. Half types are computed in float32.
+    Ref: Zhang and Sennrich, Root mean square layer normalization, 2019.
+
+    >>> import oxiflux as flux
+    >>> flux.rms_norm([[3.0, 4.0], [0.0, 1.0]], eps=0.0).numpy().round(4).tolist()
+    [[0.8485, 1.1314], [0.0, 1.4142]]
+    """
+    x = floating(x)
+    dtype = x.dtype
+    wide = _core.astype(x, _core.float32) if dtype.itemsize == 2 else x
+    y = wide * _core.rsqrt(_core.mean(_core.square(wide), axis, keepdims=True) + eps)
+    y = _core.astype(y, dtype)
+    return y if weight is None else y * weight
