@@ -6,6 +6,7 @@ BIN := $(abspath $(VENV))/bin
 PY := $(BIN)/python
 ZIG := ziglang==0.17.1
 TOOLS := $(abspath target/tools)/bin
+ARRAY_API_TESTS := https://github.com/data-apis/array-api-tests
 LIBFUZZER = -max_total_time=$(or $(SECONDS),300) -timeout=20 -rss_limit_mb=4096
 # What reads and writes memory by indices and beside edges.
 VALGRIND_TESTS := tests/test_gather.py tests/test_padding.py tests/test_ctc.py tests/test_indexing_numpy.py
@@ -17,7 +18,7 @@ unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build dev demo test check lint test-rust test-python test-isas test-avx2 test-portable wheel
-.PHONY: bench bench-peers bench-memory parity fuzz fuzz-rust valgrind mutants stubs docs clean
+.PHONY: bench bench-peers bench-memory parity array-api fuzz fuzz-rust valgrind mutants stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,6 +94,11 @@ bench-memory: build ## peak memory of training steps beside PyTorch: make bench-
 
 parity: ## let PyTorch compute the numbers in tests/parity/results anew: make parity PEERS=/path/to/python
 	$(or $(PEERS),$(PYTHON)) tests/parity/make.py
+
+array-api: build ## the array API standard's own tests, from its repository; arguments of pytest in ARGS=…
+	test -d target/array-api-tests || git clone --quiet --recurse-submodules $(ARRAY_API_TESTS) target/array-api-tests
+	$(PY) -m pip install --quiet --disable-pip-version-check -r target/array-api-tests/requirements.txt
+	$(PY) scripts/array_api.py target/array-api-tests $(ARGS)
 
 fuzz: build ## random calls of everything public, 600 s of them or SECONDS=…, of other seeds with SEED=…
 	$(PY) scripts/fuzz.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1000)

@@ -267,6 +267,12 @@ impl Array {
         self.buffer.is_foreign()
     }
 
+    /// Whether the elements begin where those of another array do.
+    #[cfg(feature = "python")]
+    pub(crate) fn shares_memory(&self, other: &Array) -> bool {
+        self.start == other.start
+    }
+
     /// Where the first element is. The caller has matched `T` to the dtype.
     #[inline]
     pub fn ptr<T: Element>(&self) -> *const T {

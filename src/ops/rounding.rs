@@ -33,7 +33,8 @@ macro_rules! steps_of_floats {
             fn round(self) -> Self { <$t>::round_ties_even(self) }
             #[inline(always)]
             fn sign(self) -> Self {
-                if self > 0.0 { 1.0 } else if self < 0.0 { -1.0 } else { self }
+                // Zero with its sign lost, and NaN, without another branch.
+                if self > 0.0 { 1.0 } else if self < 0.0 { -1.0 } else { self + 0.0 }
             }
             #[inline(always)]
             fn nan(self) -> bool { self.is_nan() }

@@ -100,13 +100,17 @@ operations! {
         };
         slice(x, &x.shape().iter().enumerate().map(range).collect::<Ranges>())
     } cases [Case { f: |t| flip(&t[0], 0.into()), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
-    /// A new axis of length 1 at a place of the result.
-    expand_dims(x; axis: isize) {
-        let at = shape::axis("expand_dims", axis, x.ndim() + 1)?;
+    /// A new axis of length 1 at a place of the result, or several at theirs.
+    expand_dims(x; axis: Axes) {
+        let Axes::These(given) = &axis else {
+            return Err(Error::Value("expand_dims: axis is an integer or a tuple of integers, not None".into()));
+        };
+        let places = axis.resolve("expand_dims", x.ndim() + given.len())?;
         let mut dims = Dims::from_slice(x.shape());
-        dims.insert(at, 1);
+        // They come in ascending order.
+        places.iter().for_each(|&at| dims.insert(at, 1));
         reshape_to(x, &dims)
-    } cases [Case { f: |t| expand_dims(&t[0], 1), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
+    } cases [Case { f: |t| expand_dims(&t[0], [0, -1].into()), shapes: &[&[3, 2]], domain: (-1.0, 1.0) }];
     /// Without axes of length 1: those named, or all.
     squeeze(x; axis: Axes = Axes::All) {
         narrowed(x, axis)

@@ -2,6 +2,7 @@
 
 use super::hints::add_function;
 use super::numpy::{given_as, taken_as};
+use super::operand::value;
 use super::tensor::PyTensor;
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
@@ -192,7 +193,7 @@ fn dtype_of(t: &Description) -> Option<DType> {
 }
 
 /// A tensor over the memory of another library's array, which must not be changed while the tensor lives. Truth values are
-/// copied.
+/// copied. A tensor gives another one of the same values, through which gradients pass.
 #[pyfunction]
 #[pyo3(signature = (x, /, *, device = None, copy = None))]
 fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&str>, copy: Option<bool>) -> PyResult<PyTensor> {
@@ -201,6 +202,12 @@ fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&str>, copy: Option<bool>) -
             "from_dlpack: oxiflux has no device {}",
             device.unwrap_or_default()
         )));
+    }
+    if let Ok(t) = x.cast_exact::<PyTensor>() {
+        return match copy {
+            Some(true) => PyTensor::copy(t),
+            _ => Ok(value(t).into()),
+        };
     }
     let class = |x: &Bound<'_, PyAny>| x.get_type().name().map_or_else(|_| "?".into(), |n| n.to_string());
     let producer = x.getattr("__dlpack__").map_err(|_| {

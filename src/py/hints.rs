@@ -3,10 +3,10 @@
 //! pyo3 reads a function's arguments before any code of ours runs. So Python calls a function through a door that looks
 //! at the error when it failed, and costs a jump otherwise.
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
+use pyo3::types::{PyCFunction, PyDict, PyTuple, PyType};
 use std::ffi::CString;
 use std::sync::OnceLock;
 
@@ -70,8 +70,11 @@ unsafe fn explain(
     names: *mut ffi::PyObject,
 ) {
     let Some(error) = PyErr::take(py) else { return };
-    let about_arguments =
-        error.is_instance_of::<PyTypeError>(py) || error.get_type(py).is(py.get_type::<PyOverflowError>());
+    let is_exactly = |class: Bound<'_, PyType>| error.get_type(py).is(class);
+    // A value that an argument cannot be has a note with its name.
+    let about_arguments = error.is_instance_of::<PyTypeError>(py)
+        || is_exactly(py.get_type::<PyOverflowError>())
+        || is_exactly(py.get_type::<PyValueError>()) && error.value(py).hasattr("__notes__").unwrap_or(false);
     if about_arguments && error.traceback(py).is_none() {
         // SAFETY: as many arguments as CPython says, those by name last.
         let given = |i: usize| unsafe { Bound::from_borrowed_ptr(py, *args.add(i)) };

@@ -1,5 +1,6 @@
 //! NumPy arrays in and out, without a copy where memory allows.
 
+use super::Device;
 use super::hints::add_function;
 use super::once::{Once, intern};
 use super::operand::{fitted, holds_tensor, value};
@@ -352,12 +353,12 @@ pub(super) fn array_protocol<'py>(
     }
 }
 
-/// A tensor of data: a number, nested lists, an array or a tensor, copied. Python floats become float32 and integers
-/// int64; arrays keep their element type.
+/// A tensor of data: a number, nested lists, an array or a tensor, copied. Python floats become float32, or float64 if
+/// float32 does not hold them, and integers int64; arrays keep their element type.
 #[pyfunction]
 #[pyo3(signature = (data, dtype = None))]
 fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
-    let x = asarray(data, dtype)?.get();
+    let x = converted_to(data, dtype)?.get();
     if x.place().is_some() || data.extract::<PyRef<'_, PyTensor>>().is_err() && x.array().is_unique() {
         return Ok(x.into());
     }
@@ -365,10 +366,44 @@ fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
 }
 
 /// A tensor of data, as `tensor`, but over the same memory where that is possible: an array that is changed afterwards
-/// changes the tensor too. Truth values are always copied, and floats inside a gradient, which may need them later.
+/// changes the tensor too. Truth values are always copied, and floats inside a gradient, which may need them later. With
+/// `copy=True` everything is copied; with `copy=False` nothing, a tensor comes back itself, and what cannot be taken over
+/// is an error.
 #[pyfunction]
-#[pyo3(signature = (data, dtype = None))]
-fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
+#[pyo3(signature = (data, dtype = None, *, device = None, copy = None))]
+fn asarray<'py>(
+    data: &Bound<'py, PyAny>,
+    dtype: Option<DType>,
+    device: Option<Device>,
+    copy: Option<bool>,
+) -> PyResult<Bound<'py, PyTensor>> {
+    let (_, py) = (device, data.py());
+    match copy {
+        None => Bound::new(py, converted_to(data, dtype)?),
+        Some(true) => Bound::new(py, tensor(data, dtype)?),
+        Some(false) => taken_over(data, dtype),
+    }
+}
+
+/// The tensor itself, or one over the memory of an array.
+fn taken_over<'py>(data: &Bound<'py, PyAny>, dtype: Option<DType>) -> PyResult<Bound<'py, PyTensor>> {
+    if let Ok(t) = data.cast::<PyTensor>()
+        && dtype.is_none_or(|d| d == t.get().get().dtype())
+    {
+        return Ok(t.clone());
+    }
+    let x = converted_to(data, dtype)?;
+    if x.get().array().is_foreign() {
+        return Bound::new(data.py(), x);
+    }
+    Err(PyValueError::new_err(format!(
+        "asarray: copy=False, but {} cannot be taken over as it is; leave it out",
+        data.get_type().name()?
+    )))
+}
+
+/// Data as a tensor, over the same memory where that is possible.
+fn converted_to(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
     let mut exact = None;
     if let (Some(d), Ok(t)) = (dtype, data.cast::<PyTensor>()) {
         let x = value(t);
@@ -386,7 +421,10 @@ fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> 
     }
     let x = match exact {
         Some(a) => Tensor::from(a),
-        None => data.extract::<super::Operand>()?.0,
+        None => match data.extract::<super::Operand>() {
+            Err(e) if e.is_instance_of::<PyOverflowError>(data.py()) => in_double(data)?.ok_or(e)?,
+            operand => operand?.0,
+        },
     };
     Ok(match dtype {
         Some(d) if d.kind() == Kind::Integer => fitted(x.array(), d)?.into(),
@@ -394,6 +432,14 @@ fn asarray(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> 
         None => x,
     }
     .into())
+}
+
+/// Python's floats in float64: numbers that float32 does not hold.
+fn in_double(data: &Bound<'_, PyAny>) -> PyResult<Option<Tensor>> {
+    if let Ok(f) = data.cast::<PyFloat>() {
+        return Ok(Some(Array::scalar(f.value())?.into()));
+    }
+    Ok(sequence(data)?.filter(|numbers| numbers.dtype() == DType::F64).map(Tensor::from))
 }
 
 /// The tensor in a type of floats or truth values; floats must hold its numbers.

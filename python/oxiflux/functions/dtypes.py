@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .. import _core
-from .._core import DType
+from .._core import DType, DTypeError
 from ..hints import told
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def can_cast(source: ArrayLike | DType | str, to: DType | str, /) -> bool:
 
 
 @told
-def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...], /) -> bool:
+def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...]) -> bool:
     """Whether an element type is of a kind: "bool", "signed integer", "unsigned integer", "integral", "real floating",
     "numeric", or one of several.
 
@@ -75,27 +74,66 @@ def _name(dtype: DType | ArrayLike | str) -> str:
     )
 
 
+class FloatInfo(NamedTuple):
+    """The limits of a floating type, in Python's numbers."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    smallest_subnormal: float
+    resolution: float
+    dtype: DType
+
+    @property
+    def tiny(self) -> float:
+        """The same as `smallest_normal`."""
+        return self.smallest_normal
+
+
+class IntegerInfo(NamedTuple):
+    """The limits of an integer type."""
+
+    bits: int
+    max: int
+    min: int
+    dtype: DType
+
+
 @told
-def finfo(dtype: DType | ArrayLike | str, /) -> np.finfo | SimpleNamespace:
-    """The limits of a floating type, as NumPy describes them.
+def finfo(dtype: DType | ArrayLike | str, /) -> FloatInfo:
+    """The limits of a floating type, or of that of a tensor, as Python's floats: `bits`, the distance `eps` from 1 to
+    the next number, `max`, `min`, `smallest_normal` (`tiny`), `smallest_subnormal`, and the `resolution` in decimals.
 
     >>> import oxiflux as flux
-    >>> float(flux.finfo(flux.float32).eps)
+    >>> flux.finfo(flux.float32).eps
     1.1920928955078125e-07
     """
-    name = _name(dtype)
-    if name == "bfloat16":
-        eps, top, low = 2.0**-7, (2 - 2.0**-7) * 2.0**127, 2.0**-126
-        return SimpleNamespace(bits=16, dtype=name, eps=eps, max=top, min=-top, smallest_normal=low, tiny=low)
-    return np.finfo(name)
+    own = _core.dtype(_name(dtype))
+    if own == _core.bfloat16:
+        top, low = (2 - 2.0**-7) * 2.0**127, 2.0**-126
+        return FloatInfo(16, 2.0**-7, top, -top, low, low * 2.0**-7, 0.01, own)
+    try:
+        found = np.finfo(str(own))
+    except ValueError:
+        raise DTypeError(f"finfo: {own} is no floating type; iinfo has the limits of integers") from None
+    ends = float(found.max), float(found.min)
+    least = float(found.smallest_normal), float(found.smallest_subnormal)
+    return FloatInfo(found.bits, float(found.eps), *ends, *least, float(found.resolution), own)
 
 
 @told
-def iinfo(dtype: DType | ArrayLike | str, /) -> np.iinfo:
-    """The limits of an integer type, as NumPy describes them.
+def iinfo(dtype: DType | ArrayLike | str, /) -> IntegerInfo:
+    """The limits of an integer type, or of that of a tensor: `bits`, `max` and `min`.
 
     >>> import oxiflux as flux
     >>> flux.iinfo(flux.int8).max
     127
     """
-    return np.iinfo(_name(dtype))
+    own = _core.dtype(_name(dtype))
+    try:
+        found = np.iinfo(str(own))
+    except ValueError:
+        raise DTypeError(f"iinfo: {own} is no integer type; finfo has the limits of floats") from None
+    return IntegerInfo(found.bits, int(found.max), int(found.min), own)

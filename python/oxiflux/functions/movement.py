@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,16 @@ from .axes import axis_of, integers, narrow
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
 
-__all__ = ["broadcast_arrays", "meshgrid", "moveaxis", "repeat", "roll", "swapaxes", "tile"]
+__all__ = [
+    "broadcast_arrays",
+    "broadcast_shapes",
+    "meshgrid",
+    "moveaxis",
+    "repeat",
+    "roll",
+    "swapaxes",
+    "tile",
+]
 
 
 @told
@@ -123,7 +133,26 @@ def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
 
 
 @told
-def broadcast_arrays(*xs: ArrayLike) -> list[Tensor]:
+def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
+    """The shape that tensors of these shapes broadcast to; () of none.
+
+    >>> import oxiflux as flux
+    >>> flux.broadcast_shapes((2, 1), (3,))
+    (2, 3)
+    """
+    given = [tuple(integers(shape)) for shape in shapes]
+    met: list[int] = []
+    for lengths in zip_longest(*(reversed(shape) for shape in given), fillvalue=1):
+        others = {n for n in lengths if n != 1}
+        if len(others) > 1 or min(lengths) < 0:
+            told = ", ".join(map(str, given))
+            raise ShapeError(f"broadcast_shapes: shapes {told} do not broadcast together")
+        met.append(others.pop() if others else 1)
+    return tuple(reversed(met))
+
+
+@told
+def broadcast_arrays(*xs: ArrayLike) -> tuple[Tensor, ...]:
     """The tensors repeated, without copying, to the shape that they have in common.
 
     >>> import oxiflux as flux
@@ -132,15 +161,15 @@ def broadcast_arrays(*xs: ArrayLike) -> list[Tensor]:
     """
     tensors = [_core.asarray(x) for x in xs]
     try:
-        shape = np.broadcast_shapes(*(x.shape for x in tensors))
-    except ValueError:
+        shape = broadcast_shapes(*(x.shape for x in tensors))
+    except ShapeError:
         shapes = ", ".join(str(x.shape) for x in tensors)
         raise ShapeError(f"broadcast_arrays: shapes {shapes} do not broadcast together") from None
-    return [_core.broadcast_to(x, shape) for x in tensors]
+    return tuple(_core.broadcast_to(x, shape) for x in tensors)
 
 
 @told
-def meshgrid(*xs: ArrayLike, indexing: str = "xy") -> list[Tensor]:
+def meshgrid(*xs: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """The coordinates of a grid from vectors of coordinates; with `indexing="xy"` the first two axes are exchanged.
 
     >>> import oxiflux as flux

@@ -4,10 +4,10 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops;
-use crate::py::{Operand, PyTensor, fitted, floating, weak};
+use crate::py::{Device, Operand, PyTensor, fitted, floating, weak};
 use crate::shape::Axes;
 use crate::tape::Tensor;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt};
 
@@ -25,29 +25,38 @@ fn filled(op: &'static str, shape: &[usize], value: f64, dtype: DType) -> PyResu
 
 /// A tensor of zeros.
 #[pyfunction]
-#[pyo3(signature = (shape, dtype = DType::F32))]
-pub(super) fn zeros(shape: Axes, dtype: DType) -> PyResult<PyTensor> {
-    filled("zeros", &lengths(&shape)?, 0.0, dtype)
+#[pyo3(signature = (shape, dtype = None, *, device = None))]
+pub(super) fn zeros(shape: Axes, dtype: Option<DType>, device: Option<Device>) -> PyResult<PyTensor> {
+    let _ = device;
+    filled("zeros", &lengths(&shape)?, 0.0, dtype.unwrap_or(DType::F32))
 }
 
 /// A tensor of ones.
 #[pyfunction]
-#[pyo3(signature = (shape, dtype = DType::F32))]
-pub(super) fn ones(shape: Axes, dtype: DType) -> PyResult<PyTensor> {
-    filled("ones", &lengths(&shape)?, 1.0, dtype)
+#[pyo3(signature = (shape, dtype = None, *, device = None))]
+pub(super) fn ones(shape: Axes, dtype: Option<DType>, device: Option<Device>) -> PyResult<PyTensor> {
+    let _ = device;
+    filled("ones", &lengths(&shape)?, 1.0, dtype.unwrap_or(DType::F32))
 }
 
 /// A tensor whose elements are unspecified.
 #[pyfunction]
-#[pyo3(signature = (shape, dtype = DType::F32))]
-pub(super) fn empty(shape: Axes, dtype: DType) -> PyResult<PyTensor> {
-    filled("empty", &lengths(&shape)?, 0.0, dtype)
+#[pyo3(signature = (shape, dtype = None, *, device = None))]
+pub(super) fn empty(shape: Axes, dtype: Option<DType>, device: Option<Device>) -> PyResult<PyTensor> {
+    let _ = device;
+    filled("empty", &lengths(&shape)?, 0.0, dtype.unwrap_or(DType::F32))
 }
 
 /// A tensor of one value; its type is that of the value, unless given.
 #[pyfunction]
-#[pyo3(signature = (shape, fill_value, dtype = None))]
-pub(super) fn full(shape: Axes, fill_value: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
+#[pyo3(signature = (shape, fill_value, dtype = None, *, device = None))]
+pub(super) fn full(
+    shape: Axes,
+    fill_value: &Bound<'_, PyAny>,
+    dtype: Option<DType>,
+    device: Option<Device>,
+) -> PyResult<PyTensor> {
+    let _ = device;
     repeated(fill_value, &lengths(&shape)?, dtype)
 }
 
@@ -68,33 +77,38 @@ fn repeated(value: &Bound<'_, PyAny>, shape: &[usize], dtype: Option<DType>) -> 
 
 /// Zeros of the shape and type of another tensor.
 #[pyfunction]
-#[pyo3(signature = (x, /, dtype = None))]
-pub(super) fn zeros_like(x: Operand, dtype: Option<DType>) -> PyResult<PyTensor> {
+#[pyo3(signature = (x, /, dtype = None, *, device = None))]
+pub(super) fn zeros_like(x: Operand, dtype: Option<DType>, device: Option<Device>) -> PyResult<PyTensor> {
+    let _ = device;
     filled("zeros_like", x.0.shape(), 0.0, dtype.unwrap_or(x.0.dtype()))
 }
 
 /// Ones of the shape and type of another tensor.
 #[pyfunction]
-#[pyo3(signature = (x, /, dtype = None))]
-pub(super) fn ones_like(x: Operand, dtype: Option<DType>) -> PyResult<PyTensor> {
+#[pyo3(signature = (x, /, dtype = None, *, device = None))]
+pub(super) fn ones_like(x: Operand, dtype: Option<DType>, device: Option<Device>) -> PyResult<PyTensor> {
+    let _ = device;
     filled("ones_like", x.0.shape(), 1.0, dtype.unwrap_or(x.0.dtype()))
 }
 
 /// Unspecified elements in the shape and type of another tensor.
 #[pyfunction]
-#[pyo3(signature = (x, /, dtype = None))]
-pub(super) fn empty_like(x: Operand, dtype: Option<DType>) -> PyResult<PyTensor> {
+#[pyo3(signature = (x, /, dtype = None, *, device = None))]
+pub(super) fn empty_like(x: Operand, dtype: Option<DType>, device: Option<Device>) -> PyResult<PyTensor> {
+    let _ = device;
     filled("empty_like", x.0.shape(), 0.0, dtype.unwrap_or(x.0.dtype()))
 }
 
 /// One value in the shape and type of another tensor.
 #[pyfunction]
-#[pyo3(signature = (x, /, fill_value, dtype = None))]
+#[pyo3(signature = (x, /, fill_value, dtype = None, *, device = None))]
 pub(super) fn full_like(
     x: Operand,
     fill_value: &Bound<'_, PyAny>,
     dtype: Option<DType>,
+    device: Option<Device>,
 ) -> PyResult<PyTensor> {
+    let _ = device;
     repeated(fill_value, x.0.shape(), Some(dtype.unwrap_or(x.0.dtype())))
 }
 
@@ -105,13 +119,15 @@ fn natural(numbers: &[&Bound<'_, PyAny>]) -> DType {
 
 /// `start, start + step, …` up to `stop`, which is not among them; from 0 if only `stop` is given.
 #[pyfunction]
-#[pyo3(signature = (start, /, stop = None, step = None, dtype = None))]
+#[pyo3(signature = (start, /, stop = None, step = None, dtype = None, *, device = None))]
 pub(super) fn arange(
     start: &Bound<'_, PyAny>,
     stop: Option<&Bound<'_, PyAny>>,
     step: Option<&Bound<'_, PyAny>>,
     dtype: Option<DType>,
+    device: Option<Device>,
 ) -> PyResult<PyTensor> {
+    let _ = device;
     let given: Vec<_> = [Some(start), stop, step].into_iter().flatten().collect();
     if given.iter().any(|x| {
         x.is_instance_of::<PyBool>() || !(x.is_instance_of::<PyInt>() || x.is_instance_of::<PyFloat>())
@@ -128,22 +144,47 @@ pub(super) fn arange(
 
 /// `num` numbers evenly spread from `start` to `stop`, which is the last unless `endpoint` is false.
 #[pyfunction]
-#[pyo3(signature = (start, stop, /, num, *, dtype = DType::F32, endpoint = true))]
+#[pyo3(signature = (start, stop, /, num, *, dtype = None, device = None, endpoint = true))]
 pub(super) fn linspace(
     start: f64,
     stop: f64,
     num: usize,
-    dtype: DType,
+    dtype: Option<DType>,
+    device: Option<Device>,
     endpoint: bool,
 ) -> PyResult<PyTensor> {
-    Ok(ops::linspace(start, stop, num, endpoint, dtype)?.into())
+    let _ = device;
+    Ok(ops::linspace(start, stop, num, endpoint, dtype.unwrap_or(DType::F32))?.into())
+}
+
+/// The number of a diagonal. One beyond what a word counts is outside of every matrix, as is the last that a word does.
+pub(super) struct Diagonal(isize);
+
+impl<'py> FromPyObject<'_, 'py> for Diagonal {
+    type Error = PyErr;
+    fn extract(ob: Borrowed<'_, 'py, PyAny>) -> PyResult<Diagonal> {
+        match ob.extract::<isize>() {
+            Err(e) if e.is_instance_of::<PyOverflowError>(ob.py()) => {
+                Ok(Diagonal(if ob.lt(0)? { isize::MIN } else { isize::MAX }))
+            }
+            k => k.map(Diagonal),
+        }
+    }
 }
 
 /// Ones on the `k`-th diagonal of a matrix of zeros.
 #[pyfunction]
-#[pyo3(signature = (n_rows, n_cols = None, /, *, k = 0, dtype = DType::F32))]
-pub(super) fn eye(n_rows: usize, n_cols: Option<usize>, k: isize, dtype: DType) -> PyResult<PyTensor> {
-    Ok(ops::eye(n_rows, n_cols.unwrap_or(n_rows), k, dtype)?.into())
+#[pyo3(signature = (n_rows, n_cols = None, /, *, k = Diagonal(0), dtype = None, device = None))]
+#[pyo3(text_signature = "(n_rows, n_cols=None, /, *, k=0, dtype=None, device=None)")]
+pub(super) fn eye(
+    n_rows: usize,
+    n_cols: Option<usize>,
+    k: Diagonal,
+    dtype: Option<DType>,
+    device: Option<Device>,
+) -> PyResult<PyTensor> {
+    let _ = device;
+    Ok(ops::eye(n_rows, n_cols.unwrap_or(n_rows), k.0, dtype.unwrap_or(DType::F32))?.into())
 }
 
 /// For each label, a row of `n` with a one at the label's place.
