@@ -28,14 +28,15 @@ PRIVATE: dict[str, set[str]] = {
     "layers.container": set(),
     # Operations under functions of the same name, and parts of them.
     "_core": {
-        "At", "Namespace", "Part", "Snapshot", "Steps", "all_finite", "assign", "attention", "attention_apply",
-        "attention_scores", "children", "cholesky", "conv", "conv_transpose", "ctc_loss", "custom", "dense", "det",
-        "dropout", "eigh", "eigvalsh", "fft", "gradient", "ifft", "inv", "irfft", "is_left_out", "isa", "istft_sum",
-        "kernels", "leaves", "logitbinarycrossentropy_each", "logitcrossentropy_labels", "logitcrossentropy_mean",
-        "mae", "maxpool", "meanpool", "mse", "norm", "norm_with", "op_names", "pad_constant", "paused_for",
-        "pinv_with", "pullback", "qr", "read_tensors", "recurrent", "repeat", "replay", "resample", "rfft",
-        "scatter", "slogdet", "solve", "stft", "stop_gradient", "sumpool", "svd", "svdvals", "track", "update",
-        "withgradient", "write_tensors",
+        "At", "Namespace", "Part", "Snapshot", "Steps", "add_along_axis", "all_finite", "argfirst", "argranked",
+        "assign", "attention", "attention_apply", "attention_scores", "children", "cholesky", "conv",
+        "conv_transpose", "ctc_loss", "custom", "dense", "det", "distances", "dropout", "eigh", "eigvalsh", "fft",
+        "gradient", "ifft", "inv", "irfft", "is_left_out", "isa", "istft_sum", "kernels", "leaves",
+        "logitbinarycrossentropy_each", "logitcrossentropy_labels", "logitcrossentropy_mean", "mae", "maxpool",
+        "meanpool", "mse", "norm", "norm_with", "op_names", "pad_constant", "paused_for", "pinv_with", "polygamma",
+        "pullback", "put_along_axis", "qr", "read_tensors", "recurrent", "repeat", "replay", "resample", "rfft",
+        "rms_norm", "running_places", "scatter", "slogdet", "solve", "stft", "stop_gradient", "sumpool", "svd",
+        "svdvals", "track", "update", "withgradient", "write_tensors",
     },
 }  # fmt: skip
 

@@ -39,7 +39,7 @@ TYPES = {
     "window": "_Axes",
 }
 # Operations that take one axis, and no more.
-ONE_AXIS = {"argmax", "argmin", "expand_dims", "logsoftmax", "softmax"}
+ONE_AXIS = {"argmax", "argmin", "logsoftmax", "softmax"}
 
 
 def parameter(function: str, p: inspect.Parameter) -> inspect.Parameter:

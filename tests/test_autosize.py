@@ -314,3 +314,7 @@ def test_an_open_layer_has_nothing_to_convert_load_or_save(use):
         use(model)
     assert model[0].weight.dtype == flux.float32
     np.testing.assert_array_equal(model[0].weight.numpy(), before)
+
+
+def test_a_pair_of_sizes_may_be_a_list():
+    assert flux.autosize(flux.Bilinear([None, 7], 3), (4, 5), (4, 7)).weight.shape == (5, 7, 3)

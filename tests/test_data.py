@@ -882,3 +882,22 @@ def test_a_padding_that_a_tensor_cannot_hold_widens_it_as_it_does_an_array(items
     np.testing.assert_array_equal(array, [*items, val])
     together = flux.batch_sequence([flux.tensor(items), flux.tensor(items[:1])], pad=val)
     np.testing.assert_array_equal(together.numpy(), [items, [items[0], val]])
+
+
+def test_sizes_of_parts_and_paddings_may_be_integers_of_numpy():
+    three = np.int64(3)
+    assert plain(chunk(list(range(7)), three)) == plain(chunk(list(range(7)), 3))
+    assert plain(chunk(list(range(7)), size=three)) == plain(chunk(list(range(7)), size=3))
+    assert plain(rpad_constant([[1, 2]], three, axis=np.int64(-1))) == [[1, 2, 0]]
+
+
+def test_the_parts_of_a_split_are_numbers():
+    assert splitobs(10, at=np.int64(3)) == splitobs(10, at=3) and splitobs(
+        10, at=np.float64(0.3)
+    ) == splitobs(10, at=0.3)
+    assert splitobs(10, at=np.array([2, 3])) == splitobs(10, at=[2, 3])
+    for at in ("a", True, None, [0.5, "b"]):
+        with pytest.raises(TypeError, match="splitobs: the parts are numbers of items or fractions, got"):
+            splitobs(10, at=at)
+    with pytest.raises(ValueError, match="splitobs: the parts must be positive .* got nan"):
+        splitobs(10, at=float("nan"))

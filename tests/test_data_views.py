@@ -413,3 +413,33 @@ X = np.arange(10.0).reshape(5, 2)
 def test_a_buffer_that_does_not_fit_is_refused(data, options, error, words):
     with pytest.raises(error, match=words):
         flux.DataLoader(data, **({"batchsize": 2} | options))
+
+
+def test_parts_of_a_buffer_have_memory_of_their_own():
+    data = np.zeros((8, 2)), np.ones((8, 2))
+    memory = np.empty((4, 4))
+    for buffer in [(memory[:, :2], memory[:, :2]), (memory[:, :2], memory[:, 1:3])]:
+        with pytest.raises(ValueError, match="two parts of the buffer are the same memory"):
+            flux.DataLoader(data, 4, buffer=buffer)
+    for x, y in flux.DataLoader(data, 4, buffer=(memory[:, :2], memory[:, 2:])):
+        assert not x.any() and y.all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_batches_of_a_view_are_written_into_a_buffer_too(form, shuffle):
+    data = flux.obsview(data_of(form), [5, 0, 2, 2, 6])
+    loaders = [flux.DataLoader(data, 2, shuffle, rng=flux.Generator(4), buffer=b) for b in (False, True)]
+    assert [plain(b) for b in loaders[1]] == [plain(b) for b in loaders[0]]
+
+
+def test_a_buffer_is_given_in_the_form_of_what_a_view_shows():
+    x = np.arange(14.0).reshape(7, 2)
+    memory = np.empty((2, 2))
+    batches = [
+        (b.tolist(), np.shares_memory(b, memory))
+        for b in flux.DataLoader(flux.obsview(x, [3, 1]), 2, buffer=memory)
+    ]
+    assert batches == [([[6.0, 7.0], [2.0, 3.0]], True)]
+    with pytest.raises(ValueError, match="the buffer is part of the data"):
+        flux.DataLoader(flux.obsview(x, [3, 1]), 2, buffer=x[:2])

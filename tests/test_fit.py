@@ -304,6 +304,7 @@ def test_batches_may_be_dicts():
             TypeError,
             "schedule of eta must be a function of the epoch, got 0.1",
         ),
+        ({"schedule": flux.Exp}, TypeError, "schedule of eta must be a function of the step, got <class"),
         ({"schedule": abs, "per": "batch"}, ValueError, "fit: per must be 'step' or 'epoch', got 'batch'"),
         ({"per": "epoch"}, ValueError, "per='epoch' says how a schedule counts; give schedule="),
         ({"schedule": 0.1}, TypeError, "schedule of eta must be a function of the step, got 0.1"),

@@ -270,3 +270,15 @@ def test_numbers_of_a_layer_or_an_initialiser_are_asked_for_by_name():
     ]:
         with pytest.raises(TypeError, match=message):
             make()
+
+
+def test_what_decides_on_the_state_of_a_rule_cannot_be_adjusted():
+    model = {"w": flux.tensor([1.0])}
+    for rule in (flux.RMSProp(), flux.OptimiserChain(flux.ClipGrad(), flux.RMSProp())):
+        state = flux.setup(rule, model)
+        with pytest.raises(
+            ValueError, match=r"adjust: centred decides what RMSProp remembers; .*setup\(RMSProp"
+        ):
+            flux.adjust(state, 0.5, centred=True)
+        flux.update(state, model, {"w": flux.tensor([1.0])})
+        flux.adjust(state, 0.5, centred=False)

@@ -237,3 +237,9 @@ def test_a_number_of_items_may_be_one_of_numpy(split):
 def test_labels_that_are_none_are_an_error_of_the_function_that_was_called(split):
     with pytest.raises(TypeError, match=r"^(kfolds|splitobs): labels must be numbers or text, got \[1\.0"):
         split(np.eye(4))
+
+
+@pytest.mark.parametrize("p", [2.0, True, "2"])
+def test_leavepout_leaves_a_whole_number_out(p):
+    with pytest.raises(TypeError, match=f"leavepout: p must be a whole number, got {p!r}"):
+        leavepout(6, p)

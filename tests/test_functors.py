@@ -233,3 +233,37 @@ def test_what_is_not_loaded_may_differ_or_be_missing():
     longer = flux.Chain(*src, flux.Dense(7, 1))
     with pytest.raises(flux.ShapeError, match=r"the model has no layers\[2\]"):
         flux.loadmodel(dst, longer, filter=lambda part: part is not dst[1])
+
+
+@pytest.mark.parametrize("value", [1, True, 0.5, "a", None, (), flux.relu, len, np.float32(2), int], ids=repr)
+def test_what_has_no_identity_is_mapped_in_each_of_its_places(value):
+    exclude = lambda x: x is value
+    tree = [value, {"again": value}]
+    assert flux.fmap_with_path(lambda path, x: path, tree, exclude=exclude) == [(0,), {"again": (1, "again")}]
+    assert flux.fmap(lambda x, y: y, tree, [2, {"again": 3}], exclude=exclude) == [2, {"again": 3}]
+    assert flux.fmap(lambda x: "mapped", tree, exclude=exclude, prune="pruned") == [
+        "mapped",
+        {"again": "mapped"},
+    ]
+
+
+def test_a_function_that_holds_something_is_mapped_once():
+    held = flux.tensor([1.0])
+    f = lambda: held
+    paths = flux.fmap_with_path(lambda path, x: path, [f, f], exclude=lambda x: x is f)
+    assert paths == [(0,), (0,)]
+
+
+def test_the_state_of_an_optimiser_is_mapped_like_a_model():
+    m = flux.Chain(flux.Dense(2, 3))
+    m.tied = m[0].weight
+    state = flux.setup(flux.Momentum(), m)
+    flux.freeze(state.layers[0].bias)
+    copied = flux.fmap(flux.Tensor.copy, state)
+    mine, its = state.layers[0].weight, copied.layers[0].weight
+    assert its is not mine and its is copied.tied and its.rule is mine.rule and copied.layers[0].bias.frozen
+    flux.update(state, m, flux.gradient(lambda m: m(np.ones((4, 2))).sum(), m)[0])
+    assert mine.state.numpy().any() and not its.state.numpy().any()
+    assert list(flux.children(its)) == ["rule", "state", "frozen"]
+    shapes = flux.fmap_with_path(lambda path, x: (path, x.shape), {"w": its})["w"].state
+    assert shapes == (("w", "state"), (2, 3))

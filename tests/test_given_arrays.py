@@ -1,5 +1,7 @@
 """Layers that are made of given arrays in the place of sizes, and recurrent layers of a given cell."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -158,3 +160,30 @@ def test_a_cell_of_another_kind_or_with_options_is_refused(layer, cell):
         layer(cell(3, 2), 4)
     with pytest.raises(TypeError, match="has its sizes and options, and bias was given besides"):
         layer(cell(3, 2), bias=False)
+
+
+@pytest.mark.parametrize("make", [
+    flux.Dense, flux.Embedding, flux.EmbeddingBag, lambda w: flux.Bilinear([w]), lambda w: flux.Conv([w]),
+    lambda w: flux.DepthwiseConv([w]), lambda w: flux.Scale(w),
+], ids=["Dense", "Embedding", "EmbeddingBag", "Bilinear", "Conv", "DepthwiseConv", "Scale"])  # fmt: skip
+@pytest.mark.parametrize(("values", "error", "what"), [
+    ([[1.0, 2.0], [3.0]], flux.ShapeError, "unequal lengths"), ([["a", "b"]], flux.DTypeError, "strings"),
+    ([[1e300, 1.0]], OverflowError, "out of range"), ([[None, 1.0]], (TypeError, flux.DTypeError), "None|object"),
+], ids=["ragged", "text", "too large", "None"])  # fmt: skip
+def test_what_is_wrong_with_a_weight_is_an_error_of_the_layer(make, values, error, what):
+    with pytest.raises(error, match=what) as caught:
+        make(values)
+    assert re.match(r"(Dense|Embedding(Bag)?|Bilinear|Conv|DepthwiseConv|Scale): ", str(caught.value))
+
+
+@pytest.mark.parametrize("weight", [[1.0, 2.0], []], ids=str)
+def test_a_list_of_too_few_axes_is_a_weight_and_no_size(weight):
+    with pytest.raises(flux.ShapeError, match=r"Dense: the weight must be \(in, out\), got shape"):
+        flux.Dense(weight)
+
+
+def test_a_list_that_holds_itself_is_no_weight():
+    weight = []
+    weight.append(weight)
+    with pytest.raises((TypeError, ValueError)):
+        flux.Dense(weight)

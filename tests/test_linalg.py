@@ -104,6 +104,30 @@ def test_det_and_slogdet(n, batch, dtype):
     close(found.logabsdet, expected.logabsdet, dtype, n)
 
 
+@pytest.mark.parametrize(
+    "a",
+    [
+        np.zeros((2, 2)),
+        np.diag([0.0, 1, 2]),
+        [[0.0, 1], [0, 2]],
+        np.ones((4, 4)),
+        np.diag([1.0] * 80 + [0] * 20),
+    ],
+    ids=["zeros", "a zero first", "a column of zeros", "ones", "many"],
+)
+def test_the_determinant_of_a_singular_matrix_is_zero(a):
+    x = flux.tensor(np.stack([a, np.eye(len(a))]))
+    assert LA.det(x).tolist() == [0, 1]
+    assert LA.slogdet(x).sign.tolist() == [0, 1]
+    assert LA.slogdet(x).logabsdet.tolist() == [-np.inf, 0]
+
+
+def test_the_determinant_of_what_has_nan_is_nan():
+    a = np.zeros((3, 3))
+    a[1, 2] = np.nan
+    assert np.isnan(LA.det(flux.tensor(a)).item())
+
+
 def test_slogdet_of_numbers_beyond_the_type():
     a = np.eye(300) * 1e30
     assert np.isinf(LA.det(flux.tensor(a)).item())
@@ -306,6 +330,10 @@ def test_cross_broadcasts_along_any_axis():
     a, b = random((3, 2)), random((3, 2), seed=1)
     close(LA.cross(flux.tensor(a), flux.tensor(b), axis=0), np.linalg.cross(a, b, axis=0), "float64")
     check(LA.cross([1, 2, 3], [4, 5, 6]), np.array([-3, 6, -3]))
+    a, b = random((9000, 3), "float32"), random((9000, 3), "float32", seed=1)
+    close(LA.cross(laid_out(np.random.default_rng(0), a), flux.tensor(b)), np.cross(a, b), "float32")
+    assert LA.cross(flux.ones((0, 3)), flux.ones(3)).shape == (0, 3)
+    assert LA.cross(flux.ones(3, "float16"), flux.ones(3, "float16")).dtype == "float16"
 
 
 @pytest.mark.parametrize(
@@ -546,6 +574,8 @@ assert os.waitpid(child, 0)[1] == 0
 # NumPy's names
 
 NUMPYS = {
+    "cross": lambda x: np.cross(x[:3, :3], x[1:, :3]),
+    "kron": lambda x: np.kron(x, x[:2]),
     "det": np.linalg.det,
     "inv": np.linalg.inv,
     "matrix_norm": lambda x: np.linalg.matrix_norm(x, ord=2, keepdims=True),

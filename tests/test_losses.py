@@ -355,6 +355,12 @@ def test_label_smoothing_of_binary_labels():
     assert flux.label_smoothing([1.0, 0.0], 0.2, axis=None).tolist() == pytest.approx([0.9, 0.1])
 
 
+def test_label_smoothing_of_no_classes_and_along_an_axis_that_is_not_there():
+    assert flux.label_smoothing(np.zeros((3, 0)), 0.2).shape == (3, 0)
+    with pytest.raises(IndexError, match="label_smoothing: axis 2 is out of range for 2 dimensions"):
+        flux.label_smoothing(np.eye(3), 0.2, axis=2)
+
+
 def test_label_smoothing_along_another_axis():
     smooth = flux.label_smoothing(np.eye(4)[:, :2], 0.4, axis=0).numpy()
     np.testing.assert_allclose(smooth, np.eye(4)[:, :2] * 0.6 + 0.1)

@@ -636,3 +636,27 @@ def test_weight_norm_of_a_zero_column_is_zero_and_its_gradient_finite():
     (g,) = flux.gradient(lambda m: m([[1.0, 1.0]]).sum(), model)
     assert np.isfinite(g.g.numpy()).all() and np.isfinite(g.layer.weight.numpy()).all()
     np.testing.assert_allclose(g.g.numpy().ravel(), [0.0, 1.4], rtol=1e-5)
+
+
+@pytest.mark.parametrize("convert", [flux.f16, flux.bf16], ids=["f16", "bf16"])
+@pytest.mark.parametrize("size", [1e-4, 1.0, 3e3])
+def test_weight_norm_of_16_bits_is_the_plain_layer_whatever_the_size_of_its_numbers(convert, size):
+    plain = convert(flux.Dense(np.full((4, 2), size)))
+    layer = flux.WeightNorm(plain)
+    assert layer.g.dtype == plain.weight.dtype
+    x = flux.ones((3, 4), dtype=str(plain.weight.dtype.name))
+    np.testing.assert_allclose(
+        layer(x).astype("float32").numpy(), plain(x).astype("float32").numpy(), rtol=2e-2
+    )
+
+
+def test_the_axes_of_weight_norm_are_integers_of_any_kind():
+    dense = flux.Dense(3, 2)
+    assert (
+        flux.WeightNorm(dense, axis=np.int64(0)).axis
+        == flux.WeightNorm(dense, axis=np.array([0])).axis
+        == (0,)
+    )
+    for axis, error in [(1.5, TypeError), ((0, 0), ValueError), (5, IndexError), ("a", TypeError)]:
+        with pytest.raises(error, match=r"WeightNorm\(Dense\(3 => 2\), 'weight'\): "):
+            flux.WeightNorm(dense, axis=axis)

@@ -28,6 +28,15 @@ from strategies import (
 
 # Operations of the core that do not fit the tables, each with the file that tests it against NumPy.
 TESTED_ELSEWHERE = {
+    "add_along_axis": "test_places.py",
+    "argfirst": "test_ranks.py",
+    "argranked": "test_ranks.py",
+    "distances": "test_distances.py",
+    "lerp": "test_numbers.py",
+    "logcumsumexp": "test_running.py",
+    "nan_to_num": "test_numbers.py",
+    "put_along_axis": "test_places.py",
+    "running_places": "test_running.py",
     "ctc_loss": "test_ctc.py",
     "cholesky": "test_linalg.py",
     "cumulative_prod": "test_manipulation_numpy.py",
@@ -93,7 +102,7 @@ TESTED_ELSEWHERE = {
 
 
 # What has arguments without a default.
-CALLS = {"power": lambda x: flux.power(x, 2)}
+CALLS = {"power": lambda x: flux.power(x, 2), "polygamma": lambda x: flux.polygamma(1, x)}
 
 
 def function(name):

@@ -268,6 +268,15 @@ def test_a_step_may_be_an_integer_of_numpy_or_a_tensor(schedule):
         assert value == schedule(3) and type(value) is float
 
 
+def test_the_sizes_of_stairs_are_those_that_were_given():
+    sizes = [2, 3]
+    schedule = Step(1.0, 0.5, sizes)
+    sizes[0] = 9
+    assert [schedule(t) for t in range(5)] == [1.0, 1.0, 0.5, 0.5, 0.5]
+    assert schedule == Step(1.0, 0.5, np.array([2, 3])) and hash(schedule) == hash(Step(1.0, 0.5, (2, 3)))
+    assert Step(1.0, 0.5, np.int64(2)) == Step(1.0, 0.5, 2)
+
+
 def test_a_composed_schedule_keeps_what_is_not_replaced():
     base = OneCycle(8, 1.0, startval=0.0, endval=0.5)
     doubled = ComposedSchedule(base, {"maxval": Step(1.0, 2.0, [3, 5])})

@@ -253,3 +253,17 @@ def test_four_axes_move_as_in_numpy():
         ((-1, 0, 2), (0, 3, 1)),
     ):
         assert flux.moveaxis(x, source, target).shape == np.moveaxis(x.numpy(), source, target).shape
+
+
+@pytest.mark.parametrize("other", [[-0.97, 0.2], -0.97, np.float64(-0.97)])
+@pytest.mark.parametrize("name", ["add", "multiply", "maximum", "outer", "where"])
+def test_numbers_and_lists_beside_arrays_alone_have_the_digits_of_those(name, other):
+    f = {**MIXES, "where": lambda a, b: flux.where([True, False], a, b)}[name]
+    exact = {
+        "add": np.add, "multiply": np.multiply, "maximum": np.maximum, "outer": np.outer,
+        "where": lambda a, b: np.where([True, False], a, b),
+    }[name]  # fmt: skip
+    y = f(A[0], other)
+    assert y.dtype == "float64" and (y.numpy() == exact(A[0], other)).all()
+    assert f(A[0].astype("float32"), other).dtype == "float32"
+    assert flux.add(np.array([1, 2]), other).dtype == flux.add([1, 2], other).dtype

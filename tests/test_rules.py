@@ -144,6 +144,8 @@ def other(value):
 def test_every_hyper_parameter_of_a_part_can_be_adjusted(rule):
     rule = rule(2) if rule is flux.AccumGrad else rule()
     for field in dataclasses.fields(rule):
+        if field.name in rule.of_state:  # a state made by another value does not fit
+            continue
         old = getattr(rule, field.name)
         state = flux.setup(rule, {"a": flux.ones(2), "b": [flux.ones(3)]})
         for part, a in ((state["b"], old), (state, other(old))):

@@ -310,7 +310,9 @@ def _points(owner: str, n: int, d: float) -> int:
 
 
 @told
-def fftfreq(n: int, /, *, d: float = 1.0, dtype: _DTypeLike = _core.float32) -> Tensor:
+def fftfreq(
+    n: int, /, *, d: float = 1.0, dtype: _DTypeLike | None = None, device: str | None = None
+) -> Tensor:
     """The frequency of each of the `n` pairs of `fft`, for samples that are `d` apart: `[0, 1, …, -2, -1] / (n d)`.
 
     >>> import oxiflux as flux
@@ -319,11 +321,14 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: _DTypeLike = _core.float32) -> 
     """
     n = _points("fftfreq", n, d)
     places = np.arange(n)
-    return _core.tensor(np.where(places < (n + 1) // 2, places, places - n) / (n * d)).astype(dtype)
+    places = np.where(places < (n + 1) // 2, places, places - n) / (n * d)
+    return _core.asarray(places, dtype or _core.float32, device=device)
 
 
 @told
-def rfftfreq(n: int, /, *, d: float = 1.0, dtype: _DTypeLike = _core.float32) -> Tensor:
+def rfftfreq(
+    n: int, /, *, d: float = 1.0, dtype: _DTypeLike | None = None, device: str | None = None
+) -> Tensor:
     """The frequency of each of the `n // 2 + 1` pairs of `rfft`, for samples that are `d` apart.
 
     >>> import oxiflux as flux
@@ -331,7 +336,7 @@ def rfftfreq(n: int, /, *, d: float = 1.0, dtype: _DTypeLike = _core.float32) ->
     Tensor([0.  , 0.25, 0.5 ])
     """
     n = _points("rfftfreq", n, d)
-    return _core.tensor(np.arange(n // 2 + 1) / (n * d)).astype(dtype)
+    return _core.asarray(np.arange(n // 2 + 1) / (n * d), dtype or _core.float32, device=device)
 
 
 def _shifted(owner: str, x: ArrayLike, axes: int | Sequence[int] | None, pairs: bool, sign: int) -> Tensor:

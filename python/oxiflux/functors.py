@@ -6,11 +6,13 @@ import copy
 import functools
 from collections import deque
 from collections.abc import Callable
-from types import CellType, FunctionType, MethodType, SimpleNamespace
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from . import _core
-from ._core import Tensor
+from ._core import Leaf, Tensor
 from .hints import told
 
 __all__ = [
@@ -25,12 +27,14 @@ Walk = TypeVar("Walk", bound=Callable[..., Any])
 CALLABLES = (FunctionType, MethodType, functools.partial)
 # Containers that can't be changed.
 FIXED = (tuple, MethodType, functools.partial)
+# What has no identity: Python makes one object of equal ones, or not, as it sees fit.
+VALUES = (int, float, complex, str, bytes, type(None), type, BuiltinFunctionType, np.generic)
 _REPEAT: Any = object()
 
 
 class Named(dict[str, Any]):
     """A dict of what has names, which can be asked for as attributes, too: the layers of a container, and what stands
-    for them in the state of an optimiser.
+    for them in the state of an optimiser. A name that is one of dict's methods, such as `items`, is a key only.
 
     >>> layers = Named(enc=1, dec=2)
     >>> layers.enc, layers["dec"], layers == {"enc": 1, "dec": 2}
@@ -83,7 +87,7 @@ def children(x: Any) -> dict[Any, Any]:
     >>> list(flux.children(flux.Dense(2, 3)))
     ['weight', 'bias', 'activation']
     """
-    return dict(_core.children(x) or ())
+    return dict(_parts(x))
 
 
 @told
@@ -96,7 +100,14 @@ def isleaf(x: Any) -> bool:
     >>> flux.isleaf(flux.zeros(3)), flux.isleaf(flux.relu), flux.isleaf(flux.Dense(2, 3)), flux.isleaf(())
     (True, True, False, True)
     """
-    return not _core.children(x)
+    return not _parts(x)
+
+
+def _parts(x: Any) -> list[tuple[Any, Any]]:
+    """The children of `x` by their keys; none of a leaf."""
+    if isinstance(x, Leaf):
+        return [("rule", x.rule), ("state", x.state), ("frozen", x.frozen)]
+    return _core.children(x) or []
 
 
 @told
@@ -117,11 +128,12 @@ def fmap(
     ValueError.
 
     `exclude` says which nodes `f` is called on instead: those for which it is true, and the walk stops there.
-    An object that occurs twice is mapped once, so that tied weights stay tied; with `prune`, that value stands in all
-    its places but the first. `fmap(flux.Tensor.copy, model)` is a copy of a model with tensors of its own;
-    `copy.deepcopy` shares what functions in it have captured, or have as defaults, because Python takes functions for
-    constants. `walk(recurse, node, *nodes)` gives what stands for a node that has children, by calling
-    `recurse(child, *children)` where it goes on, or NotImplemented to leave the node to the usual walk.
+    An object that occurs twice is mapped once, so that tied weights stay tied; with `prune`, that value stands in
+    all its places but the first. Numbers, texts and plain functions are mapped wherever they are.
+    `fmap(flux.Tensor.copy, model)` is a copy of a model with tensors of its own; `copy.deepcopy` shares what
+    functions in it have captured, or have as defaults, because Python takes functions for constants. `walk(recurse,
+    node, *nodes)` gives what stands for a node that has children, by calling `recurse(child, *children)` where it
+    goes on, or NotImplemented to leave the node to the usual walk.
     Ref: Functors.jl, `fmap`.
 
     >>> import oxiflux as flux
@@ -257,12 +269,13 @@ class _Map:
         return self._note(path, node, others, result)
 
     def _note(self, path: Path, node: Any, others: Trees, result: Any) -> Any:
-        self.done[id(node)] = node, path, others, result
+        if not _is_value(node):
+            self.done[id(node)] = node, path, others, result
         return result
 
     def _rebuilt(self, path: Path, node: Any, others: Trees) -> Any:
         """A node that is made of mapped children."""
-        kids = _core.children(node) or []
+        kids = _parts(node)
         changing = {key for key, kid in kids if id(kid) in self.holds}
         mapped = self._beside(path, node, kids, others) if others else self._go
         if self.structural:
@@ -321,6 +334,13 @@ def show_path(path: Path) -> str:
     return text.removeprefix(".") or "the model"
 
 
+def _is_value(x: Any) -> bool:
+    """Whether all that are equal to `x` are as good as it, so that where the same one occurs again says nothing."""
+    return (
+        isinstance(x, VALUES) or (isinstance(x, FunctionType) and isleaf(x)) or (type(x) is tuple and not x)
+    )
+
+
 def _same(a: Any, b: Any) -> bool:
     return a is b or (isinstance(a, (int, float, str)) and type(a) is type(b) and a == b)
 
@@ -336,7 +356,7 @@ def _holders(tree: Any, pick: Callable[[Any], bool]) -> dict[int, Any]:
         if pick(node):
             picked.append(id(node))
             continue
-        for _, kid in _core.children(node) or ():
+        for _, kid in _parts(node):
             owners.setdefault(id(kid), []).append(id(node))
             if id(kid) not in seen:
                 seen[id(kid)] = kid

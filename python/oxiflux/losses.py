@@ -27,6 +27,7 @@ from .entropies import (
     logitcrossentropy,
     nll_loss,
 )
+from .functions.axes import axis_of
 from .hints import told
 from .margins import cosine_embedding_loss, margin_ranking_loss, triplet_margin_loss
 from .targets import check_options, floating, pair
@@ -154,7 +155,8 @@ def label_smoothing(y: ArrayLike, alpha: float, *, axis: int | None = -1) -> Ten
     if not 0 < alpha < 1:
         raise ValueError(f"label_smoothing: alpha must lie between 0 and 1, got {alpha}")
     y = floating("label_smoothing", "the labels", y)
-    return y * (1 - alpha) + alpha / (2 if axis is None else y.shape[axis])
+    n = 2 if axis is None else y.shape[axis_of("label_smoothing", axis, y.ndim)]
+    return y * (1 - alpha) + alpha / max(n, 1)  # Of no classes there are no labels.
 
 
 @rounded_once

@@ -1,4 +1,5 @@
-"""What Python and NumPy ask of a tensor beyond arithmetic: formats, roundings, `np.exp(t)`, `np.mean(t)`.
+"""What Python, NumPy and the array API standard ask of a tensor beyond arithmetic: formats, roundings, `np.exp(t)`,
+`np.mean(t)`, its namespace.
 
 A function of NumPy that this package has gives a tensor and is recorded in a gradient. Every other one, and one with
 options that are not known here (`out=`, `where=`), gets the values as arrays and gives what NumPy gives.
@@ -6,7 +7,9 @@ options that are not known here (`out=`, `where=`), gets the values as arrays an
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ import numpy as np
 from . import _core, functions, linalg
 from ._core import DType, Tensor, asarray, stop_gradient
 from .einsum import einsum, tensordot
+from .standard import VERSIONS
 
 __all__: list[str] = []
 
@@ -108,10 +112,17 @@ def _summed(reduce: Function) -> Function:
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **more: Any
     ) -> Any:
         _only(out, *more)
-        x = asarray(a) if dtype is None else asarray(a).astype(dtype)
-        return reduce(x, axis=axis, keepdims=keepdims)
+        return reduce(asarray(a), axis=axis, keepdims=keepdims, dtype=dtype)
 
     return run
+
+
+def _mean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **more: Any
+) -> Any:
+    _only(out, *more)
+    x = asarray(a) if dtype is None else asarray(a).astype(dtype)
+    return _core.mean(x, axis=axis, keepdims=keepdims)
 
 
 def _spread(reduce: Function) -> Function:
@@ -137,8 +148,9 @@ def _chosen(reduce: Function) -> Function:
 def _running(scan: Function) -> Function:
     def run(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) -> Any:
         _only(out)
-        x = asarray(a) if dtype is None else asarray(a).astype(dtype)
-        return scan(_core.reshape(x, (-1,)), axis=0) if axis is None else scan(x, axis=axis)
+        x = asarray(a)
+        x, axis = (x.ravel(), 0) if axis is None else (x, axis)
+        return scan(x, axis=axis, dtype=dtype)
 
     return run
 
@@ -206,6 +218,13 @@ def _weak(given: Any, like: Tensor) -> Tensor:
     return x.astype(like.dtype) if {x.dtype.kind, like.dtype.kind} == {"f"} else x
 
 
+def _cross(a: Any, b: Any, *axes: Any, axis: int = -1, **more: Any) -> Tensor:
+    _only(*axes, *more)
+    a, b = _together(a, b)
+    _only(None if a.shape[axis] == b.shape[axis] == 3 else axis)  # NumPy takes vectors in the plane too.
+    return functions.cross(a, b, axis=axis)
+
+
 def _joined(join: Function) -> Function:
     def run(arrays: Any, axis: int | None = 0, out: Any = None, **more: Any) -> Any:
         _only(out, *more)
@@ -243,7 +262,7 @@ def _einsum(*operands: Any, **more: Any) -> Tensor:
 
 _BY_NAME: dict[str, Function] = {
     "sum": _summed(_core.sum),
-    "mean": _summed(_core.mean),
+    "mean": _mean,
     "prod": _summed(_core.prod),
     "std": _spread(_core.std),
     "var": _spread(_core.var),
@@ -272,6 +291,8 @@ _BY_NAME: dict[str, Function] = {
     "around": _rounded,
     "clip": _clip,
     "dot": _dot,
+    "cross": _cross,
+    "kron": lambda a, b: functions.kron(*_together(a, b)),
     "outer": lambda a, b: functions.outer(*(x.ravel() for x in _together(a, b))),
     "einsum": _einsum,
     "tensordot": lambda a, b, axes=2: tensordot(*_together(a, b), axes=axes),
@@ -367,15 +388,40 @@ def _format_dtype(self: DType, spec: str) -> str:
     return format(str(self), spec)
 
 
+def _complex(self: Tensor) -> complex:
+    """The only number as a complex one."""
+    return complex(self.item())
+
+
+def _namespace(self: Tensor, /, *, api_version: str | None = None) -> ModuleType:
+    """The functions of tensors, as the array API standard has them: this package."""
+    if api_version not in (None, *VERSIONS):
+        known = ", ".join(VERSIONS)
+        raise ValueError(f"__array_namespace__: oxiflux has the versions {known}, not {api_version}")
+    return sys.modules[__package__]
+
+
+def _to_device(self: Tensor, device: str, /, *, stream: object = None) -> Tensor:
+    """The tensor itself, for there is one device."""
+    if device != "cpu":
+        raise ValueError(f'to_device: tensors are on the "cpu" and nowhere else, got {device!r}')
+    if stream is not None:
+        raise ValueError("to_device: there are no streams on the CPU; leave stream out")
+    return self
+
+
 _METHODS: dict[type, dict[str, Any]] = {
     Tensor: {
+        "__array_namespace__": _namespace,
         "__array_ufunc__": _of_elements,
         "__array_function__": _of_arrays,
+        "__complex__": _complex,
         "__format__": _format,
         "__round__": _round,
         "__reversed__": _reversed,
         "__divmod__": _divmod,
         "__rdivmod__": _rdivmod,
+        "to_device": _to_device,
     },
     DType: {"dtype": property(_numpy_dtype), "__format__": _format_dtype},
 }

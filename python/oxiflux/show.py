@@ -198,7 +198,7 @@ def parts(x: Any) -> list[tuple[str | None, Any]] | None:
     >>> parts(flux.Dense(2, 3)) is None, parts(flux.Chain(flux.Dense(2, 3)))
     (True, [(None, Dense(2 => 3)  # 9 parameters)])
     """
-    if hasattr(x, "_shown"):
+    if hasattr(type(x), "_shown"):
         listed: list[tuple[str | None, Any]] = x._shown()
     else:
         is_line = isinstance(x, CALLABLES) or (isinstance(x, Printed) and _speaks_for_itself(type(x)))

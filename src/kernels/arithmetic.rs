@@ -14,6 +14,12 @@ pub trait Arithmetic: Element {
     fn floor_divide(a: Self, b: Self) -> Self;
     /// What is left of `a` after `floor_divide`, with the sign of `b`; 0 for integers where `b` is 0.
     fn remainder(a: Self, b: Self) -> Self;
+    /// What is left of `a` after division towards 0, with the sign of `a`; 0 for integers where `b` is 0.
+    fn fmod(a: Self, b: Self) -> Self;
+    /// The larger; NaN if both are.
+    fn fmax(a: Self, b: Self) -> Self;
+    /// The smaller; NaN if both are.
+    fn fmin(a: Self, b: Self) -> Self;
     /// The larger; NaN if either is.
     fn maximum(a: Self, b: Self) -> Self;
     /// The smaller; NaN if either is.
@@ -70,6 +76,18 @@ macro_rules! integer {
                 }
                 let r = a.wrapping_rem(b);
                 if r != 0 && (r < 0) != (b < 0) { r.wrapping_add(b) } else { r }
+            }
+            #[inline(always)]
+            fn fmod(a: Self, b: Self) -> Self {
+                if b == 0 { 0 } else { a.wrapping_rem(b) }
+            }
+            #[inline(always)]
+            fn fmax(a: Self, b: Self) -> Self {
+                a.max(b)
+            }
+            #[inline(always)]
+            fn fmin(a: Self, b: Self) -> Self {
+                a.min(b)
             }
             #[inline(always)]
             fn maximum(a: Self, b: Self) -> Self {
@@ -166,7 +184,8 @@ macro_rules! float {
             }
             #[inline(always)]
             fn floor_divide(a: Self, b: Self) -> Self {
-                if b == 0.0 {
+                // An infinity divided is one, as in the array API standard; Python and NumPy have NaN there.
+                if b == 0.0 || a.is_infinite() {
                     return a / b;
                 }
                 // The quotient of what the remainder leaves is whole up to rounding, as in Python.
@@ -187,6 +206,21 @@ macro_rules! float {
                 } else {
                     r
                 }
+            }
+            #[inline(always)]
+            fn fmod(a: Self, b: Self) -> Self {
+                a % b
+            }
+            #[inline(always)]
+            fn fmax(a: Self, b: Self) -> Self {
+                // A comparison with NaN is false, which leaves the other.
+                let m = if a > b { a } else { b };
+                if b.is_nan() { a } else { m }
+            }
+            #[inline(always)]
+            fn fmin(a: Self, b: Self) -> Self {
+                let m = if a < b { a } else { b };
+                if b.is_nan() { a } else { m }
             }
             #[inline(always)]
             fn maximum(a: Self, b: Self) -> Self {

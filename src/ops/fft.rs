@@ -11,11 +11,13 @@ use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply};
 use smallvec::SmallVec;
 
-/// The transform of pairs along the last axis but that of the pairs.
+/// The transform of pairs along an axis.
 #[derive(Clone, Copy, Debug)]
 struct Pairs {
     direction: Direction,
     along: Along,
+    /// The place of the axis from the end, where that of the pairs is 1.
+    from_end: usize,
 }
 
 /// That of reals along the last axis, to pairs.
@@ -53,7 +55,7 @@ impl Along {
         if to == 2 {
             out.push(2);
         }
-        (Rows { rows, from: shape[at], n: self.n, to: self.to, scale: self.scale }, out)
+        (Rows { rows, from: shape[at], n: self.n, to: self.to, inner: 1, scale: self.scale }, out)
     }
 
     /// The transform that takes a gradient back to an axis of that length.
@@ -81,7 +83,11 @@ impl Operation for Pairs {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
-        let (rows, shape) = self.along.rows(x.shape(), [2, 2]);
+        let mut shape = Dims::from_slice(x.shape());
+        let at = shape.len() - self.from_end;
+        let Along { n, to, scale } = self.along;
+        let (rows, inner) = (shape::size(&shape[..at]), shape::size(&shape[at + 1..shape.len() - 1]));
+        let rows = Rows { rows, from: std::mem::replace(&mut shape[at], to), n, to, inner, scale };
         each!(x.dtype(), float: T => {
             let values = x.values::<T>(self.name())?;
             Array::written(self.name(), &shape, |out| kernel::of_pairs(rows, self.direction, values, out))
@@ -91,8 +97,9 @@ impl Operation for Pairs {
 
 impl Differentiable for Pairs {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let back = |from| Pairs { direction: self.direction.reversed(), along: self.along.back(from) };
-        cx.each(|_| apply(back(length(cx, 2)), &[g]))
+        let direction = self.direction.reversed();
+        let back = |from| Pairs { direction, along: self.along.back(from), from_end: self.from_end };
+        cx.each(|_| apply(back(length(cx, self.from_end)), &[g]))
     }
 }
 
@@ -143,26 +150,34 @@ operations! {
     /// `x[j] * exp(-2 pi i j k / n)` over `j`. The pair, a last axis of two, is a real and an imaginary part, and `axis` counts
     /// the axes before it. The axis is cut off at `n`, or continued with zeros. `norm` is "backward", "ortho", with a factor of
     /// `1 / sqrt(n)`, or "forward", with one of `1 / n`.
-    fft(x; n: Option<isize> = None, axis: isize = -1, norm: String = String::from("backward")) = forward, cases [
+    fft(x; n: Option<isize> = None, axis: isize = -1, norm: String = String::from("backward")) {
+        of_pairs("fft", Direction::Forward, x, n, axis, &norm)
+    } cases [
         Case { f: |t| fft(&t[0], None, -1, "backward".into()), shapes: &[&[2, 5, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| fft(&t[0], Some(6), 0, "ortho".into()), shapes: &[&[4, 2, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| fft(&t[0], Some(3), 0, "forward".into()), shapes: &[&[4, 2, 2]], domain: (-1.0, 1.0) },
     ];
     /// The inverse of `fft`: with `exp(2 pi i j k / n)`, and a factor of `1 / n`, `1 / sqrt(n)` or 1 where `norm` is "backward",
     /// "ortho" or "forward".
-    ifft(x; n: Option<isize> = None, axis: isize = -1, norm: String = String::from("backward")) = inverse, cases [
+    ifft(x; n: Option<isize> = None, axis: isize = -1, norm: String = String::from("backward")) {
+        of_pairs("ifft", Direction::Inverse, x, n, axis, &norm)
+    } cases [
         Case { f: |t| ifft(&t[0], None, -1, "backward".into()), shapes: &[&[2, 4, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| ifft(&t[0], Some(5), 0, "forward".into()), shapes: &[&[4, 2, 2]], domain: (-1.0, 1.0) },
     ];
     /// The Fourier transform of reals `(…, m)` along an axis: the first `n / 2 + 1` pairs of `fft`, for the others are their mirror
     /// images. They are a new last axis; the rest is that of `fft`.
-    rfft(x; n: Option<isize> = None, axis: isize = -1, norm: String = String::from("backward")) = of_reals, cases [
+    rfft(x; n: Option<isize> = None, axis: isize = -1, norm: String = String::from("backward")) {
+        of_reals(x, n, axis, &norm)
+    } cases [
         Case { f: |t| rfft(&t[0], None, -1, "backward".into()), shapes: &[&[2, 6]], domain: (-1.0, 1.0) },
         Case { f: |t| rfft(&t[0], Some(5), 0, "ortho".into()), shapes: &[&[7, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| rfft(&t[0], Some(4), 0, "forward".into()), shapes: &[&[3, 2]], domain: (-1.0, 1.0) },
     ];
     /// The inverse of `rfft`: `n` reals of the first `n / 2 + 1` pairs of a spectrum `(…, m, 2)`. Without `n`, they are `2 (m - 1)`.
-    irfft(x; n: Option<isize> = None, axis: isize = -1, norm: String = String::from("backward")) = to_reals, cases [
+    irfft(x; n: Option<isize> = None, axis: isize = -1, norm: String = String::from("backward")) {
+        to_reals(x, n, axis, &norm)
+    } cases [
         Case { f: |t| irfft(&t[0], None, -1, "backward".into()), shapes: &[&[2, 4, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| irfft(&t[0], Some(5), 0, "ortho".into()), shapes: &[&[4, 2, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| irfft(&t[0], Some(8), 0, "forward".into()), shapes: &[&[3, 2, 2]], domain: (-1.0, 1.0) },
@@ -214,14 +229,6 @@ fn moved(x: &Tensor, axis: usize, axes: usize, f: impl FnOnce(&Tensor) -> Result
     permute(&y, &back)
 }
 
-fn forward(x: &Tensor, n: Option<isize>, axis: isize, norm: String) -> Result<Tensor> {
-    of_pairs("fft", Direction::Forward, x, n, axis, &norm)
-}
-
-fn inverse(x: &Tensor, n: Option<isize>, axis: isize, norm: String) -> Result<Tensor> {
-    of_pairs("ifft", Direction::Inverse, x, n, axis, &norm)
-}
-
 fn of_pairs(
     op: &str,
     direction: Direction,
@@ -234,21 +241,21 @@ fn of_pairs(
     let axis = shape::axis(op, axis, axes)?;
     let n = points(op, n, x.shape()[axis])?;
     let along = Along { n, to: n, scale: scale(op, norm, direction, n)? };
-    moved(&x, axis, axes, |x| apply(Pairs { direction, along }, &[x]))
+    apply(Pairs { direction, along, from_end: axes + 1 - axis }, &[&x])
 }
 
-fn of_reals(x: &Tensor, n: Option<isize>, axis: isize, norm: String) -> Result<Tensor> {
+fn of_reals(x: &Tensor, n: Option<isize>, axis: isize, norm: &str) -> Result<Tensor> {
     let x = as_float(x)?;
     let axis = shape::axis("rfft", axis, x.ndim())?;
     let n = points("rfft", n, x.shape()[axis])?;
-    let along = Along { n, to: n / 2 + 1, scale: scale("rfft", &norm, Direction::Forward, n)? };
+    let along = Along { n, to: n / 2 + 1, scale: scale("rfft", norm, Direction::Forward, n)? };
     moved(&x, axis, x.ndim(), |x| apply(Reals { along, stands_for_mirror: false }, &[x]))
 }
 
-fn to_reals(x: &Tensor, n: Option<isize>, axis: isize, norm: String) -> Result<Tensor> {
+fn to_reals(x: &Tensor, n: Option<isize>, axis: isize, norm: &str) -> Result<Tensor> {
     let (x, axes) = (as_float(x)?, pairs("irfft", x)?);
     let axis = shape::axis("irfft", axis, axes)?;
     let n = points("irfft", n, 2 * x.shape()[axis].saturating_sub(1))?;
-    let along = Along { n, to: n, scale: scale("irfft", &norm, Direction::Inverse, n)? };
+    let along = Along { n, to: n, scale: scale("irfft", norm, Direction::Inverse, n)? };
     moved(&x, axis, axes, |x| apply(Halves { along, stands_for_mirror: true }, &[x]))
 }

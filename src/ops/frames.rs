@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::kernels::fourier::Frames;
 use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
+use std::borrow::Cow;
 
 /// One of three that there is a product of, linear in each, and that is its derivative by this one.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -89,25 +90,24 @@ operations! {
     /// The Fourier transforms of frames of sound `(…, time)`, times a window `(n,)`, as pairs `(…, frames, n / 2 + 1, 2)` of real and
     /// imaginary parts. With `center`, sound goes on by reflection for `n / 2` before it begins and after it ends; `normalized`
     /// divides by `sqrt(n)`.
-    stft(x, window; hop_length: usize, center: bool = true, normalized: bool = false) = spectra, cases [
+    stft(x, window; hop_length: usize, center: bool = true, normalized: bool = false) {
+        spectra(x, window, hop_length, center, normalized)
+    } cases [
         Case { f: |t| stft(&t[0], &t[1], 2, true, false), shapes: &[&[2, 9], &[6]], domain: (-1.0, 1.0) },
         Case { f: |t| stft(&t[0], &t[1], 3, false, true), shapes: &[&[11], &[5]], domain: (-1.0, 1.0) },
     ];
     /// The sum of the inverse Fourier transforms of spectra `(…, frames, n / 2 + 1, 2)`, times a window `(n,)`, where the frames lie: what
     /// there is from `start` on, `(…, length)`. `istft` is this, divided by the sum of the squares of the windows.
-    istft_sum(y, window; hop_length: usize, start: usize, length: usize, normalized: bool = false) = sound, cases [
+    istft_sum(y, window; hop_length: usize, start: usize, length: usize, normalized: bool = false) {
+        sound(y, window, hop_length, start, length, normalized)
+    } cases [
         Case { f: |t| istft_sum(&t[0], &t[1], 2, 3, 7, false), shapes: &[&[2, 3, 4, 2], &[6]], domain: (-1.0, 1.0) },
         Case { f: |t| istft_sum(&t[0], &t[1], 4, 0, 20, true), shapes: &[&[3, 3, 2], &[5]], domain: (-1.0, 1.0) },
     ];
 }
 
 /// The window in the type of what it is for, and its length.
-fn windowed<'a>(
-    op: &str,
-    window: &'a Tensor,
-    x: &Tensor,
-    hop: usize,
-) -> Result<(std::borrow::Cow<'a, Tensor>, usize)> {
+fn windowed<'a>(op: &str, window: &'a Tensor, x: &Tensor, hop: usize) -> Result<(Cow<'a, Tensor>, usize)> {
     if window.ndim() != 1 || window.size() == 0 {
         let shape = shape::show(window.shape());
         return Err(Error::Shape(format!("{op}: expected a window of at least 1 number, got shape {shape}")));
@@ -159,26 +159,21 @@ fn sound(
     }
     let y = as_float(y)?;
     let (window, n) = windowed("istft_sum", window, &y, hop)?;
-    let [batch @ .., frames, bins, 2] = y.shape() else {
-        let shape = shape::show(y.shape());
-        return Err(Error::Shape(format!(
-            "istft_sum: expected (…, frames, {}, 2), got shape {shape}",
-            n / 2 + 1
-        )));
+    let (batch, frames) = match y.shape() {
+        [batch @ .., frames, bins, 2] if *bins == n / 2 + 1 => (batch, *frames),
+        other => {
+            let (shape, bins) = (shape::show(other), n / 2 + 1);
+            return Err(Error::Shape(format!(
+                "istft_sum: expected (…, frames, {bins}, 2), got shape {shape}"
+            )));
+        }
     };
-    if *bins != n / 2 + 1 {
-        let shape = shape::show(y.shape());
-        return Err(Error::Shape(format!(
-            "istft_sum: expected (…, frames, {}, 2), got shape {shape}",
-            n / 2 + 1
-        )));
-    }
     let root = if normalized { (n as f64).sqrt() } else { 1.0 };
     let frames = Frames {
         n,
         hop,
         lead: start,
-        frames: *frames,
+        frames,
         time: length,
         reflects: false,
         stands_for_mirror: true,

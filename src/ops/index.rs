@@ -1,15 +1,15 @@
 //! Indexing as NumPy does it: a view for integers and slices, then one gather of rows for integer and bool arrays.
 
+use super::Case;
 use super::movement::{broadcast_to, permute, reshape_to};
 use super::numbers::Numbers;
 use super::scatter::gather;
 use super::view::{put, slice};
-use super::{Case, astype, sum};
 use crate::array::{Array, Range};
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result, attempt};
 use crate::memory::collected;
-use crate::shape::{self, Axes, Dims};
+use crate::shape::{self, Dims};
 use crate::tape::Tensor;
 
 /// One part of an index.
@@ -56,7 +56,7 @@ fn range(start: Option<isize>, stop: Option<isize>, step: Option<isize>, n: usiz
     })
 }
 
-fn at(i: isize, axis: usize, n: usize) -> Result<usize> {
+pub(super) fn at(i: isize, axis: usize, n: usize) -> Result<usize> {
     let m = n as isize;
     if (-m..m).contains(&i) {
         return Ok(if i < 0 { i + m } else { i } as usize);
@@ -174,7 +174,8 @@ pub(super) fn resolve(shape: &[usize], key: &[Index]) -> Result<Resolved> {
             }
             Index::Mask(m) => {
                 let over = &shape[axis..axis + m.ndim()];
-                if m.shape() != over {
+                // A mask without elements may be so along any of its axes: nothing is chosen.
+                if m.shape().iter().zip(over).any(|(&m, &n)| m != n && m != 0) {
                     let (m, over) = (shape::show(m.shape()), shape::show(over));
                     return Err(Error::Index(format!("index: a mask of shape {m} on axes of shape {over}")));
                 }
@@ -280,12 +281,6 @@ operations! {
         Case { f: |t| take(&t[0], &some_indices(&[3])?, 1), shapes: &[&[2, 3, 2]], domain: (-1.0, 1.0) },
         Case { f: |t| take(&t[0], &some_indices(&[2, 2])?, 0), shapes: &[&[3, 2]], domain: (-1.0, 1.0) },
     ];
-    /// For each place along the other axes, the elements along `axis` that an integer tensor names there.
-    take_along_axis(x, indices; axis: isize = -1) {
-        taken_along(x, indices, axis)
-    } cases [
-        Case { f: |t| take_along_axis(&t[0], &some_indices(&[2, 4])?, 1), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
-    ];
 }
 
 /// Indices for the checks: 0, 2, 1, 0, …
@@ -303,28 +298,4 @@ fn integers(op: &str, indices: &Tensor) -> Result<()> {
         return Err(Error::DType(format!("{op}: indices are integers, not {}", indices.dtype())));
     }
     Ok(())
-}
-
-fn taken_along(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
-    integers("take_along_axis", indices)?;
-    let axis = shape::axis("take_along_axis", axis, x.ndim())?;
-    let fits =
-        indices.ndim() == x.ndim() && (0..x.ndim()).all(|i| i == axis || indices.shape()[i] == x.shape()[i]);
-    if !fits {
-        let (a, b) = (shape::show(x.shape()), shape::show(indices.shape()));
-        return Err(Error::Shape(format!("take_along_axis: shapes {a} and {b} differ beside axis {axis}")));
-    }
-    if indices.size() == 0 {
-        // Other axes may be longer than memory could number.
-        return broadcast_to(&astype(&sum(x, Axes::All, false)?, x.dtype())?, indices.shape());
-    }
-    let key = (0..x.ndim()).map(|i| {
-        if i == axis {
-            return Ok(Index::Array(indices.array().clone()));
-        }
-        let mut dims = Dims::from_elem(1, x.ndim());
-        dims[i] = x.shape()[i];
-        Ok(Index::Array(Array::from_fn("take_along_axis", &dims, |i| i as i64)?))
-    });
-    index(x, &key.collect::<Result<Vec<_>>>()?)
 }

@@ -82,6 +82,8 @@ mod activation;
 mod compare;
 mod rounding;
 mod select;
+mod finite;
+mod lerp;
 mod cast;
 mod movement;
 mod scatter;
@@ -90,11 +92,15 @@ mod view;
 mod join;
 mod index;
 mod at;
+mod along;
 mod key;
 mod reduce;
 mod scan;
+mod running;
 mod sort;
+mod ranks;
 mod matmul;
+mod distance;
 mod softmax;
 mod dense;
 mod attention;
@@ -117,8 +123,8 @@ use norm::normalise;
 
 list! {
     tables:
-        unary activation rounding binary compare cast movement view index scatter reduce scan sort matmul softmax
-        normalise loss crossentropy pool ctc fft frames;
+        unary activation rounding binary compare finite lerp cast movement view index along scatter reduce scan running
+        sort ranks matmul distance softmax normalise loss crossentropy pool ctc fft frames;
     files:
         select at join creation dense attention conv norm dropout recurrent linalg
 }

@@ -260,7 +260,7 @@ impl Pooling {
             (windows.before[skip + i], windows.dilation[skip + i]) = (before, dilation[i]);
             past[skip + i] = after;
             if dilation[i] > 1 && windows.counts(skip + i, length, true).contains(&0) {
-                return Err(Error::Value(format!(
+                return Err(Error::Shape(format!(
                     "{op}: a window with dilation {} and pad ({before}, {after}) has nothing of axis {} of shape {}",
                     dilation[i],
                     i + 1,

@@ -6,6 +6,7 @@ mod attributes;
 mod bind;
 mod callables;
 mod custom;
+mod device;
 mod dlpack;
 mod dtype;
 mod error;
@@ -34,6 +35,7 @@ mod walkable;
 mod variables;
 
 pub(crate) use bind::bind;
+pub(crate) use device::Device;
 pub(crate) use operand::{Operand, compared, fitted, floating, many, meet, meeting, named, pair, weak};
 pub(crate) use run::{released, run};
 pub(crate) use tensor::PyTensor;

@@ -214,12 +214,12 @@ pub(crate) fn pair(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<(Tens
             let b = value(b);
             Ok((weak(a, b.dtype())?, b))
         }
-        _ => Ok((convert(a)?, convert(b)?)),
+        _ => Ok(meet([a, b])?.into()),
     }
 }
 
 /// Arguments that will meet in an operation: the type that the Tensors among them have in common is the one that the
-/// others meet. The one place that decides what a mix of Tensors, arrays, numbers and lists becomes; [`pair`] is its
+/// others meet; without Tensors, numbers and lists meet that of floating arrays. The one place that decides what a mix of Tensors, arrays, numbers and lists becomes; [`pair`] is its
 /// short form.
 #[inline]
 pub(crate) fn meet<const N: usize>(obs: [&Bound<'_, PyAny>; N]) -> PyResult<[Tensor; N]> {
@@ -229,13 +229,27 @@ pub(crate) fn meet<const N: usize>(obs: [&Bound<'_, PyAny>; N]) -> PyResult<[Ten
 #[inline]
 fn met(obs: &[&Bound<'_, PyAny>]) -> PyResult<Vec<Tensor>> {
     let tensors = obs.iter().filter_map(|ob| ob.cast_exact::<PyTensor>().ok());
-    let like = tensors.map(|t| t.get().get().dtype()).reduce(DType::promote);
-    let one = |ob: &Bound<'_, PyAny>| match (ob.cast_exact::<PyTensor>(), like) {
-        (Ok(t), _) => Ok(value(t)),
-        (_, Some(like)) => weak(ob, like),
+    let Some(like) = tensors.map(|t| t.get().get().dtype()).reduce(DType::promote) else {
+        return without_tensors(obs);
+    };
+    let one = |ob: &&Bound<'_, PyAny>| match ob.cast_exact::<PyTensor>() {
+        Ok(t) => Ok(value(t)),
+        _ => weak(ob, like),
+    };
+    obs.iter().map(one).collect()
+}
+
+/// [`met`] for arguments of which none is a Tensor.
+#[cold]
+fn without_tensors(obs: &[&Bound<'_, PyAny>]) -> PyResult<Vec<Tensor>> {
+    let arrays = obs.iter().map(|ob| numpy::array_like(ob)).collect::<PyResult<Vec<_>>>()?;
+    let floats = arrays.iter().flatten().map(Array::dtype).filter(|dtype| dtype.is_float());
+    let like = floats.reduce(DType::promote);
+    let one = |(ob, array): (&&Bound<'_, PyAny>, &Option<Array>)| match like {
+        Some(like) if array.is_none() => weak(ob, like),
         _ => convert(ob),
     };
-    obs.iter().map(|ob| one(ob)).collect()
+    obs.iter().zip(&arrays).map(one).collect()
 }
 
 /// The tensors of a sequence, which will meet in an operation.

@@ -3,6 +3,7 @@
 use super::at::At;
 use super::hints::add_function;
 use super::operand::{Operand, pair, value, weak};
+use super::ops::reduce::in_type;
 use super::variables::Watcher;
 use super::{dlpack, hints, index, numpy, released, run, step};
 use crate::array::Array;
@@ -245,7 +246,7 @@ impl PyTensor {
         run(&[&x], || ops::astype(&x, dtype))
     }
     /// A tensor of its own with the same values.
-    fn copy(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
+    pub(super) fn copy(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
         let x = value(slf);
         let place = x.place();
         Ok(Tensor::from(x.array().copy()?).at(place).into())
@@ -515,8 +516,8 @@ impl PyTensor {
         keepdims: bool,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyTensor> {
-        let x = reduced("sum", slf, more)?;
-        run(&[&x], || ops::sum(&x, axis, keepdims))
+        let (x, dtype) = (value(slf), asked("sum", more)?);
+        run(&[&x], || in_type(&x, dtype, |x| ops::sum(x, axis, keepdims)))
     }
     /// The arithmetic mean over axes.
     #[pyo3(signature = (axis = Axes::All, keepdims = false, **more), text_signature = "($self, axis=None, keepdims=False, dtype=None)")]
@@ -537,8 +538,8 @@ impl PyTensor {
         keepdims: bool,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyTensor> {
-        let x = reduced("prod", slf, more)?;
-        run(&[&x], || ops::prod(&x, axis, keepdims))
+        let (x, dtype) = (value(slf), asked("prod", more)?);
+        run(&[&x], || in_type(&x, dtype, |x| ops::prod(x, axis, keepdims)))
     }
     /// The running sums along an axis, which only a vector may leave out.
     #[pyo3(signature = (axis = None, **more), text_signature = "($self, axis=None, dtype=None)")]
@@ -547,8 +548,8 @@ impl PyTensor {
         axis: Option<isize>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyTensor> {
-        let x = reduced("cumsum", slf, more)?;
-        run(&[&x], || ops::cumulative_sum(&x, axis))
+        let (x, dtype) = (value(slf), asked("cumsum", more)?);
+        run(&[&x], || in_type(&x, dtype, |x| ops::cumulative_sum(x, axis)))
     }
     /// The running products along an axis, which only a vector may leave out.
     #[pyo3(signature = (axis = None, **more), text_signature = "($self, axis=None, dtype=None)")]
@@ -557,8 +558,8 @@ impl PyTensor {
         axis: Option<isize>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyTensor> {
-        let x = reduced("cumprod", slf, more)?;
-        run(&[&x], || ops::cumulative_prod(&x, axis))
+        let (x, dtype) = (value(slf), asked("cumprod", more)?);
+        run(&[&x], || in_type(&x, dtype, |x| ops::cumulative_prod(x, axis)))
     }
     /// The elements in order along an axis, as a new tensor.
     #[pyo3(signature = (axis = -1, descending = false, **more), text_signature = "($self, axis=-1, descending=False)")]
@@ -719,12 +720,11 @@ impl PyTensor {
     }
 }
 
-/// The tensor that a reduction works on: in the type that was asked for, as NumPy's methods let one.
+/// The element type that a reduction was asked for, as NumPy's methods let one.
 #[inline]
-fn reduced(method: &str, slf: &Bound<'_, PyTensor>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Tensor> {
-    let x = value(slf);
+fn asked(method: &str, more: Option<&Bound<'_, PyDict>>) -> PyResult<Option<DType>> {
     if more.is_none() {
-        return Ok(x);
+        return Ok(None);
     }
     let known: &[&str] = match method {
         "sum" | "mean" | "prod" => &["axis", "keepdims", "dtype"],
@@ -732,7 +732,14 @@ fn reduced(method: &str, slf: &Bound<'_, PyTensor>, more: Option<&Bound<'_, PyDi
         "cumsum" | "cumprod" => &["axis", "dtype"],
         _ => &["axis", "keepdims"],
     };
-    match hints::beside(method, known, more)? {
+    hints::beside(method, known, more)
+}
+
+/// The tensor that a reduction works on: in the type that was asked for.
+#[inline]
+fn reduced(method: &str, slf: &Bound<'_, PyTensor>, more: Option<&Bound<'_, PyDict>>) -> PyResult<Tensor> {
+    let x = value(slf);
+    match asked(method, more)? {
         Some(dtype) => Ok(ops::astype(&x, dtype)?),
         None => Ok(x),
     }

@@ -22,7 +22,9 @@ BITS = X > 0
 BITS[:, 0] = True
 
 REDUCTIONS = {
-    name: same(name, X, rtol=1e-5, **REDUCED) for name in ("max", "mean", "min", "prod", "sum")
+    name: same(name, X, rtol=1e-5, **REDUCED) for name in ("max", "mean", "min")
+} | {
+    name: same(name, 3 * X, rtol=1e-5, **REDUCED, dtype=Pair("int8", np.int8)) for name in ("prod", "sum")
 } | {
     name: same(name, X, rtol=1e-5, **REDUCED, correction=1) for name in ("std", "var")
 } | {
@@ -77,12 +79,12 @@ def ordered(f):
     return formula
 
 
-def along(name, f):
+def along(name):
     """A function whose axis only a vector may leave out; of a matrix, the last is compared to the first."""
     return Row(
-        lambda axis=0: getattr(flux, name)(SQUARE, axis=axis),
-        lambda axis=0: f(SQUARE, axis),
-        {"axis": 1},
+        lambda axis=0, **o: getattr(flux, name)(3 * SQUARE, axis=axis, **o),
+        lambda axis=0, **o: getattr(np, name)(3 * SQUARE, axis=axis, **o),
+        {"axis": 1, "dtype": Pair("int8", np.int8), "include_initial": True},
         1e-5,
     )
 
@@ -92,7 +94,9 @@ SEARCHED = np.array([1.0, 2.0, 2.0, 3.0], np.float32)
 SHAPES = {
     "argsort": same("argsort", X, theirs=ordered(np.argsort), axis=1, descending=True),
     "sort": same("sort", X, theirs=ordered(np.sort), axis=1, descending=True),
-    "searchsorted": same("searchsorted", SEARCHED, np.array([2.0, 3.0], np.float32), side="right"),
+    "searchsorted": same(
+        "searchsorted", SEARCHED, np.array([2.0, 3.0], np.float32), side="right", sorter=np.array([3, 0, 1, 2])
+    ),
     "concat": Row(lambda **o: flux.concat([X, X], **o), lambda **o: np.concatenate([X, X], **o), {"axis": 2}),
     "stack": Row(lambda **o: flux.stack([X, X], **o), lambda **o: np.stack([X, X], **o), {"axis": 2}),
     "expand_dims": Row(
@@ -109,8 +113,8 @@ SHAPES = {
         "take_along_axis", SQUARE, np.array([[0, 2, 1]] * 3),
         theirs=lambda x, i, axis=-1: np.take_along_axis(x, i, axis), axis=0,
     ),
-    "cumulative_sum": along("cumulative_sum", np.cumsum),
-    "cumulative_prod": along("cumulative_prod", np.cumprod),
+    "cumulative_sum": along("cumulative_sum"),
+    "cumulative_prod": along("cumulative_prod"),
     "reshape": Row(
         lambda **o: flux.reshape(X, **({"shape": (24,)} | o)),
         lambda shape=(24,): X.reshape(shape),
@@ -130,7 +134,8 @@ SHAPES = {
         "diagonal", X, theirs=lambda x, offset=0, axis1=-2, axis2=-1: np.diagonal(x, offset, axis1, axis2),
         offset=1, axis1=0, axis2=0,
     ),
-    "diff": same("diff", X, axis=0, n=With(2, {"axis": 1})),
+    "diff": same("diff", X, axis=0, n=With(2, {"axis": 1}), prepend=others(3, 4, 1), append=others(3, 4, 2)),
+    "isin": same("isin", X, X[0], invert=True),
     "topk": Row(
         lambda **o: list(flux.topk(X, 2, **o)),
         lambda axis=-1, largest=True: top(X, 2, axis, largest),

@@ -135,8 +135,8 @@ def rpad_constant(
     """
     if not isinstance(x, Tensor):
         x = np.asarray(x)
-    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else list(axis)
-    sizes = [n] * len(axes) if isinstance(n, int) else list(n)
+    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, (int, np.integer)) else list(axis)
+    sizes = [n] * len(axes) if isinstance(n, (int, np.integer)) else list(n)
     if len(sizes) != len(axes):
         raise ShapeError(f"rpad_constant: {len(sizes)} sizes for {len(axes)} axes")
     for a, size in zip(axes, sizes, strict=True):
@@ -187,6 +187,7 @@ def _bounds(n: int | Sequence[int] | None, size: int | Sequence[int] | None, len
     """Where the parts of `chunk` begin and end."""
     if (n is None) == (size is None):
         raise TypeError("chunk: give either the number of parts or their size")
+    n, size = _python(n), _python(size)
     if isinstance(n, int):
         if n < 1:
             raise ValueError(f"chunk: there must be at least 1 part, got {n}")
@@ -206,6 +207,11 @@ def _bounds(n: int | Sequence[int] | None, size: int | Sequence[int] | None, len
     if sum(sizes) != length or any(s < 0 for s in sizes):
         raise ShapeError(f"chunk: the sizes {sizes} do not add up to {length}")
     return [0, *np.cumsum(sizes).tolist()]
+
+
+def _python(n: Any) -> Any:
+    """An integer of NumPy as Python's."""
+    return int(n) if isinstance(n, np.integer) else n
 
 
 def _filled(shape: list[int], val: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

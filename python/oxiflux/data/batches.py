@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from .._core import ShapeError
 from ..hints import Told
 from .arrays import batch
 from .guarded import guarded
-from .items import Gather, Lazy, Places, count, cut, each, in_memory, item, whole
+from .items import Gather, Lazy, Places, View, count, cut, each, in_memory, item, whole
 
 __all__ = ["BatchView"]
 
@@ -88,6 +89,8 @@ def buffer_for(data: Any, rows: int) -> Any:
     if isinstance(data, (tuple, dict)):
         parts = [buffer_for(part, rows) for part in (data.values() if isinstance(data, dict) else data)]
         return dict(zip(data, parts, strict=True)) if isinstance(data, dict) else tuple(parts)
+    if isinstance(data, View):
+        return buffer_for(data.data, rows)
     if type(data) is not np.ndarray:
         return None
     return np.empty((rows, *data.shape[1:]), data.dtype)
@@ -110,6 +113,9 @@ def check_buffer(buffer: Any, data: Any, rows: int) -> None:
             )
         for key, part in parts.items():
             check_buffer(given[key], part, rows)
+        return
+    if isinstance(data, View):
+        check_buffer(buffer, data.data, rows)
         return
     if buffer is None:
         return
@@ -144,8 +150,25 @@ def has_arrays(buffer: Any) -> bool:
     return buffer is not None
 
 
+def check_apart(buffer: Any) -> None:
+    """Raises where parts of a buffer are the same memory, so that one would overwrite the other."""
+    parts = list(_arrays(buffer))
+    if any(np.shares_memory(a, b) for a, b in combinations(parts, 2)):
+        raise ValueError("DataLoader: two parts of the buffer are the same memory")
+
+
+def _arrays(buffer: Any) -> Iterator[Any]:
+    if isinstance(buffer, (tuple, dict)):
+        for part in buffer.values() if isinstance(buffer, dict) else buffer:
+            yield from _arrays(part)
+    elif buffer is not None:
+        yield buffer
+
+
 def filled(buffer: Any, data: Any, where: Places) -> Any:
     """The batch at some places, its arrays written into the buffer."""
+    if isinstance(data, View):
+        return filled(buffer, data.data, data.indices[where])
     if isinstance(data, tuple):
         parts = [filled(own, part, where) for own, part in zip(buffer, data, strict=True)]
         return data._make(parts) if hasattr(data, "_make") else tuple(parts)

@@ -68,6 +68,7 @@ def leavepout(data: Any, p: int = 1) -> Any:
     [['a', 'b'], ['c', 'd']]
     """
     data, n = numbered("leavepout", data)
+    p = whole("leavepout", "p", p, -(2**63))
     if not 1 <= p <= n // 2:
         raise ValueError(f"leavepout: p must be between 1 and half the number of items, {n}, got {p}")
     return kfolds(data, n // p)

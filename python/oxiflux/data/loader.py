@@ -14,7 +14,7 @@ from .._core import Generator, get_num_threads
 from ..hints import Told
 from ..init import generator
 from .arrays import batch
-from .batches import buffer_for, check_buffer, collate_of, filled, has_arrays, made
+from .batches import buffer_for, check_apart, check_buffer, collate_of, filled, has_arrays, made
 from .guarded import guarded
 from .items import Places, count, in_memory, item, permutation
 from .workers import can_be_sent, in_processes, in_thread
@@ -118,6 +118,7 @@ class DataLoader(Told):
             )
         if self.buffer is not True:
             check_buffer(self.buffer, self.data, self.batchsize)
+            check_apart(self.buffer)
         if not has_arrays(buffer_for(self.data, 0) if self.buffer is True else self.buffer):
             raise TypeError(
                 "DataLoader: buffer= is for NumPy arrays, and there is none in the data; the memory of tensors is used "

@@ -128,15 +128,23 @@ def undersample(data: Any, classes: Any = None, shuffle: bool = True, rng: Gener
 
 def _ranges(n: int, at: float | Sequence[float]) -> list[range]:
     """The parts of `n` items: of each size or fraction in `at`, and the rest."""
-    parts = [at] if isinstance(at, (int, float)) else list(at)
+    several: Any = [at] if np.ndim(at) == 0 else at
+    parts = [_part(p) for p in several]
     whole = all(isinstance(p, int) for p in parts)
-    if any(p < 0 for p in parts) or sum(parts) > (n if whole else 1 + 1e-9):
+    if not all(p >= 0 for p in parts) or sum(parts) > (n if whole else 1 + 1e-9):
         of = f"{n} items" if whole else "1"
         raise ValueError(f"splitobs: the parts must be positive and add up to at most {of}, got {at!r}")
     ends = [0]
     for p in parts:
         ends.append(min(n, ends[-1] + (int(p) if whole else round(p * n))))
     return [range(a, b) for a, b in zip(ends, [*ends[1:], n], strict=True)]
+
+
+def _part(p: Any) -> int | float:
+    """The size of a part, or its fraction, as a number of Python."""
+    if isinstance(p, bool) or not isinstance(p, (int, float, np.integer, np.floating)):
+        raise TypeError(f"splitobs: the parts are numbers of items or fractions, got {p!r}")
+    return p if isinstance(p, (int, float)) else p.item()
 
 
 def _labelled(caller: str, data: Any, classes: Any) -> list[np.ndarray[Any, Any]]:

@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from .._core import _DTypeLike as DTypeLike
     from .._core import _TensorLike as ArrayLike
 
-__all__ = ["cross", "diagonal", "kron", "outer", "trace", "tril", "triu", "vecdot"]
+__all__ = [
+    "cross",
+    "diag",
+    "diag_embed",
+    "diagonal",
+    "kron",
+    "outer",
+    "trace",
+    "tril",
+    "tril_indices",
+    "triu",
+    "triu_indices",
+    "vecdot",
+]  # fmt: skip
 
 
 def _triangle(x: Tensor, k: int, function: str) -> Tensor:
@@ -66,6 +79,74 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = 
     n = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     i = np.arange(n)
     return x[..., i - min(offset, 0), i + max(offset, 0)]
+
+
+@told
+def diag(x: ArrayLike, /, k: int = 0) -> Tensor:
+    """The matrix that has a vector on its `k`-th diagonal and zeros elsewhere, or the `k`-th diagonal of a matrix.
+
+    Anything else raises ShapeError; `diag_embed` and `diagonal` take several. Ref: `numpy.diag`.
+
+    >>> import oxiflux as flux
+    >>> flux.diag([1, 2]), flux.diag([[1, 2], [3, 4]])
+    (Tensor([[1, 0],
+            [0, 2]]), Tensor([1, 4]))
+    """
+    x = _core.asarray(x)
+    if x.ndim not in (1, 2):
+        raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.shape}")
+    return diag_embed(x, offset=k) if x.ndim == 1 else diagonal(x, offset=k)
+
+
+@told
+def diag_embed(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
+    """Matrices of zeros with the vectors along the last axis on a diagonal: the opposite of `diagonal`.
+
+    The rows and columns of these are the axes `axis1` and `axis2` of the result. Ref: `torch.diag_embed`.
+
+    >>> import oxiflux as flux
+    >>> flux.diag_embed([[1, 2], [3, 4]]).tolist()
+    [[[1, 0], [0, 2]], [[3, 0], [0, 4]]]
+    """
+    x = _core.asarray(x)
+    if x.ndim == 0:
+        raise ShapeError("diag_embed: expected vectors along the last axis, got a number")
+    lead, n = x.shape[:-1], x.shape[-1] + abs(offset)
+    # The places on the diagonal, counted through the whole matrix.
+    i = np.arange(x.shape[-1])
+    places = (i - min(offset, 0)) * n + i + max(offset, 0)
+    flat = _core.zeros((*lead, n * n), dtype=x.dtype)
+    made = _core.put_along_axis(flat, _core.broadcast_to(places, x.shape), x, -1)
+    made = _core.reshape(made, (*lead, n, n))
+    return moveaxis(made, (-2, -1), (axis1, axis2))
+
+
+@told
+def tril_indices(n: int, /, k: int = 0, m: int | None = None) -> tuple[Tensor, Tensor]:
+    """The rows and the columns of the elements of an `n` by `m` matrix on its `k`-th diagonal and below.
+
+    `m` is `n` unless given. Ref: `numpy.tril_indices`.
+
+    >>> import oxiflux as flux
+    >>> flux.tril_indices(2)
+    (Tensor([0, 1, 1]), Tensor([0, 0, 1]))
+    """
+    rows, columns = np.nonzero(np.tri(n, m, k, dtype=bool))
+    return _core.tensor(rows), _core.tensor(columns)
+
+
+@told
+def triu_indices(n: int, /, k: int = 0, m: int | None = None) -> tuple[Tensor, Tensor]:
+    """The rows and the columns of the elements of an `n` by `m` matrix on its `k`-th diagonal and above.
+
+    `m` is `n` unless given. Ref: `numpy.triu_indices`.
+
+    >>> import oxiflux as flux
+    >>> flux.triu_indices(2)
+    (Tensor([0, 0, 1]), Tensor([0, 1, 1]))
+    """
+    rows, columns = np.nonzero(~np.tri(n, m, k - 1, dtype=bool))
+    return _core.tensor(rows), _core.tensor(columns)
 
 
 @told

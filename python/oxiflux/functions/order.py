@@ -1,9 +1,8 @@
-"""What comes first: the largest elements, the different ones, and differences of neighbours."""
+"""The different elements of a tensor, and differences of neighbours."""
 
 from __future__ import annotations
 
-from operator import index
-from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from .axes import axis_of, narrow
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
 
-__all__ = ["diff", "topk", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
+__all__ = ["diff", "isin", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
 
 
 class UniqueAll(NamedTuple):
@@ -90,50 +89,64 @@ def unique_values(x: ArrayLike, /) -> Tensor:
     return unique_all(x).values
 
 
-class TopK(NamedTuple):
-    """What `topk` gives."""
-
-    values: Tensor
-    indices: Tensor
-
-
 @told
-def topk(x: ArrayLike, k: SupportsIndex, /, axis: int = -1, largest: bool = True) -> TopK:
-    """The `k` largest elements along an axis, or with `largest=False` the `k` smallest, the first of them first: their
-    `values`, and their int64 `indices` along the axis.
+def diff(
+    x: ArrayLike,
+    /,
+    n: int = 1,
+    axis: int = -1,
+    *,
+    prepend: ArrayLike | None = None,
+    append: ArrayLike | None = None,
+) -> Tensor:
+    """The differences of neighbours along an axis, `n` times over, of `x` with `prepend` before and `append` after it.
 
-    Both have the shape of `x`, but `k` along the axis. Of equal elements those come first that are first in `x`, and
-    NaN come last, as in `sort`. Only the values have a gradient. A `k` that is not between 1 and the size of the axis
-    raises ValueError. Ref: MLUtils.jl, `topk`, where `rev=true` is `largest=True`.
+    Both have as many axes as `x` and differ from it in the length of that axis at most; a number is one element for
+    each row. No differences, `n=0`, are `x` itself. Ref: Python array API standard, `diff`.
 
     >>> import oxiflux as flux
-    >>> flux.topk([[1, 8, 3], [6, 2, 5]], 2)
-    TopK(values=Tensor([[8, 3],
-            [6, 5]]), indices=Tensor([[1, 2],
-            [0, 2]]))
-    """
-    x = _core.asarray(x)
-    at, k = axis_of("topk", index(axis), x.ndim), index(k)
-    if not 1 <= k <= x.shape[at]:
-        raise ValueError(
-            f"topk: k must be between 1 and {x.shape[at]}, the size of axis {axis} of {x.shape}, got {k}"
-        )
-    indices = narrow(_core.argsort(x, at, bool(largest)), at, 0, k)
-    return TopK(_core.take_along_axis(x, indices, at), indices)
-
-
-@told
-def diff(x: ArrayLike, /, *, axis: int = -1, n: int = 1) -> Tensor:
-    """The differences of neighbours along an axis, `n` times over.
-
-    >>> import oxiflux as flux
-    >>> flux.diff([1, 4, 9])
-    Tensor([3, 5])
+    >>> flux.diff([1, 4, 9]), flux.diff([1, 4, 9], prepend=[0])
+    (Tensor([3, 5]), Tensor([1, 3, 5]))
     """
     x = _core.asarray(x)
     if n < 0:
         raise ValueError(f"diff: {n} is not a number of times")
+    at = axis_of("diff", axis, x.ndim)
+    if n == 0:
+        return x
+    if prepend is not None or append is not None:
+        column = (*x.shape[:at], 1, *x.shape[at + 1 :])
+        _, *around = _core._meet(x, *(part for part in (prepend, append) if part is not None))
+        ends = [part if part.ndim else _core.broadcast_to(part, column) for part in around]
+        before, after = ends[: prepend is not None], ends[prepend is not None :]
+        x = _core.concat([*before, x, *after], at)
     for _ in range(n):
-        length = x.shape[axis_of("diff", axis, x.ndim)]
-        x = _core.subtract(narrow(x, axis, 1, length), narrow(x, axis, 0, max(length - 1, 0)))
+        length = x.shape[at]
+        x = _core.subtract(narrow(x, at, 1, length), narrow(x, at, 0, max(length - 1, 0)))
     return x
+
+
+@told
+def isin(x: ArrayLike, elements: ArrayLike, /, *, invert: bool = False) -> Tensor:
+    """For each element of `x` whether it is one of `elements`, of any shape; with `invert`, whether it is none of them.
+
+    NaN equals nothing. The elements are sorted first: `n` lookups among `m` take a time of `(n + m) log(m)`. No
+    gradient passes.
+
+    >>> import oxiflux as flux
+    >>> flux.isin([1, 5, 2], [2, 1])
+    Tensor([ True, False,  True])
+    """
+    if isinstance(elements, (bool, int, float)):
+        found = _core.equal(x, elements)
+    elif isinstance(x, (bool, int, float)):
+        found = _core.any(_core.equal(elements, x))
+    else:
+        values, known = _core._meet(x, elements)
+        known = _core.sort(_core.reshape(known, (known.size,)))
+        if known.size:
+            place = _core.minimum(_core.searchsorted(known, values), known.size - 1)
+            found = _core.equal(_core.take(known, place, 0), values)
+        else:
+            found = _core.zeros(values.shape, bool)
+    return _core.logical_not(found) if invert else found

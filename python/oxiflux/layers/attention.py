@@ -101,10 +101,11 @@ def dot_product_attention(
     >>> flux.dot_product_attention(q, k, v, nheads=5, kv_heads=1, return_scores=False).shape
     (2, 20, 20)
     """
+    heads = (nheads, nheads if kv_heads is None else kv_heads)
     if fdrop is identity and not return_scores:
-        return _core.attention(q, k, v, bias, mask, nheads, causal, kv_heads)
-    scores = fdrop(_core.attention_scores(q, k, bias, mask, nheads, causal, kv_heads))
-    y = _core.attention_apply(scores, v, nheads if kv_heads is None else kv_heads)
+        return _core.attention(q, k, v, bias, mask, heads, causal)
+    scores = fdrop(_core.attention_scores(q, k, bias, mask, heads, causal))
+    y = _core.attention_apply(scores, v, heads[1])
     return (y, scores) if return_scores else y
 
 
@@ -141,7 +142,7 @@ def dot_product_attention_scores(
         )
     nheads, kv_heads = q.shape[-2], k.shape[-2]
     q, k = (x.reshape((*x.shape[:-2], x.shape[-2] * x.shape[-1])) for x in (q, k))
-    return fdrop(_core.attention_scores(q, k, bias, mask, nheads, False, kv_heads))
+    return fdrop(_core.attention_scores(q, k, bias, mask, (nheads, kv_heads)))
 
 
 class MultiHeadAttention(Layer):

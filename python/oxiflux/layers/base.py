@@ -21,7 +21,7 @@ __all__ = ["Layer"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_OF_INPUT = {ShapeError, DTypeError, ValueError, TypeError, IndexError, MemoryError}
+_OF_INPUT = {ShapeError, DTypeError, ValueError, TypeError, IndexError, OverflowError, MemoryError}
 
 
 class Layer(Printed, Told):

@@ -13,8 +13,8 @@ from .._core import ShapeError, Tensor, identity
 from ..hints import told
 from ..init import glorot_uniform
 from ..show import name_of
-from .base import Layer, blame, check_activation, made, made_bias, parameter, shape_of
-from .given import given_bias, is_weight, require_size
+from .base import Layer, blame, check_activation, made, made_bias, shape_of
+from .given import given, given_bias, is_weight, require_size
 from .unsized import Unsized
 from .window import SamePad, Sizes, kernel, padding, shown, sizes
 
@@ -185,7 +185,7 @@ class _Convolution(Layer):
         bias = given_bias(name, second, bias, init, glorot_uniform)
         if third is not True and activation is not identity:
             raise TypeError(f"{name}: takes a weight, a bias and an activation, got {third!r} besides")
-        weight = parameter(weight)
+        weight = given(name, weight)
         _dimensions(name, weight.shape)
         return weight, bias, activation if third is True else third
 
@@ -377,11 +377,11 @@ def DepthwiseConv(  # noqa: N802 (a layer by its name in Flux, where it is a fun
         "stride": stride, "pad": pad, "dilation": dilation, "bias": bias, "flipped": flipped, "init": init,
     }  # fmt: skip
     if is_weight(window, axes=2):
-        filters, groups = _of_channels("DepthwiseConv", parameter(window))
+        filters, groups = _of_channels("DepthwiseConv", given("DepthwiseConv", window))
         return Conv(filters, size_in, size_out, activation=activation, groups=groups, **options)
     if size_in is None:
-        given = {"window": window, "size_in": None, "size_out": size_out, "activation": activation, **options}
-        return Unsized(DepthwiseConv, 1, (), given)  # type: ignore[return-value]
+        options |= {"window": window, "size_in": None, "size_out": size_out, "activation": activation}
+        return Unsized(DepthwiseConv, 1, (), options)  # type: ignore[return-value]
     require_size("DepthwiseConv", size_in=size_in, size_out=size_out)
     return Conv(window, size_in, size_out, activation, groups=size_in, **options)
 

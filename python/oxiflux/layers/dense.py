@@ -82,7 +82,7 @@ class Dense(Layer):
         init: Callable[[tuple[int, int]], Any] = glorot_uniform,
     ) -> None:
         check_activation("Dense", activation)
-        if is_weight(size_in):
+        if is_weight(size_in, axes_of_list=1 if isinstance(size_in, list) else 2):
             bias = given_bias("Dense", size_out, bias, init, glorot_uniform)
             self.weight = given_weight("Dense", size_in, "in", "out")
             size_in, size_out = self.weight.shape

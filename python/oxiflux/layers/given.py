@@ -8,7 +8,9 @@ import numpy as np
 
 from .._core import ShapeError, Tensor
 from ..show import name_of
-from .base import parameter, shape_of
+from .base import blame, parameter, shape_of
+
+MOST_AXES = 32
 
 
 def is_weight(x: Any, axes: int = 1, axes_of_list: int = 2) -> bool:
@@ -18,15 +20,32 @@ def is_weight(x: Any, axes: int = 1, axes_of_list: int = 2) -> bool:
     (False, True, False)
     """
     if isinstance(x, (list, tuple)):
-        axes = max(axes, axes_of_list)
-    elif not (isinstance(x, (Tensor, np.ndarray)) or hasattr(type(x), "__array__")):
+        return _depth(x) >= max(axes, axes_of_list)
+    if not (isinstance(x, (Tensor, np.ndarray)) or hasattr(type(x), "__array__")):
         return False
     return len(shape_of(x)) >= axes
 
 
+def _depth(x: Any) -> int:
+    """How many axes a list has, by its first items; what is in it is not looked at yet."""
+    depth = 0
+    while isinstance(x, (list, tuple)) and depth < MOST_AXES:
+        depth, x = depth + 1, x[0] if len(x) else None
+    return depth + len(getattr(x, "shape", ()))
+
+
+def given(layer: str, values: Any) -> Tensor:
+    """Given values as a parameter; what is wrong with them is an error of the layer."""
+    try:
+        return parameter(values)
+    except Exception as error:
+        blame(error, layer)
+        raise
+
+
 def given_weight(layer: str, weight: Any, *axes: str) -> Tensor:
     """The weight, if it has these axes; ShapeError otherwise."""
-    tensor = parameter(weight)
+    tensor = given(layer, weight)
     if tensor.ndim != len(axes):
         raise ShapeError(f"{layer}: the weight must be ({', '.join(axes)}), got shape {tensor.shape}")
     return tensor

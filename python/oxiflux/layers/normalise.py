@@ -106,14 +106,8 @@ class RMSNorm(Layer):
     @named
     def __call__(self, x: ArrayLike | Tensor) -> Tensor:
         """The input with each element of the leading axes normalised."""
-        _fitting(x, self.size)
-        x = _core.asarray(x)
-        wide = x.astype(_core.float32) if x.dtype.kind != "f" or x.dtype.itemsize == 2 else x
-        mean = _core.mean(_core.square(wide), axis=tuple(range(-len(self.size), 0)), keepdims=True)
-        y = wide * (1 / _core.sqrt(mean + self.eps))
-        if self.scale is not None:
-            y = y * self.scale
-        return self.activation(_as_given(x, y))
+        lead = len(_fitting(x, self.size)) - len(self.size)
+        return self.activation(_core.rms_norm(x, self.scale, lead, self.eps))
 
     def products(self, _: Any, output: tuple[int, ...]) -> int:
         """One for each number, with its scale."""

@@ -68,9 +68,9 @@ def maxpool(
     given), `pad` one number, one for each length, two for each length, or SamePad(); padding never wins.
     `dilation`, a number or a tuple, is how far apart the elements of a window are. With `ceil_mode` elements that
     are left behind the last window have one more, unless it would start behind the image and the padding before it.
-    NaN wins. Of equal elements the first has the gradient. Raises ShapeError for another number of axes and for a
-    window that is larger than the padded image, ValueError for padding as large as the window, and for a dilation
-    with which a window has nothing of the image. Ref: PyTorch's `max_pool2d`, for windows that are not whole.
+    NaN wins. Of equal elements the first has the gradient. Raises ShapeError for another number of axes, for a
+    window that is larger than the padded image, and where a window with a dilation has nothing of the image;
+    ValueError for padding as large as the window. Ref: PyTorch's `max_pool2d`, for windows that are not whole.
 
     >>> import oxiflux as flux
     >>> x = flux.reshape(flux.arange(7), (1, 7, 1))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._core import Tensor, identity
 from ..init import ones32
-from .base import Layer, check_activation, check_sizes, made, made_bias, named, options, parameter
-from .given import given_bias, is_weight
+from .base import Layer, check_activation, check_sizes, made, made_bias, named, options
+from .given import given, given_bias, is_weight
 from .unsized import EACH
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Scale(Layer):
                     f"Scale: takes a scale, a bias and an activation, got {len(size)} of the first two"
                 )
             bias = given_bias("Scale", size[1] if len(size) > 1 else True, bias, init, ones32)
-            self.scale = parameter(size[0])
+            self.scale = given("Scale", size[0])
             size = self.scale.shape
             shown = f"Scale({', '.join(map(str, size))})"
         else:

@@ -11,6 +11,8 @@ from ..show import Printed, describe
 
 # The place in `open_at` of a class that is made of any number of sizes.
 EACH = -1
+# Two sizes of one layer.
+PAIRS = (tuple, list)
 
 
 class Unsized(Printed):
@@ -43,7 +45,7 @@ class Unsized(Printed):
             count = sum(not callable(n) for n in self.args)
             known = iter(self._last(shapes[0], count, least))
             return self.make(*(self._filled(n, known) for n in self.args), **self.given)
-        if self.place == 0 and isinstance(self.given[self.size], tuple):
+        if self.place == 0 and isinstance(self.given[self.size], PAIRS):
             sizes = self.given[self.size]
             each = (shapes * len(sizes))[: len(sizes)]
             found: Any = tuple(
@@ -138,7 +140,7 @@ def left_open(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
     if place is None or not (args or given):
         return False
     # Most layers are made with their sizes by position.
-    if 0 <= place < len(args) and args[place] is not None and type(args[place]) is not tuple:
+    if 0 <= place < len(args) and args[place] is not None and type(args[place]) not in PAIRS:
         return False
     maker = _maker(cls)
     if maker is None:
@@ -147,7 +149,7 @@ def left_open(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> bool:
         return any(n is None for n in args)
     name = maker.__init__.__code__.co_varnames[1 + place]
     size = args[place] if len(args) > place else given.get(name, 0)
-    return size is None or (type(size) is tuple and len(size) == 2 and None in size)
+    return size is None or (type(size) in PAIRS and len(size) == 2 and any(n is None for n in size))
 
 
 def left_open_within(cls: Any, args: tuple[Any, ...], given: dict[str, Any]) -> UnsizedAround | None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
 
 __all__ = [
-    "PixelShuffle", "Upsample", "pixel_shuffle", "upsample_bicubic", "upsample_bilinear", "upsample_linear",
-    "upsample_nearest", "upsample_trilinear",
+    "PixelShuffle", "Upsample", "pixel_shuffle", "pixel_unshuffle", "upsample_bicubic", "upsample_bilinear",
+    "upsample_linear", "upsample_nearest", "upsample_trilinear",
 ]  # fmt: skip
 
 Scale = float | Sequence[float] | None
@@ -80,7 +80,7 @@ def upsample_nearest(x: ArrayLike, scale: int | Sequence[int] | None = None, *, 
     new = _lengths("upsample_nearest", x, scale, size)
     old = tuple(x.shape[1:-1])
     if not (scale is None or _whole(scale)):
-        raise ValueError(f"upsample_nearest: factors must be integers, got {scale!r}; size takes any lengths")
+        raise ValueError(f"upsample_nearest: factors must be integers, got {old} to {new}; size takes any")
     places: Any = np.zeros(1, np.int64)
     for n, m in zip(old, new, strict=True):
         places = (places[:, None] * n + np.arange(m) * n // m).ravel()
@@ -232,6 +232,32 @@ def pixel_shuffle(x: ArrayLike, r: int) -> Tensor:
     parts = _core.reshape(x, (batch, *lengths, channels, *[r] * n))
     order = [0, *(axis for i in range(n) for axis in (1 + i, n + 2 + i)), n + 1]
     return _core.reshape(_core.permute_dims(parts, order), (batch, *(r * k for k in lengths), channels))
+
+
+@told
+def pixel_unshuffle(x: ArrayLike, r: int) -> Tensor:
+    """Pixels made into channels, the opposite of `pixel_shuffle`: `(batch, *(r * lengths), channels)` becomes
+    `(batch, *lengths, channels * r^n)`.
+
+    Raises ShapeError where the lengths are not multiples of `r`. Ref: `torch.nn.functional.pixel_unshuffle`.
+
+    >>> import oxiflux as flux
+    >>> flux.pixel_unshuffle([[[1], [2], [3], [4]]], 2).tolist()
+    [[[1, 2], [3, 4]]]
+    """
+    x = _core.asarray(x)
+    (r,) = sizes("pixel_unshuffle", "r", r, 1)
+    lengths = tuple(x.shape[1:-1])
+    n = len(lengths)
+    if not n or any(length % r for length in lengths):
+        raise ShapeError(
+            f"pixel_unshuffle: expected (batch, *lengths, channels) with lengths that are multiples of {r},"
+            f" got shape {x.shape}"
+        )
+    small, channels = tuple(length // r for length in lengths), x.shape[-1]
+    parts = _core.reshape(x, (x.shape[0], *(k for length in small for k in (length, r)), channels))
+    order = [0, *range(1, 2 * n, 2), 2 * n + 1, *range(2, 2 * n + 1, 2)]
+    return _core.reshape(_core.permute_dims(parts, order), (x.shape[0], *small, channels * r**n))
 
 
 _MODES = {"nearest": None, "linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}

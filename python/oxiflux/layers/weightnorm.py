@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import index
 from typing import Any, TypeVar
 
 from .. import _core
@@ -66,16 +67,18 @@ class WeightNorm(Layer):
         if axis is None:
             axis = range(max(v.ndim - 1, 0)) if v.ndim > 1 else range(v.ndim)
         self.layer, self.which = layer, which
-        self.axis = (axis,) if isinstance(axis, int) else tuple(axis)
         try:
+            self.axis = tuple(map(index, axis)) if isinstance(axis, Iterable) else (index(axis),)
             self.g = self._norm(v)
-        except IndexError as error:
+        except Exception as error:
             blame(error, f"WeightNorm({describe(layer)}, {which!r})")
             raise
 
     def _norm(self, v: Tensor) -> Tensor:
-        tiny = 1.1920929e-07 if v.dtype == _core.float32 else 2.220446049250313e-16
-        return _core.sqrt(_core.sum(v * v, axis=self.axis, keepdims=True) + tiny)
+        tiny = 2.220446049250313e-16 if v.dtype == _core.float64 else 1.1920929e-07
+        # The squares of numbers of 16 bits may have too many.
+        wide = _core.astype(v, _core.float32) if v.dtype.itemsize == 2 else v
+        return _core.astype(_core.sqrt(_core.sum(wide * wide, axis=self.axis, keepdims=True) + tiny), v.dtype)
 
     def reparametrize(self) -> Any:
         """The layer with the parameter that it computes with: `g * v / norm(v)`."""

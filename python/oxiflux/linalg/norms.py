@@ -61,8 +61,13 @@ def vector_norm(
 
 def _summed(x: Tensor, order: float, axis: int | tuple[int, ...] | None, keepdims: bool) -> Tensor:
     """The root of the sum of powers; where that is 0, so are its derivatives."""
-    powers = _core.square(x) if order == 2 else _core.pow(_core.abs(x), order)
-    total = _core.sum(powers, axis, keepdims=keepdims)
+    if order == 2 and axis is None:
+        flat = _core.reshape(x, (x.size,))
+        total = _core.matmul(flat, flat)
+        total = _core.reshape(total, (1,) * x.ndim) if keepdims else total
+    else:
+        powers = _core.square(x) if order == 2 else _core.pow(_core.abs(x), order)
+        total = _core.sum(powers, axis, keepdims=keepdims)
     is_zero = _core.equal(total, 0)
     apart = _core.where(is_zero, 1, total)
     root = _core.sqrt(apart) if order == 2 else _core.pow(apart, 1 / order)

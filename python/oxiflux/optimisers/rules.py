@@ -64,6 +64,8 @@ class Rule(Told):
     """
 
     kernel: ClassVar[str | None] = None
+    # The hyper-parameters that decide what a state remembers, which was made by them.
+    of_state: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         """A kernel does what the class says that names it, so it is not for one that says something else."""
@@ -170,6 +172,8 @@ class RMSProp(Rule):
     rho: float = 0.9
     eps: float = 1e-8
     centred: bool = False
+
+    of_state = ("centred",)
 
     def __init__(
         self,

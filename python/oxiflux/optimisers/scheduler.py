@@ -153,6 +153,12 @@ def with_hyper(rule: Any, hyper: dict[str, Any], known: set[str]) -> Any:
         return rule.adjusted(hyper, known)
     own = {key: value for key, value in hyper.items() if hasattr(rule, key)}
     known.update(own)
+    for name in getattr(rule, "of_state", ()):
+        if name in own and own[name] != getattr(rule, name):
+            kind = type(rule).__name__
+            raise ValueError(
+                f"adjust: {name} decides what {kind} remembers; make the state anew: setup({kind}(…), model)"
+            )
     if is_dataclass(rule):
         return replace(rule, **own)  # type: ignore[type-var]
     changed = copy.copy(rule)

@@ -17,6 +17,8 @@ from itertools import accumulate, count, islice
 from operator import index
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ..hints import Told
 
 __all__ = [
@@ -82,7 +84,12 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for size in [self.step_sizes] if isinstance(self.step_sizes, int) else self.step_sizes:
+        given: Any = self.step_sizes
+        is_one = hasattr(given, "__index__") and not np.ndim(given)
+        # Later changes of a list are none of a schedule.
+        sizes = index(given) if is_one else tuple(map(index, given))
+        object.__setattr__(self, "step_sizes", sizes)
+        for size in sizes if isinstance(sizes, tuple) else [sizes]:
             at_least_one(self, "step_sizes", size)
 
     def __call__(self, t: int) -> float:

@@ -196,7 +196,7 @@ class Pace:
             raise ValueError("fit: per='epoch' says how a schedule counts; give schedule=")
         given = schedule if isinstance(schedule, Mapping) else {} if schedule is None else {"eta": schedule}
         for name, f in given.items():
-            if not callable(f):
+            if not callable(f) or isinstance(f, type):
                 raise TypeError(f"fit: the schedule of {name} must be a function of the {per}, got {f!r}")
             for rule in _rules(state):
                 if isinstance(rule, Scheduler) and name in rule.schedules:

@@ -7,9 +7,13 @@ use super::{group, nanos};
 use crate::kernels::dispatch::{Compute, compute};
 use crate::memory::unwritten::{Unwritten, Writer, assume_written, rewritten};
 use crate::memory::{filled, room};
-use crate::team::{self, Pieces};
+use crate::team::{self, Pieces, Tiles};
 use rustfft::FftDirection;
 use rustfft::num_complex::Complex;
+use std::mem::MaybeUninit;
+
+/// Columns that are transformed together: those of a line of the cache, of float32.
+const COLUMNS: usize = 8;
 
 /// The sign of the exponent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +52,16 @@ pub struct Rows {
     pub n: usize,
     /// That of a row of the result.
     pub to: usize,
+    /// How many numbers lie between one of a row and the next, each of a row of its own.
+    pub inner: usize,
     /// What all is multiplied by.
     pub scale: f64,
 }
 
 impl Rows {
     fn check(&self, n: usize, of_from: usize, out: usize, of_to: usize) {
-        let (from, to) = (self.rows * self.from * of_from, self.rows * self.to * of_to);
+        let all = self.rows * self.inner;
+        let (from, to) = (all * self.from * of_from, all * self.to * of_to);
         assert!(self.n > 0 && n == from && out == to, "{self:?} does not fit {n} numbers and {out} results");
     }
 }
@@ -121,6 +128,9 @@ pub fn of_pairs<'a, T: Wave>(
     out: &'a mut Unwritten<T>,
 ) -> &'a mut [T] {
     rows.check(x.len(), 2, out.len(), 2);
+    if rows.inner != 1 {
+        return of_columns(rows, direction, x, out);
+    }
     let Rows { from, n, to, .. } = rows;
     let (fft, scale) = (plan::<T>(n, direction.of_plan()), T::lit(rows.scale));
     let begin = || {
@@ -138,6 +148,41 @@ pub fn of_pairs<'a, T: Wave>(
         fft.process_with_scratch(paired(work), scratch);
         copy_row(work, T::ONE, out)
     })
+}
+
+/// [`of_pairs`] for rows that lie as columns do: so many at a time are brought together.
+fn of_columns<'a, T: Wave>(
+    rows: Rows,
+    direction: Direction,
+    x: &[T],
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    let Rows { rows, from, n, to, inner, scale } = rows;
+    if !out.is_empty() {
+        let (fft, scale, across) =
+            (plan::<T>(n, direction.of_plan()), T::lit(scale), inner.div_ceil(COLUMNS));
+        team::each(Tiles::of(out, to, 2 * inner, 2 * COLUMNS), nanos(rows * inner, n), |task, mut tile| {
+            let (o, first, columns) = (task / across, task % across * COLUMNS, tile.columns() / 2);
+            let mut work = filled(2 * n * columns, T::ZERO);
+            let zero = Complex { re: T::ZERO, im: T::ZERO };
+            let mut scratch = filled(fft.get_inplace_scratch_len(), zero);
+            for j in 0..from.min(n) {
+                let x = &x[((o * from + j) * inner + first) * 2..][..2 * columns];
+                for (x, column) in x.chunks_exact(2).zip(work.chunks_exact_mut(2 * n)) {
+                    (column[2 * j], column[2 * j + 1]) = (x[0] * scale, x[1] * scale);
+                }
+            }
+            fft.process_with_scratch(paired(&mut work), &mut scratch);
+            for k in 0..to {
+                for (out, column) in tile.row(k).chunks_exact_mut(2).zip(work.chunks_exact(2 * n)) {
+                    let y = if k < n { [column[2 * k], column[2 * k + 1]] } else { [T::ZERO; 2] };
+                    (out[0], out[1]) = (MaybeUninit::new(y[0]), MaybeUninit::new(y[1]));
+                }
+            }
+        });
+    }
+    // SAFETY: the tiles have all columns among them, and each task has written every row of its own, a pair for each column.
+    unsafe { assume_written(out) }
 }
 
 /// The transforms of rows of reals: the frequencies from 0 to `n / 2`, each twice if it `stands_for_mirror` and has a mirror

@@ -50,6 +50,8 @@ pub struct Parameters<'a, T> {
     pub bias: &'a [T],
     /// What is added to each variance.
     pub eps: f64,
+    /// Whether rows are taken to have the mean 0, so that their variance is the mean of their squares.
+    pub about_zero: bool,
 }
 
 /// The mean of each group and its variance.
@@ -97,6 +99,7 @@ pub fn normalise<'a, T: Float>(
     if layout.is_rows() {
         return rows::normalise(layout.outer, layout.width, x, p, [out, mean, var]);
     }
+    assert!(!p.about_zero, "norm: only rows are taken to have the mean 0");
     let [mean, var] = columns::moments(layout, x, [mean, var]);
     let out = columns::shift_and_scale(layout, x, p, Moments { mean, var }, out);
     [out, mean, var]

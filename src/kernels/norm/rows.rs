@@ -66,6 +66,13 @@ fn moments<T: Float, const FMA: bool>(x: &[T]) -> (T, T) {
     }
 }
 
+/// The mean of the squares of a row.
+#[inline(always)]
+fn mean_square<T: Float, const FMA: bool>(x: &[T]) -> T {
+    let [_, squares] = row_sums::<T, _, FMA, 2>(&Spread { x, from: T::ZERO }, x.len());
+    T::of::<FMA>(squares.lane::<FMA>() / count::<T, FMA>(x.len()))
+}
+
 struct Normalised<'x, T> {
     x: &'x [T],
     scale: &'x [T],
@@ -101,10 +108,11 @@ impl<'a, T: Float> RowOp<Results<'a, T>> for Normalise<'_, T> {
     ) -> (&'a mut [T], &'a mut [T], &'a mut [T]) {
         let (Normalise { x, p, n }, rows) = (self, means.len());
         assert!(vars.len() == rows && out.len() == rows * n, "a task has {rows} rows of {n}");
-        let Parameters { scale, bias, eps } = *p;
+        let Parameters { scale, bias, eps, about_zero } = *p;
         for (i, out) in out.chunks_exact_mut(*n).enumerate() {
             let x = &x[(first + i) * n..][..*n];
-            let (mean, var) = moments::<T, FMA>(x);
+            let (mean, var) =
+                if about_zero { (T::ZERO, mean_square::<T, FMA>(x)) } else { moments::<T, FMA>(x) };
             means[i].write(mean);
             vars[i].write(var);
             let inverse = T::of::<FMA>(inverse_deviation(var.lane::<FMA>(), eps));
@@ -232,7 +240,8 @@ impl<'a, 's, T: Float> Compute for Part<'_, 'a, 's, T> {
             let (mean, inverse) = (moments.mean[r], T::of::<FMA>(inverse));
             let row = RowTerms { x: &x[r * n..][..n], g: &g[r * n..][..n], scale: p.scale, mean, inverse };
             let sums = row_sums::<T, _, FMA, 2>(&Products(&row), n);
-            let means = sums.map(|sum| T::of::<FMA>(sum.lane::<FMA>() / count::<T, FMA>(n)));
+            let [mean, along] = sums.map(|sum| T::of::<FMA>(sum.lane::<FMA>() / count::<T, FMA>(n)));
+            let means = [if p.about_zero { T::ZERO } else { mean }, along];
             write::<T, _, FMA>(&Input { row: &row, means }, 0, dx);
             add::<T, _, FMA, 2>(&Affine(&row), n, [&mut *scales, &mut *biases]);
         }

@@ -19,17 +19,23 @@ use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, appl
 #[derive(Debug)]
 struct Det;
 
-/// What `fold` makes of the pivots of each matrix and whether its rows are in an odd order.
+/// What `fold` makes of the pivots of each matrix and whether its rows are in an odd order. What follows a pivot that is
+/// zero is no number; then it is the only one.
 fn folded<T: Element>(
-    lu: &Array,
-    rows: &Array,
+    [a, lu, rows]: [&Array; 3],
     fold: impl Fn(&mut dyn Iterator<Item = T>, bool) -> T,
 ) -> Result<Array> {
     let stack = lead(lu.shape(), 2);
     let n = lu.shape()[lu.ndim() - 1];
-    let (lu, rows) = (lu.values::<T>("det")?, given(rows));
+    let a = a.contiguous()?;
+    let (a, lu, rows) = (a.values::<T>("det")?, lu.values::<T>("det")?, given(rows));
+    let zero = T::from_f64(0.0);
     Array::from_fn("det", stack, |i| {
         let mut pivots = lu[i * n * n..][..n * n].iter().step_by(n + 1).copied();
+        let is_number = |x: &T| x.to_f64().is_finite();
+        if pivots.clone().any(|x| x == zero) && a[i * n * n..][..n * n].iter().all(is_number) {
+            return fold(&mut std::iter::once(zero), false);
+        }
         fold(&mut pivots, is_odd(&rows[i * n..][..n]))
     })
 }
@@ -40,7 +46,7 @@ impl Operation for Det {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
-            folded::<T>(x[1], x[2], |pivots, odd| pivots.fold(if odd { -1.0 } else { 1.0 }, |y, x| y * x))
+            folded::<T>([x[0], x[1], x[2]], |pivots, odd| pivots.fold(if odd { -1.0 } else { 1.0 }, |y, x| y * x))
         }, else Err(Error::DType(format!("det: not defined for {}", x[1].dtype()))))
     }
 }
@@ -112,13 +118,13 @@ impl Operation for LogDet {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
-            folded::<T>(x[1], x[2], |pivots, _| pivots.map(|x| x.abs().ln()).sum())
+            folded::<T>([x[0], x[1], x[2]], |pivots, _| pivots.map(|x| x.abs().ln()).sum())
         }, else Err(Error::DType(format!("slogdet: not defined for {}", x[1].dtype()))))
     }
     fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let signs = each!(x[1].dtype(), float: T => {
             let sign = |x: T| if x == 0.0 || x.is_nan() { x } else { x.signum() };
-            folded::<T>(x[1], x[2], |pivots, odd| pivots.fold(if odd { -1.0 } else { 1.0 }, |y, x| y * sign(x)))
+            folded::<T>([x[0], x[1], x[2]], |pivots, odd| pivots.fold(if odd { -1.0 } else { 1.0 }, |y, x| y * sign(x)))
         }, else Err(Error::DType(format!("slogdet: not defined for {}", x[1].dtype()))))?;
         Ok((self.forward(x)?, vec![signs]))
     }

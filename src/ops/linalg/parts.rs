@@ -108,3 +108,14 @@ impl Differentiable for Rest {
 pub(super) fn completing(name: &'static str, a: &Tensor, rest: &Tensor) -> Result<Tensor> {
     apply(Rest { name }, &[a, rest])
 }
+
+/// Matrices whose singular values and eigenvalues are far from each other and from zero, of any of numbers within 1.
+pub(super) fn apart(a: &Tensor) -> Result<Tensor> {
+    let [.., m, n] = *a.shape() else { return Ok(a.clone()) };
+    let diagonal = Array::from_fn("apart", &[m, n], |at| {
+        let (i, j) = (at / n, at % n);
+        if i == j { [1.0, 4.0, 8.0, 13.0][i % 4] } else { 0.0 }
+    })?;
+    let small = multiply(a, &Array::filled("apart", &[], 0.3, a.dtype())?.into())?;
+    crate::ops::add(&small, &diagonal.cast(a.dtype())?.into())
+}

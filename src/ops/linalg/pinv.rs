@@ -57,7 +57,8 @@ pub(super) const PINV: Op = Op {
 
 /// By the singular values, all of which count.
 fn pinv_case(t: &[Tensor]) -> Result<Tensor> {
-    let [u, s, vh] = super::svd(&t[0].array().clone().into(), false)?;
+    let a = super::parts::apart(&t[0])?;
+    let [u, s, vh] = super::svd(&a.array().clone().into(), false)?;
     let right = crate::ops::divide(&transpose_last(&vh)?, &super::parts::row(&s)?)?;
-    pinv_with(&t[0], &matrix_product(&right, &transpose_last(&u)?)?)
+    pinv_with(&a, &matrix_product(&right, &transpose_last(&u)?)?)
 }

@@ -1,6 +1,6 @@
 //! `A = Q R`.
 
-use super::parts::{completing, inner};
+use super::parts::{apart, completing, inner};
 use super::svd::identities;
 use super::triangular::{solve_triangular, triangle_of};
 use super::{failed, floating, lead};
@@ -206,9 +206,9 @@ pub fn qr(a: &Tensor, complete: bool) -> Result<[Tensor; 2]> {
 pub(super) const QR: Op = Op {
     name: "qr",
     cases: &[
-        Case { f: |t| Ok(qr(&t[0], false)?[0].clone()), shapes: &[&[4, 3]], domain: (-1.0, 1.0) },
-        Case { f: |t| Ok(qr(&t[0], false)?[1].clone()), shapes: &[&[2, 3, 3]], domain: (-1.0, 1.0) },
-        Case { f: |t| Ok(qr(&t[0], false)?[0].clone()), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
-        Case { f: |t| Ok(qr(&t[0], true)?[1].clone()), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
+        Case { f: |t| Ok(qr(&apart(&t[0])?, false)?[0].clone()), shapes: &[&[4, 3]], domain: (-1.0, 1.0) },
+        Case { f: |t| Ok(qr(&apart(&t[0])?, false)?[1].clone()), shapes: &[&[2, 3, 3]], domain: (-1.0, 1.0) },
+        Case { f: |t| Ok(qr(&apart(&t[0])?, false)?[0].clone()), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
+        Case { f: |t| Ok(qr(&apart(&t[0])?, true)?[1].clone()), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
     ],
 };

@@ -1,7 +1,7 @@
 //! Singular values and vectors: `A = U diag(S) Vh`.
 
 use super::parts::{
-    check_apart, column, completing, divided_beside_diagonal, inner, row, scaled_product, skew,
+    apart, check_apart, column, completing, divided_beside_diagonal, inner, row, scaled_product, skew,
 };
 use super::{failed, floating, lead};
 use crate::array::Array;
@@ -260,8 +260,8 @@ pub fn svdvals(a: &Tensor) -> Result<Tensor> {
 pub(super) const SVDVALS: Op = Op {
     name: "svdvals",
     cases: &[
-        Case { f: |t| svdvals(&t[0]), shapes: &[&[3, 2]], domain: (-1.0, 1.0) },
-        Case { f: |t| svdvals(&t[0]), shapes: &[&[2, 2, 3]], domain: (-1.0, 1.0) },
+        Case { f: |t| svdvals(&apart(&t[0])?), shapes: &[&[3, 2]], domain: (-1.0, 1.0) },
+        Case { f: |t| svdvals(&apart(&t[0])?), shapes: &[&[2, 2, 3]], domain: (-1.0, 1.0) },
     ],
 };
 
@@ -269,13 +269,21 @@ pub(super) const SVD: Op = Op {
     name: "svd",
     cases: &[
         // Squared, for their signs are not determined.
-        Case { f: |t| crate::ops::square(&svd(&t[0], false)?[0]), shapes: &[&[4, 3]], domain: (-1.0, 1.0) },
         Case {
-            f: |t| crate::ops::square(&svd(&t[0], false)?[2]),
+            f: |t| crate::ops::square(&svd(&apart(&t[0])?, false)?[0]),
+            shapes: &[&[4, 3]],
+            domain: (-1.0, 1.0),
+        },
+        Case {
+            f: |t| crate::ops::square(&svd(&apart(&t[0])?, false)?[2]),
             shapes: &[&[2, 2, 3]],
             domain: (-1.0, 1.0),
         },
-        Case { f: |t| crate::ops::square(&svd(&t[0], true)?[0]), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
-        Case { f: |t| Ok(svd(&t[0], true)?[1].clone()), shapes: &[&[3, 3]], domain: (-1.0, 1.0) },
+        Case {
+            f: |t| crate::ops::square(&svd(&apart(&t[0])?, true)?[0]),
+            shapes: &[&[2, 4]],
+            domain: (-1.0, 1.0),
+        },
+        Case { f: |t| Ok(svd(&apart(&t[0])?, true)?[1].clone()), shapes: &[&[3, 3]], domain: (-1.0, 1.0) },
     ],
 };

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::kernels::norm::Grouping;
 use crate::shape;
 use crate::tape::{Tensor, apply, apply_beside, cast};
-use operation::Norm;
+use operation::{About, Norm};
 use std::borrow::Cow;
 
 mod operation;
@@ -84,7 +84,7 @@ pub fn norm(
     let x = as_dtype(&given, given.dtype().widest())?;
     let layout = together.layout(x.array())?;
     let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
-    let op = Norm { layout, eps: checked(eps)?, is_given: false };
+    let op = Norm { layout, eps: checked(eps)?, about: About::Mean };
     let (y, moments) = apply_beside(op, &[&x, &scale, &bias])?;
     let mut dims = shape::Dims::from_slice(&x.shape()[..together.lead]);
     dims.push(layout.groups);
@@ -107,8 +107,19 @@ pub fn norm_with(
     let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(bias, 0.0, layout, &x)?);
     let (mean, var) =
         (column(Some(mean), 0.0, layout, &x)?.at(None), column(Some(var), 1.0, layout, &x)?.at(None));
-    let op = Norm { layout, eps: checked(eps)?, is_given: true };
+    let op = Norm { layout, eps: checked(eps)?, about: About::Given };
     cast(&apply(op, &[&x, &scale, &bias, &mean, &var])?, given.dtype())
+}
+
+/// `x / sqrt(mean(x^2) + eps) * scale` with the mean over the axes from `lead` on, whose sizes are those of the scale.
+pub fn rms_norm(x: &Tensor, scale: Option<&Tensor>, lead: usize, eps: f64) -> Result<Tensor> {
+    let given = input(x, &[scale])?;
+    let x = as_dtype(&given, given.dtype().widest())?;
+    let together = Together { lead, trail: x.ndim().saturating_sub(lead), groups: 1 };
+    let layout = together.layout(x.array())?;
+    let (scale, bias) = (column(scale, 1.0, layout, &x)?, column(None, 0.0, layout, &x)?);
+    let op = Norm { layout, eps: checked(eps)?, about: About::Zero };
+    cast(&apply(op, &[&x, &scale, &bias])?, given.dtype())
 }
 
 /// [`norm`] of the checks: normalises and forgets the moments.
@@ -137,6 +148,11 @@ pub(super) const OPS: &[super::Op] = &[super::Op {
                 norm_with(&t[0], [&mean, &var], Some(&t[1]), Some(&t[2]), 1e-3)
             },
             shapes: &[&[2, 5, 3], &[3], &[3]],
+            domain: (-2.0, 2.0),
+        },
+        Case {
+            f: |t| rms_norm(&t[0], Some(&t[1]), 1, 1e-3),
+            shapes: &[&[3, 2, 4], &[2, 4]],
             domain: (-2.0, 2.0),
         },
     ],

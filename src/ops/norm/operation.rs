@@ -16,12 +16,29 @@ use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, comp
 pub(super) struct Norm {
     pub(super) layout: Grouping,
     pub(super) eps: f64,
-    pub(super) is_given: bool,
+    pub(super) about: About,
+}
+
+/// What the elements are compared to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// The mean of each group.
+    Mean,
+    /// Zero: the variance is the mean of the squares of a row.
+    Zero,
+    /// A mean that is given, as is the variance.
+    Given,
 }
 
 /// The arrays as the kernels take them.
-fn parameters<'a, T: Element>(scale: &'a Array, bias: &'a Array, eps: f64) -> Result<Parameters<'a, T>> {
-    Ok(Parameters { scale: scale.values("norm")?, bias: bias.values("norm")?, eps })
+fn parameters<'a, T: Element>(
+    scale: &'a Array,
+    bias: &'a Array,
+    eps: f64,
+    about: About,
+) -> Result<Parameters<'a, T>> {
+    let about_zero = about == About::Zero;
+    Ok(Parameters { scale: scale.values("norm")?, bias: bias.values("norm")?, eps, about_zero })
 }
 
 fn not_float(x: &Array) -> Error {
@@ -40,19 +57,21 @@ impl Norm {
         let Grouping { outer, n, groups, width } = self.layout;
         let [x, g] = [reshape_to(x, &[outer, n, groups, width])?, reshape_to(g, &[outer, n, groups, width])?];
         let average = |t: &Tensor| mean(t, [1, 3].into(), true);
-        let (m, var) = match self.is_given {
-            true => (reshape_to(m, &[outer, 1, groups, 1])?, reshape_to(var, &[outer, 1, groups, 1])?),
-            false => (average(&x)?, average(&square(&subtract(&x, &average(&x)?)?)?)?),
+        let (m, var) = match self.about {
+            About::Given => {
+                (reshape_to(m, &[outer, 1, groups, 1])?, reshape_to(var, &[outer, 1, groups, 1])?)
+            }
+            About::Mean => (average(&x)?, average(&square(&subtract(&x, &average(&x)?)?)?)?),
+            About::Zero => (number(0.0, &x)?, average(&square(&x)?)?),
         };
         let inverse = divide(&number(1.0, &x)?, &sqrt(&add(&var, &number(self.eps, &x)?)?)?)?;
         let normal = multiply(&subtract(&x, &m)?, &inverse)?;
         let scaled = multiply(&g, &reshape_to(scale, &[groups, width])?)?;
-        let left = match self.is_given {
-            true => scaled,
-            false => {
-                let along = multiply(&normal, &average(&multiply(&scaled, &normal)?)?)?;
-                subtract(&scaled, &add(&average(&scaled)?, &along)?)?
-            }
+        let along = || multiply(&normal, &average(&multiply(&scaled, &normal)?)?);
+        let left = match self.about {
+            About::Given => scaled,
+            About::Mean => subtract(&scaled, &add(&average(&scaled)?, &along()?)?)?,
+            About::Zero => subtract(&scaled, &along()?)?,
         };
         let dscale = sum(&multiply(&g, &normal)?, [0, 1].into(), false)?;
         Ok([multiply(&left, &inverse)?, dscale, sum(&g, [0, 1].into(), false)?])
@@ -76,7 +95,7 @@ impl Operation for Norm {
         if let [mean, var] = &inputs[3..] {
             let (mean, var) = (mean.contiguous()?, var.contiguous()?);
             return each!(x.dtype(), float: T => {
-                let (p, moments) = (parameters(&scale, &bias, self.eps)?, moments(&mean, &var)?);
+                let (p, moments) = (parameters(&scale, &bias, self.eps, self.about)?, moments(&mean, &var)?);
                 let values = x.values::<T>("norm")?;
                 let out = Array::written("norm", x.shape(), |out| {
                     kernel::normalise_with(layout, values, p, moments, out)
@@ -86,7 +105,7 @@ impl Operation for Norm {
         }
         let of_each = [layout.outer, layout.groups];
         each!(x.dtype(), float: T => {
-            let (p, values) = (parameters(&scale, &bias, self.eps)?, x.values::<T>("norm")?);
+            let (p, values) = (parameters(&scale, &bias, self.eps, self.about)?, x.values::<T>("norm")?);
             let shapes = [x.shape(), &of_each, &of_each];
             let [out, mean, var] =
                 Array::written_all("norm", shapes, |out| kernel::normalise(layout, values, p, out))?;
@@ -98,9 +117,9 @@ impl Operation for Norm {
 impl Norm {
     /// The moments, wherever they come from.
     fn moments(&self, cx: &Context<'_>) -> [Tensor; 2] {
-        match self.is_given {
-            true => [cx.input(3).clone(), cx.input(4).clone()],
-            false => [0, 1].map(|i| cx.beside()[i].clone().into()),
+        match self.about {
+            About::Given => [cx.input(3).clone(), cx.input(4).clone()],
+            About::Mean | About::Zero => [0, 1].map(|i| cx.beside()[i].clone().into()),
         }
     }
 
@@ -121,7 +140,7 @@ impl Differentiable for Norm {
     }
     fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
         let [mean, var] = &self.moments(cx);
-        let op = NormGradient { layout: self.layout, eps: self.eps, is_given: self.is_given };
+        let op = NormGradient { layout: self.layout, eps: self.eps, about: self.about };
         let found = compute_beside(op, &[cx.input(0), cx.input(1), mean, var, g]);
         Some(found.and_then(|found| self.fitted(cx, &found)))
     }
@@ -132,8 +151,8 @@ impl Differentiable for Norm {
 #[derive(Debug)]
 struct NormGradient {
     layout: Grouping,
-    pub(super) eps: f64,
-    pub(super) is_given: bool,
+    eps: f64,
+    about: About,
 }
 
 impl Operation for NormGradient {
@@ -147,10 +166,10 @@ impl Operation for NormGradient {
         let [x, scale, mean, var, g] = [0, 1, 2, 3, 4].map(|i| inputs[i].contiguous());
         let (x, scale, mean, var, g) = (x?, scale?, mean?, var?, g?);
         each!(x.dtype(), float: T => {
-            let (p, moments) = (parameters(&scale, &scale, self.eps)?, moments(&mean, &var)?);
+            let (p, moments) = (parameters(&scale, &scale, self.eps, self.about)?, moments(&mean, &var)?);
             let (shapes, pair) = ([x.shape(), scale.shape(), scale.shape()], [x.values::<T>("norm")?, g.values("norm")?]);
             let [dx, dscale, dbias] = Array::written_all("norm", shapes, |out| {
-                kernel::gradient(self.layout, self.is_given, pair, p, moments, out)
+                kernel::gradient(self.layout, self.about == About::Given, pair, p, moments, out)
             })?;
             Ok((dx, vec![dscale, dbias]))
         }, else Err(not_float(&x)))

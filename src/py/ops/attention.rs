@@ -14,41 +14,39 @@ fn mask(seen: Option<Operand>, causal: bool) -> Mask {
     Mask { seen: seen.map(|m| m.0.into_array()), causal }
 }
 
-/// `softmax(q kᵀ / √features + bias) v` for each of `heads` equal parts of the features, of which keys
-/// and values have `kv_heads`, as many unless given.
+/// `softmax(q kᵀ / √features + bias) v` for each of `heads` equal parts of the features: as many as there
+/// are of queries, and of keys and values.
 #[pyfunction]
-#[pyo3(signature = (q, k, v, bias = None, mask = None, heads = 1, causal = false, kv_heads = None, /))]
+#[pyo3(signature = (q, k, v, bias = None, mask = None, heads = (1, 1), causal = false, /))]
 pub(super) fn attention(
     q: &Bound<'_, PyAny>,
     k: &Bound<'_, PyAny>,
     v: &Bound<'_, PyAny>,
     bias: Option<Operand>,
     mask: Option<Operand>,
-    heads: usize,
+    heads: (usize, usize),
     causal: bool,
-    kv_heads: Option<usize>,
 ) -> PyResult<PyTensor> {
     let [q, k, v] = meet([q, k, v])?;
     let (bias, mask) = (bias.map(|b| b.0), self::mask(mask, causal));
-    let heads = Heads { queries: heads, keys: kv_heads.unwrap_or(heads) };
+    let heads = Heads { queries: heads.0, keys: heads.1 };
     run(&[&q, &k, &v], || ops::attention(&q, &k, &v, bias.as_ref(), &mask, heads))
 }
 
 /// `softmax(q kᵀ / √features + bias)`, of shape `(.., heads, queries, keys)`.
 #[pyfunction]
-#[pyo3(signature = (q, k, bias = None, mask = None, heads = 1, causal = false, kv_heads = None, /))]
+#[pyo3(signature = (q, k, bias = None, mask = None, heads = (1, 1), causal = false, /))]
 pub(super) fn attention_scores(
     q: &Bound<'_, PyAny>,
     k: &Bound<'_, PyAny>,
     bias: Option<Operand>,
     mask: Option<Operand>,
-    heads: usize,
+    heads: (usize, usize),
     causal: bool,
-    kv_heads: Option<usize>,
 ) -> PyResult<PyTensor> {
     let [q, k] = meet([q, k])?;
     let (bias, mask) = (bias.map(|b| b.0), self::mask(mask, causal));
-    let heads = Heads { queries: heads, keys: kv_heads.unwrap_or(heads) };
+    let heads = Heads { queries: heads.0, keys: heads.1 };
     run(&[&q, &k], || ops::attention_scores(&q, &k, bias.as_ref(), &mask, heads))
 }
 

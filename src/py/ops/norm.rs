@@ -60,3 +60,16 @@ pub(super) fn norm_with(
     let (scale, bias) = (given(scale)?, given(bias)?);
     run(&[&x], || ops::norm_with(&x, [&mean, &var.0], scale.as_ref(), bias.as_ref(), eps))
 }
+
+/// `x / sqrt(mean(x^2) + eps) * scale`, with the mean over the axes from `lead` on, whose sizes are those of `scale`.
+#[pyfunction]
+#[pyo3(signature = (x, scale, lead, eps, /))]
+pub(super) fn rms_norm(
+    x: &Bound<'_, PyAny>,
+    scale: Option<&Bound<'_, PyAny>>,
+    lead: usize,
+    eps: f64,
+) -> PyResult<PyTensor> {
+    let (x, scale) = (met(x, scale)?, given(scale)?);
+    run(&[&x], || ops::rms_norm(&x, scale.as_ref(), lead, eps))
+}
