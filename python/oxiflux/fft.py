@@ -321,8 +321,8 @@ def fftfreq(
     """
     n = _points("fftfreq", n, d)
     places = np.arange(n)
-    places = np.where(places < (n + 1) // 2, places, places - n) / (n * d)
-    return _core.asarray(places, dtype or _core.float32, device=device)
+    frequencies = np.where(places < (n + 1) // 2, places, places - n) / (n * d)
+    return _core.asarray(frequencies, dtype or _core.float32, device=device)
 
 
 @told
