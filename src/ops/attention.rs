@@ -484,10 +484,17 @@ pub(super) const OPS: &[super::Op] = &[
     },
     super::Op {
         name: "attention_apply",
-        cases: &[Case {
-            f: |t| attention_apply(&t[0], &t[1], 2),
-            shapes: &[&[3, 2, 1, 2, 4], &[3, 2, 4, 5]],
-            domain: (-1.0, 1.0),
-        }],
+        cases: &[
+            Case {
+                f: |t| attention_apply(&t[0], &t[1], 1),
+                shapes: &[&[3, 2, 1, 2, 4], &[3, 2, 4, 5]],
+                domain: (-1.0, 1.0),
+            },
+            Case {
+                f: |t| attention_apply(&t[0], &t[1], 2),
+                shapes: &[&[3, 4, 2, 4], &[3, 4, 6]],
+                domain: (-1.0, 1.0),
+            },
+        ],
     },
 ];
