@@ -239,7 +239,7 @@ fn at_rows(x: &Tensor, values: &Tensor, rows: &Numbers, of: usize, change: Chang
 /// use oxiflux::ops::{Change, changed};
 /// let x = Tensor::from([1, 2, 3, 4]);
 /// let y = changed(&x, index![&Tensor::from([0, 0, 2])], &Tensor::from(5), Change::Add)?;
-/// assert_eq!(y.to_string(), "[11, 2, 8, 4]");
+/// assert_eq!(y.to_vec::<i64>()?, [11, 2, 8, 4]);
 /// # Ok::<(), oxiflux::Error>(())
 /// ```
 pub fn changed(x: &Tensor, key: &[Index], value: &Tensor, change: Change) -> Result<Tensor> {
