@@ -127,6 +127,8 @@ def test_infinity_is_the_limit(name, sign, dtype):
     )
     if np.isnan(far[0][0]):
         return  # nothing there to have a limit
+    if (name, sign) == ("lgamma", -1):
+        far, limit = far[:1], limit[:1]  # a pole at each whole number: the derivatives have no limit
     for near, at in zip(far, limit, strict=True):
         if abs(near[0]) > 25:  # on its way to infinity
             assert at[0] == np.copysign(np.inf, near[0])
