@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from . import _core
 from ._core import Generator, ShapeError, Tensor
 from .functions import broadcast_arrays
+from .functions.numbers import floating
 from .hints import told
 from .init import generator
 
@@ -20,10 +21,6 @@ __all__ = ["bernoulli", "gumbel_softmax", "multinomial", "normal"]
 
 Shape = int | Sequence[int]
 _LARGEST = 1.7976931348623157e308
-
-
-def _floating(x: Tensor) -> Tensor:
-    return x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
 
 
 def _shape(x: Tensor, shape: Shape | None) -> tuple[int, ...]:
@@ -51,7 +48,7 @@ def normal(
     >>> flux.normal([0.0, 100.0], 0.1, rng=flux.Generator(1)).shape, flux.normal(shape=(2, 3)).shape
     ((2,), (2, 3))
     """
-    mean, std = (_floating(x) for x in _core._meet(mean, std))
+    mean, std = (floating(x) for x in _core._meet(mean, std))
     if bool(_core.any(_core.less(std, 0.0))):
         raise ValueError(f"normal: a standard deviation is 0 or more, got {float(_core.min(std))}")
     wanted = _shape(broadcast_arrays(mean, std)[0], shape)
@@ -73,7 +70,7 @@ def bernoulli(
     >>> flux.bernoulli([0.0, 1.0, 1.0])
     Tensor([0., 1., 1.])
     """
-    p = _floating(_core.asarray(p))
+    p = floating(p)
     _check_chances("bernoulli", p, 1.0)
     wanted = _shape(p, shape)
     # In float32 at least, whose steps are fine enough for any probability of a half type.
@@ -106,7 +103,7 @@ def multinomial(
     >>> flux.multinomial([0.0, 3.0, 0.0], 2, replacement=True)
     Tensor([1, 1])
     """
-    p = _core.stop_gradient(_floating(_core.asarray(p)))
+    p = _core.stop_gradient(floating(p))
     count = index(n)
     if p.ndim == 0 or p.shape[-1] == 0:
         raise ShapeError(f"multinomial: expected probabilities along the last axis, got shape {p.shape}")
@@ -152,7 +149,7 @@ def gumbel_softmax(
     """
     if not tau > 0:
         raise ValueError(f"gumbel_softmax: tau is above 0, got {tau}")
-    x = _floating(_core.asarray(x))
+    x = floating(x)
     # Exponential numbers, of which none is 0.
     u = generator(rng).rand(*x.shape, dtype=_core.float64)
     gumbel = -_core.log(-_core.log1p(-_core.maximum(u, 2.0**-60)))

@@ -20,6 +20,7 @@ import numpy as np
 from . import _core
 from ._core import ShapeError, Tensor
 from .functions import broadcast_arrays, roll
+from .functions.numbers import floating
 from .hints import told
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _pairs(owner: str, x: ArrayLike) -> Tensor:
             f"{owner}: expected pairs (…, n, 2) of a real and an imaginary part, got shape {x.shape};"
             " fft.pairs(x) makes them of reals"
         )
-    return x if x.dtype.kind == "f" else x.astype(_core.float32)
+    return floating(x)
 
 
 def _axes(

@@ -24,6 +24,11 @@ def floating(x: ArrayLike) -> Tensor:
     return x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
 
 
+def wide(x: Tensor) -> Tensor:
+    """`x` itself, or as float32 if it is of a half type: what sums of several steps are computed in."""
+    return _core.astype(x, _core.float32) if x.dtype.itemsize == 2 else x
+
+
 def root(x: Tensor) -> Tensor:
     """The square root, whose gradient at 0 is 0 and not infinite."""
     zero = _core.equal(x, 0.0)
@@ -169,7 +174,7 @@ def _widened(x: Tensor) -> Tensor:
     """`x` in a type whose differences do not wrap around and whose tolerances are not rounded to 0."""
     if x.dtype.kind != "f":
         return _core.astype(x, _core.float64)
-    return _core.astype(x, _core.float32) if x.dtype.itemsize == 2 else x
+    return wide(x)
 
 
 @told

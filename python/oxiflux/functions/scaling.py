@@ -8,7 +8,7 @@ from .. import _core
 from .._core import Tensor
 from ..hints import told
 from .axes import axis_of, integers
-from .numbers import floating
+from .numbers import floating, wide
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -54,8 +54,7 @@ def rms_norm(
     [[0.8485, 1.1314], [0.0, 1.4142]]
     """
     x = floating(x)
-    dtype = x.dtype
-    wide = _core.astype(x, _core.float32) if dtype.itemsize == 2 else x
-    y = wide * _core.rsqrt(_core.mean(_core.square(wide), axis, keepdims=True) + eps)
-    y = _core.astype(y, dtype)
+    exact = wide(x)
+    y = exact * _core.rsqrt(_core.mean(_core.square(exact), axis, keepdims=True) + eps)
+    y = _core.astype(y, x.dtype)
     return y if weight is None else y * weight

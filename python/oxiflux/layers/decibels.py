@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import _core
 from .._core import Tensor
+from ..functions.numbers import floating
 from ..hints import told
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def power_to_db(
         raise ValueError(f"power_to_db: amin must be positive, got {amin}")
     if top_db is not None and not top_db >= 0:
         raise ValueError(f"power_to_db: top_db must not be negative, got {top_db}")
-    power = _floating(s)
+    power = floating(s)
     db = 10 * _core.log10(_core.maximum(power, amin)) - 10 * math.log10(max(ref, amin))
     return db if top_db is None or not db.size else _core.maximum(db, _core.max(db) - top_db)
 
@@ -47,9 +48,4 @@ def db_to_power(db: ArrayLike | Tensor, *, ref: float = 1.0) -> Tensor:
     >>> flux.db_to_power([0.0, 10.0, -20.0]).tolist()
     [1.0, 10.0, 0.01]
     """
-    return ref * _core.pow(10.0, _floating(db) / 10)
-
-
-def _floating(x: ArrayLike | Tensor) -> Tensor:
-    x = _core.asarray(x)
-    return x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
+    return ref * _core.pow(10.0, floating(db) / 10)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..functions.numbers import floating
 from ..hints import told
 from .base import Layer, named_any, shape_of
 from .window import sizes
@@ -162,7 +163,7 @@ class RotaryEncoding(Layer):
 
 
 def _turned(x: Tensor, width: int, base: float, offset: int, interleaved: bool) -> Tensor:
-    x = x if x.dtype.kind == "f" else x.astype(_core.float32)
+    x = floating(x)
     *batch, length, features = x.shape
     cos, sin = _angles(length, width, base, offset, str(x.dtype))
     if interleaved:

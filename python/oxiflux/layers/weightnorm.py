@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from .. import _core
 from .._core import Tensor
+from ..functions.numbers import wide
 from ..functors import fmap
 from ..hints import told
 from ..show import describe
@@ -77,8 +78,10 @@ class WeightNorm(Layer):
     def _norm(self, v: Tensor) -> Tensor:
         tiny = 2.220446049250313e-16 if v.dtype == _core.float64 else 1.1920929e-07
         # The squares of numbers of 16 bits may have too many.
-        wide = _core.astype(v, _core.float32) if v.dtype.itemsize == 2 else v
-        return _core.astype(_core.sqrt(_core.sum(wide * wide, axis=self.axis, keepdims=True) + tiny), v.dtype)
+        exact = wide(v)
+        return _core.astype(
+            _core.sqrt(_core.sum(exact * exact, axis=self.axis, keepdims=True) + tiny), v.dtype
+        )
 
     def reparametrize(self) -> Any:
         """The layer with the parameter that it computes with: `g * v / norm(v)`."""

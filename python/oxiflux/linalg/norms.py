@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import _core
 from .._core import ShapeError, Tensor
 from ..functions import moveaxis
+from ..functions.numbers import floating
 from ..hints import told
 from .factors import svdvals
 
@@ -37,8 +38,7 @@ def vector_norm(
     """
     if isinstance(ord, str):
         raise ValueError(f"vector_norm: ord is a number, not {ord!r}")
-    x = _core.asarray(x)
-    x = x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
+    x = floating(x)
     if ord == math.inf:
         return _core.max(_core.abs(x), axis, keepdims=keepdims)
     if ord == -math.inf:
@@ -95,8 +95,7 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: MatrixOrder = "
     >>> flux.linalg.matrix_norm([[3.0, 0.0], [0.0, 4.0]]), flux.linalg.matrix_norm([[3.0, 0.0], [0.0, 4.0]], ord=2)
     (Tensor(5.), Tensor(4.))
     """
-    x = _core.asarray(x)
-    x = x if x.dtype.kind == "f" else _core.astype(x, _core.float32)
+    x = floating(x)
     if x.ndim < 2:
         raise ShapeError(f"matrix_norm: expected a matrix or a stack of matrices, got shape {x.shape}")
     if ord is None or ord == "fro":

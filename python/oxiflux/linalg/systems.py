@@ -10,6 +10,7 @@ import numpy as np
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
 from ..functions import result_type
+from ..functions.numbers import wide
 from ..hints import told
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def matrix_rank(x: ArrayLike, /, *, rtol: float | ArrayLike | None = None) -> Te
     Tensor(1)
     """
     x = _real("matrix_rank", x)
-    return _core.count_nonzero(_counts(_core.svdvals(_core.stop_gradient(_wide(x))), x, rtol), axis=-1)
+    return _core.count_nonzero(_counts(_core.svdvals(_core.stop_gradient(wide(x))), x, rtol), axis=-1)
 
 
 @told
@@ -150,7 +151,7 @@ def pinv(x: ArrayLike, /, *, rtol: float | ArrayLike | None = None) -> Tensor:
             [0. , 0. ]])
     """
     x = _real("pinv", x)
-    return _core.astype(_inverted(x, _core.svd(_core.stop_gradient(_wide(x)), False), rtol), x.dtype)
+    return _core.astype(_inverted(x, _core.svd(_core.stop_gradient(wide(x)), False), rtol), x.dtype)
 
 
 @told
@@ -176,12 +177,12 @@ def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqRes
             f"lstsq: expected right-hand sides ({m},) or (.., {m}, k) for matrices of shape {a.shape}, "
             f"got shape {b.shape}"
         )
-    wide, right = _wide(a), _core.expand_dims(_wide(b), 1) if vector else _wide(b)
-    parts = _core.svd(wide, False)
+    left, right = wide(a), _core.expand_dims(wide(b), 1) if vector else wide(b)
+    parts = _core.svd(left, False)
     x = _core.matmul(_inverted(a, parts, rcond), right)
     rank = _core.count_nonzero(_counts(_core.stop_gradient(parts[1]), a, rcond), axis=-1)
     if m > n and bool(_core.all(_core.equal(rank, n))):
-        residuals = _core.sum(_core.square(_core.matmul(wide, x) - right), axis=-2)
+        residuals = _core.sum(_core.square(_core.matmul(left, x) - right), axis=-2)
     else:
         residuals = _core.zeros((0,), dtype=x.dtype)
     if vector:
@@ -203,11 +204,6 @@ def _real(function: str, x: ArrayLike, least: int = 2) -> Tensor:
     return x
 
 
-def _wide(x: Tensor) -> Tensor:
-    """In the type that factorisations compute in."""
-    return _core.astype(x, _core.float32) if x.dtype.itemsize == 2 else x
-
-
 def _counts(values: Tensor, x: Tensor, rtol: float | ArrayLike | None) -> Tensor:
     """Which singular values of `x` are not taken for 0."""
     if rtol is None:
@@ -226,4 +222,4 @@ def _inverted(x: Tensor, parts: tuple[Tensor, Tensor, Tensor], rtol: float | Arr
     counts = _counts(s, x, rtol)
     inverse = _core.where(counts, 1 / _core.where(counts, s, 1), 0)
     y = _core.matmul(_core.matrix_transpose(vh) * inverse[..., None, :], _core.matrix_transpose(u))
-    return _core.pinv_with(_wide(x), y)
+    return _core.pinv_with(wide(x), y)
