@@ -396,7 +396,9 @@ def test_loss_of_one_element_that_is_not_a_scalar():
     fails(flux.ShapeError, lambda: flux.gradient(lambda x: x * 2, flux.zeros((1,))), "loss", "(1,)")
 
 
-@pytest.mark.parametrize("loss", [None, "text", {"loss": 1}, object()], ids=repr)
+@pytest.mark.parametrize(
+    "loss", [None, "text", {"loss": 1}, object()], ids=["None", "text", "dict", "object"]
+)
 def test_loss_that_is_no_number(loss):
     fails(TypeError, lambda: flux.gradient(lambda x: loss, flux.zeros((3,))))
 

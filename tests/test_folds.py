@@ -222,7 +222,8 @@ def test_folds_that_cannot_be(call, error, words):
 
 
 @pytest.mark.parametrize(
-    "split", [kfolds, leavepout, lambda n, k: timeseries_kfolds(n, k), flux.splitobs], ids=str
+    "split",
+    [kfolds, leavepout, lambda n, k: timeseries_kfolds(n, k), flux.splitobs],
 )
 def test_a_number_of_items_may_be_one_of_numpy(split):
     at = 0.5 if split is flux.splitobs else 3

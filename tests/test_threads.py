@@ -264,3 +264,53 @@ def test_threads_that_train_beside_one_that(main, tmp_path):
         """
     )
     run(script)
+
+
+# The end of the program
+
+
+ENDLESS = {
+    "gradient": "flux.gradient(lambda x: slow(x).sum(), x)",
+    "withgradient": "flux.withgradient(lambda x: slow(x).sum(), x)",
+    "pullback": "flux.pullback(lambda x: slow(x).sum(), x)[1]()",
+    "hessian": "flux.hessian(lambda x: slow(x * x).sum(), x)",
+    "checkpoint": "flux.gradient(lambda x: flux.checkpoint(slow, x).sum(), x)",
+    "custom gradient": "flux.gradient(lambda x: custom(x).sum(), x)",
+    "activation": "flux.Dense(10, 10, slow)(x)",
+    "rule": "flux.update(state, model, model)",
+    "rule of all": "flux.update(state_of_all, model, model)",
+    "operation": "flux.matmul(flux.ones((300, 300)), flux.ones((300, 300)))",
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_program_ends_while_a_daemon_thread_computes(what):
+    # Python takes down the stacks of such threads: none of what they hold may be let go of.
+    run(
+        f"""
+        x = flux.ones((10,))
+        def slow(x):
+            for _ in range(100):
+                x = x * 1.01 + sum(range(10)) * 0.01
+            return x
+        @flux.custom_gradient
+        def custom(x):
+            return x * 2, lambda g: slow(g)
+        class Rule:
+            def init(self, x): return ()
+            def apply(self, state, x, dx): return state, slow(dx)
+        class Whole:
+            def init(self, x): return ()
+            def apply(self, state, x, dx): return state, dx
+            def apply_all(self, states, xs, dxs): return states, [slow(dx) for dx in dxs]
+        model = {{"weight": flux.ones((10,))}}
+        state, state_of_all = flux.setup(Rule(), model), flux.setup(Whole(), model)
+        def forever():
+            while True:
+                {ENDLESS[what]}
+        {ENDLESS[what]}
+        for _ in range(3):
+            threading.Thread(target=forever, daemon=True).start()
+        time.sleep(0.1)
+        """
+    )

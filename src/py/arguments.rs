@@ -244,12 +244,12 @@ impl<'py, 's> Watch<'py, 's> {
             _ if in_place => ob.clone(),
             Kind::List => PyList::new(self.py, given)?.into_any(),
             Kind::Tuple => PyTuple::new(self.py, given)?.into_any(),
-            Kind::Named(make) => make.call1((PyTuple::new(self.py, given)?,))?,
+            Kind::Named(make) => super::call(make, (PyTuple::new(self.py, given)?,))?,
             Kind::Dict(keys, _) | Kind::Object(keys) => {
                 let dict = PyDict::new(self.py);
                 keys.iter().zip(given).try_for_each(|(key, x)| dict.set_item(key, x))?;
                 match &kind {
-                    Kind::Dict(_, Some(class)) => class.call1((dict,))?,
+                    Kind::Dict(_, Some(class)) => super::call(class, (dict,))?,
                     _ => dict.into_any(),
                 }
             }

@@ -100,7 +100,7 @@ pub(super) fn class_has<'py>(ob: &Bound<'py, PyAny>, name: &Bound<'py, PyString>
     static GETATTR: Once<Py<PyAny>> = Once::new();
     let (py, class) = (ob.py(), ob.get_type());
     let getattr = GETATTR.get_or_find(py, || py.import("builtins")?.getattr("getattr").map(Bound::unbind))?;
-    let ask = |whom: &Bound<'py, PyAny>| getattr.bind(py).call1((whom, name, py.Ellipsis()));
+    let ask = |whom: &Bound<'py, PyAny>| super::call(getattr.bind(py), (whom, name, py.Ellipsis()));
     // What the object has not, its class has not either; asked so, no exception is made for it. A class with a
     // `__getattr__` would run that.
     if !finds_by_itself(&class) && ask(ob).is_ok_and(|found| found.is(py.Ellipsis())) {

@@ -44,7 +44,7 @@ impl Differentiable for Custom {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let rule = |py: Python<'_>| {
             let g = Bound::new(py, PyTensor::from(g.clone()))?;
-            let found = self.0.bind(py).call1((g,))?;
+            let found = super::call(self.0.bind(py), (g,))?;
             let found: Vec<Bound<'_, PyAny>> = match found.cast::<PyTuple>() {
                 Ok(tuple) => tuple.iter().collect(),
                 Err(_) => {

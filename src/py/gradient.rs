@@ -31,7 +31,7 @@ struct Called<'py> {
 fn call<'py>(f: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Called<'py>> {
     let scope = Scope::enter();
     let Watched { given, variables, plan, restore } = Watch::new(f.py(), &scope).arguments(args)?;
-    let result = f.call1(given)?;
+    let result = super::call(f, given)?;
     drop(restore);
     Ok(Called { result, trace: scope.close(), variables, plan })
 }

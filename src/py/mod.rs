@@ -4,6 +4,7 @@ mod arguments;
 mod at;
 mod attributes;
 mod bind;
+mod call;
 mod callables;
 mod custom;
 mod device;
@@ -35,6 +36,7 @@ mod walkable;
 mod variables;
 
 pub(crate) use bind::bind;
+use call::call;
 pub(crate) use device::Device;
 pub(crate) use operand::{Operand, compared, fitted, floating, many, meet, meeting, named, pair, weak};
 pub(crate) use run::{released, run};

@@ -82,7 +82,9 @@ impl Plan {
                 Step::Tuple(numbers) => PyTuple::new(py, all(numbers))?.into_any(),
                 Step::Named(make, numbers) => make.bind(py).call1((PyTuple::new(py, all(numbers))?,))?,
                 Step::Dict(keys, numbers, None) => named(keys, numbers)?.into_any(),
-                Step::Dict(keys, numbers, Some(class)) => class.bind(py).call1((named(keys, numbers)?,))?,
+                Step::Dict(keys, numbers, Some(class)) => {
+                    super::call(class.bind(py), (named(keys, numbers)?,))?
+                }
                 Step::Object(keys, numbers) => namespace(py)?.call((), Some(&named(keys, numbers)?))?,
             });
         }

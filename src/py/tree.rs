@@ -124,7 +124,7 @@ pub(super) fn trainable_names<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bo
         return Ok(None);
     }
     let found = ob.getattr(trainable)?;
-    let names = if found.is_callable() { found.call0()? } else { found };
+    let names = if found.is_callable() { super::call(&found, ())? } else { found };
     if names.is_none() {
         return Ok(None);
     }

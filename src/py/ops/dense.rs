@@ -3,7 +3,7 @@
 use super::super::once::Once;
 use crate::ops;
 use crate::ops::formula::Activation;
-use crate::py::{Operand, PyTensor, named, pair, run};
+use crate::py::{Operand, PyTensor, call, named, pair, run};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub(super) fn activated<'py>(
     let fused = activation.as_ref().map(known).transpose()?.flatten();
     let y = Bound::new(py, f(fused)?)?;
     match activation {
-        Some(f) if fused.is_none() => f.call1((y,)),
+        Some(f) if fused.is_none() => call(&f, (y,)),
         _ => Ok(y.into_any()),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::found::Found;
 use crate::error::Error;
+use crate::py::call;
 use crate::py::once::intern;
 use crate::py::operand::Operand;
 use crate::py::state::{Leaf, Memory};
@@ -41,7 +42,7 @@ pub(super) fn steps<'py>(
             let states = together.iter().map(|f| f.leaf.get().state(py)).collect::<PyResult<Vec<_>>>()?;
             let tensors: Vec<_> = together.iter().map(|f| f.tensor.bind(py)).collect();
             let grads: Vec<_> = together.iter().map(|f| PyTensor::from(f.grad.clone())).collect();
-            let result = apply_all.call1((states, tensors, grads))?;
+            let result = call(&apply_all, (states, tensors, grads))?;
             let (states, dxs): (Vec<Bound<'py, PyAny>>, Vec<Bound<'py, PyAny>>) = result.extract()?;
             let counts = (together.len(), states.len(), dxs.len());
             if counts.0 != counts.1 || counts.0 != counts.2 {
@@ -56,7 +57,7 @@ pub(super) fn steps<'py>(
             let answer = |f: &Found| {
                 let g = PyTensor::from(f.grad.clone());
                 let result =
-                    rule.call_method1(intern!(py, "apply"), (f.leaf.get().state(py)?, &f.tensor, g))?;
+                    call(&rule.getattr(intern!(py, "apply"))?, (f.leaf.get().state(py)?, &f.tensor, g))?;
                 result.extract().map_err(|_| {
                     let got = result.get_type();
                     PyTypeError::new_err(format!("update: {rule}.apply must return (state, dx), got {got}"))

@@ -1,0 +1,48 @@
+//! How the core calls functions that users wrote.
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use pyo3::{BoundObject, ffi};
+use std::ptr;
+use std::thread;
+
+// pyo3 declares it as a function that never unwinds.
+unsafe extern "C-unwind" {
+    fn PyObject_Call(
+        f: *mut ffi::PyObject,
+        args: *mut ffi::PyObject,
+        kwargs: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
+}
+
+/// Lets its thread wait for ever where the stack is taken down while no panic is under way.
+struct Held;
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        loop {
+            thread::park();
+        }
+    }
+}
+
+/// What `f` returns for these arguments, as `f.call1(args)`.
+///
+/// At the end of a program Python before 3.14 ends threads that still run its code by taking down their stacks, ours
+/// included, where references are then dropped without the GIL. So such a thread stays here until the process is gone,
+/// as it does in later versions.
+pub(super) fn call<'py, A>(f: &Bound<'py, PyAny>, args: A) -> PyResult<Bound<'py, PyAny>>
+where
+    A: IntoPyObject<'py, Target = PyTuple>,
+    PyErr: From<A::Error>,
+{
+    let py = f.py();
+    let args = args.into_pyobject(py)?.into_bound();
+    let held = Held;
+    // SAFETY: `f` and `args` are live, `args` is a tuple, and this thread holds the GIL; what comes back is a new
+    // reference or null with an exception set.
+    let result = unsafe { PyObject_Call(f.as_ptr(), args.as_ptr(), ptr::null_mut()) };
+    std::mem::forget(held);
+    // SAFETY: as above.
+    unsafe { Bound::from_owned_ptr_or_err(py, result) }
+}
