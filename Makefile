@@ -58,13 +58,14 @@ lint: venv ## formatting and lints of Rust and Python
 test-rust: ## unit tests, tests/*.rs and examples in the docs
 	cargo test --locked --quiet
 
+# Most tests are Python on one core, so that there are as many processes as cores.
 test-python: build ## tests/*.py, examples in the docs, and the stub against the module
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 	$(PY) scripts/stubs.py --check
 	$(PY) scripts/exports.py --check
 	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml --allowlist scripts/stubtest.allow
 
-# Tests are mostly Python on one core, so that two runs go side by side.
+# These two go side by side for the same reason.
 test-isas: build ## what depends on kernels again, as a processor without AVX-512 and one without AVX2 run it
 	$(MAKE) --no-print-directory --jobs=2 --output-sync test-avx2 test-portable
 
