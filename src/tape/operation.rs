@@ -119,6 +119,10 @@ impl Context<'_> {
     }
     /// Asks `rule` for the gradient of each input that wants one.
     pub fn each(&self, mut rule: impl FnMut(usize) -> Result<Tensor>) -> Result<Grads> {
-        (0..self.wanted.len()).map(|i| self.wanted[i].then(|| rule(i)).transpose()).collect()
+        let mut grads = Grads::new();
+        for (i, &is_wanted) in self.wanted.iter().enumerate() {
+            grads.push(if is_wanted { Some(rule(i)?) } else { None });
+        }
+        Ok(grads)
     }
 }

@@ -76,13 +76,16 @@ impl Trace {
         let at = node + self.first as usize;
         entries[at].op.as_ref()?;
         let entry = std::mem::replace(&mut entries[at], Entry::spent());
-        let parents = entry.inputs.iter().map(|&p| p != UNTRACKED && p >= self.first);
-        let wanted: SmallVec<[bool; 4]> = parents.collect();
-        let shapes = entry.inputs.iter().zip(&wanted).map(|(&p, &w)| match w {
-            true => (entries[p as usize].shape.clone(), entries[p as usize].dtype),
-            false => (Dims::new(), DType::F32),
-        });
-        let shapes = shapes.collect();
+        // Pushed one by one: `collect` would take a third of the time of a small step.
+        let (mut wanted, mut shapes) = (SmallVec::new(), SmallVec::new());
+        for &p in &entry.inputs {
+            let is_wanted = p != UNTRACKED && p >= self.first;
+            wanted.push(is_wanted);
+            shapes.push(match is_wanted {
+                true => (entries[p as usize].shape.clone(), entries[p as usize].dtype),
+                false => (Dims::new(), DType::F32),
+            });
+        }
         // Lines below still ask for the shape of this one only through their own parents, which come earlier.
         entries[at].shape = entry.shape.clone();
         entries[at].dtype = entry.dtype;
