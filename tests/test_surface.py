@@ -58,6 +58,7 @@ UNSAFE_ABOVE = {
     "fork.rs",
     # Python's own: foreign memory, and what pyo3 has no safe name for.
     "py/attributes.rs",
+    "py/call.rs",
     "py/dlpack.rs",
     "py/held.rs",
     "py/hints.rs",

@@ -39,10 +39,9 @@ where
     let py = f.py();
     let args = args.into_pyobject(py)?.into_bound();
     let held = Held;
-    // SAFETY: `f` and `args` are live, `args` is a tuple, and this thread holds the GIL; what comes back is a new
-    // reference or null with an exception set.
+    // SAFETY: `f` and `args` are live, `args` is a tuple, and this thread holds the GIL.
     let result = unsafe { PyObject_Call(f.as_ptr(), args.as_ptr(), ptr::null_mut()) };
     std::mem::forget(held);
-    // SAFETY: as above.
+    // SAFETY: what `PyObject_Call` gives is ours, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }
