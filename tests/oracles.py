@@ -127,6 +127,7 @@ ACTIVATIONS = {
     "softplus": activation(softplus),
     "softshrink": activation(lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0), large=False),
     "softsign": activation(lambda x: x / (1 + np.abs(x)), low=-1.0, high=1.0, large=False),
+    "gelu_sigmoid": activation(lambda x: x * sigmoid(1.702 * x), low=0.0, large=False),
     "swish": activation(lambda x: x * sigmoid(x), low=0.0, large=False),
     "tanh_fast": activation(np.tanh, rtol=16),
     "tanhshrink": activation(lambda x: x - np.tanh(x), atol=8, large=False),

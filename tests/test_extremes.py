@@ -136,7 +136,9 @@ def test_infinity_is_the_limit(name, sign, dtype):
             np.testing.assert_allclose(at, near, rtol=1e-6, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "gelu_erf", "swish", "mish", "hardswish"])
+@pytest.mark.parametrize(
+    "name", ["gelu", "gelu_tanh", "gelu_erf", "gelu_sigmoid", "swish", "mish", "hardswish"]
+)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_gated_activations_end_at_zero(name, dtype):
     value, slope, curve = orders(function(name), flux.tensor([-np.inf], dtype=dtype))

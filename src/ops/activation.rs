@@ -22,6 +22,7 @@ const ALL: f64 = 1e30;
 const NORMAL_HEIGHT: f64 = 0.398_942_280_401_432_7;
 /// The fixed point of `selu` (Klambauer et al. 2017): scale and slope.
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+const GELU_SIGMOID: f64 = 1.702;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 
 /// `x * sigmoid(2 u)` with `u = sqrt(2/pi) (x + c x^3)`, which is `x/2 (1 + tanh u)`.
@@ -102,6 +103,13 @@ rows! {
     /// `x * sigmoid(x)`.
     swish = |x| not_far_below(x) * sigmoid(x),
         d(x) = |x| { let x = not_far(x); sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x))) }, on (-2.0, 2.0), 0.7 ns;
+    /// `x * sigmoid(1.702 x)`, an approximation of `gelu` within 0.021 (Hendrycks and Gimpel 2016).
+    gelu_sigmoid = |x| not_far_below(x) * sigmoid(x * GELU_SIGMOID),
+        d(x) = |x| {
+            let x = not_far(x);
+            let gate = sigmoid(x * GELU_SIGMOID);
+            gate * (1.0 + x * (1.0 - gate) * GELU_SIGMOID)
+        }, on (-2.0, 2.0), 0.7 ns;
     /// `x * hardsigmoid(x)`.
     hardswish = |x| when_gt(-3.0, x, 0.0, when_gt(x, 3.0, x, x * (x + 3.0) / 6.0)),
         d(x) = |x| when_gt(-3.0, x, 0.0, when_gt(x, 3.0, 1.0, (x * 2.0 + 3.0) / 6.0)), on (-2.5, 2.5), 0.5 ns;

@@ -22,20 +22,7 @@ from .matrices import (
 )
 from .missing import nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
 from .movement import broadcast_arrays, broadcast_shapes, meshgrid, moveaxis, repeat, roll, swapaxes, tile
-from .numbers import (
-    allclose,
-    clip,
-    conj,
-    exp10,
-    gelu_sigmoid,
-    heaviside,
-    imag,
-    isclose,
-    polygamma,
-    positive,
-    real,
-    rrelu,
-)
+from .numbers import allclose, clip, conj, exp10, heaviside, imag, isclose, polygamma, positive, real, rrelu
 from .order import diff, isin, unique_all, unique_counts, unique_inverse, unique_values
 from .parts import array_split, split, unflatten, unstack
 from .places import index_add, masked_scatter, scatter_along
@@ -72,7 +59,6 @@ __all__ = [
     "finfo",
     "fliplr",
     "flipud",
-    "gelu_sigmoid",
     "heaviside",
     "histogram",
     "hstack",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
 
 __all__ = [
-    "allclose", "clip", "conj", "exp10", "gelu_sigmoid", "heaviside", "imag", "isclose", "polygamma", "positive",
+    "allclose", "clip", "conj", "exp10", "heaviside", "imag", "isclose", "polygamma", "positive",
     "real", "rrelu",
 ]  # fmt: skip
 
@@ -109,20 +109,6 @@ def rrelu(x: ArrayLike, /, lo: float = 1 / 8, hi: float = 1 / 3) -> Tensor:
     x = floating(x)
     slope = lo + (hi - lo) * _core.rand(*x.shape, dtype=x.dtype)
     return _core.where(_core.less(x, 0), slope * x, x)
-
-
-@told
-def gelu_sigmoid(x: ArrayLike, /) -> Tensor:
-    """`x * sigmoid(1.702 * x)`, an approximation of `gelu` within 0.021 by a single exponential.
-
-    Ref: NNlib.jl, `gelu_sigmoid`; Hendrycks and Gimpel, Gaussian error linear units, 2016.
-
-    >>> import oxiflux as flux
-    >>> flux.gelu_sigmoid([-1.0, 0.0, 1.0]).tolist()
-    [-0.1542, 0.0, 0.8458]
-    """
-    x = floating(x)
-    return x * _core.sigmoid(1.702 * x)
 
 
 @told
