@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, NamedTuple, Self
 
@@ -21,7 +23,6 @@ from ..train import History, fit
 from .batches import Batches, dense
 from .callbacks import Best, again, later, said, several
 from .networks import Loss, built, check_outputs, is_whole, objective
-from .surroundings import drawing_from, heed_joblib
 
 __all__ = ["Estimator", "Target"]
 
@@ -125,19 +126,16 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             # What counts nothing is left out, be it as large as it may.
             counts = weight > 0
             X, weight, target = X[counts], weight[counts], target._replace(values=target.values[counts])
-        if weight is not None and not is_partial:
-            weight = weight / weight.mean()
         random = check_random_state(self.random_state)
         if not (is_partial and goes_on):
             self._generator = Generator(int(random.randint(2**31 - 1)))
-        heed_joblib()
         with drawing_from(self._generator):
             return self._fit(X, target, weight, random, goes_on, is_partial)
 
     def _fit(self, X: Any, target: Target, weight: Any, random: Any, goes_on: bool, is_partial: bool) -> Self:
         """Trains with targets and weights, everything random being drawn from the estimator's own generator."""
-        # A single batch is small: float64 costs it next to nothing.
-        is_double = self._is_double if goes_on else X.shape[0] <= self.batchsize
+        # Rows of a single batch are few: float64 costs them next to nothing.
+        is_double = self._is_double if goes_on else X.shape[0] <= self.batchsize and not is_partial
         dtype = np.float64 if is_double else np.float32
         values = target.values
         rows = (
@@ -165,7 +163,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         if not is_partial:
             rows, held_out = self._split(rows, random)
         if held_out is not None and self.early_stopping:
-            best = Best(model, PATIENCE if self.early_stopping is True else int(self.early_stopping))
+            is_flag = isinstance(self.early_stopping, (bool, np.bool_))
+            best = Best(model, PATIENCE if is_flag else int(self.early_stopping))
             callbacks.insert(0, best)
         history = fit(
             objective(self._name, loss, weight is not None), model,
@@ -188,26 +187,39 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _outputs(self, X: Any) -> _core.Tensor:
         """What the network gives for the rows of `X`, some of them at a time."""
-        check_is_fitted(self)
-        dtype = np.float64 if self._is_double else np.float32
-        X = validate_data(self, X, accept_sparse="csr", dtype=dtype, reset=False)
+        check_is_fitted(self, "model_")
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        X = self._narrowed("X", X, np.float64 if self._is_double else np.float32)
         rows = max(1, min(4096, AT_ONCE // X.shape[1]))
-        heed_joblib()
         parts = [self.model_(dense(X[i : i + rows])) for i in range(0, X.shape[0], rows)]
         return parts[0] if len(parts) == 1 else _core.concat(parts)
 
     def _weights(self, X: Any, given: Any, target: Target, is_partial: bool) -> Any:
-        """What each row counts, or None if all count the same."""
+        """What each row counts, or None if all count the same: its weight times that of its class.
+
+        The mean of those that count at all is 1, but that of the classes' weights only if all rows are here.
+        """
         weight = None
         if given is not None:
             weight = _check_sample_weight(given, X, dtype=np.float64, ensure_non_negative=True)
-        if (of_class := self._class_weights(target, is_partial)) is not None:
-            weight = of_class if weight is None else weight * of_class
-        if weight is not None and not 0 < weight.sum() < math.inf:
-            raise ValueError(f"{self._name}: the weights of the rows add up to {weight.sum()}")
-        return weight
+            weight = self._with_mean_one(weight)
+        of_class = self._class_weights(target, weight, is_partial)
+        if of_class is None:
+            return weight
+        weight = of_class if weight is None else weight * of_class
+        balanced = self._with_mean_one(weight)
+        return weight if is_partial else balanced
 
-    def _class_weights(self, target: Target, is_partial: bool) -> Any:
+    def _with_mean_one(self, weight: Any) -> Any:
+        """Weights divided by the mean of those that are not 0."""
+        total = weight.sum()
+        if not (0 < total < math.inf and weight.min() >= 0):
+            raise ValueError(
+                f"{self._name}: weights must be 0 or more, and some more than 0, got {weight.min()} to {weight.max()}"
+            )
+        return weight * (np.count_nonzero(weight) / total)
+
+    def _class_weights(self, target: Target, weight: Any, is_partial: bool) -> Any:
         """What each row counts by its class, or None."""
         return None
 
@@ -266,4 +278,14 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
 def _rule_of(rule: Any) -> Any:
     """The rule; of a class the one with its defaults."""
-    return rule() if isinstance(rule, type) else rule
+    return rule() if isinstance(rule, type) and hasattr(rule, "apply") else rule
+
+
+@contextmanager
+def drawing_from(generator: Generator) -> Iterator[None]:
+    """Lets everything random in this thread draw from a generator."""
+    before = _core.replay(generator)
+    try:
+        yield
+    finally:
+        _core.replay(before)

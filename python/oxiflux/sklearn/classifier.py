@@ -25,7 +25,7 @@ class FluxClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
     It takes arrays, frames and sparse matrices of numbers, classes of any kind in `y`, or for several labels in a row
     a matrix of zeros and ones. Its defaults are those of `MLPClassifier`, but for that one's end as soon as the loss
-    stays as it is. It computes in float32, and in float64 if all rows are one batch.
+    stays as it is. `fit` computes in float32, or in float64 where all rows are a single batch.
 
     - `model`: the sizes of hidden layers, with relu behind each; or a function of the numbers of features and of
       classes that gives any model, whose outputs, a number for each class, are taken as before softmax; or a model,
@@ -105,8 +105,8 @@ class FluxClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """One epoch over some rows, with what the rule remembers, and without rows that are held out.
 
-        The first call needs all `classes` there are; with a matrix of labels it may go without. Weights count as they
-        are, whereas `fit` divides them by their mean.
+        The first call needs all `classes` there are, unless `y` is a matrix of labels. A dict `class_weight` weighs
+        them as it says; "balanced" has no meaning here.
         """
         return self._train(X, y, sample_weight, is_partial=True, classes=classes)
 
@@ -142,7 +142,8 @@ class FluxClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             raise ValueError(f"{self._name}: y was {before} before and is {now} now")
         if is_multilabel:
             values = (y.toarray() if issparse(y) else np.asarray(y)).astype(np.float64)
-            names = self._names(np.arange(values.shape[1]), classes, goes_on, True)
+            # What `classes` says of a matrix is at most that there are zeros and ones.
+            names = self._names(np.arange(values.shape[1]), None, goes_on, True)
             loss: Any = logitbinarycrossentropy
         else:
             y = column_or_1d(y, warn=True)
@@ -166,7 +167,7 @@ class FluxClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             )
         return names
 
-    def _class_weights(self, target: Target, is_partial: bool) -> Any:
+    def _class_weights(self, target: Target, weight: Any, is_partial: bool) -> Any:
         given, names = self.class_weight, target.learned["classes_"]
         if given is None:
             return None
@@ -177,5 +178,9 @@ class FluxClassifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             )
         if target.learned["_is_multilabel"]:
             return compute_sample_weight(given, target.values.astype(np.int64))
-        weights = compute_class_weight(given, classes=names, y=names[target.values])
-        return np.asarray(weights, np.float64)[target.values]
+        labels = target.values
+        if given == "balanced":
+            # Not by scikit-learn's function, of which older versions know no weights.
+            of_class = np.bincount(labels, weight, minlength=len(names))
+            return (of_class.sum() / len(names) / np.maximum(of_class, 1e-300))[labels]
+        return np.asarray(compute_class_weight(given, classes=names, y=names[labels]), np.float64)[labels]

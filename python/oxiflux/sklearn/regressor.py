@@ -81,10 +81,7 @@ class FluxRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
         return self._train(X, y, sample_weight, is_partial=False)
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """One epoch over some rows, with what the rule remembers, and without rows that are held out.
-
-        Weights count as they are, whereas `fit` divides them by their mean.
-        """
+        """One epoch over some rows, with what the rule remembers, and without rows that are held out."""
         return self._train(X, y, sample_weight, is_partial=True)
 
     def predict(self, X: Any) -> np.ndarray[Any, Any]:
