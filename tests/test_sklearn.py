@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import gc
 import math
 import pickle
 import subprocess
@@ -816,3 +817,44 @@ def test_scores_are_those_of_the_networks_of_scikit_learn():
         "early_stopping",
         "warm_start",
     }
+
+
+@pytest.mark.parametrize("size", [1e-320, 1e308])
+def test_weights_may_be_as_small_and_as_large_as_numbers_are(size):
+    weighted = regressor(epochs=2).fit(X, TARGETS, np.full(150, size))
+    np.testing.assert_allclose(weighted.predict(X), regressor(epochs=2).fit(X, TARGETS).predict(X), rtol=1e-4)
+
+
+def test_a_layer_is_no_hidden_size():
+    with pytest.raises(ValueError, match="hidden layers must have whole sizes"):
+        regressor(model=[flux.Dense(4, 2)]).fit(X, TARGETS)
+
+
+@pytest.mark.parametrize("convert", [flux.f64, flux.f32, flux.bf16, flux.f16])
+def test_a_model_keeps_its_element_type(convert):
+    fitted = regressor(model=lambda n, k: convert(flux.Dense(n, k))).fit(X, TARGETS)
+    assert fitted.model_.weight.dtype == convert(flux.Dense(1, 1)).weight.dtype
+    assert fitted.predict(X).dtype == np.float64 and fitted.score(X, TARGETS) > 0.2
+
+
+def test_memory_that_is_not_aligned_or_has_another_order_of_bytes():
+    rows = np.frombuffer(bytearray(150 * 16 + 1), np.uint8, offset=1).view(np.float32).reshape(150, 4)
+    rows[:] = X
+    assert not rows.flags.aligned
+    for other in (rows, rows.astype(">f4")):
+        assert_same(regressor().fit(other, TARGETS), regressor().fit(rows.copy(), TARGETS))
+
+
+def test_tensors_and_lists_are_rows_too():
+    rows = X.astype(np.float32)
+    for other in (flux.tensor(rows), rows.tolist(), list(flux.tensor(rows))):
+        assert_same(regressor().fit(other, TARGETS), regressor().fit(rows, TARGETS))
+
+
+def test_memory_is_given_back():
+    estimator = regressor(epochs=1).fit(X, TARGETS)
+    before = flux.memory_in_use()
+    for _ in range(5):
+        estimator.fit(X, TARGETS).predict(X)
+    gc.collect()
+    assert flux.memory_in_use() <= before

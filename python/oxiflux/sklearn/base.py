@@ -212,12 +212,14 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _with_mean_one(self, weight: Any) -> Any:
         """Weights divided by the mean of those that are not 0."""
-        total = weight.sum()
-        if not (0 < total < math.inf and weight.min() >= 0):
+        least, most = weight.min(), weight.max()
+        if not (0 <= least <= most < math.inf and most > 0):
             raise ValueError(
-                f"{self._name}: weights must be 0 or more, and some more than 0, got {weight.min()} to {weight.max()}"
+                f"{self._name}: weights must be 0 or more, and some more than 0, got {least} to {most}"
             )
-        return weight * (np.count_nonzero(weight) / total)
+        # The sum of the largest numbers there are, or one over the smallest, would be infinite.
+        weight = weight / most
+        return weight * (np.count_nonzero(weight) / weight.sum())
 
     def _class_weights(self, target: Target, weight: Any, is_partial: bool) -> Any:
         """What each row counts by its class, or None."""
