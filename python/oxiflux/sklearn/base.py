@@ -155,23 +155,15 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         else:
             optimiser = setup(_rule_of(self.rule), model)
         epoch, step = (done[-1]["epoch"], done[-1]["step"]) if done else (0, 0)
-
-        callbacks = [again(f) for f in several(self.callbacks)]
-        if self.verbose:
-            callbacks.append(said)
-        held_out = best = None
-        if not is_partial:
-            rows, held_out = self._split(rows, random)
-        if held_out is not None and self.early_stopping:
-            is_flag = isinstance(self.early_stopping, (bool, np.bool_))
-            best = Best(model, PATIENCE if is_flag else int(self.early_stopping))
-            callbacks.insert(0, best)
+        rows, held_out = (rows, None) if is_partial else self._split(rows, random)
+        best = self._best_of(model) if held_out is not None and self.early_stopping else None
         history = fit(
             objective(self._name, loss, weight is not None), model,
             Batches(rows, self.batchsize, self._generator), optimiser,
             epochs=1 if is_partial else int(self.epochs),
             validation=None if held_out is None else Batches(held_out, max(self.batchsize, 1024)),
-            callbacks=callbacks, progress=False, schedule=later(self.schedule, step if is_partial else 0),
+            callbacks=[*([best] if best else []), *map(again, several(self.callbacks)), *[said] * bool(self.verbose)],
+            schedule=later(self.schedule, step if is_partial else 0), progress=False,
         )  # fmt: skip
         if best is not None:
             best.restore()
@@ -184,6 +176,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self.model_, self.history_ = model, done
         self._state, self._rule, self._loss, self._is_double = optimiser, self.rule, loss, is_double
         return self
+
+    def _best_of(self, model: Any) -> Best:
+        """What ends the training early, and keeps the best parameters."""
+        is_flag = isinstance(self.early_stopping, (bool, np.bool_))
+        return Best(model, PATIENCE if is_flag else int(self.early_stopping))
 
     def _outputs(self, X: Any) -> _core.Tensor:
         """What the network gives for the rows of `X`, some of them at a time."""
