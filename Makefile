@@ -18,7 +18,7 @@ unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build dev demo test check lint test-rust test-python test-isas test-avx2 test-portable wheel
-.PHONY: bench bench-peers bench-memory parity array-api fuzz fuzz-rust valgrind mutants stubs docs clean
+.PHONY: bench bench-peers bench-memory bench-estimators parity array-api fuzz fuzz-rust valgrind mutants stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -92,6 +92,9 @@ bench-peers: build ## training steps beside PyTorch and JAX: make bench-peers PE
 
 bench-memory: build ## peak memory of training steps beside PyTorch: make bench-memory PEERS=/path/to/python
 	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/memory.py
+
+bench-estimators: build ## FluxClassifier and FluxRegressor beside scikit-learn's networks: time to fit, and scores
+	$(PY) benches/python/estimators.py
 
 parity: ## let PyTorch compute the numbers in tests/parity/results anew: make parity PEERS=/path/to/python
 	$(or $(PEERS),$(PYTHON)) tests/parity/make.py

@@ -39,6 +39,7 @@ ONCE = {
     "test_selection.py": "how pytest collects files",
     "test_show.py": "how models are printed",
     "test_signals.py": "Ctrl-C in the middle of work",
+    "test_sklearn_checks.py": "how an estimator behaves",
     "test_slips.py": "what errors say of other libraries' names",
     "test_surface.py": "names, docstrings and the order of the sources",
     "test_threads.py": "what may cross from thread to thread",

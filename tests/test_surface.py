@@ -38,6 +38,7 @@ LEVELS = [
     {"data", "files", "shapes", "einops"},
     {"train"},
     {"__init__"},
+    {"sklearn"},
     {"__main__"},
 ]
 

@@ -261,6 +261,8 @@ MODULE = {
     "smooth_l1_loss": "huber_loss",
     "TransformerEncoderLayer": "TransformerBlock(size, nheads, prenorm=False, activation=relu)",
     "TripletMarginLoss": "triplet_margin_loss(anchor, positive, negative), a function",
+    "FluxClassifier": "from oxiflux.sklearn import FluxClassifier",
+    "FluxRegressor": "from oxiflux.sklearn import FluxRegressor",
     "CosineEmbeddingLoss": "cosine_embedding_loss(x1, x2, y), a function",
     "transpose": "permute_dims(t, axes), swapaxes, or t.T",
     "unsqueeze": "expand_dims",
