@@ -1,0 +1,132 @@
+"""Which tensors of a file are weights, and the file without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from .. import _core
+from .._core import Tensor
+from ..tree import FLOATS
+from .reading import Body, Node
+
+__all__ = ["split_weights", "stripped"]
+
+_EVERY = tuple(range(1, 64))
+# The inputs of each operator that are weights of a model.
+_SLOTS = {
+    "Conv": (1, 2), "ConvTranspose": (1, 2), "DeformConv": (1, 2, 3), "Gemm": (0, 1, 2), "MatMul": (0, 1),
+    "Einsum": (0, *_EVERY), "LSTM": (1, 2, 3, 5, 6, 7), "GRU": (1, 2, 3, 5), "RNN": (1, 2, 3, 5),
+    "BatchNormalization": (1, 2), "InstanceNormalization": (1, 2), "GroupNormalization": (1, 2),
+    "LayerNormalization": (1, 2), "RMSNormalization": (1,), "PRelu": (1,), "Gather": (0,), "Add": (0, 1),
+    "Sub": (0, 1), "Mul": (0, 1), "Div": (0, 1), "CausalConvWithState": (1, 2),
+}  # fmt: skip
+# Moments that training would gather, and gradients do not reach.
+_MOMENTS = {"BatchNormalization": (3, 4)}
+# What hands a weight on.
+_PASSING = {
+    "Identity", "Cast", "CastLike", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Flatten", "Concat", "Split",
+    "Slice", "Expand", "Dropout",
+}  # fmt: skip
+
+
+def split_weights(
+    body: Body, choice: Callable[[str], bool] | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The parameters and the state of a graph, by name, which leave its constants."""
+    fold_fills(body)
+    floats = {name: x for name, x in body.constants.items() if x.dtype in FLOATS}
+    if choice is not None:
+        parameters = {name: x for name, x in floats.items() if choice(name)}
+    else:
+        reached = _reached(body, _SLOTS)
+        # A constant of one element is a number of the formula; an initialiser of one may be a bias.
+        from_nodes = {name for node in body.nodes if node.op == "Constant" for name in node.outputs}
+        parameters = {
+            name: x
+            for name, x in floats.items()
+            if name in reached and x.ndim and (x.size > 1 or name not in from_nodes)
+        }
+    moments = _reached(body, _MOMENTS)
+    state = {name: x for name, x in floats.items() if name in moments and name not in parameters}
+    for name in [*parameters, *state]:
+        del body.constants[name]
+    return parameters, state
+
+
+def fold_fills(body: Body) -> None:
+    """Makes constants of `Constant` and of `ConstantOfShape` with a known shape: networks are stored with such weights."""
+    from .ops.shapes import constant, filled
+
+    for node in body.nodes:
+        if node.domain:
+            continue
+        if node.op == "Constant":
+            body.constants[node.outputs[0]] = constant(**node.attributes)
+        elif node.op == "ConstantOfShape" and node.inputs[0] in body.constants:
+            shape = body.constants[node.inputs[0]].numpy()
+            body.constants[node.outputs[0]] = filled(shape, **node.attributes)
+
+
+def _reached(body: Body, slots: dict[str, tuple[int, ...]]) -> set[str]:
+    """The names from which a slot is reached, backwards through what only changes the form."""
+    found: set[str] = set()
+    for node in reversed(body.nodes):
+        found.update(_within(node, slots))
+        if node.domain:
+            continue
+        places = slots.get(node.op, ())
+        found.update(node.inputs[i] for i in places if i < len(node.inputs))
+        if node.op in _PASSING and not found.isdisjoint(node.outputs):
+            found.update(node.inputs if node.op == "Concat" else node.inputs[:1])
+    return found
+
+
+def _within(node: Node, slots: dict[str, tuple[int, ...]]) -> set[str]:
+    return {
+        name
+        for value in node.attributes.values()
+        if isinstance(value, Body)
+        for name in _reached(value, slots)
+    }
+
+
+def stripped(
+    model: onnx.ModelProto, names: Iterable[str], constants: dict[str, Tensor]
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The bytes of the model without the data of these weights, and with all other constants inside."""
+    gone = set(names)
+    copy = onnx.ModelProto()
+    copy.ir_version, copy.graph.name = model.ir_version, model.graph.name
+    copy.opset_import.extend(model.opset_import)
+    copy.functions.extend(model.functions)
+    copy.graph.input.extend(model.graph.input)
+    copy.graph.output.extend(model.graph.output)
+    given = {info.name for info in model.graph.input}
+    for proto in model.graph.initializer:
+        if proto.name in gone:
+            # The name stays known: as an input if it is none already.
+            if proto.name not in given:
+                copy.graph.input.append(onnx.helper.make_tensor_value_info(proto.name, proto.data_type, None))
+        elif proto.data_location == onnx.TensorProto.EXTERNAL:
+            copy.graph.initializer.append(_inside(constants[proto.name], proto))
+        else:
+            copy.graph.initializer.append(proto)
+    for node in model.graph.node:
+        if node.output and node.output[0] in gone:
+            kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype("float32"))
+            copy.graph.input.append(onnx.helper.make_tensor_value_info(node.output[0], kind, None))
+        else:
+            copy.graph.node.append(node)
+    return np.frombuffer(copy.SerializeToString(), np.uint8).copy()
+
+
+def _inside(x: Tensor, proto: onnx.TensorProto) -> onnx.TensorProto:
+    numbers = x.astype(_core.float32).numpy() if x.dtype.name == "bfloat16" else x.numpy()
+    if x.dtype.name == "bfloat16":
+        numbers = numbers.astype(onnx.helper.tensor_dtype_to_np_dtype(proto.data_type))
+    return numpy_helper.from_array(np.ascontiguousarray(numbers), proto.name)
