@@ -80,9 +80,8 @@ class Body:
         """What the nodes use of the graphs around."""
         made = {*self.constants, *(info.name for info in self.inputs)}
         made.update(name for node in self.nodes for name in node.outputs)
-        return {name for node in self.nodes for name in used_by(node)} | {
-            info.name for info in self.outputs
-        } - made
+        used = {name for node in self.nodes for name in used_by(node)}
+        return (used | {info.name for info in self.outputs}) - made
 
 
 def used_by(node: Node) -> Iterator[str]:

@@ -5,7 +5,6 @@ from . import arithmetic as arithmetic
 from . import control as control
 from . import gathering as gathering
 from . import images as images
-from . import losses as losses
 from . import matrices as matrices
 from . import normalisations as normalisations
 from . import pooling as pooling

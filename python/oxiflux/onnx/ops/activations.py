@@ -88,7 +88,15 @@ def leaky_relu(x: Tensor, *, alpha: float = 0.01) -> Tensor:
     return _core.leakyrelu(x, alpha)
 
 
-@elementwise("PRelu")
+@traced("PRelu")
+def prelu_of_channels(trace: Trace, x: Value, slope: Value) -> Value:
+    """Before opset 7 the slopes are those of the channels, the second axis."""
+    if slope.ndim == 1:
+        slope = trace.run(_core.reshape, trace.plain(slope), (-1,) + (1,) * (x.ndim - 2))
+    return spread(trace, prelu, [x, slope], {})
+
+
+@elementwise("PRelu", since=7)
 def prelu(x: Tensor, slope: Tensor) -> Tensor:
     return _core.where(x < _core.zeros((), x.dtype), x * slope, x)
 

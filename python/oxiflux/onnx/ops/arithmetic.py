@@ -203,7 +203,8 @@ def bit_cast(x: Tensor, *, to: int) -> Tensor:
     if dtype.itemsize != x.dtype.itemsize:
         raise ValueError(f"onnx: BitCast: {x.dtype.name} and {dtype.name} have other sizes")
     words = np.dtype(f"u{dtype.itemsize}")
-    return _core.tensor(_bits(_core.stop_gradient(x), words).view(numpy_type(dtype)))
+    bits = _bits(_core.stop_gradient(x), words).view(numpy_type(dtype))
+    return _core.tensor(bits.reshape(x.shape))
 
 
 def numpy_type(dtype: _core.DType) -> np.dtype[Any]:
