@@ -3,4 +3,4 @@
 from .graph import Graph as Graph
 from .graph import from_model as from_model
 from .graph import load as load
-from .reading import Unsupported as Unsupported
+from .reading import UnsupportedError as UnsupportedError

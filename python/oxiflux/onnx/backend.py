@@ -10,7 +10,7 @@ import onnx
 from onnx.backend.base import Backend, BackendRep
 
 from .graph import Graph, from_model
-from .reading import Unsupported
+from .reading import UnsupportedError
 
 __all__ = ["OxifluxBackend"]
 
@@ -23,7 +23,7 @@ class _Prepared(BackendRep):
         """The outputs for inputs by position."""
         try:
             found = self.graph(*inputs)
-        except Unsupported as error:
+        except UnsupportedError as error:
             raise unittest.SkipTest(str(error)) from None
         return tuple(y.numpy() for y in (found if isinstance(found, tuple) else (found,)))
 
@@ -47,5 +47,5 @@ class OxifluxBackend(Backend):
         """A model that can be run."""
         try:
             return _Prepared(from_model(model))
-        except Unsupported as error:
+        except UnsupportedError as error:
             raise unittest.SkipTest(str(error)) from None

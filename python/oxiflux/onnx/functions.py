@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from .reading import Node, Unsupported, node_of, opsets_of
+from .reading import Node, UnsupportedError, node_of, opsets_of
 
 __all__ = ["Function", "body_of_schema", "local_functions"]
 
@@ -58,18 +58,16 @@ def local_functions(model: onnx.ModelProto) -> dict[tuple[str, str], Function]:
 def body_of_schema(node: Node, inputs: Sequence[Any], opset: int) -> Function:
     """The function that ONNX gives for an operator, for inputs of these types."""
     try:
-        schema = onnx.defs.get_schema(node.op, opset, node.domain)
+        schema: Any = onnx.defs.get_schema(node.op, opset, node.domain)
     except onnx.defs.SchemaError:
-        raise Unsupported(f"onnx: {node}: the operator is not supported (opset {opset})") from None
-    defaults = {
-        name: a.default_value for name, a in schema.attributes.items() if a.default_value.type
-    }
+        raise UnsupportedError(f"onnx: {node}: the operator is not supported (opset {opset})") from None
+    defaults = {name: a.default_value for name, a in schema.attributes.items() if a.default_value.type}
     if schema.has_function:
         version = max(v for v in schema.function_opset_versions if v <= max(opset, schema.since_version))
         proto = onnx.FunctionProto.FromString(schema.get_function_with_opset_version(version))
         return Function(proto, defaults)
     if not schema.has_context_dependent_function:
-        raise Unsupported(f"onnx: {node}: the operator is not supported (opset {opset})")
+        raise UnsupportedError(f"onnx: {node}: the operator is not supported (opset {opset})")
     versions = schema.context_dependent_function_opset_versions
     version = max((v for v in versions if v <= max(opset, schema.since_version)), default=max(versions))
     types = [_type_of(x).SerializeToString() for x in inputs]
@@ -77,7 +75,7 @@ def body_of_schema(node: Node, inputs: Sequence[Any], opset: int) -> Function:
         version, node.proto.SerializeToString(), types
     )
     if not made:
-        raise Unsupported(f"onnx: {node}: ONNX gives no body for these inputs")
+        raise UnsupportedError(f"onnx: {node}: ONNX gives no body for these inputs")
     return Function(onnx.FunctionProto.FromString(made), defaults)
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import onnx
 
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
 from ..layers.base import Layer
 from ..show import bytes_of
+from .extra import onnx
 from .interpreter import Interpreter
 from .plan import Program
 from .reading import Info, decode
-from .trace import INPUT, PARAMETER, Stale, Trace, Value
+from .trace import INPUT, PARAMETER, StaleError, Trace, Value
 from .weights import split_weights, stripped
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def load(path: str | os.PathLike[str], *, trainable: Choice = None) -> Graph:
     parameters under their names in `parameters`: floating initialisers and constants of the file that reach a
     convolution, a product, a normalisation or another place of weights. `trainable`, names or a function of a name,
     says otherwise which of the floating tensors are. Opsets 7 to the newest are read. Operators, attributes and types
-    that this package does not have raise `Unsupported`, all missing operators at once. A file that is cut off, changed
-    or made to do harm raises ValueError.
+    that this package does not have raise `UnsupportedError`, all missing operators at once. A file that is cut off,
+    changed or made to do harm raises ValueError.
 
     >>> import os, tempfile
     >>> import onnx.parser, oxiflux as flux, oxiflux.onnx
@@ -79,8 +79,7 @@ def _made(model: onnx.ModelProto, folder: str | None, trainable: Choice) -> Grap
     choice = trainable if trainable is None or callable(trainable) else set(trainable).__contains__
     interpreter = Interpreter(model, folder)
     parameters, state = split_weights(interpreter.body, choice)
-    graph = Graph(stripped(model, [*parameters, *state], interpreter.body.constants), parameters, state)
-    return graph
+    return Graph(stripped(model, [*parameters, *state], interpreter.body.constants), parameters, state)
 
 
 class Graph(Layer):
@@ -188,12 +187,12 @@ class _Runtime:
     def __call__(self, graph: Graph, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         key = tuple([(name, x.shape, x.dtype.name) for name, x in inputs.items()])
         if key in self.changing:
-            return self.traced(graph, inputs, is_eager=True)[1]
+            return self.eager(graph, inputs)
         ready = self.programs.setdefault(key, [])
         for candidate in ready:
             try:
                 return candidate(graph, inputs)
-            except Stale:
+            except StaleError:
                 continue
         trace, results = self.traced(graph, inputs, is_eager=False)
         if (
@@ -204,19 +203,23 @@ class _Runtime:
         ):
             self.changing.add(key)
             ready.clear()
-            return self.traced(graph, inputs, is_eager=True)[1]
+            return self.eager(graph, inputs)
         if len(self.programs) > _MOST_PROGRAMS:
             self.programs.pop(next(iter(self.programs)), None)
         candidate = _Ready(trace, list(self.names(graph, inputs)), inputs, results)
         self.programs.setdefault(key, []).append(candidate)
         return candidate(graph, inputs)
 
+    def eager(self, graph: Graph, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """The outputs of one run that leaves no program behind."""
+        return tuple(value.held for value in self.traced(graph, inputs, is_eager=True)[1])
+
     def names(self, graph: Graph, inputs: dict[str, Tensor]) -> Iterable[str]:
         """The names of the weights that no input replaces."""
         return (name for name in [*graph.parameters, *graph.state] if name not in inputs)
 
-    def traced(self, graph: Graph, inputs: dict[str, Tensor], is_eager: bool) -> tuple[Trace, Any]:
-        """One run of the graph: the steps and the values of the outputs, or the outputs themselves."""
+    def traced(self, graph: Graph, inputs: dict[str, Tensor], is_eager: bool) -> tuple[Trace, list[Value]]:
+        """One run of the graph: its steps and the values of the outputs."""
         trace = Trace(is_eager)
         values = {}
         for level, tensors in ((PARAMETER, graph.parameters), (PARAMETER, graph.state), (INPUT, inputs)):
@@ -228,7 +231,7 @@ class _Runtime:
                     trace.made[values[name].ref] = values[name]
         trace.given = {name: value.ref for name, value in values.items() if value.ref is not None}
         results = [trace.plain(value) for value in self.interpreter.run(trace, values)]
-        return trace, tuple(value.held for value in results) if is_eager else results
+        return trace, results
 
 
 class _Ready:
@@ -246,10 +249,7 @@ class _Ready:
     def __call__(self, graph: Graph, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         own, state = graph.parameters, graph.state
         weights = [own[name] if name in own else state[name] for name in self.weights]
-        if _core.is_recording():
-            prepared = self.program.prepare(weights, ())
-        else:
-            prepared = self.fresh(weights)
+        prepared = self.program.prepare(weights, ()) if _core.is_recording() else self.fresh(weights)
         return self.program.run(list(inputs.values()), prepared)
 
     def fresh(self, weights: list[Tensor]) -> tuple[Tensor, ...]:
@@ -294,4 +294,3 @@ def _fitting(info: Info, value: Any) -> Tensor:
     ):
         raise ShapeError(f"Graph: expected {_shown(info)}, got shape {x.shape}")
     return x
-

@@ -10,7 +10,7 @@ import onnx
 
 from . import ops as ops  # fills the table
 from .functions import Function, body_of_schema, local_functions
-from .reading import Body, Node, Unsupported, body_of, opsets_of, used_by
+from .reading import Body, Node, UnsupportedError, body_of, opsets_of, used_by
 from .table import find
 from .trace import Trace, Value
 from .weights import fold_fills
@@ -33,10 +33,10 @@ class Interpreter:
         self._check(self.body)
 
     def _check(self, body: Body) -> None:
-        """Raises Unsupported with all operators that nothing here computes."""
+        """Raises UnsupportedError with all operators that nothing here computes."""
         missing = sorted({self._label(node) for node in _all_nodes(body) if not self._knows(node)})
         if missing:
-            raise Unsupported(f"onnx: these operators are not supported: {', '.join(missing)}")
+            raise UnsupportedError(f"onnx: these operators are not supported: {', '.join(missing)}")
         for node in _all_nodes(body):
             if (node.domain, node.op) not in self.functions and (row := self._row(node)):
                 row.check(node)
@@ -52,7 +52,7 @@ class Interpreter:
         if (node.domain, node.op) in self.functions or self._row(node) is not None:
             return True
         try:
-            schema = onnx.defs.get_schema(node.op, self.opsets.get(node.domain, 1), node.domain)
+            schema: Any = onnx.defs.get_schema(node.op, self.opsets.get(node.domain, 1), node.domain)
         except onnx.defs.SchemaError:
             return False
         return bool(schema.has_function or schema.has_context_dependent_function)
@@ -76,7 +76,9 @@ class Interpreter:
             for name in used_by(node):
                 left[name] -= 1
                 if not left[name]:
-                    scope.pop(name, None) if not isinstance(scope, ChainMap) else scope.maps[0].pop(name, None)
+                    scope.pop(name, None) if not isinstance(scope, ChainMap) else scope.maps[0].pop(
+                        name, None
+                    )
         return [scope[info.name] for info in body.outputs]
 
     def _run_node(self, trace: Trace, node: Node, scope: Scope, uses: Counter[str]) -> None:
@@ -99,19 +101,23 @@ class Interpreter:
         results = list(results) if isinstance(results, (tuple, list)) else [results]
         for name, value in zip(node.outputs, results, strict=False):
             if name and value is None:
-                raise Unsupported(f"onnx: {node}: the output {name!r} is not supported")
+                raise UnsupportedError(f"onnx: {node}: the output {name!r} is not supported")
             if name:
                 value = value.with_order(value.order)
                 value.is_shared |= uses[name] > 1
                 scope[name] = value
         if any(node.outputs[len(results) :]):
-            raise Unsupported(f"onnx: {node}: the output {node.outputs[len(results)]!r} is not supported")
+            raise UnsupportedError(
+                f"onnx: {node}: the output {node.outputs[len(results)]!r} is not supported"
+            )
 
     def call(self, trace: Trace, node: Node, inputs: list[Any]) -> Any:
         """The outputs of one node."""
         if function := self.functions.get((node.domain, node.op)):
             return self._run_function(trace, function, node, inputs)
-        row = find(node.op, node.domain, trace.opset if node.domain == "" else self.opsets.get(node.domain, 1))
+        row = find(
+            node.op, node.domain, trace.opset if node.domain == "" else self.opsets.get(node.domain, 1)
+        )
         if row is not None:
             row.check(node)
             return row.call(trace, node, inputs)
@@ -184,4 +190,3 @@ def _all_nodes(body: Body) -> Iterator[Node]:
         for value in node.attributes.values():
             if isinstance(value, Body):
                 yield from _all_nodes(value)
-

@@ -26,7 +26,8 @@ class Program:
         outputs: Sequence[Value],
     ) -> None:
         ends = [value.held if value.ref is None else value.ref for value in outputs]
-        steps = _needed(steps, ends)
+        # A step of parameters alone may have been written down behind the one that it was made for.
+        steps = _needed(sorted(steps, key=lambda step: step.level), ends)
         own, later = [s for s in steps if s.level == PARAMETER], [s for s in steps if s.level == INPUT]
         made = {*parameters, *(ref for s in own for ref in s.outputs)}
         wanted = {ref: None for s in later for ref in _refs(s.args) if ref in made}
@@ -78,7 +79,9 @@ def _function(
         return known[id(x)]
 
     lines = ["def program(first, second):"]
-    lines += [f" [{', '.join(refs)}] = {name}" for name, refs in (("first", first), ("second", second)) if refs]
+    lines += [
+        f" [{', '.join(refs)}] = {name}" for name, refs in (("first", first), ("second", second)) if refs
+    ]
     last: dict[Ref, int] = {}
     for place, step in enumerate(steps):
         last.update(dict.fromkeys([*_refs(step.args), *step.outputs], place))

@@ -11,17 +11,27 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from .. import _core
 from .._core import DType, Tensor
 
-__all__ = ["Body", "Info", "Node", "Unsupported", "body_of", "decode", "opsets_of", "tensor_of"]
+__all__ = [
+    "DTYPES",
+    "Body",
+    "Info",
+    "Node",
+    "UnsupportedError",
+    "body_of",
+    "decode",
+    "opsets_of",
+    "tensor_of",
+]
 
 _KINDS = onnx.AttributeProto
 _DEFAULT_DOMAINS = ("", "ai.onnx")
-_DTYPES = {
+DTYPES = {
     getattr(onnx.TensorProto, name.upper()): getattr(_core, "bool_" if name == "bool" else name)
     for name in (
         "bfloat16", "bool", "float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -29,11 +39,11 @@ _DTYPES = {
 } | {onnx.TensorProto.FLOAT: _core.float32, onnx.TensorProto.DOUBLE: _core.float64}  # fmt: skip
 
 
-class Unsupported(NotImplementedError):
+class UnsupportedError(NotImplementedError):
     """A file that is right and needs what this package does not do: an operator, an attribute or a type of elements.
 
     >>> import oxiflux.onnx
-    >>> issubclass(oxiflux.onnx.Unsupported, NotImplementedError)
+    >>> issubclass(oxiflux.onnx.UnsupportedError, NotImplementedError)
     True
     """
 
@@ -114,9 +124,9 @@ def opsets_of(items: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
 def tensor_of(proto: onnx.TensorProto, folder: str | None = None) -> Tensor:
     """The tensor of a message, whose data may lie in a file of `folder`."""
     label = f"onnx.load: the tensor {proto.name!r}"
-    dtype = _DTYPES.get(proto.data_type)
+    dtype = DTYPES.get(proto.data_type)
     if dtype is None:
-        raise Unsupported(f"{label} holds elements of the type {_type_name(proto.data_type)}")
+        raise UnsupportedError(f"{label} holds elements of the type {_type_name(proto.data_type)}")
     if any(n < 0 for n in proto.dims):
         raise ValueError(f"{label} has the shape {tuple(proto.dims)}")
     shape, count = tuple(proto.dims), 1
@@ -189,20 +199,20 @@ def _info(proto: onnx.ValueInfoProto) -> Info:
     if kind is None:
         return Info(proto.name)
     if kind != "tensor_type":
-        raise Unsupported(f"onnx.load: {proto.name!r} is a {kind.removesuffix('_type')}, not a tensor")
+        raise UnsupportedError(f"onnx.load: {proto.name!r} is a {kind.removesuffix('_type')}, not a tensor")
     tensor = proto.type.tensor_type
-    if tensor.elem_type and tensor.elem_type not in _DTYPES:
-        raise Unsupported(
+    if tensor.elem_type and tensor.elem_type not in DTYPES:
+        raise UnsupportedError(
             f"onnx.load: {proto.name!r} holds elements of the type {_type_name(tensor.elem_type)}"
         )
     shape = None
     if tensor.HasField("shape"):
         shape = tuple(
-            dim.dim_value if dim.dim_value > 0 or dim.WhichOneof("value") == "dim_value" and dim.dim_value == 0
+            dim.dim_value if dim.dim_value > 0 or (dim.WhichOneof("value") == "dim_value" and dim.dim_value == 0)
             else dim.dim_param or None
             for dim in tensor.shape.dim
         )  # fmt: skip
-    return Info(proto.name, _DTYPES.get(tensor.elem_type), shape)
+    return Info(proto.name, DTYPES.get(tensor.elem_type), shape)
 
 
 def _attribute(proto: onnx.AttributeProto, where: str, outer: set[str]) -> Any:
@@ -223,7 +233,7 @@ def _attribute(proto: onnx.AttributeProto, where: str, outer: set[str]) -> Any:
             return tuple(s.decode("utf-8", "replace") for s in proto.strings)
         case _KINDS.GRAPH:
             return body_of(proto.g, None, outer)
-    raise Unsupported(
+    raise UnsupportedError(
         f"onnx.load: {where} has an attribute {proto.name!r} of the kind {_KINDS.AttributeType.Name(proto.type)}"
     )
 
@@ -233,15 +243,13 @@ def node_of(proto: onnx.NodeProto, outer: set[str]) -> Node:
     domain = "" if proto.domain in _DEFAULT_DOMAINS else proto.domain
     where = f"{proto.op_type} {proto.name or next(iter(proto.output), '')!r}"
     attributes = {a.name: _attribute(a, where, outer) for a in proto.attribute if not a.ref_attr_name}
-    return Node(
-        proto.op_type, domain, proto.name, tuple(proto.input), tuple(proto.output), attributes, proto
-    )
+    return Node(proto.op_type, domain, proto.name, tuple(proto.input), tuple(proto.output), attributes, proto)
 
 
 def body_of(graph: onnx.GraphProto, folder: str | None = None, outer: set[str] | None = None) -> Body:
     """The nodes of a graph in an order in which they can run, whatever their order in the file."""
     if graph.sparse_initializer:
-        raise Unsupported("onnx.load: sparse initialisers are not supported")
+        raise UnsupportedError("onnx.load: sparse initialisers are not supported")
     constants: dict[str, Tensor] = {}
     for proto in graph.initializer:
         if proto.name in constants:
@@ -270,19 +278,25 @@ def _made_names(graph: onnx.GraphProto, given: set[str]) -> set[str]:
     for node in graph.node:
         for name in filter(None, node.output):
             if name in made or name in given:
-                raise ValueError(f"onnx.load: {name!r} is defined twice, again by {node.op_type} {node.name!r}")
+                raise ValueError(
+                    f"onnx.load: {name!r} is defined twice, again by {node.op_type} {node.name!r}"
+                )
             made.add(name)
     return made
 
 
 def _in_order(nodes: list[Node], known: set[str], made: set[str]) -> list[Node]:
     """Each node behind those whose outputs it uses."""
-    ready, waiting, users = [], {}, {}
+    ready: list[int] = []
+    waiting: dict[int, int] = {}
+    users: dict[str, list[int]] = {}
     for place, node in enumerate(nodes):
         needs = set(used_by(node)) - known
         for name in needs:
             if name not in made:
-                raise ValueError(f"onnx.load: {node} uses {name!r}, which no input, initialiser or node defines")
+                raise ValueError(
+                    f"onnx.load: {node} uses {name!r}, which no input, initialiser or node defines"
+                )
             users.setdefault(name, []).append(place)
         waiting[place] = len(needs)
         if not needs:

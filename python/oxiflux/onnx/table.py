@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import _core
-from .reading import Node, Unsupported
+from .reading import Node, UnsupportedError
 from .trace import Trace, Value, inverse
 
 __all__ = ["Operator", "align", "elementwise", "find", "operators", "plain", "traced"]
@@ -27,9 +27,9 @@ class Operator:
     most_inputs: int
 
     def check(self, node: Node) -> None:
-        """Raises Unsupported for an attribute, and ValueError for inputs, that the operator does not have."""
+        """Raises UnsupportedError for an attribute, and ValueError for inputs, that the operator does not have."""
         if unknown := sorted(node.attributes.keys() - self.attributes - _IGNORED):
-            raise Unsupported(f"onnx: {node}: the attribute {unknown[0]!r} is not supported")
+            raise UnsupportedError(f"onnx: {node}: the attribute {unknown[0]!r} is not supported")
         if len(node.inputs) > self.most_inputs:
             raise ValueError(f"onnx: {node} takes {self.most_inputs} inputs, got {len(node.inputs)}")
 
@@ -151,5 +151,6 @@ def _aligned(trace: Trace, x: Value, order: tuple[int, ...]) -> Value:
         x = trace.run(_core.reshape, x, (1,) * (len(order) - x.ndim) + x.shape)
     if x.order is None and x.level and sum(n != 1 for n in x.shape) <= 1:
         # One axis alone has its elements in one order, whichever it is.
-        return trace.run(_core.reshape, x, tuple(x.shape[axis] for axis in inverse(order))).with_order(order)
+        held: Value = trace.run(_core.reshape, x, tuple(x.shape[axis] for axis in inverse(order)))
+        return held.with_order(order)
     return trace.in_order(x, order)

@@ -130,7 +130,8 @@ class Trace:
             return x
         if x.plain is None:
             x.plain = self.run(_core.permute_dims, x, x.order)
-        return x.plain
+        found: Value = x.plain
+        return found
 
     def in_order(self, x: Value, order: Order | None) -> Value:
         """The value with its axes in memory in this order."""
@@ -141,7 +142,8 @@ class Trace:
             return self.plain(x)
         # Axis `order[i]` of the new memory is axis `i` of the value.
         moves = inverse(order) if x.order is None else tuple(x.order[axis] for axis in inverse(order))
-        return self.run(_core.permute_dims, x, moves).with_order(order)
+        held: Value = self.run(_core.permute_dims, x, moves)
+        return held.with_order(order)
 
     def host(self, x: Value) -> np.ndarray[Any, Any]:
         """The numbers of a value in NumPy, on which the rest of the trace depends: where they come from the input,
@@ -160,20 +162,20 @@ class Trace:
         return numbers
 
 
-class Stale(Exception):
+class StaleError(Exception):
     """Numbers that a program depends on have changed."""
 
 
 def is_number(x: Tensor, known: Any) -> None:
-    """Raises Stale unless the tensor is this number."""
+    """Raises StaleError unless the tensor is this number."""
     if x.item() != known:
-        raise Stale
+        raise StaleError
 
 
 def are_numbers(x: Tensor, known: Any) -> None:
-    """Raises Stale unless the tensor has these numbers."""
+    """Raises StaleError unless the tensor has these numbers."""
     if not np.array_equal(_core.stop_gradient(x).numpy(), known):
-        raise Stale
+        raise StaleError
 
 
 def inverse(order: Sequence[int]) -> Order:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def split_weights(
 
 
 def fold_fills(body: Body) -> None:
-    """Makes constants of `Constant` and of `ConstantOfShape` with a known shape: networks are stored with such weights."""
+    """Makes constants of `Constant` and of `ConstantOfShape` with a known shape: some networks hold such weights."""
     from .ops.shapes import constant, filled
 
     for node in body.nodes:
@@ -72,7 +72,7 @@ def fold_fills(body: Body) -> None:
             body.constants[node.outputs[0]] = filled(shape, **node.attributes)
 
 
-def _reached(body: Body, slots: dict[str, tuple[int, ...]]) -> set[str]:
+def _reached(body: Body, slots: Mapping[str, tuple[int, ...]]) -> set[str]:
     """The names from which a slot is reached, backwards through what only changes the form."""
     found: set[str] = set()
     for node in reversed(body.nodes):
@@ -86,7 +86,7 @@ def _reached(body: Body, slots: dict[str, tuple[int, ...]]) -> set[str]:
     return found
 
 
-def _within(node: Node, slots: dict[str, tuple[int, ...]]) -> set[str]:
+def _within(node: Node, slots: Mapping[str, tuple[int, ...]]) -> set[str]:
     return {
         name
         for value in node.attributes.values()

@@ -79,7 +79,9 @@ def celu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
 
 
 @elementwise("Selu")
-def selu(x: Tensor, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875) -> Tensor:
+def selu(
+    x: Tensor, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+) -> Tensor:
     return _core.elu(x, alpha) * gamma
 
 
@@ -171,4 +173,3 @@ def clip(trace: Trace, x: Value, low: Value | None = None, high: Value | None = 
     if low is not None:
         x = spread(trace, _core.maximum, [x, low], {})
     return x if high is None else spread(trace, _core.minimum, [x, high], {})
-

@@ -10,7 +10,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Tensor
-from ..reading import Unsupported, _DTYPES
+from ..reading import DTYPES, UnsupportedError
 from ..table import elementwise, plain, spread, traced
 from ..trace import INPUT, Trace, Value
 
@@ -88,9 +88,7 @@ def multiply(trace: Trace, a: Value, b: Value, *, axis: int | None = None, broad
 
 @traced("Div")
 def divide(trace: Trace, a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0) -> Value:
-    return binary(
-        trace, _core.divide if a.dtype.kind == "f" else _truncated, a, b, axis, broadcast
-    )
+    return binary(trace, _core.divide if a.dtype.kind == "f" else _truncated, a, b, axis, broadcast)
 
 
 def _truncated(a: Tensor, b: Tensor) -> Tensor:
@@ -106,7 +104,9 @@ def _truncated(a: Tensor, b: Tensor) -> Tensor:
 @traced("Pow")
 def power(trace: Trace, a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0) -> Value:
     if b.level == 0 and b.held.size == 1 and b.ndim <= a.ndim and a.dtype.kind == "f":
-        exponent = float(b.held.numpy().astype(np.float64).reshape(())) if b.dtype.name != "bfloat16" else None
+        exponent = (
+            float(b.held.numpy().astype(np.float64).reshape(())) if b.dtype.name != "bfloat16" else None
+        )
         if exponent == 2.0:
             return spread(trace, _core.square, [a], {})
         if exponent == 0.5:
@@ -167,9 +167,9 @@ def where(test: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def cast(trace: Trace, x: Value, *, to: int | str) -> Value:
     # Opset 1 to 5 have the name of the type.
     kind = onnx_type(to) if isinstance(to, str) else to
-    if kind not in _DTYPES:
-        raise Unsupported(f"onnx: Cast to the type number {kind} is not supported")
-    return _as(trace, x, _DTYPES[kind])
+    if kind not in DTYPES:
+        raise UnsupportedError(f"onnx: Cast to the type number {kind} is not supported")
+    return _as(trace, x, DTYPES[kind])
 
 
 def onnx_type(name: str) -> int:
@@ -197,9 +197,9 @@ def converted(x: Tensor, dtype: _core.DType) -> Tensor:
 
 @plain("BitCast")
 def bit_cast(x: Tensor, *, to: int) -> Tensor:
-    if to not in _DTYPES:
-        raise Unsupported(f"onnx: BitCast to the type number {to} is not supported")
-    dtype = _DTYPES[to]
+    if to not in DTYPES:
+        raise UnsupportedError(f"onnx: BitCast to the type number {to} is not supported")
+    dtype = DTYPES[to]
     if dtype.itemsize != x.dtype.itemsize:
         raise ValueError(f"onnx: BitCast: {x.dtype.name} and {dtype.name} have other sizes")
     words = np.dtype(f"u{dtype.itemsize}")
@@ -214,5 +214,3 @@ def numpy_type(dtype: _core.DType) -> np.dtype[Any]:
 
 def _bits(x: Tensor, words: np.dtype[Any]) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(x.numpy()).view(words)
-
-

@@ -95,9 +95,9 @@ def scan_of_batches(
 ) -> Any:
     """In opset 8 the first axis is that of the batch, and the second the one that is scanned."""
     if lengths is not None:
-        from ..reading import Unsupported
+        from ..reading import UnsupportedError
 
-        raise Unsupported("onnx: Scan of opset 8 with lengths is not supported")
+        raise UnsupportedError("onnx: Scan of opset 8 with lengths is not supported")
     values = tuple(trace.plain(x) for x in values)
     batches = []
     for b in range(values[0].shape[0]):
@@ -105,7 +105,9 @@ def scan_of_batches(
         batches.append(
             scan(trace, *parts, body=body, num_scan_inputs=num_scan_inputs, scan_input_directions=directions)
         )
-    return [trace.run(_core.stack, [trace.plain(x) for x in column], 0) for column in zip(*batches, strict=True)]
+    return [
+        trace.run(_core.stack, [trace.plain(x) for x in column], 0) for column in zip(*batches, strict=True)
+    ]
 
 
 def one(x: Any, axis: int, place: int) -> Any:
@@ -120,5 +122,3 @@ def reverse_sequence(x: Any, lengths: Any, *, batch_axis: int = 1, time_axis: in
     index = turned if time_axis == 0 else turned.T
     index = index.reshape(index.shape + (1,) * (x.ndim - 2))
     return _core.take_along_axis(x, np.broadcast_to(index, x.shape).copy(), time_axis)
-
-

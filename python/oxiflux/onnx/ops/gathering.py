@@ -113,7 +113,9 @@ def _folded_in(x: Tensor, places: Tensor, updates: Tensor, reduction: str, what:
     else:
         touched = np.zeros(x.size, np.bool_)
         touched[flat.numpy()] = True
-        new = _core.where(touched, _COMBINED[reduction](old.astype(found.dtype), found), old.astype(found.dtype))
+        new = _core.where(
+            touched, _COMBINED[reduction](old.astype(found.dtype), found), old.astype(found.dtype)
+        )
     return _core.reshape(new, x.shape).astype(kind)
 
 
@@ -253,7 +255,10 @@ def pad(
         raise ValueError(f"onnx: Pad: {2 * n} pads are needed for {n} axes, got {len(sides)}")
     ends = {a: (sides[i], sides[i + n]) for i, a in enumerate(places)}
     # A negative pad cuts off.
-    cuts = [slice(max(0, -ends.get(a, (0, 0))[0]), m - max(0, -ends.get(a, (0, 0))[1])) for a, m in enumerate(x.shape)]  # fmt: skip
+    cuts = [
+        slice(max(0, -ends.get(a, (0, 0))[0]), m - max(0, -ends.get(a, (0, 0))[1]))
+        for a, m in enumerate(x.shape)
+    ]
     if any(c != slice(0, m) for c, m in zip(cuts, x.shape, strict=True)):
         x = x[tuple(cuts)]
     width = [max(0, side) for a in range(x.ndim) for side in ends.get(a, (0, 0))]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ... import _core
 from ..._core import ShapeError, Tensor
-from ..reading import Unsupported
+from ..reading import UnsupportedError
 from ..table import plain, traced
 from ..trace import INPUT, Trace, Value
 
@@ -26,7 +26,7 @@ def channels_last(ndim: int) -> tuple[int, ...]:
 def images(trace: Trace, x: Value, what: str) -> Value:
     """Images with their channels last in memory, of one to three lengths."""
     if not 3 <= x.ndim <= 5:
-        raise Unsupported(f"onnx: {what} of {x.ndim} axes is not supported: 3 to 5 are")
+        raise UnsupportedError(f"onnx: {what} of {x.ndim} axes is not supported: 3 to 5 are")
     return trace.in_order(x, channels_last(x.ndim))
 
 
@@ -92,7 +92,9 @@ def conv(
 
 def _check_weight(what: str, x: Value, w: Value, kernel_shape: Ints) -> None:
     if w.ndim != x.ndim or (kernel_shape and tuple(kernel_shape) != w.shape[2:]):
-        raise ShapeError(f"onnx: {what}: a weight of shape {w.shape} and windows {kernel_shape} for {x.shape}")
+        raise ShapeError(
+            f"onnx: {what}: a weight of shape {w.shape} and windows {kernel_shape} for {x.shape}"
+        )
 
 
 @traced("ConvTranspose")
@@ -176,8 +178,8 @@ def deform_conv(
     from .sampling import bilinear
 
     if x.ndim != 4:
-        raise Unsupported(f"onnx: DeformConv of {x.ndim} axes is not supported: 4 are")
-    n, channels, height, width = x.shape
+        raise UnsupportedError(f"onnx: DeformConv of {x.ndim} axes is not supported: 4 are")
+    n, channels = x.shape[:2]
     kh, kw = w.shape[2:]
     sh, sw = strides or (1, 1)
     dh, dw = dilations or (1, 1)

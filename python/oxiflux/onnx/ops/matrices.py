@@ -56,7 +56,14 @@ def gemm(
     if a.dtype.kind != "f":
         return trace.run(_gemm, a, b, c and trace.plain(c), alpha=alpha, beta=beta)  # type: ignore[no-any-return]
     if alpha == 1.0 and b.level < INPUT and a.dtype == b.dtype:
-        if c is not None and beta == 1.0 and c.level < INPUT and c.held.size == b.shape[1] and c.ndim and c.shape[-1] == b.shape[1]:  # fmt: skip
+        if (
+            c is not None
+            and beta == 1.0
+            and c.level < INPUT
+            and c.held.size == b.shape[1]
+            and c.ndim
+            and c.shape[-1] == b.shape[1]
+        ):
             flat = c if c.ndim == 1 else trace.run(_core.reshape, trace.plain(c), (b.shape[1],))
             return trace.run(_core.dense, a, b, flat, None)  # type: ignore[no-any-return]
         if c is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Tensor
-from ..reading import Unsupported
+from ..reading import UnsupportedError
 from ..table import plain, traced
 from ..trace import INPUT, Trace, Value
 from .images import channels_last
@@ -42,7 +42,7 @@ def batch_norm(
     outputs: int = 1,
 ) -> Any:
     if not spatial and x.ndim > 2:
-        raise Unsupported("onnx: BatchNormalization with spatial=0 is not supported")
+        raise UnsupportedError("onnx: BatchNormalization with spatial=0 is not supported")
     if training_mode:
         return _in_training(trace, x, scale, bias, mean, var, epsilon, momentum)
     order = channels_last(x.ndim) if x.ndim > 2 else None
@@ -85,11 +85,10 @@ def _normalised(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tenso
     return x * factor + (bias - mean * factor)
 
 
-def _mixed(
-    trace: Trace, x: Value, scale: Value, bias: Value, mean: Value, var: Value, eps: float
-) -> Value:
+def _mixed(trace: Trace, x: Value, scale: Value, bias: Value, mean: Value, var: Value, eps: float) -> Value:
     def run(x: Tensor, *rest: Tensor) -> Tensor:
-        y = _normalised(x.astype(_core.float32), *(r.astype(_core.float32) for r in rest), eps=eps)
+        scale, bias, mean, var = (r.astype(_core.float32) for r in rest)
+        y = _normalised(x.astype(_core.float32), scale, bias, mean, var, eps)
         return y.astype(x.dtype)
 
     y: Value = trace.run(run, x, scale, bias, mean, var)
@@ -113,9 +112,7 @@ def _in_training(
 
 
 @traced("InstanceNormalization")
-def instance_norm(
-    trace: Trace, x: Value, scale: Value, bias: Value, *, epsilon: float = 1e-5
-) -> Value:
+def instance_norm(trace: Trace, x: Value, scale: Value, bias: Value, *, epsilon: float = 1e-5) -> Value:
     x = trace.in_order(x, channels_last(x.ndim))
 
     def run(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
@@ -163,7 +160,7 @@ def layer_norm(
         shape = x.shape[lead:]
         if scale.shape == shape and (bias is None or bias.shape == shape):
             bias = _core.zeros_like(scale) if bias is None else bias
-            return _core.norm(x, scale, bias, lead, 0, 1, epsilon)[0] if False else _layer(x, scale, bias, lead, epsilon)  # fmt: skip
+            return _layer(x, scale, bias, lead, epsilon)  # fmt: skip
     axes = tuple(range(lead, x.ndim))
     wide = x.astype(_core.float32) if x.dtype.itemsize == 2 else x
     mean = _core.mean(wide, axes, True)
@@ -222,7 +219,9 @@ def lrn(
 @plain("LpNormalization")
 def lp_norm(x: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
     size = _core.sum(_core.abs(x), axis, True) if p == 1 else _core.sqrt(_core.sum(x * x, axis, True))
-    return _core.where(size == 0, _core.zeros((), x.dtype), x / _core.where(size == 0, _core.ones((), x.dtype), size))  # fmt: skip
+    return _core.where(
+        size == 0, _core.zeros((), x.dtype), x / _core.where(size == 0, _core.ones((), x.dtype), size)
+    )
 
 
 @plain("MeanVarianceNormalization")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Tensor
-from ..reading import Unsupported
+from ..reading import UnsupportedError
 from ..table import plain, traced
 from ..trace import Trace, Value
 from .images import Ints, images, pairs
@@ -84,17 +84,25 @@ def _whole_maxpool(x: Tensor, **options: Any) -> Tensor:
     return _core.maxpool(x.astype(_core.float32), **options).astype(x.dtype)
 
 
-def _windows(x: np.ndarray[Any, Any], y: tuple[int, ...], options: dict[str, Any], fill: Any) -> np.ndarray[Any, Any]:
+def _windows(
+    x: np.ndarray[Any, Any], y: tuple[int, ...], options: dict[str, Any], fill: Any
+) -> np.ndarray[Any, Any]:
     """Each window of images `(batch, *lengths, channels)`: `(batch, *outs, channels, *window)`."""
     dims = x.ndim - 2
     pad, step, gap, window = (options[k] for k in ("pad", "stride", "dilation", "window"))
     spans = [(k - 1) * d + 1 for k, d in zip(window, gap, strict=True)]
     needed = [(m - 1) * s + span for m, s, span in zip(y[1:-1], step, spans, strict=True)]
     widths = [(0, 0)]
-    widths += [(pad[2 * i], max(pad[2 * i + 1], needed[i] - pad[2 * i] - x.shape[1 + i])) for i in range(dims)]
+    widths += [
+        (pad[2 * i], max(pad[2 * i + 1], needed[i] - pad[2 * i] - x.shape[1 + i])) for i in range(dims)
+    ]
     padded = np.pad(x, [*widths, (0, 0)], constant_values=fill)
     view = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=tuple(range(1, dims + 1)))
-    places = [slice(None), *(slice(0, (m - 1) * s + 1, s) for m, s in zip(y[1:-1], step, strict=True)), slice(None)]
+    places = [
+        slice(None),
+        *(slice(0, (m - 1) * s + 1, s) for m, s in zip(y[1:-1], step, strict=True)),
+        slice(None),
+    ]
     return view[(*places, *(slice(None, None, d) for d in gap))]
 
 
@@ -107,7 +115,9 @@ def _places_of_largest(x: Tensor, y: Tensor, options: dict[str, Any], columns_fi
     best = values.reshape(*values.shape[: dims + 2], -1).argmax(axis=-1)
     line = np.arange(math.prod(lengths)).reshape(lengths, order="F" if columns_first else "C")
     inner = _windows(np.broadcast_to(line[None, ..., None], (1, *lengths, 1)), y.shape, options, -1)
-    inner = np.broadcast_to(inner.reshape(*inner.shape[: dims + 2], -1), (*values.shape[: dims + 2], math.prod(options["window"])))  # fmt: skip
+    inner = np.broadcast_to(
+        inner.reshape(*inner.shape[: dims + 2], -1), (*values.shape[: dims + 2], math.prod(options["window"]))
+    )
     found = np.take_along_axis(inner, best[..., None], axis=-1)[..., 0]
     images_at = np.arange(n).reshape(n, *[1] * (dims + 1)) * channels + np.arange(channels)
     return _core.tensor((found + images_at * math.prod(lengths)).astype(np.int64))
@@ -163,5 +173,5 @@ def max_unpool(
     # The places are those of the smaller image, which lies in the upper left of the larger one.
     wanted = tuple(int(n) for n in output_shape)
     if any(m < n for n, m in zip(shape, wanted, strict=True)):
-        raise Unsupported(f"onnx: MaxUnpool to {wanted} from {shape} is not supported")
+        raise UnsupportedError(f"onnx: MaxUnpool to {wanted} from {shape} is not supported")
     return _core.pad_constant(out, [v for n, m in zip(shape, wanted, strict=True) for v in (0, m - n)])

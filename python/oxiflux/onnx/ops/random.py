@@ -6,6 +6,7 @@ from typing import Any
 
 from ... import _core
 from ..._core import Tensor
+from ..reading import DTYPES
 from ..table import traced
 from ..trace import INPUT, Trace, Value
 
@@ -46,10 +47,8 @@ def _masked(x: Tensor, mask: Tensor, share: float) -> Tensor:
 
 
 def _drawn(trace: Trace, make: Any, shape: tuple[int, ...], seed: float | None, dtype: int | None) -> Value:
-    from .arithmetic import _DTYPES
-
     trace.is_random = True
-    kind = _DTYPES[dtype or 1]
+    kind = DTYPES[dtype or 1]
     source = _core if seed is None else _core.Generator(abs(hash(seed)) % 2**63)
     return Value(make(source, shape).astype(kind))
 
@@ -90,23 +89,33 @@ def random_normal(
 
 @traced("RandomUniformLike")
 def random_uniform_like(
-    trace: Trace, x: Value, *, low: float = 0.0, high: float = 1.0, seed: float | None = None, dtype: int | None = None
+    trace: Trace,
+    x: Value,
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
+    seed: float | None = None,
+    dtype: int | None = None,
 ) -> Value:
     return _drawn(trace, _uniform(low, high), x.shape, seed, dtype)
 
 
 @traced("RandomNormalLike")
 def random_normal_like(
-    trace: Trace, x: Value, *, mean: float = 0.0, scale: float = 1.0, seed: float | None = None, dtype: int | None = None
+    trace: Trace,
+    x: Value,
+    *,
+    mean: float = 0.0,
+    scale: float = 1.0,
+    seed: float | None = None,
+    dtype: int | None = None,
 ) -> Value:
     return _drawn(trace, _normal(mean, scale), x.shape, seed, dtype)
 
 
 @traced("Bernoulli")
 def bernoulli(trace: Trace, x: Value, *, seed: float | None = None, dtype: int | None = None) -> Value:
-    from .arithmetic import _DTYPES
-
     trace.is_random = True
-    kind = x.dtype if dtype is None else _DTYPES[dtype]
+    kind = x.dtype if dtype is None else DTYPES[dtype]
     drawn = Value(_core.rand(*x.shape), None, INPUT) if trace.is_eager else Value(_core.rand(*x.shape))
     return Value((_core.stop_gradient(trace.plain(x).held) > drawn.held).astype(kind))

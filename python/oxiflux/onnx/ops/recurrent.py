@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Tensor
-from ..reading import Unsupported
+from ..reading import UnsupportedError
 from ..table import traced
 from ..trace import Trace, Value
 
@@ -27,7 +27,10 @@ _FUNCTIONS: dict[str, Callable[[Tensor, float, float], Tensor]] = {
     "softplus": lambda x, a, b: _core.softplus(x),
 }
 # alpha and beta where none are given.
-_USUAL = {"leakyrelu": (0.01, 0.0), "hardsigmoid": (0.2, 0.5), "elu": (1.0, 0.0), "thresholdedrelu": (1.0, 0.0), "affine": (1.0, 0.0), "scaledtanh": (1.0, 1.0)}  # fmt: skip
+_USUAL = {
+    "leakyrelu": (0.01, 0.0), "hardsigmoid": (0.2, 0.5), "elu": (1.0, 0.0), "thresholdedrelu": (1.0, 0.0),
+    "affine": (1.0, 0.0), "scaledtanh": (1.0, 1.0),
+}  # fmt: skip
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 # Our order of gates, in terms of theirs.
 _OURS = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
@@ -100,7 +103,7 @@ def _directions(
     if layout:
         x = trace.run(_core.permute_dims, x, (1, 0, 2))
         h, c = (v and trace.run(_core.permute_dims, trace.plain(v), (1, 0, 2)) for v in (h, c))
-    steps, batch, _ = x.shape
+    steps = x.shape[0]
     ends = None if lengths is None else trace.host(lengths)
     if ends is not None and (ends == steps).all():
         ends = None
@@ -132,7 +135,7 @@ def _directions(
             alphas, betas = _numbers(names, activation_alpha, 0), _numbers(names, activation_beta, 1)
             functions = [(n, alphas[d * each + i], betas[d * each + i]) for i, n in enumerate(own)]
             if unknown := [n for n in own if n not in _FUNCTIONS]:
-                raise Unsupported(f"onnx: {kind}: the activation {unknown[0]!r} is not supported")
+                raise UnsupportedError(f"onnx: {kind}: the activation {unknown[0]!r} is not supported")
             found = trace.run(
                 _run_stepwise, x, start, memory, trace.plain(w), trace.plain(r), b and trace.plain(b),
                 p and trace.plain(p), kind=kind, direction=d, reverse=reverse, functions=functions, clip=clip,
@@ -192,7 +195,8 @@ def _run_stepwise(
     both = _core.reshape(b[direction], (2, gates * hidden)) if b is not None else None
     peeps = None if p is None else _core.reshape(p[direction], (3, hidden))
     calls = [
-        (lambda v, f=_FUNCTIONS[name], a=alpha, e=beta: f(_clipped(v, clip), a, e)) for name, alpha, beta in functions
+        (lambda v, f=_FUNCTIONS[name], a=alpha, e=beta: f(_clipped(v, clip), a, e))
+        for name, alpha, beta in functions
     ]
     lasts = np.full(batch, steps) if ends is None else ends
     outputs: list[Any] = [None] * steps
@@ -201,7 +205,9 @@ def _run_stepwise(
         # A sequence that is shorter is turned round within its length.
         at = np.where(t < lasts, lasts - 1 - t, t) if reverse else np.full(batch, t)
         now = inputs[t if not reverse else int(at[0])] if (at == at[0]).all() else _rows(inputs, at)
-        new_h, new_c = _cell(kind, now, h, c, wh, both, peeps, calls, hidden, linear_before_reset, input_forget)
+        new_h, new_c = _cell(
+            kind, now, h, c, wh, both, peeps, calls, hidden, linear_before_reset, input_forget
+        )
         alive = (t < lasts)[:, None]
         if alive.all():
             h, c, out = new_h, new_c, new_h
@@ -230,7 +236,6 @@ def _cell(
     calls: Sequence[Callable[[Tensor], Tensor]], n: int, linear_before_reset: bool, input_forget: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """One step: the new state and memory."""
-    part = lambda v, g: v[..., g * n : (g + 1) * n]
     if kind == "GRU":
         bi, bh = (None, None) if both is None else (both[0], both[1])
         now = now if bi is None else now + bi
@@ -250,7 +255,7 @@ def _cell(
     total = total if both is None else total + (both[0] + both[1])
     if kind == "RNN":
         return calls[0](total), c
-    i, o, f, g = (part(total, k) for k in range(4))
+    i, o, f, g = (total[..., k * n : (k + 1) * n] for k in range(4))
     if peeps is not None:
         i, f = i + peeps[0] * c, f + peeps[2] * c
     i, g = calls[0](i), calls[1](g)

@@ -149,7 +149,9 @@ def global_lp_pool(trace: Trace, x: Value, *, p: int = 2) -> Value:
     return reduced(trace, run, x, range(2, x.ndim), True)
 
 
-def _arg(function: Callable[..., Tensor], x: Tensor, axis: int, keepdims: int, select_last_index: int) -> Tensor:
+def _arg(
+    function: Callable[..., Tensor], x: Tensor, axis: int, keepdims: int, select_last_index: int
+) -> Tensor:
     x = _core.stop_gradient(x)
     if not select_last_index:
         return function(x, axis, bool(keepdims))

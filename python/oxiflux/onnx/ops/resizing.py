@@ -10,7 +10,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Tensor
-from ..reading import Unsupported
+from ..reading import UnsupportedError
 from ..table import traced
 from ..trace import Trace, Value
 
@@ -41,7 +41,7 @@ def _original(mode: str, n: int, m: int, scale: float, roi: tuple[float, float])
             if m > 1:
                 return low * (n - 1) + x * (high - low) * (n - 1) / (m - 1)
             return np.full(m, 0.5 * (low + high) * (n - 1))
-    raise Unsupported(f"onnx: Resize with coordinate_transformation_mode={mode!r} is not supported")
+    raise UnsupportedError(f"onnx: Resize with coordinate_transformation_mode={mode!r} is not supported")
 
 
 def _nearest(mode: str, at: Array) -> Array:
@@ -54,7 +54,7 @@ def _nearest(mode: str, at: Array) -> Array:
             return np.floor(at)
         case "ceil":
             return np.ceil(at)
-    raise Unsupported(f"onnx: Resize with nearest_mode={mode!r} is not supported")
+    raise UnsupportedError(f"onnx: Resize with nearest_mode={mode!r} is not supported")
 
 
 def _triangle(t: Array) -> Array:
@@ -72,7 +72,13 @@ def _cubic(a: float) -> Callable[[Array], Array]:
 
 
 def _matrix(
-    n: int, at: Array, weight: Callable[[Array], Array], reach: int, scale: float, antialias: bool, outside: bool
+    n: int,
+    at: Array,
+    weight: Callable[[Array], Array],
+    reach: int,
+    scale: float,
+    antialias: bool,
+    outside: bool,
 ) -> tuple[Array, Array, Array]:
     """The taps of each new element: bounds of each row, columns and weights, which sum to 1."""
     stretch = max(1.0, 1.0 / scale) if antialias else 1.0
@@ -89,15 +95,19 @@ def _matrix(
     return np.arange(len(at) + 1) * taps.shape[1], taps.reshape(-1), weights.reshape(-1)
 
 
-
-
 def _sizes(
-    shape: Sequence[int], axes: Sequence[int], scales: Sequence[float] | None, sizes: Sequence[int] | None, policy: str
+    shape: Sequence[int],
+    axes: Sequence[int],
+    scales: Sequence[float] | None,
+    sizes: Sequence[int] | None,
+    policy: str,
 ) -> tuple[list[int], list[float]]:
     """The new lengths of the axes and the scales that lead there."""
     olds = [shape[a] for a in axes]
     if scales is not None:
-        return [math.floor(np.float64(n) * s + 1e-9 * (s != 1)) for n, s in zip(olds, scales, strict=True)], list(scales)
+        return [
+            math.floor(np.float64(n) * s + 1e-9 * (s != 1)) for n, s in zip(olds, scales, strict=True)
+        ], list(scales)
     assert sizes is not None
     if policy == "stretch":
         return list(sizes), [m / n if n else 1.0 for m, n in zip(sizes, olds, strict=True)]
@@ -146,7 +156,7 @@ def resized(
             continue
         weight, reach = (_triangle, 1) if mode == "linear" else (_cubic(cubic), 2)
         if mode not in ("linear", "cubic"):
-            raise Unsupported(f"onnx: Resize with mode={mode!r} is not supported")
+            raise UnsupportedError(f"onnx: Resize with mode={mode!r} is not supported")
         bounds, columns, weights = _matrix(n, at, weight, reach, scale, antialias, exclude)
         if kind.kind != "f" or kind.itemsize == 2:
             work = trace.run(_widened, work, dtype=_core.float32) if work is x else work
@@ -186,13 +196,25 @@ def _narrowed(x: Tensor, dtype: Any) -> Tensor:
 
 @traced("Upsample")
 def upsample(
-    trace: Trace, x: Value, given: Value | None = None, *, scales: Sequence[float] | None = None, mode: str = "nearest"
+    trace: Trace,
+    x: Value,
+    given: Value | None = None,
+    *,
+    scales: Sequence[float] | None = None,
+    mode: str = "nearest",
 ) -> Value:
     factors = scales if given is None else trace.host(given).astype(np.float64).tolist()
     return resized(
-        trace, x, axes=range(x.ndim), scales=factors, sizes=None, roi=None, mode=mode.replace("bilinear", "linear"),
-        transform="asymmetric", nearest_mode="floor",
-    )  # fmt: skip
+        trace,
+        x,
+        axes=range(x.ndim),
+        scales=factors,
+        sizes=None,
+        roi=None,
+        mode=mode.replace("bilinear", "linear"),
+        transform="asymmetric",
+        nearest_mode="floor",
+    )
 
 
 @traced("Resize", since=10)
@@ -231,7 +253,9 @@ def resize(
         axes=places,
         scales=None if factors is None else [float(s) for s in factors],
         sizes=None if factors is not None or lengths is None else [int(n) for n in lengths],
-        roi=None if roi is None or coordinate_transformation_mode != "tf_crop_and_resize" else trace.host(roi).astype(np.float64).tolist(),
+        roi=None
+        if roi is None or coordinate_transformation_mode != "tf_crop_and_resize"
+        else trace.host(roi).astype(np.float64).tolist(),
         mode=mode,
         transform=coordinate_transformation_mode,
         nearest_mode=nearest_mode,
@@ -240,4 +264,4 @@ def resize(
         antialias=bool(antialias),
         policy=keep_aspect_ratio_policy,
         outside_value=extrapolation_value,
-    )  # fmt: skip
+    )

@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Tensor
-from ..reading import Unsupported
+from ..reading import UnsupportedError
 from ..table import plain
 
 Array = np.ndarray[Any, Any]
@@ -27,7 +27,9 @@ def pixels(x: Tensor, places: Sequence[Array], inside: Array) -> Tensor:
         at = at * length + np.clip(line, 0, length - 1).astype(np.int64)
     size = math.prod(lengths)
     at = at + (np.arange(n) * size).reshape(-1, *[1] * (at.ndim - 1))
-    flat = _core.reshape(_core.permute_dims(_core.reshape(x, (n, channels, size)), (0, 2, 1)), (n * size, channels))
+    flat = _core.reshape(
+        _core.permute_dims(_core.reshape(x, (n, channels, size)), (0, 2, 1)), (n * size, channels)
+    )
     found = _core.take(flat, at, 0)
     if not inside.all():
         found = _core.where(inside[..., None], found, _core.zeros((), x.dtype))
@@ -53,7 +55,8 @@ def bilinear(x: Tensor, *points: Tensor) -> Tensor:
             weight = weight * share
         part = pixels(x, places, inside) * _core.expand_dims(weight, 1)
         total = part if total is None else total + part
-    return total
+    summed: Tensor = total
+    return summed
 
 
 def _mirrored(x: Tensor, low: float, high: float) -> Tensor:
@@ -97,7 +100,9 @@ def grid_sample(
     if mode == "linear":
         return bilinear(x, *points)
     if mode != "cubic" or len(lengths) != 2:
-        raise Unsupported(f"onnx: GridSample with mode={mode!r} of {len(lengths)} lengths is not supported")
+        raise UnsupportedError(
+            f"onnx: GridSample with mode={mode!r} of {len(lengths)} lengths is not supported"
+        )
     return _bicubic(x, points, padding_mode, align_corners)
 
 
@@ -108,19 +113,26 @@ def _placed(at: Tensor, n: int, padding_mode: str, align_corners: int) -> Tensor
         at = _mirrored(at, 0.0, n - 1.0) if align_corners else _mirrored(at, -0.5, n - 0.5)
         return _core.minimum(_core.maximum(at, 0.0), float(n - 1))
     if padding_mode != "zeros":
-        raise Unsupported(f"onnx: GridSample with padding_mode={padding_mode!r} is not supported")
+        raise UnsupportedError(f"onnx: GridSample with padding_mode={padding_mode!r} is not supported")
     return at
 
 
+def _near(t: Tensor) -> Tensor:
+    """Keys's cubic weight, with the parameter -0.75, up to a distance of 1."""
+    return (t * 1.25 - 2.25) * t * t + 1
+
+
+def _far(t: Tensor) -> Tensor:
+    """The same between the distances 1 and 2."""
+    return (((t - 5) * t + 8) * t - 4) * -0.75
+
+
 def _bicubic(x: Tensor, points: Sequence[Tensor], padding_mode: str, align_corners: int) -> Tensor:
-    a = -0.75
-    taps = []
+    taps: list[Any] = []
     for at in points:
         low = _core.floor(_core.stop_gradient(at))
         t = at - low
-        near = lambda s: ((a + 2) * s - (a + 3)) * s * s + 1
-        far = lambda s: a * (((s - 5) * s + 8) * s - 4)
-        weights = [far(t + 1), near(t), near(1 - t), far(2 - t)]
+        weights = [_far(t + 1), _near(t), _near(1 - t), _far(2 - t)]
         taps.append([(low + (k - 1), w) for k, w in enumerate(weights)])
     total: Any = None
     for (row, down), (column, across) in itertools.product(*taps):
@@ -133,7 +145,8 @@ def _bicubic(x: Tensor, points: Sequence[Tensor], padding_mode: str, align_corne
             inside &= (place >= 0) & (place < n)
         part = pixels(x, places, inside) * _core.expand_dims(down * across, 1)
         total = part if total is None else total + part
-    return total
+    summed: Tensor = total
+    return summed
 
 
 @plain("RoiAlign", host=(1, 2))
@@ -207,14 +220,16 @@ def col2im(
     lines = []
     for i in range(dims):
         span = (window[i] - 1) * gaps[i] + 1
-        starts = np.arange((lengths[i] + pads[i] + pads[i + dims] - span) // steps[i] + 1) * steps[i] - pads[i]
+        starts = (
+            np.arange((lengths[i] + pads[i] + pads[i + dims] - span) // steps[i] + 1) * steps[i] - pads[i]
+        )
         lines.append(np.arange(window[i])[:, None] * gaps[i] + starts[None, :])  # (window, outs)
     flat: Any = np.zeros((), np.int64)
     inside: Any = np.ones((), np.bool_)
     for i, line in enumerate(lines):
-        shape = [1] * 2 * dims
-        shape[i], shape[dims + i] = line.shape
-        place = line.reshape(shape)
+        form = [1] * 2 * dims
+        form[i], form[dims + i] = line.shape
+        place = line.reshape(form)
         flat = flat * lengths[i] + place
         inside = inside & (place >= 0) & (place < lengths[i])
     places = np.where(inside, flat, math.prod(lengths)).reshape(-1)

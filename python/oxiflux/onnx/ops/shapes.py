@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Tensor
-from ..reading import Unsupported
+from ..reading import DTYPES, UnsupportedError
 from ..table import align, plain, traced
 from ..trace import Trace, Value, inverse
 
@@ -28,7 +29,12 @@ def constant(
     """The tensor of a `Constant`."""
     if value is not None:
         return value
-    for numbers, dtype in ((value_float, _core.float32), (value_floats, _core.float32), (value_int, _core.int64), (value_ints, _core.int64)):  # fmt: skip
+    for numbers, dtype in (
+        (value_float, _core.float32),
+        (value_floats, _core.float32),
+        (value_int, _core.int64),
+        (value_ints, _core.int64),
+    ):
         if numbers is not None:
             return _core.tensor(np.array(numbers, dtype.name))
     raise ValueError("onnx: Constant has no value")
@@ -62,7 +68,9 @@ def filled(shape: np.ndarray[Any, Any], *, value: Tensor | None = None) -> Tenso
         raise ValueError(f"onnx: ConstantOfShape of shape {sizes}, more than {_MOST} elements")
     if value is None:
         return _core.zeros(sizes, _core.float32)
-    return _core.full(sizes, value.item() if value.dtype.name != "bfloat16" else float(value.astype("float32")), value.dtype)  # fmt: skip
+    return _core.full(
+        sizes, value.item() if value.dtype.name != "bfloat16" else float(value.astype("float32")), value.dtype
+    )
 
 
 @traced("ConstantOfShape")
@@ -101,11 +109,9 @@ def range_(trace: Trace, start: Value, limit: Value, delta: Value) -> Value:
 
 @traced("EyeLike")
 def eye_like(trace: Trace, x: Value, *, dtype: int | None = None, k: int = 0) -> Value:
-    from ..reading import _DTYPES
-
-    kind = x.dtype if dtype is None else _DTYPES.get(dtype)
+    kind = x.dtype if dtype is None else DTYPES.get(dtype)
     if kind is None:
-        raise Unsupported(f"onnx: EyeLike of the type number {dtype} is not supported")
+        raise UnsupportedError(f"onnx: EyeLike of the type number {dtype} is not supported")
     rows, columns = x.shape
     return Value(_core.eye(rows, columns, k=k, dtype=kind))
 
@@ -189,7 +195,9 @@ def flatten(trace: Trace, x: Value, *, axis: int = 1) -> Value:
 
 
 @traced("Squeeze")
-def squeeze(trace: Trace, x: Value, given: Value | None = None, *, axes: Sequence[int] | None = None) -> Value:
+def squeeze(
+    trace: Trace, x: Value, given: Value | None = None, *, axes: Sequence[int] | None = None
+) -> Value:
     axes = axes if given is None else trace.host(given).reshape(-1).tolist()
     gone = {a % x.ndim for a in axes} if axes is not None else {a for a, n in enumerate(x.shape) if n == 1}
     if wrong := [a for a in gone if x.shape[a] != 1]:
@@ -274,7 +282,7 @@ def split(
     place = axis if x.order is None else x.order[axis]
     ends = np.cumsum([0, *sizes]).tolist()
     parts = []
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in itertools.pairwise(ends):
         part: Value = trace.run(cut, x, place=place, low=low, high=high, step=1)
         parts.append(part.with_order(x.order))
     return tuple(parts)
@@ -355,5 +363,9 @@ def depth_to_space(trace: Trace, x: Value, *, blocksize: int, mode: str = "DCR")
 def space_to_depth(trace: Trace, x: Value, *, blocksize: int, mode: str = "DCR") -> Value:
     n, c, h, w = x.shape
     b = blocksize
-    y = transpose(trace, reshaped(trace, x, (n, c, h // b, b, w // b, b)), perm=(0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4))  # fmt: skip
+    y = transpose(
+        trace,
+        reshaped(trace, x, (n, c, h // b, b, w // b, b)),
+        perm=(0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4),
+    )
     return reshaped(trace, y, (n, c * b * b, h // b, w // b))

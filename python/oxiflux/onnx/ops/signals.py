@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Tensor
+from ..reading import DTYPES
 from ..table import plain, traced
 from ..trace import Trace, Value
 
@@ -60,7 +61,9 @@ def _from_half(real: Tensor, imaginary: Tensor | None, axis: int, n: int) -> Ten
     order = list(range(real.ndim - 1))
     order.insert(axis, real.ndim - 1)
     last = [*(a for a in range(real.ndim) if a != axis), axis]
-    total = _core.matmul(_core.permute_dims(real, last), _core.tensor(np.cos(angles) * weight / n, real.dtype))
+    total = _core.matmul(
+        _core.permute_dims(real, last), _core.tensor(np.cos(angles) * weight / n, real.dtype)
+    )
     if imaginary is not None:
         sines = _core.tensor(np.sin(angles) * weight / n, real.dtype)
         total = total - _core.matmul(_core.permute_dims(imaginary, last), sines)
@@ -86,7 +89,9 @@ def _dft(x: Tensor, length: Any, axis: int, inverse: int, onesided: int) -> Tens
 
 
 @plain("STFT", host=(1, 3))
-def stft(x: Tensor, step: Any, window: Tensor | None = None, length: Any = None, *, onesided: int = 1) -> Tensor:
+def stft(
+    x: Tensor, step: Any, window: Tensor | None = None, length: Any = None, *, onesided: int = 1
+) -> Tensor:
     hop = int(np.asarray(step).reshape(-1)[0])
     size = int(np.asarray(length).reshape(-1)[0]) if length is not None else window.shape[0]  # type: ignore[union-attr]
     frames = (x.shape[1] - size) // hop + 1
@@ -100,14 +105,18 @@ def stft(x: Tensor, step: Any, window: Tensor | None = None, length: Any = None,
 
 @traced("MelWeightMatrix")
 def mel_weight_matrix(
-    trace: Trace, bins: Value, length: Value, rate: Value, lower: Value, upper: Value, *, output_datatype: int = 1
+    trace: Trace,
+    bins: Value,
+    length: Value,
+    rate: Value,
+    lower: Value,
+    upper: Value,
+    *,
+    output_datatype: int = 1,
 ) -> Value:
-    from ..reading import _DTYPES
-
     n_bins, n, hertz, low, high = (trace.host(v).reshape(-1)[0] for v in (bins, length, rate, lower, upper))
     n_bins, spectrum = int(n_bins), int(n) // 2 + 1
-    mels = lambda f: 2595 * np.log10(1 + np.float64(f) / 700)
-    points = np.arange(n_bins + 2) * ((mels(high) - mels(low)) / (n_bins + 2)) + mels(low)
+    points = np.arange(n_bins + 2) * ((_mels(high) - _mels(low)) / (n_bins + 2)) + _mels(low)
     edges = ((int(n) + 1) * (700 * (10 ** (points / 2595) - 1)) // float(hertz)).astype(np.int64)
     out = np.zeros((spectrum, n_bins))
     for i in range(n_bins):
@@ -118,4 +127,8 @@ def mel_weight_matrix(
             out[left : middle + 1, i] = (np.arange(left, middle + 1) - left) / (middle - left)
         if right != middle:
             out[middle:right, i] = (right - np.arange(middle, right)) / (right - middle)
-    return Value(_core.asarray(_core.tensor(out), _DTYPES[output_datatype]))
+    return Value(_core.asarray(_core.tensor(out), DTYPES[output_datatype]))
+
+
+def _mels(hertz: Any) -> Any:
+    return 2595 * np.log10(1 + np.float64(hertz) / 700)
