@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
+from ..files.names import registered
 from ..layers.base import Layer
 from ..show import bytes_of
 from .extra import onnx
@@ -156,7 +157,7 @@ class _Runtime:
     """What a graph makes of its source, kept beside it: the nodes, and programs by the shapes of inputs."""
 
     def __init__(self, graph: Graph) -> None:
-        self.interpreter = Interpreter(onnx.ModelProto.FromString(graph.source.tobytes()), None)
+        self.interpreter = Interpreter(decode(graph.source.tobytes(), "the source of a Graph"), None)
         body = self.interpreter.body
         weights = {*graph.parameters, *graph.state}
         self.weights = weights
@@ -266,6 +267,7 @@ def _is_same(x: Tensor, seen: tuple[Tensor, np.ndarray[Any, Any]]) -> bool:
     return x is seen[0] and (not x.size or np.may_share_memory(x.numpy(), seen[1]))
 
 
+registered["Graph"] = Graph
 _runtimes: WeakKeyDictionary[Graph, _Runtime] = WeakKeyDictionary()
 
 

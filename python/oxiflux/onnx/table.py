@@ -24,14 +24,23 @@ class Operator:
     since: int
     call: Callable[[Trace, Node, list[Value | None]], Any]
     attributes: frozenset[str]
+    needed: frozenset[str]
+    fewest_inputs: int
     most_inputs: int
 
     def check(self, node: Node) -> None:
         """Raises UnsupportedError for an attribute, and ValueError for inputs, that the operator does not have."""
         if unknown := sorted(node.attributes.keys() - self.attributes - _IGNORED):
             raise UnsupportedError(f"onnx: {node}: the attribute {unknown[0]!r} is not supported")
+        if lacking := sorted(self.needed - node.attributes.keys()):
+            raise ValueError(f"onnx: {node} needs the attribute {lacking[0]!r}")
         if len(node.inputs) > self.most_inputs:
-            raise ValueError(f"onnx: {node} takes {self.most_inputs} inputs, got {len(node.inputs)}")
+            raise ValueError(f"onnx: {node} takes at most {self.most_inputs} inputs, got {len(node.inputs)}")
+        given = [name for name in node.inputs[: self.fewest_inputs] if name]
+        if len(given) < self.fewest_inputs:
+            raise ValueError(f"onnx: {node} needs {self.fewest_inputs} inputs, got {len(given)}")
+        if not node.outputs:
+            raise ValueError(f"onnx: {node} has no output")
 
 
 # Hints about memory that change no result, and attributes of versions long gone.
@@ -46,12 +55,17 @@ def _register(
     names: Collection[str], since: int, function: Callable[..., Any], call: Callable[..., Any]
 ) -> None:
     signature = inspect.signature(function).parameters.values()
-    attributes = frozenset(p.name for p in signature if p.kind is p.KEYWORD_ONLY) - _ASKED
-    positional = [p for p in signature if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    is_open = any(p.kind is p.VAR_POSITIONAL for p in signature)
+    own = [p for p in signature if p.name not in _ASKED]
+    keywords = [p for p in own if p.kind is p.KEYWORD_ONLY]
+    attributes = frozenset(p.name for p in keywords)
+    needed = frozenset(p.name for p in keywords if p.default is p.empty)
+    positional = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
+    is_open = any(p.kind is p.VAR_POSITIONAL for p in own)
+    fewest = max(sum(p.default is p.empty for p in positional), int(is_open))
+    most = 2**31 if is_open else len(positional)
     for name in names:
         rows = operators.setdefault(name, [])
-        rows.append(Operator(name, since, call, attributes, 2**31 if is_open else len(positional)))
+        rows.append(Operator(name, since, call, attributes, needed, fewest, most))
         rows.sort(key=lambda row: row.since)
 
 

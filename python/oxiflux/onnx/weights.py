@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,24 +39,54 @@ def split_weights(
     body: Body, choice: Callable[[str], bool] | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The parameters and the state of a graph, by name, which leave its constants."""
-    fold_fills(body)
+    bring_out(body)
     floats = {name: x for name, x in body.constants.items() if x.dtype in FLOATS}
-    if choice is not None:
-        parameters = {name: x for name, x in floats.items() if choice(name)}
-    else:
-        reached = _reached(body, _SLOTS)
-        # A constant of one element is a number of the formula; an initialiser of one may be a bias.
-        from_nodes = {name for node in body.nodes if node.op == "Constant" for name in node.outputs}
-        parameters = {
-            name: x
-            for name, x in floats.items()
-            if name in reached and x.ndim and (x.size > 1 or name not in from_nodes)
-        }
+    reached = _reached(body, _SLOTS)
+    # A constant of one element is a number of the formula; an initialiser of one may be a bias.
+    from_nodes = {
+        name
+        for part in _bodies(body)
+        for node in part.nodes
+        if node.op == "Constant"
+        for name in node.outputs
+    }
+    weights = {
+        name
+        for name, x in floats.items()
+        if name in reached and x.ndim and (x.size > 1 or name not in from_nodes)
+    }
+    chosen = weights if choice is None else {name for name in floats if choice(name)}
     moments = _reached(body, _MOMENTS)
-    state = {name: x for name, x in floats.items() if name in moments and name not in parameters}
+    parameters = {name: x for name, x in floats.items() if name in chosen}
+    state = {name: x for name, x in floats.items() if name in weights | moments and name not in chosen}
     for name in [*parameters, *state]:
         del body.constants[name]
     return parameters, state
+
+
+def bring_out(body: Body) -> None:
+    """Moves what graphs within nodes hold of constants to the graph around, where names do not repeat."""
+    seen = Counter(_names(body))
+    inner = [part for part in _bodies(body) if part is not body]
+    for part in inner:
+        fold_fills(part)
+        for name in [name for name, x in part.constants.items() if seen[name] == 1 and x.dtype in FLOATS]:
+            body.constants[name] = part.constants.pop(name)
+
+
+def _bodies(body: Body) -> Iterator[Body]:
+    yield body
+    for node in body.nodes:
+        for value in node.attributes.values():
+            if isinstance(value, Body):
+                yield from _bodies(value)
+
+
+def _names(body: Body) -> Iterator[str]:
+    """Each name as often as it is defined."""
+    for part in _bodies(body):
+        made = [name for node in part.nodes for name in node.outputs if name]
+        yield from {*part.constants, *made, *(info.name for info in part.inputs)}
 
 
 def fold_fills(body: Body) -> None:
@@ -116,13 +147,35 @@ def stripped(
             copy.graph.initializer.append(_inside(constants[proto.name], proto))
         else:
             copy.graph.initializer.append(proto)
-    for node in model.graph.node:
-        if node.output and node.output[0] in gone:
-            kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype("float32"))
-            copy.graph.input.append(onnx.helper.make_tensor_value_info(node.output[0], kind, None))
-        else:
-            copy.graph.node.append(node)
+    copy.graph.node.extend(model.graph.node)
+    brought: list[str] = []
+    _remove(copy.graph, gone, brought)
+    for name in brought:
+        copy.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     return np.frombuffer(copy.SerializeToString(), np.uint8).copy()
+
+
+def _remove(graph: onnx.GraphProto, gone: set[str], brought: list[str]) -> None:
+    """Takes the nodes and inner initialisers of these names out of a graph."""
+    kept = []
+    for node in graph.node:
+        if node.output and node.output[0] in gone:
+            brought.append(node.output[0])
+            continue
+        kept.append(node)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                inner = attribute.g
+                initializers = [proto for proto in inner.initializer if proto.name not in gone]
+                brought += [proto.name for proto in inner.initializer if proto.name in gone]
+                if len(initializers) < len(inner.initializer):
+                    del inner.initializer[:]
+                    inner.initializer.extend(initializers)
+                _remove(inner, gone, brought)
+    if len(kept) < len(graph.node):
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del graph.node[:]
+        graph.node.extend(nodes)
 
 
 def _inside(x: Tensor, proto: onnx.TensorProto) -> onnx.TensorProto:
