@@ -268,6 +268,23 @@ def test_numbers_that_decide_are_looked_at_in_every_call():
         assert graph(x).tolist() == [[i] for i, v in enumerate(x) if v]
 
 
+def test_a_loop_of_a_count_or_a_condition():
+    body = onnx.parser.parse_graph(
+        "b (int64 i, bool c, float[N] s) => (bool go, float[N] t, float[N] row)"
+        " {t = Mul(s, s) l = Constant<value_float = 10000.0>() m = ReduceMax<keepdims = 0>(t)"
+        " go = Less(m, l) row = Neg(s)}"
+    )
+    for most, test, count in (("n", "", 3), ("", "go0", 4), ("n", "go0", 3)):
+        nodes = [helper.make_node("Loop", [most, test, "x"], ["y", "rows"], body=body)]
+        weights = {"n": np.array(3), "go0": np.array(True)}
+        model = made(nodes, {"x": [2]}, {"y": [2], "rows": None}, {k: weights[k] for k in (most, test) if k})
+        graph, x = from_model(model), np.array([1.0, 3.0], np.float32)
+        y, rows = graph(x)
+        assert rows.shape == (count, 2) and y.tolist() == (x**2**count).tolist()
+        grad = flux.gradient(lambda v: graph(v)[0].sum(), flux.tensor(x))[0]
+        np.testing.assert_allclose(grad.numpy(), 2**count * x ** (2**count - 1), rtol=1e-6)
+
+
 def test_a_program_is_kept_for_each_shape_and_their_number_is_bounded():
     from oxiflux.onnx.graph import _runtime
 

@@ -36,7 +36,9 @@ class Operator:
             raise ValueError(f"onnx: {node} needs the attribute {lacking[0]!r}")
         if len(node.inputs) > self.most_inputs:
             raise ValueError(f"onnx: {node} takes at most {self.most_inputs} inputs, got {len(node.inputs)}")
-        given = [name for name in node.inputs[: self.fewest_inputs] if name]
+        # Of operators with any number of inputs the first may be left out.
+        is_open = self.most_inputs == _ANY
+        given = [name for name in node.inputs[: self.fewest_inputs] if name or is_open]
         if len(given) < self.fewest_inputs:
             raise ValueError(f"onnx: {node} needs {self.fewest_inputs} inputs, got {len(given)}")
         if not node.outputs:
@@ -45,6 +47,7 @@ class Operator:
 
 # Hints about memory that change no result, and attributes of versions long gone.
 _IGNORED = {"consumed_inputs", "saturate", "round_mode"}
+_ANY = 2**31
 # What a function asks for beside attributes.
 _ASKED = {"outputs", "trace", "node"}
 
@@ -62,7 +65,7 @@ def _register(
     positional = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
     is_open = any(p.kind is p.VAR_POSITIONAL for p in own)
     fewest = max(sum(p.default is p.empty for p in positional), int(is_open))
-    most = 2**31 if is_open else len(positional)
+    most = _ANY if is_open else len(positional)
     for name in names:
         rows = operators.setdefault(name, [])
         rows.append(Operator(name, since, call, attributes, needed, fewest, most))
