@@ -36,7 +36,11 @@ def magika(n):
 
 
 def silero(n, rate):
-    return lambda: {"input": normal(1, n) / 10, "state": np.zeros((2, 1, 128), np.float32), "sr": np.array(rate)}
+    return lambda: {
+        "input": normal(1, n) / 10,
+        "state": np.zeros((2, 1, 128), np.float32),
+        "sr": np.array(rate),
+    }
 
 
 def sequence():
@@ -111,7 +115,10 @@ def main():
         feed = {name: inputs[name] for name in model.inputs}
         args = list(feed.values())
         wanted, got = session.run(None, feed), tuple_of(model(*args))
-        error = max(float(abs(a.numpy() - b).max() / max(abs(b).max(), 1e-9)) for a, b in zip(got, wanted, strict=True))
+        error = max(
+            float(abs(a.numpy() - b).max() / max(abs(b).max(), 1e-9))
+            for a, b in zip(got, wanted, strict=True)
+        )
         clock = time.process_time if given.cpu else time.perf_counter
         theirs, ours = times([lambda: session.run(None, feed), lambda: model(*args)], clock)
         ratios.append(theirs / ours)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._core import Tensor
+from .fuse import fused, refs_of
 from .trace import INPUT, PARAMETER, Ref, Step, Value
 
 __all__ = ["Program"]
@@ -27,36 +28,17 @@ class Program:
     ) -> None:
         ends = [value.held if value.ref is None else value.ref for value in outputs]
         # A step of parameters alone may have been written down behind the one that it was made for.
-        steps = _needed(sorted(steps, key=lambda step: step.level), ends)
+        steps = fused(sorted(steps, key=lambda step: step.level), ends)
         own, later = [s for s in steps if s.level == PARAMETER], [s for s in steps if s.level == INPUT]
         made = {*parameters, *(ref for s in own for ref in s.outputs)}
-        wanted = {ref: None for s in later for ref in _refs(s.args) if ref in made}
+        wanted = {ref: None for s in later for ref in refs_of(s.args) if ref in made}
         wanted.update({ref: None for ref in ends if isinstance(ref, Ref) and ref in made})
         kept = list(wanted)
-        used = {ref for s in own for ref in _refs(s.args)} | wanted.keys()
+        used = {ref for s in own for ref in refs_of(s.args)} | wanted.keys()
         self.parameters = [place for place, ref in enumerate(parameters) if ref in used]
         self.steps = steps
         self.prepare = _function(own, [parameters[place] for place in self.parameters], [], kept)
         self.run = _function(later, inputs, kept, ends)
-
-
-def _refs(arg: Any) -> Iterator[Ref]:
-    if isinstance(arg, Ref):
-        yield arg
-    elif isinstance(arg, (list, tuple)):
-        for part in arg:
-            yield from _refs(part)
-
-
-def _needed(steps: Sequence[Step], ends: Sequence[Any]) -> list[Step]:
-    """The steps without those whose results nobody uses; checks have none and stay."""
-    used = set(_refs(list(ends)))
-    kept = []
-    for step in reversed(steps):
-        if not step.outputs or not used.isdisjoint(step.outputs):
-            kept.append(step)
-            used.update(_refs(step.args))
-    return kept[::-1]
 
 
 def _function(
@@ -84,13 +66,13 @@ def _function(
     ]
     last: dict[Ref, int] = {}
     for place, step in enumerate(steps):
-        last.update(dict.fromkeys([*_refs(step.args), *step.outputs], place))
-    ends = set(_refs(list(results)))
+        last.update(dict.fromkeys([*refs_of(step.args), *step.outputs], place))
+    ends = set(refs_of(list(results)))
     for place, step in enumerate(steps):
         given = [*map(word, step.args), *(f"{key}={word(value)}" for key, value in step.options.items())]
         target = f"[{', '.join(step.outputs)}]" if step.many else step.outputs[0] if step.outputs else ""
         lines.append(f" {target}{' = ' if target else ''}{word(step.run)}({', '.join(given)})")
-        dead = [ref for ref in {*_refs(step.args), *step.outputs} if last[ref] == place and ref not in ends]
+        dead = [ref for ref in {*refs_of(step.args), *step.outputs} if last[ref] == place and ref not in ends]
         if dead:
             lines.append(f" {' = '.join(sorted(dead))} = None")
     lines.append(f" return ({''.join(word(r) + ', ' for r in results)})")

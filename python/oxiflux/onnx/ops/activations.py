@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ... import _core
 from ..._core import Tensor
+from ..fuse import FUSED
 from ..table import elementwise, spread, traced
 from ..trace import INPUT, Trace, Value
 
@@ -20,8 +21,6 @@ _UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "Softplus": _core.softplus, "Softsign": _core.softsign, "Sqrt": _core.sqrt, "Tan": _core.tan,
     "Tanh": _core.tanh,
 }  # fmt: skip
-# Those that a convolution or a product computes in its own pass.
-_FUSED = {_core.relu, _core.sigmoid, _core.tanh, _core.swish, _core.hardswish}
 
 
 def activate(trace: Trace, function: Callable[[Tensor], Tensor], x: Value) -> Value:
@@ -33,7 +32,7 @@ def activate(trace: Trace, function: Callable[[Tensor], Tensor], x: Value) -> Va
         and not trace.is_eager
         and step.run in (_core.conv, _core.dense)
         and step.args[3] is None
-        and function in _FUSED
+        and function in FUSED
     ):
         step.args[3] = function
         made = Value(function(x.held), x.ref, x.level, x.order)

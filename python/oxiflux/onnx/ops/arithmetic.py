@@ -12,7 +12,8 @@ from ... import _core
 from ..._core import Tensor
 from ..reading import DTYPES, UnsupportedError
 from ..table import elementwise, plain, spread, traced
-from ..trace import INPUT, Trace, Value
+from ..trace import Trace, Value
+from .channels import changed
 
 _BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "And": _core.logical_and, "Or": _core.logical_or, "Xor": _core.logical_xor,
@@ -44,51 +45,37 @@ for _name, _function in _BINARY.items():
 
 @traced("Add")
 def add(trace: Trace, a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0) -> Value:
-    for x, bias in ((a, b), (b, a)):
-        if fused := _with_bias(trace, x, bias):
-            return fused
+    if not broadcast:
+        for x, other in ((a, b), (b, a)):
+            if (made := changed(trace, x, other, None)) is not None:
+                return made
     return binary(trace, _core.add, a, b, axis, broadcast)
-
-
-def _with_bias(trace: Trace, x: Value, bias: Value) -> Value | None:
-    """The sum as part of the product or convolution that makes `x`, if `bias` is one number for each channel."""
-    step = x.step
-    if step is None or x.is_shared or trace.is_eager or bias.level == INPUT or x.level != INPUT:
-        return None
-    channels = x.held.shape[-1] if x.ndim else 0
-    if step.run in (_core.conv, _core.dense) and step.args[2] is None and step.args[3] is None:
-        place = len(x.shape) - 1 if x.order is None else x.order.index(x.ndim - 1)
-        lead = x.ndim - bias.ndim
-        if lead < 0 or place < lead or bias.held.size != channels or bias.shape[place - lead] != channels:
-            return None
-        flat = trace.run(_core.reshape, trace.plain(bias), (channels,)) if bias.ndim != 1 else bias
-        if flat.dtype != x.dtype:
-            return None
-        step.args[2] = flat.ref if flat.ref is not None else flat.held
-        made = Value(x.held + flat.held, x.ref, x.level, x.order)
-        made.step = step
-        return made
-    return None
 
 
 @traced("Mul")
 def multiply(trace: Trace, a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0) -> Value:
-    for x, gate in ((a, b), (b, a)):
+    for x, other in ((a, b), (b, a)):
         # x * sigmoid(x) is one function.
         if (
             not trace.is_eager
-            and gate.step is not None
-            and gate.step.run is _core.sigmoid
-            and gate.step.args == [x.ref]
-            and gate.order == x.order
+            and other.step is not None
+            and other.step.run is _core.sigmoid
+            and other.step.args == [x.ref]
+            and other.order == x.order
         ):
             return spread(trace, _core.swish, [x], {})
+        if not broadcast and (made := changed(trace, x, other, _core.multiply)) is not None:
+            return made
     return binary(trace, _core.multiply, a, b, axis, broadcast)
 
 
 @traced("Div")
 def divide(trace: Trace, a: Value, b: Value, *, axis: int | None = None, broadcast: int = 0) -> Value:
-    return binary(trace, _core.divide if a.dtype.kind == "f" else _truncated, a, b, axis, broadcast)
+    if a.dtype.kind != "f":
+        return binary(trace, _truncated, a, b, axis, broadcast)
+    if not broadcast and (made := changed(trace, a, b, _core.divide)) is not None:
+        return made
+    return binary(trace, _core.divide, a, b, axis, broadcast)
 
 
 def _truncated(a: Tensor, b: Tensor) -> Tensor:
@@ -111,12 +98,11 @@ def power(trace: Trace, a: Value, b: Value, *, axis: int | None = None, broadcas
             return spread(trace, _core.square, [a], {})
         if exponent == 0.5:
             return spread(trace, _core.sqrt, [a], {})
-    return binary(trace, _power, a, b, axis, broadcast)
+    is_plain = a.dtype == b.dtype and a.dtype.kind == "f"
+    return binary(trace, _core.pow if is_plain else _power, a, b, axis, broadcast)
 
 
 def _power(a: Tensor, b: Tensor) -> Tensor:
-    if a.dtype == b.dtype and a.dtype.kind == "f":
-        return _core.pow(a, b)
     if a.dtype.kind != "f" and b.dtype.kind != "f":
         return _core.pow(a.astype(_core.int64), b.astype(_core.int64)).astype(a.dtype)
     if a.dtype.kind == "f":
