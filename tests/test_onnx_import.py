@@ -489,6 +489,76 @@ def test_gemm_of_every_bias(c, trans_a, trans_b, alpha, beta):
     np.testing.assert_allclose(from_model(model)(a).numpy(), reference(model, a)[0], rtol=1e-5, atol=1e-6)
 
 
+GELU = [
+    "h = Constant<value_float = 0.5>() r = Constant<value_float = 1.4142135>() o = Constant<value_float = 1.0>()"
+    " d = Div(v, r) e = Erf(d) p = Add(e, o) m = Mul(v, p) y = Mul(m, h)",
+    "h = Constant<value_float = 0.5>() r = Constant<value_float = 0.70710678>() o = Constant<value_float = 1.0>()"
+    " g = Mul(h, v) d = Mul(v, r) e = Erf(d) p = Add(o, e) y = Mul(g, p)",
+    "h = Constant<value_float = 0.5>() c = Constant<value_float = 3.0>() k = Constant<value_float = 0.044715>()"
+    " s = Constant<value_float = 0.7978846>() o = Constant<value_float = 1.0>() q = Pow(v, c) w = Mul(k, q)"
+    " u = Add(v, w) t = Mul(u, s) e = Tanh(t) p = Add(e, o) m = Mul(v, p) y = Mul(m, h)",
+    "c = Constant<value_float = 3.0>() s = Constant<value_float = 6.0>() z = Constant<value_float = 0.0>()"
+    " a = Add(v, c) b = Clip(a, z, s) m = Mul(v, b) y = Div(m, s)",
+    "a = Softplus(v) b = Tanh(a) y = Mul(b, v)",
+    "a = Sigmoid(v) y = Mul(v, a)",
+]
+
+
+@pytest.mark.parametrize("body", GELU)
+def test_an_activation_that_is_written_out_is_one_step(body):
+    from oxiflux.onnx.graph import _runtime
+
+    text = f"two = Constant<value_float = 2.0>() v = Mul(x, two) {body}"
+    model = parsed(text, "float[3, N] x", "float[3, N] y")
+    graph, x = from_model(model), normal(3, 50) * 3
+    np.testing.assert_allclose(graph(x).numpy(), reference(model, x)[0], rtol=2e-5, atol=1e-6)
+    ((ready,),) = _runtime(graph).programs.values()
+    assert len(ready.program.steps) == 2
+
+
+def test_what_only_resembles_an_activation_stays_as_it_is():
+    for body in (
+        GELU[0].replace("0.5", "0.51"),
+        GELU[3].replace("6.0", "5.9"),
+        "a = Sigmoid(v) y = Mul(a, a)",
+    ):
+        model = parsed(body.replace("v", "x").replace("xalue", "value").replace("Dix", "Div"), "float[N] x")
+        x = normal(50) * 3
+        np.testing.assert_allclose(from_model(model)(x).numpy(), reference(model, x)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (1, 1, 1), (4, 1, 1), (1, 4, 1, 1), (5,), (3, 1, 1, 1), (4, 6, 5)]
+)
+@pytest.mark.parametrize("layer", ["Conv", "BatchNormalization", "none"])
+@pytest.mark.parametrize("is_weight", [True, False])
+def test_factors_and_summands_behind_a_layer(shape, layer, is_weight):
+    weights = {
+        "k": normal(*shape) if shape else np.float32(0.7),
+        "s": normal(*shape, seed=1) if shape else np.float32(3),
+    }
+    nodes = {
+        "Conv": [helper.make_node("Conv", ["x", "w"], ["a"])],
+        "BatchNormalization": [helper.make_node("BatchNormalization", ["x", "c", "c", "c", "v"], ["a"])],
+        "none": [helper.make_node("MaxPool", ["x"], ["a"], kernel_shape=[1, 1])],
+    }[layer]
+    if layer == "Conv":
+        weights["w"] = normal(4, 4, 1, 1)
+    elif layer == "BatchNormalization":
+        weights |= {"c": normal(4), "v": abs(normal(4))}
+    nodes += [
+        helper.make_node("Mul", ["a", "k"], ["b"]),
+        helper.make_node("Add", ["s", "b"], ["c1"]),
+        helper.make_node("Div", ["c1", "k"], ["d"]),
+        helper.make_node("Relu", ["d"], ["y"]),
+    ]
+    model = made(nodes, {"x": [1, 4, 6, 5]}, {"y": None}, weights)
+    graph, x = from_model(model, trainable=None if is_weight else []), normal(1, 4, 6, 5, seed=2)
+    np.testing.assert_allclose(graph(x).numpy(), reference(model, x)[0], rtol=1e-4, atol=1e-5)
+    if is_weight and shape == (4, 1, 1):
+        assert flux.gradient(lambda g: g(x).sum(), graph)[0].parameters["k"].shape == (4, 1, 1)
+
+
 def test_a_sigmoid_that_gates_its_input_is_one_function():
     graph = from_model(parsed("s = Sigmoid(x) y = Mul(s, x)"))
     x = normal(7)

@@ -87,6 +87,7 @@ class Trace:
         self.given: dict[str, Ref] = {}
         # What steps are made of, for a later node that changes a step.
         self.made: dict[Any, Value] = {}
+        self.shapes: dict[Ref, tuple[int, ...]] = {}
         # Where the run is: the version of operators, the names in sight, how deep functions call each other.
         self.opset = 1
         self.depth = 0
@@ -114,6 +115,7 @@ class Trace:
                 step.outputs.append(ref)
                 if value is not None:
                     value.ref, value.level, value.step = ref, level, step
+                    self.shapes[ref] = value.held.shape
                     if level == PARAMETER:
                         self.made[ref] = value
             if not self.is_eager:

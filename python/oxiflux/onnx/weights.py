@@ -50,10 +50,11 @@ def split_weights(
         if node.op == "Constant"
         for name in node.outputs
     }
+    loose = _loose_numbers(body)
     weights = {
         name
         for name, x in floats.items()
-        if name in reached and x.ndim and (x.size > 1 or name not in from_nodes)
+        if name in reached and x.ndim and (x.size > 1 or (name not in from_nodes and name not in loose))
     }
     chosen = weights if choice is None else {name for name in floats if choice(name)}
     moments = _reached(body, _MOMENTS)
@@ -62,6 +63,21 @@ def split_weights(
     for name in [*parameters, *state]:
         del body.constants[name]
     return parameters, state
+
+
+def _loose_numbers(body: Body) -> set[str]:
+    """What is only added to, or a factor of, what no product makes: a number of a formula if it is one number, where
+    behind a product it may be a bias.
+    """
+    products = {"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum"}
+    nodes = [node for part in _bodies(body) for node in part.nodes]
+    made = {name for node in nodes if node.op in products for name in node.outputs}
+    loose: set[str] = set()
+    kept: set[str] = set()
+    for node in nodes:
+        is_formula = node.op in ("Add", "Sub", "Mul", "Div", "Pow") and made.isdisjoint(node.inputs)
+        (loose if is_formula else kept).update(node.inputs)
+    return loose - kept
 
 
 def bring_out(body: Body) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ... import _core
 from ..._core import Tensor
-from ..trace import INPUT, Step, Trace, Value
+from ..trace import INPUT, Ref, Step, Trace, Value
 
 __all__ = ["changed"]
 
@@ -35,17 +35,43 @@ def changed(trace: Trace, x: Value, other: Value, factor: Binary | None) -> Valu
     if line is None:
         return None
     if step.run in (_core.conv, _core.dense) and step.args[3] is None:
-        places, by = (1, 2), factor
-    elif step.run is _core.norm_with:
-        places, by = (3, 4), factor
+        places = (1, 2)
+    elif step.run is _core.norm_with or (
+        step.run is _core.multiply and factor is None and _as_normalisation(trace, x, step)
+    ):
+        places = (3, 4)
     else:
         return None
-    if not _rewritten(trace, step, places, line, by):
+    if not _rewritten(trace, step, places, line, factor):
         return None
     held = (factor or _core.add)(x.held, line.held)
     made = Value(held, x.ref, x.level, x.order)
     made.step = step
     return made
+
+
+def _as_normalisation(trace: Trace, x: Value, step: Step) -> bool:
+    """Whether a product with numbers of the channels could become a normalisation by a mean of 0 and a variance of 1,
+    which adds numbers in the same pass.
+    """
+    given = [(arg, trace.argument(arg)) for arg in step.args]
+    inputs = [arg for arg, value in given if value is None and isinstance(arg, Ref)]
+    factors = [value for _, value in given if value is not None]
+    channels = x.held.shape[-1]
+    if len(inputs) != 1 or len(factors) != 1 or x.ndim < 2 or x.dtype.itemsize == 2:
+        return False
+    (value,) = factors
+    if value.held.size != 1 and not (value.held.size == channels == value.held.shape[-1]):
+        return False
+    # The input must have the shape of the product: a factor may have spread it.
+    if trace.shapes.get(inputs[0]) != x.held.shape:
+        return False
+    flat = trace.run(_core.reshape, value, (-1,))
+    scale = trace.run(_widened, flat, n=channels)
+    zeros, ones = _core.zeros(channels, x.dtype), _core.ones(channels, x.dtype)
+    step.run = _core.norm_with
+    step.args = [inputs[0], zeros, ones, scale.held if scale.ref is None else scale.ref, zeros, 0.0]
+    return True
 
 
 def _line(trace: Trace, x: Value, other: Value) -> Value | None:
