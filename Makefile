@@ -18,7 +18,7 @@ unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build dev demo test check lint test-rust test-python test-isas test-avx2 test-portable wheel
-.PHONY: bench bench-peers bench-memory bench-estimators parity array-api fuzz fuzz-rust valgrind mutants stubs docs clean
+.PHONY: bench bench-peers bench-memory bench-estimators parity array-api onnx-backend fuzz fuzz-rust valgrind mutants stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -103,6 +103,9 @@ array-api: build ## the array API standard's own tests, from its repository; arg
 	test -d target/array-api-tests || git clone --quiet --recurse-submodules $(ARRAY_API_TESTS) target/array-api-tests
 	$(PY) -m pip install --quiet --disable-pip-version-check -r target/array-api-tests/requirements.txt
 	$(PY) scripts/array_api.py target/array-api-tests $(ARGS)
+
+onnx-backend: build ## the onnx package's own tests of backends, and the page of what is refused: NAMES=… for some of them
+	$(PY) scripts/onnx_backend.py $(NAMES)
 
 fuzz: build ## random calls of everything public, 600 s of them or SECONDS=…, of other seeds with SEED=…
 	$(PY) scripts/fuzz.py --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1000)

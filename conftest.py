@@ -34,6 +34,8 @@ ONCE = {
     "test_fuzzer.py": "the fuzzer itself, with faults that are planted",
     "test_generators.py": "who has which generator of random numbers",
     "test_locks.py": "which locks are held while Python runs",
+    "test_onnx_backend.py": "the operators of ONNX, which test_onnx_import.py computes by each kernel",
+    "test_onnx_hostile.py": "what a reader of models refuses",
     "test_promotion.py": "which element types results have",
     "test_security.py": "what a document promises",
     "test_selection.py": "how pytest collects files",

@@ -37,6 +37,7 @@ LEVELS = [
     {"layers"},
     {"data", "files", "shapes", "einops"},
     {"train"},
+    {"onnx"},
     {"__init__"},
     {"sklearn"},
     {"__main__"},

@@ -9,7 +9,10 @@ from typing import Any
 from .. import _core, functions, init, layers, losses, optimisers
 from ..einsum import einsum, tensordot
 
-__all__ = ["classes", "function_names", "functions_by_name"]
+__all__ = ["classes", "function_names", "functions_by_name", "registered"]
+
+# Classes of parts of the package that are imported when they are named.
+registered: dict[str, type] = {}
 
 
 def classes(caller: str, more: Iterable[type] = ()) -> dict[str, type]:
@@ -19,7 +22,7 @@ def classes(caller: str, more: Iterable[type] = ()) -> dict[str, type]:
     >>> classes("load")["Dense"]
     <class 'oxiflux.layers.dense.Dense'>
     """
-    known = dict(_classes())
+    known = _classes() | registered
     for kind in more:
         if not isinstance(kind, type):
             raise TypeError(f"{caller}: classes must be classes, got {kind!r}")

@@ -1,0 +1,6 @@
+"""The package that reads and checks the format, or how to get it."""
+
+try:
+    import onnx as onnx
+except ImportError as error:
+    raise ImportError("oxiflux.onnx needs the package onnx: pip install 'oxiflux[onnx]'") from error
