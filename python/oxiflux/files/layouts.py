@@ -13,8 +13,8 @@ class Layout:
     """Names of a model here, `{}` for the number of a block, beside those of transformers.
 
     `base` is the word that stands before all names but those of a head; `form` how attention has its projections;
-    `turned` names weights that lie `(in, out)` there; `spare` what a file may have that a model does not need: heads for
-    other tasks, and buffers.
+    `turned` names weights that lie `(in, out)` there; `spare` what a file may have that a model does not need: heads
+    for other tasks, and buffers. `variants` are other names of the same, as patterns, and what is read for them.
     """
 
     def __init__(
@@ -24,10 +24,10 @@ class Layout:
         names: dict[str, str],
         turned: str = "(?!)",
         spare: str = "(?!)",
-        former: dict[str, str] | None = None,
+        variants: dict[str, str] | None = None,
     ) -> None:
         self.base, self.form, self.names = base, form, names
-        self.former = former or {}
+        self.variants = variants or {}
         self._turned, self._spare = re.compile(turned), re.compile(spare)
 
     @cached_property
@@ -40,7 +40,7 @@ class Layout:
 
     def ours(self, name: str) -> str:
         """The name here of one in transformers."""
-        for old, new in self.former.items():
+        for old, new in self.variants.items():
             name = re.sub(old, new, name)
         return _replaced(name, self._inward)
 
@@ -108,7 +108,7 @@ LAYOUTS = {
         },
         spare=r"^cls\.|^classifier\.|^qa_outputs\.|(^|\.)pooler\.|(^|\.)embeddings\.position_ids$",
         # As the first files of BERT, which came from TensorFlow, have them.
-        former={r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"},
+        variants={r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"},
     ),
     "gpt2": Layout(
         "transformer",
@@ -158,6 +158,16 @@ LAYOUTS = {
             ),
         },
         spare=r"^classifier\.|(^|\.)pooler\.|(^|\.)embeddings\.mask_token$",
+        # As modules of transformers 5 have them, whose files are as before.
+        variants={
+            r"(^|\.)layers\.(\d+)\.": r"\g<1>encoder.layer.\g<2>.",
+            r"attention\.q_proj\.": "attention.attention.query.",
+            r"attention\.k_proj\.": "attention.attention.key.",
+            r"attention\.v_proj\.": "attention.attention.value.",
+            r"attention\.o_proj\.": "attention.output.dense.",
+            r"mlp\.fc1\.": "intermediate.dense.",
+            r"mlp\.fc2\.": "output.dense.",
+        },
     ),
 }
 

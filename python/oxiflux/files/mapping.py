@@ -82,7 +82,9 @@ def _as_is(x: Array) -> tuple[Array]:
     return (x,)
 
 
-def _one(ours: str, theirs: str | tuple[str, ...], read: Turn | None = None, write: Turn | None = None) -> Entry:
+def _one(
+    ours: str, theirs: str | tuple[str, ...], read: Turn | None = None, write: Turn | None = None
+) -> Entry:
     """One tensor here that is one there."""
     return Entry(
         (ours,),
@@ -154,7 +156,9 @@ def _attention(layer: Any, has: Has) -> Iterator[Entry]:
     form = _form_of(has) if callable(has) else has or _form(layer)
     if form == "modules":
         for ours, theirs in _PROJECTIONS.items():
-            yield _one(f"{ours}.weight", tuple(f"{name}.weight" for name in theirs), np.transpose, np.transpose)
+            yield _one(
+                f"{ours}.weight", tuple(f"{name}.weight" for name in theirs), np.transpose, np.transpose
+            )
             yield _one(f"{ours}.bias", tuple(f"{name}.bias" for name in theirs))
         return
     if form == "joined":
@@ -198,7 +202,8 @@ def _recurrent(layer: Any, has: Has) -> list[Entry]:
     cell = getattr(layer, "cell", layer)
     before, end = ("", "") if cell is layer else ("cell.", "_l0")
     weights = [
-        _one(f"{before}{name}", f"{name}{end}", np.transpose, np.transpose) for name in ("weight_ih", "weight_hh")
+        _one(f"{before}{name}", f"{name}{end}", np.transpose, np.transpose)
+        for name in ("weight_ih", "weight_hh")
     ]
     biases = f"bias_ih{end}", f"bias_hh{end}"
     if cell.bias_hh is not None:
@@ -218,7 +223,13 @@ def _bias_and_zeros(x: Array) -> list[Array]:
 
 
 def _block(layer: Any, has: Has) -> Iterator[Entry]:
-    names = {"attention": "self_attn", "norm1": "norm1", "norm2": "norm2", "dense1": "linear1", "dense2": "linear2"}
+    names = {
+        "attention": "self_attn",
+        "norm1": "norm1",
+        "norm2": "norm2",
+        "dense1": "linear1",
+        "dense2": "linear2",
+    }
     for ours, theirs in names.items():
         for entry in entries(getattr(layer, ours), _within(has, theirs)):
             yield entry.within(ours, theirs)

@@ -227,7 +227,9 @@ class _Walk:
     def finish(self) -> None:
         """Raises if a name was not used."""
         if self.names is not None and self._places < len(self.names):
-            raise ValueError(f"{self.caller}: {len(self.names)} names for {self._places} layers with parameters")
+            raise ValueError(
+                f"{self.caller}: {len(self.names)} names for {self._places} layers with parameters"
+            )
         if self.flattened:
             raise ValueError(f"{self.caller}: no layer takes {', '.join(self.flattened)} of `flattened`")
 
@@ -282,7 +284,8 @@ class _Source(_Walk):
         for path, x in found.items():
             if x is None and _at(node, path) is not None:
                 raise ValueError(f"load_torch: the source has nothing for {join(None, name, path)}")
-        return _nested(node, found)
+        tree: dict[str, Any] = _nested(node, found)
+        return tree
 
     def _take_first(self, named: Any, ends: str | tuple[str, ...]) -> Array | None:
         """The first of these that there is."""
@@ -356,7 +359,9 @@ class _Target(_Walk):
             name = self.layout.theirs(name)
             x = x.T if self.layout.is_turned(name) else x
         if name in self.tensors:
-            raise ValueError(f"to_torch: two tensors of the model would be called {name}; `names` gives others")
+            raise ValueError(
+                f"to_torch: two tensors of the model would be called {name}; `names` gives others"
+            )
         self.tensors[name] = (x, is_half)
 
 
