@@ -7,6 +7,7 @@ code.
 """
 
 import ast
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -27,7 +28,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def members(module: str) -> str:
     """What a public module defines, in alphabetic order; what it takes from elsewhere is on another page."""
-    home = getattr(oxiflux, module)
+    home = importlib.import_module(f"oxiflux.{module}")
     own = (getattr(home, name) for name in sorted(home.__all__, key=str.lower))
     return "\n\n".join(
         f"::: {thing.__module__}.{thing.__name__}"

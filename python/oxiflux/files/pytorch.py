@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..tree import loadmodel
 from .flattened import behind_flatten
 from .layouts import Layout, layout_of
 from .mapping import Array, entries, is_listed, join
+from .modules import model_of
 from .store import Path, load
 
 __all__ = ["load_torch", "to_torch"]
@@ -24,15 +25,26 @@ __all__ = ["load_torch", "to_torch"]
 Model = TypeVar("Model")
 
 
-@told
+@overload
+def load_torch(model: Any, source: None = ...) -> Any: ...
+@overload
 def load_torch(
     model: Model,
     source: Path | Mapping[str, Any] | Any,
+    names: Iterable[str] | None = ...,
+    *,
+    layout: str | None = ...,
+    flattened: Mapping[str, Sequence[int]] | None = ...,
+) -> Model: ...
+@told
+def load_torch(
+    model: Any,
+    source: Any = None,
     names: Iterable[str] | None = None,
     *,
     layout: str | None = None,
     flattened: Mapping[str, Sequence[int]] | None = None,
-) -> Model:
+) -> Any:
     """Copies parameters of PyTorch into a model, and returns the model.
 
     `source` is a safetensors file, a state dict of tensors of PyTorch or arrays, or a module of PyTorch. A layer takes
@@ -41,6 +53,9 @@ def load_torch(
     layers that have parameters; a recurrent module of several layers is listed once for each of them. `layout` is a way
     in which Hugging Face's transformers name and turn them, `"bert"`, `"gpt2"` or `"vit"`; see `oxiflux.huggingface`.
     A layer that the model has at several places may be in the source at each of them, with the same numbers, or once.
+
+    `load_torch(module)` alone makes the model too: a `Chain` of a `Sequential`, within which may be others, of the
+    modules below, pools, activations, `Dropout` and `Flatten`, with their options. Others raise ValueError.
 
     | layer | from PyTorch |
     |---|---|
@@ -77,6 +92,8 @@ def load_torch(
     >>> flux.load_torch(flux.Chain(fc=flux.Dense(2, 3)), theirs)([[1.0, 1.0]]).tolist()
     [[2.0, 2.0, 2.0]]
     """
+    if source is None:
+        model, source = _made(model), model
     tensors = _read(source)
     if not isinstance(tensors, dict):
         raise ValueError(f"load_torch: {source} holds a {type(tensors).__name__} of oxiflux; load reads it")
@@ -130,6 +147,16 @@ def _given(x: tuple[Array, bool], as_tensors: bool) -> Any:
 
     tensor = torch.from_numpy(array)
     return tensor.to(torch.bfloat16) if x[1] else tensor
+
+
+def _made(module: Any) -> Any:
+    """A model for a module of PyTorch."""
+    if not callable(getattr(module, "named_children", None)):
+        raise TypeError(
+            "load_torch: expected a model and a source, or a module of PyTorch alone, got only a "
+            f"{type(module).__name__}"
+        )
+    return model_of(module)
 
 
 def _read(source: Any) -> Any:
