@@ -117,7 +117,7 @@ FUNCTIONS = {
 @pytest.mark.parametrize(("theirs", "ours"), MODULES.values(), ids=MODULES)
 def test_a_module_becomes_the_layer_with_its_options_and_numbers(theirs, ours):
     found = flux.load_torch(theirs)
-    flux.load_torch(ours, theirs)
+    flux.load_torch(ours, source=theirs)
     assert repr(found) == repr(ours) and found.__class__ is ours.__class__
     plain = lambda layer: {k: v for k, v in vars(layer).items() if isinstance(v, (int, float, tuple, str))}
     assert plain(found) == plain(ours)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from .. import _core
-from .._core import Tensor
+from .._core import ShapeError, Tensor
 from ..hints import told
 from ..tree import loadmodel
 from .flattened import behind_flatten
@@ -302,7 +302,20 @@ class _Source(_Walk):
         for entry in entries(node, lambda end: self._find(named(end)) is not None):
             given = [self._take_first(named, name) for name in entry.theirs]
             arrays = [x for x in given if x is not None]
-            values = entry.read(*arrays) if len(arrays) == len(given) else [None] * len(entry.ours)
+            values: Iterable[Array | None] = [None] * len(entry.ours)
+            if len(arrays) == len(given):
+                try:
+                    values = entry.read(*arrays)
+                except (ValueError, IndexError) as error:
+                    if str(error).startswith("load_torch"):
+                        raise
+                    # That of NumPy cannot say what it is about.
+                    shapes = " and ".join(str(x.shape) for x in arrays)
+                    where = join(None, name, entry.ours[0])
+                    raise ShapeError(
+                        f"load_torch: what the source has for {where}, of shape {shapes}, does not fit "
+                        f"{node.describe()}: {error}"
+                    ) from None
             found |= zip(entry.ours, values, strict=True)
         dense, path = _behind(node)
         weight = found.get(path)
