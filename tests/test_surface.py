@@ -36,6 +36,7 @@ LEVELS = [
     {"checkpoint", "draws", "gradcheck"},
     {"layers"},
     {"data", "files", "shapes", "einops"},
+    {"huggingface"},
     {"train"},
     {"onnx"},
     {"__init__"},

@@ -56,7 +56,7 @@ from .data import (
     splitobs, timeseries_kfolds, unbatch, undersample,
 )
 from .draws import bernoulli, gumbel_softmax, multinomial, normal
-from .files import load, load_checkpoint, load_torch, save, save_checkpoint
+from .files import load, load_checkpoint, load_torch, save, save_checkpoint, to_torch
 from .checkpoint import checkpoint
 from .custom import custom_gradient
 from .gradcheck import gradcheck
@@ -169,7 +169,7 @@ __all__ = [
     "squared_hinge_loss", "squeeze", "stack", "state", "std", "stft", "stop_gradient", "subtract",
     "summary", "swapaxes", "swish", "take", "take_along_axis", "tan", "tanh", "tanh_fast", "tanhshrink",
     "tensor", "tensordot", "testmode", "thaw", "threadpools", "thresholdrelu", "throttle", "tile",
-    "timeseries_kfolds", "topk", "trace", "train", "trainables", "trainmode", "trainstep",
+    "timeseries_kfolds", "to_torch", "topk", "trace", "train", "trainables", "trainmode", "trainstep",
     "trainstep_withgradient", "trapezoid", "trelu", "tril", "tril_indices", "triplet_margin_loss", "triu",
     "triu_indices", "trunc", "truncated_normal", "tversky_loss", "uint16", "uint32", "uint64", "uint8",
     "unbatch", "undersample", "unflatten", "unfold", "unique_all", "unique_counts", "unique_inverse",

@@ -121,8 +121,16 @@ TESTED = {
     "load": {"classes": "test_files.py::test_own_classes_can_be_listed"},
     "load_checkpoint": {"classes": "test_checkpoints.py::test_a_rule_of_ones_own_must_be_listed"},
     "load_torch": {
+        "source": "test_modules_of_torch.py::test_a_module_becomes_the_layer_with_its_options_and_numbers",
         "names": "test_options.py::test_load_torch_takes_the_names_that_are_given",
         "flattened": "test_load_torch.py::test_a_dense_behind_a_flatten_takes_channels_last",
+        "layout": "parity/test_transformers.py::test_a_model_gives_what_theirs_gives",
+    },
+    "to_torch": {
+        "names": "test_to_torch.py::test_names_can_be_listed",
+        "flattened": "test_to_torch.py::test_a_dense_behind_a_flatten_is_written_channels_first",
+        "layout": "parity/test_transformers.py::test_the_way_back_gives_their_state_dict_to_the_bit",
+        "numpy": "test_to_torch.py::test_the_kind_of_the_arrays_is_asked_for",
     },
     "rand": {"dtype": "test_options.py::test_random_numbers_have_the_dtype_they_are_asked_for"},
     "randint": {

@@ -1,12 +1,13 @@
 """Writes what PyTorch computes into `results/`, from which the tests beside this file read it.
 
-Run it by hand, with a Python that has PyTorch, when a case is added or to compare with another version of PyTorch:
+Run it by hand, with a Python that has PyTorch and transformers, when a case is added or for another version:
 
-    python tests/parity/make.py
+    python tests/parity/make.py [themes, all unless named]
 
 The seeds are in the cases; the version of PyTorch goes into each file.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch_functions
 import torch_layers
 import torch_losses
 import torch_rules
+import torch_transformers
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -35,8 +37,11 @@ def flat(value, key=""):
 
 def main():
     RESULTS.mkdir(exist_ok=True)
-    for module in (torch_layers, torch_losses, torch_rules, torch_functions, torch_fourier):
+    modules = (torch_layers, torch_losses, torch_rules, torch_functions, torch_fourier, torch_transformers)
+    for module in modules:
         for theme, cases in module.THEMES.items():
+            if sys.argv[1:] and theme not in sys.argv[1:]:
+                continue
             torch.manual_seed(0)
             arrays = dict(flat({name: case() for name, case in cases.items()}))
             path = RESULTS / f"{theme}.npz"

@@ -6,7 +6,7 @@ import pytest
 import oxiflux as flux
 from parity.stored import listed, stored
 
-THEMES = ("layers", "recurrent", "images", "attention", "embeddings", "stacks", "halves")
+THEMES = ("layers", "recurrent", "images", "attention", "blocks", "embeddings", "stacks", "halves")
 STORED = {theme: stored(theme) for theme in THEMES}
 
 LAYERS = {
@@ -66,6 +66,18 @@ ATTENTION = {
     for bias in (True, False)
     for width in (8, 5)
 }
+BLOCKS = {
+    "PReLU": lambda: flux.PReLU(3),
+    "RMSNorm": lambda: flux.RMSNorm(3, eps=1e-5),
+    "weight_norm of Linear": lambda: flux.WeightNorm(flux.Dense(3, 4)),
+    "weight_norm of Conv1d": lambda: flux.WeightNorm(flux.Conv((2,), 3, 4)),
+    **{
+        f"TransformerEncoderLayer, norms {'first' if first else 'last'}": lambda first=first: (
+            flux.TransformerBlock(8, 2, hidden=12, activation=flux.gelu_erf, prenorm=first)
+        )
+        for first in (True, False)
+    },
+}
 EMBEDDINGS = {
     "Embedding": lambda: flux.Embedding(9, 4),
     "EmbeddingBag, mean": lambda: flux.EmbeddingBag(9, 4),
@@ -83,8 +95,8 @@ STACKS = {name: lambda name=name: stack(name) for name in ("RNN", "LSTM", "GRU")
 STACK_NAMES = {"names": ["rnn", "rnn", "rnn", "out"]}
 
 OURS = {
-    "layers": LAYERS, "recurrent": RECURRENT, "images": IMAGES, "attention": ATTENTION, "embeddings": EMBEDDINGS,
-    "stacks": STACKS,
+    "layers": LAYERS, "recurrent": RECURRENT, "images": IMAGES, "attention": ATTENTION, "blocks": BLOCKS,
+    "embeddings": EMBEDDINGS, "stacks": STACKS,
 }  # fmt: skip
 CASES = [(theme, name) for theme, cases in OURS.items() for name in cases]
 OPTIONS = {
@@ -111,7 +123,7 @@ class Case:
     def __init__(self, theme, name):
         self.kept, self.make = STORED[theme][name], OURS[theme][name]
         self.options = OPTIONS.get(theme, lambda _: {})(name)
-        self.turn = channels_last if theme == "images" else lambda x: x
+        self.turn = channels_last if theme == "images" or "Conv" in name else lambda x: x
         self.training = "training" in name
         self.layer = self.loaded(self.kept.get("state", {}))
         self.inputs = [self.turn(x) for x in listed(self.kept["inputs"])]
@@ -159,6 +171,26 @@ def test_the_gradients_are_theirs(theme, name):
         close(g, t.numpy(), 1e-5)
     for g, t in zip(input_grads, listed(case.kept.get("input_grads", {})), strict=False):
         close(g, case.turn(t), 1e-5)
+
+
+@each_case
+def test_the_way_back_gives_their_state_dict_to_the_bit(theme, name):
+    """With the forward results above, this says that their module computes what ours does."""
+    case = Case(theme, name)
+    theirs, back = case.kept.get("state", {}), flux.to_torch(case.layer, numpy=True, **case.options)
+    counts = {key: back.pop(key) for key in list(back) if key.endswith("num_batches_tracked")}
+    assert all(x == 0 and x.dtype == np.int64 for x in counts.values())
+    again = case.loaded(back)
+    for (path, a), (_, b) in zip(flux._core.leaves(case.layer), flux._core.leaves(again), strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes(), path
+    assert set(back) == set(theirs)
+    is_summed = not any(getattr(part, "bias_hh", None) is not None for part in flux.modules(case.layer))
+    for key, x in back.items():
+        assert x.flags.c_contiguous and x.flags.writeable and x.shape == theirs[key].shape, key
+        if is_summed and "bias_hh" in key:
+            assert not x.any()
+        elif not (is_summed and "bias_ih" in key):
+            assert x.tobytes() == theirs[key].tobytes(), key
 
 
 @pytest.mark.parametrize("name", [name for name in IMAGES if "training" in name])

@@ -181,7 +181,27 @@ def halves():
     }
 
 
+def weight_normed(module):
+    return nn.utils.parametrizations.weight_norm(module)
+
+
+BLOCKS = {
+    "PReLU": ran(lambda: nn.PReLU(3), (5, 3)),
+    "RMSNorm": ran(lambda: nn.RMSNorm(3, eps=1e-5), (5, 4, 3)),
+    "weight_norm of Linear": ran(lambda: weight_normed(nn.Linear(3, 4)), (5, 3)),
+    "weight_norm of Conv1d": ran(lambda: weight_normed(nn.Conv1d(3, 4, 2)), (5, 3, 6)),
+    **{
+        f"TransformerEncoderLayer, norms {'first' if first else 'last'}": ran(
+            lambda first=first: nn.TransformerEncoderLayer(
+                8, 2, 12, activation="gelu", batch_first=True, norm_first=first
+            ),
+            (3, 4, 8),
+        )
+        for first in (True, False)
+    },
+}
+
 THEMES = {
     "layers": PLAIN, "recurrent": RECURRENT, "stacks": STACKS, "images": IMAGES, "attention": ATTENTION,
-    "embeddings": EMBEDDINGS, "sequences": SEQUENCES, "halves": {"Linear": halves},
+    "blocks": BLOCKS, "embeddings": EMBEDDINGS, "sequences": SEQUENCES, "halves": {"Linear": halves},
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Models, states and whole runs in files: what is written, read and restored; PyTorch's state dicts."""
 
 from .checkpoints import keeps_its_place, load_checkpoint, save_checkpoint
-from .pytorch import load_torch
+from .pytorch import load_torch, to_torch
 from .store import load, save
 
 __all__ = [
@@ -11,4 +11,5 @@ __all__ = [
     "load_torch",
     "save",
     "save_checkpoint",
+    "to_torch",
 ]

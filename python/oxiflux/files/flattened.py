@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import _core
-from ..layers import Chain, Layer, flatten
+from ..layers import Chain, Layer, WeightNorm, flatten
 
 __all__ = ["behind_flatten"]
 
@@ -52,6 +52,8 @@ def _steps(node: Any) -> Iterator[Any]:
         layers = node.layers
         for layer in layers.values() if isinstance(layers, dict) else layers:
             yield from _steps(layer)
+    elif type(node) is WeightNorm:
+        yield from _steps(node.layer)
     else:
         yield node
 

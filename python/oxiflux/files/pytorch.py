@@ -1,44 +1,61 @@
-"""Parameters from PyTorch's state dicts."""
+"""Parameters from PyTorch's state dicts, and state dicts from ours."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from .. import _core
-from .._core import Tensor
+from .._core import ShapeError, Tensor
 from ..hints import told
-from ..layers import Layer
 from ..tree import loadmodel
 from .flattened import behind_flatten
+from .layouts import Layout, layout_of
+from .mapping import Array, entries, is_listed, join
+from .modules import model_of
 from .store import Path, load
 
-__all__ = ["load_torch"]
+__all__ = ["load_torch", "to_torch"]
 
 Model = TypeVar("Model")
-Array = np.ndarray[Any, Any]
-# Gives an array of the source by the end of its name, or None if there is none.
-Take = Callable[[str], Array | None]
 
 
-@told
+@overload
+def load_torch(model: Any, source: None = ...) -> Any: ...
+@overload
 def load_torch(
     model: Model,
     source: Path | Mapping[str, Any] | Any,
+    names: Iterable[str] | None = ...,
+    *,
+    layout: str | None = ...,
+    flattened: Mapping[str, Sequence[int]] | None = ...,
+) -> Model: ...
+@told
+def load_torch(
+    model: Any,
+    source: Any = None,
     names: Iterable[str] | None = None,
     *,
+    layout: str | None = None,
     flattened: Mapping[str, Sequence[int]] | None = None,
-) -> Model:
+) -> Any:
     """Copies parameters of PyTorch into a model, and returns the model.
 
     `source` is a safetensors file, a state dict of tensors of PyTorch or arrays, or a module of PyTorch. A layer takes
     what PyTorch has under the name of the same path: `model.encoder.layers[0]`, and `model["encoder"][0]` of a Chain,
     that of `encoder.0`. Where PyTorch has other names, `names` lists those of its modules, in the order of the model's
-    layers that have parameters; a recurrent module of several layers is listed once for each of them.
+    layers that have parameters; a recurrent module of several layers is listed once for each of them. `layout` is a way
+    in which Hugging Face's transformers name and turn them, `"bert"`, `"gpt2"` or `"vit"`; see `oxiflux.huggingface`.
+    A layer that the model has at several places may be in the source at each of them, with the same numbers, or once.
+
+    `load_torch(module)` alone makes the model too: a `Chain` of a `Sequential`, within which may be others, of the
+    modules below, pools, activations, `Dropout` and `Flatten`, with their options. Others raise ValueError.
 
     | layer | from PyTorch |
     |---|---|
@@ -57,6 +74,8 @@ def load_torch(
     | `TransformerBlock` | `TransformerEncoderLayer`: `attention` is `self_attn`, `dense1` and `dense2` are \
     `linear1` and `linear2`, norms as they are |
     | `RNN`, `LSTM`, `GRU` and their cells | weights transposed, the two biases added unless there is a `bias_hh` |
+    | `WeightNorm` | `parametrizations.weight.original0` and `original1`, or `weight_g` and `weight_v`, turned as the \
+    weight is |
     | other layers and tensors | the tensors of these names, as they are |
 
     Images have their channels last here and first in PyTorch. A `Dense` behind a `flatten` therefore meets its
@@ -65,7 +84,7 @@ def load_torch(
     raises ValueError if nothing is said.
 
     A part of the model for which there is nothing, and a part of the source that is not used, raise ValueError; shapes
-    that do not fit, ShapeError. Nothing is changed then.
+    that do not fit, ShapeError. Nothing is changed then. `to_torch` is the way back.
 
     >>> import numpy as np
     >>> import oxiflux as flux
@@ -73,14 +92,71 @@ def load_torch(
     >>> flux.load_torch(flux.Chain(fc=flux.Dense(2, 3)), theirs)([[1.0, 1.0]]).tolist()
     [[2.0, 2.0, 2.0]]
     """
+    if source is None:
+        model, source = _made(model), model
     tensors = _read(source)
     if not isinstance(tensors, dict):
         raise ValueError(f"load_torch: {source} holds a {type(tensors).__name__} of oxiflux; load reads it")
-    reader = _Source(tensors, names, flattened or {})
-    reader.channels = behind_flatten(model, refuse=flattened is None)
+    reader = _Source("load_torch", model, names, layout_of("load_torch", layout), flattened)
+    reader.open(tensors)
     tree = reader.tree(model, "")
     reader.finish()
     return loadmodel(model, tree)
+
+
+@told
+def to_torch(
+    model: Any,
+    names: Iterable[str] | None = None,
+    *,
+    layout: str | None = None,
+    flattened: Mapping[str, Sequence[int]] | None = None,
+    numpy: bool | None = None,
+) -> dict[str, Any]:
+    """The parameters of a model as a state dict of PyTorch: the way back of `load_torch`, by the same table.
+
+    `names`, `layout` and `flattened` are those of `load_torch`, and what it reads into a model of the same form is
+    equal to the bit. The values are copies: tensors of PyTorch if it has been imported, else arrays of NumPy; arrays
+    with `numpy=True`, and with `numpy=False` tensors always. NumPy has no bfloat16, which becomes float32 there.
+
+    An attention is written as PyTorch's `MultiheadAttention` has it, or, where that cannot hold it, as `Linear` modules
+    `q_proj`, `k_proj`, `v_proj` and `out_proj`. A recurrent layer without a `bias_hh` is given one of zeros. A layer
+    that the model has at several places is written at each of them, as PyTorch does, but with `names` once.
+
+    The result is what `load_state_dict` takes. `flux.save(path, flux.to_torch(model, numpy=True))` writes it as a
+    safetensors file. Names that do not suffice, or are those of two tensors, raise ValueError.
+
+    >>> import oxiflux as flux
+    >>> theirs = flux.to_torch(flux.Chain(flux.Dense(2, 3), flux.relu, flux.LayerNorm(3)), numpy=True)
+    >>> {name: x.shape for name, x in theirs.items()}
+    {'0.weight': (3, 2), '0.bias': (3,), '2.weight': (3,), '2.bias': (3,)}
+    """
+    writer = _Target("to_torch", model, names, layout_of("to_torch", layout), flattened)
+    writer.tree(model, "")
+    writer.finish()
+    as_tensors = "torch" in sys.modules if numpy is None else not numpy
+    return {name: _given(x, as_tensors) for name, x in writer.tensors.items()}
+
+
+def _given(x: tuple[Array, bool], as_tensors: bool) -> Any:
+    """A copy in the order of its axes, which is what files of tensors need, or a tensor of PyTorch."""
+    array = np.array(x[0], order="C")
+    if not as_tensors:
+        return array
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor.to(torch.bfloat16) if x[1] else tensor
+
+
+def _made(module: Any) -> Any:
+    """A model for a module of PyTorch."""
+    if not callable(getattr(module, "named_children", None)):
+        raise TypeError(
+            "load_torch: expected a model and a source, or a module of PyTorch alone, got only a "
+            f"{type(module).__name__}"
+        )
+    return model_of(module)
 
 
 def _read(source: Any) -> Any:
@@ -103,61 +179,48 @@ def _read(source: Any) -> Any:
     return load(source)
 
 
-class _Source:
-    """A state dict, and which of it has been taken."""
+class _Walk:
+    """A walk through a model, layer by layer, and what each is called in PyTorch."""
 
     def __init__(
-        self, tensors: dict[str, Any], names: Iterable[str] | None, flattened: Mapping[str, Sequence[int]]
+        self,
+        caller: str,
+        model: Any,
+        names: Iterable[str] | None,
+        layout: Layout | None,
+        flattened: Mapping[str, Sequence[int]] | None,
     ) -> None:
-        # A count that PyTorch keeps for a momentum of None, which is not offered here.
-        self.left = {
-            name: x for name, x in tensors.items() if name.rpartition(".")[2] != "num_batches_tracked"
-        }
-        self.tensors = tensors
+        if isinstance(names, str):
+            raise TypeError(f"{caller}: names is a list of names, got the text {names!r}")
+        self.caller, self.layout = caller, layout
         self.names = None if names is None else list(names)
-        self.flattened = dict(flattened)
-        self.channels: dict[int, int | None] = {}
-        self._used: Counter[str] = Counter()
+        self.flattened = dict(flattened or {})
+        self.channels = behind_flatten(model, refuse=flattened is None)
         self._places = 0
+        self._used: Counter[str] = Counter()
         self._done: dict[int, Any] = {}
 
     def tree(self, node: Any, path: str) -> Any:
         """What `loadmodel` is given for a part of the model: its form, with arrays of the source."""
-        if id(node) not in self._done and _core.leaves(node):
+        if not _core.leaves(node):
+            return None
+        if id(node) not in self._done:
             self._done[id(node)] = self._part(node, path)
-        return self._done.get(id(node))
+        elif self.names is None and self.is_again(path):
+            return self._part(node, path)
+        return self._done[id(node)]
 
     def _part(self, node: Any, path: str) -> Any:
-        convert = _LAYERS.get(type(node).__name__) if isinstance(node, Layer) else None
-        if convert is not None:
-            name = self._name(path)
-            # The layers of a recurrent module of several are numbered at the end: weight_ih_l0, weight_ih_l1, …
-            number = self._used[name]
-            self._used[name] += 1
-            found = convert(
-                node, lambda end: self._take(_join(None, name, end.replace("_l0", f"_l{number}")))
-            )
-            if name in self.flattened and "weight" in found:
-                found["weight"] = _channels_last(name, found["weight"], self.flattened.pop(name))
-            elif id(node) in self.channels and (weight := found.get("weight")) is not None:
-                channels = self.channels[id(node)]
-                if channels is None:
-                    raise ValueError(
-                        f"load_torch: {name} reads {len(weight)} features, which seem to be channels of an image laid "
-                        f"flat; flattened={{{name!r}: (channels, height, width)}} says so, and flattened={{}} that "
-                        "they are none"
-                    )
-                if weight.ndim == 2 and len(weight) % channels == 0:
-                    found["weight"] = _channels_last(name, weight, (channels, len(weight) // channels))
-            _check(node, found, name)
-            return found
         if isinstance(node, Tensor):
-            name = self._name(path)
-            if (x := self._take(name)) is None:
-                raise ValueError(f"load_torch: the source has no {name}")
-            return x
-        parts = {key: self.tree(kid, _join(node, path, key)) for key, kid in _core.children(node) or ()}
-        return list(parts.values()) if isinstance(node, (list, tuple)) else parts
+            return self.tensor(node, self._name(path))
+        if not is_listed(node):
+            parts = {key: self.tree(kid, join(node, path, key)) for key, kid in _core.children(node) or ()}
+            return list(parts.values()) if isinstance(node, (list, tuple)) else parts
+        name = self._name(path)
+        # The layers of a recurrent module of several are numbered at the end: weight_ih_l0, weight_ih_l1, …
+        number = self._used[name]
+        self._used[name] += 1
+        return self.layer(node, name, lambda end: join(None, name, end.replace("_l0", f"_l{number}")))
 
     def _name(self, path: str) -> str:
         """The name in PyTorch of what is at a path of the model."""
@@ -165,161 +228,221 @@ class _Source:
             return path
         self._places += 1
         if self._places > len(self.names):
-            raise ValueError(f"load_torch: {len(self.names)} names are too few; the next would be for {path}")
+            raise ValueError(
+                f"{self.caller}: {len(self.names)} names are too few; the next would be for {path}"
+            )
         return self.names[self._places - 1]
 
-    def _take(self, name: str) -> Array | None:
-        if name not in self.tensors:
+    def image(self, node: Any, name: str, size: int) -> Sequence[int] | None:
+        """The shape of the image, channels first, that a layer of so many features reads laid flat in PyTorch."""
+        if name in self.flattened:
+            shape = self.flattened.pop(name)
+            if size != np.prod(shape):
+                raise ValueError(f"{self.caller}: {name} does not read {tuple(shape)} values")
+            return shape
+        if id(node) not in self.channels:
             return None
-        self.left.pop(name, None)
-        x = self.tensors[name]
+        channels = self.channels[id(node)]
+        if channels is None:
+            raise ValueError(
+                f"{self.caller}: {name} reads {size} features, which seem to be channels of an image laid "
+                f"flat; flattened={{{name!r}: (channels, height, width)}} says so, and flattened={{}} that "
+                "they are none"
+            )
+        return None if size % channels else (channels, size // channels)
+
+    def finish(self) -> None:
+        """Raises if a name was not used."""
+        if self.names is not None and self._places < len(self.names):
+            raise ValueError(
+                f"{self.caller}: {len(self.names)} names for {self._places} layers with parameters"
+            )
+        if self.flattened:
+            raise ValueError(f"{self.caller}: no layer takes {', '.join(self.flattened)} of `flattened`")
+
+    def is_again(self, path: str) -> bool:
+        """Whether a part that has been met elsewhere counts here too."""
+        raise NotImplementedError
+
+    def tensor(self, node: Tensor, name: str) -> Any:
+        """Sees to a tensor that is in no layer of the table."""
+        raise NotImplementedError
+
+    def layer(self, node: Any, name: str, named: Any) -> Any:
+        """Sees to a layer of the table; `named` gives the whole name of what is in it."""
+        raise NotImplementedError
+
+
+class _Source(_Walk):
+    """A state dict that is read, and which of it has been taken."""
+
+    def open(self, tensors: dict[str, Any]) -> None:
+        """Starts with these tensors; `left` are those not taken yet, with their names in the source."""
+        self.tensors = {name: (name, x) for name, x in tensors.items()} if self.layout is None else {}
+        if self.layout is not None:
+            for name, x in tensors.items():
+                self.tensors[self.layout.ours(name)] = (name, x)
+        # A count that PyTorch keeps for a momentum of None, which is not offered here.
+        self.left = {
+            name: theirs
+            for name, (theirs, _) in self.tensors.items()
+            if name.rpartition(".")[2] != "num_batches_tracked"
+        }
+
+    def is_again(self, path: str) -> bool:
+        return any(name == path or name.startswith(f"{path}.") for name in self.left)
+
+    def tensor(self, node: Tensor, name: str) -> Array:
+        if (x := self._take(name)) is None:
+            raise ValueError(f"load_torch: the source has no {self._theirs(name)}")
+        return x
+
+    def layer(self, node: Any, name: str, named: Any) -> dict[str, Any]:
+        found: dict[str, Array | None] = {}
+        for entry in entries(node, lambda end: self._find(named(end)) is not None):
+            given = [self._take_first(named, name) for name in entry.theirs]
+            arrays = [x for x in given if x is not None]
+            values: Iterable[Array | None] = [None] * len(entry.ours)
+            if len(arrays) == len(given):
+                try:
+                    values = entry.read(*arrays)
+                except (ValueError, IndexError) as error:
+                    if str(error).startswith("load_torch"):
+                        raise
+                    # That of NumPy cannot say what it is about.
+                    shapes = " and ".join(str(x.shape) for x in arrays)
+                    where = join(None, name, entry.ours[0])
+                    raise ShapeError(
+                        f"load_torch: what the source has for {where}, of shape {shapes}, does not fit "
+                        f"{node.describe()}: {error}"
+                    ) from None
+            found |= zip(entry.ours, values, strict=True)
+        dense, path = _behind(node)
+        weight = found.get(path)
+        if weight is not None and weight.ndim == 2 and (shape := self.image(dense, name, len(weight))):
+            found[path] = _channels_last(weight, shape)
+        for path, x in found.items():
+            if x is None and _at(node, path) is not None:
+                raise ValueError(f"load_torch: the source has nothing for {join(None, name, path)}")
+        tree: dict[str, Any] = _nested(node, found)
+        return tree
+
+    def _take_first(self, named: Any, ends: str | tuple[str, ...]) -> Array | None:
+        """The first of these that there is."""
+        for end in (ends,) if isinstance(ends, str) else ends:
+            if (x := self._take(named(end))) is not None:
+                return x
+        return None
+
+    def _find(self, name: str) -> str | None:
+        """The name by which the source has it: a layout may have a prefix more or less."""
+        if name in self.tensors or self.layout is None:
+            return name if name in self.tensors else None
+        return next((other for other in self.layout.others(name) if other in self.tensors), None)
+
+    def _take(self, name: str) -> Array | None:
+        found = self._find(name)
+        if found is None:
+            return None
+        self.left.pop(found, None)
+        theirs, x = self.tensors[found]
         if hasattr(x, "detach"):
             x = x.detach().cpu()
             # NumPy has no bfloat16.
             x = x.float() if x.is_floating_point() and x.element_size() < 4 else x
         elif getattr(x, "dtype", None) == "bfloat16":
             x = x.astype("float32")
-        return np.asarray(x)
+        array = np.asarray(x)
+        return array.T if self.layout is not None and self.layout.is_turned(theirs) else array
+
+    def _theirs(self, name: str) -> str:
+        return name if self.layout is None else self.layout.theirs(name)
 
     def finish(self) -> None:
-        """Raises if anything was not used."""
-        if self.left:
-            raise ValueError(f"load_torch: the model has no place for {', '.join(sorted(self.left))}")
-        if self.names is not None and self._places < len(self.names):
-            raise ValueError(f"load_torch: {len(self.names)} names for {self._places} layers with parameters")
-        if self.flattened:
-            raise ValueError(f"load_torch: no layer takes {', '.join(self.flattened)} of `flattened`")
+        left = {
+            theirs for theirs in self.left.values() if self.layout is None or not self.layout.is_spare(theirs)
+        }
+        if left:
+            raise ValueError(f"load_torch: the model has no place for {', '.join(sorted(left))}")
+        super().finish()
 
 
-def _check(node: Any, found: dict[str, Any], name: str) -> None:
-    """Raises if there is nothing for a tensor of the layer, which `loadmodel` would take for zeros."""
-    for key, value in found.items():
-        mine = getattr(node, key, None)
-        if isinstance(value, dict):
-            _check(mine, value, _join(None, name, key))
-        elif value is None and mine is not None:
-            raise ValueError(f"load_torch: the source has nothing for {_join(None, name, key)}")
+class _Target(_Walk):
+    """A state dict that is written; with each array goes whether it was of bfloat16."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.tensors: dict[str, tuple[Array, bool]] = {}
+
+    def is_again(self, path: str) -> bool:
+        return True
+
+    def tensor(self, node: Tensor, name: str) -> None:
+        self._put(name, *_array(node))
+
+    def layer(self, node: Any, name: str, named: Any) -> None:
+        for entry in entries(node, "" if self.layout is None else self.layout.form):
+            given = [x for path in entry.ours if (x := _at(node, path)) is not None]
+            if len(given) < len(entry.ours):
+                continue
+            arrays = [_array(x)[0] for x in given]
+            weight, (dense, path) = arrays[0], _behind(node)
+            if entry.ours == (path,) and weight.ndim == 2 and (shape := self.image(dense, name, len(weight))):
+                arrays = [_channels_first(weight, shape)]
+            for end, x in zip(entry.theirs, entry.write(*arrays), strict=True):
+                self._put(named(end if isinstance(end, str) else end[0]), x, given[0].dtype == "bfloat16")
+        if type(node).__name__ in ("BatchNorm", "InstanceNorm") and node.mu is not None:
+            self._put(named("num_batches_tracked"), np.array(0), False)
+
+    def _put(self, name: str, x: Array, is_half: bool) -> None:
+        if self.layout is not None:
+            name = self.layout.theirs(name)
+            x = x.T if self.layout.is_turned(name) else x
+        if name in self.tensors:
+            raise ValueError(
+                f"to_torch: two tensors of the model would be called {name}; `names` gives others"
+            )
+        self.tensors[name] = (x, is_half)
 
 
-def _join(node: Any, path: str, key: object) -> str:
-    """The name of a part; what a container holds has no `layers` in its name in PyTorch."""
-    if key == "layers" and isinstance(node, Layer):
-        return path
-    return f"{path}.{key}" if path else str(key)
+def _array(x: Tensor) -> tuple[Array, bool]:
+    """The numbers, and whether they are of bfloat16, which NumPy does not have."""
+    is_half = x.dtype == "bfloat16"
+    return (x.astype("float32") if is_half else x).numpy(), is_half
 
 
-def _channels_last(name: str, weight: Array | None, shape: Sequence[int]) -> Array:
-    if weight is None or weight.ndim != 2 or len(weight) != np.prod(shape):
-        raise ValueError(f"load_torch: {name} does not read {tuple(shape)} values")
+def _at(node: Any, path: str) -> Any:
+    """What is at a path of a layer, or None."""
+    for key in path.split("."):
+        if isinstance(node, (list, tuple)):
+            node = node[int(key)]
+        else:
+            node = node.get(key) if isinstance(node, dict) else getattr(node, key, None)
+    return node
+
+
+def _nested(node: Any, found: Mapping[str, Any]) -> Any:
+    """What `loadmodel` is given for a part, from its tensors by their paths."""
+    kids: dict[str, dict[str, Any]] = {}
+    for path, x in found.items():
+        key, _, rest = path.partition(".")
+        kids.setdefault(key, {})[rest] = x
+    if isinstance(node, (list, tuple)):
+        return [_nested(part, kids[str(i)]) if str(i) in kids else None for i, part in enumerate(node)]
+    return {key: x[""] if "" in x else _nested(_at(node, key), x) for key, x in kids.items()}
+
+
+def _behind(layer: Any) -> tuple[Any, str]:
+    """The layer that may read images laid flat, and the path of its weight: a norm of the weight is around it."""
+    if type(layer).__name__ == "WeightNorm":
+        return layer.layer, "layer.weight"
+    return layer, "weight"
+
+
+def _channels_last(weight: Array, shape: Sequence[int]) -> Array:
     return np.moveaxis(weight.reshape(*shape, -1), 0, -2).reshape(weight.shape)
 
 
-def _renamed(**theirs: str) -> Callable[[Any, Take], dict[str, Any]]:
-    """Attributes that PyTorch has under other names."""
-    return lambda layer, take: {mine: take(name) for mine, name in theirs.items()}
-
-
-def _turned(layer: Any, take: Take) -> dict[str, Any]:
-    """A weight with its axes the other way round, but for those of its window, which then come first."""
-    weight = take("weight")
-    if weight is not None:
-        weight = np.moveaxis(weight, (0, 1), (-1, -2))
-        if getattr(layer, "flipped", False):
-            weight = np.flip(weight, tuple(range(weight.ndim - 2)))
-    return {"weight": weight, "bias": take("bias")}
-
-
-def _bilinear(layer: Any, take: Take) -> dict[str, Any]:
-    weight = take("weight")
-    return {"weight": None if weight is None else np.moveaxis(weight, 0, -1), "bias": take("bias")}
-
-
-def _attention(layer: Any, take: Take) -> dict[str, Any]:
-    joined, bias = take("in_proj_weight"), take("in_proj_bias")
-    apart = {mine: _first(take, theirs) for mine, theirs in _PROJECTIONS.items()} if joined is None else {}
-    if all(found is not None for found in apart.values()) and apart:
-        return {mine: found for mine, found in apart.items() if found is not None}
-    parts = [take(f"{name}_proj_weight") for name in "qkv"] if joined is None else np.split(joined, 3)
-    biases = [None] * 3 if bias is None else np.split(bias, 3)
-    parts, biases = [*parts, take("out_proj.weight")], [*biases, take("out_proj.bias")]
-    names = ("q_proj", "k_proj", "v_proj", "out_proj")
-    return {
-        name: {"weight": None if w is None else w.T, "bias": b}
-        for name, w, b in zip(names, parts, biases, strict=True)
-    }
-
-
-# The names of the projections where each is a module.
-_PROJECTIONS = {
-    "q_proj": ("q_proj", "query", "self.query", "q_lin"),
-    "k_proj": ("k_proj", "key", "self.key", "k_lin"),
-    "v_proj": ("v_proj", "value", "self.value", "v_lin"),
-    "out_proj": ("out_proj", "o_proj", "output.dense", "out_lin", "dense", "out"),
-}
-
-
-def _first(take: Take, names: Iterable[str]) -> dict[str, Array | None] | None:
-    """The first of these modules that there is."""
-    for name in names:
-        if (weight := take(f"{name}.weight")) is not None:
-            return {"weight": weight.T, "bias": take(f"{name}.bias")}
-    return None
-
-
-def _recurrent(layer: Any, take: Take) -> dict[str, Any]:
-    cell = getattr(layer, "cell", layer)
-    weights = {name: take(name if cell is layer else f"{name}_l0") for name in ("weight_ih", "weight_hh")}
-    found = {name: None if w is None else w.T for name, w in weights.items()}
-    biases = [take(name if cell is layer else f"{name}_l0") for name in ("bias_ih", "bias_hh")]
-    if cell.bias_hh is not None:
-        found["bias"], found["bias_hh"] = biases
-    elif biases[0] is None or biases[1] is None:
-        found["bias"] = None
-    elif cell.gates == 3 and biases[1][-len(biases[1]) // 3 :].any():
-        raise ValueError(f"load_torch: {layer.describe()} has no bias for the state: recurrent_bias=True")
-    else:
-        found["bias"] = biases[0] + biases[1]
-    return found if cell is layer else {"cell": found}
-
-
-def _block(layer: Any, take: Take) -> dict[str, Any]:
-    def part(name: str, theirs: str) -> Any:
-        node = getattr(layer, name)
-        return _LAYERS[type(node).__name__](node, lambda end: take(f"{theirs}.{end}"))
-
-    names = {
-        "attention": "self_attn",
-        "dense1": "linear1",
-        "dense2": "linear2",
-        "norm1": "norm1",
-        "norm2": "norm2",
-    }
-    return {name: part(name, theirs) for name, theirs in names.items()}
-
-
-_norm = _renamed(gamma="weight", beta="bias", mu="running_mean", var="running_var")
-_table = _renamed(weight="weight")
-
-_LAYERS: dict[str, Callable[[Any, Take], dict[str, Any]]] = {
-    "BatchNorm": _norm,
-    "Bilinear": _bilinear,
-    "Conv": _turned,
-    "ConvTranspose": _turned,
-    "CrossCor": _turned,
-    "Dense": _turned,
-    "Embedding": _table,
-    "EmbeddingBag": _table,
-    "GRU": _recurrent,
-    "GRUCell": _recurrent,
-    "GroupNorm": _renamed(gamma="weight", beta="bias"),
-    "InstanceNorm": _norm,
-    "LSTM": _recurrent,
-    "LSTMCell": _recurrent,
-    "LayerNorm": _renamed(scale="weight", bias="bias"),
-    "MultiHeadAttention": _attention,
-    "PReLU": _renamed(slope="weight"),
-    "RMSNorm": _renamed(scale="weight"),
-    "RNN": _recurrent,
-    "RNNCell": _recurrent,
-    "TransformerBlock": _block,
-}
+def _channels_first(weight: Array, shape: Sequence[int]) -> Array:
+    channels, *rest = shape
+    return np.moveaxis(weight.reshape(*rest, channels, -1), -2, 0).reshape(weight.shape)
