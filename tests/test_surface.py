@@ -35,7 +35,7 @@ LEVELS = [
     {"init", "losses", "custom", "gradient", "optimisers", "onehot", "show"},
     {"checkpoint", "draws", "gradcheck"},
     {"layers"},
-    {"data", "files", "shapes", "einops"},
+    {"data", "files", "metrics", "shapes", "einops"},
     {"train"},
     {"__init__"},
     {"__main__"},
@@ -120,6 +120,7 @@ def test_all_is_complete():
         "fft",
         "linalg",
         "losses",
+        "metrics",
         "optimisers",
         "threadpools",
     }

@@ -25,6 +25,7 @@ SYNONYMS = {
     "keepdim": ("keepdims",),
     "kernel_initializer": ("init",),
     "kernel_size": ("kernel", "window", "size"),
+    "labels": ("classes",),
     "learning_rate": ("eta", "start"),
     "lr": ("eta", "start"),
     "momentum": ("rho", "momentum", "beta"),
@@ -38,6 +39,9 @@ SYNONYMS = {
     "out_features": ("size_out",),
     "padding": ("pad",),
     "reduction": ("agg",),
+    "restore_best_weights": ("restore_best",),
+    "sample_weight": ("weights",),
+    "save_best_only": ("best_only",),
     "size": ("shape",),
     "strides": ("stride",),
     "units": ("size_out",),
@@ -46,6 +50,8 @@ SYNONYMS = {
     "validation_data": ("validation",),
     "verbose": ("progress",),
     "weight_decay": ("lambda_", "decay"),
+    "y_pred": ("predicted",),
+    "y_true": ("target",),
 }
 
 # What the functions that train are not told, but others.
