@@ -242,15 +242,14 @@ def test_the_best_is_restored_if_all_epochs_were_done_and_anew_in_the_next_run()
 
 
 def test_early_stopping_restores_running_statistics():
-    model = flux.Chain(flux.BatchNorm(1), flux.Dense(1, 1))
+    model, seen, values = flux.Chain(flux.BatchNorm(1), flux.Dense(1, 1)), [], iter([1.0, 3.0, 2.0])
     x = flux.randn(20, 1) + 3.0
-    seen = []
     flux.fit(
-        lambda m, x: m(x).sum() ** 2, model, [x], flux.Descent(1e-3), epochs=3,
-        callbacks=[lambda row: seen.append(model[0].mu.tolist()), flux.EarlyStopping("seconds", mode="max", patience=9)],
-        metrics={},
+        lambda m, x: m(x).sum() ** 2, model, [(x,)], flux.Descent(1e-6), epochs=3, validation=(x,),
+        metrics={"score": lambda m, x: next(values)},
+        callbacks=[lambda row: seen.append(model[0].mu.tolist()), flux.EarlyStopping("val_score")],
     )  # fmt: skip
-    assert model[0].mu.tolist() in seen
+    assert len(set(map(tuple, seen))) == 3 and model[0].mu.tolist() == seen[1]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ LEVELS = [
     {"init", "losses", "custom", "gradient", "optimisers", "onehot", "show"},
     {"checkpoint", "draws", "gradcheck"},
     {"layers"},
-    {"data", "files", "metrics", "shapes", "einops"},
+    {"augment", "data", "files", "metrics", "shapes", "einops"},
     {"train"},
     {"__init__"},
     {"__main__"},
@@ -117,6 +117,7 @@ def test_all_is_complete():
     assert python == {"abs", "all", "any", "bool", "max", "min", "pow", "round", "sum"}
     assert public - python == set(flux.__all__) - {
         "__version__",
+        "augment",
         "fft",
         "linalg",
         "losses",

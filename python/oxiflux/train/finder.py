@@ -95,9 +95,10 @@ def find_rate(
     everything back, and returns the losses over the rates.
 
     Loss, model, data and rule are those of `fit`; without a rule it is `Adam()`. It ends early where the loss is not
-    finite or more than `diverged` times the lowest. Afterwards the model with its running statistics and modes, the
-    state of an optimiser that was given, the default generator and the place of a DataLoader are as they were; data
-    that last for one pass have been read. Ref: Smith, "Cyclical learning rates for training neural networks", 2017.
+    finite, or where the mean of the last ones is more than `diverged` times the median of all. Afterwards the model
+    with its running statistics and modes, the state of an optimiser that was given, the default generator and the
+    place of a DataLoader are as they were; data that last for one pass have been read. Ref: Smith, "Cyclical learning
+    rates for training neural networks", 2017.
 
     >>> import oxiflux as flux
     >>> flux.seed(0)
@@ -120,16 +121,20 @@ def find_rate(
     kept = _Kept(model, state if own else None, data)
     rates = np.geomspace(low, high, steps).tolist()
     curve = RateCurve([], [])
+    recent = math.nan
     try:
         passes = passes_of("find_rate", data, steps)
         try:
             for rate, batch in zip(rates, islice(next(passes), steps), strict=False):
                 adjust(state, rate)
                 value = _step(loss, step_once, batch)
-                if not math.isfinite(value) or value > diverged * min(curve.losses, default=math.inf):
+                # The mean of the last losses, of which a single one says little.
+                recent = value if math.isnan(recent) else 0.9 * recent + 0.1 * value
+                curve.losses.append(value)
+                if not math.isfinite(value) or recent > diverged * float(np.median(curve.losses)):
+                    curve.losses.pop()
                     break
                 curve.rates.append(rate)
-                curve.losses.append(value)
         finally:
             passes.close()
     finally:

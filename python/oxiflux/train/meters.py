@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ class Meter:
         if _is_of_scikit_learn(f.f):
             first, second, key = target, predicted, "sample_weight"
         more = {} if weights is None else {key: weights}
-        return guarded(f"{self.caller}: the metric {name}", f, first, second, **more)
+        return guarded(f"{self.caller}: the metric {name}", partial(f, **more), first, second)
 
 
 def _joined(parts: list[Any]) -> Any:
