@@ -197,10 +197,12 @@ def test_after_ctrl_c_the_end_is_told_and_the_model_is_as_it_was():
 # Early stopping
 
 
-def stopped(values, monitor="val_score", **options):
+def stopped(values, patience=10, restore_best=True, mode="auto", **options):
     values = iter(values)
     model = one()
-    stop = flux.EarlyStopping(monitor, **options)
+    stop = flux.EarlyStopping(
+        monitor="val_score", patience=patience, restore_best=restore_best, mode=mode, **options
+    )
     history = fit_one(
         model=model,
         epochs=99,
@@ -309,6 +311,20 @@ def test_modes_go_by_the_names_of_columns():
     assert [flux.EarlyStopping(name).mode for name in rising] == ["max"] * len(rising)
 
 
+def test_the_monitor_is_the_column_that_is_watched(tmp_path):
+    # The loss falls and the step rises, so that the best is the last or the first.
+    for monitor, mode, epoch in [
+        ("loss", "auto", 3),
+        ("step", "min", 1),
+        ("loss", "max", 1),
+        ("step", "max", 3),
+    ]:
+        stop = flux.EarlyStopping(monitor=monitor, mode=mode)
+        keep = flux.ModelCheckpoint(tmp_path / "best", monitor=monitor, mode=mode)
+        fit_one(epochs=3, callbacks=[stop, keep])
+        assert stop.best_epoch == keep.best_epoch == flux.load_checkpoint(tmp_path / "best")["epoch"] == epoch
+
+
 # Checkpoints of the best
 
 
@@ -352,6 +368,23 @@ def test_models_of_ones_own_classes_are_kept_and_loaded_into_one(tmp_path):
     )
     flux.load_checkpoint(tmp_path / "own", model=other)
     assert other.dense.weight.tolist() == model.dense.weight.tolist()
+
+
+class Listed(flux.Layer):
+    """A layer of the user's."""
+
+    def __init__(self):
+        self.dense = flux.Dense(2, 1)
+
+    def __call__(self, x):
+        return self.dense(x)
+
+
+def test_classes_that_are_listed_are_read_without_a_model(tmp_path):
+    loss = lambda m, x: (m(x) ** 2).sum()
+    keep = flux.ModelCheckpoint(tmp_path / "own", "loss", classes=[Listed])
+    flux.fit(loss, Listed(), [flux.rand(3, 2)], flux.Adam(), callbacks=keep)
+    assert type(flux.load_checkpoint(tmp_path / "own", classes=[Listed])["model"]) is Listed
 
 
 # Averages

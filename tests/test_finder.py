@@ -105,6 +105,17 @@ def test_the_search_ends_where_the_loss_diverges_or_is_not_finite():
     assert len(flux.find_rate(broken, {"w": flux.tensor([1.0])}, [[0.0]]).rates) == 6
 
 
+def test_a_loss_may_rise_as_far_as_it_is_told():
+    square = lambda m, x: ((m["w"] - x) ** 2).sum()
+    found = [
+        flux.find_rate(
+            square, {"w": flux.tensor([1.0])}, [[0.0]], flux.Descent(), low=1.0, high=100.0, diverged=d
+        )
+        for d in (2.0, 1e4)
+    ]
+    assert 0 < len(found[0].rates) < len(found[1].rates) and max(found[1].losses) > 100 * max(found[0].losses)
+
+
 def test_the_suggestion_is_where_the_loss_falls_fastest_before_its_lowest():
     rates = [10.0**e for e in range(-6, 1)]
     assert RateCurve(rates, [5, 5, 4, 1, 0.9, 3, 0.95]).suggestion == pytest.approx(10**-3.5)

@@ -9,6 +9,7 @@ from typing import Any
 from .. import _core
 from .._core import Tensor
 from ..data import DataLoader
+from ..hints import told
 from ..tree import FLOATS, modules
 from .batches import batches_of, spread, started
 from .best import give_back, is_number, weights_of
@@ -175,6 +176,7 @@ class SWA(Average):
         )
 
 
+@told
 def update_statistics(model: Any, data: Iterable[Any]) -> None:
     """Makes the running statistics of a model, as of `BatchNorm`, the means over the batches of a pass through data.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Leaf
-from ..hints import told
+from ..hints import Told, told
 from ..optimisers import Adam, adjust
 from .arguments import check, nodes_of, passes_of, state_of
 from .batches import refuse_call, spread
@@ -23,7 +23,7 @@ __all__ = ["RateCurve", "find_rate"]
 
 
 @dataclass(frozen=True)
-class RateCurve:
+class RateCurve(Told):
     """What `find_rate` found: the loss before each step, with the learning rate of the step.
 
     `suggestion` is the rate at which the loss, smoothed, falls fastest over the logarithm of the rate; NaN if it never

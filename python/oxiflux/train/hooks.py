@@ -16,7 +16,7 @@ __all__ = ["HOOKS", "Callback", "Callbacks", "Run", "Stand"]
 HOOKS = ("on_train_begin", "on_epoch_begin", "on_step_end", "on_epoch_end", "on_train_end")
 
 
-class Run:
+class Run(Told):
     """A training as it is at the moment: what `fit` gives to the hooks of a callback.
 
     `model`, `state` (the optimiser's), `data` and `epochs` are what `fit` was given; `epoch` and `step` count from 1,
