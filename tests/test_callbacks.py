@@ -123,7 +123,7 @@ def test_numbers_are_logged_into_the_row_and_to_the_log():
     writer = Writer()
     history = fit_one(data=[ZERO] * 2, epochs=2, callbacks=Logs(), log=writer)
     assert history["twice"] == [3.0, 7.0] and history["late"] == [7.0, 7.0]
-    assert writer.names[:4] == ("loss", "twice", "seconds", "late")
+    assert writer.names[:4] == ("loss", "twice", "late", "seconds")
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def weights_of(decay, steps, warmup=False):
 @pytest.mark.parametrize("warmup", [False, True])
 def test_an_exponential_average_follows_its_formula(warmup):
     model = one()
-    fit_one(model=model, data=[ZERO] * 3, epochs=2, callbacks=flux.EMA(0.75, warmup=warmup))
+    fit_one(model=model, data=[ZERO] * 3, epochs=2, callbacks=flux.EMA(decay=0.75, warmup=warmup))
     assert model["w"].item() == pytest.approx(weights_of(0.75, 6, warmup), rel=1e-6)
 
 

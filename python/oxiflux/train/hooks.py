@@ -59,7 +59,10 @@ class Run(Told):
         """Puts a number into the row of this epoch: the mean of all that are given before the row is there."""
         number = float(number)
         if self.row is not None:
+            # The time stays the last column.
+            seconds = self.row.pop("seconds", None)
             self.row[name] = number
+            self.row |= {} if seconds is None else {"seconds": seconds}
         else:
             self._logged.setdefault(name, []).append(number)
 
