@@ -344,9 +344,10 @@ def test_the_best_model_is_written_when_it_is_the_best(tmp_path):
 
 
 def test_paths_have_the_numbers_of_the_row(tmp_path):
-    keep = flux.ModelCheckpoint(tmp_path / "at-{epoch:02d}-{loss:.2f}", best_only=False, every=2)
+    folder = tmp_path / "new" / "runs"
+    keep = flux.ModelCheckpoint(folder / "at-{epoch:02d}-{loss:.2f}", best_only=False, every=2)
     fit_one(epochs=5, callbacks=keep)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["at-02-0.25", "at-04-0.02"]
+    assert sorted(p.name for p in folder.iterdir()) == ["at-02-0.25", "at-04-0.02"]
     with pytest.raises(
         ValueError, match="cannot be filled in: 'val_loss'; the columns are epoch, step, loss"
     ):

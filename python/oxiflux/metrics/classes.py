@@ -199,6 +199,8 @@ def _averaged(
     if average not in _AVERAGES:
         names = ", ".join(map(repr, _AVERAGES))
         raise ValueError(f"{caller}: average must be one of {names}, got {average!r}")
+    if not isinstance(zero_division, (int, float)):
+        raise TypeError(f"{caller}: zero_division must be a number, got {zero_division!r}")
     given = weights_of(caller, weights, len(found.target))
     if average == "auto":
         average = "binary" if found.kind == "binary" and classes is None else "macro"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,6 +50,9 @@ def decided(
     caller: str, predicted: Any, target: Any, threshold: float | None, multilabel: bool | None
 ) -> Decided:
     """The labels of a prediction and a target, whatever their form."""
+    limit: Any = threshold
+    if limit is not None and (not isinstance(limit, (int, float)) or math.isnan(limit)):
+        raise TypeError(f"{caller}: threshold must be a number or None, got {threshold!r}")
     if isinstance(predicted, Chosen):
         return _of_classes(caller, predicted, array_of(caller, "the target", target))
     p, t = fitted(caller, predicted, target)
@@ -56,6 +60,10 @@ def decided(
         chosen, labels = choose(caller, p, t)
         return _of_classes(caller, chosen, labels)
     if t.ndim == p.ndim + 1 and t.shape[:-1] == p.shape:
+        if p.dtype.kind in "US":
+            raise TypeError(
+                f"{caller}: the prediction has names and the target is one-hot; onecold(y, names) gives names"
+            )
         return _of_classes(caller, Chosen(p.ravel(), t.shape[-1], True), _one_hot_labels(caller, t))
     if p.shape != t.shape:
         raise ShapeError(

@@ -31,7 +31,7 @@ class Average(Stand):
     def _take(self, run: Run, share: float) -> None:
         """Moves the averages towards the weights; what is no float, such as a counter, is as it was last."""
         now = _wide(run.model)
-        if self.values is None or len(self.values) != len(now):
+        if self.values is None or [x.shape for x in self.values] != [x.shape for x in now]:
             self.values = now
         else:
             pairs = zip(self.values, now, strict=True)

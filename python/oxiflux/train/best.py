@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any, Literal
 
 from .. import _core
@@ -37,7 +38,7 @@ def give_back(owner: str, model: Any, values: list[Tensor]) -> None:
 
 def is_number(x: Any) -> bool:
     """Whether this is a number, which True and False are not."""
-    return isinstance(x, (int, float)) and not isinstance(x, bool)
+    return isinstance(x, Real) and not isinstance(x, bool)
 
 
 class Watcher(Callback):
@@ -217,7 +218,10 @@ class ModelCheckpoint(Watcher):
             return
         parts = {"model": run.model, "state": run.state, "epoch": run.epoch, "row": dict(run.row or {})}
         classes = {*self.classes, *rule_classes(run.state)}
-        save_checkpoint(self.filled(run.row or {}), classes=classes, **parts)
+        path = self.filled(run.row or {})
+        if folder := os.path.dirname(path):
+            os.makedirs(folder, exist_ok=True)
+        save_checkpoint(path, classes=classes, **parts)
 
     def filled(self, row: dict[str, Any]) -> str:
         """The path of an epoch."""

@@ -160,7 +160,7 @@ class _Kept:
 
     def __init__(self, model: Any, state: Any, data: Any) -> None:
         self.model, self.data = model, data
-        self.weights, self.objects = weights_of(model), _core.Snapshot(model)
+        self.weights, self.objects = weights_of(model), _core.Snapshot(model, state)
         leaves = [] if state is None else [x for x in (state, *nodes_of(state)) if isinstance(x, Leaf)]
         # Rules change what they keep in place, so that it is copied.
         self.leaves = [(leaf, leaf.rule, _copied(leaf.state), leaf.frozen) for leaf in leaves]
