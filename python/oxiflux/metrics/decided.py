@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,17 +15,16 @@ __all__ = ["Decided", "choose", "decided", "is_probability", "of_scores"]
 Kind = Literal["binary", "classes", "labels"]
 
 
-@dataclass(frozen=True)
 class Decided:
     """Predicted and true labels: vectors for "binary" (0 and 1) and "classes", a column of booleans for each label for
     "labels", of which an item may have several. `count` is the number of classes, where the scores say it.
     """
 
-    kind: Kind
-    predicted: Array
-    target: Array
-    count: int | None = None
-    is_known: bool = True
+    def __init__(
+        self, kind: Kind, predicted: Array, target: Array, count: int | None = None, is_known: bool = True
+    ) -> None:
+        self.kind, self.predicted, self.target = kind, predicted, target
+        self.count, self.is_known = count, is_known
 
 
 def choose(caller: str, predicted: Any, target: Any) -> tuple[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,13 @@ __all__ = ["Array", "Chosen", "array_of", "fitted", "is_zero_or_one", "labels_of
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
 class Chosen:
     """The classes that scores choose, which is all that metrics of labels need of them: `count` are the classes, and
     `is_known` is False if some scores were NaN.
     """
 
-    labels: Array
-    count: int
-    is_known: bool
+    def __init__(self, labels: Array, count: int, is_known: bool) -> None:
+        self.labels, self.count, self.is_known = labels, count, is_known
 
 
 def array_of(caller: str, what: str, x: Any) -> Array:

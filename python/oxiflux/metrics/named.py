@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -30,12 +29,11 @@ NAMES: dict[str, tuple[Callable[..., Any], bool, bool]] = {
 }
 
 
-@dataclass(frozen=True)
 class Whole:
     """A metric of all predictions and targets of an epoch; `of_labels` if it needs no scores of classes."""
 
-    f: Callable[..., Any]
-    of_labels: bool = False
+    def __init__(self, f: Callable[..., Any], of_labels: bool = False) -> None:
+        self.f, self.of_labels = f, of_labels
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         return self.f(*args, **options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -22,7 +21,6 @@ from .loop import steps_of
 __all__ = ["RateCurve", "find_rate"]
 
 
-@dataclass(frozen=True)
 class RateCurve(Told):
     """What `find_rate` found: the loss before each step, with the learning rate of the step.
 
@@ -34,8 +32,8 @@ class RateCurve(Told):
     RateCurve(5 steps, rates 0.001 to 10, suggestion 0.0316)
     """
 
-    rates: list[float]
-    losses: list[float]
+    def __init__(self, rates: list[float], losses: list[float]) -> None:
+        self.rates, self.losses = rates, losses
 
     @property
     def smoothed(self) -> list[float]:
