@@ -1,7 +1,9 @@
 """Callbacks of `fit`: hooks, early stopping, checkpoints of the best, averages, norms; and that all of them resume."""
 
+import copy
 import math
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -572,3 +574,123 @@ def test_a_checkpoint_of_one_callback_is_not_given_to_another(tmp_path):
         history = fit_one(epochs=3, callbacks=other, checkpoint=tmp_path / "run", resume=True)
         assert len(history) == 3
         fit_one(epochs=2, callbacks=flux.EarlyStopping("loss"), checkpoint=tmp_path / "run")
+
+
+# Attacks
+
+
+def test_an_interrupt_while_the_average_is_measured_gives_the_weights_back():
+    def interrupts(model, x):
+        if flux.is_recording() or model["w"].item() == 1.0:
+            return square(model, x)
+        raise KeyboardInterrupt
+
+    model = one()
+    history = flux.fit(
+        interrupts, model, [ZERO], flux.Descent(0.25), epochs=3, validation=[ZERO], callbacks=flux.EMA(0.5)
+    )
+    assert history.interrupted and len(history) == 0 and model["w"].item() == 0.5
+
+
+def test_an_error_while_the_average_is_measured_gives_the_weights_back():
+    def breaks(row):
+        raise RuntimeError("broken")
+
+    model = one()
+    with pytest.raises(RuntimeError, match="broken"):
+        fit_one(model=model, epochs=3, callbacks=[flux.EMA(0.5), breaks])
+    assert model["w"].item() == 0.5
+
+
+def test_tied_weights_are_averaged_once_and_stay_tied():
+    dense = flux.Dense(1, 1, bias=False, init=flux.ones32)
+    model = flux.Chain(dense, dense)
+    average = flux.EMA(0.5)
+    flux.fit(lambda m, x: m(x).sum(), model, [flux.ones((1, 1))] * 2, flux.Descent(0.1), callbacks=average)
+    assert len(average.values) == 1 and model[0] is model[1]
+    w = [1.0, 0.8, 0.64]
+    assert model[0].weight.item() == pytest.approx((w[0] / 2 + w[1] / 2) / 2 + w[2] / 2)
+
+
+def test_a_layer_that_comes_later_begins_its_average_then():
+    class Grows(flux.Layer):
+        def __init__(self):
+            self.parts = [flux.Dense(1, 1)]
+
+        def __call__(self, x):
+            return sum(part(x) for part in self.parts)
+
+    class Adds:
+        def on_epoch_begin(self, run):
+            if run.epoch == 2:
+                run.model.parts.append(flux.Dense(1, 1))
+                run.state.parts.append(flux.setup(flux.Descent(0.1), run.model.parts[1]))
+
+    model, average = Grows(), flux.EMA(0.5)
+    state = flux.setup(flux.Descent(0.1), model)
+    flux.fit(
+        lambda m, x: (m(x) ** 2).sum(),
+        model,
+        [flux.ones((1, 1))],
+        state,
+        epochs=3,
+        callbacks=[Adds(), average],
+    )
+    assert len(average.values) == 4 and len(model.parts) == 2
+
+
+def test_a_model_that_has_changed_its_shape_cannot_be_given_back_its_best():
+    class Swaps:
+        def on_train_end(self, run):
+            run.model["w"] = flux.zeros(3)
+
+    with pytest.raises(
+        ValueError, match="EarlyStopping: the model has 1 tensors and had 1 of other shapes"
+    ) as caught:
+        fit_one(callbacks=[Swaps(), flux.EarlyStopping("loss")])
+    assert "EarlyStopping.on_train_end" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        flux.EarlyStopping("loss"), flux.ModelCheckpoint("somewhere", "loss"), flux.EMA(0.9), flux.SWA(1),
+        flux.GradientNorm(),
+    ],
+    ids=lambda c: type(c).__name__,
+)  # fmt: skip
+def test_callbacks_are_copied_pickled_and_used_again(callback, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ends = []
+    for again in (callback, copy.deepcopy(callback), pickle.loads(pickle.dumps(callback))):
+        model = one()
+        history = fit_one(model=model, epochs=4, callbacks=again)
+        pickle.loads(pickle.dumps(again))
+        ends.append((model["w"].item(), len(history), [*history.columns]))
+    assert ends[0] == ends[1] == ends[2]
+
+
+def test_a_generator_of_callbacks_and_none_at_all():
+    seen = []
+    fit_one(callbacks=(f for f in [seen.append, lambda row: None]))
+    fit_one(callbacks=())
+    assert len(seen) == 1
+
+
+def test_measuring_the_training_data_is_resumed_to_the_same_bit(tmp_path):
+    x, y = points()
+    labels = (y[:, 0] > 1).astype(int)
+
+    def run(epochs, path):
+        flux.seed(3)
+        model = flux.Chain(flux.Dense(2, 4, flux.tanh), flux.Dropout(0.2), flux.Dense(4, 2))
+        history = flux.fit(
+            lambda m, x, y: flux.logitcrossentropy(m(x), y), model, flux.DataLoader((x, labels), 9, shuffle=True),
+            flux.Adam(0.05), epochs=epochs, steps=3, metrics=["f1", "auc"], callbacks=flux.GradientNorm(),
+            checkpoint=path, resume=True,
+        )  # fmt: skip
+        return [w.tolist() for w in flux.trainables(model)], [row | {"seconds": 0} for row in history]
+
+    whole = run(6, tmp_path / "whole")
+    run(2, tmp_path / "parts")
+    assert run(6, tmp_path / "parts") == whole
