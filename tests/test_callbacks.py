@@ -502,6 +502,19 @@ def test_statistics_are_means_over_batches_and_draw_no_numbers():
     assert flux.default_generator().get_state() == before and model[1].active is False
 
 
+def test_statistics_of_no_batches_are_an_error_that_changes_nothing():
+    model = norm_model()
+    with pytest.raises(ValueError, match="update_statistics: the data has no batches"):
+        flux.update_statistics(model, [])
+    assert model[1].momentum == 0.1 and model[1].active is None
+
+
+def test_what_has_ended_the_training_lets_no_epoch_begin():
+    told = Told()
+    fit_one(epochs=3, callbacks=[told, type("Ends", (), {"on_train_begin": lambda self, run: True})()])
+    assert told.told == [("begin", 0, 0), ("end", 0, 0)]
+
+
 def test_two_averages_are_refused_and_halves_are_averaged_in_full():
     with pytest.raises(ValueError, match="EMA and SWA average the weights; only one can"):
         fit_one(callbacks=[flux.EMA(), flux.SWA()])

@@ -180,9 +180,9 @@ class SWA(Average):
 def update_statistics(model: Any, data: Iterable[Any]) -> None:
     """Makes the running statistics of a model, as of `BatchNorm`, the means over the batches of a pass through data.
 
-    The batches are those of `fit`: of a tuple the last part, the target, is left out. Nothing else changes; random
-    numbers that dropout draws are drawn from the default generator and put back. Averages of weights need this, see
-    `SWA`.
+    The batches are those of `fit`: of a tuple the last part, the target, is left out. Other layers are in the mode that
+    they have outside of a gradient, so that dropout does nothing, and nothing else changes. Averages of weights need
+    this, see `SWA`. No batches raise ValueError.
 
     >>> import oxiflux as flux
     >>> model = flux.Chain(flux.BatchNorm(1))
@@ -190,7 +190,7 @@ def update_statistics(model: Any, data: Iterable[Any]) -> None:
     >>> model[0].mu.tolist(), model[0].var.tolist()
     ([4.0], [2.0])
     """
-    layers = _tracking(model)
+    layers, n = _tracking(model), 0
     momenta, modes = [layer.momentum for layer in layers], [layer.active for layer in layers]
     generator = _core.default_generator()
     place = generator.get_state()
@@ -201,6 +201,8 @@ def update_statistics(model: Any, data: Iterable[Any]) -> None:
             args = spread(batch, lambda m, *_: m)
             with _core.paused():
                 model(*args[: max(1, len(args) - 1)])
+        if n == 0:
+            raise ValueError("update_statistics: the data has no batches")
     finally:
         generator.set_state(place)
         for layer, momentum, active in zip(layers, momenta, modes, strict=True):

@@ -129,6 +129,8 @@ def fit(
         try:
             watch.call("on_train_begin", run)
             for epoch in range(len(history) + 1, epochs + 1):
+                if watch.ended:
+                    break
                 run.begin(epoch)
                 watch.call("on_epoch_begin", run)
                 if watch.ended:
@@ -162,8 +164,6 @@ def fit(
                         guarded("fit: the log", writer.add_scalar, name, row[name], run.step)
                 if checkpoint is not None:
                     save_checkpoint(checkpoint, classes=rule_classes(state), **parts)
-                if watch.ended:
-                    break
             bar.draw(run.step, f"epoch {len(history)}/{epochs}", shown)
         except KeyboardInterrupt:
             history.interrupted = True
