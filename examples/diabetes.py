@@ -4,7 +4,6 @@ python examples/diabetes.py [--epochs 200] [--seed 0] [--out examples/out/diabet
 """
 
 import argparse
-import math
 from pathlib import Path
 
 import matplotlib as mpl
@@ -35,25 +34,18 @@ def loss(model: flux.Chain, x: np.ndarray, y: np.ndarray) -> flux.Tensor:
 
 def train(model: flux.Chain, train: Part, validation: Part, epochs: int) -> flux.History:
     """Trains until the validation loss has not fallen for 20 epochs, and leaves the model as it was at its best."""
-    best: dict[str, object] = {"loss": math.inf}
-
-    def keep_best(row: dict[str, float]) -> None:
-        if row["val_loss"] < best["loss"]:
-            best.update(loss=row["val_loss"], model=flux.state(model))
-
     loader = flux.DataLoader(train, batchsize=32, shuffle=True)
-    history = flux.fit(
+    return flux.fit(
         loss,
         model,
         loader,
         flux.AdamW(lambda_=0.01),
         epochs=epochs,
         validation=validation,
+        metrics="r2",
         schedule=flux.Warmup(flux.Cos(1e-4, 5e-3, epochs * len(loader)), 2 * len(loader)),
-        callbacks=[keep_best, flux.early_stopping(lambda row: row["val_loss"], 20)],
+        callbacks=flux.EarlyStopping("val_loss", patience=20),
     )
-    flux.loadmodel(model, best["model"])
-    return history
 
 
 def plot(path: Path, history: flux.History, truth: np.ndarray, guess: np.ndarray) -> None:
@@ -84,7 +76,7 @@ def main() -> None:
 
     guess = model(x).numpy()
     plot(args.out, history, y, guess)
-    print(f"explains {1 - np.mean((guess - y) ** 2) / y.var():.0%} of the variance of {len(y)} test patients")
+    print(f"explains {flux.metrics.r2(guess, y):.0%} of the variance of {len(y)} test patients")
     print(f"losses and predictions: {args.out}")
 
 

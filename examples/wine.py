@@ -30,10 +30,6 @@ def loss(model: flux.Chain, x: np.ndarray, y: np.ndarray) -> flux.Tensor:
     return flux.logitcrossentropy(model(x), y)
 
 
-def accuracy(model: flux.Chain, x: np.ndarray, y: np.ndarray) -> float:
-    return np.mean(flux.onecold(model(x)).numpy() == y)
-
-
 def plot(path: Path, history: flux.History) -> None:
     """Draws the losses, the accuracy and the learning rate of each epoch."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.5), layout="constrained")
@@ -66,7 +62,7 @@ def main() -> None:
         flux.Adam(),
         epochs=args.epochs,
         validation=validation,
-        metrics=accuracy,
+        metrics=["accuracy", "f1"],
         schedule=flux.OneCycle(args.epochs * len(loader), 0.02),
         callbacks=flux.early_stopping(lambda row: row["val_loss"], 15),
         checkpoint=args.out.with_suffix(".safetensors"),
@@ -74,7 +70,8 @@ def main() -> None:
     )
     print(history)
     plot(args.out, history)
-    print(f"test accuracy {accuracy(model, x, y):.1%} after {len(history)} epochs")
+    accuracy = flux.evaluate(model, (x, y), "accuracy")["accuracy"]
+    print(f"test accuracy {accuracy:.1%} after {len(history)} epochs")
     print(f"curves: {args.out}; the run: {args.out.with_suffix('.safetensors')}")
 
 

@@ -26,6 +26,9 @@ PRIVATE: dict[str, set[str]] = {
     "files.store": {"Path", "read", "write"},
     "layers.cells": {"Cell", "State", "scan"},
     "layers.container": set(),
+    "train.best": {"give_back", "is_number", "weights_of"},
+    "train.hooks": {"HOOKS", "Callbacks", "Stand"},
+    "train.prediction": {"measured"},
     # Operations under functions of the same name, and parts of them.
     "_core": {
         "At", "Namespace", "Part", "Snapshot", "Steps", "add_along_axis", "all_finite", "argfirst", "argranked",

@@ -770,7 +770,7 @@ class Unmeasured(Ends):
         ("train: __iter__ of the data", lambda: train_once(data=type("Data", (), {"__iter__": stops})())),
         ("trainstep: the loss", lambda: flux.trainstep(stops, ONE, (), flux.setup(flux.Descent(), ONE))),
         ("fit: the loss", lambda: fit_once(loss=stops)),
-        ("fit: a callback", lambda: fit_once(callbacks=stops)),
+        ("fit: the callback stops", lambda: fit_once(callbacks=stops)),
         ("fit: the metric m", lambda: fit_once(metrics={"m": stops}, validation=[1.0])),
         ("fit: the schedule of eta", lambda: fit_once(schedule=stops)),
         ("item 2 of the data", lambda: fit_once(validation=Ends(StopIteration()))),

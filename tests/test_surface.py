@@ -35,7 +35,7 @@ LEVELS = [
     {"init", "losses", "custom", "gradient", "optimisers", "onehot", "show"},
     {"checkpoint", "draws", "gradcheck"},
     {"layers"},
-    {"data", "files", "shapes", "einops"},
+    {"augment", "data", "files", "metrics", "shapes", "einops"},
     {"huggingface"},
     {"train"},
     {"onnx"},
@@ -121,9 +121,11 @@ def test_all_is_complete():
     assert python == {"abs", "all", "any", "bool", "max", "min", "pow", "round", "sum"}
     assert public - python == set(flux.__all__) - {
         "__version__",
+        "augment",
         "fft",
         "linalg",
         "losses",
+        "metrics",
         "optimisers",
         "threadpools",
     }

@@ -20,6 +20,7 @@ _EXCLUDE = "test_functors.py::test_excluded_nodes_are_mapped_in_place_of_tensors
 
 _IGNORED = {"ignore_index": "test_weighted_losses.py::test_the_mean_of_labels_is_by_their_weights"}
 
+_PATIENCE = "test_callbacks.py::test_early_stopping_waits_for_patience_epochs_and_restores_the_best"
 NOISE = "test_datasets.py::test_noise_is_normal_and_comes_from_the_generator"
 
 # `file::test` of the test that gives the option another value.
@@ -80,6 +81,31 @@ TESTED = {
     "fmapstructure": {"exclude": _EXCLUDE, "prune": _PRUNE},
     "fmapstructure_with_path": {"exclude": _EXCLUDE, "prune": _PRUNE},
     "loadmodel": {"filter": "test_functors.py::test_a_filter_says_what_loadmodel_loads"},
+    "EMA": {
+        "decay": "test_callbacks.py::test_an_exponential_average_follows_its_formula",
+        "every": "test_callbacks.py::test_an_average_may_take_every_other_step",
+        "warmup": "test_callbacks.py::test_an_exponential_average_follows_its_formula",
+    },
+    "SWA": {
+        "start": "test_callbacks.py::test_stochastic_weight_averaging_is_the_mean_of_epochs",
+        "every": "test_callbacks.py::test_stochastic_weight_averaging_is_the_mean_of_epochs",
+        "statistics": "test_callbacks.py::test_statistics_need_data_that_can_be_read_again",
+    },
+    "EarlyStopping": {
+        "monitor": "test_callbacks.py::test_the_monitor_is_the_column_that_is_watched",
+        "patience": _PATIENCE,
+        "restore_best": _PATIENCE,
+        "min_delta": "test_callbacks.py::test_early_stopping_counts_only_what_is_better_by_min_delta",
+        "mode": _PATIENCE,
+    },
+    "ModelCheckpoint": {
+        "monitor": "test_callbacks.py::test_the_monitor_is_the_column_that_is_watched",
+        "mode": "test_callbacks.py::test_the_monitor_is_the_column_that_is_watched",
+        "best_only": "test_callbacks.py::test_paths_have_the_numbers_of_the_row",
+        "every": "test_callbacks.py::test_paths_have_the_numbers_of_the_row",
+        "classes": "test_callbacks.py::test_classes_that_are_listed_are_read_without_a_model",
+    },
+    "GradientNorm": {"each": "test_callbacks.py::test_norms_of_gradients_are_columns"},
     "DataLoader": {
         "buffer": "test_data_views.py::test_a_given_buffer_is_written_into",
         "parallel": "test_workers.py::test_workers_give_the_same_batches_in_the_same_order",
@@ -93,7 +119,23 @@ TESTED = {
         "state": "test_options.py::test_a_leaf_has_the_state_it_is_given",
         "frozen": "test_options.py::test_a_leaf_has_the_state_it_is_given",
     },
+    "evaluate": {
+        "metrics": "test_evaluation.py::test_evaluate_gives_the_same_whatever_the_batches",
+        "loss": "test_evaluation.py::test_evaluate_gives_the_same_whatever_the_batches",
+        "outputs": "test_evaluation.py::test_outputs_say_what_is_predicted_and_weighed",
+        "batchsize": "test_evaluation.py::test_evaluate_gives_the_same_whatever_the_batches",
+    },
+    "predict": {"batchsize": "test_evaluation.py::test_predict_gives_the_outputs_of_all_items_in_test_mode"},
+    "find_rate": {
+        "rule": "test_finder.py::test_everything_is_as_it_was",
+        "low": "test_finder.py::test_rates_rise_by_one_factor_and_losses_are_those_before_the_steps",
+        "high": "test_finder.py::test_rates_rise_by_one_factor_and_losses_are_those_before_the_steps",
+        "steps": "test_finder.py::test_rates_rise_by_one_factor_and_losses_are_those_before_the_steps",
+        "diverged": "test_finder.py::test_a_loss_may_rise_as_far_as_it_is_told",
+    },
     "fit": {
+        "outputs": "test_evaluation.py::test_outputs_say_what_is_predicted_and_weighed",
+        "class_weight": "test_evaluation.py::test_weights_of_classes_reach_the_loss_in_steps_alone",
         "epochs": "test_fit.py::test_a_row_for_each_epoch_with_the_mean_loss",
         "steps": "test_fit.py::test_steps_cut_an_endless_stream_into_epochs",
         "validation": "test_fit.py::test_validation_is_measured_after_each_epoch_and_weighted_by_items",

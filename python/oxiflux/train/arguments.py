@@ -12,16 +12,14 @@ from typing import Any
 from .. import _core
 from .._core import Leaf
 from ..data.guarded import guarded
-from ..files import keeps_its_place
 from ..optimisers import Schedule, Scheduler, adjust, setup
 from ..tree import Params
 from .batches import batches_of, started
 
 __all__ = [
-    "Callbacks",
     "Pace",
     "check",
-    "named",
+    "nodes_of",
     "passes_of",
     "rule_classes",
     "state_of",
@@ -31,38 +29,42 @@ __all__ = [
 Function = Callable[..., Any]
 
 
-def check(loss: Any, model: Any, data: Any, epochs: Any, steps: Any, checkpoint: Any, resume: bool) -> None:
+def check(
+    caller: str, loss: Any, model: Any, data: Any, epochs: Any, steps: Any, checkpoint: Any, resume: bool
+) -> None:
     """Raises for what cannot be right, before anything is done."""
     if callable(model) and _core.leaves(loss) and (not callable(loss) or isinstance(model, FunctionType)):
-        raise TypeError("fit: the loss comes before the model: fit(loss, model, …)")
+        raise TypeError(f"{caller}: the loss comes before the model: {caller}(loss, model, …)")
     if not callable(loss):
-        raise TypeError(f"fit: the loss must be a function of the model and a batch, got {loss!r}")
+        raise TypeError(f"{caller}: the loss must be a function of the model and a batch, got {loss!r}")
     for name, number, least in (("epochs", epochs, 0), ("steps", 1 if steps is None else steps, 1)):
         if isinstance(number, bool) or not hasattr(number, "__index__"):
-            raise TypeError(f"fit: {name} must be a whole number, got {number!r}")
+            raise TypeError(f"{caller}: {name} must be a whole number, got {number!r}")
         if number < least:
-            raise ValueError(f"fit: {name} must be at least {least}, got {number}")
+            raise ValueError(f"{caller}: {name} must be at least {least}, got {number}")
     if not isinstance(checkpoint, (str, os.PathLike, type(None))):
-        raise TypeError(f"fit: checkpoint must be a path, got {checkpoint!r}")
+        raise TypeError(f"{caller}: checkpoint must be a path, got {checkpoint!r}")
     if resume and checkpoint is None:
         raise ValueError("fit: resume=True goes on from a checkpoint; give checkpoint=path")
     if isinstance(data, (tuple, Mapping, str)) or hasattr(data, "shape"):
         raise TypeError(
-            f"fit: the data must be batches, got a {type(data).__name__}; "
+            f"{caller}: the data must be batches, got a {type(data).__name__}; "
             "DataLoader(data, 32, shuffle=True) makes batches of it, [data] a single one"
         )
     if not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
-        raise TypeError(f"fit: the data must be batches, got a {type(data).__name__}")
+        raise TypeError(f"{caller}: the data must be batches, got a {type(data).__name__}")
 
 
-def state_of(model: Any, rule: Any) -> Any:
+def state_of(caller: str, model: Any, rule: Any) -> Any:
     """The state that is given, or that of a rule."""
     if isinstance(model, Params):
-        raise TypeError("fit: params(model) is for train; give the model itself, and loss(model, *batch)")
+        raise TypeError(
+            f"{caller}: params(model) is for train; give the model itself, and loss(model, *batch)"
+        )
     if hasattr(rule, "init") and hasattr(rule, "apply"):
         return setup(rule, model)
-    if not isinstance(rule, Leaf) and not any(isinstance(x, Leaf) for x in _nodes(rule)):
-        raise TypeError(f"fit: {rule!r} is neither a rule nor a state that setup(rule, model) made")
+    if not isinstance(rule, Leaf) and not any(isinstance(x, Leaf) for x in nodes_of(rule)):
+        raise TypeError(f"{caller}: {rule!r} is neither a rule nor a state that setup(rule, model) made")
     return rule
 
 
@@ -72,13 +74,13 @@ def rule_classes(state: Any) -> set[type]:
     for rule in _rules(state):
         found.add(type(rule))
         if isinstance(rule, Scheduler):
-            found |= {type(part) for part in _nodes(rule.schedules) if isinstance(part, Schedule)}
+            found |= {type(part) for part in nodes_of(rule.schedules) if isinstance(part, Schedule)}
     return found
 
 
 def _rules(state: Any) -> Iterator[Any]:
     """The rules in a state, and the rules within these."""
-    rest = [node.rule for node in (state, *_nodes(state)) if isinstance(node, Leaf)]
+    rest = [node.rule for node in (state, *nodes_of(state)) if isinstance(node, Leaf)]
     seen: set[int] = set()
     while rest:
         rule = rest.pop()
@@ -88,39 +90,16 @@ def _rules(state: Any) -> Iterator[Any]:
             rest += [*getattr(rule, "rules", ()), getattr(rule, "rule", None)]
 
 
-def _nodes(tree: Any) -> Iterator[Any]:
+def nodes_of(tree: Any) -> Iterator[Any]:
+    """All that a tree holds."""
     for _, kid in _core.children(tree) or []:
         yield kid
-        yield from _nodes(kid)
+        yield from nodes_of(kid)
 
 
-def functions(what: str, given: Any) -> list[Function]:
-    """One function or several."""
-    is_one = callable(given) or isinstance(given, str) or not isinstance(given, Iterable)
-    several = [given] if is_one else list(given)
-    for f in several:
-        if not callable(f):
-            raise TypeError(f"fit: {what} must be functions, got {f!r}")
-    return several
-
-
-def named(given: Any, validation: Any) -> dict[str, Function]:
-    """The metrics by their names."""
-    if isinstance(given, Mapping):
-        metrics = dict(zip(given, functions("metrics", given.values()), strict=True))
-    else:
-        several = functions("metrics", given)
-        metrics = {getattr(f, "__name__", type(f).__name__): f for f in several}
-        if len(metrics) < len(several):
-            raise ValueError(f"fit: the metrics need different names; give a dict of them, not {several!r}")
-    if metrics and validation is None:
-        raise ValueError("fit: metrics are measured on the validation data; give validation=")
-    return metrics
-
-
-def passes_of(data: Any, steps: int | None) -> Generator[Iterable[Any], None, None]:
+def passes_of(caller: str, data: Any, steps: int | None) -> Generator[Iterable[Any], None, None]:
     """The batches of each epoch, without end."""
-    passes = _whole_passes(data)
+    passes = _whole_passes(caller, data)
     try:
         if steps is None:
             yield from passes
@@ -131,14 +110,14 @@ def passes_of(data: Any, steps: int | None) -> Generator[Iterable[Any], None, No
         passes.close()
 
 
-def _whole_passes(data: Any) -> Generator[Iterable[Any], None, None]:
+def _whole_passes(caller: str, data: Any) -> Generator[Iterable[Any], None, None]:
     for n in count(1):
-        batches = started("fit", batches_of(data))
+        batches = started(caller, batches_of(data))
         try:
             first = next(batches)
         except StopIteration:
             again = "; a generator lasts for one, which steps= cuts into epochs" if n > 1 else ""
-            raise ValueError(f"fit: the data has no batches in pass {n}{again}") from None
+            raise ValueError(f"{caller}: the data has no batches in pass {n}{again}") from None
         try:
             yield chain([first], batches)
         finally:
@@ -160,30 +139,6 @@ def writer_of(log: Any, stack: ExitStack) -> Any:
     writer = SummaryWriter(os.fspath(log))
     stack.callback(writer.close)
     return writer
-
-
-class Callbacks:
-    """The callbacks, and whether one of them has ended the training."""
-
-    def __init__(self, given: Any) -> None:
-        self.functions = functions("callbacks", given)
-        self.ended = False
-
-    def __call__(self, row: dict[str, Any]) -> None:
-        answers = [guarded("fit: a callback", f, row) for f in self.functions]
-        self.ended = any(answer is True for answer in answers)
-
-    def state(self) -> dict[str, Any]:
-        """The places of those that have one, for a checkpoint."""
-        places = [f.state() if keeps_its_place(f) else None for f in self.functions]
-        return {"ended": self.ended, "places": places}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Goes to places that `state` gave; callbacks that are new begin anew."""
-        self.ended = state["ended"] and bool(self.functions)
-        for f, place in zip(self.functions, state["places"], strict=False):
-            if place is not None and keeps_its_place(f):
-                f.load_state(place)
 
 
 class Pace:

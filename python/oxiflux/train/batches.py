@@ -9,7 +9,7 @@ from typing import Any
 from ..data.guarded import guarded
 from ..data.items import count, item
 
-__all__ = ["batches_of", "spread", "started"]
+__all__ = ["batches_of", "spread", "started", "takes"]
 
 
 def batches_of(data: Any) -> Iterable[Any]:
@@ -47,11 +47,11 @@ def spread(batch: Any, loss: Callable[..., Any]) -> tuple[Any, ...]:
     if type(batch) is tuple:
         return batch
     if type(batch) is list and batch and all(hasattr(part, "shape") for part in batch):
-        return tuple(batch) if len(batch) == 1 or _takes(loss, 1 + len(batch)) else (batch,)
+        return tuple(batch) if len(batch) == 1 or takes(loss, 1 + len(batch)) else (batch,)
     return (batch,)
 
 
-def _takes(f: Callable[..., Any], count: int) -> bool:
+def takes(f: Callable[..., Any], count: int) -> bool:
     """Whether a function can be called with so many arguments."""
     try:
         inspect.signature(f).bind(*range(count))

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import Any, Literal
 
 from ..data.guarded import guarded
 from ..files import load_checkpoint, save_checkpoint
 from ..hints import told
-from .arguments import Callbacks, Pace, check, named, passes_of, rule_classes, state_of, writer_of
+from .arguments import Pace, check, passes_of, rule_classes, state_of, writer_of
+from .balance import weighted_by_class
+from .batches import spread
 from .history import History
+from .hooks import Callbacks, Run
 from .loop import OnNaN, each_step, steps_of
-from .measures import Means, aside, measured, size_of
+from .measures import Means, aside, size_of
+from .meters import Meter, Metrics, measures_of
+from .prediction import measured
 from .progress import Bar, length
 
 __all__ = ["fit"]
@@ -33,10 +38,12 @@ def fit(
     epochs: int = 1,
     steps: int | None = None,
     validation: Any = None,
-    metrics: Function | Iterable[Function] | Mapping[str, Function] = (),
-    callbacks: Function | Iterable[Function] = (),
+    metrics: Metrics = (),
+    outputs: Function | None = None,
+    callbacks: Any = (),
     schedule: Function | Mapping[str, Function] | None = None,
     per: Literal["step", "epoch"] = "step",
+    class_weight: Any = None,
     on_nan: OnNaN = "raise",
     progress: bool | None = None,
     log: Any = None,
@@ -51,14 +58,25 @@ def fit(
     The column `loss` is the mean over the epoch's batches, each weighted by its items.
 
     - `validation`: batches, or one batch as a tuple. Their mean loss after each epoch is the column `val_loss`.
-    - `metrics`: functions called like the loss, whose means over the validation data become columns such as
-      `val_accuracy`; a dict gives them other names. A loss that gives `(value, {"accuracy": number})` adds
-      its own columns for the training data.
-    - `callbacks`: called with the row after each epoch, a dict; True ends the training.
-      `early_stopping(lambda row: row["val_loss"], 5)` is one.
+    - `metrics`: names of metrics of `flux.metrics`, such as `["accuracy", "auc"]`, or these functions, also with
+      options by `functools.partial`. They are computed once an epoch, from the predictions for all of the validation
+      data, and are the columns `val_accuracy` and so on. A function of your own of two arguments, `f(predicted,
+      target)`, is such a metric too; one that is called like the loss is averaged over the batches, weighted by their
+      items. A dict gives them other names. Without validation data they are those of the training batches, each
+      measured before its step, which costs a forward pass more; their columns have no `val_`. A loss that gives
+      `(value, {"accuracy": number})` adds its own columns for the training data.
+    - `outputs`: a function called like the loss that gives metrics their `(predicted, target)`, or `(predicted, target,
+      weights)`. By default the last part of a batch is the target, and the model called with the others the prediction.
+    - `callbacks`: functions that are called with the row after each epoch, a dict, and objects with hooks, see
+      `Callback`; one that gives True ends the training. `EarlyStopping("val_loss", 5)` is one, and so are
+      `ModelCheckpoint`, `EMA`, `SWA`, `GradientNorm`, and Flux's `early_stopping(lambda row: row["val_loss"], 5)`.
     - `schedule`: the learning rate as a function of the step, counted from 0; a dict schedules other hyper-parameters
       too, `{"eta": f, "rho": g}`. The last value in an epoch is a column. With `per="epoch"` they are functions of the
       epoch, counted from 0, too.
+    - `class_weight`: a number for each class, as an array or a dict, or "balanced" for the reciprocals of how often
+      they occur in a DataLoader of arrays. The loss gets it as the keyword `weight` in each step, as losses of classes
+      take it: `def loss(m, x, y, weight=None): return flux.logitcrossentropy(m(x), y, weight=weight)`. The validation
+      loss is computed without.
     - `on_nan`: "raise" stops at a loss or a gradient that is not finite, "skip" warns and leaves its batch out.
     - `progress`: shows a bar with tqdm; by default if it is installed and a person watches, in a terminal or
       a notebook.
@@ -86,49 +104,85 @@ def fit(
     >>> history["loss"][0] > 1 > 0.01 > history["val_loss"][-1]
     True
     """
-    check(loss, model, data, epochs, steps, checkpoint, resume)
-    state = state_of(model, rule)
+    check("fit", loss, model, data, epochs, steps, checkpoint, resume)
+    step_loss = loss if class_weight is None else weighted_by_class(loss, class_weight, data)
+    state = state_of("fit", model, rule)
     step_once = steps_of("fit", model, state)
-    measures = named(metrics, validation)
+    measures = measures_of("fit", metrics)
+    Meter("fit", measures, outputs)  # an error now, not after an epoch
     watch = Callbacks(callbacks)
     pace = Pace(schedule, state, per)
     size = steps or length(data)
     history = History()
-    run = {"model": model, "state": state, "history": history, "pace": pace, "callbacks": watch}
+    parts = {"model": model, "state": state, "history": history, "pace": pace, "callbacks": watch}
     if hasattr(data, "load_state"):
-        run["data"] = data
+        parts["data"] = data
     if checkpoint is not None and resume and os.path.exists(checkpoint):
-        load_checkpoint(checkpoint, classes=rule_classes(state), **run)
+        load_checkpoint(checkpoint, classes=rule_classes(state), **parts)
     epochs = len(history) if watch.ended else epochs
-    first, step = len(history) + 1, history[-1]["step"] if history else 0
+    run = Run(model, state, data, history, epochs)
     shown: dict[str, float] = {}
     with ExitStack() as stack:
         writer = writer_of(log, stack)
-        passes = stack.enter_context(closing(passes_of(data, steps)))
+        passes = stack.enter_context(closing(passes_of("fit", data, steps)))
         bar = stack.enter_context(Bar("fit", progress, total=size and size * epochs))
         try:
-            for epoch, batches in zip(range(first, epochs + 1), passes, strict=False):
-                start, before, means = time.perf_counter(), step, Means()
-                title, where = f"epoch {epoch}/{epochs}", f" of epoch {epoch}"
-                steps_done = each_step("fit", loss, step_once, pace(batches, epoch - 1), on_nan, where)
-                for value, number, args in steps_done:
-                    step += 1
-                    means.add({"loss": number} | aside(value), size_of(args))
-                    if step == bar.due:
-                        bar.show(step, title, shown | means.means())
-                shown = means.means() if step > before else {"loss": math.nan}
-                shown |= measured(loss, measures, model, validation) | pace.values
-                row = {"epoch": epoch, "step": step, **shown, "seconds": time.perf_counter() - start}
-                history.append(row)
-                if writer is not None:
-                    for name in [name for name in row if name not in ("epoch", "step")]:
-                        guarded("fit: the log", writer.add_scalar, name, row[name], step)
-                watch(row)
-                if checkpoint is not None:
-                    save_checkpoint(checkpoint, classes=rule_classes(state), **run)
+            watch.call("on_train_begin", run)
+            for epoch in range(len(history) + 1, epochs + 1):
                 if watch.ended:
                     break
-            bar.draw(step, f"epoch {len(history)}/{epochs}", shown)
+                run.begin(epoch)
+                watch.call("on_epoch_begin", run)
+                if watch.ended:
+                    break
+                start, before, means = time.perf_counter(), run.step, Means()
+                title, where = f"epoch {epoch}/{epochs}", f" of epoch {epoch}"
+                batches, meter = pace(next(passes), epoch - 1), Meter("fit", measures, outputs)
+                if measures and validation is None:
+                    batches = _seen(batches, loss, model, meter)
+                for value, number, args, grads in each_step(
+                    "fit", step_loss, step_once, batches, on_nan, where
+                ):
+                    run.step += 1
+                    means.add({"loss": number} | aside(value), size_of(args))
+                    if run.step == bar.due:
+                        bar.show(run.step, title, shown | means.means())
+                    if watch.sees_steps:
+                        run.batch, run.value, run.gradients = args, number, grads
+                        watch.call("on_step_end", run)
+                        if watch.ended:
+                            break
+                shown = (means.means() if run.step > before else {"loss": math.nan}) | run.logged()
+                with watch.standing(run):
+                    shown |= _measured(loss, meter, model, validation) | pace.values
+                    row = {"epoch": epoch, "step": run.step, **shown, "seconds": time.perf_counter() - start}
+                    history.append(row)
+                    run.row = row
+                    watch.at_row(run)
+                if writer is not None:
+                    for name in [name for name in row if name not in ("epoch", "step")]:
+                        guarded("fit: the log", writer.add_scalar, name, row[name], run.step)
+                if checkpoint is not None:
+                    save_checkpoint(checkpoint, classes=rule_classes(state), **parts)
+            bar.draw(run.step, f"epoch {len(history)}/{epochs}", shown)
         except KeyboardInterrupt:
             history.interrupted = True
+        watch.call("on_train_end", run)
     return history
+
+
+def _seen(batches: Iterable[Any], loss: Function, model: Any, meter: Meter) -> Iterator[Any]:
+    """The batches, each measured before its step."""
+    for batch in batches:
+        meter.add(model, spread(batch, loss))
+        yield batch
+
+
+def _measured(loss: Function, meter: Meter, model: Any, validation: Any) -> dict[str, Any]:
+    """The loss and the metrics of the validation data, or the metrics of what has been seen without such data."""
+    if validation is None:
+        return meter.results()
+    found = measured("fit", loss, meter, model, [validation] if isinstance(validation, tuple) else validation)
+    if found is None:
+        raise ValueError("fit: the validation data has no batches")
+    return {f"val_{name}": number for name, number in found.items()}

@@ -70,7 +70,7 @@ def train(
     """
     compute, step = prepared("train", loss, model, state)
     with Bar("train", progress, total=length(data), leave=False) as bar:
-        for n, (value, _, _) in enumerate(each_step("train", compute, step, data, on_nan), 1):
+        for n, (value, *_) in enumerate(each_step("train", compute, step, data, on_nan), 1):
             if n == bar.due:
                 bar.show(n)
             if callback is not None and guarded("train: the callback", callback, value) is True:
@@ -84,8 +84,8 @@ def each_step(
     batches: Iterable[Any],
     on_nan: OnNaN,
     where: str = "",
-) -> Iterator[tuple[Any, float, tuple[Any, ...]]]:
-    """A step for each batch: what the loss gave before it, its value as a number, and the batch."""
+) -> Iterator[tuple[Any, float, tuple[Any, ...], Any]]:
+    """A step for each batch: what the loss gave before it, its value as a number, the batch, and the gradients."""
     if on_nan not in ("raise", "skip"):
         raise ValueError(f"{caller}: on_nan must be 'raise' or 'skip', got {on_nan!r}")
     # One function for all steps reads the batch where the loop below puts it.
@@ -100,7 +100,7 @@ def each_step(
             refuse_call(caller, loss, batch)
             raise
         if outcome == "done":
-            yield value, number, batch
+            yield value, number, batch, grads
             continue
         reason = _reason(value, number, grads, outcome)
         if outcome == "constant":
