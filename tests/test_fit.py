@@ -254,9 +254,10 @@ class Items:
 @pytest.mark.parametrize("steps", [None, 50])
 def test_no_worker_outlives_an_error_whose_traceback_is_kept(steps):
     loader = flux.DataLoader(Items(), parallel=2)
+    others = multiprocessing.active_children()  # such as those that a search of scikit-learn has left
     with pytest.raises(ValueError, match="nan at step 4") as kept:
         flux.fit(square, one(), loader, flux.Descent(0.25), steps=steps)
-    assert multiprocessing.active_children() == [] and kept.tb is not None
+    assert set(multiprocessing.active_children()) <= set(others) and kept.tb is not None
 
 
 def test_a_generator_can_be_used_after_fit():
