@@ -234,9 +234,9 @@ def test_leaving_a_loop_ends_workers_at_once_whatever_they_do(tmp_path):
 
 
 def test_no_thread_or_process_is_left_after_a_pass():
-    before = threading.active_count()
+    before, others = threading.active_count(), multiprocessing.active_children()
     assert len(list(flux.DataLoader(Squares(20), 2, parallel=2))) == 10
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= set(others)
     assert wait_until(lambda: threading.active_count() <= before)
 
 
