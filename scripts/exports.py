@@ -26,7 +26,7 @@ PRIVATE: dict[str, set[str]] = {
     "files.store": {"Path", "read", "write"},
     "layers.cells": {"Cell", "State", "scan"},
     "layers.container": set(),
-    "train.best": {"give_back", "is_number", "weights_of"},
+    "train.best": {"give_back", "is_number", "short", "weights_of", "whole_number"},
     "train.hooks": {"HOOKS", "Callbacks", "Stand"},
     "train.prediction": {"measured"},
     # Operations under functions of the same name, and parts of them.

@@ -258,3 +258,22 @@ def test_a_block_may_have_any_norm():
     assert bits(other) == bits(block)
     plain = flux.TransformerBlock(4, 2, norm=lambda size: flux.tanh)
     assert not any(name.startswith("norm") for name in flux.to_torch(plain))
+
+
+def test_parts_within_parts_that_repeat_come_to_an_end():
+    model = [flux.Dense(1, 1)]
+    for _ in range(40):
+        model = [model, model]
+    with pytest.raises(ValueError, match="to_torch: parts of the model are met again at over 10000 places"):
+        flux.to_torch(model)
+
+
+def test_a_tensor_alone_has_no_name():
+    with pytest.raises(ValueError, match="a tensor alone has no name"):
+        flux.to_torch(flux.ones(3))
+    assert flux.to_torch(flux.ones(3), ["w"], numpy=True)["w"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("model", [None, 3, [], flux.relu, flux.Chain(), {"a": np.ones(3)}])
+def test_what_has_no_parameters_gives_an_empty_dict(model):
+    assert flux.to_torch(model) == {}

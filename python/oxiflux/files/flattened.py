@@ -30,20 +30,22 @@ def behind_flatten(model: Any, refuse: bool) -> dict[int, int | None]:
     """
     found: dict[int, int | None] = {}
     seen: set[int] = set()
-    for chain in _outermost_chains(model):
+    for chain in _outermost_chains(model, set()):
         _along(list(_steps(chain)), found, seen, refuse)
     if refuse:
         _beside_chains(model, found, seen)
     return found
 
 
-def _outermost_chains(node: Any, around: tuple[Any, ...] = ()) -> Iterator[Chain]:
+def _outermost_chains(node: Any, done: set[int]) -> Iterator[Chain]:
+    if id(node) in done or not _core.leaves(node):
+        return
+    done.add(id(node))
     if type(node) is Chain:
         yield node
         return
     for _, kid in _core.children(node) or ():
-        if not any(kid is part for part in around) and _core.leaves(kid):
-            yield from _outermost_chains(kid, (*around, node))
+        yield from _outermost_chains(kid, done)
 
 
 def _steps(node: Any) -> Iterator[Any]:

@@ -24,6 +24,9 @@ __all__ = ["load_torch", "to_torch"]
 
 Model = TypeVar("Model")
 
+# A list of a list of … of one list twice has more names than there is memory.
+_MOST_REPEATS = 10_000
+
 
 @overload
 def load_torch(model: Any, source: None = ...) -> Any: ...
@@ -196,7 +199,7 @@ class _Walk:
         self.names = None if names is None else list(names)
         self.flattened = dict(flattened or {})
         self.channels = behind_flatten(model, refuse=flattened is None)
-        self._places = 0
+        self._places = self._repeats = 0
         self._used: Counter[str] = Counter()
         self._done: dict[int, Any] = {}
 
@@ -207,6 +210,11 @@ class _Walk:
         if id(node) not in self._done:
             self._done[id(node)] = self._part(node, path)
         elif self.names is None and self.is_again(path):
+            self._repeats += 1
+            if self._repeats > _MOST_REPEATS:
+                raise ValueError(
+                    f"{self.caller}: parts of the model are met again at over {_MOST_REPEATS} places"
+                )
             return self._part(node, path)
         return self._done[id(node)]
 
@@ -378,6 +386,8 @@ class _Target(_Walk):
         return True
 
     def tensor(self, node: Tensor, name: str) -> None:
+        if not name:
+            raise ValueError('to_torch: a tensor alone has no name in a state dict; names=["…"] gives it one')
         self._put(name, *_array(node))
 
     def layer(self, node: Any, name: str, named: Any) -> None:

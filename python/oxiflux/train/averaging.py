@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 from .. import _core
@@ -12,7 +13,7 @@ from ..data import DataLoader
 from ..hints import told
 from ..tree import FLOATS, modules
 from .batches import batches_of, spread, started
-from .best import give_back, is_number, weights_of
+from .best import give_back, is_number, short, weights_of, whole_number
 from .hooks import Run, Stand
 
 __all__ = ["EMA", "SWA", "update_statistics"]
@@ -95,8 +96,8 @@ class EMA(Average):
 
     def __init__(self, decay: float = 0.999, *, every: int = 1, warmup: bool = False) -> None:
         if not is_number(decay) or not 0 <= decay < 1:
-            raise ValueError(f"EMA: decay must be at least 0 and below 1, got {decay!r}")
-        self.decay, self.every, self.warmup = decay, _whole("EMA", "every", every), warmup
+            raise ValueError(f"EMA: decay must be at least 0 and below 1, got {short(decay)}")
+        self.decay, self.every, self.warmup = decay, whole_number("EMA", "every", every), warmup
 
     def __repr__(self) -> str:
         return f"EMA({self.decay})"
@@ -135,10 +136,11 @@ class SWA(Average):
     def __init__(
         self, start: float = 0.75, *, every: int = 1, statistics: Iterable[Any] | None = None
     ) -> None:
-        is_share = is_number(start) and not hasattr(start, "__index__") and 0 <= start < 1
-        if isinstance(start, bool) or not (is_share or (hasattr(start, "__index__") and start >= 1)):
-            raise ValueError(f"SWA: start must be an epoch from 1 on or a share below 1, got {start!r}")
-        self.start, self.every, self.statistics = start, _whole("SWA", "every", every), statistics
+        given: Any = start
+        is_epoch = isinstance(given, Integral)
+        if not is_number(given) or not (given >= 1 if is_epoch else 0 <= given < 1):
+            raise ValueError(f"SWA: start must be an epoch from 1 on or a share below 1, got {short(start)}")
+        self.start, self.every, self.statistics = start, whole_number("SWA", "every", every), statistics
 
     def __repr__(self) -> str:
         return f"SWA({self.start})"
@@ -190,6 +192,10 @@ def update_statistics(model: Any, data: Iterable[Any]) -> None:
     >>> model[0].mu.tolist(), model[0].var.tolist()
     ([4.0], [2.0])
     """
+    if not callable(model):
+        raise TypeError(
+            f"update_statistics: the model comes first and must be callable, got a {type(model).__name__}"
+        )
     layers, n = _tracking(model), 0
     momenta, modes = [layer.momentum for layer in layers], [layer.active for layer in layers]
     generator = _core.default_generator()
@@ -218,9 +224,3 @@ def _wide(model: Any) -> list[Tensor]:
 def _tracking(model: Any) -> list[Any]:
     """The layers with running statistics."""
     return [m for m in modules(model) if getattr(m, "mu", None) is not None and hasattr(m, "momentum")]
-
-
-def _whole(owner: str, name: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise ValueError(f"{owner}: {name} must be a whole number of at least 1, got {value!r}")
-    return int(value)

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable
 from numbers import Real
+from operator import index
 from typing import Any, Literal
 
 from .. import _core
@@ -15,7 +16,15 @@ from ..metrics.named import direction
 from .arguments import rule_classes
 from .hooks import Callback, Run
 
-__all__ = ["EarlyStopping", "ModelCheckpoint", "give_back", "is_number", "weights_of"]
+__all__ = [
+    "EarlyStopping",
+    "ModelCheckpoint",
+    "give_back",
+    "is_number",
+    "short",
+    "weights_of",
+    "whole_number",
+]
 
 Mode = Literal["auto", "min", "max"]
 
@@ -41,20 +50,39 @@ def is_number(x: Any) -> bool:
     return isinstance(x, Real) and not isinstance(x, bool)
 
 
+def short(x: Any) -> str:
+    """A value in a message."""
+    text = repr(x)
+    return text if len(text) <= 80 else f"a {type(x).__name__}"
+
+
+def whole_number(owner: str, name: str, x: Any, least: int = 1) -> int:
+    """A whole number that is not too small, or an error that names it."""
+    try:
+        number = None if isinstance(x, bool) else index(x)
+    except (TypeError, ValueError):
+        number = None
+    if number is None:
+        raise TypeError(f"{owner}: {name} must be a whole number, got {short(x)}")
+    if number < least:
+        raise ValueError(f"{owner}: {name} must be at least {least}, got {number}")
+    return number
+
+
 class Watcher(Callback):
     """A callback that knows the best value of a column, and the epoch that had it."""
 
     def __init__(self, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
         name = type(self).__name__
         if not isinstance(monitor, str):
-            raise TypeError(f"{name}: monitor must be the name of a column, got {monitor!r}")
+            raise TypeError(f"{name}: monitor must be the name of a column, got {short(monitor)}")
         if mode not in ("auto", "min", "max"):
-            raise ValueError(f"{name}: mode must be 'auto', 'min' or 'max', got {mode!r}")
+            raise ValueError(f"{name}: mode must be 'auto', 'min' or 'max', got {short(mode)}")
         found = direction(monitor) if mode == "auto" else mode
         if found is None:
             raise ValueError(f"{name}: give mode='min' or 'max' for {monitor}, whose name does not say which")
         if not is_number(min_delta) or not min_delta >= 0:
-            raise ValueError(f"{name}: min_delta must be a number of at least 0, got {min_delta!r}")
+            raise ValueError(f"{name}: min_delta must be a number of at least 0, got {short(min_delta)}")
         self.monitor, self.mode, self.min_delta = monitor, found, min_delta
         self.best, self.best_epoch = math.nan, 0
 
@@ -122,11 +150,7 @@ class EarlyStopping(Watcher):
         mode: Mode = "auto",
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if isinstance(patience, bool) or not hasattr(patience, "__index__"):
-            raise TypeError(f"EarlyStopping: patience must be a whole number, got {patience!r}")
-        if patience < 1:
-            raise ValueError(f"EarlyStopping: patience must be at least 1, got {patience}")
-        self.patience, self.restore_best = patience, restore_best
+        self.patience, self.restore_best = whole_number("EarlyStopping", "patience", patience), restore_best
         self.forget()
 
     def __repr__(self) -> str:
@@ -198,17 +222,11 @@ class ModelCheckpoint(Watcher):
         classes: Iterable[type] = (),
     ) -> None:
         if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"ModelCheckpoint: path must be a path, got {path!r}")
+            raise TypeError(f"ModelCheckpoint: path must be a path, got {short(path)}")
         # Without a best one nothing is watched.
         super().__init__(monitor, mode if best_only else "min")
-        if isinstance(every, bool) or not hasattr(every, "__index__") or every < 1:
-            raise ValueError(f"ModelCheckpoint: every must be a number of epochs, got {every!r}")
-        self.path, self.best_only, self.every, self.classes = (
-            os.fspath(path),
-            best_only,
-            every,
-            tuple(classes),
-        )
+        self.every = whole_number("ModelCheckpoint", "every", every)
+        self.path, self.best_only, self.classes = os.fspath(path), best_only, tuple(classes)
 
     def __repr__(self) -> str:
         return f"ModelCheckpoint({self.path!r}, {self.monitor!r})"

@@ -15,7 +15,7 @@ from ..hints import Told, told
 from ..optimisers import Adam, adjust
 from .arguments import check, nodes_of, passes_of, state_of
 from .batches import refuse_call, spread
-from .best import give_back, weights_of
+from .best import give_back, is_number, short, weights_of
 from .loop import steps_of
 
 __all__ = ["RateCurve", "find_rate"]
@@ -109,10 +109,12 @@ def find_rate(
     (True, True)
     """
     check("find_rate", loss, model, data, 1, steps, None, False)
-    if not 0 < low < high < math.inf:
-        raise ValueError(f"find_rate: rates must rise from low to high above 0, got {low} and {high}")
-    if not diverged > 1:
-        raise ValueError(f"find_rate: diverged must be above 1, got {diverged!r}")
+    if not is_number(low) or not is_number(high) or not 0 < low < high < math.inf:
+        raise ValueError(
+            f"find_rate: rates must rise from low to high above 0, got {short(low)} and {short(high)}"
+        )
+    if not is_number(diverged) or not diverged > 1:
+        raise ValueError(f"find_rate: diverged must be above 1, got {short(diverged)}")
     own = rule is not None and not (hasattr(rule, "init") and hasattr(rule, "apply"))
     state = state_of("find_rate", model, Adam() if rule is None else rule)
     step_once = steps_of("find_rate", model, state)

@@ -37,6 +37,8 @@ class Run(Told):
     """
 
     def __init__(self, model: Any, state: Any, data: Any, history: History, epochs: int) -> None:
+        if not isinstance(history, History):
+            raise TypeError(f"Run: history must be a History, got a {type(history).__name__}")
         self.model, self.state, self.data, self.history, self.epochs = model, state, data, history, epochs
         self.epoch = len(history)
         self.step: int = int(history[-1]["step"]) if history else 0

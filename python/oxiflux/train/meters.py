@@ -35,6 +35,7 @@ def measures_of(caller: str, given: Any) -> dict[str, Function]:
         named = {name: _metric(caller, f) for name, f in given.items()}
     else:
         is_one = callable(given) or isinstance(given, str) or not isinstance(given, Iterable)
+        is_one = is_one or hasattr(given, "shape")  # no list of metrics, which is said below
         several = [_metric(caller, f) for f in ([given] if is_one else given)]
         named = {name_of(f): f for f in several}
         if len(named) < len(several):
