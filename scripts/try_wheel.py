@@ -19,6 +19,7 @@ for epoch in range(200):
 print("walk-through: weight", model.weight.item(), "bias", model.bias.item())
 assert abs(model.weight.item() - 4) < 0.1 and abs(model.bias.item() - 2) < 0.1
 """
+MOST = 6e6  # bytes: what a wheel may have
 PACKAGES = """
 from importlib.metadata import distributions
 print(*sorted(d.name for d in distributions() if d.name not in ("pip", "setuptools")))
@@ -44,7 +45,7 @@ def milliseconds(python: Path, *statements: str, runs: int = 11) -> list[float]:
 
 
 def main() -> None:
-    """Tries the wheel and prints its size and its import time beside NumPy's."""
+    """Tries the wheel, and prints its size, which has a limit, and its import time beside NumPy's."""
     wheel = max(Path(sys.argv[1]).glob("oxiflux-*.whl"), key=lambda path: path.stat().st_mtime)
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
@@ -56,8 +57,11 @@ def main() -> None:
             sys.exit(f"the wheel should bring NumPy and nothing else, but installed {packages}")
         print(run(python, WALKTHROUGH))
         bare, numpy, both = milliseconds(python, "pass", "import numpy", "import numpy, oxiflux")
-    print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB")
     print(f"import: numpy takes {numpy - bare:.0f} ms, oxiflux adds {both - numpy:.0f} ms")
+    size = wheel.stat().st_size
+    print(f"{wheel.name}: {size / 1e6:.2f} MB")
+    if size > MOST:
+        sys.exit(f"the wheel has {size} bytes; it is to have {MOST:.0f} at most")
 
 
 if __name__ == "__main__":

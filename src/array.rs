@@ -54,6 +54,12 @@ fn marked<T>(values: &[T]) -> (*const T, usize) {
     (values.as_ptr(), values.len())
 }
 
+/// Whether elements can be taken for those of another type: their own, or any of the same size whose values all bits are.
+#[inline]
+fn can_be(dtype: DType, other: DType) -> bool {
+    dtype == other || (dtype.size() == other.size() && other != DType::Bool)
+}
+
 /// An operation has taken the elements for something else than they are: a fault of ours.
 #[cold]
 fn mistaken(op: &str, taken: DType, dtype: DType) -> Error {
@@ -74,7 +80,7 @@ impl Array {
     /// are values of.
     #[inline]
     fn empty_as<T: Element>(op: &'static str, shape: &[usize], dtype: DType) -> Result<Array> {
-        if T::DTYPE == dtype || (T::DTYPE.size() == dtype.size() && dtype != DType::Bool) {
+        if can_be(T::DTYPE, dtype) {
             return Array::empty(op, shape, dtype);
         }
         Err(mistaken(op, T::DTYPE, dtype))
@@ -339,13 +345,18 @@ impl Array {
         Ok(unsafe { std::slice::from_raw_parts_mut(self.start.cast(), n) })
     }
 
-    /// An error unless the elements can be read as `T`: their type, or any of the same size whose values all bits are.
+    /// An error unless the elements can be read as `T`.
     #[inline]
     fn can_be<T: Element>(&self, op: &str) -> Result<()> {
-        if T::DTYPE == self.dtype || (T::DTYPE.size() == self.dtype.size() && T::DTYPE != DType::Bool) {
+        self.check(op, T::DTYPE)
+    }
+
+    /// An error unless the elements can be read as those of another type.
+    fn check(&self, op: &str, dtype: DType) -> Result<()> {
+        if can_be(self.dtype, dtype) {
             return Ok(());
         }
-        Err(mistaken(op, T::DTYPE, self.dtype))
+        Err(mistaken(op, dtype, self.dtype))
     }
 
     /// The bytes of the elements in memory order, when they are row-major.

@@ -97,24 +97,37 @@ fn processors() -> usize {
 #[inline]
 pub fn run(chunks: usize, nanos: usize, task: impl Fn(usize) + Sync) {
     if chunks <= 1 || nanos < WORTH_SHARING || threads() == 1 || IN_TASK.get() {
-        return if nanos < LONG { (0..chunks).for_each(task) } else { run_serially(chunks, &task) };
+        let task: &dyn Task = &task; // so that it is compiled once, and not here as well
+        return if nanos < LONG { (0..chunks).for_each(|i| task.run(i)) } else { run_serially(chunks, task) };
     }
     run_shared(chunks, nanos, &task);
 }
 
-fn run_serially<F: Fn(usize)>(chunks: usize, task: &F) {
-    for i in 0..chunks {
-        look();
-        task(i);
+/// A task of any kind, so that there is one of what follows for all. The vtable of a `dyn Fn` would have each task's code
+/// twice.
+trait Task: Sync {
+    fn run(&self, chunk: usize);
+}
+
+impl<F: Fn(usize) + Sync> Task for F {
+    fn run(&self, chunk: usize) {
+        self(chunk);
     }
 }
 
-fn run_shared<F: Fn(usize) + Sync>(chunks: usize, nanos: usize, task: &F) {
+fn run_serially(chunks: usize, task: &dyn Task) {
+    for i in 0..chunks {
+        look();
+        task.run(i);
+    }
+}
+
+fn run_shared(chunks: usize, nanos: usize, task: &dyn Task) {
     let Ok(count) = u32::try_from(chunks) else { return run_serially(chunks, task) };
     let Some(lead) = Lead::take() else { return run_serially(chunks, task) };
     let Some(team) = lead.team() else { return run_serially(chunks, task) };
     // SAFETY: `lead` makes this the only region of the team until it is dropped, which is after `region` returns.
-    let panic = unsafe { team.region(count, nanos >= LONG, task) };
+    let panic = unsafe { team.region(count, nanos >= LONG, &|i| task.run(i)) };
     drop(lead);
     if let Some(payload) = panic {
         resume_unwind(payload);

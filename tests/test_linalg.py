@@ -141,6 +141,73 @@ def test_matrix_power(n):
     close(LA.matrix_power(flux.tensor(a), n), np.linalg.matrix_power(a, n), "float64")
 
 
+# Small matrices have loops of their own, and so have the sizes beside the largest of them.
+SMALL = range(18)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", SMALL)
+def test_many_small_systems(n, dtype):
+    a, b = random((50, n, n), dtype, seed=n), random((50, n, 3), dtype, seed=n + 1)
+    a += 2 * np.sqrt(max(n, 1)) * np.eye(n, dtype=dtype)[::-1]  # so that each step has to exchange rows
+    wide, right = a.astype("float64"), b.astype("float64")
+    close(LA.solve(flux.tensor(a), flux.tensor(b)), np.linalg.solve(wide, right), dtype, 10 * n)
+    vector = flux.tensor(b[:, :, :1])
+    close(LA.solve(flux.tensor(a), vector), np.linalg.solve(wide, right[:, :, :1]), dtype, 10 * n)
+    close(LA.inv(flux.tensor(a)), np.linalg.inv(wide), dtype, 10 * n)
+    close(LA.det(flux.tensor(a)), np.linalg.det(wide), dtype, 10 * n)
+    sign, logarithm = np.linalg.slogdet(wide)
+    found = LA.slogdet(flux.tensor(a))
+    check(found.sign, sign.astype(dtype), dtype)
+    close(found.logabsdet, logarithm, dtype, 10 * n)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", SMALL)
+def test_gradients_of_many_small_systems(n, dtype):
+    a = random((50, n, n), seed=n) + 2 * np.sqrt(max(n, 1)) * np.eye(n)[::-1]
+    b, g = random((50, n, 2), seed=n + 1), random((50, n, 2), seed=n + 2)
+    x, y, weight = (flux.tensor(part.astype(dtype)) for part in (a, b, g))
+    da, db = flux.gradient(lambda x, y: (LA.solve(x, y) * weight).sum(), x, y)
+    expected = np.linalg.solve(np.swapaxes(a, -1, -2), g)
+    close(db, expected, dtype, 30 * n)
+    close(da, -expected @ np.swapaxes(np.linalg.solve(a, b), -1, -2), dtype, 30 * n)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", SMALL)
+def test_cholesky_of_many_small_matrices(n, dtype):
+    a = positive((50,), n, dtype, seed=n)
+    expected = np.linalg.cholesky(a.astype("float64"))
+    close(LA.cholesky(flux.tensor(a)), expected, dtype, n)
+    g = random((50, n, n), seed=n)
+    (found,) = flux.gradient(lambda a: (LA.cholesky(a) * flux.tensor(g.astype(dtype))).sum(), flux.tensor(a))
+    # Ref: Murray 2016, Differentiation of the Cholesky decomposition.
+    inner = np.tril(np.swapaxes(expected, -1, -2) @ np.tril(g)) * (1 - np.eye(n) / 2)
+    inverse = np.linalg.inv(expected)
+    da = np.swapaxes(inverse, -1, -2) @ inner @ inverse
+    close(found, (da + np.swapaxes(da, -1, -2)) / 2, dtype, 30 * n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 16, 17])
+def test_what_small_matrices_cannot_be(n):
+    a = np.stack([np.eye(n)] * 3)
+    a[1, -1] = a[1, 0] if n > 1 else 0
+    for function in (LA.inv, lambda a: LA.solve(a, flux.ones((3, n, 1)))):
+        with pytest.raises(ValueError, match="matrix 1 of the batch is singular"):
+            function(flux.tensor(a))
+    assert LA.det(flux.tensor(a)).tolist() == [1, 0, 1]
+    for wrong in (0.0, -1.0, np.nan, np.inf):
+        a = np.stack([np.eye(n)] * 3)
+        a[2, -1, -1] = wrong
+        with pytest.raises(ValueError, match="matrix 2 of the batch is not positive definite"):
+            LA.cholesky(flux.tensor(a))
+    a = np.stack([np.eye(n)] * 2)
+    a[1, -1, 0] = np.nan
+    assert np.isnan(LA.det(flux.tensor(a)).numpy()).tolist() == [False, True]
+    assert np.isnan(LA.inv(flux.tensor(a)).numpy()).any(axis=(1, 2)).tolist() == [False, True]
+
+
 # Factors
 
 

@@ -7,6 +7,8 @@ use crate::isa::{Isa, isa};
 pub(crate) trait Kernel {
     /// What the kernel returns.
     type Out;
+    /// Whether the widest vectors are worth code of their own.
+    const WIDE: bool = true;
     /// Does the work; `FMA` says whether `mul_add` is one instruction.
     ///
     /// # Safety
@@ -18,6 +20,8 @@ pub(crate) trait Kernel {
 pub(crate) trait Compute {
     /// What the computation returns.
     type Out;
+    /// Whether the widest vectors are worth code of their own.
+    const WIDE: bool = true;
     /// Does the work; `FMA` says whether `mul_add` is one instruction.
     fn compute<const FMA: bool>(self) -> Self::Out;
 }
@@ -26,6 +30,7 @@ struct Safe<K>(K);
 
 impl<K: Compute> Kernel for Safe<K> {
     type Out = K::Out;
+    const WIDE: bool = K::WIDE;
     #[inline(always)]
     unsafe fn run<const FMA: bool>(self) -> K::Out {
         self.0.compute::<FMA>()
@@ -49,9 +54,9 @@ pub(crate) unsafe fn dispatch<K: Kernel>(k: K) -> K::Out {
     unsafe {
         match isa() {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => avx512(k),
+            Isa::Avx512 if K::WIDE => avx512(k),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2(k),
+            Isa::Avx512 | Isa::Avx2 => avx2(k),
             _ => portable(k),
         }
     }

@@ -182,6 +182,8 @@ pub(super) struct Rows<'x, 'a, K: Fold> {
 
 impl<'a, K: Fold> Compute for Rows<'_, 'a, K> {
     type Out = &'a mut [K::Out];
+    /// There is little to gain for small integers.
+    const WIDE: bool = size_of::<K::In>() >= 4;
     #[inline(always)]
     fn compute<const FMA: bool>(self) -> &'a mut [K::Out] {
         let Rows { axis: Axis { outer, n, inner }, x, out } = self;
@@ -215,6 +217,8 @@ struct Columns<'x, 'a, K: Fold> {
 
 impl<'a, K: Fold> Compute for Columns<'_, 'a, K> {
     type Out = &'a mut [K::Out];
+    /// There is little to gain for small integers.
+    const WIDE: bool = size_of::<K::In>() >= 4;
     #[inline(always)]
     fn compute<const FMA: bool>(self) -> &'a mut [K::Out] {
         fold_columns::<K>(self.x, self.n, self.stride, self.out)

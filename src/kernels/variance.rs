@@ -174,6 +174,7 @@ struct Piece<'x, 'a, T, R, F> {
 
 impl<'a, T: Float + Element, R: Copy, F: Fn(usize, Moments) -> R> Compute for Piece<'_, 'a, T, R, F> {
     type Out = &'a mut [R];
+    const WIDE: bool = size_of::<T>() == 4;
     #[inline(always)]
     fn compute<const FMA: bool>(self) -> &'a mut [R] {
         let Piece { x, n, stride, result, out } = self;
@@ -371,6 +372,7 @@ struct Centre<'x, 'a, T> {
 
 impl<'a, T: Float> Compute for Centre<'_, 'a, T> {
     type Out = &'a mut [T];
+    const WIDE: bool = size_of::<T>() == 4;
     #[inline(always)]
     fn compute<const FMA: bool>(self) -> &'a mut [T] {
         let Centre { axis: Axis { n, inner, .. }, first, x, means, unit, scale, out } = self;

@@ -27,8 +27,15 @@ thread_local!(static EVALUATION: RefCell<Evaluation> =
 
 /// What a formula gives at `v`, done with recorded operations.
 pub(super) fn evaluated(v: &Tensor, formula: impl FnOnce(Traced) -> Traced) -> Result<Tensor> {
-    EVALUATION.with_borrow_mut(|e| *e = Evaluation { values: Vec::new(), dtype: v.dtype(), error: None });
-    let y = formula(put(Ok(v.clone())));
+    begin(v.dtype());
+    end(formula(put(Ok(v.clone()))))
+}
+
+fn begin(dtype: DType) {
+    EVALUATION.with_borrow_mut(|e| *e = Evaluation { values: Vec::new(), dtype, error: None });
+}
+
+fn end(y: Traced) -> Result<Tensor> {
     let evaluation = EVALUATION.with_borrow_mut(|e| {
         std::mem::replace(e, Evaluation { values: Vec::new(), dtype: DType::F32, error: None })
     });
@@ -38,6 +45,7 @@ pub(super) fn evaluated(v: &Tensor, formula: impl FnOnce(Traced) -> Traced) -> R
     }
 }
 
+#[inline(never)]
 fn put(value: Result<Tensor>) -> Traced {
     EVALUATION.with_borrow_mut(|e| {
         match value {
@@ -56,10 +64,13 @@ impl Traced {
     fn get(self) -> Tensor {
         EVALUATION.with_borrow(|e| e.values[self.0].clone())
     }
-    fn map(self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Traced {
+    // By the address of the function, so that there is one of each of these for all formulas.
+    #[inline(never)]
+    fn map(self, f: fn(&Tensor) -> Result<Tensor>) -> Traced {
         put(f(&self.get()))
     }
-    fn with(self, other: Traced, f: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>) -> Traced {
+    #[inline(never)]
+    fn with(self, other: Traced, f: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Traced {
         put(f(&self.get(), &other.get()))
     }
 }
@@ -104,6 +115,7 @@ macro_rules! functions {
 }
 
 impl Real for Traced {
+    #[inline(never)]
     fn lit(x: f64) -> Traced {
         let dtype = EVALUATION.with_borrow(|e| e.dtype);
         put(Array::filled("constant", &[], x, dtype).map(Tensor::from))
@@ -128,7 +140,7 @@ impl Real for Traced {
         self.with(other, pow)
     }
     fn polygamma(self, order: Traced) -> Traced {
-        self.map(|x| polygamma(x, order.get().item()?))
+        put(order.get().item().and_then(|order| polygamma(&self.get(), order)))
     }
     fn atan2(self, other: Traced) -> Traced {
         self.with(other, atan2)
@@ -136,6 +148,7 @@ impl Real for Traced {
     fn hypot(self, other: Traced) -> Traced {
         self.with(other, hypot)
     }
+    #[inline(never)]
     fn select_gt(x: Traced, y: Traced, a: Traced, b: Traced) -> Traced {
         let test = x.with(y, greater);
         put(select(&test.get(), &a.get(), &b.get()))

@@ -31,11 +31,15 @@ pub(crate) fn released<T: Send>(
     if size < LONG {
         return Ok(f()?);
     }
-    match py.detach(|| team::patient(is_wanted, f)) {
-        Ok(result) => {
-            py.check_signals()?;
-            Ok(result?)
-        }
+    let (mut f, mut result) = (Some(f), None);
+    at_length(py, &mut || result = f.take().map(|f| f()))?;
+    Ok(result.expect("the work has been done")?)
+}
+
+/// The same for any work.
+fn at_length(py: Python<'_>, work: &mut (dyn FnMut() + Send)) -> PyResult<()> {
+    match py.detach(|| team::patient(is_wanted, work)) {
+        Ok(()) => py.check_signals(),
         Err(Unwanted) => Err(INTERRUPTED.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(()))),
     }
 }

@@ -4,11 +4,12 @@ use super::current::CURRENT;
 use super::later::{is_unrecorded, not_recorded};
 use super::operation::{Context, Differentiable, Grads, Operation};
 use super::threads::{from_another_thread, is_anothers, on_another_thread};
-use super::{ELSEWHERE, Place, Tensor, is_recording};
+use super::{ELSEWHERE, Place, Tape, Tensor, is_recording};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Result, attempt};
 use smallvec::SmallVec;
+use std::rc::Rc;
 
 type Arrays<'a> = SmallVec<[&'a Array; 4]>;
 
@@ -16,38 +17,75 @@ fn arrays<'a>(inputs: &[&'a Tensor]) -> Arrays<'a> {
     inputs.iter().map(|t| &t.array).collect()
 }
 
-fn sees_half<O: Operation>(op: &O, inputs: &[&Tensor]) -> bool {
+// What knows an operation's type is compiled for each of them; so little does.
+
+fn sees_half(op: &dyn Operation, inputs: &[&Tensor]) -> bool {
     inputs.iter().any(|t| t.array.dtype().is_half()) && !op.moves()
+}
+
+fn forward(op: &dyn Operation, inputs: &[&Tensor]) -> Result<Array> {
+    attempt(op.name(), || op.forward(&arrays(inputs)))
+}
+
+fn forward_beside(op: &dyn Operation, inputs: &[&Tensor]) -> Result<(Array, Vec<Array>)> {
+    attempt(op.name(), || op.forward_beside(&arrays(inputs)))
+}
+
+/// An operation on its way to the tape.
+trait Passing {
+    fn operation(&self) -> &dyn Operation;
+    /// The operation for the tape, once.
+    fn boxed(&mut self) -> Box<dyn Differentiable>;
+}
+
+impl<O: Differentiable> Passing for Option<O> {
+    fn operation(&self) -> &dyn Operation {
+        self.as_ref().expect("it is recorded last")
+    }
+    fn boxed(&mut self) -> Box<dyn Differentiable> {
+        Box::new(self.take().expect("it is recorded once"))
+    }
 }
 
 /// Does `op` on `inputs` and records it where something on the tape goes in.
 #[inline]
 pub fn apply<O: Differentiable>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
-    if sees_half(&op, inputs) {
-        return in_single(inputs, |inputs| apply(op, inputs));
+    applied(&mut Some(op), inputs)
+}
+
+fn applied(op: &mut dyn Passing, inputs: &[&Tensor]) -> Result<Tensor> {
+    if sees_half(op.operation(), inputs) {
+        return in_single(inputs, |inputs| done(op, inputs));
     }
-    let arrays = arrays(inputs);
-    if is_recording() && inputs.iter().any(|t| t.place.is_some()) {
-        let (value, beside) = attempt(op.name(), || op.forward_beside(&arrays))?;
-        return record(op, inputs, value, beside);
-    }
-    let value = attempt(op.name(), || op.forward(&arrays))?;
-    record(op, inputs, value, Vec::new())
+    done(op, inputs)
+}
+
+fn done(op: &mut dyn Passing, inputs: &[&Tensor]) -> Result<Tensor> {
+    let (value, beside) = if is_recording() && inputs.iter().any(|t| t.place.is_some()) {
+        forward_beside(op.operation(), inputs)?
+    } else {
+        (forward(op.operation(), inputs)?, Vec::new())
+    };
+    recorded(op, inputs, value, beside)
 }
 
 /// [`apply`] for those who want what the operation gives beside its result. No input has 16 bits.
 pub fn apply_beside<O: Differentiable>(op: O, inputs: &[&Tensor]) -> Result<(Tensor, Vec<Array>)> {
-    let (value, beside) = attempt(op.name(), || op.forward_beside(&arrays(inputs)))?;
+    let (value, beside) = forward_beside(&op, inputs)?;
     Ok((record(op, inputs, value, beside.clone())?, beside))
 }
 
 /// Does an operation through which no gradient passes: a step function, a test, or a gradient that nobody records.
 #[inline]
 pub fn compute<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
-    if sees_half(&op, inputs) {
-        return in_single(inputs, |inputs| compute(op, inputs));
+    computed(&op, inputs)
+}
+
+fn computed(op: &dyn Operation, inputs: &[&Tensor]) -> Result<Tensor> {
+    if sees_half(op, inputs) {
+        return in_single(inputs, |inputs| Ok(forward(op, inputs)?.into()));
     }
-    Ok(attempt(op.name(), || op.forward(&arrays(inputs)))?.into())
+    Ok(forward(op, inputs)?.into())
 }
 
 /// [`compute`] in the memory of the first input, where that can be done.
@@ -61,7 +99,7 @@ pub(crate) fn compute_into<O: Operation>(op: O, first: Tensor, rest: &[&Tensor])
 
 /// [`compute`] for those who want all that the operation gives, the result first. No input has 16 bits.
 pub(crate) fn compute_beside<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    let (value, beside) = attempt(op.name(), || op.forward_beside(&arrays(inputs)))?;
+    let (value, beside) = forward_beside(&op, inputs)?;
     Ok(std::iter::once(value).chain(beside).map(Tensor::from).collect())
 }
 
@@ -69,6 +107,14 @@ pub(crate) fn compute_beside<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<
 /// common. This is the only place, but for functions of several steps that would round between them.
 #[cold]
 pub(crate) fn in_single(inputs: &[&Tensor], f: impl FnOnce(&[&Tensor]) -> Result<Tensor>) -> Result<Tensor> {
+    let mut f = Some(f);
+    in_single_by(inputs, &mut |inputs| {
+        let f = f.take().expect("it is called once");
+        f(inputs)
+    })
+}
+
+fn in_single_by(inputs: &[&Tensor], f: &mut dyn FnMut(&[&Tensor]) -> Result<Tensor>) -> Result<Tensor> {
     let half = |x: &Tensor| x.dtype().is_half();
     let wide = inputs.iter().map(|&x| if half(x) { cast(x, DType::F32) } else { Ok(x.clone()) });
     let wide = wide.collect::<Result<SmallVec<[Tensor; 4]>>>()?;
@@ -117,40 +163,59 @@ pub fn record<O: Differentiable>(
     value: Array,
     beside: Vec<Array>,
 ) -> Result<Tensor> {
+    recorded(&mut Some(op), inputs, value, beside)
+}
+
+fn recorded(op: &mut dyn Passing, inputs: &[&Tensor], value: Array, beside: Vec<Array>) -> Result<Tensor> {
     if inputs.iter().all(|t| t.place.is_none()) || !value.dtype().is_float() {
         return Ok(value.into());
     }
+    match record_of(op.operation().name(), inputs)? {
+        Record::On(tape) => Ok(tape.write(op.boxed(), inputs, value, beside)),
+        Record::At(place) => Ok(Tensor { array: value, place }),
+    }
+}
+
+/// Where an operation is recorded.
+enum Record {
+    /// On the tape of this thread.
+    On(Rc<Tape>),
+    /// Nowhere, but its result may belong to a gradient all the same.
+    At(Option<Place>),
+}
+
+/// Where an operation of that name on such inputs is recorded.
+fn record_of(name: &'static str, inputs: &[&Tensor]) -> Result<Record> {
     if CURRENT.with(|c| c.is_later.get())
         && let Some(later) = CURRENT.with(|c| c.later.borrow().clone())
-        && later.follows(op.name(), inputs)?
+        && later.follows(name, inputs)?
         && CURRENT.with(|c| c.id.get()) == 0
     {
-        let place = Place { tape: later.tape, node: later.line };
-        return Ok(Tensor { array: value, place: Some(place) });
+        return Ok(Record::At(Some(Place { tape: later.tape, node: later.line })));
     }
     let tape = CURRENT.with(|c| c.id.get());
     if tape != 0 && inputs.iter().any(|t| t.node_on(tape).is_some()) {
         if inputs.iter().any(|t| t.node_on(tape) == Some(ELSEWHERE)) {
-            return Err(from_another_thread(op.name()));
+            return Err(from_another_thread(name));
         }
         if inputs.iter().any(|t| t.node_on(tape).is_some_and(is_unrecorded)) {
-            return Err(not_recorded(op.name()));
+            return Err(not_recorded(name));
         }
         let elsewhere = |p: Place| p.node == ELSEWHERE && is_anothers(p.tape);
         if inputs.iter().filter_map(|t| t.place).any(elsewhere) {
-            return Err(on_another_thread(op.name()));
+            return Err(on_another_thread(name));
         }
         if let Some(tape) = CURRENT.with(|c| c.tape.borrow().clone()) {
-            return Ok(tape.write(Box::new(op), inputs, value, beside));
+            return Ok(Record::On(tape));
         }
     }
     for place in inputs.iter().filter_map(|t| t.place) {
         if is_anothers(place.tape) {
             if place.node == ELSEWHERE {
-                return Ok(Tensor { array: value, place: Some(place) });
+                return Ok(Record::At(Some(place)));
             }
-            return Err(on_another_thread(op.name()));
+            return Err(on_another_thread(name));
         }
     }
-    Ok(value.into())
+    Ok(Record::At(None))
 }

@@ -4,6 +4,8 @@ use super::Entry;
 use crate::kernels::gemm::{Epilogue, Operand, gemm};
 use crate::memory::{collected, filled};
 use faer::linalg::matmul::matmul;
+use faer::perm::swap_rows_idx;
+use faer::prelude::ReborrowMut;
 use faer::{Accum, MatMut, MatRef, Par};
 
 /// Rows and columns of a block.
@@ -29,10 +31,11 @@ pub(super) fn subtract_product<T: Entry>(c: MatMut<'_, T>, a: MatRef<'_, T>, b: 
     unsafe { gemm(m, n, k, left, right, c.as_ptr_mut(), c.row_stride() as usize, &epilogue) };
 }
 
-/// The rows of a matrix in the order `rows`: its row `i` becomes what its row `rows[i]` was. Gives how many pairs were
-/// exchanged.
-pub(super) fn reorder<T: Entry>(mut a: MatMut<'_, T>, rows: &[usize]) -> usize {
-    let mut exchanges = 0;
+/// The rows of a matrix in the order `rows`: its row `i` becomes what its row `rows[i]` was.
+pub(super) fn reorder<T: Entry>(mut a: MatMut<'_, T>, rows: &[usize]) {
+    if a.ncols() == 0 {
+        return;
+    }
     let mut done = filled(rows.len(), false);
     for start in 0..rows.len() {
         let mut i = start;
@@ -42,14 +45,8 @@ pub(super) fn reorder<T: Entry>(mut a: MatMut<'_, T>, rows: &[usize]) -> usize {
             if next == start {
                 break;
             }
-            for j in 0..a.ncols() {
-                let x = a[(i, j)];
-                a[(i, j)] = a[(next, j)];
-                a[(next, j)] = x;
-            }
-            exchanges += 1;
+            swap_rows_idx(a.rb_mut(), i, next);
             i = next;
         }
     }
-    exchanges
 }

@@ -1,6 +1,7 @@
 //! `A = L Lᵀ` for symmetric positive definite matrices.
 
 use super::block::{BLOCK, subtract_product};
+use super::small::{self, SMALL};
 use super::{Entry, Failed, Failure, each, guarded, scratch, together};
 use crate::kernels::cost;
 use crate::memory::filled;
@@ -14,7 +15,25 @@ use faer::{MatMut, Par};
 /// Rows of the rest that are updated in one product: what lies above the diagonal in them is computed for nothing.
 const BAND: usize = 256;
 
-/// Writes L of each matrix of a batch in its place, of which the lower triangle is read.
+/// Rows and columns of a matrix that are read in both orders while they are in cache.
+const TILE: usize = 16;
+
+/// The lower triangle of `(A + Aᵀ) / 2` in the place of that of A.
+#[inline(always)]
+fn make_symmetric<T: Entry>(a: &mut [T], n: usize) {
+    let half = T::ONE / (T::ONE + T::ONE);
+    for (top, left) in
+        (0..n).step_by(TILE).flat_map(|top| (0..=top).step_by(TILE).map(move |left| (top, left)))
+    {
+        for i in top..n.min(top + TILE) {
+            for j in left..i.min(left + TILE) {
+                a[i * n + j] = a[i * n + j] * half + a[j * n + i] * half;
+            }
+        }
+    }
+}
+
+/// Writes L of the mean of each matrix of a batch and its transpose in its place.
 pub fn factor<T: Entry>(a: &mut [T], n: usize) -> Result<(), Failed> {
     if a.is_empty() {
         return Ok(());
@@ -22,10 +41,18 @@ pub fn factor<T: Entry>(a: &mut [T], n: usize) -> Result<(), Failed> {
     let nanos = cost::factoring(n) / 2;
     let per = together(nanos);
     each(Pieces::of(a, per * n * n), per, nanos, |_, part| {
+        if n <= SMALL {
+            let mut matrices = part.chunks_exact_mut(n * n).enumerate();
+            return matrices.try_for_each(|(i, a)| {
+                make_symmetric(a, n);
+                small::cholesky(a, n).map_err(|failure| (i, failure))
+            });
+        }
         let width = BLOCK.min(n);
         let mut panel = filled(width * width, T::ZERO);
         let mut stack = scratch(cholesky_in_place_scratch::<T>(width, Par::Seq, Default::default()));
         for (i, a) in part.chunks_exact_mut(n * n).enumerate() {
+            make_symmetric(a, n);
             guarded(|| factor_one(MatMut::from_row_major_slice_mut(a, n, n), &mut panel, &mut stack))
                 .map_err(|failure| (i, failure))?;
         }

@@ -1,8 +1,9 @@
 //! `P A = L U`, with the largest pivot of each column, and the systems that it solves.
 
 use super::block::{BLOCK, reorder, subtract_product};
+use super::small::{FEW, SMALL};
 use super::triangular::solve_in_place;
-use super::{Entry, Failed, each, guarded, scratch, together};
+use super::{Entry, Failed, each, guarded, scratch, small, together};
 use crate::kernels::cost;
 use crate::memory::{collected, filled};
 use crate::team::Pieces;
@@ -22,6 +23,11 @@ pub fn factor<T: Entry>(a: &mut [T], n: usize, rows: &mut [i64]) -> Result<(), F
     let per = together(nanos);
     let share = (Pieces::of(a, per * n * n), Pieces::of(rows, per * n));
     each(share, per, nanos, |_, (a, rows)| {
+        if n <= SMALL {
+            let matrices = a.chunks_exact_mut(n * n).zip(rows.chunks_exact_mut(n));
+            matrices.for_each(|(a, rows)| small::lu(a, n, rows));
+            return Ok(());
+        }
         let mut work = Work::new(n);
         for (i, (a, rows)) in a.chunks_exact_mut(n * n).zip(rows.chunks_exact_mut(n)).enumerate() {
             guarded(|| {
@@ -89,6 +95,10 @@ impl<T: Entry> Work<T> {
 
 /// Whether the order of the rows exchanges an odd number of pairs.
 pub fn is_odd(rows: &[i64]) -> bool {
+    if rows.len() <= SMALL {
+        let later = |i: usize| rows[i + 1..].iter().fold(false, |odd, &row| odd ^ (row < rows[i]));
+        return (0..rows.len()).fold(false, |odd, i| odd ^ later(i));
+    }
     let mut seen = filled(rows.len(), false);
     let mut odd = false;
     for start in 0..rows.len() {
@@ -129,6 +139,11 @@ impl<T: Entry> System<'_, T> {
             let mut moved = filled(size, T::ZERO);
             for (i, b) in part.chunks_exact_mut(size).enumerate() {
                 let k = which[first + i];
+                if n <= SMALL && columns <= FEW {
+                    let (lu, rows) = (&self.factors[k * n * n..][..n * n], &self.rows[k * n..][..n]);
+                    small::solve_factored((lu, rows), self.transposed, n, columns, (b, &mut moved));
+                    continue;
+                }
                 guarded(|| {
                     self.solve_one(k, columns, b, &mut moved);
                     Ok(())

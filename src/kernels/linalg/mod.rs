@@ -1,10 +1,12 @@
-//! Factorisations of matrices, by `faer`: safe functions on batches of row-major matrices.
+//! Factorisations of matrices, by `faer` but for small ones: safe functions on batches of row-major matrices.
 //!
 //! A matrix that cannot be worked on is told by its number, and so is one at which `faer` panics: nothing else gets out.
 //! Batches are shared out among the threads matrix by matrix; how depends on sizes alone.
 
 mod block;
+mod small;
 pub mod lu;
+pub mod pivots;
 pub mod triangular;
 pub mod cholesky;
 pub mod qr;
@@ -32,6 +34,8 @@ pub trait Entry:
     fn is_number(self) -> bool;
     /// Its size without its sign.
     fn size(self) -> Self;
+    /// Its square root.
+    fn root(self) -> Self;
     /// The largest power of two up to its size that has a reciprocal.
     fn power_near(self) -> Self;
 }
@@ -41,11 +45,17 @@ macro_rules! entry {
         impl Entry for $t {
             const ONE: Self = 1.0;
             const NAN: Self = <$t>::NAN;
+            #[inline(always)]
             fn is_number(self) -> bool {
                 self.is_finite()
             }
+            #[inline(always)]
             fn size(self) -> Self {
                 self.abs()
+            }
+            #[inline(always)]
+            fn root(self) -> Self {
+                self.sqrt()
             }
             fn power_near(self) -> Self {
                 let exponent = self.to_bits() & (<$t>::INFINITY.to_bits());

@@ -1,6 +1,7 @@
 //! Systems whose matrix is triangular.
 
 use super::block::{BLOCK, subtract_product};
+use super::small::{self, FEW, SMALL};
 use super::{Entry, Failed, each, guarded, together};
 use crate::kernels::cost;
 use crate::team::Pieces;
@@ -62,12 +63,18 @@ pub fn solve<T: Entry>(
     let per = together(nanos);
     let size = n * columns;
     each(Pieces::of(b, per * size), per, nanos, |first, part| {
+        let (lower, unit) = (triangle.lower != triangle.transposed, triangle.unit);
         for (i, b) in part.chunks_exact_mut(size).enumerate() {
+            let values = &t[which[first + i] * n * n..][..n * n];
+            if n <= SMALL && columns <= FEW {
+                let strides = if triangle.transposed { [1, n] } else { [n, 1] };
+                small::solve(small::Triangular { values, strides, lower, unit }, n, columns, b);
+                continue;
+            }
             guarded(|| {
-                let t = MatRef::from_row_major_slice(&t[which[first + i] * n * n..][..n * n], n, n);
+                let t = MatRef::from_row_major_slice(values, n, n);
                 let t = if triangle.transposed { t.transpose() } else { t };
-                let b = MatMut::from_row_major_slice_mut(b, n, columns);
-                solve_in_place(t, triangle.lower != triangle.transposed, triangle.unit, b);
+                solve_in_place(t, lower, unit, MatMut::from_row_major_slice_mut(b, n, columns));
                 Ok(())
             })
             .map_err(|failure| (i, failure))?;

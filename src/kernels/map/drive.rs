@@ -4,11 +4,12 @@ use super::copy::gather;
 use super::layout::{Layout, Odometer};
 use super::tiles::Tiling;
 use crate::isa::Isa;
+use crate::shape::is_row_major;
 use crate::team;
 use std::mem::MaybeUninit;
 
 /// A kernel whose element types are forgotten, so that the walk is compiled once.
-pub(super) trait Block: Sync {
+pub(crate) trait Block: Sync {
     /// # Safety
     /// There must be `n` elements of the kernel's types at each input and room for as many at `out`, none shared.
     unsafe fn run(&self, isa: Isa, inputs: &[*const u8], out: *mut u8, n: usize);
@@ -16,10 +17,10 @@ pub(super) trait Block: Sync {
 
 /// An input: its elements' size in bytes, its strides in elements.
 #[derive(Clone, Copy)]
-pub(super) struct Input<'a> {
-    pub(super) data: *const u8,
-    pub(super) size: usize,
-    pub(super) strides: &'a [isize],
+pub(crate) struct Input<'a> {
+    pub(crate) data: *const u8,
+    pub(crate) size: usize,
+    pub(crate) strides: &'a [isize],
 }
 
 /// The size of a buffer that an operand is packed into; four of them leave room in a first-level cache.
@@ -56,11 +57,44 @@ pub(super) struct Walk<'a, const N: usize> {
 // SAFETY: the pointers are read and written within a chunk only, and no two chunks write to the same place.
 unsafe impl<const N: usize> Sync for Walk<'_, N> {}
 
-/// Applies `kernel` to `inputs`.
+/// Calls of at most this many elements take the short way when their operands are contiguous.
+pub(crate) const SMALL: usize = 4096;
+
+/// Applies `kernel`, whose elements have the sizes that are said, to `inputs`.
 ///
 /// # Safety
 /// As for the public functions of this module's parent.
-pub(super) unsafe fn drive<const N: usize>(
+pub(crate) unsafe fn run<const N: usize>(
+    kernel: &dyn Block,
+    isa: Isa,
+    nanos: f64,
+    shape: &[usize],
+    inputs: [Input<'_>; N],
+    out: *mut u8,
+    out_size: usize,
+) {
+    let n: usize = shape.iter().product();
+    let apart = |x: &Input<'_>| {
+        let (x, out) = ((x.data.addr(), n * x.size), (out.addr(), n * out_size));
+        x.0 + x.1 <= out.0 || out.0 + out.1 <= x.0
+    };
+    let simple = n <= SMALL && inputs.iter().all(|x| is_row_major(shape, x.strides) && apart(x));
+    // SAFETY: the operands reach as far as the caller says; for the short way they are distinct and contiguous, as was just
+    // found.
+    unsafe {
+        if simple {
+            kernel.run(isa, &inputs.map(|x| x.data), out, n);
+        } else {
+            drive(kernel, isa, nanos, shape, inputs, out, out_size);
+        }
+    }
+}
+
+/// [`run`] for many elements, or elements in any order.
+///
+/// # Safety
+/// As for that.
+unsafe fn drive<const N: usize>(
     kernel: &dyn Block,
     isa: Isa,
     nanos: f64,

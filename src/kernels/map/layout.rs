@@ -5,13 +5,6 @@ use smallvec::SmallVec;
 /// Axes up to which a layout needs no allocation.
 const INLINE: usize = 6;
 
-/// Whether arrays of `n` elements at these places have no byte in common.
-#[inline]
-pub(super) fn disjoint<T, U>(x: *const T, out: *mut U, n: usize) -> bool {
-    let (x, out) = (x.addr(), out.addr());
-    x + n * size_of::<T>() <= out || out + n * size_of::<U>() <= x
-}
-
 /// One shape with the strides of `N` operands; at least one axis, none of size 1 unless it is the only one, and no two
 /// neighbours that all operands could walk as one.
 pub(super) struct Layout<const N: usize> {

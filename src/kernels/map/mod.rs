@@ -14,14 +14,20 @@ mod tiles;
 pub use copy::copy;
 
 use crate::isa::{Isa, isa};
-use crate::shape::is_row_major;
-use drive::{BUFFER, Block, Input, drive};
-use layout::disjoint;
+use drive::BUFFER;
+pub(crate) use drive::{Block, Input, SMALL, run};
 use std::mem::MaybeUninit;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
-/// Calls of at most this many elements take the short way when their operands are contiguous.
-const SMALL: usize = 4096;
+/// Elements of the widest vector; a multiple of those of all others.
+const LANES: usize = 16;
+
+/// From so many nanoseconds for an element on, a loop is compiled for whole vectors alone: it is a third of the code, and
+/// what it takes longer for the last elements, which come with others as a vector, is little beside the rest.
+const COSTLY: f64 = 1.0;
+
+/// What takes so many calls the standard library element by element, in no vectors.
+const CALLING: f64 = 8.0;
 
 /// Defines the trait of the kernels with so many inputs, its function, and its loops for each instruction set.
 macro_rules! kernels {
@@ -42,12 +48,17 @@ macro_rules! kernels {
             fn f<const FMA: bool>(&self, $($x: Self::$In),+) -> Self::Out;
         }
 
-        struct $Erased<'a, K>(&'a K);
+        /// The kernel as a [`Block`].
+        pub(crate) struct $Erased<'a, K>(pub(crate) &'a K);
 
         impl<K: $Kernel> $Erased<'_, K> {
+            const WHOLE: bool = K::NANOS >= COSTLY && K::NANOS < CALLING;
+
             #[inline(always)]
             fn each<const FMA: bool>(k: &K, $($x: &[K::$In],)+ out: &mut [MaybeUninit<K::Out>]) {
-                let n = out.len();
+                // With a length that it sees to be so the compiler leaves out what does the rest of a vector.
+                let n = if Self::WHOLE { (out.len() & !(LANES - 1)).max(LANES) } else { out.len() };
+                let out = &mut out[..n];
                 $(let $x = &$x[..n];)+
                 for i in 0..n {
                     out[i].write(k.f::<FMA>($($x[i]),+));
@@ -74,6 +85,26 @@ macro_rules! kernels {
                 Self::each::<true>(k, $($x,)+ out);
             }
 
+            fn by_vectors(k: &K, isa: Isa, $($x: &[K::$In],)+ out: &mut [MaybeUninit<K::Out>]) {
+                let n = out.len();
+                if n >= LANES {
+                    Self::dispatch(k, isa, $($x,)+ out);
+                    if !n.is_multiple_of(LANES) {
+                        // Some of the last elements for a second time.
+                        Self::dispatch(k, isa, $(&$x[n - LANES..],)+ &mut out[n - LANES..]);
+                    }
+                } else if n > 0 {
+                    $(
+                        let mut full = [$x[0]; LANES];
+                        full[..n].copy_from_slice(&$x[..n]);
+                        let $x = full;
+                    )+
+                    let mut last = [const { MaybeUninit::uninit() }; LANES];
+                    Self::dispatch(k, isa, $(&$x,)+ &mut last);
+                    out.copy_from_slice(&last[..n]);
+                }
+            }
+
             #[inline(always)]
             fn dispatch(k: &K, isa: Isa, $($x: &[K::$In],)+ out: &mut [MaybeUninit<K::Out>]) {
                 match isa {
@@ -93,7 +124,12 @@ macro_rules! kernels {
                 // SAFETY: the caller passes `n` elements of each input's type, none of which `out` overlaps.
                 unsafe {
                     $(let $x = from_raw_parts(inputs[$i].cast::<K::$In>(), n);)+
-                    Self::dispatch(self.0, isa, $($x,)+ from_raw_parts_mut(out.cast(), n));
+                    let out = from_raw_parts_mut(out.cast(), n);
+                    if Self::WHOLE {
+                        Self::by_vectors(self.0, isa, $($x,)+ out);
+                    } else {
+                        Self::dispatch(self.0, isa, $($x,)+ out);
+                    }
                 }
             }
         }
@@ -127,18 +163,9 @@ macro_rules! kernels {
             out: *mut K::Out,
         ) {
             const { assert!(size_of::<K::Out>() <= BUFFER $(&& size_of::<K::$In>() <= BUFFER)+) };
-            let n = shape.iter().product();
-            let simple = n <= SMALL $(&& is_row_major(shape, $strides) && disjoint($x, out, n))+;
-            // SAFETY: the operands reach as far as the caller says; the slices are distinct as was just found.
-            unsafe {
-                if simple {
-                    $(let $x = from_raw_parts($x, n);)+
-                    $Erased::dispatch(k, isa, $($x,)+ from_raw_parts_mut(out.cast(), n));
-                } else {
-                    let inputs = [$(Input { data: $x.cast(), size: size_of::<K::$In>(), strides: $strides }),+];
-                    drive(&$Erased(k), isa, K::NANOS, shape, inputs, out.cast(), size_of::<K::Out>());
-                }
-            }
+            let inputs = [$(Input { data: $x.cast(), size: size_of::<K::$In>(), strides: $strides }),+];
+            // SAFETY: handed on: the inputs can be read and the output written where this function asks.
+            unsafe { run(&$Erased(k), isa, K::NANOS, shape, inputs, out.cast(), size_of::<K::Out>()) }
         }
     };
 }

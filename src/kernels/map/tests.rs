@@ -130,6 +130,20 @@ impl Map for Exp {
     }
 }
 
+/// What is so costly that it is computed by whole vectors.
+struct Costly;
+
+impl Zip for Costly {
+    type A = f32;
+    type B = i64;
+    type Out = f64;
+    const NANOS: f64 = COSTLY;
+    #[inline(always)]
+    fn f<const FMA: bool>(&self, a: f32, b: i64) -> f64 {
+        f64::from(a) * 3.0 + b as f64
+    }
+}
+
 /// The result of a call that writes `n` elements.
 fn written<T: Copy + Default>(n: usize, call: impl FnOnce(*mut T)) -> Vec<T> {
     let mut out = vec![T::default(); n];
@@ -173,6 +187,13 @@ fn every_walk_agrees_with_a_walk_by_index() {
             });
             let good = indices.iter().zip(&two).all(|(i, &y)| y == (a.at(i) < b.at(i) as f32));
             assert!(good, "{round} {set:?} zip {shape:?} {:?} {:?}", a.strides, b.strides);
+            // SAFETY: the arrays have room for what their strides reach.
+            let costly = written(n, |out| unsafe {
+                zip_with(set, &Costly, &shape, a.pointer(), &a.strides, b.pointer(), &b.strides, out);
+            });
+            let expected = |i: &Vec<usize>| f64::from(a.at(i)) * 3.0 + b.at(i) as f64;
+            let good = indices.iter().zip(&costly).all(|(i, &y)| y == expected(i));
+            assert!(good, "{round} {set:?} costly {shape:?} {:?} {:?}", a.strides, b.strides);
             let (sa, sc, sd) = (&a.strides, &c.strides, &d.strides);
             // SAFETY: the arrays have room for what their strides reach.
             let three = written(n, |out| unsafe {
@@ -181,6 +202,20 @@ fn every_walk_agrees_with_a_walk_by_index() {
             let expected = |i: &Vec<usize>| a.at(i) * 3.0 + c.at(i) * 5.0 + d.at(i) * 7.0;
             let good = indices.iter().zip(&three).all(|(i, &y)| y == expected(i));
             assert!(good, "{round} {set:?} zip3 {shape:?} {sa:?} {sc:?} {sd:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_computed_by_whole_vectors_writes_its_elements_and_no_others() {
+    for set in instruction_sets() {
+        for n in 0..=2 * LANES + 1 {
+            let (x, y) = (vec![2.0f32; n], vec![1i64; n]);
+            let mut out = vec![-1.0; n + LANES];
+            // SAFETY: the vectors have at least `n` elements each.
+            unsafe { zip_with(set, &Costly, &[n], x.as_ptr(), &[1], y.as_ptr(), &[1], out.as_mut_ptr()) };
+            assert!(out[..n].iter().all(|&y| y == 7.0), "{set:?} {n}");
+            assert!(out[n..].iter().all(|&y| y == -1.0), "{set:?} {n}");
         }
     }
 }

@@ -91,11 +91,11 @@ unsafe impl<K: Rule + Send> Link for K {
     }
     unsafe fn single(&self, piece: Piece<f32>) {
         // SAFETY: the piece is valid for so many states, as `Link::single` asks.
-        unsafe { dispatch(Work { rule: self, piece }) }
+        unsafe { pass(self, piece) }
     }
     unsafe fn double(&self, piece: Piece<f64>) {
         // SAFETY: the piece is valid for so many states, as `Link::double` asks.
-        unsafe { dispatch(Work { rule: self, piece }) }
+        unsafe { pass(self, piece) }
     }
 }
 
@@ -234,6 +234,7 @@ unsafe fn part<T: Updated>(slot: &Slot<'_, T>, first: usize, last: usize) {
     }
 }
 
+/// A rule, and a piece of a multiple of [`LANES`].
 struct Work<'a, K, T> {
     rule: &'a K,
     piece: Piece<T>,
@@ -241,31 +242,82 @@ struct Work<'a, K, T> {
 
 impl<K: Rule, T: Updated> Kernel for Work<'_, K, T> {
     type Out = ();
+    /// Numbers of 64 bits come from memory no faster, nor are they divided any faster.
+    const WIDE: bool = size_of::<T>() == 4;
     #[inline(always)]
     unsafe fn run<const FMA: bool>(self) {
-        let (rule, n, mut i) = (*self.rule, self.piece.n, 0);
-        // SAFETY: `0..n` is within the piece.
-        unsafe {
-            while i + LANES <= n {
-                step::<K, T, FMA>(&rule, &self.piece, i, LANES);
-                i += LANES;
-            }
-            if i < n {
-                step::<K, T, FMA>(&rule, &self.piece, i, n - i);
-            }
+        let rule = *self.rule;
+        for i in (0..self.piece.n).step_by(LANES) {
+            // SAFETY: the piece has so many elements, a multiple of the lanes.
+            unsafe { step::<K, T, FMA>(&rule, &self.piece, i) };
         }
     }
 }
 
-#[inline(always)]
-unsafe fn step<K: Rule, T: Updated, const FMA: bool>(rule: &K, piece: &Piece<T>, i: usize, len: usize) {
-    // SAFETY: the piece has `len` elements from `i` on.
+/// Applies a rule to a piece. What is left of a multiple of the lanes is copied to memory for as many, so that there is one
+/// loop, for all lanes.
+///
+/// # Safety
+/// As for [`Link::single`].
+unsafe fn pass<K: Rule, T: Updated>(rule: &K, piece: Piece<T>) {
+    let rest = piece.n % LANES;
+    let whole = piece.n - rest;
+    // SAFETY: `whole` and `rest` are as many elements as the piece has; those of the padded one are its own.
     unsafe {
-        let p = load::<T, LANES>(piece.p.add(i), len, T::ZERO);
-        let g = load::<T, LANES>(piece.g.add(i), len, T::ZERO);
+        if whole > 0 {
+            dispatch(Work { rule, piece: Piece { n: whole, ..piece } });
+        }
+        if rest > 0 {
+            let mut padded = [[T::ZERO; LANES]; 6];
+            dispatch(Work { rule, piece: pad(&piece, K::STATES, whole, &mut padded) });
+            unpad(&piece, K::STATES, whole, &padded);
+        }
+    }
+}
+
+/// The piece's elements from `first` on, fewer than [`LANES`], in memory for as many: the parameter, the gradient, the
+/// result, and the state.
+///
+/// # Safety
+/// The piece must be valid for so many states.
+unsafe fn pad<T: Updated>(
+    piece: &Piece<T>,
+    states: usize,
+    first: usize,
+    padded: &mut [[T; LANES]; 6],
+) -> Piece<T> {
+    let from = [piece.p, piece.g, std::ptr::null(), piece.s[0], piece.s[1], piece.s[2]];
+    for (i, (to, from)) in padded.iter_mut().zip(from).enumerate().take(3 + states) {
+        if i != 2 {
+            // SAFETY: the piece has elements from `first` to its end, fewer than the lanes.
+            unsafe { to.as_mut_ptr().copy_from_nonoverlapping(from.add(first), piece.n - first) };
+        }
+    }
+    let [p, g, out, s0, s1, s2] = padded.each_mut().map(|x| x.as_mut_ptr());
+    Piece { p, g, s: [s0, s1, s2], out, n: LANES, ..*piece }
+}
+
+/// Copies the result and the state from where [`pad`] has them to the piece.
+///
+/// # Safety
+/// As for that.
+unsafe fn unpad<T: Updated>(piece: &Piece<T>, states: usize, first: usize, padded: &[[T; LANES]; 6]) {
+    let to = [piece.out, piece.s[0], piece.s[1], piece.s[2]];
+    for (from, to) in padded[2..].iter().zip(to).take(1 + states) {
+        // SAFETY: the piece has elements from `first` to its end, fewer than the lanes.
+        unsafe { to.add(first).copy_from_nonoverlapping(from.as_ptr(), piece.n - first) };
+    }
+}
+
+#[inline(always)]
+unsafe fn step<K: Rule, T: Updated, const FMA: bool>(rule: &K, piece: &Piece<T>, i: usize) {
+    // SAFETY: the piece has `LANES` elements from `i` on.
+    unsafe {
+        let p = load::<T, LANES>(piece.p.add(i), LANES, T::ZERO);
+        let g = load::<T, LANES>(piece.g.add(i), LANES, T::ZERO);
         let mut s = [[T::ZERO; LANES]; 3];
         for (s, from) in s.iter_mut().zip(piece.s).take(K::STATES) {
-            *s = load::<T, LANES>(from.add(i), len, T::ZERO);
+            *s = load::<T, LANES>(from.add(i), LANES, T::ZERO);
         }
         let mut out = [T::ZERO; LANES];
         for l in 0..LANES {
@@ -279,9 +331,9 @@ unsafe fn step<K: Rule, T: Updated, const FMA: bool>(rule: &K, piece: &Piece<T>,
                 s[k][l] = state[k];
             }
         }
-        store(piece.out.add(i), len, &out);
+        store(piece.out.add(i), LANES, &out);
         for (s, to) in s.iter().zip(piece.s).take(K::STATES) {
-            store(to.add(i), len, s);
+            store(to.add(i), LANES, s);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::ops::movement::transpose_last;
 use crate::ops::{Case, Op, add, multiply};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
 
-/// The lower factor of symmetric matrices.
+/// The lower factor of matrices that are made symmetric first.
 #[derive(Debug)]
 struct Cholesky;
 
@@ -34,14 +34,13 @@ impl Differentiable for Cholesky {
     fn keeps(&self) -> Keeps {
         Keeps::Output
     }
-    /// `L⁻ᵀ M L⁻¹` with `M` the lower triangle of `Lᵀ dL`, its diagonal halved: what makes A symmetric beforehand makes it
-    /// so. Ref: Murray 2016, Differentiation of the Cholesky decomposition.
+    /// `L⁻ᵀ M L⁻¹` with `M` the lower triangle of `Lᵀ dL`, its diagonal halved, made symmetric as A is. Ref: Murray 2016, Differentiation of the Cholesky decomposition.
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         let l = cx.output();
         let m = triangle_of(&matrix_product(&transpose_last(l)?, g)?, true, 0.5)?;
         let left = solve_triangular(l, &m, true, true)?;
         let right = solve_triangular(l, &transpose_last(&left)?, true, true)?;
-        Ok(Grads::from_iter([Some(transpose_last(&right)?)]))
+        Ok(Grads::from_iter([Some(symmetric(&right)?)]))
     }
 }
 
@@ -57,7 +56,7 @@ pub fn cholesky(a: &Tensor) -> Result<Tensor> {
         return in_single(&[a], |a| cholesky(a[0]));
     }
     square("cholesky", a)?;
-    apply(Cholesky, &[&symmetric(a)?])
+    apply(Cholesky, &[a])
 }
 
 pub(super) const CHOLESKY: Op = Op {

@@ -8,7 +8,8 @@ use super::{lead, square};
 use crate::array::Array;
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
-use crate::kernels::linalg::lu::is_odd;
+use crate::kernels::linalg::Entry;
+use crate::kernels::linalg::pivots::Factored;
 use crate::memory::collected;
 use crate::ops::movement::transpose_last;
 use crate::ops::numbers::given;
@@ -19,25 +20,22 @@ use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, appl
 #[derive(Debug)]
 struct Det;
 
-/// What `fold` makes of the pivots of each matrix and whether its rows are in an odd order. What follows a pivot that is
-/// zero is no number; then it is the only one.
-fn folded<T: Element>(
+/// [`Factored::folded`] for a matrix, its factors and the order of its rows.
+fn folded<T: Entry + Element, S>(
     [a, lu, rows]: [&Array; 3],
-    fold: impl Fn(&mut dyn Iterator<Item = T>, bool) -> T,
+    start: impl Fn(bool) -> S + Sync,
+    step: impl Fn(S, T) -> S + Sync,
+    end: impl Fn(S) -> T + Sync,
 ) -> Result<Array> {
-    let stack = lead(lu.shape(), 2);
-    let n = lu.shape()[lu.ndim() - 1];
-    let a = a.contiguous()?;
-    let (a, lu, rows) = (a.values::<T>("det")?, lu.values::<T>("det")?, given(rows));
-    let zero = T::from_f64(0.0);
-    Array::from_fn("det", stack, |i| {
-        let mut pivots = lu[i * n * n..][..n * n].iter().step_by(n + 1).copied();
-        let is_number = |x: &T| x.to_f64().is_finite();
-        if pivots.clone().any(|x| x == zero) && a[i * n * n..][..n * n].iter().all(is_number) {
-            return fold(&mut std::iter::once(zero), false);
-        }
-        fold(&mut pivots, is_odd(&rows[i * n..][..n]))
-    })
+    let (shape, a) = (lu.shape(), a.contiguous()?);
+    let (a, lu, rows) = (a.values("det")?, lu.values("det")?, given(rows));
+    let factored = Factored { a, lu, rows, n: shape[shape.len() - 1] };
+    Array::written("det", lead(shape, 2), |out| factored.folded(start, step, end, out))
+}
+
+/// The sign of an order of rows.
+fn sign<T: Entry>(odd: bool) -> T {
+    if odd { -T::ONE } else { T::ONE }
 }
 
 impl Operation for Det {
@@ -46,7 +44,7 @@ impl Operation for Det {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
-            folded::<T>([x[0], x[1], x[2]], |pivots, odd| pivots.fold(if odd { -1.0 } else { 1.0 }, |y, x| y * x))
+            folded::<T, T>([x[0], x[1], x[2]], sign, |y, x| y * x, |y| y)
         }, else Err(Error::DType(format!("det: not defined for {}", x[1].dtype()))))
     }
 }
@@ -118,13 +116,18 @@ impl Operation for LogDet {
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
-            folded::<T>([x[0], x[1], x[2]], |pivots, _| pivots.map(|x| x.abs().ln()).sum())
+            // Logarithms take long: one is taken of as large a product as there is.
+            let step = |(sum, product): (T, T), x: T| {
+                let more = product * x.abs();
+                if more.is_normal() { (sum, more) } else { (sum + product.ln(), x.abs()) }
+            };
+            folded::<T, (T, T)>([x[0], x[1], x[2]], |_| (0.0, 1.0), step, |(sum, product)| sum + product.ln())
         }, else Err(Error::DType(format!("slogdet: not defined for {}", x[1].dtype()))))
     }
     fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
         let signs = each!(x[1].dtype(), float: T => {
-            let sign = |x: T| if x == 0.0 || x.is_nan() { x } else { x.signum() };
-            folded::<T>([x[0], x[1], x[2]], |pivots, odd| pivots.fold(if odd { -1.0 } else { 1.0 }, |y, x| y * sign(x)))
+            let of = |x: T| if x == 0.0 || x.is_nan() { x } else { x.signum() };
+            folded::<T, T>([x[0], x[1], x[2]], sign, |y, x| y * of(x), |y| y)
         }, else Err(Error::DType(format!("slogdet: not defined for {}", x[1].dtype()))))?;
         Ok((self.forward(x)?, vec![signs]))
     }

@@ -66,9 +66,8 @@ impl Factors {
         let n = shape[shape.len() - 1];
         let lu = self.lu.array();
         each!(lu.dtype(), float: T => {
-            let values = lu.values::<T>("lu_factor")?;
-            let pivots = (0..self.rows.size()).map(|i| values[i * n + i % n]);
-            Ok(pivots.into_iter().position(|pivot| pivot == 0.0))
+            let matrices = lu.values::<T>("lu_factor")?.chunks_exact((n * n).max(1));
+            Ok(matrices.flat_map(|matrix| matrix.iter().step_by(n + 1)).position(|&pivot| pivot == 0.0))
         }, else Ok(None))
     }
 }
