@@ -43,7 +43,7 @@ fn lu_of<T: Entry>(a: &mut [T], n: usize, rows: &mut [i64]) {
             let factor = row[k] / top[k];
             row[k] = factor;
             for j in k + 1..n {
-                row[j] = row[j] - factor * top[j];
+                row[j] -= factor * top[j];
             }
         }
     }
@@ -165,13 +165,13 @@ fn substitute<T: Entry>(t: Triangular<'_, T>, n: usize, columns: usize, b: &mut 
         for (j, solved) in known.chunks_exact(columns).enumerate() {
             let factor = t.values[i * down + (first + j) * across];
             for (x, &y) in row.iter_mut().zip(solved) {
-                *x = *x - factor * y;
+                *x -= factor * y;
             }
         }
         if !t.unit {
             let pivot = t.values[i * (down + across)];
             for x in row {
-                *x = *x / pivot;
+                *x /= pivot;
             }
         }
     }
