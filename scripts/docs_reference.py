@@ -53,6 +53,8 @@ def reference(modules: list[str]) -> str:
 def written(name: str) -> str:
     """A name from a module in Python, by the module itself: some functions are called like their module."""
     thing = getattr(oxiflux, name)
+    if not hasattr(thing, "__module__"):
+        return f"## {name} {{ #oxiflux.{name} }}\n\nThe constant {thing!r}."
     own = getattr(thing, "__name__", name)
     return f"::: {thing.__module__}.{own}" if own == name else f"## {name}\n\nAnother name of `{own}`."
 
@@ -67,7 +69,9 @@ def built(name: str) -> str:
         parts.append(f"```python\n{name}{str(inspect.signature(thing)).replace('Ellipsis', '...')}\n```")
     parts.append(with_fences(inspect.getdoc(thing) or ""))
     if isinstance(thing, type) and not issubclass(thing, Exception):
-        members = {key: inspect.getdoc(getattr(thing, key)) for key in dir(thing) if not key.startswith("_")}
+        # A name that only says what to write instead is no member.
+        names = [key for key in dir(thing) if not key.startswith("_") and hasattr(thing, key)]
+        members = {key: inspect.getdoc(getattr(thing, key)) for key in names}
         parts += [
             f"`{key}`: {' '.join(doc.split(chr(10) * 2)[0].split())}" for key, doc in members.items() if doc
         ]

@@ -79,7 +79,10 @@ def made_in_the_example_of(kind, monkeypatch):
     return [x for x in found if isinstance(x, kind)]
 
 
-@pytest.mark.parametrize("name", [n for n, kind in classes("test").items() if flux.Layer in kind.__mro__[1:]])
+# Layers of parts that are imported when they are named are tested there.
+@pytest.mark.parametrize(
+    "name", [n for n, kind in classes("test").items() if flux.Layer in kind.__mro__[1:] and n in flux.__all__]
+)
 def test_every_layer_comes_back(path, name, monkeypatch):
     kind = getattr(flux, name)
     models = made_in_the_example_of(kind, monkeypatch)

@@ -294,6 +294,71 @@ def test_a_program_is_kept_for_each_shape_and_their_number_is_bounded():
     assert len(_runtime(graph).programs) <= 33
 
 
+def test_few_programs_keep_rearranged_weights():
+    from oxiflux.onnx.graph import _runtime
+
+    graph, known = from_model(network()), {}
+    for n in [*range(1, 8), *range(1, 8)]:
+        x = normal(n, 3, 20, 17, seed=n)
+        known.setdefault(n, graph(x).numpy())
+        np.testing.assert_array_equal(graph(x).numpy(), known[n])
+    ready = [r for group in _runtime(graph).programs.values() for r in group]
+    assert len(ready) == 7 and sum(r.prepared is not None for r in ready) == 4
+
+
+def test_inputs_of_every_kind():
+    graph = from_model(network())
+    x = normal(2, 3, 20, 17)
+    y = graph(x).numpy()
+    for given in (
+        x.astype(np.float64),
+        np.asfortranarray(x),
+        x.tolist(),
+        flux.tensor(x),
+        x[:, ::-1][:, ::-1],
+    ):
+        np.testing.assert_allclose(graph(given).numpy(), y, rtol=1e-6, atol=1e-6)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    np.testing.assert_array_equal(graph(read_only).numpy(), y)
+    assert graph(np.zeros((0, 3, 20, 17), np.float32)).shape == (0, 5)
+    assert np.isnan(graph(np.full_like(x, np.nan)).numpy()).all()
+    x[:] = 0
+    assert not np.array_equal(graph(x).numpy(), y)
+
+
+def test_gradients_by_the_inputs_and_of_gradients():
+    graph = flux.f64(from_model(network()))
+    x = flux.tensor(normal(1, 3, 20, 17).astype(np.float64))
+    first = flux.gradient(lambda v: (graph(v) ** 2).sum(), x)[0]
+    assert first.shape == x.shape and bool(flux.all(flux.isfinite(first)))
+    step = np.zeros(x.shape)
+    step[0, 1, 5, 6] = 1e-6
+    difference = [float((graph(x + s * step) ** 2).sum()) for s in (1, -1)]
+    assert float(first[0, 1, 5, 6]) == pytest.approx((difference[0] - difference[1]) / 2e-6, rel=1e-5)
+    penalty = lambda g: (flux.gradient(lambda v: g(v).sum(), x)[0] ** 2).sum()
+    second = flux.gradient(penalty, graph)[0].parameters["w3"]
+    assert second.shape == (5, 8) and bool(flux.any(second != 0))
+
+
+def test_a_condition_on_a_watched_number_is_looked_at():
+    then, other = (
+        onnx.parser.parse_graph(f"{name} () => (float[N] {name}y) {{{name}y = {op}(x, x)}}")
+        for name, op in (("a", "Add"), ("b", "Mul"))
+    )
+    nodes = [
+        helper.make_node("Constant", [], ["zero"], value_float=0.0),
+        helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0),
+        helper.make_node("Greater", ["s", "zero"], ["c"]),
+        helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other),
+    ]
+    graph = from_model(made(nodes, {"x": ["N"]}, {"y": ["N"]}))
+    for x in ([3.0], [-3.0], [4.0], [-4.0]):
+        want = 2.0 if x[0] > 0 else 2 * x[0]
+        assert flux.gradient(lambda v: graph(v).sum(), flux.tensor(x))[0].tolist() == [want]
+        assert graph(x).tolist() == [2 * x[0] if x[0] > 0 else x[0] ** 2]
+
+
 def test_threads_share_a_model():
     from concurrent.futures import ThreadPoolExecutor
 

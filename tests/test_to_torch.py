@@ -113,8 +113,6 @@ def test_names_can_be_listed():
         flux.to_torch(model, ["fc", "out", "more"])
     with pytest.raises(ValueError, match=r"to_torch: two tensors of the model would be called fc\.weight"):
         flux.to_torch(model, ["fc", "fc"])
-    with pytest.raises(TypeError, match=r"to_torch: names is a list of names, got the text 'fc'"):
-        flux.to_torch(model, "fc")
 
 
 def test_a_recurrent_module_of_several_layers_is_numbered():
@@ -258,6 +256,36 @@ def test_a_block_may_have_any_norm():
     assert bits(other) == bits(block)
     plain = flux.TransformerBlock(4, 2, norm=lambda size: flux.tanh)
     assert not any(name.startswith("norm") for name in flux.to_torch(plain))
+
+
+@pytest.mark.parametrize("names", ["fc", b"fc", 5, [1], flux.Dense])
+def test_names_that_are_none_are_an_error(names):
+    for call in (
+        lambda: flux.to_torch(flux.Dense(1, 1), names),
+        lambda: flux.load_torch(flux.Dense(1, 1), {}, names),
+    ):
+        with pytest.raises(TypeError, match="_torch: names is a list of the names of modules, got"):
+            call()
+
+
+def test_options_of_a_wrong_kind_are_named():
+    with pytest.raises(TypeError, match="to_torch: flattened is a dict of shapes by names, got 5"):
+        flux.to_torch(flux.Dense(1, 1), flattened=5)
+    with pytest.raises(ValueError, match=r"layout is one of .* got \['bert'\]"):
+        flux.to_torch(flux.Dense(1, 1), layout=["bert"])
+    with pytest.raises(TypeError, match="load_torch: a state dict has texts as names, got 1"):
+        flux.load_torch(flux.Dense(1, 1), {1: np.ones(1)})
+
+
+def test_integers_and_truths_of_a_layer_go_with_it():
+    class Own(flux.Layer):
+        def __init__(self, n):
+            self.scale, self.places, self.mask = flux.ones(2), flux.tensor([n, 2]), flux.tensor([True, n > 1])
+
+    theirs = flux.to_torch(Own(1), numpy=True)
+    assert {name: x.dtype for name, x in theirs.items()} == {"scale": "f4", "places": "i8", "mask": "?"}
+    other = flux.load_torch(Own(3), theirs)
+    assert other.places.tolist() == [1, 2] and other.mask.tolist() == [True, False]
 
 
 def test_parts_within_parts_that_repeat_come_to_an_end():

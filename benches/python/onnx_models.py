@@ -99,7 +99,7 @@ def main():
     parser.add_argument("words", nargs="*")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cpu", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     flux.set_num_threads(given.threads)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = given.threads, 3

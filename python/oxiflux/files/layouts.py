@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 __all__ = ["LAYOUTS", "Layout", "layout_of"]
 
@@ -172,7 +173,7 @@ LAYOUTS = {
 }
 
 
-def layout_of(caller: str, name: str | None) -> Layout | None:
+def layout_of(caller: str, name: Any) -> Layout | None:
     """The layout of this name.
 
     >>> layout_of("load_torch", "bert").theirs("blocks.3.linear1.bias")
@@ -180,6 +181,6 @@ def layout_of(caller: str, name: str | None) -> Layout | None:
     """
     if name is None:
         return None
-    if name not in LAYOUTS:
+    if not isinstance(name, str) or name not in LAYOUTS:
         raise ValueError(f"{caller}: layout is one of {', '.join(map(repr, LAYOUTS))}, got {name!r}")
     return LAYOUTS[name]

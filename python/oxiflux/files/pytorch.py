@@ -165,6 +165,8 @@ def _made(module: Any) -> Any:
 def _read(source: Any) -> Any:
     """The tensors of a source by their names."""
     if isinstance(source, Mapping):
+        if wrong := [name for name in source if not isinstance(name, str)]:
+            raise TypeError(f"load_torch: a state dict has texts as names, got {wrong[0]!r}")
         return dict(source)
     if callable(getattr(source, "state_dict", None)):
         return dict(source.state_dict())
@@ -193,10 +195,13 @@ class _Walk:
         layout: Layout | None,
         flattened: Mapping[str, Sequence[int]] | None,
     ) -> None:
-        if isinstance(names, str):
-            raise TypeError(f"{caller}: names is a list of names, got the text {names!r}")
+        is_list = isinstance(names, Iterable) and not isinstance(names, (str, bytes))
+        self.names = list(names) if is_list and names is not None else None
+        if not (names is None or is_list) or not all(isinstance(name, str) for name in self.names or ()):
+            raise TypeError(f"{caller}: names is a list of the names of modules, got {names!r}")
+        if not (flattened is None or isinstance(flattened, Mapping)):
+            raise TypeError(f"{caller}: flattened is a dict of shapes by names, got {flattened!r}")
         self.caller, self.layout = caller, layout
-        self.names = None if names is None else list(names)
         self.flattened = dict(flattened or {})
         self.channels = behind_flatten(model, refuse=flattened is None)
         self._places = self._repeats = 0

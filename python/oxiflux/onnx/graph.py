@@ -30,6 +30,8 @@ _MOST_PROGRAMS = 32
 _MOST_VARIANTS = 8
 _MOST_GUARDED = 4096
 _MOST_STEPS = 100_000
+# Of so many programs the rearranged weights are kept.
+_MOST_PREPARED = 4
 
 Choice = Iterable[str] | Callable[[str], bool] | None
 
@@ -166,6 +168,7 @@ class _Runtime:
         self.defaults = [i for i in body.inputs if i.name in body.constants or i.name in weights]
         self.programs: dict[Any, list[_Ready]] = {}
         self.changing: set[Any] = set()
+        self.recent: list[_Ready] = []
 
     def bound(self, args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Tensor]:
         """The inputs of a call as tensors by name."""
@@ -192,7 +195,7 @@ class _Runtime:
         ready = self.programs.setdefault(key, [])
         for candidate in ready:
             try:
-                return candidate(graph, inputs)
+                return candidate(graph, inputs, self.recent)
             except StaleError:
                 continue
         trace, results = self.traced(graph, inputs, is_eager=False)
@@ -209,7 +212,7 @@ class _Runtime:
             self.programs.pop(next(iter(self.programs)), None)
         candidate = _Ready(trace, list(self.names(graph, inputs)), inputs, results)
         self.programs.setdefault(key, []).append(candidate)
-        return candidate(graph, inputs)
+        return candidate(graph, inputs, self.recent)
 
     def eager(self, graph: Graph, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The outputs of one run that leaves no program behind."""
@@ -247,20 +250,26 @@ class _Ready:
         self.prepared: tuple[Tensor, ...] | None = None
         self.seen: list[tuple[Tensor, np.ndarray[Any, Any]]] = []
 
-    def __call__(self, graph: Graph, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    def __call__(self, graph: Graph, inputs: dict[str, Tensor], recent: list[_Ready]) -> tuple[Tensor, ...]:
         own, state = graph.parameters, graph.state
         weights = [own[name] if name in own else state[name] for name in self.weights]
-        prepared = self.program.prepare(weights, ()) if _core.is_recording() else self.fresh(weights)
+        prepared = self.program.prepare(weights, ()) if _core.is_recording() else self.fresh(weights, recent)
         return self.program.run(list(inputs.values()), prepared)
 
-    def fresh(self, weights: list[Tensor]) -> tuple[Tensor, ...]:
+    def fresh(self, weights: list[Tensor], recent: list[_Ready]) -> tuple[Tensor, ...]:
         """What the parameters make, made anew once one of them has been replaced or written to."""
-        if self.prepared is not None and all(map(_is_same, weights, self.seen)):
-            return self.prepared
+        prepared, seen = self.prepared, self.seen
+        if prepared is not None and len(seen) == len(weights) and all(map(_is_same, weights, seen)):
+            return prepared
         # A view that is held lets the next write of a parameter go to other memory.
         self.seen = [(x, x.numpy()) for x in weights]
-        self.prepared = self.program.prepare(weights, ())
-        return self.prepared
+        prepared = self.prepared = self.program.prepare(weights, ())
+        if self not in recent:
+            recent.append(self)
+            for old in recent[:-_MOST_PREPARED]:
+                old.prepared, old.seen = None, []
+            del recent[:-_MOST_PREPARED]
+        return prepared
 
 
 def _is_same(x: Tensor, seen: tuple[Tensor, np.ndarray[Any, Any]]) -> bool:

@@ -170,7 +170,7 @@ class StaleError(Exception):
 
 def is_number(x: Tensor, known: Any) -> None:
     """Raises StaleError unless the tensor is this number."""
-    if x.item() != known:
+    if _core.stop_gradient(x).item() != known:
         raise StaleError
 
 
