@@ -139,3 +139,24 @@ def test_heaviside_and_exp10():
     assert slopes(flux.heaviside, [0.0, 1.0], [0.5, 0.5]) == [[0, 0], [1, 0]]
     check(flux.exp10([-2, 0, 3]), np.array([0.01, 1, 1000], np.float32))
     assert flux.gradcheck(flux.exp10, [-0.5, 0.3], order=2)
+
+
+# Integers of 64 bits
+
+
+@pytest.mark.parametrize("make", [flux.tensor, flux.asarray, lambda x: flux.stack([flux.tensor(x)])[0]])
+@pytest.mark.parametrize("values", [[0, 2**64 - 1025], [2**63 + 1, 1], [[2**53 + 1], [2**63 + 1]], [True, 2**63]])
+def test_integers_of_a_list_that_only_uint64_holds_keep_their_digits(make, values):
+    # NumPy makes floats of those that fit int64 and those that do not.
+    made = make(values)
+    assert made.dtype == "uint64" and made.tolist() == np.array(values, np.uint64).tolist()
+    assert flux.tensor(values, dtype="uint64").tolist() == made.tolist()
+    with pytest.raises(OverflowError, match="int64"):
+        flux.tensor(values, dtype="int64")
+
+
+def test_negative_integers_beside_those_for_uint64_are_an_error():
+    with pytest.raises(OverflowError, match="make them floats"):
+        flux.tensor([-1, 2**63])
+    assert flux.tensor([-1.0, 2**63]).dtype == "float32"
+    assert flux.tensor([1e30, 2]).tolist() == [pytest.approx(1e30), 2]

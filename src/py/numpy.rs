@@ -111,7 +111,31 @@ pub(super) fn sequence(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     {
         return Err(PyOverflowError::new_err("tensor: an integer of the list does not fit 64 bits"));
     }
-    view(&array)
+    match view(&array)? {
+        Some(found) if is_too_large(&found)? => integers(ob, found),
+        found => Ok(found),
+    }
+}
+
+/// Whether some number of a float64 array is too large for int64.
+fn is_too_large(found: &Array) -> PyResult<bool> {
+    const FIRST: f64 = (1_u64 << 63) as f64;
+    Ok(found.dtype() == DType::F64 && found.values::<f64>("tensor")?.iter().any(|x| x.abs() >= FIRST))
+}
+
+/// Lists in which NumPy finds integers for int64 and others for uint64: it makes floats of them, which lose digits.
+fn integers(ob: &Bound<'_, PyAny>, floats: Array) -> PyResult<Option<Array>> {
+    let np = ob.py().import("numpy")?;
+    let objects = np.call_method1("asarray", (ob, "object"))?;
+    if !objects.getattr("flat")?.try_iter()?.all(|x| x.is_ok_and(|x| x.is_instance_of::<PyInt>())) {
+        return Ok(Some(floats));
+    }
+    match floats.values::<f64>("tensor")?.iter().all(|&x| x >= 0.0) {
+        true => view(&np.call_method1("asarray", (ob, "uint64"))?),
+        false => Err(PyOverflowError::new_err(
+            "tensor: of the integers in the list some are negative and some fit uint64 alone; make them floats",
+        )),
+    }
 }
 
 /// NumPy's complaint about lists of unequal lengths, with the lengths.
