@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -234,6 +235,12 @@ def unique(trace: Trace, x: Value, *, axis: int | None = None, sorted: int = 1) 
     return Value(_core.tensor(values)), *rest
 
 
+@functools.lru_cache(maxsize=256)
+def _padded_places(n: int, before: int, after: int, mode: Any) -> Tensor:
+    """Which of `n` elements each element of a padded axis is."""
+    return _core.tensor(np.pad(np.arange(n), (before, after), mode=mode))
+
+
 @plain("Pad", host=(1, 2, 3))
 def pad(
     x: Tensor,
@@ -269,12 +276,10 @@ def pad(
             return _core.pad_constant(x, width, float(value))
         sides_of = np.array(width).reshape(-1, 2)
         return _core.tensor(np.pad(x.numpy(), sides_of, constant_values=int(value)))
-    modes = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
-    if mode not in modes:
+    if mode not in ("reflect", "edge", "wrap"):
         raise ValueError(f"onnx: Pad: the mode is constant, reflect, edge or wrap, got {mode!r}")
     for a in range(x.ndim):
         before, after = width[2 * a : 2 * a + 2]
         if before or after:
-            line = np.pad(np.arange(x.shape[a]), (before, after), mode=modes[mode])  # type: ignore[call-overload]
-            x = _core.take(x, line, a)
+            x = _core.take(x, _padded_places(x.shape[a], before, after, mode), a)
     return x
