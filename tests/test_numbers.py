@@ -145,7 +145,9 @@ def test_heaviside_and_exp10():
 
 
 @pytest.mark.parametrize("make", [flux.tensor, flux.asarray, lambda x: flux.stack([flux.tensor(x)])[0]])
-@pytest.mark.parametrize("values", [[0, 2**64 - 1025], [2**63 + 1, 1], [[2**53 + 1], [2**63 + 1]], [True, 2**63]])
+@pytest.mark.parametrize(
+    "values", [[0, 2**64 - 1025], [2**63 + 1, 1], [[2**53 + 1], [2**63 + 1]], [True, 2**63]]
+)
 def test_integers_of_a_list_that_only_uint64_holds_keep_their_digits(make, values):
     # NumPy makes floats of those that fit int64 and those that do not.
     made = make(values)
