@@ -4,7 +4,6 @@ With `--import-mode=importlib` pytest runs a file that no one has imported as a 
 named first on the command line would exist twice, with two classes of each name.
 """
 
-import re
 import signal
 from pathlib import Path
 
@@ -62,8 +61,3 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leaves out the files of `ONCE` where only kernels are wanted."""
     inside_tests = collection_path.parent == config.rootpath / "tests"
     return True if config.getoption("kernels") and inside_tests and collection_path.name in ONCE else None
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Takes addresses out of the names of tests: processes that share them out must agree on the names."""
-    item._nodeid = re.sub(r" ?at ?0x[0-9a-f]+", "", item.nodeid)
