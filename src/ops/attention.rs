@@ -1,4 +1,5 @@
-//! Dot-product attention as one operation with a gradient of its own, and its scores composed of others.
+//! Dot-product attention as one operation with a gradient of its own, and its scores composed of others: one file, for both
+//! share what is checked and how heads are divided.
 
 use super::binary::{as_dtype, number};
 use super::movement::{broadcast_to, permute, reshape_to, transpose_last};
@@ -11,7 +12,8 @@ use crate::kernels::gemm;
 use crate::kernels::softmax::Logit;
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_beside, in_single,
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_beside, fields, in_single,
+    parameters,
 };
 use std::borrow::Cow;
 
@@ -42,6 +44,9 @@ pub struct Heads {
     /// Those of the keys and values, which divide the queries' number: each is met by as many neighbouring heads of queries.
     pub keys: usize,
 }
+
+fields!(Heads: queries, keys);
+fields!(Attention: heads, bias, mask, causal);
 
 impl From<usize> for Heads {
     /// As many of each.
@@ -135,6 +140,7 @@ impl Operation for Attention {
     fn name(&self) -> &'static str {
         "attention"
     }
+    parameters! { heads, bias, mask, causal }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -215,6 +221,7 @@ impl Operation for AttentionGradient {
     fn name(&self) -> &'static str {
         "attention"
     }
+    parameters! { of, wanted }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }

@@ -3,6 +3,8 @@
 use super::current::CURRENT;
 use super::later::{is_unrecorded, not_recorded};
 use super::operation::{Context, Differentiable, Grads, Operation};
+use super::parameters::parameters;
+use super::program::{is_written, unwritten, write};
 use super::threads::{from_another_thread, is_anothers, on_another_thread};
 use super::{ELSEWHERE, Place, Tensor, is_recording};
 use crate::array::Array;
@@ -28,16 +30,38 @@ pub fn apply<O: Differentiable>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
     }
     let arrays = arrays(inputs);
     if is_recording() && inputs.iter().any(|t| t.place.is_some()) {
-        let (value, beside) = attempt(op.name(), || op.forward_beside(&arrays))?;
+        let (value, beside) = done_beside(&op, &arrays)?;
         return record(op, inputs, value, beside);
     }
-    let value = attempt(op.name(), || op.forward(&arrays))?;
+    let value = done(&op, &arrays)?;
     record(op, inputs, value, Vec::new())
+}
+
+/// The result of an operation, which goes into the program that is written.
+#[inline]
+fn done<O: Operation>(op: &O, inputs: &[&Array]) -> Result<Array> {
+    if is_written() {
+        let value = unwritten(|| attempt(op.name(), || op.forward(inputs)))?;
+        write(op, inputs, std::iter::once(&value))?;
+        return Ok(value);
+    }
+    attempt(op.name(), || op.forward(inputs))
+}
+
+/// The same with what the operation gives beside it.
+#[inline]
+fn done_beside<O: Operation>(op: &O, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
+    if is_written() {
+        let (value, beside) = unwritten(|| attempt(op.name(), || op.forward_beside(inputs)))?;
+        write(op, inputs, std::iter::once(&value).chain(&beside))?;
+        return Ok((value, beside));
+    }
+    attempt(op.name(), || op.forward_beside(inputs))
 }
 
 /// [`apply`] for those who want what the operation gives beside its result. No input has 16 bits.
 pub fn apply_beside<O: Differentiable>(op: O, inputs: &[&Tensor]) -> Result<(Tensor, Vec<Array>)> {
-    let (value, beside) = attempt(op.name(), || op.forward_beside(&arrays(inputs)))?;
+    let (value, beside) = done_beside(&op, &arrays(inputs))?;
     Ok((record(op, inputs, value, beside.clone())?, beside))
 }
 
@@ -47,12 +71,13 @@ pub fn compute<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
     if sees_half(&op, inputs) {
         return in_single(inputs, |inputs| compute(op, inputs));
     }
-    Ok(attempt(op.name(), || op.forward(&arrays(inputs)))?.into())
+    Ok(done(&op, &arrays(inputs))?.into())
 }
 
 /// [`compute`] in the memory of the first input, where that can be done.
 pub(crate) fn compute_into<O: Operation>(op: O, first: Tensor, rest: &[&Tensor]) -> Result<Tensor> {
-    if sees_half(&op, &[&first]) || sees_half(&op, rest) {
+    // What is written down is held, so that its memory is no other value's.
+    if is_written() || sees_half(&op, &[&first]) || sees_half(&op, rest) {
         let inputs: SmallVec<[&Tensor; 4]> = std::iter::once(&first).chain(rest.iter().copied()).collect();
         return compute(op, &inputs);
     }
@@ -61,7 +86,7 @@ pub(crate) fn compute_into<O: Operation>(op: O, first: Tensor, rest: &[&Tensor])
 
 /// [`compute`] for those who want all that the operation gives, the result first. No input has 16 bits.
 pub(crate) fn compute_beside<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    let (value, beside) = attempt(op.name(), || op.forward_beside(&arrays(inputs)))?;
+    let (value, beside) = done_beside(&op, &arrays(inputs))?;
     Ok(std::iter::once(value).chain(beside).map(Tensor::from).collect())
 }
 
@@ -92,6 +117,7 @@ impl Operation for Cast {
     fn name(&self) -> &'static str {
         "astype"
     }
+    parameters! { 0: dtype }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].cast(self.0)
     }

@@ -13,7 +13,9 @@ use crate::memory::collected;
 use crate::ops::movement::transpose_last;
 use crate::ops::numbers::given;
 use crate::ops::{Case, Op, multiply};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, apply_beside, in_single};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, apply_beside, in_single, parameters,
+};
 
 /// The determinants of the first input by its factors, the other two.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ impl Operation for Det {
     fn name(&self) -> &'static str {
         "det"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
             folded::<T>([x[0], x[1], x[2]], |pivots, odd| pivots.fold(if odd { -1.0 } else { 1.0 }, |y, x| y * x))
@@ -84,6 +87,7 @@ impl Operation for Cofactors {
     fn name(&self) -> &'static str {
         "det"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[1].clone())
     }
@@ -116,6 +120,7 @@ impl Operation for LogDet {
     fn name(&self) -> &'static str {
         "slogdet"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
             folded::<T>([x[0], x[1], x[2]], |pivots, _| pivots.map(|x| x.abs().ln()).sum())
