@@ -37,6 +37,7 @@ LEVELS = [
     {"layers"},
     {"data", "files", "shapes", "einops"},
     {"train"},
+    {"onnx"},
     {"__init__"},
     {"__main__"},
 ]
