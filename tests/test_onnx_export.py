@@ -190,6 +190,16 @@ class Words(flux.Layer):
         return self.block(x) @ self.words.weight.T
 
 
+class Masked(flux.Layer):
+    def __init__(self):
+        self.words, self.attention = flux.Embedding(50, 16), flux.MultiHeadAttention(16, nheads=4)
+        self.norm = flux.RMSNorm(16)
+
+    def __call__(self, ids, mask):
+        x = self.words(ids)
+        return self.norm(x + self.attention(x, mask=mask[:, None, None, :]))
+
+
 def images(*channels):
     return lambda rng, *sizes: (rng.normal(size=(*sizes, *channels)).astype("float32"),)
 
@@ -207,6 +217,9 @@ NETWORKS = {
     "u": (UNet, images(2), IMAGE, [(1, 8, 8), (2, 16, 12)]),
     "patches": (Patches, images(16, 16, 3), ("batch",), [(1,), (3,)]),
     "words": (Words, ids, TIME, [(1, 5), (3, 9), (1, 1), (2, 30)]),
+    "masked": (
+        Masked, lambda rng, *sizes: (*ids(rng, *sizes), rng.random(sizes) > 0.3), TIME, [(2, 5), (3, 9), (1, 1)],
+    ),
     "turned": (
         lambda: flux.MultiHeadAttention(16, nheads=4, positions=flux.RotaryEncoding(4)),
         images(16), TIME, [(2, 5), (3, 9)],

@@ -3,6 +3,7 @@
 
 use super::binary::{as_dtype, number};
 use super::movement::{broadcast_to, permute, reshape_to, transpose_last};
+use super::numbers::owned;
 use super::{Case, add, matmul, multiply, not_equal, repeat, select, softmax, subtract, sum};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
@@ -377,9 +378,10 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: Heads
                 "dot_product_attention: a mask is bool, true where a key is seen, got {dtype}; numbers to add are a bias"
             )));
         }
-        let seen = if several { seen.broadcast_to(&full)?.reshape(&flat)? } else { seen.clone() };
+        let seen = Tensor::from(seen.clone());
+        let seen = if several { reshape_to(&broadcast_to(&seen, &full)?, &flat)? } else { seen };
         // The gradient reads it again.
-        Ok(seen.into_own()?.into())
+        owned(seen.into_array(), DType::Bool)
     });
     Ok(Given { sequences, bias: bias.transpose()?, mask: mask.transpose()?, lead })
 }

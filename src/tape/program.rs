@@ -74,7 +74,7 @@ thread_local! {
     static OPEN: RefCell<Vec<(Program, Option<usize>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Operations of this thread are written down until it is closed, or dropped. Those within another end before it.
+/// Operations of this thread are written down until it is closed, or dropped, and with it those that were opened since.
 pub struct Recording {
     depth: usize,
     /// It ends on the thread on which it began.
@@ -106,17 +106,15 @@ impl Recording {
     fn end(&self) -> Option<Program> {
         let ended = OPEN.try_with(|open| {
             let mut open = open.borrow_mut();
-            (open.len() == self.depth)
-                .then(|| open.pop())
-                .flatten()
-                .map(|(program, _)| (program, open.is_empty()))
+            let first = (self.depth - 1).min(open.len());
+            (open.split_off(first), open.is_empty())
         });
-        let (program, was_last) = ended.ok().flatten()?;
+        // What programs hold is dropped here, where none is borrowed. A thread that ends writes nothing more.
+        let (ended, was_last) = ended.ok()?;
         if was_last {
-            // A thread that ends writes nothing more.
             let _ = CURRENT.try_with(|c| c.is_written.set(false));
         }
-        Some(program)
+        ended.into_iter().next().map(|(program, _)| program)
     }
 }
 
