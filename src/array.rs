@@ -104,6 +104,11 @@ impl Array {
         NOTHING.try_with(Clone::clone).unwrap_or_else(|_| made())
     }
 
+    /// Where its elements are and how they are laid out: what tells it from others that are alive.
+    pub(crate) fn identity(&self) -> (usize, Dims, Strides, DType) {
+        (self.start.addr(), Dims::from_slice(&self.shape), Strides::from_slice(&self.strides), self.dtype)
+    }
+
     fn from_buffer(buffer: Buffer, shape: &[usize], dtype: DType) -> Array {
         let start = buffer.data();
         Array {

@@ -9,6 +9,8 @@ mod convert;
 mod current;
 mod later;
 mod operation;
+mod parameters;
+mod program;
 mod threads;
 mod trace;
 mod trainable;
@@ -28,6 +30,9 @@ pub(crate) use apply::{compute_beside, compute_into, in_single};
 pub(crate) use current::{Open, is_left_out, is_watching};
 pub use current::{Paused, Scope, is_recorded, is_recording, is_training};
 pub use operation::{Context, Differentiable, Grads, Keeps, Operation};
+pub use parameters::{Parameter, Parameters, Value};
+pub(crate) use parameters::{choice, fields, parameters};
+pub use program::{Instruction, Program, Recording, is_written};
 #[cfg(feature = "python")]
 pub(crate) use threads::is_anothers;
 pub(crate) use trace::Step;

@@ -10,7 +10,9 @@ use crate::error::{Error, Result};
 use crate::kernels::along as kernel;
 use crate::kernels::reduce::{Axis, Sum};
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, fields, parameters,
+};
 
 /// The axis, and its length in the tensor whose elements are numbered.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +38,13 @@ impl Along {
 /// The elements of the first input that have the numbers of the second.
 #[derive(Debug)]
 struct GatherAlong(Along);
+fields!(Along: axis, n);
 
 impl Operation for GatherAlong {
     fn name(&self) -> &'static str {
         "take_along_axis"
     }
+    parameters! { 0: along }
     fn moves(&self) -> bool {
         true
     }
@@ -72,6 +76,7 @@ impl Operation for AddAlong {
     fn name(&self) -> &'static str {
         "add_along_axis"
     }
+    parameters! { 0: along }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (values, places) = (x[0].cast(x[0].dtype().widest())?.contiguous()?, x[1]);
         let shape = self.0.shape(places.shape());
@@ -101,6 +106,7 @@ impl Operation for PutAlong {
     fn name(&self) -> &'static str {
         "put_along_axis"
     }
+    parameters! { 0: along }
     fn moves(&self) -> bool {
         true
     }
@@ -189,11 +195,26 @@ fn numbered(op: &'static str, x: &Tensor, indices: &Tensor, axis: isize) -> Resu
     if given.iter().all(|&i| (0..n as i64).contains(&i)) {
         return Ok((Along { axis, n }, given));
     }
-    let mut from_front = Array::full(op, given.shape(), 0i64)?;
-    for (to, &i) in from_front.make_mut::<i64>()?.iter_mut().zip(given.iter()) {
-        *to = at(i as isize, axis, n)? as i64;
+    let from_front = compute(FromFront(Along { axis, n }), &[given.tensor()])?;
+    Ok((Along { axis, n }, Numbers::of(from_front.into_array())?))
+}
+
+/// Numbers of which negative ones count from the end, counted from the front.
+#[derive(Debug)]
+struct FromFront(Along);
+
+impl Operation for FromFront {
+    fn name(&self) -> &'static str {
+        "from_front"
     }
-    Ok((Along { axis, n }, Numbers::of(from_front)?))
+    parameters! { 0: along }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let mut from_front = Array::full("from_front", x[0].shape(), 0i64)?;
+        for (to, &i) in from_front.make_mut::<i64>()?.iter_mut().zip(given(x[0])) {
+            *to = at(i as isize, self.0.axis, self.0.n)? as i64;
+        }
+        Ok(from_front)
+    }
 }
 
 fn taken(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {

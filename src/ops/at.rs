@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernels::reduce::{Max, Min, Sum};
 use crate::kernels::scatter as kernel;
 use crate::shape::Dims;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 use smallvec::SmallVec;
 
 /// What becomes of a part and the values that come to it.
@@ -53,6 +53,7 @@ impl Operation for Put {
     fn name(&self) -> &'static str {
         "put"
     }
+    parameters! { 0: ranges }
     fn moves(&self) -> bool {
         true
     }
@@ -89,6 +90,7 @@ impl Operation for PutRows {
     fn name(&self) -> &'static str {
         "put"
     }
+    parameters! { of }
     fn moves(&self) -> bool {
         true
     }
@@ -148,6 +150,7 @@ impl Operation for AddRows {
     fn name(&self) -> &'static str {
         "index_add"
     }
+    parameters! { of }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (rows, values, mut out) = (given(x[2]), x[1].contiguous()?, x[0].copy()?);
         let (outer, width) = (out.shape()[0], out.shape()[2]);
@@ -181,6 +184,7 @@ impl Operation for ExtremeRows {
     fn name(&self) -> &'static str {
         if self.largest { "max" } else { "min" }
     }
+    parameters! { of, largest }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (rows, values, mut out) = (given(x[2]), x[1].contiguous()?, x[0].copy()?);
         let (outer, width) = (out.shape()[0], out.shape()[2]);

@@ -1,7 +1,9 @@
-//! Dot-product attention as one operation with a gradient of its own, and its scores composed of others.
+//! Dot-product attention as one operation with a gradient of its own, and its scores composed of others: one file, for both
+//! share what is checked and how heads are divided.
 
 use super::binary::{as_dtype, number};
 use super::movement::{broadcast_to, permute, reshape_to, transpose_last};
+use super::numbers::owned;
 use super::{Case, add, matmul, multiply, not_equal, repeat, select, softmax, subtract, sum};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
@@ -11,7 +13,8 @@ use crate::kernels::gemm;
 use crate::kernels::softmax::Logit;
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_beside, in_single,
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_beside, fields, in_single,
+    parameters,
 };
 use std::borrow::Cow;
 
@@ -42,6 +45,9 @@ pub struct Heads {
     /// Those of the keys and values, which divide the queries' number: each is met by as many neighbouring heads of queries.
     pub keys: usize,
 }
+
+fields!(Heads: queries, keys);
+fields!(Attention: heads, bias, mask, causal);
 
 impl From<usize> for Heads {
     /// As many of each.
@@ -135,6 +141,7 @@ impl Operation for Attention {
     fn name(&self) -> &'static str {
         "attention"
     }
+    parameters! { heads, bias, mask, causal }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -215,6 +222,7 @@ impl Operation for AttentionGradient {
     fn name(&self) -> &'static str {
         "attention"
     }
+    parameters! { of, wanted }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -370,9 +378,10 @@ fn given<'a>(xs: &[&Tensor], bias: Option<&'a Tensor>, mask: &Mask, heads: Heads
                 "dot_product_attention: a mask is bool, true where a key is seen, got {dtype}; numbers to add are a bias"
             )));
         }
-        let seen = if several { seen.broadcast_to(&full)?.reshape(&flat)? } else { seen.clone() };
+        let seen = Tensor::from(seen.clone());
+        let seen = if several { reshape_to(&broadcast_to(&seen, &full)?, &flat)? } else { seen };
         // The gradient reads it again.
-        Ok(seen.into_own()?.into())
+        owned(seen.into_array(), DType::Bool)
     });
     Ok(Given { sequences, bias: bias.transpose()?, mask: mask.transpose()?, lead })
 }

@@ -13,7 +13,9 @@ use crate::kernels::arithmetic::Arithmetic;
 use crate::kernels::map::Zip;
 use crate::kernels::math::{double, single};
 use crate::shape::Axes;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_into};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_into, parameters,
+};
 use std::borrow::Cow;
 
 /// The arguments in the type that they have in common.
@@ -64,6 +66,7 @@ macro_rules! binary {
                 fn name(&self) -> &'static str {
                     stringify!($name)
                 }
+                parameters! {}
                 fn forward(&self, x: &[&Array]) -> Result<Array> {
                     let name = stringify!($name);
                     each!(x[0].dtype(), $set: T => {

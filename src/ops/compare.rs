@@ -6,7 +6,7 @@ use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::arithmetic::{Arithmetic, Bits};
 use crate::kernels::map::Zip;
-use crate::tape::{Operation, Tensor, cast, compute};
+use crate::tape::{Operation, Tensor, cast, compute, parameters};
 use std::marker::PhantomData;
 
 macro_rules! compare {
@@ -31,6 +31,7 @@ macro_rules! compare {
                 fn name(&self) -> &'static str {
                     stringify!($name)
                 }
+                parameters! {}
                 fn moves(&self) -> bool {
                     compare!(@has_half $set)
                 }

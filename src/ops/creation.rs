@@ -4,7 +4,7 @@ use crate::array::Array;
 use crate::dtype::{DType, Element, Kind, each};
 use crate::error::{Error, Result};
 use crate::shape::Dims;
-use crate::tape::{Operation, Tensor, compute};
+use crate::tape::{Operation, Tensor, compute, parameters};
 
 /// An error unless the type holds the numbers; integers without their fractions.
 pub(super) fn within(op: &str, numbers: &[f64], dtype: DType) -> Result<()> {
@@ -41,6 +41,7 @@ impl Operation for Arange {
     fn name(&self) -> &'static str {
         "arange"
     }
+    parameters! { start, step, n, dtype }
     fn forward(&self, _: &[&Array]) -> Result<Array> {
         let value = |i: usize| self.start + i as f64 * self.step;
         each!(self.dtype, all: T => Array::from_fn("arange", &[self.n], |i| T::from_f64(value(i))))
@@ -73,6 +74,7 @@ impl Operation for Linspace {
     fn name(&self) -> &'static str {
         "linspace"
     }
+    parameters! { start, stop, n, endpoint, dtype }
     fn forward(&self, _: &[&Array]) -> Result<Array> {
         let Linspace { start, stop, n, endpoint, dtype } = *self;
         let parts = if endpoint { n.saturating_sub(1) } else { n }.max(1) as f64;
@@ -102,6 +104,7 @@ impl Operation for Eye {
     fn name(&self) -> &'static str {
         "eye"
     }
+    parameters! { shape, diagonal, dtype }
     fn forward(&self, _: &[&Array]) -> Result<Array> {
         let [rows, columns] = self.shape;
         let mut out = Array::filled("eye", &self.shape, 0.0, self.dtype)?;
@@ -133,6 +136,7 @@ impl Operation for OneHot {
     fn name(&self) -> &'static str {
         "one_hot"
     }
+    parameters! { n, dtype }
     fn forward(&self, labels: &[&Array]) -> Result<Array> {
         let mut dims = Dims::from_slice(labels[0].shape());
         dims.push(self.n);

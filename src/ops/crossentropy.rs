@@ -10,7 +10,9 @@ use crate::dtype::{Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::cross_entropy as kernel;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single, parameters,
+};
 
 /// `-log softmax(x)[label]` for each row of logits, or the mean over the rows.
 ///
@@ -25,6 +27,7 @@ impl Operation for CrossEntropy {
     fn name(&self) -> &'static str {
         "logitcrossentropy"
     }
+    parameters! { mean }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(inputs)?.0)
     }
@@ -82,6 +85,7 @@ impl Operation for CrossEntropyGradient {
     fn name(&self) -> &'static str {
         "logitcrossentropy"
     }
+    parameters! {}
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, labels, found, g) = (inputs[0], given(inputs[1]), inputs[2], inputs[3].contiguous()?);
         let (op, n) = (self.name(), x.shape()[x.ndim() - 1]);

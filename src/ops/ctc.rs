@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::kernels::ctc::Alignments;
 use crate::memory::{collected, filled};
 use crate::shape;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
 
 /// The loss of logits and labels. Its gradient is found in the same walk over the alignments and given beside it.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ impl Operation for CtcLoss {
     fn name(&self) -> &'static str {
         "ctc_loss"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(computed(x[0], given(x[1]), false)?.0)
     }

@@ -9,7 +9,7 @@ use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Epilogue};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 
 /// `activation(x @ weight + bias)` for `x` of shape `(.., in)` and `weight` of shape `(in, out)`.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ impl Operation for Dense {
     fn name(&self) -> &'static str {
         "dense"
     }
+    parameters! { activation }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, weight) = (flat(inputs[0])?, inputs[1]);
         let (m, k, n) = (x.shape()[0], x.shape()[1], weight.shape()[1]);

@@ -8,7 +8,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::distance as kernel;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
 
 /// The distances of all points `(batch, n, width)` from all `(batch, m, width)`.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ impl Operation for Distances {
     fn name(&self) -> &'static str {
         "distances"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b) = (x[0].contiguous()?, x[1].permute(&[0, 2, 1])?.contiguous()?);
         let (batch, n, width, m) = (a.shape()[0], a.shape()[1], a.shape()[2], b.shape()[2]);

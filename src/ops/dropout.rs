@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::kernels::dropout::{self as kernel, Rule};
 use crate::kernels::random::Position;
 use crate::random::Generator;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, fields, parameters};
 
 /// What becomes of an element: with probability `keep` it is `x * scale + shift`, else `dropped`.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +27,13 @@ pub struct Fate {
 #[derive(Debug)]
 struct Dropout(Fate);
 
+fields!(Fate: keep, scale, shift, dropped);
+
 impl Operation for Dropout {
     fn name(&self) -> &'static str {
         "dropout"
     }
+    parameters! { 0: fate }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (place, x) = (place_of(x[1]), x[0].contiguous()?);
         let Fate { keep, scale, shift, dropped } = self.0;

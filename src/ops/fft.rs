@@ -8,7 +8,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::fourier::{self as kernel, Direction, Rows};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, choice, fields, parameters};
 use smallvec::SmallVec;
 
 /// The transform of pairs along an axis.
@@ -68,6 +68,9 @@ fn not_float(op: &str, x: &Array) -> Error {
     Error::DType(format!("{op}: not defined for {}", x.dtype()))
 }
 
+fields!(Along: n, to, scale);
+choice!(Direction);
+
 /// The length of the axis of an input.
 fn length(cx: &Context<'_>, from: usize) -> usize {
     let shape = cx.shape(0);
@@ -81,6 +84,7 @@ impl Operation for Pairs {
             Direction::Inverse => "ifft",
         }
     }
+    parameters! { direction, along, from_end }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let mut shape = Dims::from_slice(x.shape());
@@ -107,6 +111,7 @@ impl Operation for Reals {
     fn name(&self) -> &'static str {
         "rfft"
     }
+    parameters! { along, stands_for_mirror }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let (rows, shape) = self.along.rows(x.shape(), [1, 2]);
@@ -128,6 +133,7 @@ impl Operation for Halves {
     fn name(&self) -> &'static str {
         "irfft"
     }
+    parameters! { along, stands_for_mirror }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let (rows, shape) = self.along.rows(x.shape(), [2, 1]);

@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::map::Map;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 
 /// What stands in for NaN, infinity and minus infinity.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ impl Operation for NanToNum {
     fn name(&self) -> &'static str {
         "nan_to_num"
     }
+    parameters! { nan, posinf, neginf }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0];
         each!(x.dtype(), float: T => {

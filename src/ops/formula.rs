@@ -10,7 +10,9 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::map::{Map, Zip, map_in_place};
 use crate::kernels::real::{Lane, Literal, Real};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, compute, is_recording};
+use crate::tape::{
+    self, Context, Differentiable, Grads, Keeps, Operation, Parameter, Tensor, Value, compute, is_recording,
+};
 use smallvec::smallvec;
 use std::fmt;
 use std::marker::PhantomData;
@@ -26,7 +28,9 @@ pub(crate) trait Row: Copy + Send + Sync + 'static {
     const OF_OUTPUT: bool;
     /// Time per element in nanoseconds, for the decision to split; rough.
     const NANOS: f64;
-    /// The parameters' defaults.
+    /// The parameters' names.
+    const PARAMETERS: &'static [&'static str];
+    /// Their defaults.
     const DEFAULTS: Parameters;
     /// How a product or a convolution does it to its result.
     const FUSION: Fusion = Fusion::Map;
@@ -79,6 +83,11 @@ impl<K: Row> fmt::Debug for Unary<K> {
     }
 }
 
+/// The parameters of a row as data.
+fn named(names: &[&'static str], parameters: &Parameters) -> tape::Parameters {
+    names.iter().copied().zip(parameters.iter().map(Parameter::value)).collect()
+}
+
 /// The parameters of a row, in brackets.
 fn shown(parameters: &Parameters) -> String {
     format!("({}, {})", parameters[0], parameters[1])
@@ -91,6 +100,9 @@ fn not_float<K: Row, T>(x: &Array) -> Result<T> {
 impl<K: Row> Operation for Unary<K> {
     fn name(&self) -> &'static str {
         K::NAME
+    }
+    fn parameters(&self) -> tape::Parameters {
+        named(K::PARAMETERS, &self.0)
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0];
@@ -136,6 +148,11 @@ impl<K: Row> Operation for Slope<K> {
     fn name(&self) -> &'static str {
         K::NAME
     }
+    fn parameters(&self) -> tape::Parameters {
+        let mut parameters = named(K::PARAMETERS, &self.0);
+        parameters.push(("gradient", Value::Bool(true)));
+        parameters
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (g, v) = (x[0], x[1]);
         each!(v.dtype(), float: T => {
@@ -159,6 +176,8 @@ pub(crate) enum Fusion {
 pub struct Activation {
     /// The name of the row.
     pub(crate) name: &'static str,
+    /// The names of its parameters, and what they are.
+    parameters: (&'static [&'static str], Parameters),
     /// How it is fused.
     pub(crate) fusion: Fusion,
     /// Whether the gradient looks at the result alone, so that the argument need not be kept.
@@ -179,6 +198,15 @@ impl Activation {
     /// The name of the function that it is.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+}
+
+impl Parameter for &'static Activation {
+    fn value(&self) -> Value {
+        let (names, parameters) = &self.parameters;
+        let mut fields = vec![("function", self.name.value())];
+        fields.extend(named(names, parameters));
+        Value::Fields(fields)
     }
 }
 
@@ -215,6 +243,7 @@ pub(crate) const fn activation<K: Row>(apply: fn(&Tensor) -> Result<Tensor>) -> 
     }
     Activation {
         name: K::NAME,
+        parameters: (K::PARAMETERS, K::DEFAULTS),
         fusion: K::FUSION,
         of_output: K::OF_OUTPUT,
         apply,
@@ -243,6 +272,7 @@ macro_rules! rows {
                 const NAME: &'static str = stringify!($name);
                 const OF_OUTPUT: bool = rows!(@of $of);
                 const NANOS: f64 = $nanos;
+                const PARAMETERS: &'static [&'static str] = &[$($(stringify!($p)),+)?];
                 const DEFAULTS: Parameters = rows!(@pad [$($($($pd)? $($example)?),+)?]);
                 $(const FUSION: super::formula::Fusion = super::formula::Fusion::$fusion;)?
                 #[inline(always)]

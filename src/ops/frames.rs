@@ -8,7 +8,9 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::fourier::Frames;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, choice, fields, in_single, parameters,
+};
 use std::borrow::Cow;
 
 /// One of three that there is a product of, linear in each, and that is its derivative by this one.
@@ -50,6 +52,9 @@ impl Framed {
     }
 }
 
+fields!(Frames: n, hop, lead, frames, time, reflects, stands_for_mirror, scale);
+choice!(Factor);
+
 impl Operation for Framed {
     fn name(&self) -> &'static str {
         match self.wanted {
@@ -57,6 +62,7 @@ impl Operation for Framed {
             Window | Spectra => "stft",
         }
     }
+    parameters! { frames, wanted }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (name, frames) = (self.name(), self.frames);
         let [a, b] = [inputs[0].contiguous()?, inputs[1].contiguous()?];

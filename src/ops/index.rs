@@ -10,7 +10,7 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result, attempt};
 use crate::memory::collected;
 use crate::shape::{self, Dims};
-use crate::tape::Tensor;
+use crate::tape::{Operation, Tensor, compute, parameters};
 
 /// One part of an index.
 #[derive(Clone, Debug)]
@@ -207,15 +207,39 @@ fn rows(view: &[usize], arrays: &[(usize, Array)]) -> Result<(Numbers, Dims)> {
             Error::Index(format!("index: arrays of shapes {} do not broadcast together", shapes.join(", ")))
         })?;
     }
-    let mut total = Array::full("index", &[shape::size(&shape)], 0i64)?;
-    for (axis, a) in arrays {
-        let n = view[*axis];
-        let a = Numbers::of(a.broadcast_to(&shape)?)?;
-        for (t, &i) in total.make_mut::<i64>()?.iter_mut().zip(a.iter()) {
-            *t = *t * n as i64 + at(i as isize, *axis, n)? as i64;
-        }
+    let (axes, given): (Dims, Vec<Tensor>) = arrays.iter().map(|(axis, a)| (*axis, a.clone().into())).unzip();
+    let lengths = axes.iter().map(|&axis| view[axis]).collect();
+    let total = compute(Rows { axes, lengths }, &given.iter().collect::<Vec<_>>())?;
+    Ok((Numbers::of(total.into_array())?, shape))
+}
+
+/// The numbers of rows, of the numbers along some axes of these lengths, which broadcast.
+#[derive(Debug)]
+struct Rows {
+    axes: Dims,
+    lengths: Dims,
+}
+
+impl Operation for Rows {
+    fn name(&self) -> &'static str {
+        "rows"
     }
-    Ok((Numbers::of(total)?, shape))
+    parameters! { axes, lengths }
+    fn forward(&self, arrays: &[&Array]) -> Result<Array> {
+        let mut shape = Dims::new();
+        for a in arrays {
+            shape = shape::broadcast("index", &shape, a.shape())?;
+        }
+        let mut total = Array::full("index", &[shape::size(&shape)], 0i64)?;
+        for ((a, &axis), &n) in arrays.iter().zip(&self.axes).zip(&self.lengths) {
+            // Checked where it is used.
+            let a = a.broadcast_to(&shape)?.to_vec::<i64>()?;
+            for (t, &i) in total.make_mut::<i64>()?.iter_mut().zip(&a) {
+                *t = *t * n as i64 + at(i as isize, axis, n)? as i64;
+            }
+        }
+        Ok(total)
+    }
 }
 
 /// `x[key]`, by NumPy's rules.

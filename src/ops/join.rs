@@ -8,7 +8,7 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::put as kernel;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, parameters};
 use std::borrow::Cow;
 
 #[derive(Debug)]
@@ -21,6 +21,7 @@ impl Operation for Concat {
     fn name(&self) -> &'static str {
         "concat"
     }
+    parameters! { axis, lengths }
     fn moves(&self) -> bool {
         true
     }

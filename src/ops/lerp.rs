@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::map::Zip3;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 use std::marker::PhantomData;
 
 #[derive(Debug)]
@@ -36,6 +36,7 @@ impl Operation for Lerp {
     fn name(&self) -> &'static str {
         "lerp"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[0].dtype(), float: T => {
             Array::zip3_as("lerp", x[0].dtype(), &Kernel::<T>(PhantomData), [x[0], x[1], x[2]])

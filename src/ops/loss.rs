@@ -8,7 +8,9 @@ use crate::error::{Error, Result};
 use crate::kernels::map::Zip;
 use crate::kernels::reduce::{Axis, Sum, reduce};
 use crate::shape;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Parameters, Tensor, Value, apply, compute,
+};
 use std::marker::PhantomData;
 
 /// The distance of a prediction from its target.
@@ -101,6 +103,9 @@ impl<D: Distance> Operation for Mean<D> {
     fn name(&self) -> &'static str {
         D::NAME
     }
+    fn parameters(&self) -> Parameters {
+        Parameters::new()
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let axis = Axis { outer: 1, n: x[0].size(), inner: 1 };
         each!(x[0].dtype(), float: T => {
@@ -140,6 +145,9 @@ struct MeanGradient<D>(PhantomData<D>);
 impl<D: Distance> Operation for MeanGradient<D> {
     fn name(&self) -> &'static str {
         D::NAME
+    }
+    fn parameters(&self) -> Parameters {
+        vec![("gradient", Value::Bool(true))]
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b, scale) = (x[0], x[1], x[2].item()? / x[0].size() as f64);

@@ -8,7 +8,7 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Epilogue, Operand};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, parameters};
 
 /// `(.., m, k) @ (.., k, n)`, where the leading axes broadcast.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ impl Operation for Matmul {
     fn name(&self) -> &'static str {
         "matmul"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b) = (x[0], x[1]);
         let (na, nb) = (a.ndim(), b.ndim());
@@ -111,6 +112,7 @@ impl Operation for Dot {
     fn name(&self) -> &'static str {
         "matmul"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b) = (x[0], x[1]);
         let mut out = Array::empty("matmul", &[], a.dtype())?;
@@ -185,9 +187,9 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// Integers: by the definition, in the type of the result.
 fn integers(a: &Tensor, b: &Tensor, dtype: DType) -> Result<Tensor> {
     let wide = if dtype == DType::Bool { DType::I64 } else { dtype };
-    let (x, y) = (a.array().cast(wide)?, b.array().cast(wide)?);
-    let x = if x.ndim() == 1 { x.reshape(&[1, x.size()])? } else { x };
-    let y = if y.ndim() == 1 { y.reshape(&[y.size(), 1])? } else { y };
+    let (x, y) = (cast(a, wide)?, cast(b, wide)?);
+    let x = if x.ndim() == 1 { reshape_to(&x, &[1, x.size()])? } else { x };
+    let y = if y.ndim() == 1 { reshape_to(&y, &[y.size(), 1])? } else { y };
     let (nx, ny) = (x.ndim(), y.ndim());
     if x.shape()[nx - 1] != y.shape()[ny - 2] {
         return Err(mismatch(a.array(), b.array()));
@@ -197,8 +199,8 @@ fn integers(a: &Tensor, b: &Tensor, dtype: DType) -> Result<Tensor> {
     left.push(1);
     let mut right = Dims::from_slice(y.shape());
     right.insert(ny - 2, 1);
-    let terms = super::multiply(&x.reshape(&left)?.into(), &y.reshape(&right)?.into())?;
-    let total = super::sum(&terms, (-2).into(), false)?.array().cast(dtype)?;
+    let terms = super::multiply(&reshape_to(&x, &left)?, &reshape_to(&y, &right)?)?;
+    let total = cast(&super::sum(&terms, (-2).into(), false)?, dtype)?;
     let mut dims = Dims::from_slice(total.shape());
     if b.ndim() == 1 {
         dims.pop();
@@ -206,5 +208,5 @@ fn integers(a: &Tensor, b: &Tensor, dtype: DType) -> Result<Tensor> {
     if a.ndim() == 1 {
         dims.remove(dims.len() - 1 - usize::from(b.ndim() != 1));
     }
-    Ok(total.reshape(&dims)?.into())
+    reshape_to(&total, &dims)
 }

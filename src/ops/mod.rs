@@ -120,6 +120,8 @@ mod operators;
 
 pub use formula::Activation;
 use norm::normalise;
+#[cfg(feature = "python")]
+pub(crate) use numbers::copy;
 
 list! {
     tables:

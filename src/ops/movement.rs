@@ -4,7 +4,7 @@ use super::Case;
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, parameters};
 use smallvec::SmallVec;
 
 #[derive(Debug)]
@@ -14,6 +14,7 @@ impl Operation for Reshape {
     fn name(&self) -> &'static str {
         "reshape"
     }
+    parameters! { 0: shape }
     fn moves(&self) -> bool {
         true
     }
@@ -40,6 +41,7 @@ impl Operation for Permute {
     fn name(&self) -> &'static str {
         "permute_dims"
     }
+    parameters! { 0: order }
     fn moves(&self) -> bool {
         true
     }
@@ -70,6 +72,7 @@ impl Operation for BroadcastTo {
     fn name(&self) -> &'static str {
         "broadcast_to"
     }
+    parameters! { 0: shape }
     fn moves(&self) -> bool {
         true
     }

@@ -6,7 +6,7 @@
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::tape::Tensor;
+use crate::tape::{Operation, Tensor, compute_into, parameters};
 use std::ops::Deref;
 
 /// Numbers of 64 bits, row-major, that nobody else can change. An operation takes them as an input.
@@ -16,8 +16,7 @@ pub(super) struct Numbers(Tensor);
 impl Numbers {
     /// The values as int64: a copy, unless nobody else has them.
     pub(super) fn of(values: Array) -> Result<Numbers> {
-        let values = if values.dtype() == DType::I64 { values } else { values.cast(DType::I64)? };
-        Ok(Numbers(values.into_own()?.into()))
+        Ok(Numbers(owned(values, DType::I64)?))
     }
 
     /// These numbers, as a vector.
@@ -41,6 +40,40 @@ impl Deref for Numbers {
     fn deref(&self) -> &[i64] {
         given(self.0.array())
     }
+}
+
+/// Values that are ours, as another element type.
+#[derive(Debug)]
+struct Own {
+    dtype: DType,
+}
+
+impl Operation for Own {
+    fn name(&self) -> &'static str {
+        "own"
+    }
+    parameters! { dtype }
+    fn moves(&self) -> bool {
+        true
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        self.forward_into(x[0].clone(), &[])
+    }
+    fn forward_into(&self, x: Array, _: &[&Array]) -> Result<Array> {
+        let x = if x.dtype() == self.dtype { x } else { x.cast(self.dtype)? };
+        x.into_own()
+    }
+}
+
+/// The values as that type, row-major in memory of ours: a copy, unless nobody else has them.
+pub(super) fn owned(values: Array, dtype: DType) -> Result<Tensor> {
+    compute_into(Own { dtype }, values.into(), &[])
+}
+
+/// The same values in memory of their own, at the same place of a tape.
+#[cfg(feature = "python")]
+pub(crate) fn copy(x: &Tensor) -> Result<Tensor> {
+    Ok(owned(x.array().clone(), x.dtype())?.at(x.place()))
 }
 
 /// The numbers that an operation was applied to.

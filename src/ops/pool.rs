@@ -8,7 +8,9 @@ use crate::error::{Error, Result};
 use crate::kernels::pool::{self as kernel, Windows};
 use crate::memory::unwritten::Unwritten;
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, fields, in_single, parameters,
+};
 
 /// The windows of a pooling, and the shapes of its two sides.
 #[derive(Clone, Debug)]
@@ -41,6 +43,9 @@ struct SumPool {
     transposed: bool,
 }
 
+fields!(Pooling: op, windows, input, output, after);
+fields!(Windows: batch, channels, input, output, size, stride, dilation, before);
+
 /// Runs an expression with `$p` bound to the type of stored places.
 macro_rules! places {
     ($stored:expr, $p:ident => $body:expr) => {
@@ -58,6 +63,7 @@ impl Operation for MaxPool {
     fn name(&self) -> &'static str {
         self.0.op
     }
+    parameters! { 0: pooling }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (x, Pooling { op, windows, output, .. }) = (x[0].contiguous()?, &self.0);
         each!(x.dtype(), float: T => {
@@ -88,6 +94,7 @@ impl Operation for Spread {
     fn name(&self) -> &'static str {
         "maxpool_back"
     }
+    parameters! { 0: pooling }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (op, places, g, Pooling { windows, input, .. }) =
             (self.name(), x[1], x[0].contiguous()?, &self.0);
@@ -111,6 +118,7 @@ impl Operation for Pick {
     fn name(&self) -> &'static str {
         "maxpool_pick"
     }
+    parameters! { 0: pooling }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (op, places, x, Pooling { windows, output, .. }) =
             (self.name(), x[1], x[0].contiguous()?, &self.0);
@@ -134,6 +142,7 @@ impl Operation for SumPool {
     fn name(&self) -> &'static str {
         if self.transposed { "sumpool_back" } else { self.pooling.op }
     }
+    parameters! { pooling, scale, transposed }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (pooling, windows) = (&self.pooling, &self.pooling.windows);
         let x = x[0].contiguous()?;

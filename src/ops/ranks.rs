@@ -6,7 +6,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::ranks as kernel;
 use crate::shape::{self, Dims};
-use crate::tape::{Operation, Tensor, compute};
+use crate::tape::{Operation, Tensor, compute, parameters};
 use smallvec::SmallVec;
 
 /// The places of the first `k` elements in order along an axis.
@@ -45,6 +45,7 @@ impl Operation for First {
     fn name(&self) -> &'static str {
         "argfirst"
     }
+    parameters! { k, axis, descending }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         by_rows(x[0], self.axis, self.k, |x, [rows, n], shape| {
             each!(x.dtype(), wide: T => {
@@ -61,6 +62,7 @@ impl Operation for Ranked {
     fn name(&self) -> &'static str {
         "argranked"
     }
+    parameters! { ranks, axis }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         by_rows(x[0], self.axis, self.ranks.len(), |x, [rows, n], shape| {
             each!(x.dtype(), wide: T => {

@@ -11,7 +11,9 @@ use crate::kernels::argextreme;
 use crate::kernels::reduce::{self as kernel, Axis, Fold};
 use crate::kernels::variance::{Variance, centred};
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, fields, in_single, parameters,
+};
 use smallvec::SmallVec;
 
 type AxisList = SmallVec<[usize; 4]>;
@@ -76,6 +78,7 @@ impl Operation for Sum {
     fn name(&self) -> &'static str {
         if self.mean { "mean" } else { "sum" }
     }
+    parameters! { axes, keepdims, mean }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = &x[0].cast(x[0].dtype().widest())?;
         let mut y = each!(x.dtype(), wide: T => fold::<kernel::Sum<T>>("sum", x, &self.axes, self.keepdims))?;
@@ -117,6 +120,7 @@ impl Operation for Extreme {
     fn name(&self) -> &'static str {
         if self.largest { "max" } else { "min" }
     }
+    parameters! { axes, keepdims, largest }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (dtype, axes, keep) = (x[0].dtype(), &self.axes, self.keepdims);
         let x = &x[0].cast(dtype.widest())?;
@@ -238,6 +242,8 @@ operations! {
     } cases [];
 }
 
+fields!(Variance: correction, root);
+
 fn spread_of(x: &Tensor, axis: Axes, keepdims: bool, what: Variance) -> Result<Tensor> {
     if x.dtype().is_half() {
         return in_single(&[x], |x| spread_of(x[0], axis, keepdims, what));
@@ -260,6 +266,7 @@ impl Operation for Spread {
     fn name(&self) -> &'static str {
         if self.what.root { "std" } else { "var" }
     }
+    parameters! { axes, keepdims, what }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, axis) = side_by_side(x[0], &self.axes)?;
         let shape = reduced_shape(x[0].shape(), &self.axes, self.keepdims);
@@ -320,6 +327,7 @@ impl Operation for Centred {
     fn name(&self) -> &'static str {
         self.what
     }
+    parameters! { axes, what }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, unit, scale) = (inputs[0], inputs[1], inputs[2]);
         let kept = reduced_shape(x.shape(), &self.axes, true);
@@ -355,6 +363,7 @@ impl Operation for Truths {
     fn name(&self) -> &'static str {
         if self.counted { "count_nonzero" } else { "any" }
     }
+    parameters! { axes, keepdims, counted }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         match self.counted {
             true => fold::<kernel::Sum<bool>>(self.name(), x[0], &self.axes, self.keepdims),
@@ -380,6 +389,7 @@ impl Operation for ArgExtreme {
     fn name(&self) -> &'static str {
         if self.largest { "argmax" } else { "argmin" }
     }
+    parameters! { axes, keepdims, largest }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, view) = side_by_side(&x[0].cast(x[0].dtype().widest())?, &self.axes)?;
         let shape = reduced_shape(x[0].shape(), &self.axes, self.keepdims);

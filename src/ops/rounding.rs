@@ -5,7 +5,7 @@ use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
 use crate::kernels::arithmetic::{Arithmetic, Bits};
 use crate::kernels::map::Map;
-use crate::tape::{Operation, Tensor, compute};
+use crate::tape::{Operation, Tensor, compute, parameters};
 use std::marker::PhantomData;
 
 /// Element types that can be rounded and tested; integers are whole and finite already.
@@ -93,6 +93,7 @@ macro_rules! steps {
                 fn name(&self) -> &'static str {
                     stringify!($name)
                 }
+                parameters! {}
                 fn moves(&self) -> bool {
                     steps!(@has_half $set)
                 }

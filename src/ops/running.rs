@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 use crate::kernels::reduce::Axis;
 use crate::kernels::running as kernel;
 use crate::shape;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single, parameters,
+};
 use smallvec::SmallVec;
 
 /// The place of the largest or the smallest element up to each, along an axis.
@@ -25,6 +27,7 @@ impl Operation for Places {
     fn name(&self) -> &'static str {
         "running_places"
     }
+    parameters! { axis, smallest }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
         let s = x.shape();
@@ -48,6 +51,7 @@ impl Operation for LogCumSumExp {
     fn name(&self) -> &'static str {
         "logcumsumexp"
     }
+    parameters! { 0: axis }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let mut order: SmallVec<[usize; 4]> = (0..x[0].ndim()).collect();
         order.swap(self.0, x[0].ndim() - 1);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernels::reduce::{Axis, Fold, Prod, Sum};
 use crate::kernels::scan as kernel;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
 use smallvec::SmallVec;
 
 /// The folds of the elements of a row-major array up to each, along an axis.
@@ -29,6 +29,7 @@ impl Operation for CumulativeSum {
     fn name(&self) -> &'static str {
         "cumulative_sum"
     }
+    parameters! { 0: axis }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
         each!(x.dtype(), wide: T => running::<Sum<T>>(self.name(), &x, self.0))
@@ -51,6 +52,7 @@ impl Operation for CumulativeProduct {
     fn name(&self) -> &'static str {
         "cumulative_prod"
     }
+    parameters! { 0: axis }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
         each!(x.dtype(), wide: T => running::<Prod<T>>(self.name(), &x, self.0))

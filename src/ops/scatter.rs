@@ -2,7 +2,7 @@
 
 use super::binary::{as_float, number};
 use super::movement::reshape_to;
-use super::numbers::{Numbers, given};
+use super::numbers::{Numbers, given, owned};
 use super::{Case, astype, divide, equal, multiply, select};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
@@ -11,7 +11,9 @@ use crate::kernels::reduce::{Fold, Max, Min, Prod, Sum};
 use crate::kernels::{put, scatter as kernel};
 use crate::memory::{collected, filled};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, choice, in_single, parameters,
+};
 
 /// Rows of matrices by number: `(outer, of, width)` and numbers of rows become `(outer, rows, width)`.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ struct Scatter {
     of: usize,
     fold: Folding,
 }
+
+choice!(Folding);
 
 /// The rows of matrices `(outer, of, width)` that have these numbers, each below `of`.
 pub(super) fn gather(x: &Tensor, rows: &Numbers, of: usize) -> Result<Tensor> {
@@ -44,6 +48,7 @@ impl Operation for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
+    parameters! { of }
     fn moves(&self) -> bool {
         true
     }
@@ -82,6 +87,7 @@ impl Operation for Scatter {
     fn name(&self) -> &'static str {
         "scatter"
     }
+    parameters! { of, fold }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (x, rows) = (x[0].cast(x[0].dtype().widest())?.contiguous()?, given(x[1]));
         each!(x.dtype(), wide: T => match self.fold {
@@ -195,6 +201,7 @@ impl Operation for Resample {
     fn name(&self) -> &'static str {
         "resample"
     }
+    parameters! { of }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (starts, columns, weights) = (given(x[1]), given(x[2]), x[3]);
         let (x, outer, width) = (x[0].contiguous()?, x[0].shape()[0], x[0].shape()[2]);
@@ -310,7 +317,7 @@ fn mixed(x: &Tensor, starts: &Tensor, columns: &Tensor, weights: &Tensor, axis: 
     let (starts, columns) =
         (checked("resample", starts, columns.size() + 1)?, checked("resample", columns, of)?);
     // The gradient reads them again.
-    let weights = weights.array().cast(DType::F64)?.into_own()?;
+    let weights = owned(weights.array().clone(), DType::F64)?;
     let ordered =
         starts.is_sorted() && starts.first() == Some(&0) && starts.last() == Some(&(columns.len() as i64));
     let vectors = starts.shape().len() == 1 && columns.shape().len() == 1;
@@ -326,5 +333,5 @@ fn mixed(x: &Tensor, starts: &Tensor, columns: &Tensor, weights: &Tensor, axis: 
     let (outer, width) = (shape::size(&dims[..axis]), shape::size(&dims[axis + 1..]));
     dims[axis] = starts.len() - 1;
     let x = reshape_to(&x, &[outer, of, width])?;
-    reshape_to(&apply(Resample { of }, &[&x, starts.tensor(), columns.tensor(), &weights.into()])?, &dims)
+    reshape_to(&apply(Resample { of }, &[&x, starts.tensor(), columns.tensor(), &weights])?, &dims)
 }

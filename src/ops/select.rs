@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::Result;
 use crate::kernels::map::Zip3;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, parameters};
 use std::marker::PhantomData;
 
 #[derive(Debug)]
@@ -30,6 +30,7 @@ impl Operation for Select {
     fn name(&self) -> &'static str {
         "where"
     }
+    parameters! {}
     fn moves(&self) -> bool {
         true
     }

@@ -10,7 +10,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::softmax as kernel;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, parameters};
 use smallvec::SmallVec;
 
 /// Rows and their length, of a tensor that is normalised along its last axis.
@@ -33,6 +33,7 @@ impl Operation for Softmax {
     fn name(&self) -> &'static str {
         if self.log { "logsoftmax" } else { "softmax" }
     }
+    parameters! { log }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let ((rows, n), op) = (rows(&x), self.name());
@@ -75,6 +76,7 @@ impl Operation for SoftmaxGradient {
     fn name(&self) -> &'static str {
         if self.log { "logsoftmax" } else { "softmax" }
     }
+    parameters! { log }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (y, g) = (x[0].contiguous()?, x[1].contiguous()?);
         let ((rows, n), op) = (rows(&y), self.name());
@@ -96,6 +98,7 @@ impl Operation for LogSumExp {
     fn name(&self) -> &'static str {
         "logsumexp"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let ((rows, n), lead) = (rows(&x), &x.shape()[..x.ndim() - 1]);

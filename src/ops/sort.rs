@@ -6,7 +6,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::sort as kernel;
 use crate::shape;
-use crate::tape::{Operation, Tensor, compute};
+use crate::tape::{Operation, Tensor, compute, parameters};
 use smallvec::SmallVec;
 
 operations! {
@@ -35,6 +35,7 @@ impl Operation for Argsort {
     fn name(&self) -> &'static str {
         "argsort"
     }
+    parameters! { axis, descending }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let mut order: SmallVec<[usize; 4]> = (0..x[0].ndim()).collect();
         order.swap(self.axis, x[0].ndim() - 1);
@@ -65,6 +66,7 @@ impl Operation for SearchSorted {
     fn name(&self) -> &'static str {
         "searchsorted"
     }
+    parameters! { right }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let dtype = x[0].dtype().promote(x[1].dtype()).widest();
         let (x, v) = (x[0].cast(dtype)?.contiguous()?, x[1].cast(dtype)?.contiguous()?);

@@ -7,7 +7,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::put as kernel;
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, parameters};
 use smallvec::SmallVec;
 
 type Ranges = SmallVec<[Range; 4]>;
@@ -28,6 +28,7 @@ impl Operation for Slice {
     fn name(&self) -> &'static str {
         "slice"
     }
+    parameters! { 0: ranges }
     fn moves(&self) -> bool {
         true
     }
@@ -48,6 +49,7 @@ impl Operation for Embed {
     fn name(&self) -> &'static str {
         "pad_constant"
     }
+    parameters! { ranges, shape, around }
     fn moves(&self) -> bool {
         true
     }

@@ -32,6 +32,9 @@ impl Operation for Custom {
     fn name(&self) -> &'static str {
         "custom"
     }
+    fn parameters(&self) -> tape::Parameters {
+        tape::Parameters::new()
+    }
     fn forward(&self, _: &[&Array]) -> Result<Array> {
         Err(Error::Unsupported("custom: the value is computed in Python".into()))
     }

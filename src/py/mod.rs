@@ -23,6 +23,7 @@ mod operand;
 mod ops;
 mod optim;
 mod plan;
+mod program;
 mod random;
 mod rules;
 mod run;
@@ -77,6 +78,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     gradient::register(m)?;
     numpy::register(m)?;
     optim::register(m)?;
+    program::register(m)?;
     random::register(m)?;
     statistics::register(m)?;
     step::register(m)?;

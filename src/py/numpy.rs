@@ -386,7 +386,7 @@ fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<PyTensor> {
     if x.place().is_some() || data.extract::<PyRef<'_, PyTensor>>().is_err() && x.array().is_unique() {
         return Ok(x.into());
     }
-    Ok(Tensor::from(x.array().copy()?).at(x.place()).into())
+    Ok(crate::ops::copy(&x)?.into())
 }
 
 /// A tensor of data, as `tensor`, but over the same memory where that is possible: an array that is changed afterwards

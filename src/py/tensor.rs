@@ -248,8 +248,7 @@ impl PyTensor {
     /// A tensor of its own with the same values.
     pub(super) fn copy(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
         let x = value(slf);
-        let place = x.place();
-        Ok(Tensor::from(x.array().copy()?).at(place).into())
+        Ok(ops::copy(&x)?.into())
     }
     fn __copy__(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
         Self::copy(slf)

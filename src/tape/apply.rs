@@ -3,6 +3,8 @@
 use super::current::CURRENT;
 use super::later::{is_unrecorded, not_recorded};
 use super::operation::{Context, Differentiable, Grads, Operation};
+use super::parameters::parameters;
+use super::program::{is_written, unwritten, write};
 use super::threads::{from_another_thread, is_anothers, on_another_thread};
 use super::{ELSEWHERE, Place, Tape, Tensor, is_recording};
 use crate::array::Array;
@@ -23,12 +25,26 @@ fn sees_half(op: &dyn Operation, inputs: &[&Tensor]) -> bool {
     inputs.iter().any(|t| t.array.dtype().is_half()) && !op.moves()
 }
 
+/// The result of an operation, which goes into the program that is written.
 fn forward(op: &dyn Operation, inputs: &[&Tensor]) -> Result<Array> {
-    attempt(op.name(), || op.forward(&arrays(inputs)))
+    let inputs = arrays(inputs);
+    if !is_written() {
+        return attempt(op.name(), || op.forward(&inputs));
+    }
+    let value = unwritten(|| attempt(op.name(), || op.forward(&inputs)))?;
+    write(op, &inputs, std::iter::once(&value))?;
+    Ok(value)
 }
 
+/// The same with what the operation gives beside it.
 fn forward_beside(op: &dyn Operation, inputs: &[&Tensor]) -> Result<(Array, Vec<Array>)> {
-    attempt(op.name(), || op.forward_beside(&arrays(inputs)))
+    let inputs = arrays(inputs);
+    if !is_written() {
+        return attempt(op.name(), || op.forward_beside(&inputs));
+    }
+    let (value, beside) = unwritten(|| attempt(op.name(), || op.forward_beside(&inputs)))?;
+    write(op, &inputs, std::iter::once(&value).chain(&beside))?;
+    Ok((value, beside))
 }
 
 /// An operation on its way to the tape.
@@ -90,7 +106,8 @@ fn computed(op: &dyn Operation, inputs: &[&Tensor]) -> Result<Tensor> {
 
 /// [`compute`] in the memory of the first input, where that can be done.
 pub(crate) fn compute_into<O: Operation>(op: O, first: Tensor, rest: &[&Tensor]) -> Result<Tensor> {
-    if sees_half(&op, &[&first]) || sees_half(&op, rest) {
+    // What is written down is held, so that its memory is no other value's.
+    if is_written() || sees_half(&op, &[&first]) || sees_half(&op, rest) {
         let inputs: SmallVec<[&Tensor; 4]> = std::iter::once(&first).chain(rest.iter().copied()).collect();
         return compute(op, &inputs);
     }
@@ -138,6 +155,7 @@ impl Operation for Cast {
     fn name(&self) -> &'static str {
         "astype"
     }
+    parameters! { 0: dtype }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].cast(self.0)
     }

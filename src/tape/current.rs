@@ -2,6 +2,7 @@
 
 use super::later::{Later, Who, is_unrecorded, not_recorded};
 use super::operation::{Context, Differentiable, Grads, Operation};
+use super::parameters::parameters;
 use super::threads::{Listed, from_another_thread, is_anothers, new_number};
 use super::trace::Trace;
 use super::{ELSEWHERE, Entry, Place, Tape, Tensor};
@@ -23,6 +24,8 @@ pub(super) struct Current {
     /// What will be recorded later, if that is what is computed: one look tells that it is not.
     pub(super) later: RefCell<Option<Rc<Later>>>,
     pub(super) is_later: Cell<bool>,
+    /// Whether what is done is written down as a program.
+    pub(super) is_written: Cell<bool>,
     /// What is open, and what was going on before each: they may be closed in any order.
     open: RefCell<Vec<(u64, Before)>>,
 }
@@ -82,9 +85,15 @@ impl Drop for Open {
 
 thread_local! {
     pub(super) static CURRENT: Current = const {
-        let (id, training, is_later) = (Cell::new(0), Cell::new(false), Cell::new(false));
-        let later = RefCell::new(None);
-        Current { id, tape: RefCell::new(None), training, later, is_later, open: RefCell::new(Vec::new()) }
+        Current {
+            id: Cell::new(0),
+            tape: RefCell::new(None),
+            training: Cell::new(false),
+            later: RefCell::new(None),
+            is_later: Cell::new(false),
+            is_written: Cell::new(false),
+            open: RefCell::new(Vec::new()),
+        }
     };
     /// The entries of the last tape, emptied, for the next one.
     pub(super) static SPARE: Cell<Vec<Entry>> = const { Cell::new(Vec::new()) };
@@ -196,6 +205,7 @@ impl Operation for Same {
     fn name(&self) -> &'static str {
         "same"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[0].clone())
     }

@@ -1,6 +1,7 @@
 //! What an operation is: what it computes, and its gradient rule.
 
 use super::Tensor;
+use super::parameters::Parameters;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -34,6 +35,9 @@ pub type Grads = SmallVec<[Option<Tensor>; 3]>;
 pub trait Operation: Any + fmt::Debug + Send + Sync {
     /// The name, as in Python and in messages.
     fn name(&self) -> &'static str;
+
+    /// Its parameters as data, which [`parameters!`](super::parameters) lists.
+    fn parameters(&self) -> Parameters;
 
     /// The result for these inputs.
     fn forward(&self, inputs: &[&Array]) -> Result<Array>;

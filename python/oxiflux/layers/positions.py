@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def sinusoidal_encoding(length: int, features: int, *, base: float = 10_000.0, o
     length, features, offset = _checked(
         "sinusoidal_encoding", base, length=length, features=features, offset=offset
     )
-    return _core.tensor(_waves(length, features, float(base), offset), _core.float32)
+    return _waves(length, features, float(base), offset).astype(_core.float32)
 
 
 class SinusoidalEncoding(Layer):
@@ -72,7 +73,8 @@ class SinusoidalEncoding(Layer):
         x = _core.asarray(x)
         dtype = x.dtype if x.dtype.kind == "f" else _core.float32
         (offset,) = sizes("SinusoidalEncoding", "offset", offset, 1, least=0)
-        return x + _table(shape[-2], self.size, self.base, offset, str(dtype))
+        waves: Tensor = _table(shape[-2], self.size, self.base, offset, str(dtype))
+        return x + waves
 
     def describe(self) -> str:
         """The layer on one line."""
@@ -182,23 +184,38 @@ def _speeds(count: int, size: int, base: float) -> Any:
     return base ** (-2.0 * np.arange(count) / size)
 
 
-def _waves(length: int, features: int, base: float, offset: int) -> Any:
+def _waves(length: int, features: int, base: float, offset: int) -> Tensor:
     """Sine and cosine in turn, in float64."""
-    angles = np.arange(offset, offset + length)[:, None] * _speeds((features + 1) // 2, features, base)
-    waves = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
-    return waves.reshape(length, 2 * angles.shape[1])[:, :features]
+    angles = _places(offset, length)[:, None] * _speeds((features + 1) // 2, features, base)
+    waves = _core.stack([_core.sin(angles), _core.cos(angles)], axis=-1)
+    return _core.reshape(waves, (length, 2 * angles.shape[1]))[:, :features]
 
 
-@functools.lru_cache(8)
+def _places(offset: int, length: int) -> Tensor:
+    return _core.arange(offset, offset + length, dtype=_core.float64)
+
+
+def _remembered(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The last few results of a function. While operations are written down it does its own, which belong to them."""
+    remembered = functools.lru_cache(8)(f)
+
+    @functools.wraps(f)
+    def call(*args: Any) -> Any:
+        return f(*args) if _core.is_written() else remembered(*args)
+
+    return call
+
+
+@_remembered
 def _table(length: int, features: int, base: float, offset: int, dtype: str) -> Tensor:
-    return _core.tensor(np.ascontiguousarray(_waves(length, features, base, offset)), dtype)
+    return _waves(length, features, base, offset).astype(dtype)
 
 
-@functools.lru_cache(8)
+@_remembered
 def _angles(length: int, width: int, base: float, offset: int, dtype: str) -> tuple[Tensor, Tensor]:
     """Cosines and sines, `(length, 1, width / 2)`."""
-    angles = np.arange(offset, offset + length)[:, None, None] * _speeds(width // 2, width, base)
-    return _core.tensor(np.cos(angles), dtype), _core.tensor(np.sin(angles), dtype)
+    angles = _places(offset, length)[:, None, None] * _speeds(width // 2, width, base)
+    return _core.cos(angles).astype(dtype), _core.sin(angles).astype(dtype)
 
 
 def _sequence(x: Any, size: int) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
-"""Models in the ONNX format, read and run; the extra `oxiflux[onnx]` brings the package `onnx` that this needs."""
+"""Models in the ONNX format, read, run and written; the extra `oxiflux[onnx]` brings the package `onnx` that this needs."""
 
+from .export import export as export
 from .graph import Graph as Graph
 from .graph import from_model as from_model
 from .graph import load as load

@@ -91,6 +91,14 @@ fn windows(
     Ok(windows)
 }
 
+/// The zeros after the images in each dimension.
+fn after(s: &Sliding<'_>) -> [usize; 3] {
+    let mut after = [0; 3];
+    let skip = 3 - s.stride.len();
+    s.pad.chunks(2).enumerate().for_each(|(i, side)| after[skip + i] = side[1]);
+    after
+}
+
 fn channels(images: &Tensor, expected: usize) -> Result<()> {
     let shape = images.shape();
     if shape[shape.len() - 1] == expected {
@@ -164,7 +172,7 @@ pub fn conv(
         (geometry.inputs, geometry.groups) = (out, out);
     }
     let [activation, apart] = planned(activation);
-    let op = Conv { sizes: Sizes { geometry, dims }, activation };
+    let op = Conv { sizes: Sizes { geometry, dims, after: after(sliding) }, activation };
     let y = match bias {
         Some(b) => apply(op, &[&x, weight, b])?,
         None => apply(op, &[&x, weight])?,
@@ -226,7 +234,7 @@ pub fn conv_transpose(
         (geometry.inputs, geometry.groups) = (inputs, inputs);
     }
     let x = super::binary::as_dtype(x, weight.dtype())?;
-    let mut y = apply(InputGradient(Sizes { geometry, dims }), &[&*x, weight])?;
+    let mut y = apply(InputGradient(Sizes { geometry, dims, after: after(sliding) }), &[&*x, weight])?;
     if has_copies {
         // The transpose of making copies of a channel is adding them up.
         let mut shape = Dims::from_slice(y.shape());

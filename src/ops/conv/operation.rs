@@ -11,13 +11,15 @@ use crate::error::{Error, Result};
 use crate::kernels::conv::{self, Geometry, Window};
 use crate::kernels::gemm::Epilogue;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, fields, parameters};
 
 /// The sizes of a convolution and how many spatial dimensions they stand for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     pub geometry: Geometry,
     pub dims: usize,
+    /// Zeros after the images, which the geometry does not ask for.
+    pub after: [usize; 3],
 }
 
 impl Sizes {
@@ -43,6 +45,10 @@ impl Sizes {
     }
 }
 
+fields!(Sizes: geometry, dims, after);
+fields!(Geometry: batch, inputs, outputs, groups, windows);
+fields!(Window: input, kernel, output, stride, dilation, before);
+
 fn not_float(x: &Array) -> Error {
     Error::DType(format!("conv: not defined for {}", x.dtype()))
 }
@@ -58,6 +64,7 @@ impl Operation for Conv {
     fn name(&self) -> &'static str {
         "conv"
     }
+    parameters! { sizes, activation }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
         let bias = inputs.get(2).map(|b| b.contiguous()).transpose()?;
@@ -114,6 +121,7 @@ impl Operation for InputGradient {
     fn name(&self) -> &'static str {
         "conv_transpose"
     }
+    parameters! { 0: sizes }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (dy, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
         let mut dx = Array::empty("conv_transpose", &self.0.x(), dy.dtype())?;
@@ -145,6 +153,7 @@ impl Operation for WeightGradient {
     fn name(&self) -> &'static str {
         "conv_weight_gradient"
     }
+    parameters! { 0: sizes }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, dy) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
         let mut dweight = Array::empty("conv_weight_gradient", &self.0.weight(), x.dtype())?;

@@ -9,7 +9,7 @@ use crate::kernels::linalg::cholesky as kernel;
 use crate::ops::matmul::matrix_product;
 use crate::ops::movement::transpose_last;
 use crate::ops::{Case, Op, add, multiply};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
 
 /// The lower factor of matrices that are made symmetric first.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ impl Operation for Cholesky {
     fn name(&self) -> &'static str {
         "cholesky"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let shape = x[0].shape();
         let mut l = own(x[0])?;

@@ -14,7 +14,9 @@ use crate::memory::collected;
 use crate::ops::movement::transpose_last;
 use crate::ops::numbers::given;
 use crate::ops::{Case, Op, multiply};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, apply_beside, in_single};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, apply_beside, in_single, parameters,
+};
 
 /// The determinants of the first input by its factors, the other two.
 #[derive(Debug)]
@@ -42,6 +44,7 @@ impl Operation for Det {
     fn name(&self) -> &'static str {
         "det"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
             folded::<T, T>([x[0], x[1], x[2]], sign, |y, x| y * x, |y| y)
@@ -82,6 +85,7 @@ impl Operation for Cofactors {
     fn name(&self) -> &'static str {
         "det"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[1].clone())
     }
@@ -114,6 +118,7 @@ impl Operation for LogDet {
     fn name(&self) -> &'static str {
         "slogdet"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
             // Logarithms take long: one is taken of as large a product as there is.

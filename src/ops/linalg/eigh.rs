@@ -12,6 +12,7 @@ use crate::ops::movement::transpose_last;
 use crate::ops::{Case, Op, subtract};
 use crate::tape::{
     Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, compute_beside, in_single,
+    parameters,
 };
 
 /// The eigenvalues of symmetric matrices, and beside them the eigenvectors, each a row.
@@ -22,6 +23,7 @@ impl Operation for Eigh {
     fn name(&self) -> &'static str {
         "eigh"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let shape = x[0].shape();
         let (mut a, n) = (own(x[0])?, shape[shape.len() - 1]);
@@ -70,6 +72,7 @@ impl Operation for Values {
     fn name(&self) -> &'static str {
         "eigh"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[1].clone())
     }
@@ -93,6 +96,7 @@ impl Operation for Vectors {
     fn name(&self) -> &'static str {
         "eigh"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let n = x[2].ndim();
         let mut order: crate::shape::Dims = (0..n).collect();

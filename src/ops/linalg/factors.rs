@@ -5,7 +5,7 @@ use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::linalg::{Failure, lu};
-use crate::tape::{Operation, Tensor, compute_beside};
+use crate::tape::{Operation, Tensor, compute_beside, parameters};
 
 /// Factors and order of rows of square matrices.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ impl Operation for Lu {
     fn name(&self) -> &'static str {
         "lu_factor"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }

@@ -7,7 +7,7 @@ use crate::ops::matmul::matrix_product;
 use crate::ops::movement::{reshape_to, transpose_last};
 use crate::ops::{divide, multiply, subtract};
 use crate::shape::Dims;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 
 /// `Aᵀ B`.
 pub(super) fn inner(a: &Tensor, b: &Tensor) -> Result<Tensor> {
@@ -83,6 +83,7 @@ impl Operation for Rest {
     fn name(&self) -> &'static str {
         self.name
     }
+    parameters! { name }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[1].clone())
     }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::ops::matmul::matrix_product;
 use crate::ops::movement::transpose_last;
 use crate::ops::{Case, Op, add, subtract};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 
 /// The pseudo-inverse of the first input, which is the second.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ impl Operation for Pinv {
     fn name(&self) -> &'static str {
         "pinv"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[1].clone())
     }

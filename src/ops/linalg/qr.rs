@@ -13,7 +13,9 @@ use crate::ops::movement::transpose_last;
 use crate::ops::view::narrow;
 use crate::ops::{Case, Op, add, concat, negative};
 use crate::shape::Dims;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, compute_beside};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, compute_beside, parameters,
+};
 
 /// The rows of R that are not zero, and beside them the columns of Q, each a row: as many, or all.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ impl Operation for Qr {
     fn name(&self) -> &'static str {
         "qr"
     }
+    parameters! { complete }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -119,6 +122,7 @@ impl Operation for Q {
     fn name(&self) -> &'static str {
         "qr"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let n = x[1].ndim();
         let mut order: Dims = (0..n).collect();
@@ -131,6 +135,7 @@ impl Operation for R {
     fn name(&self) -> &'static str {
         "qr"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[2].clone())
     }

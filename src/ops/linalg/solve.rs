@@ -13,7 +13,7 @@ use crate::ops::movement::{reshape_to, transpose_last};
 use crate::ops::numbers::given;
 use crate::ops::{Case, Op, negative};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
 
 /// What solves `A X = B`, or with the transpose of A, of inputs A, B, and the factors of A.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ impl Operation for Solve {
     fn name(&self) -> &'static str {
         "solve"
     }
+    parameters! { transposed }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (b, lu) = (x[1], x[2]);
         let stack = shape::broadcast("solve", lead(lu.shape(), 2), lead(b.shape(), 2))?;
@@ -70,6 +71,7 @@ impl Operation for Inverse {
     fn name(&self) -> &'static str {
         "inv"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let shape = x[0].shape();
         let n = shape[shape.len() - 1];

@@ -15,6 +15,7 @@ use crate::ops::{Case, Op, add, concat, divide, multiply, subtract};
 use crate::shape::Dims;
 use crate::tape::{
     Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, compute_beside, in_single,
+    parameters,
 };
 
 /// The singular values, and beside them the left singular vectors and the right ones, each a row: as many as there are
@@ -28,6 +29,7 @@ impl Operation for Svd {
     fn name(&self) -> &'static str {
         "svd"
     }
+    parameters! { full }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, stack, m, n) = sizes(x[0])?;
         let dims: Dims = stack.iter().copied().chain([m.min(n)]).collect();
@@ -142,6 +144,7 @@ impl Operation for Left {
     fn name(&self) -> &'static str {
         "svd"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let n = x[1].ndim();
         let mut order: Dims = (0..n).collect();
@@ -154,6 +157,7 @@ impl Operation for Values {
     fn name(&self) -> &'static str {
         "svd"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[2].clone())
     }
@@ -163,6 +167,7 @@ impl Operation for Right {
     fn name(&self) -> &'static str {
         "svd"
     }
+    parameters! {}
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[3].clone())
     }

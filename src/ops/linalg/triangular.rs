@@ -9,7 +9,7 @@ use crate::ops::matmul::matrix_product;
 use crate::ops::movement::transpose_last;
 use crate::ops::{multiply, negative};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply};
+use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 
 /// What solves `T X = B`, or with the transpose of T. Nothing is read of T but its triangle.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ impl Operation for SolveTriangular {
     fn name(&self) -> &'static str {
         "solve_triangular"
     }
+    parameters! { lower, transposed }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let name = "solve_triangular";
         let (t, b) = (x[0].contiguous()?, x[1]);

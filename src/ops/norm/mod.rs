@@ -6,6 +6,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::norm::Grouping;
+use crate::ops::movement::reshape_to;
 use crate::shape;
 use crate::tape::{Tensor, apply, apply_beside, cast};
 use operation::{About, Norm};
@@ -88,7 +89,7 @@ pub fn norm(
     let (y, moments) = apply_beside(op, &[&x, &scale, &bias])?;
     let mut dims = shape::Dims::from_slice(&x.shape()[..together.lead]);
     dims.push(layout.groups);
-    let [mean, var] = [0, 1].map(|i| moments[i].reshape(&dims).map(Tensor::from));
+    let [mean, var] = [0, 1].map(|i| reshape_to(&moments[i].clone().into(), &dims));
     Ok([cast(&y, given.dtype())?, mean?, var?])
 }
 

@@ -7,7 +7,9 @@ use crate::kernels::norm::{self as kernel, Grouping, Moments, Parameters};
 use crate::ops::binary::number;
 use crate::ops::movement::reshape_to;
 use crate::ops::{add, divide, mean, multiply, sqrt, square, subtract, sum};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, compute_beside};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, choice, compute_beside, fields, parameters,
+};
 
 /// `(x - mean) / sqrt(var + eps) * scale + bias`, with the moments of each group or with given ones.
 ///
@@ -18,6 +20,9 @@ pub(super) struct Norm {
     pub(super) eps: f64,
     pub(super) about: About,
 }
+
+fields!(Grouping: outer, n, groups, width);
+choice!(About);
 
 /// What the elements are compared to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +91,7 @@ impl Operation for Norm {
     fn name(&self) -> &'static str {
         "norm"
     }
+    parameters! { layout, eps, about }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(inputs)?.0)
     }
@@ -159,6 +165,7 @@ impl Operation for NormGradient {
     fn name(&self) -> &'static str {
         "norm"
     }
+    parameters! { layout, eps, about }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(inputs)?.0)
     }

@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::kernels::gemm;
 use crate::kernels::number::Float;
 use crate::kernels::recurrent::{self as kernel, Gradients, Gru, Lstm, Pass, Relu, Sizes, Tanh};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, compute_beside};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, choice, compute_beside, fields, parameters,
+};
 
 /// A kind of cell; the formulas are those of `kernels/recurrent/cells.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,9 @@ pub enum Kind {
     /// The gated recurrent unit.
     Gru,
 }
+
+choice!(Kind);
+fields!(Recurrent: kind, bias, bias_hh, memory);
 
 impl Kind {
     /// How many gates a unit has.
@@ -202,6 +207,7 @@ impl Operation for Recurrent {
     fn name(&self) -> &'static str {
         "recurrent"
     }
+    parameters! { kind, bias, bias_hh, memory }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -234,6 +240,7 @@ impl Operation for RecurrentGradient {
     fn name(&self) -> &'static str {
         "recurrent"
     }
+    parameters! { 0: of }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }

@@ -1,0 +1,11 @@
+"""How each operation is written in ONNX: one table, by the name of the operation."""
+
+from __future__ import annotations
+
+from .elementwise import ELEMENTWISE
+from .elementwise import Lowering as Lowering
+from .layers import LAYERS
+from .movement import MOVEMENT
+from .numbers import NUMBERS
+
+TABLE: dict[str, Lowering] = {**ELEMENTWISE, **MOVEMENT, **NUMBERS, **LAYERS}

@@ -1,0 +1,67 @@
+//! What a Python function computes, as a program.
+
+use super::hints::add_function;
+use super::{PyTensor, many};
+use crate::tape::{Instruction, Parameters, Program, Recording, Tensor, Value};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+/// A value of a parameter as Python has it.
+fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Nothing => py.None().into_bound(py),
+        Value::Bool(x) => x.into_pyobject(py)?.to_owned().into_any(),
+        Value::Integer(x) => x.into_pyobject(py)?.into_any(),
+        Value::Float(x) => x.into_pyobject(py)?.into_any(),
+        Value::Name(x) => x.into_pyobject(py)?.into_any(),
+        Value::List(x) => {
+            let items = x.iter().map(|v| object(py, v)).collect::<PyResult<Vec<_>>>()?;
+            PyTuple::new(py, items)?.into_any()
+        }
+        Value::Fields(x) => dict(py, x)?.into_any(),
+    })
+}
+
+fn dict<'py>(py: Python<'py>, parameters: &Parameters) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in parameters {
+        dict.set_item(name, object(py, value)?)?;
+    }
+    Ok(dict)
+}
+
+/// `(name, parameters, inputs, outputs)`.
+fn row<'py>(py: Python<'py>, step: &Instruction) -> PyResult<Bound<'py, PyAny>> {
+    let (inputs, outputs) = (PyTuple::new(py, &step.inputs)?, PyTuple::new(py, &step.outputs)?);
+    Ok((step.name, dict(py, &step.parameters)?, inputs, outputs).into_pyobject(py)?.into_any())
+}
+
+/// What `f()` computes: its tensors as numbers of values, the operations as `(name, parameters, inputs, outputs)`, and the
+/// values, of which the first are those `given`. The operation of the number `stop` is an error.
+#[pyfunction]
+#[pyo3(signature = (f, given, /, stop = None))]
+fn record<'py>(
+    f: &Bound<'py, PyAny>,
+    given: &Bound<'py, PyAny>,
+    stop: Option<usize>,
+) -> PyResult<(Vec<u32>, Bound<'py, PyList>, Vec<PyTensor>)> {
+    let py = f.py();
+    let recording = Recording::open(&many(given)?, stop);
+    let results = many(&f.call0()?)?;
+    let mut program: Program = recording.close();
+    let results = results.iter().map(|y| program.number(y.array())).collect();
+    let steps = program.instructions().iter().map(|step| row(py, step)).collect::<PyResult<Vec<_>>>()?;
+    let values = program.values().iter().map(|x| PyTensor::from(Tensor::from(x.clone()))).collect();
+    Ok((results, PyList::new(py, steps)?, values))
+}
+
+/// Whether what this thread computes is written down: what is remembered from earlier would be missing there.
+#[pyfunction]
+fn is_written() -> bool {
+    crate::tape::is_written()
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    add_function!(m, is_written)?;
+    add_function!(m, record)
+}
