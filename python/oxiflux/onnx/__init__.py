@@ -1,4 +1,4 @@
-"""Models in the ONNX format, read, run and written; the extra `oxiflux[onnx]` brings the package `onnx` that this needs."""
+"""Models in the ONNX format, read, run and written; the extra `oxiflux[onnx]` brings the package `onnx` for it."""
 
 from .export import export as export
 from .graph import Graph as Graph
