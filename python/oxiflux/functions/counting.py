@@ -110,7 +110,7 @@ def histogram(
     return Histogram(counts, edges)
 
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 14
 
 
 def _places(x: np.ndarray, edges: np.ndarray) -> Tensor | None:
@@ -132,7 +132,9 @@ def _places(x: np.ndarray, edges: np.ndarray) -> Tensor | None:
         for start in range(0, x.size, _BLOCK):
             part = x[start : start + _BLOCK]
             # A NaN becomes 0 or the least integer: it counts as below the first edge, which it is not above.
-            near = np.clip((part - low) * per, 0, n - 1).astype(np.intp)
+            at = part - low
+            at *= per
+            near = np.clip(at, 0, n - 1, out=at).astype(np.intp)
             np.maximum(near, 0, out=near)
             into = places[start : start + _BLOCK]
             np.add(near, part >= edges.take(near), out=into)
