@@ -85,3 +85,26 @@ def test_what_are_no_bins():
     ]:
         with pytest.raises(ValueError, match=message):
             flux.histogram([0.5, 0.7], **options)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "range_", [None, (-1.0, 1.0), (0.1, 0.7), (1e6, 1e6 + 1), (-1e-300, 1e-300), (0.0, 1e38)]
+)
+@pytest.mark.parametrize("bins", [1, 3, 10, 1000, 3000])
+def test_a_histogram_has_each_element_between_the_edges_it_names(bins, range_, dtype):
+    rng = np.random.default_rng(bins)
+    low, high = range_ or (-3.0, 3.0)
+    edges = np.linspace(low, high, bins + 1, dtype=dtype)
+    near = [np.nextafter(edges, -np.inf, dtype=dtype), edges, np.nextafter(edges, np.inf, dtype=dtype)]
+    x = np.concatenate([*near, rng.uniform(low, high, 40_000)]).astype(dtype)
+    counts, edges = flux.histogram(x, bins, range=range_)
+    edges = edges.numpy()
+    place = np.searchsorted(edges, x, side="right") - (x == edges[-1])
+    assert counts.tolist() == np.bincount(place, minlength=bins + 2)[1:-1].tolist()
+
+
+def test_infinities_and_nan_are_in_no_even_bin():
+    x = np.array([np.nan, -np.inf, np.inf, 0.0, 0.5, 1.0, 1e308, -1e308])
+    assert flux.histogram(x, 2, range=(0, 1)).counts.tolist() == [1, 2]
+    assert flux.histogram(x[:6].astype("float32"), [0.0, 1.0, np.inf]).counts.tolist() == [2, 2]

@@ -120,3 +120,58 @@ def test_cosine_similarity_of_nothing():
         flux.cosine_similarity(half, half).dtype == "float16"
         and flux.cosine_similarity(half, half).item() == 1
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("n", "m", "width"), [(26, 40, 16), (70, 31, 64), (26, 26, 15), (25, 90, 33)])
+def test_many_wide_points(n, m, width, dtype):
+    rng = np.random.default_rng(0)
+    middles = 50 + 3 * rng.normal(size=(5, width))
+    spread = rng.choice([1e-3, 0.1, 1.0], size=(n + m, 1))
+    x = (middles[rng.integers(0, 5, n + m)] + spread * rng.normal(size=(n + m, width))).astype(dtype)
+    expected = scipys(x[:n].astype(float), x[n:].astype(float), 2.0)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(flux.cdist(x[:n], x[n:]).numpy(), expected, rtol=50 * eps)
+    far = points(n, width, dtype=dtype), points(m, width, seed=1, dtype=dtype)
+    far[1][3] = far[0][5]
+    got, expected = flux.cdist(*far), scipys(*(p.astype(float) for p in far), 2.0)
+    assert got.dtype == dtype and got[5, 3].item() == 0
+    np.testing.assert_allclose(got.numpy(), expected, rtol=50 * eps)
+    assert (np.diagonal(flux.cdist(far[0], far[0]).numpy()) == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12, 1e25])
+def test_many_wide_points_of_any_size(scale):
+    a, b = points(30, 20, dtype="float32"), points(30, 20, seed=1, dtype="float32")
+    a, b = (a * np.float32(scale), b * np.float32(scale))
+    np.testing.assert_array_equal(np.isfinite(flux.cdist(a, b).numpy()), scale < 1e20)
+    if 1e-20 < scale < 1e20:
+        np.testing.assert_allclose(flux.cdist(a, b).numpy(), scipys(a, b, 2.0), rtol=1e-5)
+    a[2], a[4, 1], b[5] = 0, np.inf, np.nan
+    exact = np.sqrt(np.square(a[:, None].astype(float) - b).sum(-1))
+    got = flux.cdist(a, b).numpy()
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
+    assert np.isinf(got[4, 0])
+
+
+def test_gradients_of_many_wide_points():
+    a, b = points(26, 16), points(27, 16, seed=1)
+    assert flux.gradcheck(flux.cdist, a, b, order=2)
+    for x, y in [
+        (a, a),
+        (np.ones((26, 16)), np.ones((30, 16))),
+        (points(2, 1, 26, 16, seed=2), points(3, 28, 16)),
+    ]:
+        ours = flux.gradient(lambda a, b: flux.cdist(a, b).sum(), x, y)
+        theirs = flux.gradient(lambda a, b: _core.distances(a, b).sum(), x, y)
+        for x, y in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(x.numpy(), y.numpy(), rtol=1e-10, atol=1e-12)
+    (one,) = flux.gradient(lambda a: flux.cdist(a, a).sum(), a)
+    assert np.isfinite(one.numpy()).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_many_wide_points_of_half_types(dtype):
+    a = flux.tensor(points(30, 20), dtype=dtype)
+    got, exact = flux.cdist(a, a), _core.distances(a, a)
+    assert got.dtype == dtype and got.tolist() == exact.tolist()

@@ -223,3 +223,29 @@ def test_weights_of_events_that_do_not_broadcast_are_refused(name, option):
         getattr(flux, name)(flux.tensor(SOFT), HARD, **{option: np.ones(3)})
     with pytest.raises(flux.ShapeError, match=rf"^{name}: {option} of shape \(2, 6, 4\) does not broadcast"):
         getattr(flux, name)(flux.tensor(SOFT), HARD, **{option: np.ones((2, 6, 4))})
+
+
+def test_smoothed_labels_take_nothing_of_classes_without_weight_that_are_impossible():
+    x, weight = np.array([[0.0, 1.0, -np.inf, 2.0], [1.0, 0.5, 0.0, -1.0]]), [0.5, 2.0, 0.0, 1.0]
+    logs = np.where(np.isinf(x), 0, special.log_softmax(x, axis=-1))
+    target = (0.8 * np.eye(4)[[3, 1]] + 0.05) * weight
+    f = lambda x: flux.logitcrossentropy(x, [3, 1], weight=weight, label_smoothing=0.2, agg=flux.sum)
+    np.testing.assert_allclose(f(flux.tensor(x)).item(), -(target * logs).sum(), rtol=1e-12)
+    (g,) = flux.gradient(f, flux.tensor(x))
+    chances = special.softmax(x, axis=-1)
+    np.testing.assert_allclose(g.numpy(), chances * target.sum(-1, keepdims=True) - target, atol=1e-12)
+    possible = flux.logitcrossentropy(flux.tensor(x), [3, 1], weight=np.ones(4), label_smoothing=0.2)
+    assert possible.item() == np.inf
+
+
+@pytest.mark.parametrize("smoothing", [0.3, 1.0])
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_smoothed_labels_have_gradients_of_both_orders(weight, smoothing):
+    options = {"weight": weight, "label_smoothing": smoothing, "ignore_index": -100}
+    assert flux.gradcheck(lambda x: flux.logitcrossentropy(x, IGNORED, **options), LOGITS, order=2)
+    far = flux.tensor(LOGITS + 1e4)
+    np.testing.assert_allclose(
+        flux.logitcrossentropy(far, IGNORED, **options).item(),
+        flux.logitcrossentropy(LOGITS, IGNORED, **options).item(),
+        rtol=1e-10,
+    )

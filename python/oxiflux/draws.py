@@ -80,6 +80,10 @@ def bernoulli(
 
 
 def _check_chances(function: str, p: Tensor, most: float) -> None:
+    # A NaN is the least and the largest, and neither.
+    plain = _core.stop_gradient(p)
+    if p.size and float(_core.min(plain)) >= 0 and float(_core.max(plain)) <= most:
+        return
     fits = _core.logical_and(_core.greater_equal(p, 0.0), _core.less_equal(p, most))
     if not bool(_core.all(fits)):
         bad = float(p[_core.logical_not(fits)][0])
@@ -110,9 +114,9 @@ def multinomial(
     if count < 0:
         raise ValueError(f"multinomial: {count} is not a number of draws")
     _check_chances("multinomial", p, _LARGEST)
-    p = _core.astype(p, _core.float64)
-    needed = 1 if replacement else count
-    able = int(_core.min(_core.count_nonzero(p, -1))) if p.size else needed
+    needed = able = 1 if replacement else count
+    if p.size:
+        able = int(_core.min(_core.any(p, -1) if replacement else _core.count_nonzero(p, -1)))
     if count and able < needed:
         raise ValueError(
             f"multinomial: {count} numbers of {able} that have a probability above 0 can't be drawn"
@@ -120,11 +124,12 @@ def multinomial(
         )
     draw = generator(rng)
     if not replacement:
+        p = _core.astype(p, _core.float64)
         exponential = -_core.log1p(-draw.rand(*p.shape, dtype=_core.float64))
         # What has no probability comes after all others, even where the exponential is 0.
         keys = _core.where(_core.greater(p, 0.0), _core.log(p) - _core.log(exponential), -math.inf)
         return _core.argfirst(keys, count, -1, True)
-    ends = _core.cumulative_sum(p, -1)
+    ends = _core.cumulative_sum(p, -1, dtype=_core.float64)
     at = draw.rand(*p.shape[:-1], count, dtype=_core.float64) * ends[..., -1:]
     rows = [
         _core.searchsorted(row, x, side="right")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from . import _core
 from ._core import Tensor, mean, relu
-from .edges import eps_of, power, product, rounded_once, xlogy
+from .edges import eps_of, finite, power, product, rounded_once, xlogy
 from .targets import check_options, classes, one_hot_like, pair
 from .weighted import Classes, binary_weights
 
@@ -124,10 +124,25 @@ def _of_classes(yhat: ArrayLike, y: ArrayLike, *, agg: Agg, axis: int, **options
         losses = given.without_ignored(lambda x: _core.logitcrossentropy_labels(x, given.y))
         counts = given.counts
         return given.reduced(losses if counts is None else product(counts, losses), agg)
+    if given.are_labels and axis in (-1, given.yhat.ndim - 1):
+        return given.reduced(given.without_ignored(lambda x: _smoothed(given, x)), agg)
     target = given.target
     return given.reduced(
         given.without_ignored(lambda x: -product(target, _core.logsoftmax(x, axis=axis)).sum(axis=axis)), agg
     )
+
+
+def _smoothed(given: Classes, x: Tensor) -> Tensor:
+    """The losses of smoothed labels of classes along the last axis, without a target for each class."""
+    logs = _core.logsoftmax(x)
+    own = _core.squeeze(_core.take_along_axis(logs, _core.expand_dims(given.y, -1)), -1)
+    if given.weight is None:
+        others = logs.sum(axis=-1)
+    else:
+        own, others = own * _core.take(given.weight, given.y), _core.matmul(logs, given.weight)
+    losses = -(own * (1 - given.smoothing) + others * (given.smoothing / given.count))
+    # A class without weight, or without chance, costs nothing.
+    return losses if finite(losses) else -product(given.target, logs).sum(axis=-1)
 
 
 @rounded_once
@@ -233,7 +248,8 @@ def _of_events(
         # The loss is linear in what there is of the event and in what there is not, which together need not be 1.
         happened = pos_weight * y
         both = happened + (1 - y)
-        share = happened / _core.where(both == 0, 1.0, both)
+        none = not float(_core.min(_core.stop_gradient(both))) > 0
+        share = happened / (_core.where(both == 0, 1.0, both) if none else both)
         losses = product(both, _core.logitbinarycrossentropy_each(yhat, share))
     return agg(losses if weight is None else product(weight, losses))
 

@@ -120,12 +120,12 @@ def _signs(loss: str, y: ArrayLike, shape: tuple[int, ...], like: Tensor) -> Ten
 
 def _distance(x: Tensor, y: Tensor, p: float, eps: float) -> Tensor:
     """The p-norm of `x - y + eps` along the last axis, without gradient where it is 0."""
-    apart = _core.abs(x - y + eps)
+    away = x - y + eps
     if p == math.inf:
-        return _core.max(apart, axis=-1)
+        return _core.max(_core.abs(away), axis=-1)
     if p == 1:
-        return apart.sum(axis=-1)
-    powers = (_core.square(apart) if p == 2 else _core.power(apart, p)).sum(axis=-1)
+        return _core.abs(away).sum(axis=-1)
+    powers = (_core.square(away) if p == 2 else _core.power(_core.abs(away), p)).sum(axis=-1)
     nothing = powers == 0
     root = _core.power(_core.where(nothing, 1.0, powers), 1 / p)
     return _core.where(nothing, 0.0, root)

@@ -6,6 +6,7 @@ ignored ones have none.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,7 @@ class Classes:
             losses = each(_core.where(_core.expand_dims(self.kept, self.axis), self.yhat, 0.0))
         return _core.where(self.kept, losses, 0.0)
 
-    @property
+    @functools.cached_property
     def counts(self) -> Tensor | None:
         """What each label counts, or None if all count the same."""
         counts = None if self.weight is None else _core.take(self.weight, self.y)

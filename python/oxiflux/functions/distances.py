@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import _core
 from .._core import ShapeError, Tensor
 from ..hints import told
@@ -40,8 +42,9 @@ def _length(function: str, x: Tensor, p: float, axis: int, keepdims: bool = Fals
 def cdist(a: ArrayLike, b: ArrayLike, /, p: float = 2.0) -> Tensor:
     """The distances of all points `a`, `(..., n, width)`, from all points `b`, `(..., m, width)`: `(..., n, m)`.
 
-    By the `p`-norm of their differences, `(sum |a - b|^p)^(1/p)`; `p` is 0 or more, also infinite. Euclidean ones are
-    computed from the differences in one pass, not by products, which lose the digits of what is near. Equal points have
+    By the `p`-norm of their differences, `(sum |a - b|^p)^(1/p)`; `p` is 0 or more, also infinite. Euclidean ones of
+    many points of 16 numbers or more are computed by products of matrices, but for those that are near: products lose
+    their digits, so that they are computed from the differences, as are all others. Equal points are 0 apart and have
     the gradient 0. Points of other widths raise ShapeError. Ref: `torch.cdist`, `scipy.spatial.distance.cdist`.
 
     >>> import oxiflux as flux
@@ -50,10 +53,68 @@ def cdist(a: ArrayLike, b: ArrayLike, /, p: float = 2.0) -> Tensor:
     """
     a, b = _core._meet(a, b)
     if p == 2:
-        return _core.distances(a, b)
+        found = None
+        if min(a.ndim, b.ndim) >= 2 and a.shape[-1] == b.shape[-1] >= _WIDE and a.dtype == b.dtype:
+            found = _by_products(a, b)
+        return _core.distances(a, b) if found is None else found
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
         raise ShapeError(f"cdist: expected points (..., n, width), got shapes {a.shape} and {b.shape}")
     return _length("cdist", _core.expand_dims(floating(a), -2) - _core.expand_dims(floating(b), -3), p, -1)
+
+
+# Where products are faster than differences: by how many numbers a point has, and by how many points there are.
+_WIDE, _MANY = 16, 25
+# What of the largest squares two points must be apart, so that four bits are lost at most.
+_APART = 1 / 16
+
+
+def _by_products(a: Tensor, b: Tensor) -> Tensor | None:
+    """Euclidean distances by `|a|^2 - 2 a b + |b|^2`; None where too many are near, or some are not finite."""
+    if a.dtype not in ("float32", "float64") or min(a.shape[-2], b.shape[-2]) <= _MANY:
+        return None
+    if a.ndim > 2 or b.ndim > 2:
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (_core.broadcast_to(x, (*lead, *x.shape[-2:])) for x in (a, b))
+    y = _far(_core.stop_gradient(a), _core.stop_gradient(b))
+    if y is None or not _core.is_recording():
+        return y
+    are_apart = bool(_core.min(y) > 0)
+
+    def back(g: Tensor) -> tuple[Tensor, Tensor]:
+        # The direction from one point to another, which is none where they are the same.
+        away = _core.distances(a, b) if _core.is_recording() else y
+        if not are_apart:
+            same = _core.equal(away, 0.0)
+            g, away = _core.where(same, 0.0, g), _core.where(same, 1.0, away)
+        weights = g / away
+        of_a = a * _core.sum(weights, -1, keepdims=True) - _core.matmul(weights, b)
+        sums = _core.matrix_transpose(_core.sum(weights, -2, keepdims=True))
+        return of_a, b * sums - _core.matmul(_core.matrix_transpose(weights), a)
+
+    return _core.custom(y, (a, b), back)
+
+
+def _far(a: Tensor, b: Tensor) -> Tensor | None:
+    # Far from 0 the squares would hide the differences.
+    centre = _core.mean(b, -2, keepdims=True)
+    a, b = a - centre, b - centre
+    sizes = [_core.sum(_core.square(x), -1, keepdims=True) for x in (a, b)]
+    bound = _APART * sum(float(_core.max(size)) for size in sizes)
+    if not 1e-30 < bound < 1e37:
+        return None
+    ones = [_core.ones_like(size) for size in sizes]
+    left = _core.concat([a * -2.0, sizes[0], ones[0]], -1)
+    squares = _core.matmul(left, _core.matrix_transpose(_core.concat([b, ones[1], sizes[1]], -1)))
+    if float(_core.min(squares)) > bound:
+        return _core.sqrt(squares)
+    places = np.nonzero(squares.numpy() <= bound)
+    if len(places[0]) * _WIDE > squares.size:
+        return None
+    rows, columns = (*places[:-2], places[-2]), (*places[:-2], places[-1])
+    near = _core.sum(_core.square(a[rows] - b[columns]), -1).numpy()
+    mended = np.array(squares.numpy())
+    mended[places] = near
+    return _core.sqrt(_core.from_numpy(mended))
 
 
 @told

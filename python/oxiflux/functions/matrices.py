@@ -112,12 +112,14 @@ def diag_embed(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int 
     if x.ndim == 0:
         raise ShapeError("diag_embed: expected vectors along the last axis, got a number")
     lead, n = x.shape[:-1], x.shape[-1] + abs(offset)
-    # The places on the diagonal, counted through the whole matrix.
-    i = np.arange(x.shape[-1])
-    places = (i - min(offset, 0)) * n + i + max(offset, 0)
-    flat = _core.zeros((*lead, n * n), dtype=x.dtype)
-    made = _core.put_along_axis(flat, _core.broadcast_to(places, x.shape), x, -1)
-    made = _core.reshape(made, (*lead, n, n))
+    # Counted through the whole matrix, each element of the diagonal has `n` zeros behind it.
+    around = [0, 0] * len(lead)
+    apart = _core.pad_constant(_core.expand_dims(x, -1), (*around, 0, 0, 0, n))
+    flat = _core.reshape(apart, (*lead, x.shape[-1] * (n + 1)))
+    if offset:
+        first = max(offset, -offset * n)
+        flat = _core.pad_constant(flat, (*around, first, max(0, n * n - first - flat.shape[-1])))
+    made = _core.reshape(flat[..., : n * n], (*lead, n, n))
     return moveaxis(made, (-2, -1), (axis1, axis2))
 
 

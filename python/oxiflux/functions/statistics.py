@@ -34,15 +34,17 @@ def cov(x: ArrayLike, /, *, rowvar: bool = True, correction: float = 1) -> Tenso
 
 def _covariances(function: str, x: ArrayLike, rowvar: bool, correction: float) -> Tensor:
     x = floating(x)
+    columns = not rowvar and x.ndim == 2
     if x.ndim > 2:
         raise ShapeError(f"{function}: expected variables in rows, a matrix, got shape {x.shape}")
     if x.ndim < 2:
         x = _core.reshape(x, (1, x.size))
-    elif not rowvar:
-        x = _core.matrix_transpose(x)
-    left = x.shape[1] - correction
-    away = x - _core.mean(x, 1, keepdims=True)
-    return _core.matmul(away, _core.matrix_transpose(away)) / (left if left > 0 else float("nan"))
+    axis = 0 if columns else 1
+    left = x.shape[axis] - correction
+    away = x - _core.mean(x, axis, keepdims=True)
+    turned = _core.matrix_transpose(away)
+    products = _core.matmul(turned, away) if columns else _core.matmul(away, turned)
+    return products / (left if left > 0 else float("nan"))
 
 
 @told

@@ -47,8 +47,7 @@ class PReLU(Layer):
         if channels > 1 and shape[-1:] != (channels,):
             raise ShapeError(f"expected {channels} channels on the last axis, got shape {shape}")
         slope = self.slope if shape else self.slope[0]
-        below = _core.multiply(x, slope)
-        return _core.where(_core.greater(x, 0), x, below)
+        return _core.prelu(x, slope)
 
     def products(self, _: Any, output: tuple[int, ...]) -> int:
         """One for each number."""
