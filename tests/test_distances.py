@@ -175,3 +175,10 @@ def test_many_wide_points_of_half_types(dtype):
     a = flux.tensor(points(30, 20), dtype=dtype)
     got, exact = flux.cdist(a, a), _core.distances(a, a)
     assert got.dtype == dtype and got.tolist() == exact.tolist()
+
+
+def test_shapes_of_many_wide_points():
+    assert flux.cdist(np.zeros((0, 30, 20)), np.zeros((1, 30, 20))).shape == (0, 30, 30)
+    assert (flux.cdist(np.zeros((30, 20)), np.zeros((2, 30, 20))).numpy() == 0).all()
+    with pytest.raises(flux.ShapeError, match="cdist"):
+        flux.cdist(np.zeros((2, 30, 20)), np.zeros((3, 30, 20)))

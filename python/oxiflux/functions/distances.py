@@ -73,8 +73,13 @@ def _by_products(a: Tensor, b: Tensor) -> Tensor | None:
     if a.dtype not in ("float32", "float64") or min(a.shape[-2], b.shape[-2]) <= _MANY:
         return None
     if a.ndim > 2 or b.ndim > 2:
-        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        try:
+            lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            return None  # The core says what is wrong.
         a, b = (_core.broadcast_to(x, (*lead, *x.shape[-2:])) for x in (a, b))
+    if not a.size:
+        return None
     y = _far(_core.stop_gradient(a), _core.stop_gradient(b))
     if y is None or not _core.is_recording():
         return y
