@@ -16,6 +16,7 @@ mod gradient;
 mod held;
 pub(crate) mod hints;
 mod index;
+mod lists;
 mod state;
 mod numpy;
 mod once;

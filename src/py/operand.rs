@@ -1,5 +1,6 @@
 //! Python values as tensors: what a function takes.
 
+use super::lists::sequence;
 use super::tensor::PyTensor;
 use super::{numpy, variables};
 use crate::array::Array;
@@ -54,7 +55,7 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
     if holds_tensor(ob, 0)? {
         return stacked(ob, 0);
     }
-    if let Some(array) = numpy::sequence(ob)? {
+    if let Some(array) = sequence(ob)? {
         return Ok(if array.dtype() == DType::F64 { fitted(&array, DType::F32)? } else { array }.into());
     }
     kept(numpy::from_protocols(ob)?)
@@ -116,7 +117,7 @@ pub(crate) fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
     if let Ok(b) = ob.cast_exact::<PyBool>() {
         return Ok(Array::filled("number", &[], f64::from(u8::from(b.is_true())), like)?.into());
     }
-    let x = match numpy::sequence(ob)? {
+    let x = match sequence(ob)? {
         Some(array) => array.into(), // in the precision it came in
         None => convert(ob)?,
     };
@@ -177,7 +178,7 @@ fn exact(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
             _ => Ok(Array::scalar(ob.extract::<f64>()?)?.into()),
         };
     }
-    match numpy::sequence(ob)? {
+    match sequence(ob)? {
         Some(array) => Ok(array.into()),
         None => convert(ob),
     }
