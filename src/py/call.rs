@@ -3,10 +3,16 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{BoundObject, ffi};
+use std::hint::black_box;
 use std::ptr;
 use std::thread;
 
-// pyo3 declares it as a function that never unwinds.
+type Call = unsafe extern "C-unwind" fn(
+    *mut ffi::PyObject,
+    *mut ffi::PyObject,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+
 unsafe extern "C-unwind" {
     fn PyObject_Call(
         f: *mut ffi::PyObject,
@@ -38,9 +44,11 @@ where
 {
     let py = f.py();
     let args = args.into_pyobject(py)?.into_bound();
+    // Called by its address: pyo3 declares the function as one that never unwinds, and the compiler believes either of us.
+    let call = black_box(PyObject_Call as Call);
     let held = Held;
     // SAFETY: `f` and `args` are live, `args` is a tuple, and this thread holds the GIL.
-    let result = unsafe { PyObject_Call(f.as_ptr(), args.as_ptr(), ptr::null_mut()) };
+    let result = unsafe { call(f.as_ptr(), args.as_ptr(), ptr::null_mut()) };
     std::mem::forget(held);
     // SAFETY: what `PyObject_Call` gives is ours, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
