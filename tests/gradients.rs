@@ -149,6 +149,9 @@ impl Operation for Wrong {
     fn name(&self) -> &'static str {
         "wrong"
     }
+    fn parameters(&self) -> oxiflux::tape::Parameters {
+        Vec::new()
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(ops::square(&x[0].clone().into())?.into_array())
     }
