@@ -91,7 +91,7 @@ REAL = {
     "log2": real(np.log2, (0.125, 9)),
     "lgamma": real(lgamma, (0.125, 9), rtol=16, atol=8),
     "logit": real(special.logit, (0.125, 0.875), atol=8),
-    "polygamma": real(lambda x: np.where(x == -np.inf, np.nan, special.polygamma(1, x)), (0.125, 9), rtol=32),
+    "polygamma": real(lambda x: np.where(x == -np.inf, np.nan, special.polygamma(2, x)), (0.125, 9), rtol=32),
     "power": real(np.square),
     "reciprocal": real(lambda x: 1 / x, nonzero="a"),
     "rsqrt": real(lambda x: 1 / np.sqrt(x), (0.125, 9)),
@@ -143,6 +143,7 @@ SAME = {
     "round": Oracle(np.round, "same", dtypes=NUMBERS),
     "sign": Oracle(np.sign, "same", dtypes=NUMBERS),
     "square": Oracle(np.square, "same", dtypes=NUMBERS),
+    "trigamma": real(lambda x: np.where(x == -np.inf, np.nan, special.polygamma(1, x)), (0.125, 9), rtol=16),
     "trunc": Oracle(np.trunc, "same", dtypes=NUMBERS),
     "bitwise_invert": Oracle(np.invert, "same", dtypes=[*INTEGERS, "bool"]),
 }
@@ -217,6 +218,7 @@ REDUCTIONS = {
     "min": Oracle(np.min, "same", dtypes=NUMBERS),
     "prod": Oracle(np.prod, "sum", (-2, 2), rtol=1024),
     "std": Oracle(np.std, "float", rtol=64, atol=64),
+    "nansum": Oracle(np.nansum, "sum", rtol=16, atol=4096),
     "sum": Oracle(np.sum, "sum", rtol=16, atol=4096),
     "var": Oracle(np.var, "float", rtol=64, atol=64),
 }

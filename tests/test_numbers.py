@@ -88,6 +88,21 @@ def test_lerp_of_half_types_and_of_a_strided_tensor():
     check(flux.lerp(t, t * 2, 0.25), np.arange(6.0).reshape(2, 3).T * 1.25)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_a_division_leaves_is_exact(dtype):
+    rng = np.random.default_rng(0)
+    a, b = ((rng.normal(size=20_000) * 10.0 ** rng.uniform(-30, 30, 20_000)).astype(dtype) for _ in range(2))
+    near = b * rng.integers(-1000, 1000, b.size).astype(dtype)
+    edges = [0.0, -0.0, np.inf, -np.inf, np.nan, np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal, 1.0]
+    pairs = np.array([(x, y) for x in edges for y in edges], dtype).T
+    with np.errstate(all="ignore"):
+        for x, y in [(a, b), (near, b), (np.nextafter(near, a), b), tuple(pairs)]:
+            expected = np.fmod(x, y)
+            np.testing.assert_array_equal(flux.fmod(x, y).numpy(), expected)
+            np.testing.assert_array_equal(np.signbit(flux.fmod(x, y).numpy()), np.signbit(expected))
+            np.testing.assert_array_equal(flux.remainder(x, y).numpy(), np.remainder(x, y))
+
+
 def test_fmod_fmax_and_fmin_at_edges():
     grid = np.meshgrid(NASTY, NASTY)
     with np.errstate(all="ignore"):

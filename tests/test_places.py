@@ -14,7 +14,11 @@ OPS = {
     "max": np.maximum,
     "min": np.minimum,
 }
-SHAPES = [((5,), 7, 0), ((3, 4), 2, 0), ((3, 4), 6, 1), ((2, 3, 4), 5, 1), ((2, 3, 4), 1, -1)]
+SHAPES = [
+    ((5,), 7, 0), ((3, 4), 2, 0), ((3, 4), 6, 1), ((2, 3, 4), 5, 1), ((2, 3, 4), 1, -1),
+    # More than what is checked at a time.
+    ((2, 30), 300, 1), ((30, 3), 200, 0), ((2, 2, 130), 3, 1),
+]  # fmt: skip
 
 
 def looped(x, indices, values, axis, op):
@@ -106,6 +110,33 @@ def test_the_core_behind_it():
     assert _core.put_along_axis(x, np.zeros((3, 0), int), 1.0, 1).tolist() == x.tolist()
 
 
+@pytest.mark.parametrize("wrong", [5, -6, 1 << 62, -(1 << 63)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_index_that_is_not_there_is_named_wherever_it_is(axis, wrong):
+    x = np.zeros((5, 600) if axis == 0 else (600, 5))
+    indices = np.zeros_like(x, dtype=np.int64)
+    indices[-1, -1] = wrong
+    message = f"index: {wrong} is out of range for axis {axis} with size 5"
+    with pytest.raises(IndexError, match=message):
+        flux.take_along_axis(x, indices, axis=axis)
+    for op in ("set", "+"):
+        with pytest.raises(IndexError, match=message):
+            flux.scatter_along(x, indices, x, axis=axis, op=op)
+        with pytest.raises(IndexError, match=message):
+            flux.gradient(lambda x, op=op: flux.scatter_along(x, indices, x, axis=axis, op=op).sum(), x)
+
+
+def test_the_gradient_has_the_indices_that_the_values_had():
+    x, indices = np.arange(4.0), np.array([0, 1, 1])
+
+    def loss(x):
+        y = flux.take_along_axis(x, indices)
+        indices[:] = 3
+        return y.sum()
+
+    assert flux.gradient(loss, x)[0].tolist() == [1, 2, 0, 0]
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("alpha", [1, -0.5])
 def test_index_add(axis, alpha):
@@ -123,7 +154,7 @@ def test_index_add_of_what_does_not_fit():
     x = flux.zeros((3, 2))
     assert flux.index_add(x, [0, 0], 1.0).tolist() == [[2, 2], [0, 0], [0, 0]]
     assert flux.index_add(x, [], np.zeros((0, 2), "float32")).tolist() == x.tolist()
-    with pytest.raises(IndexError, match="index_add: index 3 is out of range for axis 0 of length 3"):
+    with pytest.raises(IndexError, match="index_add: index 3 is out of range for axis 0 with size 3"):
         flux.index_add(x, [3], 1.0)
     with pytest.raises(flux.ShapeError, match=r"index_add: expected values of shape \(1, 2\)"):
         flux.index_add(x, [0], [[1.0, 2.0, 3.0]])

@@ -7,7 +7,7 @@ import oxiflux as flux
 from oxiflux import _core
 from strategies import check
 
-SHAPES = [(1,), (5,), (3, 4), (2, 5, 3), (0,), (2, 0, 3)]
+SHAPES = [(1,), (5,), (3, 4), (2, 5, 3), (0,), (2, 0, 3), (150,)]
 
 
 def numbers(shape, dtype="float64", seed=0):
@@ -32,6 +32,19 @@ def test_nan_stays():
     values, places = flux.cummax(x)
     assert np.isnan(values.numpy()).tolist() == [False, True, True, True, True]
     assert places.tolist() == [0, 1, 1, 3, 3] == flux.cummin(x).indices.tolist()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 1.0])
+@pytest.mark.parametrize("step", [-1.0, 0.0, 1.0])
+def test_long_runs_with_nan(step, share):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 200)) + step * np.arange(200)
+    x[rng.random(x.shape) < share] = np.nan
+    values, places = flux.cummax(x, axis=1)
+    np.testing.assert_array_equal(values.numpy(), np.maximum.accumulate(x, 1))
+    taken = np.take_along_axis(x, places.numpy(), 1)
+    np.testing.assert_array_equal(taken, values.numpy())
+    np.testing.assert_array_equal(flux.cummin(x, axis=1).values.numpy(), np.minimum.accumulate(x, 1))
 
 
 def test_infinities_and_half_types():

@@ -29,6 +29,8 @@ BOUNDS = [
     ("lgamma", powers(-40, 40), special.gammaln, 5.0),
     ("digamma", spread(0, 12), special.digamma, 5.0),
     ("digamma", powers(-40, 40), special.digamma, 5.0),
+    ("trigamma", spread(0, 12), lambda x: special.polygamma(1, x), 5.0),
+    ("trigamma", powers(-40, 40), lambda x: special.polygamma(1, x), 5.0),
     ("sinc", spread(-4, 4), np.sinc, 4.0),
     ("rsqrt", powers(-40, 40), lambda x: 1 / np.sqrt(x), 2.0),
     ("logit", spread(0, 1), special.logit, 5.0),
@@ -83,6 +85,7 @@ LIMITS = {
     "erfinv": {1.0: np.inf, -1.0: -np.inf, 0.0: 0.0, 1.5: np.nan, -1.5: np.nan, np.inf: np.nan},
     "lgamma": {np.inf: np.inf, -np.inf: np.inf, 0.0: np.inf, -3.0: np.inf, 1.0: 0.0, 2.0: 0.0},
     "digamma": {np.inf: np.inf, 0.0: -np.inf, -3.0: np.nan, -np.inf: np.nan},
+    "trigamma": {np.inf: 0.0, 0.0: np.inf, -3.0: np.inf, -np.inf: np.nan},
     "logit": {0.0: -np.inf, 1.0: np.inf, 0.5: 0.0, -0.1: np.nan, 1.1: np.nan},
     "sinc": {np.inf: 0.0, -np.inf: 0.0, 0.0: 1.0, 1.0: 0.0, -2.0: 0.0, 12.0: 0.0, 0.5: 2 / np.pi},
 }
@@ -123,7 +126,9 @@ def test_polygamma_has_whole_orders_from_0_on():
     assert np.isfinite(flux.polygamma(200, np.array([50.0])).item())
 
 
-@pytest.mark.parametrize("name", ["lgamma", "digamma", "erfc", "sinc", "exp2", "rsqrt", "logit", "erfinv"])
+@pytest.mark.parametrize(
+    "name", ["lgamma", "digamma", "trigamma", "erfc", "sinc", "exp2", "rsqrt", "logit", "erfinv"]
+)
 def test_second_derivatives(name):
     x = np.array([0.15, 0.3, 0.45, 0.7, 0.85])
     assert flux.gradcheck(getattr(flux, name), x, order=2)

@@ -167,6 +167,31 @@ impl Bits for bool {
     }
 }
 
+/// What a division to a whole quotient leaves, with the sign of the dividend: exact, however large the quotient.
+trait Division: Copy {
+    fn left_by(self, divisor: Self) -> Self;
+}
+
+impl Division for f32 {
+    #[inline(always)]
+    fn left_by(self, divisor: f32) -> f32 {
+        // In float64 a quotient below 2^28 keeps its side of each whole number, and its product has all its digits.
+        let (a, b) = (f64::from(self), f64::from(divisor));
+        let quotient = (a / b).trunc();
+        if quotient.abs() < 268_435_456.0 && b.abs() <= f64::from(f32::MAX) {
+            return ((a - quotient * b) as f32).copysign(self);
+        }
+        self % divisor
+    }
+}
+
+impl Division for f64 {
+    #[inline(always)]
+    fn left_by(self, divisor: f64) -> f64 {
+        self % divisor
+    }
+}
+
 macro_rules! float {
     ($($t:ty),+) => {$(
         impl Arithmetic for $t {
@@ -189,7 +214,7 @@ macro_rules! float {
                     return a / b;
                 }
                 // The quotient of what the remainder leaves is whole up to rounding, as in Python.
-                let r = a % b;
+                let r = a.left_by(b);
                 let q = (a - r) / b;
                 let q = if r != 0.0 && (r < 0.0) != (b < 0.0) { q - 1.0 } else { q };
                 let f = q.floor();
@@ -198,7 +223,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn remainder(a: Self, b: Self) -> Self {
-                let r = a % b;
+                let r = a.left_by(b);
                 if r == 0.0 {
                     (0.0 as $t).copysign(b) * if b.is_nan() || r.is_nan() { <$t>::NAN } else { 1.0 }
                 } else if (r < 0.0) != (b < 0.0) {
@@ -209,7 +234,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn fmod(a: Self, b: Self) -> Self {
-                a % b
+                a.left_by(b)
             }
             #[inline(always)]
             fn fmax(a: Self, b: Self) -> Self {

@@ -103,5 +103,11 @@ fn tile<T: Float, const FMA: bool, const R: usize, const L: usize>(
             }
         }
     }
-    sums.map(|row| row.map(|sum| T::of::<FMA>(sum.lane::<FMA>().sqrt())))
+    // Loops become vectors, which `map` of an array does not.
+    for sums in &mut sums {
+        for sum in sums {
+            *sum = T::of::<FMA>(sum.lane::<FMA>().sqrt());
+        }
+    }
+    sums
 }

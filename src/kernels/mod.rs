@@ -14,6 +14,7 @@ pub mod argextreme;
 pub mod variance;
 pub mod scan;
 pub mod running;
+pub mod count;
 pub mod sort;
 pub mod ranks;
 pub mod along;

@@ -199,6 +199,8 @@ unary! {
     lgamma
     /// The derivative of `lgamma`.
     digamma
+    /// The derivative of `digamma`.
+    trigamma
     /// `|x|`.
     abs
     /// -1, 0 or 1, and NaN for NaN.

@@ -63,6 +63,9 @@ macro_rules! folds {
 folds! {
     /// `x_1 + ... + x_n`; integers in 64 bits, wrapping around.
     Sum: T::Wide, by Sum<T::Wide>, T::Wide::ZERO, |a, x| a.plus(x.widen()), |p, q| p.plus(q);
+    /// The sum of what is not NaN.
+    KnownSum: T::Wide, by Sum<T::Wide>, T::Wide::ZERO,
+        |a, x| a.plus(if x.is_nan() { T::Wide::ZERO } else { x.widen() }), |p, q| p.plus(q);
     /// `x_1 * ... * x_n`; integers in 64 bits, wrapping around.
     Prod: T::Wide, by Prod<T::Wide>, T::Wide::ONE, |a, x| a.times(x.widen()), |p, q| p.times(q);
     /// The largest element, NaN if there is one; the lowest value of the type if there is no element.

@@ -8,6 +8,9 @@ use crate::memory::unwritten::{Unwritten, Writer};
 use crate::memory::{collected, filled};
 use crate::team::{self, Pieces};
 
+/// Elements that are compared, or whose exponentials are taken, side by side.
+const BLOCK: usize = 32;
+
 /// `out[o, i, j]` = the place of the last largest element in `x[o, ..=i, j]`, or of its last NaN; with `smallest`, of the
 /// last smallest.
 ///
@@ -41,18 +44,26 @@ fn extremes<'a, T: Number>(
         out.len()
     );
     let matrix = n * inner;
-    let takes = |x: T, best: T| x.is_nan() || (!best.is_nan() && wins(x, best));
+    // Nothing wins over NaN, with which no comparison is true.
+    let takes = |x: T, best: T| wins(x, best) | x.is_nan();
     team::fill(Pieces::of(out, matrix.max(1)), rowwise(axis.outer, matrix, 1.5), |task, out| {
         let x = &x[task * matrix..][..matrix];
         let mut places = Writer::new(out);
         if inner == 1 {
             let (mut best, mut place) = (x[0], 0);
-            places.extend(x.iter().enumerate().map(|(i, &x)| {
-                if takes(x, best) {
-                    (best, place) = (x, i as i64);
+            for (block, x) in x.chunks(BLOCK).enumerate() {
+                // In most blocks of what is in no order nothing wins, which is found side by side.
+                if !x.iter().fold(false, |any, &x| any | takes(x, best)) {
+                    places.extend(x.iter().map(|_| place));
+                    continue;
                 }
-                place
-            }));
+                places.extend(x.iter().enumerate().map(|(i, &x)| {
+                    if takes(x, best) {
+                        (best, place) = (x, (block * BLOCK + i) as i64);
+                    }
+                    place
+                }));
+            }
             return places.finish();
         }
         let (mut best, mut place) = (collected(x[..inner].iter().copied()), filled(inner, 0i64));
@@ -67,9 +78,6 @@ fn extremes<'a, T: Number>(
         places.finish()
     })
 }
-
-/// Elements whose exponentials are taken side by side.
-const BLOCK: usize = 32;
 
 /// A number that [`logsumexp`] sums in float64.
 pub trait Summed: Float {

@@ -2,10 +2,10 @@
 
 use super::index::at;
 use super::movement::broadcast_to;
-use super::numbers::{Numbers, given};
-use super::{Case, add, astype, equal, select, sum};
+use super::numbers::{given, owned};
+use super::{Case, astype, equal, select, sum};
 use crate::array::Array;
-use crate::dtype::each;
+use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::along as kernel;
 use crate::kernels::reduce::{Axis, Sum};
@@ -33,6 +33,13 @@ impl Along {
         shape[self.axis] = self.n;
         shape
     }
+    /// The error for the first of the numbers that is not along the axis.
+    #[cold]
+    fn outside(self, places: &[i64]) -> Error {
+        let mut wrong = places.iter().filter_map(|&i| at(i as isize, self.axis, self.n).err());
+        // They may have been other numbers when they were used.
+        wrong.next().unwrap_or_else(|| Error::Index("index: the indices change while they are used".into()))
+    }
 }
 
 /// The elements of the first input that have the numbers of the second.
@@ -49,12 +56,15 @@ impl Operation for GatherAlong {
         true
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (values, places) = (x[0].contiguous()?, x[1]);
+        let (values, places, view) = (x[0].contiguous()?, given(x[1]), self.0.view(x[1].shape()));
         each!(values.dtype(), moved: T => {
-            let x = values.values::<T>("take_along_axis")?;
-            Array::written_as("take_along_axis", places.shape(), values.dtype(), |out| {
-                kernel::gather(self.0.view(places.shape()), x, given(places), out)
-            })
+            let (from, mut is_whole) = (values.values::<T>("take_along_axis")?, true);
+            let out = Array::written_as("take_along_axis", x[1].shape(), values.dtype(), |out| {
+                let (out, found_all) = kernel::gather(view, from, places, out);
+                is_whole = found_all;
+                out
+            });
+            if is_whole { out } else { Err(self.0.outside(places)) }
         })
     }
 }
@@ -68,7 +78,7 @@ impl Differentiable for GatherAlong {
     }
 }
 
-/// The opposite: the elements of the first input added up at the numbers of the second.
+/// The opposite: the elements of the first input added up at the numbers of the second, onto the third if there is one.
 #[derive(Debug)]
 struct AddAlong(Along);
 
@@ -78,13 +88,17 @@ impl Operation for AddAlong {
     }
     parameters! { 0: along }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (values, places) = (x[0].cast(x[0].dtype().widest())?.contiguous()?, x[1]);
-        let shape = self.0.shape(places.shape());
-        each!(values.dtype(), wide: T => {
-            let mut out = Array::filled("add_along_axis", &shape, 0.0, values.dtype())?;
-            let x = values.values::<T>("add_along_axis")?;
-            kernel::fold::<Sum<T>, T>(self.0.view(places.shape()), x, given(places), out.make_mut::<T>()?);
-            Ok(out)
+        let (values, places, view) = (x[0].contiguous()?, given(x[1]), self.0.view(x[1].shape()));
+        let mut out = match x.get(2) {
+            Some(onto) => onto.copy()?,
+            None => Array::filled("add_along_axis", &self.0.shape(x[1].shape()), 0.0, values.dtype())?,
+        };
+        each!(out.dtype(), wide: T => {
+            let values = values.values::<T>("add_along_axis")?;
+            match kernel::fold::<Sum<T>, T>(view, values, places, out.values_mut("add_along_axis")?) {
+                true => Ok(out),
+                false => Err(self.0.outside(places)),
+            }
         })
     }
 }
@@ -94,7 +108,9 @@ impl Differentiable for AddAlong {
         Keeps::Constants
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        Ok(Grads::from_iter([Some(apply(GatherAlong(self.0), &[g, cx.constant(0)])?), None]))
+        let values = cx.wants(0).then(|| apply(GatherAlong(self.0), &[g, cx.constant(0)])).transpose()?;
+        let grads = [values, None, Some(g.clone())];
+        Ok(grads.into_iter().take(cx.inputs()).collect())
     }
 }
 
@@ -115,9 +131,11 @@ impl Operation for PutAlong {
         out.make_own()?;
         each!(out.dtype(), moved: T => {
             let (x, view) = (values.values::<T>("put_along_axis")?, self.0.view(places.shape()));
-            kernel::put(view, x, given(places), out.values_mut("put_along_axis")?);
-        });
-        Ok(out)
+            match kernel::put(view, x, given(places), out.values_mut("put_along_axis")?) {
+                true => Ok(out),
+                false => Err(self.0.outside(given(places))),
+            }
+        })
     }
 }
 
@@ -178,8 +196,15 @@ fn some_indices(shape: &[usize]) -> Result<Tensor> {
     Ok(Array::from_slice(shape, &values)?.into())
 }
 
-/// The axis and the numbers along it, counted from the front.
-fn numbered(op: &'static str, x: &Tensor, indices: &Tensor, axis: isize) -> Result<(Along, Numbers)> {
+/// The axis, and the numbers along it as an operation takes them, which checks each as it reads it. They are a copy where a
+/// gradient that follows `recorded` reads them again.
+fn numbered(
+    op: &'static str,
+    x: &Tensor,
+    indices: &Tensor,
+    axis: isize,
+    recorded: &[&Tensor],
+) -> Result<(Along, Tensor)> {
     if indices.dtype().is_float() {
         return Err(Error::DType(format!("{op}: indices are integers, not {}", indices.dtype())));
     }
@@ -190,40 +215,22 @@ fn numbered(op: &'static str, x: &Tensor, indices: &Tensor, axis: isize) -> Resu
         let (a, b) = (shape::show(x.shape()), shape::show(indices.shape()));
         return Err(Error::Shape(format!("{op}: shapes {a} and {b} differ beside axis {axis}")));
     }
-    let n = x.shape()[axis];
-    let given = Numbers::of(indices.array().clone())?;
-    if given.iter().all(|&i| (0..n as i64).contains(&i)) {
-        return Ok((Along { axis, n }, given));
-    }
-    let from_front = compute(FromFront(Along { axis, n }), &[given.tensor()])?;
-    Ok((Along { axis, n }, Numbers::of(from_front.into_array())?))
-}
-
-/// Numbers of which negative ones count from the end, counted from the front.
-#[derive(Debug)]
-struct FromFront(Along);
-
-impl Operation for FromFront {
-    fn name(&self) -> &'static str {
-        "from_front"
-    }
-    parameters! { 0: along }
-    fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let mut from_front = Array::full("from_front", x[0].shape(), 0i64)?;
-        for (to, &i) in from_front.make_mut::<i64>()?.iter_mut().zip(given(x[0])) {
-            *to = at(i as isize, self.0.axis, self.0.n)? as i64;
-        }
-        Ok(from_front)
-    }
+    let numbers = if recorded.iter().any(|x| x.place().is_some()) {
+        owned(indices.array().clone(), DType::I64)?
+    } else {
+        let numbers = astype(indices, DType::I64)?;
+        if numbers.array().is_row_major() { numbers } else { owned(numbers.into_array(), DType::I64)? }
+    };
+    Ok((Along { axis, n: x.shape()[axis] }, numbers))
 }
 
 fn taken(x: &Tensor, indices: &Tensor, axis: isize) -> Result<Tensor> {
-    let (along, places) = numbered("take_along_axis", x, indices, axis)?;
+    let (along, places) = numbered("take_along_axis", x, indices, axis, &[x])?;
     if indices.size() == 0 {
         // Other axes may be longer than memory could number.
         return broadcast_to(&astype(&sum(x, Axes::All, false)?, x.dtype())?, indices.shape());
     }
-    apply(GatherAlong(along), &[x, places.tensor()])
+    apply(GatherAlong(along), &[x, &places])
 }
 
 /// `values` as many as there are indices.
@@ -235,13 +242,15 @@ fn beside(op: &str, values: &Tensor, indices: &Tensor) -> Result<Tensor> {
 }
 
 fn added(x: &Tensor, indices: &Tensor, values: &Tensor, axis: isize) -> Result<Tensor> {
-    let (along, places) = numbered("scatter_along", x, indices, axis)?;
+    let (along, places) = numbered("scatter_along", x, indices, axis, &[x, values])?;
     let values = beside("scatter_along", values, indices)?;
-    add(x, &astype(&apply(AddAlong(along), &[&values, places.tensor()])?, x.dtype())?)
+    let wide = x.dtype().promote(values.dtype()).widest();
+    let all = apply(AddAlong(along), &[&astype(&values, wide)?, &places, &astype(x, wide)?])?;
+    astype(&all, x.dtype())
 }
 
 fn put(x: &Tensor, indices: &Tensor, values: &Tensor, axis: isize) -> Result<Tensor> {
-    let (along, places) = numbered("scatter_along", x, indices, axis)?;
+    let (along, places) = numbered("scatter_along", x, indices, axis, &[x, values])?;
     let values = beside("scatter_along", &astype(values, x.dtype())?, indices)?;
-    apply(PutAlong(along), &[x, &values, places.tensor()])
+    apply(PutAlong(along), &[x, &values, &places])
 }

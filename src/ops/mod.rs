@@ -98,6 +98,7 @@ mod reduce;
 mod scan;
 mod running;
 mod sort;
+mod count;
 mod ranks;
 mod matmul;
 mod distance;
@@ -126,7 +127,7 @@ pub(crate) use numbers::copy;
 list! {
     tables:
         unary activation rounding binary compare finite lerp cast movement view index along scatter reduce scan running
-        sort ranks matmul distance softmax normalise loss crossentropy pool ctc fft frames;
+        sort count ranks matmul distance softmax normalise loss crossentropy pool ctc fft frames;
     files:
         select at join creation dense attention conv norm dropout recurrent linalg
 }

@@ -3,7 +3,7 @@
 use super::binary::{as_float, number};
 use super::compare::truth;
 use super::movement::{broadcast_to, reshape_to};
-use super::{Case, astype, divide, equal, logical_not, multiply, select, subtract};
+use super::{Case, astype, divide, equal, isnan, logical_not, multiply, select, subtract};
 use crate::array::Array;
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
@@ -102,6 +102,34 @@ impl Differentiable for Sum {
     }
 }
 
+/// The sum over axes of what is not NaN.
+#[derive(Debug)]
+struct NanSum {
+    axes: AxisList,
+    keepdims: bool,
+}
+
+impl Operation for NanSum {
+    fn name(&self) -> &'static str {
+        "nansum"
+    }
+    parameters! { axes, keepdims }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        let x = &x[0].cast(x[0].dtype().widest())?;
+        each!(x.dtype(), wide: T => fold::<kernel::KnownSum<T>>("nansum", x, &self.axes, self.keepdims))
+    }
+}
+
+impl Differentiable for NanSum {
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+    fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
+        let zero = number(0.0, g)?;
+        cx.each(|i| select(&isnan(cx.input(i))?, &zero, &spread(g, cx.shape(i), &self.axes)?))
+    }
+}
+
 /// A reduced tensor with its axes back as length 1, so that it broadcasts against the input of the reduction.
 pub(crate) fn spread(g: &Tensor, shape: &[usize], axes: &[usize]) -> Result<Tensor> {
     let kept = reduced_shape(shape, axes, true);
@@ -177,6 +205,14 @@ operations! {
         Case { f: |t| sum(&t[0], Axes::All, false), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
         Case { f: |t| sum(&t[0], [0, 2].into(), true), shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) },
         Case { f: |t| sum(&t[0], 1.into(), false), shapes: &[&[2, 0, 4]], domain: (-1.0, 1.0) },
+    ];
+    /// The sum over axes of the elements that are not NaN, 0 where there are none. NaN has the gradient 0.
+    nansum(x; axis: Axes = Axes::All, keepdims: bool = false) {
+        let axes = axis.resolve("nansum", x.ndim())?;
+        if x.dtype().is_float() { apply(NanSum { axes, keepdims }, &[x]) } else { sum(x, axis, keepdims) }
+    } cases [
+        Case { f: |t| nansum(&t[0], Axes::All, false), shapes: &[&[2, 3]], domain: (-1.0, 1.0) },
+        Case { f: |t| nansum(&t[0], [0, 2].into(), true), shapes: &[&[2, 3, 4]], domain: (-1.0, 1.0) },
     ];
     /// The arithmetic mean over axes, in a floating type.
     mean(x; axis: Axes = Axes::All, keepdims: bool = false) {

@@ -127,7 +127,7 @@ impl Real for Traced {
         exp = exp, exp2 = exp2, expm1 = expm1, ln = log, ln_1p = log1p, log2 = log2, log10 = log10, sqrt = sqrt, sin = sin, cos = cos,
         tan = tan, sinc = sinc, asin = asin, acos = acos, atan = atan, sinh = sinh, cosh = cosh, tanh = tanh, asinh = asinh,
         acosh = acosh, atanh = atanh, sigmoid = sigmoid, softplus = softplus, erf = erf, erfc = erfc, erfinv = erfinv,
-        lgamma = lgamma, digamma = digamma, abs = abs, sign = sign,
+        lgamma = lgamma, digamma = digamma, trigamma = trigamma, abs = abs, sign = sign,
         floor = floor, ceil = ceil, trunc = trunc, round_even = round,
     }
     fn max(self, other: Traced) -> Traced {

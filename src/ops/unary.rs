@@ -122,7 +122,11 @@ rows! {
     /// The logarithm to base 10.
     log10 = |x| log10(x), d(x) = |x| 1.0 / (x * LN_10), on (0.2, 3.0), 0.5 ns;
     /// `log(x / (1 - x))`, the inverse of `sigmoid`: infinite at 0 and 1, NaN beyond.
-    logit = |x| when_gt(abs(x - 0.5), 0.25, ln(x / (1.0 - x)), atanh(x * 2.0 - 1.0) * 2.0),
+    logit = |x| {
+        // From the half on which `x` is, where `2 x - 1` has all its digits if they count.
+        let y = ln_1p(abs(x * 2.0 - 1.0) / when_gt(x, 0.5, 1.0 - x, x));
+        when_gt(x, 0.5, y, -y)
+    },
         d(x) = |x| 1.0 / x + 1.0 / (1.0 - x), on (0.1, 0.9), 2.0 ns;
     /// The sine of an angle in radians.
     sin = |x| sin(x), d(x) = |x| cos(x), on (-2.0, 2.0), 1.0 ns;
@@ -159,7 +163,9 @@ rows! {
     /// The logarithm of the absolute value of the gamma function, of which `gamma(n + 1)` is the factorial of `n`.
     lgamma = |x| lgamma(x), d(x) = |x| digamma(x), on (0.3, 3.0), 4.0 ns;
     /// The derivative of `lgamma`: infinite at 0, NaN at other whole numbers below it.
-    digamma = |x| digamma(x), d(x) = |x| polygamma(x, R::lit(1.0)), on (0.3, 3.0), 4.0 ns;
+    digamma = |x| digamma(x), d(x) = |x| trigamma(x), on (0.3, 3.0), 4.0 ns;
+    /// The derivative of `digamma`: infinite at 0 and at whole numbers below it.
+    trigamma = |x| trigamma(x), d(x) = |x| polygamma(x, R::lit(2.0)), on (0.3, 3.0), 4.0 ns;
     /// The derivative of `digamma` of a whole order.
     polygamma(order: 1.0) = |x| polygamma(x, order), d(x) = |x| polygamma(x, order + 1.0), on (0.5, 3.0), 50.0 ns;
 }

@@ -20,7 +20,7 @@ from .matrices import (
     triu_indices,
     vecdot,
 )
-from .missing import nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+from .missing import nanmax, nanmean, nanmin, nanprod, nanstd, nanvar
 from .movement import broadcast_arrays, broadcast_shapes, meshgrid, moveaxis, repeat, roll, swapaxes, tile
 from .numbers import allclose, clip, conj, exp10, heaviside, imag, isclose, polygamma, positive, real, rrelu
 from .order import diff, isin, unique_all, unique_counts, unique_inverse, unique_values
@@ -81,7 +81,6 @@ __all__ = [
     "nanprod",
     "nanquantile",
     "nanstd",
-    "nansum",
     "nanvar",
     "outer",
     "pairwise_distance",

@@ -40,23 +40,19 @@ def bincount(x: ArrayLike, /, weights: ArrayLike | None = None, minlength: Suppo
     n = max(int(_core.max(x)) + 1 if x.size else 0, least)
     if weights is None:
         try:
-            return _counts(x, n)
-        except ValueError:  # Negative numbers, which NumPy looks for as well.
-            low = int(_core.min(x))
-            raise ValueError(f"bincount: numbers from 0 on are counted, got {low}") from None
-    if x.size and (low := int(_core.min(x))) < 0:
-        raise ValueError(f"bincount: numbers from 0 on are counted, got {low}")
+            return _core.counts(x, n)
+        except ValueError:
+            raise _negative(x) from None
+    if x.size and int(_core.min(x)) < 0:
+        raise _negative(x)
     weights = _core.asarray(weights)
     if weights.shape != x.shape:
         raise ShapeError(f"bincount: weights of shape {weights.shape} for numbers of shape {x.shape}")
     return _core.scatter(weights, x, n)
 
 
-def _counts(x: Tensor, n: int) -> Tensor:
-    """How often each of `n` numbers is there."""
-    # A size that no memory has is refused here, in the words of this package.
-    _core.empty(n, dtype=_core.int64)
-    return _core.from_numpy(np.bincount(x.numpy(), minlength=n).astype(np.int64, copy=False))
+def _negative(x: Tensor) -> ValueError:
+    return ValueError(f"bincount: numbers from 0 on are counted, got {int(_core.min(x))}")
 
 
 class Histogram(NamedTuple):
@@ -94,52 +90,16 @@ def histogram(
     x = x if x.dtype.kind == "f" else _core.astype(x, _core.float64)
     edges = _edges(x, bins, range)
     n = edges.size - 1
-    # How many edges are not above an element is the number of its bin, from 1 on; 0 and `n + 1` are outside.
-    place = _places(x.numpy(), edges.numpy())
-    if place is None:
-        # The last bin has its upper edge.
-        last = _core.astype(_core.equal(x, edges[-1]), _core.int64)
-        place = _core.searchsorted(edges, x, side="right") - last
+    # From 1 on; 0 and `n + 1` are outside.
+    place = _core.bins(x, edges)
     if given is None:
-        counts = _counts(place, n + 2)[1:-1]
+        counts = _core.counts(place, n + 2)[1:-1]
     else:
         counts = _core.scatter(_core.reshape(given, x.shape), place, n + 2)[1:-1]
     if density:
         counts = counts if counts.dtype.kind == "f" else _core.astype(counts, x.dtype)
         counts = counts / (edges[1:] - edges[:-1]) / _core.sum(counts)
     return Histogram(counts, edges)
-
-
-_BLOCK = 1 << 14
-
-
-def _places(x: np.ndarray, edges: np.ndarray) -> Tensor | None:
-    """The numbers of bins by arithmetic, put right at the edges as they are; None where the edges are not even enough.
-
-    Rounding keeps the order of numbers. So if each edge comes out within a quarter of its own number, what lies between
-    two edges comes out within one of its bin.
-    """
-    n = edges.size - 1
-    with np.errstate(all="ignore"):
-        low, per = edges[0], n / (edges[-1] - edges[0])
-        if edges.dtype.itemsize < 4 or not (abs((edges - low) * per - np.arange(n + 1)) < 0.25).all():
-            return None
-        # The last bin has its upper edge.
-        upper = edges[1:].copy()
-        upper[-1] = np.nextafter(upper[-1], np.inf)
-        places = np.empty(x.size, np.int64)
-        # By blocks that stay in the cache.
-        for start in range(0, x.size, _BLOCK):
-            part = x[start : start + _BLOCK]
-            # A NaN becomes 0 or the least integer: it counts as below the first edge, which it is not above.
-            at = part - low
-            at *= per
-            near = np.clip(at, 0, n - 1, out=at).astype(np.intp)
-            np.maximum(near, 0, out=near)
-            into = places[start : start + _BLOCK]
-            np.add(near, part >= edges.take(near), out=into)
-            into += part >= upper.take(near)
-    return _core.from_numpy(places)
 
 
 def _edges(

@@ -13,7 +13,7 @@ from .numbers import floating, root
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
 
-__all__ = ["nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar"]
+__all__ = ["nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nanvar"]
 
 Axes = int | Sequence[int] | None
 _INFINITY = float("inf")
@@ -28,17 +28,6 @@ def _count(x: Tensor, axis: Axes, keepdims: bool) -> Tensor:
     """How many elements are not NaN, in the type of `x`."""
     known = _core.logical_not(_core.isnan(x))
     return _core.astype(_core.count_nonzero(known, axis, keepdims=keepdims), x.dtype)
-
-
-@told
-def nansum(x: ArrayLike, /, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The sum over axes of the elements that are not NaN; 0 where there are none. NaN has the gradient 0.
-
-    >>> import oxiflux as flux
-    >>> flux.nansum([1.0, float("nan"), 2.0])
-    Tensor(3.)
-    """
-    return _core.sum(_without_nan(x, 0.0), axis, keepdims=keepdims)
 
 
 @told
@@ -61,7 +50,7 @@ def nanmean(x: ArrayLike, /, axis: Axes = None, keepdims: bool = False) -> Tenso
     Tensor([2., 5.])
     """
     x = floating(x)
-    return nansum(x, axis, keepdims) / _count(x, axis, keepdims)
+    return _core.nansum(x, axis, keepdims=keepdims) / _count(x, axis, keepdims)
 
 
 @told

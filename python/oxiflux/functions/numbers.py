@@ -153,7 +153,12 @@ def polygamma(n: SupportsIndex, x: ArrayLike, /) -> Tensor:
     order = index(n)
     if order < 0:
         raise ValueError(f"polygamma: an order is 0 or more, got {order}")
-    return _core.digamma(x) if order == 0 else _core.polygamma(x, float(order))
+    match order:
+        case 0:
+            return _core.digamma(x)
+        case 1:
+            return _core.trigamma(x)
+    return _core.polygamma(x, float(order))
 
 
 def _widened(x: Tensor) -> Tensor:

@@ -81,7 +81,6 @@ def index_add(
         raise ShapeError(f"index_add: indices are a vector, got shape {indices.shape}")
     if indices.dtype.kind not in "iu" and indices.size:
         raise DTypeError(f"index_add: indices are integers, not {indices.dtype}")
-    n = x.shape[at]
     indices = _core.astype(indices, _core.int64)
     shape = (*x.shape[:at], indices.size, *x.shape[at + 1 :])
     try:
@@ -91,13 +90,10 @@ def index_add(
             f"index_add: expected values of shape {shape} for {indices.size} indices along axis {axis} of shape"
             f" {x.shape}, got {values.shape}"
         ) from None
-    outside = _core.logical_or(_core.less(indices, -n), _core.greater_equal(indices, n))
-    if bool(_core.any(outside)):
-        bad = int(indices[outside][0])
-        raise IndexError(f"index_add: index {bad} is out of range for axis {axis} of length {n}")
-    places = _core.where(_core.less(indices, 0), indices + n, indices)
-    sums = _core.scatter(values, places, n, "+", at)
-    return x + _core.astype(sums if alpha == 1 else sums * alpha, x.dtype)
+    try:
+        return x.at[(slice(None),) * at + (indices,)].add(values if alpha == 1 else values * alpha)
+    except IndexError as error:
+        raise IndexError(f"index_add: {str(error).replace(':', '', 1)}") from None
 
 
 @told

@@ -3,7 +3,7 @@
 use super::{algorithms, standard};
 
 mod special;
-pub use special::{digamma, erfc, erfinv, lgamma, polygamma, sinc};
+pub use special::{digamma, erfc, erfinv, lgamma, polygamma, sinc, trigamma};
 
 algorithms! { f64, i64, u64 }
 

@@ -42,6 +42,19 @@ const STIRLING: [f64; 8] = [
     1.0 / 156.0,
     -3617.0 / 122400.0,
 ];
+/// The asymptotic series of `trigamma(x) - 1 / x - 1 / (2x²)`, in powers of `1 / x²`, times `x³`: Bernoulli's numbers.
+const TRIGAMMA_FAR: [f64; 10] = [
+    1.0 / 6.0,
+    -1.0 / 30.0,
+    1.0 / 42.0,
+    -1.0 / 30.0,
+    5.0 / 66.0,
+    -691.0 / 2730.0,
+    7.0 / 6.0,
+    -3617.0 / 510.0,
+    43867.0 / 798.0,
+    -174611.0 / 330.0,
+];
 /// The asymptotic series of `ln x - 1 / (2x) - digamma(x)`, in powers of `1 / x²`, times `x²`.
 const DIGAMMA_FAR: [f64; 9] = [
     1.0 / 12.0,

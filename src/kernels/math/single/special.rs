@@ -29,6 +29,8 @@ const HALF_LN_TAU: f32 = 0.918_938_5;
 
 /// Stirling's series for `ln Γ(x)`, in powers of `1 / x²`, times `x`.
 const STIRLING: [f32; 3] = [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0];
+/// The asymptotic series of `trigamma(x) - 1 / x - 1 / (2x²)`, in powers of `1 / x²`, times `x³`: Bernoulli's numbers.
+const TRIGAMMA_FAR: [f32; 4] = [1.0 / 6.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0];
 /// The asymptotic series of `ln x - 1 / (2x) - digamma(x)`, in powers of `1 / x²`, times `x²`.
 const DIGAMMA_FAR: [f32; 4] = [1.0 / 12.0, -1.0 / 120.0, 1.0 / 252.0, -1.0 / 240.0];
 
