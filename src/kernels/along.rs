@@ -49,11 +49,11 @@ pub fn gather<'a, T: Copy + Default + Send + Sync>(
     );
     let row = out.len().checked_div(outer).unwrap_or(0);
     let is_out = AtomicBool::new(false);
-    let take = |o: usize, first: usize, places: &[i64], out: &mut Writer<'_, T>| {
+    let take = |o: usize, first: usize, places: &[i64], out: &mut Writer<'_, T>, block: &mut _| {
         let x = &x[o * n * inner..][..n * inner];
-        let (mut block, mut j, all) = ([0; BLOCK], first % inner, places.len());
+        let (mut j, all) = (first % inner, places.len());
         for (at, places) in places.chunks(BLOCK).enumerate() {
-            let Some(found) = from_front(places, n, &mut block) else {
+            let Some(found) = from_front(places, n, block) else {
                 is_out.store(true, Relaxed);
                 out.extend((at * BLOCK..all).map(|_| T::default()));
                 return;
@@ -77,13 +77,13 @@ pub fn gather<'a, T: Copy + Default + Send + Sync>(
     let out = team::fill(share, scattering(places.len(), 4), |task, out| {
         let (o, first) = (task / pieces * group, task % pieces * part);
         let mut places = &places[o * row + first..][..out.len()];
-        let mut out = Writer::new(out);
+        let (mut out, mut block) = (Writer::new(out), [0; BLOCK]);
         for o in o.. {
             let (these, rest) = places.split_at(places.len().min(row));
             if these.is_empty() {
                 break;
             }
-            take(o, first, these, &mut out);
+            take(o, first, these, &mut out, &mut block);
             places = rest;
         }
         out.finish()

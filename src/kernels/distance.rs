@@ -9,10 +9,9 @@ use super::real::Real;
 use crate::memory::unwritten::{Unwritten, assume_written, copy_from};
 use crate::team::{self, Pieces};
 
-/// Rows whose distances are computed side by side, so that what is read of the other matrix serves all of them.
-const ROWS: usize = 4;
-/// Columns likewise.
-const LANES: usize = 32;
+/// Columns whose distances are computed side by side.
+const LANES: usize = 64;
+/// Columns likewise, where fewer are left.
 const FEW: usize = 8;
 /// Differences per task.
 const CHUNK: usize = 1 << 16;
@@ -36,7 +35,7 @@ pub fn euclidean<'a, T: Float>(
         out.len()
     );
     assert!(width > 0 && !out.is_empty(), "distances: there are no points");
-    let group = (CHUNK / (m * width)).max(1).next_multiple_of(ROWS);
+    let group = (CHUNK / (m * width)).max(1);
     let groups = n.div_ceil(group);
     let nanos = multiplying(2 * batch * n * m * width);
     team::fill(Pieces::of_rows(out, n * m, group * m), nanos, |task, out| {
@@ -60,54 +59,37 @@ impl<'a, T: Float> Compute for Rows<'_, 'a, T> {
     #[inline(always)]
     fn compute<const FMA: bool>(self) -> &'a mut [T] {
         let Rows { a, b, m, width, out } = self;
-        let (rows, mut i) = (out.len() / m, 0);
-        macro_rules! strips {
-            ($rows:expr; $($lanes:expr),+) => {
-                while rows - i >= $rows {
-                    let (mut j, a) = (0, &a[i * width..][..$rows * width]);
-                    $(
-                        while m - j >= $lanes {
-                            let found = tile::<T, FMA, { $rows }, { $lanes }>(a, &b[j..], m, width);
-                            for (row, found) in found.iter().enumerate() {
-                                copy_from(&mut out[(i + row) * m + j..][..$lanes], found);
-                            }
-                            j += $lanes;
-                        }
-                    )+
-                    i += $rows;
-                }
-            };
+        for (a, out) in a.chunks_exact(width).zip(out.chunks_exact_mut(m)) {
+            let mut j = 0;
+            macro_rules! strips {
+                ($($lanes:expr),+) => {$(
+                    while m - j >= $lanes {
+                        copy_from(&mut out[j..][..$lanes], &tile::<T, FMA, { $lanes }>(a, &b[j..], m));
+                        j += $lanes;
+                    }
+                )+};
+            }
+            strips!(LANES, FEW, 1);
         }
-        strips!(ROWS; LANES, FEW, 1);
-        strips!(1; LANES, FEW, 1);
-        // SAFETY: rows are taken until none is left, and of each row columns until none is left; all are written.
+        // SAFETY: there are as many rows as `a` has, and of each columns are taken until none is left; all are written.
         unsafe { assume_written(out) }
     }
 }
 
-/// The distances of `R` rows of `width` from `L` columns, which are `stride` apart from one row of `b` to the next.
+/// The distances of a point from `L` columns, which are `stride` apart from one row of `b` to the next.
 #[inline(always)]
-fn tile<T: Float, const FMA: bool, const R: usize, const L: usize>(
-    a: &[T],
-    b: &[T],
-    stride: usize,
-    width: usize,
-) -> [[T; L]; R] {
-    let mut sums = [[T::ZERO; L]; R];
-    for (k, b) in Vectors::<T, L>::new(b, width, stride).enumerate() {
-        for (r, sums) in sums.iter_mut().enumerate() {
-            let x = a[r * width + k].lane::<FMA>();
-            for l in 0..L {
-                let away = x - b[l].lane::<FMA>();
-                sums[l] = T::of::<FMA>(away.mul_add(away, sums[l].lane::<FMA>()));
-            }
+fn tile<T: Float, const FMA: bool, const L: usize>(a: &[T], b: &[T], stride: usize) -> [T; L] {
+    let mut sums = [T::ZERO; L];
+    for (x, b) in a.iter().zip(Vectors::<T, L>::new(b, a.len(), stride)) {
+        let x = x.lane::<FMA>();
+        for l in 0..L {
+            let away = x - b[l].lane::<FMA>();
+            sums[l] = T::of::<FMA>(away.mul_add(away, sums[l].lane::<FMA>()));
         }
     }
-    // Loops become vectors, which `map` of an array does not.
-    for sums in &mut sums {
-        for sum in sums {
-            *sum = T::of::<FMA>(sum.lane::<FMA>().sqrt());
-        }
+    let mut roots = [T::ZERO; L];
+    for l in 0..L {
+        roots[l] = T::of::<FMA>(sums[l].lane::<FMA>().sqrt());
     }
-    sums
+    roots
 }

@@ -122,11 +122,7 @@ rows! {
     /// The logarithm to base 10.
     log10 = |x| log10(x), d(x) = |x| 1.0 / (x * LN_10), on (0.2, 3.0), 0.5 ns;
     /// `log(x / (1 - x))`, the inverse of `sigmoid`: infinite at 0 and 1, NaN beyond.
-    logit = |x| {
-        // From the half on which `x` is, where `2 x - 1` has all its digits if they count.
-        let y = ln_1p(abs(x * 2.0 - 1.0) / when_gt(x, 0.5, 1.0 - x, x));
-        when_gt(x, 0.5, y, -y)
-    },
+    logit = |x| when_gt(abs(x - 0.5), 0.25, ln(x / (1.0 - x)), atanh(x * 2.0 - 1.0) * 2.0),
         d(x) = |x| 1.0 / x + 1.0 / (1.0 - x), on (0.1, 0.9), 2.0 ns;
     /// The sine of an angle in radians.
     sin = |x| sin(x), d(x) = |x| cos(x), on (-2.0, 2.0), 1.0 ns;

@@ -99,6 +99,12 @@ impl<T: Scalar> Product<'_, T> {
     /// These rows and columns of C must be written, and nobody else use them meanwhile.
     pub(super) unsafe fn map(&self, rows: Range<usize>, cols: Range<usize>) {
         if let Activation::Map(map) = self.epilogue.activation {
+            // Whole rows follow on each other, and a map of many elements is quicker than one of each row's.
+            if cols.len() == self.ldc {
+                let all = rows.len() * self.ldc;
+                // SAFETY: these rows are inside C, and by the caller's word written and ours.
+                return map(unsafe { from_raw_parts_mut(self.c.add(rows.start * self.ldc), all) });
+            }
             for i in rows {
                 // SAFETY: the piece of row `i` is inside C, and by the caller's word written and ours.
                 map(unsafe { from_raw_parts_mut(self.c.add(i * self.ldc + cols.start), cols.len()) });
