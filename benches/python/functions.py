@@ -1,23 +1,27 @@
 """Functions and layers beside PyTorch's: the time of one call of each, on arrays of about a million numbers.
 
-    python benches/python/functions.py [--threads 2] [NAME ...]
+    python benches/python/functions.py [--threads 2] [--page docs/functions.md] [NAME ...]
 
 needs a Python that has both packages. The two take turns; of each the shortest time counts. A speed is PyTorch's time
-over ours: above 1 this package is faster.
+over ours: above 1 this package is faster. With `--page` the table of a page is written anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 import oxiflux as flux
+from oxiflux import _core
 
 Call = Callable[[], object]
 
@@ -187,27 +191,43 @@ def speed(ours: Call, theirs: Call) -> tuple[float, float]:
     return a, b
 
 
+def machine(threads: int) -> str:
+    """The processor and the versions, for a page."""
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return f"{processor}, {_core.isa}, {threads} threads; PyTorch {torch.__version__.split('+')[0]}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="parts of names of cases; all without")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", type=Path, help="the page whose table is written anew")
     options = parser.parse_args()
     flux.set_num_threads(options.threads)
     torch.set_num_threads(options.threads)
     chosen = [name for name in CASES if not options.names or any(part in name for part in options.names)]
-    print(f"{'':34}{'ours, ms':>10}{'PyTorch':>10}{'speed':>8}")
-    speeds = []
+    print(f"{'':40}{'ours, ms':>10}{'PyTorch':>10}{'speed':>8}")
+    speeds, rows = [], []
     for name in chosen:
         for kind, make in (("", calls), (", gradient", gradients)):
             if kind and name not in WITH_GRADIENT:
                 continue
             a, b = speed(*make(name))
             speeds.append(b / a)
-            print(f"{name + kind:34}{a * 1e3:10.3f}{b * 1e3:10.3f}{b / a:8.2f}", flush=True)
-    print(
-        f"geometric mean {math.exp(sum(map(math.log, speeds)) / len(speeds)):.2f}, at least 0.9 in", end=" "
-    )
-    print(f"{sum(s >= 0.9 for s in speeds)} of {len(speeds)}")
+            rows.append(f"| {name + kind} | {a * 1e3:.3f} | {b * 1e3:.3f} | {b / a:.2f} |")
+            print(f"{name + kind:40}{a * 1e3:10.3f}{b * 1e3:10.3f}{b / a:8.2f}", flush=True)
+    mean, fast = math.exp(sum(map(math.log, speeds)) / len(speeds)), sum(s >= 0.9 for s in speeds)
+    summary = f"Geometric mean {mean:.2f}; at least 0.9 in {fast} of {len(speeds)}."
+    print(summary)
+    if options.page:
+        before, rest = options.page.read_text().split("<!-- table -->\n", 1)
+        after = rest.split("<!-- end -->\n", 1)[1]
+        head = f"{machine(options.threads)}. {summary}\n\n| | ours, ms | PyTorch, ms | speed |\n|---|--:|--:|--:|\n"
+        table = "\n".join(rows)
+        options.page.write_text(f"{before}<!-- table -->\n{head}{table}\n<!-- end -->\n{after}")
 
 
 if __name__ == "__main__":
