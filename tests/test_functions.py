@@ -315,6 +315,14 @@ def test_rescale(shape, dtype, eps):
     )
 
 
+@pytest.mark.parametrize(("dtype", "most"), [("float16", 6e4), ("float32", 3e38), ("float64", 1.7e308)])
+def test_numbers_as_far_apart_as_their_type_has_are_rescaled(dtype, most):
+    x = flux.tensor([[-most, 0.0], [0.0, 1.0], [most, 2.0]], dtype=dtype)
+    np.testing.assert_allclose(flux.rescale(x, eps=0.0).numpy(), [[0, 0], [0.5, 0.5], [1, 1]], rtol=1e-3)
+    (g,) = flux.gradient(lambda x: (flux.rescale(x, eps=0.0)[1]).sum(), x)
+    assert np.isfinite(g.numpy()).all() and g.numpy()[1, 1] == 0.5
+
+
 def test_what_is_constant_is_rescaled_to_zero():
     assert flux.rescale(flux.full((3, 2), 7.0)).tolist() == [[0.0, 0.0]] * 3
     assert flux.rescale(flux.zeros((0, 2))).shape == (0, 2)

@@ -33,7 +33,11 @@ def rescale(x: ArrayLike, /, axis: int | tuple[int, ...] | None = 0, eps: float 
     if x.size == 0:
         return x
     low, high = _core.min(x, axis, keepdims=True), _core.max(x, axis, keepdims=True)
-    return (x - low) / (high - low + eps)
+    # The distance of two numbers may be beyond the type; that of their halves never is.
+    is_wide = _core.isinf(_core.stop_gradient(high) - _core.stop_gradient(low))
+    part = _core.where(is_wide, 0.5, _core.ones(is_wide.shape, dtype=x.dtype))
+    low = low * part
+    return (x * part - low) / (high * part - low + eps * part)
 
 
 @told
