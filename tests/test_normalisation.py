@@ -650,6 +650,21 @@ def test_weight_norm_of_16_bits_is_the_plain_layer_whatever_the_size_of_its_numb
     )
 
 
+@pytest.mark.parametrize(("convert", "size"), [(flux.f32, 1e30), (flux.f64, 1e200), (flux.bf16, 1e30)])
+def test_weight_norm_of_numbers_whose_squares_are_beyond_their_type(convert, size):
+    plain = convert(flux.Dense(flux.full((4, 2), size, dtype=flux.float64), bias=False))
+    plain.weight[:, 1] = 2.0
+    layer = flux.WeightNorm(plain)
+    rtol = 2e-2 if convert is flux.bf16 else 1e-6
+    np.testing.assert_allclose(layer.g.astype("float64").numpy(), [[2 * size, 4.0]], rtol=rtol)
+    x = flux.ones((1, 4), dtype=plain.weight.dtype)
+    np.testing.assert_allclose(
+        layer(x).astype("float64").numpy(), plain(x).astype("float64").numpy(), rtol=rtol
+    )
+    (g,) = flux.gradient(lambda m: m(x).sum(), layer)
+    np.testing.assert_allclose(g.g.astype("float64").numpy(), [[2.0, 2.0]], rtol=rtol)
+
+
 def test_the_axes_of_weight_norm_are_integers_of_any_kind():
     dense = flux.Dense(3, 2)
     assert (

@@ -79,9 +79,16 @@ class WeightNorm(Layer):
         tiny = 2.220446049250313e-16 if v.dtype == _core.float64 else 1.1920929e-07
         # The squares of numbers of 16 bits may have too many.
         exact = wide(v)
-        return _core.astype(
-            _core.sqrt(_core.sum(exact * exact, axis=self.axis, keepdims=True) + tiny), v.dtype
-        )
+        size = _core.sqrt(_core.sum(exact * exact, axis=self.axis, keepdims=True) + tiny)
+        if not _core.all(_core.isfinite(_core.stop_gradient(size))).item():
+            # Squares beyond the type: they are taken of numbers up to 1.
+            largest = _core.max(_core.abs(_core.stop_gradient(exact)), self.axis, keepdims=True)
+            scale = _core.maximum(largest, 1.0)
+            part = exact / scale
+            size = scale * _core.sqrt(
+                _core.sum(part * part, axis=self.axis, keepdims=True) + tiny / (scale * scale)
+            )
+        return _core.astype(size, v.dtype)
 
     def reparametrize(self) -> Any:
         """The layer with the parameter that it computes with: `g * v / norm(v)`."""
