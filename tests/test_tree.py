@@ -267,6 +267,24 @@ def test_a_failed_loadmodel_changes_nothing():
         np.testing.assert_array_equal(t.numpy(), old)
 
 
+def test_loadmodel_of_lists_that_hold_a_list_twice_takes_each_once():
+    def nested(value):
+        tree = [flux.full((2,), value)]
+        for _ in range(60):  # 2^60 ways lead to the tensor
+            tree = [tree, tree]
+        return tree
+
+    dst = nested(1.0)
+    flux.loadmodel(dst, nested(3.0))
+    assert flux.trainables(dst)[0].tolist() == [3.0, 3.0]
+
+
+def test_loadmodel_of_a_part_twice_still_sees_that_its_sources_differ():
+    part = [flux.zeros(2)]
+    with pytest.raises(ValueError, match="are one tensor in the model and differ in the source"):
+        flux.loadmodel([part, part], [[flux.zeros(2)], [flux.ones(2)]])
+
+
 def test_loadmodel_takes_no_bias_and_a_zero_bias_for_one_another():
     a = flux.Dense(2, 3)
     a.bias[...] = 5
@@ -301,6 +319,22 @@ def test_f64_reaches_tuples_lists_dicts_and_closures():
     flux.f64(tree)
     assert {str(t.dtype) for t in flux.trainables(tree)} == {"float64"}
     assert tree[0][1] == 3
+
+
+@pytest.mark.parametrize("rule", [flux.Adam(), flux.Momentum(), flux.Descent(), flux.AMSGrad()])
+def test_f64_converts_the_state_of_an_optimiser(rule):
+    m = flux.Dense(2, 3)
+    state = flux.setup(rule, m)
+    leaf, before = state.weight, str(rule.init(m.weight))
+    assert flux.f64(state) is state and state.weight is leaf
+    assert {x.dtype for x in _state_tensors(leaf)} <= {flux.float64}
+    flux.f32(state)
+    assert {x.dtype for x in _state_tensors(leaf)} <= {flux.float32} and str(leaf.state) == before
+
+
+def _state_tensors(leaf):
+    parts = leaf.state if isinstance(leaf.state, tuple) else (leaf.state,)
+    return [x for x in parts if isinstance(x, flux.Tensor)]
 
 
 def test_f64_keeps_ties_and_integers():

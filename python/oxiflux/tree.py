@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 import numpy as np
 
 from . import _core
-from ._core import ShapeError, Tensor
+from ._core import Leaf, ShapeError, Tensor
 from .functors import CALLABLES, FIXED, put, remade, show_path, walks
 from .functors import fmap as fmap  # the core asks for it here
 
@@ -174,7 +174,7 @@ def assignments(
 ) -> list[tuple[Tensor, Tensor]]:
     """What `loadmodel` assigns: tensors of `dst` and their values."""
     found: dict[int, tuple[Path, Tensor, Tensor]] = {}
-    for path, tensor, given in _pairs(dst, src, (), filter):
+    for path, tensor, given in _pairs(dst, src, (), filter, (), {}):
         value = _fitting(path, tensor, given)
         first, _, known = found.setdefault(id(tensor), (path, tensor, value))
         if not np.array_equal(known.numpy(), value.numpy(), equal_nan=value.dtype in FLOATS):
@@ -243,6 +243,8 @@ def bf16(model: Model) -> Model:
 def f32(model: Model) -> Model:
     """Turns every floating tensor of a model into float32, in its attributes, and returns the model.
 
+    Of the state of an optimiser too, in its leaves.
+
     >>> import oxiflux as flux
     >>> flux.f32(flux.f64(flux.Dense(2, 3))).weight.dtype == "float32"
     True
@@ -253,6 +255,8 @@ def f32(model: Model) -> Model:
 @walks
 def f64(model: Model) -> Model:
     """Turns every floating tensor of a model into float64, in its attributes, and returns the model.
+
+    Of the state of an optimiser too, in its leaves.
 
     >>> import oxiflux as flux
     >>> flux.f64(flux.Dense(2, 3)).weight.dtype == "float64"
@@ -391,6 +395,8 @@ def _convert(caller: str, model: Model, dtype: _core.DType) -> Model:
             entered[id(node)][1] += 1
         if isinstance(node, Tensor):
             done[id(node)] = node, node.astype(dtype) if node.dtype in FLOATS else node
+        elif isinstance(node, Leaf):
+            node.state = walk(node.state, dtype)
         else:
             own = _core.float32 if is_half and getattr(node, "in_float32", False) is True else dtype
             items = [(key, kid, walk(kid, own)) for key, kid in _core.children(node) or []]
@@ -407,14 +413,26 @@ def _convert(caller: str, model: Model, dtype: _core.DType) -> Model:
 
 
 def _pairs(
-    dst: Any, src: Any, path: Path, loads: Callable[[Any], bool] | None, around: tuple[Any, ...] = ()
+    dst: Any,
+    src: Any,
+    path: Path,
+    loads: Callable[[Any], bool] | None,
+    around: tuple[Any, ...],
+    done: dict[tuple[int, int], tuple[Any, Any]],
 ) -> Iterator[tuple[Path, Tensor, Any]]:
-    """Each tensor of `dst` with what stands in its place in `src`; `around` are the parts of `dst` on the way there."""
+    """Each tensor of `dst` with what stands in its place in `src`; `around` are the parts of `dst` on the way there.
+
+    A part that has met the same part of `src` before is `done`.
+    """
     if isinstance(dst, Tensor):
         yield path, dst, src
         return
     if any(part is dst for part in around):
         return  # a part that refers back to what it is part of
+    pair = id(dst), id(src)
+    if pair in done:
+        return
+    done[pair] = dst, src  # held, so that no other object gets their addresses
     refuse_open("loadmodel", dst)
     around = (*around, dst)
     if isinstance(src, (Tensor, np.ndarray)):
@@ -450,7 +468,7 @@ def _pairs(
         )
     for key, kid in kids:
         if key in given:
-            yield from _pairs(kid, given[key], (*path, key), loads, around)
+            yield from _pairs(kid, given[key], (*path, key), loads, around, done)
         elif _core.leaves(kid):
             raise ShapeError(
                 f"loadmodel: the source has no {show_path((*path, key))}, which is a part of the model"
