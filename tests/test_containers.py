@@ -412,6 +412,35 @@ def test_assigning_to_a_name_replaces_the_layer():
     assert len(flux.trainables(model)) == 4
 
 
+def test_assigning_to_a_place_or_a_name_replaces_the_layer():
+    model, new = enc_dec(), flux.Dense(3, 5)
+    model["dec"] = new
+    assert model.dec is new and model(np.ones((4, 2))).shape == (4, 5)
+    model[0] = flux.Dense(2, 3)
+    assert next(iter(model.layers)) == "enc" and model.enc is model[0]
+    chain = flux.Chain(flux.Dense(2, 3), flux.relu)
+    alike = flux.Chain(*chain)
+    chain[-1] = flux.tanh
+    assert chain.layers == (alike[0], flux.tanh) and alike[1] is flux.relu
+    for key, bad, error, message in [
+        ("up", flux.relu, KeyError, "Chain: there is no layer 'up'; its layers are 0, 1"),
+        (2, flux.relu, IndexError, "Chain: layer 2 of 2"),
+        (
+            slice(1),
+            flux.relu,
+            TypeError,
+            "Chain: one layer is replaced at a time, by its place or name, got slice",
+        ),
+        (0, flux.Dense, TypeError, "Chain: layer 0 is the class Dense"),
+        (0, 3, TypeError, "Chain: layer 0 is a int"),
+    ]:
+        with pytest.raises(error, match=message):
+            chain[key] = bad
+    with pytest.raises(TypeError, match="Chain: a layer cannot be deleted"):
+        del chain[0]
+    assert len(chain) == 2
+
+
 def test_no_layer_can_be_called_layers():
     with pytest.raises(TypeError, match="Chain: no layer can have the name 'layers'"):
         flux.Chain(layers=flux.relu)

@@ -7,7 +7,7 @@ import copy
 import functools
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Self, overload
+from typing import Any, Never, Self, cast, overload
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class Container(Layer):
 
     They are given one by one, as one list, or by name. A name is a key and an attribute, of the container and of what
     stands for its layers in a gradient and in the state of an optimiser. A list of places or of names makes a container
-    of these, as a slice does.
+    of these, as a slice does; assigning to a place or a name replaces the layer there.
 
     >>> import oxiflux as flux
     >>> chain = flux.Chain(encoder=flux.Dense(4, 2), decoder=flux.Dense(2, 4))
@@ -194,6 +194,26 @@ class Container(Layer):
                 return self._with(**dict(list(self.layers.items())[key]))
             return self._with(*self.layers[key])
         return tuple(self)[self._place(key)]
+
+    def __setitem__(self, key: int | str, layer: Function) -> None:
+        if not isinstance(key, str) and not hasattr(key, "__index__"):
+            kind = type(self).__name__
+            raise TypeError(f"{kind}: one layer is replaced at a time, by its place or name, got {key!r}")
+        if isinstance(key, str):
+            self[key]
+        else:
+            key = self._keys()[self._place(key)]
+        layers = dict(zip(self._keys(), self, strict=True))
+        layers[key] = layer
+        self.layers = (
+            cast("dict[str, Function]", layers) if isinstance(self.layers, dict) else tuple(layers.values())
+        )
+
+    def __delitem__(self, key: int | str) -> Never:
+        kind = type(self).__name__
+        raise TypeError(
+            f"{kind}: a layer cannot be deleted; model[[…]] is one of the layers that are named in the list"
+        )
 
     def _place(self, key: Any) -> int:
         """The place of a layer from the front, of an integer that may count from the end."""
