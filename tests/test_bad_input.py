@@ -23,6 +23,36 @@ def test_error_classes_are_those_python_has():
     assert issubclass(flux.DTypeError, TypeError)
 
 
+# Switches
+
+SQUARE = flux.tensor([[1.0, 2.0], [2.0, 5.0]])
+SWITCHES = {
+    "topk: largest": lambda v: flux.topk(SQUARE, 1, largest=v),
+    "cov: rowvar": lambda v: flux.cov(SQUARE, rowvar=v),
+    "corrcoef: rowvar": lambda v: flux.corrcoef(SQUARE, rowvar=v),
+    "isin: invert": lambda v: flux.isin(SQUARE, SQUARE, invert=v),
+    "isclose: equal_nan": lambda v: flux.isclose(SQUARE, SQUARE, equal_nan=v),
+    "histogram: density": lambda v: flux.histogram(SQUARE, density=v),
+    "cholesky: upper": lambda v: flux.linalg.cholesky(SQUARE, upper=v),
+    "multinomial: replacement": lambda v: flux.multinomial(SQUARE, 1, replacement=v),
+    "gumbel_softmax: hard": lambda v: flux.gumbel_softmax(SQUARE, hard=v),
+    "fftshift: pairs": lambda v: flux.fft.fftshift(SQUARE, pairs=v),
+    "flip: vertical": lambda v: flux.augment.flip(flux.ones((1, 2, 2, 1)), vertical=v),
+    "triplet_margin_loss: swap": lambda v: flux.triplet_margin_loss(SQUARE, SQUARE, SQUARE, swap=v),
+    "kfolds: shuffle": lambda v: flux.kfolds(4, 2, shuffle=v),
+    "DataLoader: shuffle": lambda v: flux.DataLoader([1, 2], shuffle=v),
+    "DataLoader: partial": lambda v: flux.DataLoader([1, 2], partial=v),
+}
+
+
+@pytest.mark.parametrize("which", SWITCHES)
+def test_a_switch_is_true_or_false_and_no_text(which):
+    call = SWITCHES[which]
+    for switch in (True, False, np.True_, np.False_):
+        call(switch)
+    fails(TypeError, lambda: call("no"), f"{which} must be True or False, got 'no'")
+
+
 # Shapes
 
 SHAPES = {

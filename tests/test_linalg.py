@@ -487,6 +487,23 @@ def test_a_matrix_that_is_not_positive_definite_is_named_by_its_place():
             LA.cholesky(flux.tensor(a[1] * np.nan))
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        *(
+            (name, getattr(LA, name))
+            for name in ("svd", "svdvals", "eigh", "eigvalsh", "pinv", "matrix_rank")
+        ),
+        ("lstsq", lambda x: LA.lstsq(x, flux.zeros(2))),
+        ("matrix_norm", lambda x: LA.matrix_norm(x, ord=2)),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_an_error_of_a_factorisation_names_the_function_that_was_called(name, call):
+    with pytest.raises(ValueError, match=f"^{name}: the matrix has NaN or infinity"):
+        call(flux.full((2, 2), np.nan))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("n", [1, 3, 70])
 def test_what_is_no_number_ends_in_an_error_or_in_nan(bad, n):

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import _core
 from ._core import Generator, ShapeError, Tensor
+from .functions.axes import flag
 from .hints import told
 from .init import generator
 from .layers import grid_sample, pad_reflect, pad_repeat, pad_zeros
@@ -41,8 +42,9 @@ def flip(x: ArrayLike, p: float = 0.5, *, vertical: bool = False, rng: Generator
     x = _images("flip", x)
     if not _is_number(p) or not 0 <= p <= 1:
         raise ValueError(f"flip: p must be a probability, got {p!r}")
+    axis = 1 if flag("flip", "vertical", vertical) else 2
     turned = _draw(rng, len(x)) < p
-    return _core.where(turned.reshape(-1, 1, 1, 1), _core.flip(x, axis=1 if vertical else 2), x)
+    return _core.where(turned.reshape(-1, 1, 1, 1), _core.flip(x, axis=axis), x)
 
 
 @told

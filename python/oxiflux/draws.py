@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from . import _core
 from ._core import Generator, ShapeError, Tensor
 from .functions import broadcast_arrays
+from .functions.axes import flag
 from .functions.numbers import floating
 from .hints import told
 from .init import generator
@@ -108,7 +109,7 @@ def multinomial(
     Tensor([1, 1])
     """
     p = _core.stop_gradient(floating(p))
-    count = index(n)
+    count, replacement = index(n), flag("multinomial", "replacement", replacement)
     if p.ndim == 0 or p.shape[-1] == 0:
         raise ShapeError(f"multinomial: expected probabilities along the last axis, got shape {p.shape}")
     if count < 0:
@@ -159,7 +160,7 @@ def gumbel_softmax(
     u = generator(rng).rand(*x.shape, dtype=_core.float64)
     gumbel = -_core.log(-_core.log1p(-_core.maximum(u, 2.0**-60)))
     soft = _core.softmax((x + _core.astype(gumbel, x.dtype)) / tau, axis)
-    if not hard:
+    if not flag("gumbel_softmax", "hard", hard):
         return soft
     best = _core.argmax(soft, axis, keepdims=True)
     kind = _core.put_along_axis(_core.zeros_like(soft), best, _core.ones((), dtype=soft.dtype), axis)

@@ -20,6 +20,7 @@ import numpy as np
 from . import _core
 from ._core import ShapeError, Tensor
 from .functions import broadcast_arrays, roll
+from .functions.axes import flag
 from .functions.numbers import floating
 from .hints import told
 
@@ -342,7 +343,7 @@ def rfftfreq(
 
 def _shifted(owner: str, x: ArrayLike, axes: int | Sequence[int] | None, pairs: bool, sign: int) -> Tensor:
     x = _core.asarray(x)
-    ndim = _pairs(owner, x).ndim - 1 if pairs else x.ndim
+    ndim = _pairs(owner, x).ndim - 1 if flag(owner, "pairs", pairs) else x.ndim
     several = range(ndim) if axes is None else [axes] if isinstance(axes, SupportsIndex) else axes
     wanted = [a for a, _ in _axes(owner, ndim, None, list(several))] if ndim else []
     return roll(x, [sign * (x.shape[a] // 2) for a in wanted], wanted)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from . import _core
 from ._core import ShapeError, Tensor, mean, relu
 from .edges import rounded_once
+from .functions.axes import flag
 from .targets import floating, pair
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def triplet_margin_loss(
     anchor, positive = _alike("triplet_margin_loss", "anchor", anchor, "positive", positive)
     _, negative = _alike("triplet_margin_loss", "anchor", anchor, "negative", negative)
     near, far = _distance(anchor, positive, p, eps), _distance(anchor, negative, p, eps)
-    if swap:
+    if flag("triplet_margin_loss", "swap", swap):
         far = _core.minimum(far, _distance(positive, negative, p, eps))
     return agg(relu(near - far + margin))
 

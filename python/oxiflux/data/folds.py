@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Generator, ShapeError
+from ..functions.axes import flag
 from ..hints import told
 from .groups import places_of
 from .items import Places, numbered, permutation, subset, whole
@@ -50,7 +51,7 @@ def kfolds(
     if stratified is None and not shuffle:
         ranges = [range(a, b) for a, b in _bounds(n, k)]
         return _folds(data, [np.r_[: r.start, r.stop : n] for r in ranges], ranges)
-    order = permutation(rng, n) if shuffle else np.arange(n)
+    order = permutation(rng, n) if flag("kfolds", "shuffle", shuffle) else np.arange(n)
     parts = (
         [np.arange(a, b) for a, b in _bounds(n, k)] if stratified is None else _strata(stratified, order, k)
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Generator, get_num_threads
+from ..functions.axes import flag
 from ..hints import Told
 from ..init import generator
 from .arrays import batch
@@ -88,8 +89,8 @@ class DataLoader(Told):
             raise ValueError(f"DataLoader: the number of workers must be at least 0, got {parallel}")
         self.data = data
         self.batchsize = batchsize
-        self.shuffle = shuffle
-        self.partial = partial
+        self.shuffle = flag("DataLoader", "shuffle", shuffle)
+        self.partial = flag("DataLoader", "partial", partial)
         self.collate = collate_of("DataLoader", collate)
         self.parallel = parallel
         self.rng = None if rng is None else generator(rng)

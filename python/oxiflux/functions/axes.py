@@ -1,4 +1,4 @@
-"""Axes and counts of things as arguments of functions."""
+"""Axes, counts of things and switches as arguments of functions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterable
 from operator import index
 from typing import SupportsIndex
+
+import numpy as np
 
 from .._core import Tensor
 
@@ -25,6 +27,13 @@ def integers(values: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:
     if len(several) > 64:
         raise ValueError("a tensor has at most 64 axes, got more")
     return several
+
+
+def flag(function: str, name: str, value: object) -> bool:
+    """A switch of a function; TypeError for what is neither True nor False, such as "no"."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{function}: {name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def narrow(x: Tensor, axis: int, start: int, stop: int) -> Tensor:

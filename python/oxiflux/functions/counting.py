@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
 from ..hints import told
+from .axes import flag
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -96,7 +97,7 @@ def histogram(
         counts = _core.counts(place, n + 2)[1:-1]
     else:
         counts = _core.scatter(_core.reshape(given, x.shape), place, n + 2)[1:-1]
-    if density:
+    if flag("histogram", "density", density):
         counts = counts if counts.dtype.kind == "f" else _core.astype(counts, x.dtype)
         counts = counts / (edges[1:] - edges[:-1]) / _core.sum(counts)
     return Histogram(counts, edges)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 from .. import _core
 from .._core import Tensor
 from ..hints import told
-from .axes import axis_of
+from .axes import axis_of, flag
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -44,7 +44,7 @@ def topk(x: ArrayLike, k: SupportsIndex, /, axis: int = -1, largest: bool = True
         raise ValueError(
             f"topk: k must be between 1 and {x.shape[at]}, the size of axis {axis} of {x.shape}, got {k}"
         )
-    indices = _core.argfirst(x, k, at, bool(largest))
+    indices = _core.argfirst(x, k, at, flag("topk", "largest", largest))
     return TopK(_core.take_along_axis(x, indices, at), indices)
 
 

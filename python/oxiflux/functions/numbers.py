@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 from .. import _core
 from .._core import Tensor
 from ..hints import told
+from .axes import flag
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -185,7 +186,7 @@ def isclose(
     a, b = _widened(a), _widened(b)
     near = _core.less_equal(_core.abs(a - b), atol + rtol * _core.abs(b))
     close = _core.logical_or(same, _core.logical_and(near, _core.isfinite(b)))
-    if equal_nan:
+    if flag("isclose", "equal_nan", equal_nan):
         close = _core.logical_or(close, _core.logical_and(_core.isnan(a), _core.isnan(b)))
     return close
 

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core
 from .._core import Tensor
 from ..hints import told
-from .axes import axis_of, narrow
+from .axes import axis_of, flag, narrow
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -149,4 +149,4 @@ def isin(x: ArrayLike, elements: ArrayLike, /, *, invert: bool = False) -> Tenso
             found = _core.equal(_core.take(known, place, 0), values)
         else:
             found = _core.zeros(values.shape, bool)
-    return _core.logical_not(found) if invert else found
+    return _core.logical_not(found) if flag("isin", "invert", invert) else found

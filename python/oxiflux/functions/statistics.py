@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _core
 from .._core import ShapeError, Tensor
 from ..hints import told
+from .axes import flag
 from .matrices import diagonal
 from .numbers import clip, floating
 
@@ -34,7 +35,7 @@ def cov(x: ArrayLike, /, *, rowvar: bool = True, correction: float = 1) -> Tenso
 
 def _covariances(function: str, x: ArrayLike, rowvar: bool, correction: float) -> Tensor:
     x = floating(x)
-    columns = not rowvar and x.ndim == 2
+    columns = not flag(function, "rowvar", rowvar) and x.ndim == 2
     if x.ndim > 2:
         raise ShapeError(f"{function}: expected variables in rows, a matrix, got shape {x.shape}")
     if x.ndim < 2:

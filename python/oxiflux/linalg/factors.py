@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .. import _core
 from .._core import Tensor
+from ..functions.axes import flag
 from ..hints import told
 
 if TYPE_CHECKING:
@@ -14,6 +16,17 @@ if TYPE_CHECKING:
 __all__ = [
     "EighResult", "QRResult", "SVDResult", "cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals",
 ]  # fmt: skip
+
+
+def factored(caller: str, f: Callable[..., Any], /, *args: Any) -> Any:
+    """What a factorisation of the core gives; its errors begin with the function that was called."""
+    try:
+        return f(*args)
+    except (TypeError, ValueError) as error:
+        own, _, text = str(error).partition(": ")
+        if own.isidentifier():
+            error.args = (f"{caller}: {text}",)
+        raise
 
 
 class EighResult(NamedTuple):
@@ -52,7 +65,7 @@ def cholesky(x: ArrayLike, /, *, upper: bool = False) -> Tensor:
             [1., 2.]])
     """
     lower = _core.cholesky(x)
-    return _core.matrix_transpose(lower) if upper else lower
+    return _core.matrix_transpose(lower) if flag("cholesky", "upper", upper) else lower
 
 
 @told
@@ -106,7 +119,8 @@ def svdvals(x: ArrayLike, /) -> Tensor:
     >>> flux.linalg.svdvals([[3.0, 0.0], [0.0, 4.0]])
     Tensor([4., 3.])
     """
-    return _core.svdvals(x)
+    values: Tensor = factored("svdvals", _core.svdvals, x)
+    return values
 
 
 @told
@@ -139,4 +153,5 @@ def eigvalsh(x: ArrayLike, /) -> Tensor:
     >>> flux.linalg.eigvalsh([[2.0, 1.0], [1.0, 2.0]]).numpy().round(4)
     array([1., 3.], dtype=float32)
     """
-    return _core.eigvalsh(x)
+    values: Tensor = factored("eigvalsh", _core.eigvalsh, x)
+    return values

@@ -10,7 +10,7 @@ from .._core import ShapeError, Tensor
 from ..functions import moveaxis
 from ..functions.numbers import floating
 from ..hints import told
-from .factors import svdvals
+from .factors import factored
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -102,7 +102,7 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: MatrixOrder = "
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord in ("nuc", 2, -2):
         choose = {"nuc": _core.sum, 2: _core.max, -2: _core.min}[ord]
-        y = choose(svdvals(x), axis=-1)
+        y = choose(factored("matrix_norm", _core.svdvals, x), axis=-1)
     elif ord in (1, -1, math.inf, -math.inf):
         sums = _core.sum(_core.abs(x), axis=-2 if abs(ord) == 1 else -1)
         y = (_core.max if ord > 0 else _core.min)(sums, axis=-1)

@@ -12,6 +12,7 @@ from .._core import DTypeError, ShapeError, Tensor
 from ..functions import result_type
 from ..functions.numbers import wide
 from ..hints import told
+from .factors import factored
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -134,7 +135,8 @@ def matrix_rank(x: ArrayLike, /, *, rtol: float | ArrayLike | None = None) -> Te
     Tensor(1)
     """
     x = _real("matrix_rank", x)
-    return _core.count_nonzero(_counts(_core.svdvals(_core.stop_gradient(wide(x))), x, rtol), axis=-1)
+    values = factored("matrix_rank", _core.svdvals, _core.stop_gradient(wide(x)))
+    return _core.count_nonzero(_counts(values, x, rtol), axis=-1)
 
 
 @told
@@ -151,7 +153,8 @@ def pinv(x: ArrayLike, /, *, rtol: float | ArrayLike | None = None) -> Tensor:
             [0. , 0. ]])
     """
     x = _real("pinv", x)
-    return _core.astype(_inverted(x, _core.svd(_core.stop_gradient(wide(x)), False), rtol), x.dtype)
+    parts = factored("pinv", _core.svd, _core.stop_gradient(wide(x)), False)
+    return _core.astype(_inverted(x, parts, rtol), x.dtype)
 
 
 @told
@@ -178,7 +181,7 @@ def lstsq(a: ArrayLike, b: ArrayLike, /, rcond: float | None = None) -> LstsqRes
             f"got shape {b.shape}"
         )
     left, right = wide(a), _core.expand_dims(wide(b), 1) if vector else wide(b)
-    parts = _core.svd(left, False)
+    parts = factored("lstsq", _core.svd, left, False)
     x = _core.matmul(_inverted(a, parts, rcond), right)
     rank = _core.count_nonzero(_counts(_core.stop_gradient(parts[1]), a, rcond), axis=-1)
     if m > n and bool(_core.all(_core.equal(rank, n))):
