@@ -29,18 +29,11 @@ def load(each: int, seed: int) -> tuple[np.ndarray, ...]:
     return images[few], labels[few], images[rest], labels[rest]
 
 
-def changed(images: np.ndarray, rng: np.random.Generator) -> flux.Tensor:
+def changed(images: np.ndarray, rng: flux.Generator) -> flux.Tensor:
     """The images, each turned by up to 15 degrees, stretched by up to 15 % and moved by up to a pixel."""
-    n, side = len(images), images.shape[1]
-    angle = np.radians(rng.uniform(-15, 15, n))
-    stretch = rng.uniform(0.85, 1.15, (n, 2, 1))
-    turn = np.stack([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]).transpose(2, 0, 1)
-    line = np.linspace(-1, 1, side)
-    points = np.stack(np.meshgrid(line, line), axis=-1).reshape(
-        1, -1, 2
-    )  # (x, y) of each pixel, from -1 to 1
-    points = points @ (turn * stretch).transpose(0, 2, 1) + rng.uniform(-2 / side, 2 / side, (n, 1, 2))
-    return flux.grid_sample(images, points.reshape(n, side, side, 2).astype("f"))
+    return flux.augment.affine(
+        images, angle=np.radians(15), scale=(0.85, 1.15), shift=1 / images.shape[1], rng=rng
+    )
 
 
 def network() -> flux.Chain:
@@ -64,7 +57,7 @@ def train(data: tuple[np.ndarray, ...], steps: int, seed: int, augments: bool) -
     """The accuracy on the test after each tenth of the steps."""
     flux.seed(seed)
     x, y, x_test, y_test = data
-    model, rng = network(), np.random.default_rng(seed)
+    model, rng = network(), flux.Generator(seed)
     state, schedule = flux.setup(flux.Adam(), model), flux.OneCycle(steps, 0.003)
     found = []
     for step in range(steps):
@@ -77,7 +70,7 @@ def train(data: tuple[np.ndarray, ...], steps: int, seed: int, augments: bool) -
 
 def plot(path: Path, images: np.ndarray, curves: dict[str, list[float]]) -> None:
     """Draws a few images as they are and changed, and the accuracies."""
-    rng = np.random.default_rng(0)
+    rng = flux.Generator(0)
     figure = plt.figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subfigures(1, 2)
     some = images[::6][:8]
