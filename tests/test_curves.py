@@ -73,3 +73,19 @@ def test_rms_norm(axis):
     half = flux.tensor([300.0, 400.0], dtype="float16")
     assert flux.rms_norm(half).dtype == "float16"
     np.testing.assert_allclose(flux.rms_norm(half).numpy(), [0.8486, 1.1312], rtol=1e-3)
+
+
+def test_rms_norm_of_any_axes_is_one_kernel_with_weights_of_any_shape_and_type():
+    x = flux.tensor(np.random.default_rng(3).standard_normal((2, 3, 4)))
+    for axis in (None, 0, (2, 0), (-1, -2)):
+        expected = x.numpy() / np.sqrt((x.numpy() ** 2).mean(axis, keepdims=True) + 1e-6)
+        for weight in (np.float64(2.0), np.ones((2, 1, 1)), np.arange(4.0)):
+            check(flux.rms_norm(x, weight, axis=axis), expected * weight, rtol=1e-12)
+    half = flux.ones((2, 4), dtype="float16")
+    assert flux.rms_norm(half, flux.ones(4)).dtype == "float32"
+    assert flux.rms_norm(half, flux.ones(4, dtype="float16")).dtype == "float16"
+    assert flux.rms_norm([[3.0, 4.0]], [1, 2]).dtype == "float32"
+    with pytest.raises(ValueError, match=r"rms_norm: axis \(0, -3\) names one twice"):
+        flux.rms_norm(x, axis=(0, -3))
+    with pytest.raises(flux.ShapeError, match=r"rms_norm: weight of shape \(5,\)"):
+        flux.rms_norm(x, np.ones(5))

@@ -183,3 +183,14 @@ def test_shapes_of_many_wide_points():
     assert (flux.cdist(np.zeros((30, 20)), np.zeros((2, 30, 20))).numpy() == 0).all()
     with pytest.raises(flux.ShapeError, match="cdist"):
         flux.cdist(np.zeros((2, 30, 20)), np.zeros((3, 30, 20)))
+
+
+@pytest.mark.parametrize("p", [1.5, 2, 3])
+def test_distances_in_half_types_keep_large_squares_and_the_eps(p):
+    x = flux.tensor([[300.0, 400.0]], dtype="float16")
+    far = (300**p + 400**p) ** (1 / p)
+    for found in (flux.pairwise_distance(x, 0 * x, p), flux.cdist(x, 0 * x, p)[0]):
+        assert found.dtype == "float16"
+        np.testing.assert_allclose(found.numpy(), [far], rtol=1e-3)
+    (grad,) = flux.gradient(lambda y: flux.pairwise_distance(x, y, p).sum(), x)
+    np.testing.assert_allclose(abs(grad.numpy()), 2 ** (1 / p - 1), rtol=1e-2)

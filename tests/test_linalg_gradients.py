@@ -1,5 +1,7 @@
 """Gradients of `flux.linalg`, and theirs, against finite differences; where there are none, an error says so."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -173,3 +175,23 @@ def test_vectors_that_complete_a_basis_have_no_gradient():
 def test_pinv_of_a_matrix_of_low_rank_keeps_its_rank_in_the_gradient():
     u, v = random((4, 2)), random((2, 3), seed=1)
     assert flux.gradcheck(lambda u, v: LA.pinv(u @ v, rtol=1e-8), u, v, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ord", [0.5, -0.5, -1, -2, 1.5])
+def test_an_element_of_0_has_the_gradient_0_by_a_norm_of_any_order(ord):
+    x = flux.tensor([[0.0, 0.0], [0.0, 2.0], [1.0, 2.0]], dtype="float64")
+    norm = functools.partial(LA.vector_norm, axis=1, ord=ord)
+    (grad,) = flux.gradient(lambda x: norm(x).sum(), x)
+    assert grad[0].tolist() == [0, 0]
+    assert grad[1].tolist() == ([0, 1] if ord > 0 else [0, 0])
+    assert flux.gradcheck(norm, x[2:], order=2)
+
+
+@pytest.mark.parametrize("ord", ["fro", "nuc", 1, 2, np.inf])
+def test_the_norm_of_no_elements_is_0(ord):
+    for shape in ((2, 0, 3), (2, 3, 0)):
+        assert LA.matrix_norm(flux.zeros(shape), ord=ord).tolist() == [0, 0]
+    if not isinstance(ord, str):
+        assert LA.vector_norm(flux.zeros((0, 2)), ord=ord, axis=0).tolist() == [0, 0]
+    with pytest.raises(ValueError, match="empty"):
+        LA.vector_norm(flux.zeros(0), ord=-np.inf)

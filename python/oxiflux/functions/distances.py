@@ -9,7 +9,7 @@ import numpy as np
 from .. import _core
 from .._core import ShapeError, Tensor
 from ..hints import told
-from .numbers import floating, root
+from .numbers import floating, root, wide
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -59,7 +59,8 @@ def cdist(a: ArrayLike, b: ArrayLike, /, p: float = 2.0) -> Tensor:
         return _core.distances(a, b) if found is None else found
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
         raise ShapeError(f"cdist: expected points (..., n, width), got shapes {a.shape} and {b.shape}")
-    return _length("cdist", _core.expand_dims(floating(a), -2) - _core.expand_dims(floating(b), -3), p, -1)
+    away = _core.expand_dims(floating(a), -2) - _core.expand_dims(floating(b), -3)
+    return _core.astype(_length("cdist", wide(away), p, -1), away.dtype)
 
 
 # Where products are faster than differences: by how many numbers a point has, and by how many points there are.
@@ -137,7 +138,9 @@ def pairwise_distance(
     """
     a, b = _core._meet(a, b)
     away = floating(a) - floating(b)
-    return _length("pairwise_distance", away + eps if eps else away, p, axis, keepdims)
+    # In a half type `eps` is lost beside other numbers, and so are the squares of large ones.
+    found = _length("pairwise_distance", wide(away) + eps if eps else wide(away), p, axis, keepdims)
+    return _core.astype(found, away.dtype)
 
 
 @told

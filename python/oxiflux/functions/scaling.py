@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import _core
-from .._core import Tensor
+from .._core import ShapeError, Tensor
 from ..hints import told
 from .axes import axis_of, integers
-from .numbers import floating, wide
+from .movement import moveaxis
+from .numbers import floating
 
 if TYPE_CHECKING:
     from .._core import _TensorLike as ArrayLike
@@ -45,10 +46,10 @@ def rms_norm(
     x: ArrayLike,
     weight: ArrayLike | None = None,
     /,
-    axis: int | tuple[int, ...] = -1,
+    axis: int | tuple[int, ...] | None = -1,
     eps: float = 1e-6,
 ) -> Tensor:
-    """`x / sqrt(mean(x^2) + eps)` over axes, by default the last, times `weight` if there is one.
+    """`x / sqrt(mean(x^2) + eps)` over axes, by default the last, None for all, times `weight` if there is one.
 
     The shape is that of `x`, to which `weight` broadcasts; integers become float32. Half types are computed in float32.
     Ref: Zhang and Sennrich, Root mean square layer normalization, 2019.
@@ -58,7 +59,23 @@ def rms_norm(
     [[0.8485, 1.1314], [0.0, 1.4142]]
     """
     x = floating(x)
-    exact = wide(x)
-    y = exact * _core.rsqrt(_core.mean(_core.square(exact), axis, keepdims=True) + eps)
-    y = _core.astype(y, x.dtype)
-    return y if weight is None else y * weight
+    several = range(x.ndim) if axis is None else integers(axis)
+    axes = sorted(axis_of("rms_norm", a, x.ndim) for a in several)
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"rms_norm: axis {axis} names one twice")
+    lead = x.ndim - len(axes)
+    last = tuple(range(lead, x.ndim))
+    weight = None if weight is None else _core._meet(x, weight)[1]
+    fits = weight is None or (weight.shape == x.shape[lead:] and weight.dtype == x.dtype)
+    if fits and axes == list(last):
+        return _core.rms_norm(x, weight, lead, eps)
+    y = moveaxis(_core.rms_norm(moveaxis(x, axes, last), None, lead, eps), last, axes)
+    if weight is None:
+        return y
+    try:
+        _core.broadcast_to(weight, x.shape)
+    except ShapeError:
+        raise ShapeError(
+            f"rms_norm: weight of shape {weight.shape} does not broadcast to {x.shape}"
+        ) from None
+    return y * weight

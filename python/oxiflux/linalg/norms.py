@@ -26,7 +26,8 @@ def vector_norm(
 ) -> Tensor:
     """The `ord`-norm along axes, or of all elements: `(Σ |x|ᵒʳᵈ)^(1 / ord)`.
 
-    `ord = ∞` and `-∞` are the largest and the smallest size of an element, and 0 counts those that are not 0. With
+    `ord = ∞` and `-∞` are the largest and the smallest size of an element, and 0 counts those that are not 0. The norm
+    of no elements is 0, and they have no smallest one. With
     `keepdims` the axes stay, of length 1. Integers become float32. Sums of squares beyond the type are taken of scaled
     elements, so that the norm of a number is its size. At 0 the gradient is 0, and so is the gradient of that.
 
@@ -40,7 +41,7 @@ def vector_norm(
         raise ValueError(f"vector_norm: ord is a number, not {ord!r}")
     x = floating(x)
     if ord == math.inf:
-        return _core.max(_core.abs(x), axis, keepdims=keepdims)
+        return _largest(_core.abs(x), axis, keepdims)
     if ord == -math.inf:
         return _core.min(_core.abs(x), axis, keepdims=keepdims)
     if ord == 0:
@@ -66,12 +67,31 @@ def _summed(x: Tensor, order: float, axis: int | tuple[int, ...] | None, keepdim
         total = _core.matmul(flat, flat)
         total = _core.reshape(total, (1,) * x.ndim) if keepdims else total
     else:
-        powers = _core.square(x) if order == 2 else _core.pow(_core.abs(x), order)
+        powers = _core.square(x) if order == 2 else _power(_core.abs(x), order)
         total = _core.sum(powers, axis, keepdims=keepdims)
     is_zero = _core.equal(total, 0)
     apart = _core.where(is_zero, 1, total)
+    if order < 0:
+        # One element of 0 makes the sum infinite, whose root is 0 and does not vary with the others.
+        endless = _core.equal(total, math.inf)
+        is_zero, apart = _core.logical_or(is_zero, endless), _core.where(endless, 1, apart)
     root = _core.sqrt(apart) if order == 2 else _core.pow(apart, 1 / order)
     return _core.where(is_zero, 0, root)
+
+
+def _power(size: Tensor, order: float) -> Tensor:
+    """`size**order`; below the order 1 its slope at 0 is infinite, and is taken for 0."""
+    if order >= 1:
+        return _core.pow(size, order)
+    is_zero = _core.equal(size, 0)
+    return _core.where(is_zero, 0 if order > 0 else math.inf, _core.pow(_core.where(is_zero, 1, size), order))
+
+
+def _largest(x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool = False) -> Tensor:
+    """The largest of numbers from 0 on, and 0 of none."""
+    if x.size:
+        return _core.max(x, axis, keepdims=keepdims)
+    return _core.sum(x, axis, keepdims=keepdims)
 
 
 def _is_plain(y: Tensor, x: Tensor) -> bool:
@@ -101,11 +121,11 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: MatrixOrder = "
     if ord is None or ord == "fro":
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
     if ord in ("nuc", 2, -2):
-        choose = {"nuc": _core.sum, 2: _core.max, -2: _core.min}[ord]
+        choose = {"nuc": _core.sum, 2: _largest, -2: _core.min}[ord]
         y = choose(factored("matrix_norm", _core.svdvals, x), axis=-1)
     elif ord in (1, -1, math.inf, -math.inf):
         sums = _core.sum(_core.abs(x), axis=-2 if abs(ord) == 1 else -1)
-        y = (_core.max if ord > 0 else _core.min)(sums, axis=-1)
+        y = (_largest if ord > 0 else _core.min)(sums, axis=-1)
     else:
         raise ValueError(f'matrix_norm: ord is "fro", "nuc", 1, -1, 2, -2, inf or -inf, not {ord!r}')
     return y[..., None, None] if keepdims else y
