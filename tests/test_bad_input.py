@@ -563,3 +563,39 @@ def test_loading_the_state_of_another_model_changes_nothing():
         flux.loadmodel(model, flux.state(other))
     for a, b in zip(weights(model), before, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda x: flux.nanmean(x, axis=9), IndexError, "nanmean: axis 9 is out of range for 2 dimensions"),
+        (lambda x: flux.cosine_similarity(x, x, axis=9), IndexError, "cosine_similarity: axis 9 "),
+        (lambda x: flux.linalg.norm(x, axis=9), IndexError, "norm: axis 9 "),
+        (lambda x: flux.linalg.trace(x[0]), IndexError, "trace: "),
+        (lambda x: flux.linalg.matrix_power(0 * x, -1), ValueError, "matrix_power: the matrix is singular"),
+        (
+            lambda x: flux.linalg.vector_norm(x, ord=None),
+            ValueError,
+            "vector_norm: ord is a number, not None",
+        ),
+        (lambda x: flux.vstack([x, flux.ones(3)]), flux.ShapeError, r"vstack: shapes \(2, 2\) and \(1, 3\)"),
+        (lambda x: flux.topk(x, 2.0), TypeError, "topk: 'float' object"),
+        (lambda x: flux.kron("a", x), TypeError, "kron: expected a tensor"),
+        (lambda x: flux.bernoulli(x * 0, 3), flux.ShapeError, r"bernoulli: shape \(2, 2\)"),
+        (lambda x: flux.huber_loss(x, x, delta="a"), TypeError, "huber_loss: '>' not supported"),
+        (lambda x: flux.triplet_margin_loss(x, x, x, p="2"), TypeError, "triplet_margin_loss: "),
+    ],
+)
+def test_an_error_begins_with_the_function_that_was_called(call, error, text):
+    with pytest.raises(error, match=f"^{text}"):
+        call(flux.tensor([[2.0, 1.0], [1.0, 2.0]]))
+
+
+def test_an_error_of_a_users_function_keeps_its_text():
+    def agg(_):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="^mine$"):
+        flux.huber_loss([1.0], [2.0], agg=agg)
+    with pytest.raises(ValueError, match="^mine$"):
+        flux.fmap(agg, flux.Dense(2, 1))

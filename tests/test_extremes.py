@@ -34,7 +34,7 @@ POINTS += [200.0, 720.0, 1e3, 1e4, 1e6, 1e10, 2e19, 1e20, 1e30, 3e38]
 POINTS = np.array([s * p for p in POINTS for s in (1, -1)], "float32")
 
 # Functions that have no limit where their argument grows.
-OSCILLATING = {"sin", "cos", "tan"}
+OSCILLATING = {"sin", "cos", "tan", "trigamma"}
 
 # Functions that put a number in the place of an infinity.
 REPLACING = {"nan_to_num"}

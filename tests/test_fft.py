@@ -260,7 +260,7 @@ def test_threads_of_python_transform_side_by_side():
     [
         (lambda: flux.fft.fft(flux.ones(5)), flux.ShapeError, ["fft: ", "rfft", "(5,)"]),
         (lambda: flux.fft.fft(flux.ones((5, 3))), flux.ShapeError, ["fft: ", "pairs", "(5, 3)"]),
-        (lambda: flux.fft.fft2(flux.ones((5, 3))), flux.ShapeError, ["fftn: ", "pairs", "(5, 3)"]),
+        (lambda: flux.fft.fft2(flux.ones((5, 3))), flux.ShapeError, ["fft2: ", "pairs", "(5, 3)"]),
         (lambda: flux.fft.irfft(flux.ones(2)), flux.ShapeError, ["irfft: ", "(2,)"]),
         (lambda: flux.fft.hfft(flux.ones((3, 3))), flux.ShapeError, ["hfft: ", "(3, 3)"]),
         (lambda: flux.fft.rfft(flux.ones(5), 0), ValueError, ["rfft: ", "at least 1", "n"]),

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec
 
 from . import _core
 from ._core import Tensor, where
-from .hints import misnamed
+from .hints import misnamed, rename
 
 __all__ = ["eps_of", "finite", "power", "product", "rounded_once", "xlogy"]
 
@@ -29,12 +29,14 @@ def rounded_once(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
         if type(yhat) is not Tensor or yhat.dtype.itemsize != 2 or yhat.dtype.kind != "f":
             try:
                 return loss(*args, **options)
-            except TypeError as error:
-                misnamed(loss, options, error)
-                if not callable(agg := options.get("agg", abs)):
-                    raise TypeError(
-                        f"{name}: agg must be a function, such as flux.sum, got {agg!r}"
-                    ) from None
+            except (TypeError, ValueError, IndexError) as error:
+                if isinstance(error, TypeError):
+                    misnamed(loss, options, error)
+                    if not callable(agg := options.get("agg", abs)):
+                        raise TypeError(
+                            f"{name}: agg must be a function, such as flux.sum, got {agg!r}"
+                        ) from None
+                rename(name, error)
                 raise
         if has_eps and options.get("eps") is None:
             options["eps"] = eps_of(yhat, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
@@ -17,7 +18,7 @@ from .slips import ELSEWHERE, LAYER, MODULE, RULE, SYNONYMS, TENSOR
 
 __all__ = [
     "LAYER", "MODULE", "RULE", "TENSOR", "Told", "explained", "keyword", "meant", "misnamed", "missing", "refuse",
-    "tell", "told", "unknown",
+    "rename", "tell", "told", "unknown",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -118,17 +119,56 @@ def _short(x: Any) -> str:
 
 
 def told(f: F) -> F:
-    """Lets a function answer a keyword that it does not have."""
+    """Lets a function answer a keyword that it does not have, and lets those of a composition begin with its name."""
+    # Not those that call what a user has made, whose errors have names of their own.
+    is_composed = f.__module__.startswith(_COMPOSED)
+    if is_composed:
+        _TOLD.add(f.__name__)
 
     @functools.wraps(f)
     def answering(*args: Any, **given: Any) -> Any:
         try:
             return f(*args, **given)
-        except TypeError as error:
-            misnamed(f, given, error)
+        except (TypeError, ValueError, IndexError) as error:
+            if isinstance(error, TypeError):
+                misnamed(f, given, error)
+            if is_composed:
+                rename(f.__name__, error)
             raise
 
     return answering  # type: ignore[return-value]
+
+
+_COMPOSED = tuple(f"{__package__}.{name}" for name in ("draws", "einsum", "fft", "functions", "linalg"))
+_TOLD: set[str] = set()
+_HOME = os.path.dirname(__file__)
+_OWNER = re.compile(r"[a-z]\w*(?=: )")
+
+
+def rename(name: str, error: Exception) -> None:
+    """Lets an error begin with the function that was called, not with one that it is made of. What a function of the
+    user's raised on the way stays as it is.
+    """
+    if len(error.args) != 1 or not isinstance(text := error.args[0], str):
+        return
+    place = error.__traceback__
+    while place is not None:
+        if not place.tb_frame.f_code.co_filename.startswith(_HOME):
+            return
+        place = place.tb_next
+    owner = _OWNER.match(text)
+    if owner is None:
+        if not text.startswith(name):
+            error.args = (f"{name}: {text}",)
+    elif owner[0] != name and _is_ours(owner[0]):
+        error.args = (name + text[owner.end() :],)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a function of this package has the name."""
+    from . import _core
+
+    return name in _TOLD or callable(getattr(_core, name, None))
 
 
 _TAKES_ANY_NUMBER, _TAKES_ANY_NAME = 0x04, 0x08

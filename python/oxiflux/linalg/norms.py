@@ -37,7 +37,7 @@ def vector_norm(
     >>> flux.gradient(flux.linalg.vector_norm, flux.zeros(2))[0]
     Tensor([0., 0.])
     """
-    if isinstance(ord, str):
+    if not hasattr(ord, "__float__"):
         raise ValueError(f"vector_norm: ord is a number, not {ord!r}")
     x = floating(x)
     if ord == math.inf:
@@ -120,12 +120,13 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: MatrixOrder = "
         raise ShapeError(f"matrix_norm: expected a matrix or a stack of matrices, got shape {x.shape}")
     if ord is None or ord == "fro":
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims)
-    if ord in ("nuc", 2, -2):
-        choose = {"nuc": _core.sum, 2: _largest, -2: _core.min}[ord]
-        y = choose(factored("matrix_norm", _core.svdvals, x), axis=-1)
+    if ord == 2:
+        y = _largest(factored("matrix_norm", _core.svdvals, x), -1)
+    elif ord in ("nuc", -2):
+        y = (_core.sum if ord == "nuc" else _core.min)(factored("matrix_norm", _core.svdvals, x), axis=-1)
     elif ord in (1, -1, math.inf, -math.inf):
         sums = _core.sum(_core.abs(x), axis=-2 if abs(ord) == 1 else -1)
-        y = (_largest if ord > 0 else _core.min)(sums, axis=-1)
+        y = _largest(sums, -1) if ord > 0 else _core.min(sums, axis=-1)
     else:
         raise ValueError(f'matrix_norm: ord is "fro", "nuc", 1, -1, 2, -2, inf or -inf, not {ord!r}')
     return y[..., None, None] if keepdims else y
