@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch_everyday
 import torch_fourier
 import torch_functions
 import torch_layers
@@ -37,7 +38,10 @@ def flat(value, key=""):
 
 def main():
     RESULTS.mkdir(exist_ok=True)
-    modules = (torch_layers, torch_losses, torch_rules, torch_functions, torch_fourier, torch_transformers)
+    modules = (
+        torch_layers, torch_losses, torch_rules, torch_functions, torch_everyday, torch_fourier,
+        torch_transformers,
+    )  # fmt: skip
     for module in modules:
         for theme, cases in module.THEMES.items():
             if sys.argv[1:] and theme not in sys.argv[1:]:
