@@ -31,8 +31,8 @@ PRIVATE: dict[str, set[str]] = {
     "train.prediction": {"measured"},
     # Operations under functions of the same name, and parts of them.
     "_core": {
-        "At", "Namespace", "Part", "Snapshot", "Steps", "add_along_axis", "all_finite", "argfirst", "argranked",
-        "assign", "attention", "attention_apply", "attention_scores", "bins", "children", "cholesky", "conv",
+        "At", "Namespace", "Part", "Snapshot", "Steps", "add_along_axis", "all_finite", "are_where", "argfirst",
+        "argranked", "assign", "attention", "attention_apply", "attention_scores", "bins", "children", "cholesky", "conv",
         "conv_transpose", "counts", "ctc_loss", "custom", "dense", "det", "distances", "dropout", "eigh", "eigvalsh",
         "fft", "gradient", "ifft", "inv", "irfft", "is_left_out", "is_written", "isa", "istft_sum", "kernels", "leaves",
         "logitbinarycrossentropy_each", "logitcrossentropy_labels", "logitcrossentropy_mean", "mae", "maxpool",

@@ -109,6 +109,14 @@ impl Array {
         (self.start.addr(), Dims::from_slice(&self.shape), Strides::from_slice(&self.strides), self.dtype)
     }
 
+    /// Whether another that is alive has the same elements in the same memory.
+    pub(crate) fn is_where(&self, other: &Array) -> bool {
+        self.start == other.start
+            && self.dtype == other.dtype
+            && self.shape == other.shape
+            && self.strides == other.strides
+    }
+
     fn from_buffer(buffer: Buffer, shape: &[usize], dtype: DType) -> Array {
         let start = buffer.data();
         Array {

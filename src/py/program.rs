@@ -55,6 +55,16 @@ fn record<'py>(
     Ok((results, PyList::new(py, steps)?, values))
 }
 
+/// Whether tensors are where others are, one by one: of those that are alive, nothing has been written to one since the
+/// other was made of it.
+#[pyfunction]
+#[pyo3(signature = (tensors, others, /))]
+fn are_where(tensors: &Bound<'_, PyAny>, others: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let (tensors, others) = (many(tensors)?, many(others)?);
+    let is_where = |(x, y): (&Tensor, &Tensor)| x.array().is_where(y.array());
+    Ok(tensors.len() == others.len() && tensors.iter().zip(&others).all(is_where))
+}
+
 /// Whether what this thread computes is written down: what is remembered from earlier would be missing there.
 #[pyfunction]
 fn is_written() -> bool {
@@ -62,6 +72,7 @@ fn is_written() -> bool {
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    add_function!(m, are_where)?;
     add_function!(m, is_written)?;
     add_function!(m, record)
 }

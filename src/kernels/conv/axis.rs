@@ -42,6 +42,11 @@ pub(super) struct Axis {
 }
 
 impl Window {
+    /// Whether there is one pixel before and behind, and it is the same.
+    pub(super) fn is_one_pixel(&self) -> bool {
+        [self.input, self.kernel, self.output] == [1; 3] && self.before == 0
+    }
+
     /// From the input to the output.
     pub(super) fn forward(&self) -> Axis {
         let offset = |k: usize| (k * self.dilation) as isize - self.before as isize;

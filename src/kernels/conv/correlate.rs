@@ -25,6 +25,9 @@ const DEPTH: usize = 320;
 /// The number of chunks from which the channels of the result are not shared among threads.
 const ENOUGH: usize = 16;
 
+/// Tiles that the filters of their columns meet at most when these are read in place: packing them would take longer.
+const FEW: usize = 2;
+
 /// The weight of a group of channels: for each element of the window a matrix from the channels of the source to those
 /// of the result.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +57,12 @@ impl<T> Filters<T> {
             }
         }
         taps
+    }
+
+    /// Whether they are one matrix with contiguous columns, whose rows are the channels of one tap after the other.
+    fn is_plain(&self, taps: &[*const T], channels: usize) -> bool {
+        let rows = channels as isize * self.along;
+        self.across == 1 && taps.windows(2).all(|pair| pair[0].wrapping_offset(rows) == pair[1])
     }
 }
 
@@ -119,30 +128,48 @@ pub(super) unsafe fn correlate<T: Scalar>(
     if cut.len() * tiles == 0 {
         return;
     }
-    scratch::with(Slot::Many, terms * columns.next_multiple_of(kernels.lanes), |panels: *mut T| {
-        let shared = Shared(panels);
-        team::run(tiles, packing(terms * columns), |tile| {
-            let first = tile * kernels.cols();
-            let count = kernels.cols().min(columns - first);
-            let width = count.next_multiple_of(kernels.lanes);
-            let (across, along) = (filters.across, filters.along);
-            for (i, tap) in filters.taps(axes).into_iter().enumerate() {
-                let src = tap.wrapping_offset(first as isize * across);
-                let dst = shared.at(first * terms + i * channels * width);
-                // SAFETY: the filters can be read, as `correlate` asks; each tile has a panel of its own, with room for
-                // all terms.
-                unsafe { (kernels.pack)(&Pack { count, depth: channels, src, across, along, dst, width }) };
-            }
-        });
-        let job = Job { kernels, source, channels, target, terms, panels };
-        let pieces = ENOUGH.div_ceil(cut.len()).min(tiles);
-        let positions = images * axes.iter().map(|a| a.count).product::<usize>();
-        team::run(cut.len() * pieces, nanos(kernels.lanes, positions, columns, terms), |i| {
+    let taps = filters.taps(axes);
+    let across = axes[2].count.div_ceil(kernels.rows);
+    let visits = images * axes[0].count * axes[1].count * across;
+    let job = |panels| Job { kernels, source, channels, target, terms, filters, taps: &taps, panels };
+    let pieces = ENOUGH.div_ceil(cut.len()).min(tiles);
+    let positions = images * axes.iter().map(|a| a.count).product::<usize>();
+    let nanos = nanos(kernels.lanes, positions, columns, terms);
+    let run = |job: &Job<'_, T>, nanos: usize| {
+        team::run(cut.len() * pieces, nanos, |i| {
             // SAFETY: source and target are where axes and channels say, as `correlate` asks; the panels are packed,
             // and the chunks disjoint.
             unsafe { job.chunk(&cut.unit(i / pieces), part(tiles, pieces, i % pieces)) };
         });
+    };
+    if visits <= FEW && filters.is_plain(&taps, channels) {
+        return run(&job(Panels::InPlace), nanos);
+    }
+    if cut.len() == 1 {
+        return run(&job(Panels::Own), nanos + packing(terms * columns));
+    }
+    scratch::with(Slot::Many, terms * columns.next_multiple_of(kernels.lanes), |panels: *mut T| {
+        let shared = Shared(panels);
+        let job = job(Panels::Packed(panels));
+        team::run(tiles, packing(terms * columns), |tile| {
+            let first = tile * kernels.cols();
+            // SAFETY: the filters can be read, as `correlate` asks; each tile has a panel of its own, with room for all
+            // terms.
+            unsafe { job.pack(first, 0..terms, shared.at(first * terms)) };
+        });
+        run(&job, nanos);
     });
+}
+
+/// Where the filters are read.
+#[derive(Clone, Copy)]
+enum Panels<T> {
+    /// Where they are.
+    InPlace,
+    /// In panels of each chunk, packed just before they are used.
+    Own,
+    /// In panels for all chunks: for each tile all terms.
+    Packed(*const T),
 }
 
 /// A correlation and where its operands are.
@@ -153,7 +180,10 @@ struct Job<'a, T: 'static> {
     target: &'a Target<'a, T>,
     /// Terms of each sum.
     terms: usize,
-    panels: *const T,
+    filters: Filters<T>,
+    /// The matrices of the filters, tap after tap.
+    taps: &'a [*const T],
+    panels: Panels<T>,
 }
 
 // SAFETY: the chunks read the source, the panels and the bias, and write disjoint parts of the target.
@@ -163,6 +193,12 @@ unsafe impl<T: Sync> Sync for Job<'_, T> {}
 struct Terms {
     runs: Range<usize>,
     of_run: Range<usize>,
+}
+
+impl Terms {
+    fn len(&self) -> usize {
+        self.runs.len() * self.of_run.len()
+    }
 }
 
 /// The sums over `runs` runs of `len` terms, in parts of up to about `DEPTH` terms.
@@ -178,6 +214,25 @@ fn parts(runs: usize, len: usize) -> SmallVec<[Terms; 8]> {
 }
 
 impl<T: Scalar> Job<'_, T> {
+    /// Packs some terms of the filters, in the columns of the tile that begins with `first`.
+    ///
+    /// # Safety
+    /// The filters must be readable, and `dst` have room for the terms in so many columns, as full registers.
+    unsafe fn pack(&self, first: usize, terms: Range<usize>, mut dst: *mut T) {
+        let count = self.kernels.cols().min(self.target.columns - first);
+        let width = count.next_multiple_of(self.kernels.lanes);
+        let (across, along) = (self.filters.across, self.filters.along);
+        let mut term = terms.start;
+        while term < terms.end {
+            let (tap, channel) = (term / self.channels, term % self.channels);
+            let depth = (self.channels - channel).min(terms.end - term);
+            let src = self.taps[tap].wrapping_offset(first as isize * across + channel as isize * along);
+            // SAFETY: these channels and columns are of the filters; there is room for them, as this function asks.
+            unsafe { (self.kernels.pack)(&Pack { count, depth, src, across, along, dst, width }) };
+            (term, dst) = (term + depth, dst.wrapping_add(depth * width));
+        }
+    }
+
     /// One unit of the target in the columns of some tiles.
     ///
     /// # Safety
@@ -190,11 +245,15 @@ impl<T: Scalar> Job<'_, T> {
             Band::with(axes, &self.source, self.channels, unit, |band| {
                 let runs = band.runs(run);
                 let parts = parts(runs.len(), run * self.channels);
-                for tile in tiles.clone() {
-                    for terms in &parts {
-                        self.column_of_tiles(unit, tile, band, &runs, terms);
+                let longest = parts.iter().map(Terms::len).max().unwrap_or(0);
+                let room = if matches!(self.panels, Panels::Own) { longest * self.kernels.cols() } else { 0 };
+                scratch::with(Slot::Many, room, |own: *mut T| {
+                    for tile in tiles.clone() {
+                        for terms in &parts {
+                            self.column_of_tiles(unit, tile, band, &runs, terms, own);
+                        }
                     }
-                }
+                });
             });
             let cols = self.kernels.cols();
             self.target.map(unit, tiles.start * cols..(tiles.end * cols).min(self.target.columns));
@@ -208,6 +267,7 @@ impl<T: Scalar> Job<'_, T> {
         band: &Band<'_, T>,
         runs: &[isize],
         terms: &Terms,
+        own: *mut T,
     ) {
         let first = tile * self.kernels.cols();
         let cols = self.kernels.cols().min(self.target.columns - first);
@@ -215,8 +275,21 @@ impl<T: Scalar> Job<'_, T> {
         let height = if cols <= self.kernels.lanes { 2 * self.kernels.rows } else { self.kernels.rows };
         let count = unit.across.len().div_ceil(height);
         let before = terms.runs.start * (self.terms / runs.len()) + terms.of_run.start;
-        let is_last =
-            terms.runs.end == runs.len() && (before + terms.runs.len() * terms.of_run.len()) == self.terms;
+        let is_last = before + terms.len() == self.terms;
+        let (b, b_stride) = match self.panels {
+            Panels::InPlace => {
+                let row = self.taps[0].wrapping_offset(before as isize * self.filters.along);
+                (row.wrapping_add(first), self.filters.along)
+            }
+            Panels::Own => {
+                // SAFETY: the filters can be read, as this function asks; `own` has room for the longest part.
+                unsafe { self.pack(first, before..before + terms.len(), own) };
+                (own.cast_const(), width as isize)
+            }
+            Panels::Packed(panels) => {
+                (panels.wrapping_add(first * self.terms + before * width), width as isize)
+            }
+        };
         let epilogue = self.target.epilogue;
         let has_bias = is_last && !epilogue.bias.is_null();
         for (image, line) in unit.each_line() {
@@ -227,8 +300,8 @@ impl<T: Scalar> Job<'_, T> {
                     parts: &runs[terms.runs.clone()],
                     a: band.at(image, line, rows.start).wrapping_add(terms.of_run.start),
                     a_stride: band.pixel() as isize,
-                    b: self.panels.wrapping_add(first * self.terms + before * width),
-                    b_stride: width as isize,
+                    b,
+                    b_stride,
                     c: self.target.pixel(unit, image, line, rows.start).wrapping_add(first),
                     c_stride: self.target.step(),
                     cols,

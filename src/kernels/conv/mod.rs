@@ -45,6 +45,13 @@ impl Geometry {
         self.outputs / self.groups
     }
 
+    /// The same with long lines: a dimension of one pixel, which is no matter to the order in memory, is the last no more.
+    fn with_lines(&self) -> Self {
+        let mut g = *self;
+        g.windows.sort_by_key(|w| !w.is_one_pixel());
+        g
+    }
+
     fn is_depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.inputs && self.groups == self.outputs
     }
@@ -84,6 +91,7 @@ pub unsafe fn forward<T: Scalar + Float>(
     y: *mut T,
     epilogue: &Epilogue<T>,
 ) {
+    let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
     if g.is_depthwise() {
         let target = Target { axes, images: g.y(y, 0), columns: g.outputs, epilogue };
@@ -109,6 +117,7 @@ pub unsafe fn forward<T: Scalar + Float>(
 /// # Safety
 /// As for [`forward`], with `dx` written and `dy` and `weight` read.
 pub unsafe fn input_gradient<T: Scalar + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
+    let g = &g.with_lines();
     let phases = g.windows.map(|w| w.phases());
     if phases.iter().flatten().any(|axis| axis.taps.is_empty()) {
         let pixels: usize = g.windows.iter().map(|w| w.input).product();
@@ -143,6 +152,7 @@ pub unsafe fn input_gradient<T: Scalar + Float>(g: &Geometry, dy: *const T, weig
 /// # Safety
 /// As for [`forward`], with `dweight` written and `x` and `dy` read.
 pub unsafe fn filter_gradient<T: Scalar + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
+    let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
     if g.is_depthwise() {
         let to = (dweight, g.outputs);
