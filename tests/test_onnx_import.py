@@ -303,7 +303,68 @@ def test_few_programs_keep_rearranged_weights():
         known.setdefault(n, graph(x).numpy())
         np.testing.assert_array_equal(graph(x).numpy(), known[n])
     ready = [r for group in _runtime(graph).programs.values() for r in group]
-    assert len(ready) == 7 and sum(r.prepared is not None for r in ready) == 4
+    assert len(ready) == 7 and sum(r.kept is not None for r in ready) == 4
+
+
+def test_what_a_caller_writes_into_a_result_is_in_that_result_alone():
+    weights = "float[2] w = {1, 2}, float[2] c = {5, 6}"
+    body = "a = Add(x, w) y = Identity(x) z = Reshape(x, s) v = Identity(w) u = Identity(c) t = Identity(a)"
+    outputs = "float[2] y, float[2] z, float[2] v, float[2] u, float[2] a, float[2] t"
+    graph = from_model(parsed(body, "float[2] x", outputs, f"{weights}, int64[1] s = {{2}}"))
+    x = flux.tensor([3.0, 4.0])
+    want = [y.tolist() for y in graph(x)]
+    for place in range(len(want)):
+        results = graph(x)
+        results[place][0] = 99.0
+        assert [y.tolist() for i, y in enumerate(results) if i != place] == [
+            row for i, row in enumerate(want) if i != place
+        ]
+        assert x.tolist() == [3.0, 4.0] and [y.tolist() for y in graph(x)] == want
+
+
+def test_steps_that_move_nothing_fall_away_and_the_others_stay():
+    from oxiflux.onnx.graph import _runtime
+
+    body = """a = Transpose <perm = [2, 0, 1]> (x) b = Squeeze(a) c = Reshape(b, s) d = Slice(c, zero, top, axes)
+        e = Relu(d) f = Unsqueeze(e, axes) g = Transpose <perm = [1, 0, 2]> (f) h = Slice(g, end, start, axes, back)
+        y = Transpose <perm = [2, 1, 0]> (h)"""
+    weights = """int64[2] s = {2, 3}, int64[1] zero = {0}, int64[1] top = {9}, int64[1] axes = {0},
+        int64[1] end = {-1}, int64[1] start = {-9}, int64[1] back = {-1}"""
+    model = parsed(body, "float[2, 3, 1] x", "float[3, 1, 2] y", weights)
+    graph, x = from_model(model), normal(2, 3, 1)
+    np.testing.assert_array_equal(graph(x).numpy(), reference(model, x)[0])
+    ((ready,),) = _runtime(graph).programs.values()
+    assert [step.run.__name__ for step in ready.program.steps] == [
+        "reshape", "relu", "reshape", "taken", "permute_dims",
+    ]  # fmt: skip
+    grad = flux.gradient(lambda x: (graph(x) * flux.tensor(normal(3, 1, 2, seed=1))).sum(), flux.tensor(x))[0]
+    weight = normal(3, 1, 2, seed=1).transpose(2, 0, 1)[::-1].reshape(2, 3, 1)
+    np.testing.assert_allclose(grad.numpy(), np.where(x > 0, weight, 0))
+
+
+def test_weights_too_small_to_be_stored_in_full_are_zeros_unless_they_train():
+    w = normal(4, 4)
+    w[:, 1] = 1e-41
+    graph = from_model(
+        made([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": (2, 4)}, {"y": (2, 4)}, {"w": w})
+    )
+    x = normal(2, 4, seed=1)
+    np.testing.assert_allclose(graph(x).numpy(), x @ w, rtol=1e-6, atol=1e-37)
+    grad = flux.gradient(lambda m: m(x).sum(), graph)[0].parameters["w"].numpy()
+    np.testing.assert_allclose(grad, np.repeat(x.sum(0)[:, None], 4, 1), rtol=1e-5)
+    assert (graph.parameters["w"].numpy() == w).all()
+
+
+def test_a_file_of_flux_load_brings_the_import_along(tmp_path):
+    graph = from_model(network())
+    flux.save(tmp_path / "m.safetensors", {"net": graph})
+    code = f"""
+import sys, oxiflux as flux
+assert 'onnx' not in sys.modules
+net = flux.load({str(tmp_path / "m.safetensors")!r})["net"]
+print(float(net(flux.ones((1, 3, 20, 17))).sum()))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) == pytest.approx(float(graph(flux.ones((1, 3, 20, 17))).sum()), rel=1e-5)
 
 
 def test_inputs_of_every_kind():

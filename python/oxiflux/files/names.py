@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from .. import _core, functions, init, layers, losses, optimisers
 from ..einsum import einsum, tensordot
 
-__all__ = ["classes", "function_names", "functions_by_name", "registered"]
+__all__ = ["classes", "function_names", "functions_by_name", "later_class", "registered"]
 
 # Classes of parts of the package that are imported when they are named.
 registered: dict[str, type] = {}
+# The modules of these classes: each registers its own.
+_LATER = {"Graph": "oxiflux.onnx.graph"}
 
 
 def classes(caller: str, more: Iterable[type] = ()) -> dict[str, type]:
@@ -29,6 +32,18 @@ def classes(caller: str, more: Iterable[type] = ()) -> dict[str, type]:
         if known.setdefault(kind.__name__, kind) is not kind:
             raise ValueError(f"{caller}: there are two classes with the name {kind.__name__}")
     return known
+
+
+def later_class(name: str) -> type | None:
+    """The class of this name of a part of the package that is not imported yet.
+
+    >>> from oxiflux.files.names import later_class
+    >>> later_class("Graph")
+    <class 'oxiflux.onnx.graph.Graph'>
+    """
+    if name in _LATER:
+        import_module(_LATER[name])
+    return registered.get(name)
 
 
 @cache

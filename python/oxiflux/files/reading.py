@@ -16,7 +16,7 @@ from ..layers.container import Container
 from ..optimisers import Rule, Schedule
 from ..tree import modules
 from .fields import check_fields
-from .names import functions_by_name
+from .names import functions_by_name, later_class
 
 __all__ = ["InvalidError", "Reader"]
 
@@ -156,9 +156,9 @@ class Reader:
 
     def _object(self, body: Any) -> Any:
         name, fields = _of(list, body)
-        if _of(str, name) not in self.classes:
+        kind = self.classes.get(_of(str, name)) or later_class(name)
+        if kind is None:
             raise InvalidError(f"{name} is no class of oxiflux; if it is yours, pass classes=[{name}]")
-        kind = self.classes[name]
         if issubclass(kind, (Rule, Schedule)) and "__dataclass_fields__" in vars(kind):
             # Its constructor checks the values, and leaves nothing to be filled in later.
             place = len(self._made)

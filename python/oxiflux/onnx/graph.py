@@ -216,7 +216,7 @@ class _Runtime:
 
     def eager(self, graph: Graph, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The outputs of one run that leaves no program behind."""
-        return tuple(value.held for value in self.traced(graph, inputs, is_eager=True)[1])
+        return tuple(_core.identity(value.held) for value in self.traced(graph, inputs, is_eager=True)[1])
 
     def names(self, graph: Graph, inputs: dict[str, Tensor]) -> Iterable[str]:
         """The names of the weights that no input replaces."""
@@ -229,10 +229,12 @@ class _Runtime:
         for level, tensors in ((PARAMETER, graph.parameters), (PARAMETER, graph.state), (INPUT, inputs)):
             for name, x in tensors.items():
                 held = x if is_eager else _core.stop_gradient(x)
-                values[name] = Value(held, trace.name(), level)
+                ref = trace.name()
+                values[name] = Value(held, ref, level)
                 values[name].is_shared = True
+                trace.shapes[ref] = held.shape
                 if level == PARAMETER:
-                    trace.made[values[name].ref] = values[name]
+                    trace.made[ref] = values[name]
         trace.given = {name: value.ref for name, value in values.items() if value.ref is not None}
         results = [trace.plain(value) for value in self.interpreter.run(trace, values)]
         return trace, results
@@ -245,10 +247,11 @@ class _Ready:
         self, trace: Trace, weights: list[str], inputs: dict[str, Tensor], results: list[Value]
     ) -> None:
         refs = [trace.given[name] for name in weights]
-        self.program = Program(trace.steps, refs, [trace.given[name] for name in inputs], results)
+        given = [trace.given[name] for name in inputs]
+        self.program = Program(trace.steps, refs, given, results, trace.shapes)
         self.weights = [weights[place] for place in self.program.parameters]
-        self.prepared: tuple[Tensor, ...] | None = None
-        self.seen: list[tuple[Tensor, np.ndarray[Any, Any]]] = []
+        # The weights as they were, and what was made of them.
+        self.kept: tuple[list[Tensor], tuple[Tensor, ...]] | None = None
 
     def __call__(self, graph: Graph, inputs: dict[str, Tensor], recent: list[_Ready]) -> tuple[Tensor, ...]:
         own, state = graph.parameters, graph.state
@@ -258,22 +261,19 @@ class _Ready:
 
     def fresh(self, weights: list[Tensor], recent: list[_Ready]) -> tuple[Tensor, ...]:
         """What the parameters make, made anew once one of them has been replaced or written to."""
-        prepared, seen = self.prepared, self.seen
-        if prepared is not None and len(seen) == len(weights) and all(map(_is_same, weights, seen)):
-            return prepared
-        # A view that is held lets the next write of a parameter go to other memory.
-        self.seen = [(x, x.numpy()) for x in weights]
-        prepared = self.prepared = self.program.prepare(weights, ())
+        kept = self.kept
+        if kept is not None and _core.are_where(weights, kept[0]):
+            return kept[1]
+        # A tensor of the same memory lets the next write of a parameter go to other memory.
+        seen = [_core.stop_gradient(x) for x in weights]
+        prepared = self.program.prepare_once(seen)
+        self.kept = seen, prepared
         if self not in recent:
             recent.append(self)
             for old in recent[:-_MOST_PREPARED]:
-                old.prepared, old.seen = None, []
+                old.kept = None
             del recent[:-_MOST_PREPARED]
         return prepared
-
-
-def _is_same(x: Tensor, seen: tuple[Tensor, np.ndarray[Any, Any]]) -> bool:
-    return x is seen[0] and (not x.size or np.may_share_memory(x.numpy(), seen[1]))
 
 
 registered["Graph"] = Graph

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from .. import _core
 from .._core import Tensor
 from .fuse import fused, refs_of
 from .trace import INPUT, PARAMETER, Ref, Step, Value
+from .views import without_moves
 
 __all__ = ["Program"]
 
@@ -25,20 +29,63 @@ class Program:
         parameters: Sequence[Ref],
         inputs: Sequence[Ref],
         outputs: Sequence[Value],
+        shapes: Mapping[Ref, tuple[int, ...]],
     ) -> None:
-        ends = [value.held if value.ref is None else value.ref for value in outputs]
         # A step of parameters alone may have been written down behind the one that it was made for.
-        steps = fused(sorted(steps, key=lambda step: step.level), ends)
+        steps = sorted(steps, key=lambda step: step.level)
+        steps, ends = without_moves(steps, outputs, shapes)
+        steps = fused(steps, ends)
         own, later = [s for s in steps if s.level == PARAMETER], [s for s in steps if s.level == INPUT]
         made = {*parameters, *(ref for s in own for ref in s.outputs)}
+        ends = _apart(later, ends, {*made, *inputs})
         wanted = {ref: None for s in later for ref in refs_of(s.args) if ref in made}
         wanted.update({ref: None for ref in ends if isinstance(ref, Ref) and ref in made})
         kept = list(wanted)
         used = {ref for s in own for ref in refs_of(s.args)} | wanted.keys()
         self.parameters = [place for place, ref in enumerate(parameters) if ref in used]
         self.steps = steps
+        factors = {ref for s in later if s.run in _PRODUCTS for ref in refs_of(s.args[:2])}
+        self.is_factor = [ref in factors for ref in kept]
         self.prepare = _function(own, [parameters[place] for place in self.parameters], [], kept)
         self.run = _function(later, inputs, kept, ends)
+
+    def prepare_once(self, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What `prepare` gives, for many calls of which none is recorded."""
+        made = self.prepare(parameters, ())
+        return tuple(
+            _without_subnormals(x) if is_factor else x
+            for x, is_factor in zip(made, self.is_factor, strict=True)
+        )
+
+
+def _apart(steps: list[Step], ends: list[Any], held: set[Ref]) -> list[Any]:
+    """The results, each a tensor of its own, into which a caller may write: not one that is held, given, or another."""
+    apart: list[Any] = []
+    for end in ends:
+        if not isinstance(end, Ref) or end in held or end in apart:
+            step = Step(_core.identity, [end], {}, INPUT)
+            end = Ref(f"y{len(apart)}")
+            step.outputs = [end]
+            steps.append(step)
+        apart.append(end)
+    return apart
+
+
+_PRODUCTS = (_core.conv, _core.conv_transpose, _core.dense, _core.matmul)
+
+
+def _without_subnormals(x: Tensor) -> Tensor:
+    """A matrix with zeros for the numbers that are too small to be stored in full: those of channels that training has
+    given up, which take processors a hundred times as long, and change nothing beside the others.
+    """
+    if x.ndim < 2 or x.dtype.name != "float32":
+        return x
+    numbers = x.numpy()
+    sizes = np.abs(numbers)
+    is_tiny = (sizes < np.finfo(np.float32).tiny) & (sizes > 0)
+    if not is_tiny.any() or sizes.max() < 1e-6:
+        return x
+    return _core.tensor(np.where(is_tiny, np.float32(0), numbers))
 
 
 def _function(
