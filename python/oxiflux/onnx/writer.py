@@ -143,7 +143,7 @@ class Writer:
             raise ExportError(
                 _first_use(self.recorded, number),
                 "a number or an array is used that was made of values or lengths of the inputs outside of oxiflux's "
-                "operations: the file would have it as it was once",
+                "operations: the file would have it as it was once (for `x[i] = y` write `x = x.at[i].set(y)`)",
             )
         path = self.paths.get(number)
         name = self.constant(values, path, value.dtype)

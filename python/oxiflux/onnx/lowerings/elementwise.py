@@ -173,6 +173,24 @@ def _of_floats(g: Writer, op: Op) -> str:
     return (a - (a / b).do("Floor") * b).name
 
 
+def _is_negative(x: Term) -> Term:
+    """Whether there is a minus, also before a zero."""
+    return x.do("Less", 0.0).do("Or", (1.0 / x).do("Less", 0.0))
+
+
+def _copysign(x: Term, sign: Term) -> Term:
+    size = x.do("Abs")
+    return _is_negative(sign).where(-size, size, x)
+
+
+def _atan2(y: Term, x: Term) -> Term:
+    rise, run = y.do("Abs"), x.do("Abs")
+    # Of two zeros or two infinities there is no quotient.
+    alike = rise.do("Equal", 0.0).where(0.0, 1.0, x)
+    angle = rise.do("Equal", run).where(alike, rise / run, x).do("Atan")
+    return _copysign(_is_negative(x).where(math.pi - angle, angle, x), y)
+
+
 def _nan_to_num(x: Term, nan: float, posinf: float, neginf: float) -> Term:
     up = x.do("IsInf", detect_negative=0).where(posinf, x, x)
     down = up.do("IsInf", detect_positive=0).where(neginf, up, x)
@@ -233,6 +251,9 @@ UNARY: dict[str, Callable[..., Term]] = {
 BINARY: dict[str, Callable[..., Term]] = {
     "fmod": lambda a, b: a.do("Mod", b, fmod=1),
     "xlogy": lambda a, b: a.do("Equal", 0.0).where(0.0, a * b.do("Log"), a),
+    "xlog1py": lambda a, b: a.do("Equal", 0.0).where(0.0, a * _log1p(b), a),
+    "copysign": _copysign,
+    "atan2": _atan2,
     "hypot": lambda a, b: (a * a + b * b).do("Sqrt"),
     "logaddexp": lambda a, b: a.do("Max", b) + (-(a - b).do("Abs")).do("Softplus") - 0.0,
     "lerp": lambda a, b, weight: a + weight * (b - a),
@@ -263,6 +284,7 @@ ELEMENTWISE: dict[str, Lowering] = {
     "prelu": _prelu,
     "remainder": _of_floats,
     "floor_divide": _divided,
+    "signbit": formula(_is_negative),
     "trunc": formula(lambda x: x.do("Sign") * x.do("Abs").do("Floor")),
     "isfinite": formula(lambda x: (x - x).do("IsNaN").do("Not")),
     "bitwise_left_shift": lambda g, op: g.node("BitShift", *op.all(), direction="LEFT"),

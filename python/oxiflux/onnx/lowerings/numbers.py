@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..recorded import Free
-from ..writer import Op, Writer
+from ..writer import DTYPES, Op, Writer
 from .elementwise import Lowering, Term, activated, cast
 
 __all__ = ["NUMBERS"]
@@ -82,6 +82,31 @@ def _cumulative(g: Writer, op: Op) -> str:
     return g.node("CumSum", x, g.number(op.parameters["axis"], "int64"))
 
 
+def _cumulative_product(g: Writer, op: Op) -> str:
+    """One product after the other along the axis: `Scan` runs a graph of its own for each."""
+    dtype, axis, rank = op.y.dtype, op.parameters["axis"], len(op.y.shape)
+    x = op[0] if op.x.dtype == dtype else cast(g, op[0], dtype)
+    names = [g.fresh(name) for name in ("before", "factor", "after", "product")]
+    before, factor, after, product = names
+    info = [g.helper.make_tensor_value_info(name, DTYPES[dtype], [None] * (rank - 1)) for name in names]
+    nodes = [
+        g.helper.make_node("Mul", [before, factor], [after]),
+        g.helper.make_node("Identity", [after], [product]),
+    ]
+    body = g.helper.make_graph(nodes, "product", info[:2], info[2:])
+    rest = [n for i, n in enumerate(op.y.shape) if i != axis]
+    one = g.node("Expand", g.number(1, dtype), g.sizes(rest))
+    options = {"num_scan_inputs": 1, "scan_input_axes": [axis], "scan_output_axes": [axis]}
+    return str(g.node("Scan", one, x, outputs=2, body=body, **options)[1])
+
+
+def _without(what: str) -> Lowering:
+    def lowered(g: Writer, op: Op) -> str:
+        raise NotImplementedError(f"{op.name} has no counterpart in ONNX{what}")
+
+    return lowered
+
+
 def _dense(g: Writer, op: Op) -> str:
     x, weight = op[0], op[1]
     if len(op.x.shape) == 2:
@@ -106,6 +131,13 @@ NUMBERS: dict[str, Lowering] = {
     "argsort": _argsort,
     "argfirst": _argfirst,
     "cumulative_sum": _cumulative,
+    "cumulative_prod": _cumulative_product,
+    # What it gives is needed by what follows alone, which ONNX has whole or not at all.
+    "lu_factor": lambda g, op: ("", ""),
+    "det": lambda g, op: g.node("Det", op[0]),
+    **dict.fromkeys(
+        ("inv", "solve", "slogdet"), _without(", which of linear algebra has det and matmul alone")
+    ),
     "matmul": lambda g, op: g.node("MatMul", *op.all()),
     "softmax": lambda g, op: g.node("Softmax", op[0], axis=-1),
     "logsoftmax": lambda g, op: g.node("LogSoftmax", op[0], axis=-1),
