@@ -228,3 +228,54 @@ def test_operators_with_another_number_of_inputs(op, count):
     with pytest.raises((ValueError, TypeError, IndexError, flux.ShapeError)) as found:
         from_model(model_of([node(op, ["x"] * count, ["y"])]))(np.ones((2, 2), np.float32))
     assert str(found.value)
+
+
+def test_a_loop_without_an_end_and_functions_that_double(monkeypatch):
+    from oxiflux.onnx import interpreter
+
+    monkeypatch.setattr(interpreter, "_MOST_NODES", 1000)
+    body = helper.make_graph(
+        [node("Identity", ["c"], ["d"]), node("Neg", ["s"], ["t"])],
+        "body",
+        [info("i", [], TensorProto.INT64), info("c", [], TensorProto.BOOL), info("s", None)],
+        [info("d", [], TensorProto.BOOL), info("t", None)],
+    )
+    endless = model_of(
+        [
+            node("Constant", [], ["true"], value=helper.make_tensor("v", TensorProto.BOOL, [], [True])),
+            node("Loop", ["", "true", "x"], ["y"], body=body),
+        ]
+    )
+    doubling = model_of([node("F30", ["x"], ["y"], domain="mine")])
+    doubling.opset_import.append(helper.make_opsetid("mine", 1))
+    opsets = [helper.make_opsetid("mine", 1), helper.make_opsetid("", 18)]
+    for i in range(31):
+        twice = [node(f"F{i - 1}", [a], [b], domain="mine") for a, b in ("at", "tb")]
+        nodes = twice if i else [node("Neg", ["a"], ["b"])]
+        doubling.functions.append(helper.make_function("mine", f"F{i}", ["a"], ["b"], nodes, opsets))
+    for model in (endless, doubling):
+        with pytest.raises(ValueError, match="more than 1000 nodes in one call"):
+            from_model(model)([1.0])
+
+
+def test_attributes_that_contradict_what_they_are_of():
+    def run(made, shape):
+        made.graph.input[0].type.tensor_type.ClearField("shape")
+        return from_model(made)(np.ones(shape, "float32"))
+
+    weights = [
+        node("Constant", [], ["w"], value_floats=[1.0] * 4), node("Constant", [], ["s"], value_ints=[1, 4, 1]),
+        node("Reshape", ["w", "s"], ["v"]),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"LSTM: W and R have the shapes \(1, 4, 1\)"):
+        run(model_of([*weights, node("LSTM", ["x", "v", "v"], ["y"], hidden_size=3)]), (2, 1, 1))
+    for op in ("DepthToSpace", "SpaceToDepth"):
+        for size in (0, -1, 3):
+            with pytest.raises(ValueError, match=f"{op} of .* with the block size"):
+                run(model_of([node(op, ["x"], ["y"], blocksize=size)]), (1, 4, 2, 2))
+    with pytest.raises(ValueError, match="pads are not negative"):
+        run(model_of([node("MaxPool", ["x"], ["y"], kernel_shape=[1], pads=[-1, 0])]), (1, 2, 3))
+    newer = model_of([node("Relu", ["x"], ["y"])])
+    newer.opset_import[0].version = 9999
+    with pytest.raises(UnsupportedError, match="the model is of opset 9999"):
+        from_model(newer)

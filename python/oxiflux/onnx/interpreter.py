@@ -18,6 +18,8 @@ from .weights import fold_fills
 __all__ = ["Interpreter"]
 
 _DEEPEST = 64
+# What one call runs of nodes at most: functions may double what they call, and a loop may have no end.
+_MOST_NODES = 2_000_000
 Scope = MutableMapping[str, Any]
 
 
@@ -27,6 +29,11 @@ class Interpreter:
     def __init__(self, model: onnx.ModelProto, folder: str | None) -> None:
         self.ir_version = model.ir_version
         self.opsets = opsets_of(model.opset_import)
+        newest = onnx.defs.onnx_opset_version()
+        if self.opsets.get("", 1) > newest:
+            raise UnsupportedError(
+                f"onnx: the model is of opset {self.opsets['']}, and the package onnx that is installed knows {newest}"
+            )
         self.functions = local_functions(model)
         self.body = body_of(model.graph, folder)
         fold_fills(self.body)
@@ -82,6 +89,11 @@ class Interpreter:
         return [scope[info.name] for info in body.outputs]
 
     def _run_node(self, trace: Trace, node: Node, scope: Scope, uses: Counter[str]) -> None:
+        trace.nodes += 1
+        if trace.nodes > _MOST_NODES:
+            raise ValueError(
+                f"onnx: {node}: more than {_MOST_NODES} nodes in one call, of a loop or of functions"
+            )
         inputs = [scope[name] if name else None for name in node.inputs]
         while inputs and inputs[-1] is None:
             inputs.pop()

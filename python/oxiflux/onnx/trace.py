@@ -91,6 +91,7 @@ class Trace:
         # Where the run is: the version of operators, the names in sight, how deep functions call each other.
         self.opset = 1
         self.depth = 0
+        self.nodes = 0
         self.scope: Any = {}
         self.interpreter: Any = None
         self._count = 0

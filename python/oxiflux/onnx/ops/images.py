@@ -44,6 +44,8 @@ def pairs(
         pads = pads or [0] * 2 * dims
         if len(pads) != 2 * dims:
             raise ValueError(f"onnx: {2 * dims} pads are needed for {dims} lengths, got {list(pads)}")
+        if min(pads, default=0) < 0:
+            raise ValueError(f"onnx: pads are not negative here, got {list(pads)}")
         return [pads[i + dims * side] for i in range(dims) for side in (0, 1)]
     found: list[int] = []
     for n, k, s, d in zip(lengths, window, strides, dilations, strict=True):

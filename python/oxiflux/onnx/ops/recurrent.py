@@ -110,6 +110,10 @@ def _directions(
     if not steps:
         raise ValueError(f"onnx: {kind}: the sequence is empty, shape {x.shape}")
     count = 2 if direction == "bidirectional" else 1
+    hidden, gates = r.shape[-1] if hidden_size is None else hidden_size, {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+    wanted = [(count, gates * hidden, x.shape[-1]), (count, gates * hidden, hidden)]
+    if [w.shape, r.shape] != wanted:
+        raise ValueError(f"onnx: {kind}: W and R have the shapes {w.shape}, {r.shape}, expected {wanted}")
     usual = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}[kind]
     names = [a.lower() for a in activations or usual * count]
     each = len(usual)
@@ -295,6 +299,7 @@ def lstm(
     return _directions(
         trace, "LSTM", x, w, r, b, lengths, h, c, p, activations=activations, activation_alpha=activation_alpha,
         activation_beta=activation_beta, clip=clip, direction=direction, layout=layout, input_forget=input_forget,
+        hidden_size=hidden_size,
     )  # fmt: skip
 
 
@@ -321,7 +326,7 @@ def gru(
     return _directions(
         trace, "GRU", x, w, r, b, lengths, h, None, None, activations=activations,
         activation_alpha=activation_alpha, activation_beta=activation_beta, clip=clip, direction=direction,
-        layout=layout, linear_before_reset=linear_before_reset,
+        layout=layout, linear_before_reset=linear_before_reset, hidden_size=hidden_size,
     )  # fmt: skip
 
 
@@ -347,5 +352,5 @@ def rnn(
     return _directions(
         trace, "RNN", x, w, r, b, lengths, h, None, None, activations=activations,
         activation_alpha=activation_alpha, activation_beta=activation_beta, clip=clip, direction=direction,
-        layout=layout,
+        layout=layout, hidden_size=hidden_size,
     )  # fmt: skip

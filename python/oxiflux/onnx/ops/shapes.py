@@ -353,6 +353,8 @@ def taken(x: Tensor, places: tuple[slice, ...]) -> Tensor:
 def depth_to_space(trace: Trace, x: Value, *, blocksize: int, mode: str = "DCR") -> Value:
     n, c, h, w = x.shape
     b = blocksize
+    if b < 1 or c % b**2:
+        raise ValueError(f"onnx: DepthToSpace of {x.shape} with the block size {b}")
     parts = (n, b, b, c // b**2, h, w) if mode == "DCR" else (n, c // b**2, b, b, h, w)
     order = (0, 3, 4, 1, 5, 2) if mode == "DCR" else (0, 1, 4, 2, 5, 3)
     y = transpose(trace, reshaped(trace, x, parts), perm=order)
@@ -363,6 +365,8 @@ def depth_to_space(trace: Trace, x: Value, *, blocksize: int, mode: str = "DCR")
 def space_to_depth(trace: Trace, x: Value, *, blocksize: int, mode: str = "DCR") -> Value:
     n, c, h, w = x.shape
     b = blocksize
+    if b < 1 or h % b or w % b:
+        raise ValueError(f"onnx: SpaceToDepth of {x.shape} with the block size {b}")
     y = transpose(
         trace,
         reshaped(trace, x, (n, c, h // b, b, w // b, b)),
