@@ -761,3 +761,22 @@ def test_a_deep_model_is_an_error_on_a_small_stack_and_prints():
 def test_a_model_that_is_too_deep_to_be_called_says_so():
     with pytest.raises(ValueError, match="nested too deep to be called|nested more than 256 levels deep"):
         flux.summary(nested(250), (1, 2))
+
+
+def test_what_was_left_out_is_asked_for_in_its_order():
+    model = flux.Dense(2, 1)
+    for call, order in [
+        (lambda: flux.fit(model, [], flux.Adam()), "fit(loss, model, data, rule)"),
+        (lambda: flux.train(model, [], None), "train(loss, model, data, state)"),
+        (lambda: flux.trainstep(model, (), None), "trainstep(loss, model, batch, state)"),
+    ]:
+        with pytest.raises(TypeError, match=re.escape(f"; its order is {order}")):
+            call()
+
+
+def test_a_rule_that_is_given_a_model_says_where_they_meet():
+    message = r"Adam: eta must be a number, got Dense\(2 => 1\).*setup\(Adam\(\), model\)"
+    with pytest.raises(TypeError, match=message):
+        flux.Adam(flux.Dense(2, 1))
+    with pytest.raises(TypeError, match="got a Chain; a rule meets its model"):
+        flux.Adam(flux.Chain(flux.Dense(2, 3), flux.Dense(3, 1)))

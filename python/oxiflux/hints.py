@@ -87,13 +87,13 @@ def _misfit(function: str, argument: str, error: Exception, given: Any) -> Excep
     """The error of a value that an argument cannot be."""
     text = str(error)
     if "interpreted as an integer" in text or "can be used as an index" in text:
-        text = f"must be a whole number, got {_short(given)}"
+        text = f"must be a whole number, got {short(given)}"
     elif "must be real number" in text:
-        text = f"must be a number, got {_short(given)}"
+        text = f"must be a number, got {short(given)}"
     elif found := re.search(
         r"(?:is not an instance of|cannot be cast as|cannot be converted to) '(\w+)'", text
     ):
-        text = f"must be {_KINDS.get(found[1], 'a ' + found[1])}, got {_short(given)}"
+        text = f"must be {_KINDS.get(found[1], 'a ' + found[1])}, got {short(given)}"
     elif isinstance(error, OverflowError) and isinstance(given, int):
         bound = "must not be negative" if "negative" in text else "is beyond what a machine word holds"
         text = f"{bound}, got {given}" if given.bit_length() < 200 else bound
@@ -109,7 +109,7 @@ def _misfit(function: str, argument: str, error: Exception, given: Any) -> Excep
 _KINDS = {"bool": "True or False", "str": "text", "tuple": "a tuple", "list": "a list"}
 
 
-def _short(x: Any) -> str:
+def short(x: Any) -> str:
     """A value in a message: not a whole page."""
     shape = getattr(x, "shape", None)
     if isinstance(shape, tuple) and shape:
@@ -182,7 +182,7 @@ def misnamed(f: Callable[..., Any], given: Iterable[str], error: TypeError) -> N
     if not code.co_flags & _TAKES_ANY_NAME:
         refuse(f.__name__, given, known)
     if error.__traceback__ is not None and error.__traceback__.tb_next is None:
-        error.args = (_twice(f"{f.__name__}()", str(error)),)
+        error.args = (_forgotten(f, _twice(f"{f.__name__}()", str(error))),)
 
 
 def refuse(function: str, given: Iterable[str], known: Sequence[str]) -> None:
@@ -192,6 +192,15 @@ def refuse(function: str, given: Iterable[str], known: Sequence[str]) -> None:
             text = keyword(f"{function}()", name, known)
             elsewhere = ELSEWHERE.get(name) if function in _TRAINS else None
             raise TypeError(f"{text.partition(';')[0]}; {elsewhere}" if elsewhere else text) from None
+
+
+def _forgotten(f: Callable[..., Any], text: str) -> str:
+    """The text of Python's error of arguments that were left out, with the order of those that have no default."""
+    if "required positional argument" not in text:
+        return text
+    wanted = inspect.signature(f).parameters.values()
+    names = [p.name for p in wanted if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
+    return f"{text}; its order is {f.__name__}({', '.join(names)})"
 
 
 def _twice(function: str, text: str) -> str:

@@ -154,6 +154,8 @@ LAYER = {
     "predict": "call the model, model(x), or flux.predict(model, data) for many batches",
     "evaluate": "flux.evaluate(model, data, ['accuracy'])",
     "summary": "flux.summary(model, shape)",
+    "save": "flux.save(path, model)",
+    "weights": "flux.trainables(model, path=True) lists the parameters and their names",
 }
 
 RULE = {

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import _core
 from .._core import Tensor, sqrt
-from ..hints import RULE, Told, tell, unknown
+from ..hints import RULE, Told, short, tell, unknown
 
 __all__ = [
     "AMSGrad",
@@ -551,7 +551,8 @@ def _checked_number(rule: str, name: str, value: Any) -> float:
             raise TypeError
         number: float = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{rule}: {name} must be a number, got {value!r}") from None
+        meet = f"; a rule meets its model in setup({rule}(), model)" if callable(value) else ""
+        raise TypeError(f"{rule}: {name} must be a number, got {short(value)}{meet}") from None
     if not allowed(number):
         raise ValueError(f"{rule}: {name} must be {words}, got {value!r}")
     return number

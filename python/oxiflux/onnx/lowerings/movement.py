@@ -158,10 +158,6 @@ def _rows(g: Writer, op: Op) -> str:
     return g.node("Reshape", total, g.integers([-1]))
 
 
-def _from_front(g: Writer, op: Op) -> str:
-    return g.node("Mod", op[0], g.size(op.parameters["along"]["n"]))
-
-
 def _take_along(g: Writer, op: Op) -> str:
     return g.node("GatherElements", op[0], op[1], axis=op.parameters["along"]["axis"])
 
@@ -198,7 +194,6 @@ MOVEMENT: dict[str, Lowering] = {
     "resample": _resample,
     "scatter": _scatter,
     "rows": _rows,
-    "from_front": _from_front,
     "take_along_axis": _take_along,
     "arange": _arange,
     "one_hot": _one_hot,

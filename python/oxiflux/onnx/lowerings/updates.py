@@ -57,9 +57,10 @@ def _put_along(g: Writer, op: Op) -> str:
 
 
 def _add_along(g: Writer, op: Op) -> str:
-    """The values added to zeros."""
+    """The values added to the third input, or to zeros."""
     x = op[0] if op.x.dtype == op.y.dtype else cast(g, op[0], op.y.dtype)
-    around = g.node("Expand", g.number(0, op.y.dtype), g.sizes(op.y.shape))
+    zeros = len(op) < 3
+    around = g.node("Expand", g.number(0, op.y.dtype), g.sizes(op.y.shape)) if zeros else op[2]
     axis = op.parameters["along"]["axis"]
     return g.node("ScatterElements", around, op[1], x, axis=axis, reduction="add")
 
