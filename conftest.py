@@ -20,6 +20,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 ONCE = {
     "test_autosize.py": "which sizes the layers of a model get",
     "test_checkpoints.py": "what a file holds, and when it is written",
+    "test_coming_from.py": "what is typed here for what is typed elsewhere",
     "test_contributing.py": "what a document promises",
     "test_data.py": "which items a batch has, and in which order",
     "test_data_views.py": "which items a view of data has",
