@@ -7,9 +7,11 @@ code.
 """
 
 import ast
+import contextlib
 import importlib
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,16 @@ PACKAGE = Path(oxiflux.__file__).parent
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Puts the names of the modules in the place of the comment."""
+    groups = topics(markdown)
     markdown = re.sub(r"<!-- module: (.*?) -->", lambda found: members(found.group(1)), markdown)
-    return re.sub(r"<!-- names: (.*?) -->", lambda found: reference(found.group(1).split()), markdown)
+    return re.sub(r"<!-- names: (.*?) -->", lambda found: reference(found.group(1).split(), groups), markdown)
+
+
+def topics(markdown: str) -> dict[str, str]:
+    """The topic of each name in a page's tables of topics and names, and in its lists that begin with a topic."""
+    rows = re.findall(r"^\| (\w[^|`]*) \| ((?:`\w+`[ ,]*)+) ?\|$", markdown, re.MULTILINE)
+    rows += re.findall(r"^- \*\*([^*`]+)\*\*: ((?:`\w+`\s*)+)$", markdown, re.MULTILINE)
+    return {name: topic.strip() for topic, names in rows for name in re.findall(r"`(\w+)`", names)}
 
 
 def members(module: str) -> str:
@@ -37,8 +47,8 @@ def members(module: str) -> str:
     )
 
 
-def reference(modules: list[str]) -> str:
-    """The public names that the package has from these modules, in alphabetic order."""
+def reference(modules: list[str], groups: dict[str, str]) -> str:
+    """The public names that the package has from these modules, by topic: that of a table, or else of its file."""
     origin = {
         alias.name: node.module
         for node in ast.parse((PACKAGE / "__init__.py").read_text()).body
@@ -46,27 +56,45 @@ def reference(modules: list[str]) -> str:
         for alias in node.names
         if alias.name in oxiflux.__all__
     }
-    names = sorted(origin, key=str.lower)
-    return "\n\n".join(built(name) if origin[name] == "_core" else written(name) for name in names)
+    by_topic: dict[str, list[str]] = {topic: [] for topic in groups.values()}
+    for name in sorted(origin, key=str.lower):
+        topic = groups.get(name) or file_topic(getattr(oxiflux, name))
+        by_topic.setdefault(topic, []).append(name)
+    parts = []
+    for topic, names in by_topic.items():
+        parts += [f"## {topic[0].upper()}{topic[1:]}"] if names else []
+        parts += [built(name) if origin[name] == "_core" else written(name) for name in names]
+    return "\n\n".join(parts)
+
+
+def file_topic(thing: Any) -> str:
+    """What the file is about in which something is defined."""
+    doc = inspect.getdoc(sys.modules.get(getattr(thing, "__module__", None) or "")) or ""
+    if not doc or getattr(thing, "__module__", "") in ("oxiflux", "builtins", "oxiflux._core"):
+        return "Everything else"
+    return re.split(r"[:.;]", doc, maxsplit=1)[0].strip()
 
 
 def written(name: str) -> str:
     """A name from a module in Python, by the module itself: some functions are called like their module."""
     thing = getattr(oxiflux, name)
     if not hasattr(thing, "__module__"):
-        return f"## {name} {{ #oxiflux.{name} }}\n\nThe constant {thing!r}."
+        return f"### {name} {{ #oxiflux.{name} }}\n\nThe constant {thing!r}."
     own = getattr(thing, "__name__", name)
-    return f"::: {thing.__module__}.{own}" if own == name else f"## {name}\n\nAnother name of `{own}`."
+    if own != name:
+        return f"### {name} {{ #oxiflux.{name} }}\n\nAnother name of `{own}`."
+    return f"::: {thing.__module__}.{own}\n    options:\n      heading_level: 3"
 
 
 def built(name: str) -> str:
     """A name from the module in Rust: its signature, its docs, and the first lines of those of its members."""
     thing = getattr(oxiflux, name)
     if not callable(thing):
-        return f"## {name} {{ #oxiflux.{name} }}\n\nThe element type {name}."
-    parts = [f"## {name} {{ #oxiflux.{name} }}"]
+        return f"### {name} {{ #oxiflux.{name} }}\n\nThe element type {name}."
+    # The signatures of mkdocstrings look for a class of the core where it is defined.
+    parts = [f"[](){{ #oxiflux._core.{name} }}\n\n### {name} {{ #oxiflux.{name} }}"]
     if not isinstance(thing, type):
-        parts.append(f"```python\n{name}{str(inspect.signature(thing)).replace('Ellipsis', '...')}\n```")
+        parts.append(f"```python\n{signature(name)}\n```")
     parts.append(with_fences(inspect.getdoc(thing) or ""))
     if isinstance(thing, type) and not issubclass(thing, Exception):
         # A name that only says what to write instead is no member.
@@ -76,6 +104,30 @@ def built(name: str) -> str:
             f"`{key}`: {' '.join(doc.split(chr(10) * 2)[0].split())}" for key, doc in members.items() if doc
         ]
     return "\n\n".join(parts)
+
+
+def signature(name: str) -> str:
+    """The signature of a function of the core: the types of the stub, the defaults of the module where it has them."""
+    known = {}
+    with contextlib.suppress(ValueError):
+        known = inspect.signature(getattr(oxiflux, name)).parameters
+    lines = []
+    for node in ast.parse((PACKAGE / "_core.pyi").read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            spec, every = node.args, [*node.args.posonlyargs, *node.args.args]
+            pairs = [*zip(every[len(every) - len(spec.defaults) :], spec.defaults, strict=True)]
+            pairs += [
+                (arg, value) for arg, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value
+            ]
+            for arg, value in pairs:
+                default = known[arg.arg].default if arg.arg in known else ...
+                if isinstance(default, (int, float, str, tuple, type(None))) and isinstance(
+                    value, ast.Constant
+                ):
+                    value.value = default
+            result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+            lines.append(f"{name}({ast.unparse(spec)}){result}".replace("_TensorLike", "Tensor | ArrayLike"))
+    return "\n".join(lines) or f"{name}{inspect.signature(getattr(oxiflux, name))}".replace("Ellipsis", "...")
 
 
 def with_fences(doc: str) -> str:
