@@ -36,11 +36,13 @@ build: venv ## build the package and install it into .venv
 dev: venv ## the package for a first look at a change: built in seconds, runs slower than `make build`'s
 	$(PY) -m maturin develop --profile quick --locked --quiet
 
-demo: build ## run the examples: fitting a line, handwritten digits, diabetes, wine
-	$(PY) examples/walkthrough.py
-	$(PY) examples/digits_mlp.py
-	$(PY) examples/diabetes.py
-	$(PY) examples/wine.py
+demo: ## run the examples: fitting a line, handwritten digits, diabetes, wine
+	@echo "Building the package into $(VENV): the Rust core takes some minutes the first time."
+	@$(MAKE) --no-print-directory build
+	@for name in walkthrough digits_mlp diabetes wine; do \
+		printf '\n== examples/%s.py\n' $$name; $(PY) -W error examples/$$name.py || exit; \
+	done
+	@printf '\nLook at the pictures in examples/out, then at docs/index.md, or run `make docs` and open site/index.html.\n'
 
 test: check ## build everything and run all tests and lints
 

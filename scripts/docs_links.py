@@ -26,8 +26,11 @@ OF, FIRST, MORE = (
 TOKEN = re.compile(f"{OF}{DOT}{FIRST}(?P<rest>{DOT}{MORE})?")
 
 
-def on_page_content(html: str, **_: Any) -> str:
-    """Puts the links into a page."""
+def on_page_content(html: str, page: Any, config: Any, **_: Any) -> str:
+    """Puts the links into a page, and makes its headings of names known to those that link to them."""
+    for name in re.findall(r'<h3 id="oxiflux\.(\w+)"', html):
+        # The signatures of mkdocstrings look for a class of the core where it is defined.
+        config.plugins["autorefs"].register_anchor(page, f"oxiflux._core.{name}", anchor=f"oxiflux.{name}")
     arguments: set[str] = set()
 
     def part(found: re.Match[str]) -> str:
@@ -79,7 +82,7 @@ def anchor(path: str) -> str | None:
         return None
     own, where = getattr(thing, "__name__", None), getattr(thing, "__module__", None) or ""
     written = own == name and where.startswith("oxiflux.") and "_core" not in where
-    return f"{where}.{name}" if written else f"oxiflux.{name}"
+    return f"{where}.{name}" if written else f"oxiflux._core.{name}"
 
 
 def arguments_of(place: str) -> set[str]:

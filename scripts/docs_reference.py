@@ -79,10 +79,10 @@ def written(name: str) -> str:
     """A name from a module in Python, by the module itself: some functions are called like their module."""
     thing = getattr(oxiflux, name)
     if not hasattr(thing, "__module__"):
-        return f"### {name} {{ #oxiflux.{name} }}\n\nThe constant {thing!r}."
+        return f"{heading(name)}\n\nThe constant {thing!r}."
     own = getattr(thing, "__name__", name)
     if own != name:
-        return f"### {name} {{ #oxiflux.{name} }}\n\nAnother name of `{own}`."
+        return f"{heading(name)}\n\nAnother name of `{own}`."
     return f"::: {thing.__module__}.{own}\n    options:\n      heading_level: 3"
 
 
@@ -90,9 +90,8 @@ def built(name: str) -> str:
     """A name from the module in Rust: its signature, its docs, and the first lines of those of its members."""
     thing = getattr(oxiflux, name)
     if not callable(thing):
-        return f"### {name} {{ #oxiflux.{name} }}\n\nThe element type {name}."
-    # The signatures of mkdocstrings look for a class of the core where it is defined.
-    parts = [f"[](){{ #oxiflux._core.{name} }}\n\n### {name} {{ #oxiflux.{name} }}"]
+        return f"{heading(name)}\n\nThe element type {name}."
+    parts = [heading(name)]
     if not isinstance(thing, type):
         parts.append(f"```python\n{signature(name)}\n```")
     parts.append(with_fences(inspect.getdoc(thing) or ""))
@@ -104,6 +103,11 @@ def built(name: str) -> str:
             f"`{key}`: {' '.join(doc.split(chr(10) * 2)[0].split())}" for key, doc in members.items() if doc
         ]
     return "\n\n".join(parts)
+
+
+def heading(name: str) -> str:
+    """A heading to which `docs_links.py` links."""
+    return f"### {name} {{ #oxiflux.{name} }}"
 
 
 def signature(name: str) -> str:
