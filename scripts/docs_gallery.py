@@ -5,6 +5,7 @@ lies in `target/gallery` until the example or the package changes; the longest t
 """
 
 import ast
+import os
 import re
 import shlex
 import subprocess
@@ -30,7 +31,9 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Puts an example in the place of the comment."""
+    """Puts an example in the place of its comment, and a terminal after the training in that of the other."""
+    if "<!-- terminal -->" in markdown:
+        markdown = markdown.replace("<!-- terminal -->", f"```text\n{terminal()}\n```")
     return PLACE.sub(lambda found: entry(found.group(1)), markdown)
 
 
@@ -62,6 +65,37 @@ def entry(name: str) -> str:
         folded("What it prints", f"```text\n$ {command}\n{printed}\n```"),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def terminal() -> str:
+    """What a terminal shows after a short training: the model, the last state of the progress bar, and the table."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "78"},
+    )
+    model, _, table = done.stdout.partition("\0")
+    return "\n".join([model.rstrip(), done.stderr.rstrip().rpartition("\n")[2], table.strip()])
+
+
+TRAINING = """
+import numpy as np
+import oxiflux as flux
+
+flux.seed(0)
+x = np.random.default_rng(0).normal(size=(2000, 8)).astype("float32")
+y = (x[:, 0] * x[:, 1] > 0).astype(int)
+model = flux.Chain(flux.Dense(8, 32, flux.relu), flux.Dropout(0.1), flux.Dense(32, 2))
+print(model, end="\\0")
+train, validation = flux.splitobs((x, y), at=0.8)
+history = flux.fit(
+    lambda m, x, y: flux.logitcrossentropy(m(x), y), model, flux.DataLoader(train, 32, shuffle=True), flux.Adam(0.01),
+    epochs=4, validation=validation, metrics="accuracy", progress=True,
+)
+print(history)
+"""
 
 
 def folded(title: str, text: str) -> str:
