@@ -22,7 +22,7 @@ macro_rules! bind {
                 }
             )+
         }
-        crate::bind! { functions $($name)+ }
+        crate::bind! { functions $($name [$($($($d,)?)+)?])+ }
     };
     // Two arguments of one type.
     (pair $($(#[$doc:meta])+ $name:ident;)+) => {
@@ -39,7 +39,7 @@ macro_rules! bind {
                 }
             )+
         }
-        crate::bind! { functions $($name)+ }
+        crate::bind! { functions $($name [])+ }
     };
     // Two arguments without a gradient; numbers that are compared need not fit the type of the other.
     (compare $($(#[$doc:meta])+ $name:ident -> $out:ident;)+) => {
@@ -56,7 +56,7 @@ macro_rules! bind {
                 }
             )+
         }
-        crate::bind! { functions $($name)+ }
+        crate::bind! { functions $($name [])+ }
     };
     (together bool, $a:ident, $b:ident) => { crate::py::compared($a, $b) };
     (together $out:ident, $a:ident, $b:ident) => { crate::py::pair($a, $b) };
@@ -75,7 +75,7 @@ macro_rules! bind {
                 }
             )+
         }
-        crate::bind! { functions $($name)+ }
+        crate::bind! { functions $($name [$($($d,)?)*])+ }
     };
     // One argument.
     (step $($(#[$doc:meta])+ $name:ident;)+) => {
@@ -91,11 +91,12 @@ macro_rules! bind {
                 }
             )+
         }
-        crate::bind! { functions $($name)+ }
+        crate::bind! { functions $($name [])+ }
     };
-    (functions $($name:ident)+) => {
+    // With the defaults of each, as Rust writes them.
+    (functions $($name:ident [$($d:expr,)*])+) => {
         pub(in crate::ops) fn register(m: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-            $(crate::py::hints::add_function!(m, python::$name)?;)+
+            $(crate::py::hints::add_function!(m, python::$name, [$(stringify!($d)),*])?;)+
             Ok(())
         }
     };

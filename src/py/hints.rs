@@ -16,9 +16,10 @@ pub(crate) type Entry = ffi::PyCFunctionFastWithKeywords;
 /// What is behind a door, and its name.
 pub(crate) type Inner = OnceLock<(Entry, String)>;
 
-/// Adds a function to a module, behind its door.
+/// Adds a function to a module, behind its door. The defaults are those that pyo3 cannot show, as Rust writes them.
 macro_rules! add_function {
-    ($module:expr, $function:path) => {{
+    ($module:expr, $function:path) => { $crate::py::hints::add_function!($module, $function, []) };
+    ($module:expr, $function:path, [$($default:expr),*]) => {{
         static INNER: $crate::py::hints::Inner = std::sync::OnceLock::new();
         unsafe extern "C" fn door(
             module: *mut pyo3::ffi::PyObject,
@@ -29,7 +30,8 @@ macro_rules! add_function {
             // SAFETY: CPython calls it as it would call the function inside, holding the GIL.
             unsafe { $crate::py::hints::enter(&INNER, module, args, n, names) }
         }
-        $crate::py::hints::add($module, pyo3::wrap_pyfunction!($function, $module)?, &INNER, door)
+        let function = pyo3::wrap_pyfunction!($function, $module)?;
+        $crate::py::hints::add($module, function, &[$($default),*], &INNER, door)
     }};
 }
 pub(crate) use add_function;
@@ -99,10 +101,34 @@ unsafe fn explain(
     error.restore(py);
 }
 
+/// A signature with its defaults in the place of the dots that pyo3 writes for what is no literal.
+fn with_defaults(signature: &str, defaults: &[&str]) -> String {
+    let mut parts = signature.split("=...");
+    let mut whole = String::from(parts.next().unwrap_or_default());
+    let mut defaults = defaults.iter();
+    for part in parts {
+        whole.push('=');
+        whole.push_str(defaults.next().map_or("...", |&default| in_python(default)));
+        whole.push_str(part);
+    }
+    whole
+}
+
+/// A default as Python writes it.
+fn in_python(default: &str) -> &str {
+    match default {
+        "Axes::All" => "None",
+        "false" => "False",
+        "true" => "True",
+        _ => default.split_once("::from(").map_or(default, |(_, inner)| inner.trim_end_matches(')')),
+    }
+}
+
 /// Puts a function into a module, to be entered by `door`. One without keywords needs no door.
 pub(crate) fn add(
     module: &Bound<'_, PyModule>,
     function: Bound<'_, PyCFunction>,
+    defaults: &[&str],
     inner: &'static Inner,
     door: Entry,
 ) -> PyResult<()> {
@@ -120,6 +146,7 @@ pub(crate) fn add(
     let entry = unsafe { std::mem::transmute::<ffi::PyCFunction, Entry>(entry) };
     let name: String = function.getattr("__name__")?.extract()?;
     inner.get_or_init(|| (entry, name.clone()));
+    let signature = with_defaults(&signature, defaults);
     let doc: Option<String> = function.getattr("__doc__")?.extract()?;
     let doc = CString::new(format!("{name}{signature}\n--\n\n{}", doc.unwrap_or_default()))?;
     // CPython refers to both for as long as it runs.

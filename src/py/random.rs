@@ -98,19 +98,22 @@ impl Generator {
         Stream::new(seed.0).into()
     }
     /// Numbers equally likely in [0, 1).
-    #[pyo3(signature = (*shape, dtype = DType::F32))]
+    #[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "($self, *shape, dtype='float32')")]
     fn rand(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
         let dims = dims(shape)?;
         Ok(self.draw(shape.py(), size_of(&dims), |stream| stream.rand(&dims, dtype))?.into())
     }
     /// Normal numbers of mean 0 and variance 1.
-    #[pyo3(signature = (*shape, dtype = DType::F32))]
+    #[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "($self, *shape, dtype='float32')")]
     fn randn(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
         let dims = dims(shape)?;
         Ok(self.draw(shape.py(), size_of(&dims), |stream| stream.randn(&dims, dtype))?.into())
     }
     /// Integers equally likely from `low` to `high`, which is not among them.
-    #[pyo3(signature = (low, high, shape = None, dtype = DType::I64))]
+    #[pyo3(
+        signature = (low, high, shape = None, dtype = DType::I64),
+        text_signature = "($self, low, high, shape=None, dtype='int64')"
+    )]
     fn randint(
         &self,
         py: Python<'_>,
@@ -214,21 +217,24 @@ fn seed(n: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Numbers equally likely in [0, 1), from the shared generator.
 #[pyfunction]
-#[pyo3(signature = (*shape, dtype = DType::F32))]
+#[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "(*shape, dtype='float32')")]
 fn rand(shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
     default_generator(shape.py())?.get().rand(shape, dtype)
 }
 
 /// Normal numbers of mean 0 and variance 1, from the shared generator.
 #[pyfunction]
-#[pyo3(signature = (*shape, dtype = DType::F32))]
+#[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "(*shape, dtype='float32')")]
 fn randn(shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
     default_generator(shape.py())?.get().randn(shape, dtype)
 }
 
 /// Integers equally likely from `low` to `high`, which is not among them, from the shared generator.
 #[pyfunction]
-#[pyo3(signature = (low, high, shape = None, dtype = DType::I64))]
+#[pyo3(
+    signature = (low, high, shape = None, dtype = DType::I64),
+    text_signature = "(low, high, shape=None, dtype='int64')"
+)]
 fn randint(py: Python<'_>, low: i64, high: i64, shape: Option<Axes>, dtype: DType) -> PyResult<PyTensor> {
     default_generator(py)?.get().randint(py, low, high, shape, dtype)
 }

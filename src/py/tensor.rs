@@ -20,6 +20,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A dense array of numbers of one type, on the CPU.
 ///
+/// It is made by `tensor(data, dtype=None)`, by functions such as `zeros(shape)`, `rand(*shape)` and
+/// `from_numpy(array)`, and by operations on others.
+///
 /// Operations on tensors are recorded inside `gradient` and nowhere else. A tensor can be assigned to (`x[0] = 1`) and
 /// an optimiser updates it in place, but what has been made from it before never changes.
 #[pyclass(name = "Tensor", module = "oxiflux", frozen, weakref)]
@@ -143,7 +146,7 @@ fn operator<'py>(a: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>, f: Two) -> PyResu
 #[pymethods]
 impl PyTensor {
     #[new]
-    #[pyo3(signature = (*_args, **_more))]
+    #[pyo3(signature = (*_args, **_more), text_signature = "()")]
     fn new(_args: &Bound<'_, PyTuple>, _more: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
         Err(PyTypeError::new_err(
             "Tensor is not called: flux.tensor(data) makes a tensor of data, flux.zeros(shape) one of a shape",

@@ -17,7 +17,10 @@ fn mask(seen: Option<Operand>, causal: bool) -> Mask {
 /// `softmax(q kᵀ / √features + bias) v` for each of `heads` equal parts of the features: as many as there
 /// are of queries, and of keys and values.
 #[pyfunction]
-#[pyo3(signature = (q, k, v, bias = None, mask = None, heads = (1, 1), causal = false, /))]
+#[pyo3(
+    signature = (q, k, v, bias = None, mask = None, heads = (1, 1), causal = false, /),
+    text_signature = "(q, k, v, bias=None, mask=None, heads=(1, 1), causal=False, /)"
+)]
 pub(super) fn attention(
     q: &Bound<'_, PyAny>,
     k: &Bound<'_, PyAny>,
@@ -35,7 +38,10 @@ pub(super) fn attention(
 
 /// `softmax(q kᵀ / √features + bias)`, of shape `(.., heads, queries, keys)`.
 #[pyfunction]
-#[pyo3(signature = (q, k, bias = None, mask = None, heads = (1, 1), causal = false, /))]
+#[pyo3(
+    signature = (q, k, bias = None, mask = None, heads = (1, 1), causal = false, /),
+    text_signature = "(q, k, bias=None, mask=None, heads=(1, 1), causal=False, /)"
+)]
 pub(super) fn attention_scores(
     q: &Bound<'_, PyAny>,
     k: &Bound<'_, PyAny>,

@@ -189,7 +189,7 @@ pub(super) fn eye(
 
 /// For each label, a row of `n` with a one at the label's place.
 #[pyfunction]
-#[pyo3(signature = (labels, n, /, dtype = DType::Bool))]
+#[pyo3(signature = (labels, n, /, dtype = DType::Bool), text_signature = "(labels, n, /, dtype='bool')")]
 pub(super) fn one_hot(labels: Operand, n: usize, dtype: DType) -> PyResult<PyTensor> {
     Ok(ops::one_hot(&labels.0, n, dtype)?.into())
 }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 /// The tensors one after the other along an axis that they have; their other axes must agree.
 #[pyfunction]
-#[pyo3(signature = (tensors, /, axis = Some(0)))]
+#[pyo3(signature = (tensors, /, axis = Some(0)), text_signature = "(tensors, /, axis=0)")]
 pub(super) fn concat(tensors: &Bound<'_, PyAny>, axis: Option<isize>) -> PyResult<PyTensor> {
     let mut tensors = meeting(tensors)?;
     if axis.is_none() {

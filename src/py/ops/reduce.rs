@@ -23,14 +23,20 @@ pub(in crate::py) fn in_type(
 
 /// The sum over axes. Integers are summed in 64 bits, or in `dtype`, to which the elements are converted first.
 #[pyfunction]
-#[pyo3(signature = (x, /, axis = Axes::All, keepdims = false, *, dtype = None))]
+#[pyo3(
+    signature = (x, /, axis = Axes::All, keepdims = false, *, dtype = None),
+    text_signature = "(x, /, axis=None, keepdims=False, *, dtype=None)"
+)]
 pub(super) fn sum(x: Operand, axis: Axes, keepdims: bool, dtype: Option<DType>) -> PyResult<PyTensor> {
     run(&[&x.0], || in_type(&x.0, dtype, |x| ops::sum(x, axis, keepdims)))
 }
 
 /// The product over axes. Integers are multiplied in 64 bits, or in `dtype`, to which the elements are converted first.
 #[pyfunction]
-#[pyo3(signature = (x, /, axis = Axes::All, keepdims = false, *, dtype = None))]
+#[pyo3(
+    signature = (x, /, axis = Axes::All, keepdims = false, *, dtype = None),
+    text_signature = "(x, /, axis=None, keepdims=False, *, dtype=None)"
+)]
 pub(super) fn prod(x: Operand, axis: Axes, keepdims: bool, dtype: Option<DType>) -> PyResult<PyTensor> {
     run(&[&x.0], || in_type(&x.0, dtype, |x| ops::prod(x, axis, keepdims)))
 }

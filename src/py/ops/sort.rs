@@ -12,7 +12,10 @@ use pyo3::types::PyTuple;
 /// The elements in ascending order along an axis, NaN last. Equal elements keep their order, whether that is asked for by
 /// `stable` or not.
 #[pyfunction]
-#[pyo3(signature = (x, /, axis = -1, descending = false, *, stable = true))]
+#[pyo3(
+    signature = (x, /, axis = -1, descending = false, *, stable = true),
+    text_signature = "(x, /, axis=-1, descending=False, *, stable=True)"
+)]
 pub(super) fn sort(x: Operand, axis: isize, descending: bool, stable: bool) -> PyResult<PyTensor> {
     let _ = stable;
     run(&[&x.0], || ops::sort(&x.0, axis, descending))
@@ -21,7 +24,10 @@ pub(super) fn sort(x: Operand, axis: isize, descending: bool, stable: bool) -> P
 /// The places of the elements in ascending order along an axis, NaN last. Equal elements keep their order, whether that is
 /// asked for by `stable` or not.
 #[pyfunction]
-#[pyo3(signature = (x, /, axis = -1, descending = false, *, stable = true))]
+#[pyo3(
+    signature = (x, /, axis = -1, descending = false, *, stable = true),
+    text_signature = "(x, /, axis=-1, descending=False, *, stable=True)"
+)]
 pub(super) fn argsort(x: Operand, axis: isize, descending: bool, stable: bool) -> PyResult<PyTensor> {
     let _ = stable;
     run(&[&x.0], || ops::argsort(&x.0, axis, descending))
