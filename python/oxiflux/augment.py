@@ -21,7 +21,7 @@ from .init import generator
 from .layers import grid_sample, pad_reflect, pad_repeat, pad_zeros
 
 if TYPE_CHECKING:
-    from ._core import _TensorLike as ArrayLike
+    from .typing import ArrayLike
 
 __all__ = ["affine", "crop", "flip", "normalise"]
 

@@ -16,7 +16,7 @@ from .hints import told
 from .init import generator
 
 if TYPE_CHECKING:
-    from ._core import _TensorLike as ArrayLike
+    from .typing import ArrayLike
 
 __all__ = ["bernoulli", "gumbel_softmax", "multinomial", "normal"]
 

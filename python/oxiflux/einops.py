@@ -29,7 +29,7 @@ from .einsum import einsum
 from .layers import Layer
 
 if TYPE_CHECKING:
-    from ._core import _TensorLike as ArrayLike
+    from .typing import ArrayLike
 
 __all__ = ["Backend", "EinMix", "Rearrange", "Reduce"]
 

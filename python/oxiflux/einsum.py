@@ -14,7 +14,7 @@ from .hints import told
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._core import _TensorLike as ArrayLike
+    from .typing import ArrayLike
 
 __all__ = ["einsum", "tensordot"]
 

@@ -12,7 +12,7 @@ from .targets import check_options, classes, one_hot_like, pair
 from .weighted import Classes, binary_weights
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from .typing import ArrayLike
 
 __all__ = [
     "binary_focal_loss", "binarycrossentropy", "crossentropy", "focal_loss", "logitbinarycrossentropy",

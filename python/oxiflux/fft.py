@@ -25,8 +25,7 @@ from .functions.numbers import floating
 from .hints import told
 
 if TYPE_CHECKING:
-    from ._core import _DTypeLike
-    from ._core import _TensorLike as ArrayLike
+    from .typing import ArrayLike, DTypeLike
 
 __all__ = [
     "fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft", "irfft",
@@ -313,7 +312,7 @@ def _points(owner: str, n: int, d: float) -> int:
 
 @told
 def fftfreq(
-    n: int, /, *, d: float = 1.0, dtype: _DTypeLike | None = None, device: str | None = None
+    n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
     """The frequency of each of the `n` pairs of `fft`, for samples that are `d` apart: `[0, 1, …, -2, -1] / (n d)`.
 
@@ -329,7 +328,7 @@ def fftfreq(
 
 @told
 def rfftfreq(
-    n: int, /, *, d: float = 1.0, dtype: _DTypeLike | None = None, device: str | None = None
+    n: int, /, *, d: float = 1.0, dtype: DTypeLike | None = None, device: str | None = None
 ) -> Tensor:
     """The frequency of each of the `n // 2 + 1` pairs of `rfft`, for samples that are `d` apart.
 

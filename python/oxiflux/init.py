@@ -21,7 +21,7 @@ from ._core import DTypeError, Generator, ShapeError, Tensor
 from .hints import refuse, told
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from .typing import ArrayLike
 
 __all__ = [
     "create_bias",
@@ -315,7 +315,7 @@ def randn32(shape: Shape, *, rng: Generator | None = None) -> Tensor:
 
 @told
 def rand_like(
-    x: ArrayLike | Tensor,
+    x: ArrayLike,
     *,
     shape: int | Sequence[int] | None = None,
     dtype: Any = None,
@@ -336,7 +336,7 @@ def rand_like(
 
 @told
 def randn_like(
-    x: ArrayLike | Tensor,
+    x: ArrayLike,
     *,
     shape: int | Sequence[int] | None = None,
     dtype: Any = None,
@@ -363,7 +363,7 @@ def _alike(name: str, x: Any, shape: Any, dtype: Any, draw: Callable[..., Tensor
 
 
 @told
-def create_bias(weight: Tensor, bias: bool | ArrayLike | Tensor | None, *shape: int) -> Tensor | None:
+def create_bias(weight: Tensor, bias: bool | ArrayLike | None, *shape: int) -> Tensor | None:
     """A layer's bias from what its constructor was given: True for zeros, False or None for none, or the
     values.
 

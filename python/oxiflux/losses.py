@@ -33,7 +33,7 @@ from .margins import cosine_embedding_loss, margin_ranking_loss, triplet_margin_
 from .targets import check_options, floating, pair
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from .typing import ArrayLike
 
 __all__ = [
     "binary_focal_loss",

@@ -13,7 +13,7 @@ from .functions.axes import flag
 from .targets import floating, pair
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from .typing import ArrayLike
 
 __all__ = ["cosine_embedding_loss", "margin_ranking_loss", "triplet_margin_loss"]
 

@@ -12,7 +12,7 @@ from ._core import ShapeError, Tensor
 from .hints import told
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from .typing import ArrayLike
 
 __all__ = ["onecold", "onehot", "onehotbatch"]
 

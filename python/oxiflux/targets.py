@@ -12,7 +12,7 @@ from .hints import meant, refuse
 from .tree import FLOATS
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from .typing import ArrayLike
 
 __all__ = ["check_options", "classes", "floating", "labelled", "one_hot_like", "pair"]
 

@@ -14,7 +14,7 @@ from .tree import trainables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
+    from .typing import ArrayLike
 
 __all__ = ["destructure"]
 
@@ -55,7 +55,7 @@ class Rebuild(Generic[Model]):
     def __len__(self) -> int:
         return self._places[-1]
 
-    def __call__(self, flat: ArrayLike | Tensor) -> Model:
+    def __call__(self, flat: ArrayLike) -> Model:
         """The model with these parameters."""
         flat = _core.asarray(flat)
         if flat.shape != (len(self),):

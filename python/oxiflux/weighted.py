@@ -16,7 +16,7 @@ from .edges import finite
 from .targets import floating, labelled, one_hot_like
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from .typing import ArrayLike
 
 __all__ = ["Classes", "binary_weights"]
 

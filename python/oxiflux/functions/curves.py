@@ -11,7 +11,7 @@ from .axes import axis_of, narrow
 from .numbers import clip, floating
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["interp", "trapezoid"]
 

@@ -12,7 +12,7 @@ from ..hints import told
 from .numbers import floating, root, wide
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["cdist", "cosine_similarity", "pairwise_distance"]
 

@@ -12,7 +12,7 @@ from .._core import DType, DTypeError
 from ..hints import told
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["can_cast", "finfo", "iinfo", "isdtype", "result_type"]
 

@@ -11,7 +11,7 @@ from ..hints import told
 from .axes import axis_of, flag
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["cummax", "cummin", "topk"]
 

@@ -10,7 +10,7 @@ from .._core import ShapeError, Tensor
 from ..hints import told
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["block_diag", "cartesian_prod", "column_stack", "dstack", "hstack", "vstack"]
 

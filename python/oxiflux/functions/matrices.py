@@ -14,8 +14,7 @@ from .dtypes import result_type
 from .movement import moveaxis, roll
 
 if TYPE_CHECKING:
-    from .._core import _DTypeLike as DTypeLike
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike, DTypeLike
 
 __all__ = [
     "cross",

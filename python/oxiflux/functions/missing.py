@@ -11,7 +11,7 @@ from ..hints import told
 from .numbers import floating, root
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nanvar"]
 

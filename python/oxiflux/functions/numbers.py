@@ -11,7 +11,7 @@ from ..hints import told
 from .axes import flag
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = [
     "allclose", "clip", "conj", "exp10", "heaviside", "imag", "isclose", "polygamma", "positive",

@@ -12,7 +12,7 @@ from ..hints import told
 from .axes import axis_of, flag, narrow
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["diff", "isin", "unique_all", "unique_counts", "unique_inverse", "unique_values"]
 

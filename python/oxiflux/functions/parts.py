@@ -13,7 +13,7 @@ from ..hints import told
 from .axes import axis_of, integers, narrow
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["array_split", "split", "unflatten", "unstack"]
 

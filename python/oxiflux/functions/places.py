@@ -10,7 +10,7 @@ from ..hints import told
 from .axes import axis_of
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["index_add", "masked_scatter", "scatter_along"]
 

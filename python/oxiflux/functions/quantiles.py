@@ -15,7 +15,7 @@ from .axes import axis_of, integers
 from .numbers import floating
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["median", "nanmedian", "nanquantile", "percentile", "quantile"]
 

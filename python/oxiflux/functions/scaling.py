@@ -12,7 +12,7 @@ from .movement import moveaxis
 from .numbers import floating
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["rescale", "rms_norm"]
 

@@ -12,7 +12,7 @@ from .matrices import diagonal
 from .numbers import clip, floating
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["corrcoef", "cov"]
 

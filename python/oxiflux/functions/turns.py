@@ -12,7 +12,7 @@ from .axes import axis_of, integers
 from .movement import swapaxes
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["fliplr", "flipud", "rot90"]
 

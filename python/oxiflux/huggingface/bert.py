@@ -12,7 +12,7 @@ from ..init import truncated_normal
 from ..layers import Dense, Dropout, Embedding, Layer, LayerNorm, TransformerBlock
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["Bert"]
 
@@ -75,10 +75,10 @@ class Bert(Layer):
 
     def __call__(
         self,
-        words: ArrayLike | Tensor,
-        kinds: ArrayLike | Tensor | None = None,
+        words: ArrayLike,
+        kinds: ArrayLike | None = None,
         *,
-        mask: ArrayLike | Tensor | None = None,
+        mask: ArrayLike | None = None,
     ) -> Tensor:
         """The features of each word behind the last block."""
         words = _core.asarray(words)

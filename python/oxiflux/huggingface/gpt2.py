@@ -12,7 +12,7 @@ from ..init import truncated_normal
 from ..layers import Dropout, Embedding, Layer, LayerNorm, TransformerBlock
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["GPT2"]
 
@@ -65,7 +65,7 @@ class GPT2(Layer):
         ]  # fmt: skip
         self.norm = norm(size)
 
-    def features(self, words: ArrayLike | Tensor) -> Tensor:
+    def features(self, words: ArrayLike) -> Tensor:
         """The features of each word behind the last block, `(batch, length, size)`."""
         words = _core.asarray(words)
         length = words.shape[-1] if words.ndim else 0
@@ -78,6 +78,6 @@ class GPT2(Layer):
             x = block(x)
         return self.norm(x)
 
-    def __call__(self, words: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, words: ArrayLike) -> Tensor:
         """The logits of what follows each word."""
         return self.features(words) @ self.words.weight.T

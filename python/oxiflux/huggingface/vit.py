@@ -12,7 +12,7 @@ from ..init import truncated_normal
 from ..layers import Conv, Dense, Dropout, Layer, LayerNorm, TransformerBlock
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["ViT"]
 
@@ -79,7 +79,7 @@ class ViT(Layer):
         self.norm = norm(size)
         self.pooler = Dense(size, size, tanh, init=init) if pooler else None
 
-    def __call__(self, images: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, images: ArrayLike) -> Tensor:
         """The features of the whole and of each patch behind the last norm."""
         x = self.patches(images)
         count = x.shape[1] * x.shape[2]

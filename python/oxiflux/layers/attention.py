@@ -19,9 +19,9 @@ from .dense import Dense
 from .dropout import Dropout
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
-    Input = ArrayLike | Tensor
+    Input = ArrayLike
     Drop = Callable[[Tensor], Tensor]
 
 __all__ = [

@@ -19,8 +19,7 @@ from .padding import pad_zeros
 from .window import sizes
 
 if TYPE_CHECKING:
-    from .._core import _DTypeLike
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike, DTypeLike
 
 __all__ = ["hamming_window", "hann_window", "istft", "melscale_filterbanks", "spectrogram", "stft"]
 
@@ -28,7 +27,7 @@ __all__ = ["hamming_window", "hann_window", "istft", "melscale_filterbanks", "sp
 @told
 def hamming_window(
     window_length: int,
-    dtype: _DTypeLike = _core.float32,
+    dtype: DTypeLike = _core.float32,
     *,
     periodic: bool = True,
     alpha: float = 0.54,
@@ -46,7 +45,7 @@ def hamming_window(
 
 
 @told
-def hann_window(window_length: int, dtype: _DTypeLike = _core.float32, *, periodic: bool = True) -> Tensor:
+def hann_window(window_length: int, dtype: DTypeLike = _core.float32, *, periodic: bool = True) -> Tensor:
     """`(1 - cos(2 pi n / N)) / 2` for `n` from 0 up to `window_length`; see `hamming_window`.
 
     >>> import oxiflux as flux
@@ -57,7 +56,7 @@ def hann_window(window_length: int, dtype: _DTypeLike = _core.float32, *, period
 
 
 def _cosine_window(
-    owner: str, length: int, dtype: _DTypeLike, periodic: bool, alpha: float, beta: float
+    owner: str, length: int, dtype: DTypeLike, periodic: bool, alpha: float, beta: float
 ) -> Tensor:
     (n,) = sizes(owner, "window_length", length, 1)
     if n == 1:

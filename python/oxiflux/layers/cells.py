@@ -13,13 +13,13 @@ from ..show import describe, name_of
 from .base import Layer, blame, check_activation, check_sizes, made, made_bias, shape_of
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
     Init = Callable[[tuple[int, int]], Any]
 
 __all__ = ["Cell", "GRUCell", "GRUv3Cell", "LSTMCell", "RNNCell", "State", "initialstates", "scan"]
 
-Input: TypeAlias = "ArrayLike | Tensor"
+Input: TypeAlias = "ArrayLike"
 State: TypeAlias = Any  # a tensor, or a tuple of them
 
 
@@ -163,7 +163,7 @@ class RNNCell(Cell):
         *,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
-        bias: bool | ArrayLike | Tensor = True,
+        bias: bool | ArrayLike = True,
     ) -> None:
         check_activation("RNNCell", activation)
         super().__init__(size_in, size_out, init_kernel, init_recurrent_kernel, bias)
@@ -214,7 +214,7 @@ class LSTMCell(Cell):
         *,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
-        bias: bool | ArrayLike | Tensor = True,
+        bias: bool | ArrayLike = True,
     ) -> None:
         super().__init__(size_in, size_out, init_kernel, init_recurrent_kernel, bias)
 
@@ -265,8 +265,8 @@ class GRUCell(Cell):
         *,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
-        bias: bool | ArrayLike | Tensor = True,
-        recurrent_bias: bool | ArrayLike | Tensor = False,
+        bias: bool | ArrayLike = True,
+        recurrent_bias: bool | ArrayLike = False,
     ) -> None:
         super().__init__(size_in, size_out, init_kernel, init_recurrent_kernel, bias)
         self.bias_hh = made_bias(self.describe(), self.weight_hh, recurrent_bias, 3 * size_out)
@@ -310,7 +310,7 @@ class GRUv3Cell(Cell):
         *,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
-        bias: bool | ArrayLike | Tensor = True,
+        bias: bool | ArrayLike = True,
     ) -> None:
         check_sizes("GRUv3Cell", size_in, size_out)
         shown = f"GRUv3Cell({size_in} => {size_out})"

@@ -19,7 +19,7 @@ from .unsized import Unsized
 from .window import SamePad, Sizes, kernel, padding, shown, sizes
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["Conv", "ConvTranspose", "CrossCor", "DepthwiseConv", "conv", "depthwiseconv"]
 
@@ -29,8 +29,8 @@ Activation = Callable[[Tensor], Tensor]
 
 @told
 def conv(
-    x: ArrayLike | Tensor,
-    weight: ArrayLike | Tensor,
+    x: ArrayLike,
+    weight: ArrayLike,
     *,
     stride: Size = 1,
     pad: Size | SamePad = 0,
@@ -70,8 +70,8 @@ def conv(
 
 @told
 def depthwiseconv(
-    x: ArrayLike | Tensor,
-    weight: ArrayLike | Tensor,
+    x: ArrayLike,
+    weight: ArrayLike,
     *,
     stride: Size = 1,
     pad: Size | SamePad = 0,
@@ -119,15 +119,15 @@ class _Convolution(Layer):
         pad: Size | SamePad = ...,
         dilation: Size = ...,
         groups: int = ...,
-        bias: bool | ArrayLike | Tensor = ...,
+        bias: bool | ArrayLike = ...,
         flipped: bool = ...,
         init: Callable[[tuple[int, ...]], Any] = ...,
     ) -> None: ...
     @overload
     def __init__(
         self,
-        window: ArrayLike | Tensor,
-        size_in: bool | ArrayLike | Tensor = ...,
+        window: ArrayLike,
+        size_in: bool | ArrayLike = ...,
         size_out: Activation = ...,
         *,
         activation: Activation = ...,
@@ -135,7 +135,7 @@ class _Convolution(Layer):
         pad: Size | SamePad = ...,
         dilation: Size = ...,
         groups: int = ...,
-        bias: bool | ArrayLike | Tensor = ...,
+        bias: bool | ArrayLike = ...,
         flipped: bool = ...,
     ) -> None: ...
     def __init__(
@@ -149,7 +149,7 @@ class _Convolution(Layer):
         pad: Size | SamePad = 0,
         dilation: Size = 1,
         groups: int = 1,
-        bias: bool | ArrayLike | Tensor = True,
+        bias: bool | ArrayLike = True,
         flipped: bool = False,
         init: Callable[[tuple[int, ...]], Any] = glorot_uniform,
     ) -> None:
@@ -265,7 +265,7 @@ class Conv(_Convolution):
     [[[3.5], [5.5]]]
     """
 
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """`activation(conv(x, weight) + bias)`."""
         return self._call(_core.conv, x)
 
@@ -320,7 +320,7 @@ class ConvTranspose(_Convolution):
         if any(more >= step for more, step in zip(self.outpad, self.stride, strict=True)):
             raise ValueError(f"ConvTranspose: outpad must be smaller than the stride, got {outpad}")
 
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """`activation(y + bias)`."""
         return self._call(_core.conv_transpose, x, outpad=self.outpad)
 
@@ -356,7 +356,7 @@ def DepthwiseConv(  # noqa: N802 (a layer by its name in Flux, where it is a fun
     stride: Size = 1,
     pad: Size | SamePad = 0,
     dilation: Size = 1,
-    bias: bool | ArrayLike | Tensor = True,
+    bias: bool | ArrayLike = True,
     flipped: bool = False,
     init: Callable[[tuple[int, ...]], Any] = glorot_uniform,
 ) -> Conv:

@@ -11,14 +11,14 @@ from ..functions.numbers import floating
 from ..hints import told
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["db_to_power", "power_to_db"]
 
 
 @told
 def power_to_db(
-    s: ArrayLike | Tensor, *, ref: float = 1.0, amin: float = 1e-10, top_db: float | None = 80.0
+    s: ArrayLike, *, ref: float = 1.0, amin: float = 1e-10, top_db: float | None = 80.0
 ) -> Tensor:
     """Power in decibels: `10 * (log10(max(s, amin)) - log10(max(ref, amin)))`, and nothing lower than `top_db` below
     the largest of all of it; None leaves that out.
@@ -39,7 +39,7 @@ def power_to_db(
 
 
 @told
-def db_to_power(db: ArrayLike | Tensor, *, ref: float = 1.0) -> Tensor:
+def db_to_power(db: ArrayLike, *, ref: float = 1.0) -> Tensor:
     """The power that is so many decibels above `ref`: `ref * 10 ** (db / 10)`, the inverse of `power_to_db`.
 
     Ref: NNlib.jl, `db_to_power`.

@@ -21,7 +21,7 @@ from .base import (
 from .given import given_bias, given_weight, is_weight, require_size
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["Dense"]
 
@@ -60,17 +60,17 @@ class Dense(Layer):
         size_out: int | Callable[[int], int],
         activation: Callable[[Tensor], Tensor] = ...,
         *,
-        bias: bool | ArrayLike | Tensor = ...,
+        bias: bool | ArrayLike = ...,
         init: Callable[[tuple[int, int]], Any] = ...,
     ) -> None: ...
     @overload
     def __init__(
         self,
-        size_in: ArrayLike | Tensor,
-        size_out: bool | ArrayLike | Tensor = ...,
+        size_in: ArrayLike,
+        size_out: bool | ArrayLike = ...,
         activation: Callable[[Tensor], Tensor] = ...,
         *,
-        bias: bool | ArrayLike | Tensor = ...,
+        bias: bool | ArrayLike = ...,
     ) -> None: ...
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Dense(Layer):
         size_out: Any = True,
         activation: Callable[[Tensor], Tensor] = identity,
         *,
-        bias: bool | ArrayLike | Tensor = True,
+        bias: bool | ArrayLike = True,
         init: Callable[[tuple[int, int]], Any] = glorot_uniform,
     ) -> None:
         check_activation("Dense", activation)
@@ -95,7 +95,7 @@ class Dense(Layer):
         self.bias = made_bias(shown, self.weight, bias, size_out)
         self.activation = activation
 
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """`activation(x @ weight + bias)`."""
         try:
             return _dense(x, self.weight, self.bias, self.activation)

@@ -16,7 +16,7 @@ from .base import named
 from .mode import Mode, ModeLayer, check_mode
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["AlphaDropout", "Dropout", "dropout"]
 
@@ -26,7 +26,7 @@ _LOWEST_SELU = -1.7580993408473766
 
 @told
 def dropout(
-    x: ArrayLike | Tensor,
+    x: ArrayLike,
     p: float,
     *,
     axis: int | Sequence[int] | None = None,
@@ -96,7 +96,7 @@ class Dropout(ModeLayer):
         self.active = check_mode("Dropout", active)
 
     @named
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """`x`, of which some elements are 0 in training mode."""
         if not self.is_active():
             return _core.asarray(x)
@@ -133,7 +133,7 @@ class AlphaDropout(ModeLayer):
         self.active = check_mode("AlphaDropout", active)
 
     @named
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """`x`, of which some elements are the lowest of `selu` in training mode."""
         x = _core.asarray(x)
         if self.p == 0 or not self.is_active():

@@ -17,7 +17,7 @@ from .base import Layer, check_sizes, made, named, named_any, shape_of
 from .given import given_weight, is_weight, require_size
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["Embedding", "EmbeddingBag"]
 
@@ -107,7 +107,7 @@ class Embedding(_Table):
         padding_idx: int | None = ...,
     ) -> None: ...
     @overload
-    def __init__(self, count: ArrayLike | Tensor, *, padding_idx: int | None = ...) -> None: ...
+    def __init__(self, count: ArrayLike, *, padding_idx: int | None = ...) -> None: ...
     def __init__(
         self,
         count: Any,
@@ -129,7 +129,7 @@ class Embedding(_Table):
         self.padding_idx = padding_idx
 
     @named
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """The rows of the labels."""
         labels = self._labels(x)
         rows = _core.take(self.weight, labels)
@@ -183,9 +183,9 @@ class EmbeddingBag(_Table):
         init: Callable[[tuple[int, int]], Any] = ...,
     ) -> None: ...
     @overload
-    def __init__(self, count: ArrayLike | Tensor, size: Callable[..., Tensor] = ...) -> None: ...
+    def __init__(self, count: ArrayLike, size: Callable[..., Tensor] = ...) -> None: ...
     @overload
-    def __init__(self, count: ArrayLike | Tensor, *, reduction: Callable[..., Tensor]) -> None: ...
+    def __init__(self, count: ArrayLike, *, reduction: Callable[..., Tensor]) -> None: ...
     def __init__(
         self,
         count: Any,
@@ -204,7 +204,7 @@ class EmbeddingBag(_Table):
         self.reduction = reduction
 
     @named_any
-    def __call__(self, x: ArrayLike | Tensor | Sequence[Any], at: ArrayLike | None = None) -> Tensor:
+    def __call__(self, x: ArrayLike | Sequence[Any], at: ArrayLike | None = None) -> Tensor:
         """The reduced rows of each bag."""
         if at is not None:
             return self._ragged(*self._split(x, at))

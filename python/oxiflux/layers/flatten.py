@@ -10,7 +10,7 @@ import numpy as np
 from .._core import ShapeError, Tensor
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["flatten"]
 

@@ -16,7 +16,7 @@ from .padding import pad_zeros
 from .window import Sizes, kernel, padding, sizes
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
     from .window import SamePad
 
 __all__ = ["batched_mul", "batched_vec", "fold", "gather", "scatter", "unfold"]

@@ -13,7 +13,7 @@ from .._core import ShapeError, Tensor
 from ..hints import told
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["grid_sample", "imrotate"]
 

@@ -18,7 +18,7 @@ from .mode import Mode, ModeLayer, check_mode
 from .unsized import EACH
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "RMSNorm"]
 
@@ -57,7 +57,7 @@ class LayerNorm(Layer):
         self.eps = _checked_eps(eps, self)
 
     @named
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """The input with each element of the leading axes normalised."""
         shape, count = _fitting(x, self.size), len(self.size)
         y = _core.norm(x, self.scale, self.bias, len(shape) - count, count, 1, self.eps)[0]
@@ -104,7 +104,7 @@ class RMSNorm(Layer):
         self.eps = _checked_eps(eps, self)
 
     @named
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """The input with each element of the leading axes normalised."""
         lead = len(_fitting(x, self.size)) - len(self.size)
         return self.activation(_core.rms_norm(x, self.scale, lead, self.eps))
@@ -178,7 +178,7 @@ class _TrackingNorm(_ChannelNorm):
         self.momentum = _checked_momentum(momentum, self)
 
     @named
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """The normalised input; in training mode the running statistics, if any, take its own into account."""
         shape = self._shape_of(x, 2 + self._lead)
         count = math.prod(shape[self._lead : -1])
@@ -326,7 +326,7 @@ class GroupNorm(_ChannelNorm):
         _checked_eps(eps, self)
 
     @named
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """The normalised input."""
         self._shape_of(x, 2)
         y = _core.norm(x, self.gamma, self.beta, 1, 1, self.groups, self.eps)[0]

@@ -15,7 +15,7 @@ from .window import Sizes, kernel, padding, shown, sizes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
     from .window import SamePad
 
 __all__ = [

@@ -16,7 +16,7 @@ from .base import Layer, named_any, shape_of
 from .window import sizes
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["RotaryEncoding", "SinusoidalEncoding", "rotary_encoding", "sinusoidal_encoding"]
 
@@ -67,7 +67,7 @@ class SinusoidalEncoding(Layer):
         self.base = float(base)
 
     @named_any
-    def __call__(self, x: ArrayLike | Tensor, offset: int = 0) -> Tensor:
+    def __call__(self, x: ArrayLike, offset: int = 0) -> Tensor:
         """`x` with the waves of its places."""
         shape = _sequence(x, self.size)
         x = _core.asarray(x)
@@ -83,7 +83,7 @@ class SinusoidalEncoding(Layer):
 
 @told
 def rotary_encoding(
-    x: ArrayLike | Tensor,
+    x: ArrayLike,
     width: int | None = None,
     *,
     base: float = 10_000.0,
@@ -148,7 +148,7 @@ class RotaryEncoding(Layer):
         self.base, self.interleaved = float(base), interleaved
 
     @named_any
-    def __call__(self, x: ArrayLike | Tensor, offset: int = 0) -> Tensor:
+    def __call__(self, x: ArrayLike, offset: int = 0) -> Tensor:
         """`x` with the pairs of its features turned."""
         shape = shape_of(x)
         if len(shape) < 2 or shape[-1] % self.width:

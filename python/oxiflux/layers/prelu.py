@@ -10,7 +10,7 @@ from .._core import ShapeError, Tensor
 from .base import Layer, check_sizes, named, parameter, shape_of
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["PReLU"]
 
@@ -41,7 +41,7 @@ class PReLU(Layer):
         self.slope = parameter(_core.full((int(channels),), float(slope), dtype=_core.float32))
 
     @named
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """`x` with its negative elements times the slopes."""
         shape, channels = shape_of(x), self.slope.shape[0]
         if channels > 1 and shape[-1:] != (channels,):

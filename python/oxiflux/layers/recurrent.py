@@ -14,8 +14,7 @@ from .cells import Cell, GRUCell, GRUv3Cell, LSTMCell, RNNCell, State, initialst
 from .given import require_size
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
+    from ..typing import ArrayLike
     from .cells import Init
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUv3", "Recurrence"]
@@ -57,7 +56,7 @@ class SequenceLayer(Layer):
         return initialstates(self.cell)
 
     @named_any
-    def __call__(self, x: ArrayLike | Tensor, state: State = None) -> Any:
+    def __call__(self, x: ArrayLike, state: State = None) -> Any:
         """The output of each step; with `return_state`, that and the last state."""
         y, state = self.cell.sequence(x, state, self.return_state)
         return (y, state) if self.return_state else y
@@ -104,7 +103,7 @@ class Recurrence(SequenceLayer):
             raise TypeError(f"Recurrence: the cell must be callable, got {describe(cell)}")
         super().__init__(cell, return_state)
 
-    def __call__(self, x: ArrayLike | Tensor, state: State = None) -> Any:
+    def __call__(self, x: ArrayLike, state: State = None) -> Any:
         """The output of the cell for each step; with `return_state`, that and the last state."""
         if isinstance(self.cell, Cell):
             return super().__call__(x, state)
@@ -160,7 +159,7 @@ class RNN(SequenceLayer):
         return_state: bool = ...,
         init_kernel: Init = ...,
         init_recurrent_kernel: Init = ...,
-        bias: bool | ArrayLike | Tensor = ...,
+        bias: bool | ArrayLike = ...,
     ) -> None: ...
     @overload
     def __init__(self, size_in: RNNCell, *, return_state: bool = ...) -> None: ...
@@ -173,7 +172,7 @@ class RNN(SequenceLayer):
         return_state: bool = False,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
-        bias: bool | ArrayLike | Tensor = True,
+        bias: bool | ArrayLike = True,
     ) -> None:
         options = {
             "activation": activation, "bias": bias, "init_kernel": init_kernel,
@@ -208,7 +207,7 @@ class LSTM(SequenceLayer):
         return_state: bool = ...,
         init_kernel: Init = ...,
         init_recurrent_kernel: Init = ...,
-        bias: bool | ArrayLike | Tensor = ...,
+        bias: bool | ArrayLike = ...,
     ) -> None: ...
     @overload
     def __init__(self, size_in: LSTMCell, *, return_state: bool = ...) -> None: ...
@@ -220,7 +219,7 @@ class LSTM(SequenceLayer):
         return_state: bool = False,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
-        bias: bool | ArrayLike | Tensor = True,
+        bias: bool | ArrayLike = True,
     ) -> None:
         options = {
             "bias": bias, "init_kernel": init_kernel,
@@ -253,8 +252,8 @@ class GRU(SequenceLayer):
         return_state: bool = ...,
         init_kernel: Init = ...,
         init_recurrent_kernel: Init = ...,
-        bias: bool | ArrayLike | Tensor = ...,
-        recurrent_bias: bool | ArrayLike | Tensor = ...,
+        bias: bool | ArrayLike = ...,
+        recurrent_bias: bool | ArrayLike = ...,
     ) -> None: ...
     @overload
     def __init__(self, size_in: GRUCell, *, return_state: bool = ...) -> None: ...
@@ -266,8 +265,8 @@ class GRU(SequenceLayer):
         return_state: bool = False,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
-        bias: bool | ArrayLike | Tensor = True,
-        recurrent_bias: bool | ArrayLike | Tensor = False,
+        bias: bool | ArrayLike = True,
+        recurrent_bias: bool | ArrayLike = False,
     ) -> None:
         options = {
             "bias": bias, "recurrent_bias": recurrent_bias, "init_kernel": init_kernel,
@@ -299,7 +298,7 @@ class GRUv3(SequenceLayer):
         return_state: bool = ...,
         init_kernel: Init = ...,
         init_recurrent_kernel: Init = ...,
-        bias: bool | ArrayLike | Tensor = ...,
+        bias: bool | ArrayLike = ...,
     ) -> None: ...
     @overload
     def __init__(self, size_in: GRUv3Cell, *, return_state: bool = ...) -> None: ...
@@ -311,7 +310,7 @@ class GRUv3(SequenceLayer):
         return_state: bool = False,
         init_kernel: Init = glorot_uniform,
         init_recurrent_kernel: Init = glorot_uniform,
-        bias: bool | ArrayLike | Tensor = True,
+        bias: bool | ArrayLike = True,
     ) -> None:
         options = {
             "bias": bias, "init_kernel": init_kernel,

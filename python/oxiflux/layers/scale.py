@@ -14,7 +14,7 @@ from .given import given, given_bias, is_weight
 from .unsized import EACH
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["Scale"]
 
@@ -46,7 +46,7 @@ class Scale(Layer):
     def __init__(
         self,
         *size: Any,
-        bias: bool | ArrayLike | Tensor = True,
+        bias: bool | ArrayLike = True,
         init: Callable[[tuple[int, ...]], Any] = ones32,
         activation: Callable[[Tensor], Tensor] = identity,
     ) -> None:
@@ -72,7 +72,7 @@ class Scale(Layer):
         self.activation = activation
 
     @named
-    def __call__(self, x: ArrayLike | Tensor) -> Tensor:
+    def __call__(self, x: ArrayLike) -> Tensor:
         """`activation(scale * x + bias)`."""
         y = _core.multiply(x, self.scale)
         return self.activation(y if self.bias is None else y + self.bias)

@@ -17,9 +17,9 @@ from .dropout import Dropout
 from .normalise import LayerNorm
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from ..typing import ArrayLike
 
-    Input = ArrayLike | Tensor
+    Input = ArrayLike
 
 __all__ = ["TransformerBlock"]
 

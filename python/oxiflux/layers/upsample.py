@@ -16,7 +16,7 @@ from .base import Layer, named
 from .window import sizes
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = [
     "PixelShuffle", "Upsample", "pixel_shuffle", "pixel_unshuffle", "upsample_bicubic", "upsample_bilinear",

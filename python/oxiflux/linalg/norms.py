@@ -13,7 +13,7 @@ from ..hints import told
 from .factors import factored
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 

@@ -15,7 +15,7 @@ from ..hints import told
 from .factors import factored
 
 if TYPE_CHECKING:
-    from .._core import _TensorLike as ArrayLike
+    from ..typing import ArrayLike
 
 __all__ = [
     "LstsqResult", "SlogdetResult", "det", "inv", "lstsq", "matrix_power", "matrix_rank", "pinv", "slogdet", "solve",

@@ -102,7 +102,7 @@ def range_(trace: Trace, start: Value, limit: Value, delta: Value) -> Value:
         raise ValueError(f"onnx: Range from {first} to {last} by {step}, more than {_MOST} elements")
     n = max(0, math.ceil((last.astype(np.float64) - first.astype(np.float64)) / step.astype(np.float64)))
     kind = start.dtype
-    wide = np.float64 if kind.kind == "f" else np.int64
+    wide: Any = np.float64 if kind.kind == "f" else np.int64
     line = first.astype(wide) + np.arange(n).astype(wide) * step.astype(wide)
     return Value(_core.asarray(_core.tensor(line), kind))
 

@@ -1,0 +1,80 @@
+"""Types for the annotations of layers, losses and functions of one's own; nothing here is needed to run them.
+
+`ArrayLike` is what goes where a tensor does: a tensor, a number, an array or a frame of numbers, or a sequence of
+these. Text, bytes and complex numbers are none of them, so a type checker says where one is given.
+
+>>> import oxiflux as flux
+>>> from oxiflux.typing import ArrayLike
+>>> class Shift(flux.Layer):
+...     by: flux.Tensor
+...
+...     def __init__(self, size: int) -> None:
+...         self.by = flux.ones(size)
+...
+...     def __call__(self, x: ArrayLike) -> flux.Tensor:
+...         return x + self.by
+>>> Shift(2)([[1, 2]]).tolist()
+[[2.0, 3.0]]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._core import DType, Tensor
+
+__all__ = [
+    "Activation",
+    "ArrayLike",
+    "Arrays",
+    "Axes",
+    "DTypeLike",
+    "HasArray",
+    "Initialiser",
+    "Nested",
+    "Shape",
+]
+
+Numeric: TypeAlias = np.bool_ | np.integer[Any] | np.floating[Any]
+
+
+class HasArray(Protocol):
+    """What gives its numbers as an array of NumPy's: frames, series, tensors of other libraries."""
+
+    def __array__(self) -> np.ndarray[Any, np.dtype[Numeric]]: ...
+
+
+class Nested(Protocol):
+    """A sequence of numbers, arrays and such sequences. Text is none, as only text can be looked for in it."""
+
+    def __contains__(self, x: object, /) -> bool: ...
+    def __len__(self) -> int: ...
+    def count(self, x: Any, /) -> int: ...
+    def __getitem__(self, index: int, /) -> ArrayLike: ...
+    def __iter__(self) -> Iterator[ArrayLike]: ...
+
+
+ArrayLike: TypeAlias = "Tensor | float | HasArray | Nested"
+"""What goes where a tensor does."""
+
+Arrays: TypeAlias = Tensor | NDArray[Any]
+"""A tensor or an array of NumPy's."""
+
+DTypeLike: TypeAlias = DType | np.dtype[Any] | type | str
+"""What names the type of elements: `flux.float32`, `"float32"`, `np.float32`, `float`."""
+
+Axes: TypeAlias = int | Sequence[int] | None
+"""One axis, several, or with None all."""
+
+Shape: TypeAlias = int | Sequence[int]
+"""The lengths of axes; one number is a single axis."""
+
+Activation: TypeAlias = Callable[[Tensor], Tensor]
+"""A function of a tensor, such as `flux.relu`, or a layer."""
+
+Initialiser: TypeAlias = Callable[[tuple[int, ...]], ArrayLike]
+"""Makes a parameter of a shape."""
