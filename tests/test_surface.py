@@ -23,7 +23,7 @@ LINES = 500
 # Left may be imported by right. Modules on one level do not import each other, except as said below.
 LEVELS = [
     {"_core"},
-    {"slips", "typing"},
+    {"signatures", "slips", "typing"},
     {"hints"},
     {"functors", "functions", "threadpools"},
     {"tree", "standard"},

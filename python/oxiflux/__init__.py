@@ -8,7 +8,8 @@ Every public name is listed here, a group for each module that it comes from; `m
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from . import augment, fft, hints as _hints, linalg, losses, metrics, optimisers, protocols as _protocols, threadpools
+from . import augment, fft, hints as _hints, linalg, losses, metrics, optimisers, protocols as _protocols
+from . import signatures as _signatures, threadpools
 from ._core import (
     DType, DTypeError, Generator, Leaf, ShapeError, Tensor, acos, acosh, add, arange, argmax, argmin,
     argsort, asarray, asin, asinh, astype, atan, atan2, atanh, bfloat16, bitwise_and, bitwise_invert,
@@ -200,3 +201,4 @@ if not _TYPE_CHECKING:  # A type checker is to know the names above and no other
 
 
 _hints.tell(Tensor, _hints.TENSOR)
+_signatures.show(globals().values())

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Never, TypeVar
 
+from .signatures import OfClass, document_constructor
 from .slips import ELSEWHERE, LAYER, MODULE, RULE, SYNONYMS, TENSOR
 
 __all__ = [
@@ -210,9 +211,15 @@ def _twice(function: str, text: str) -> str:
 
 
 class Told:
-    """Base of classes that answer an unknown keyword with the one that was meant."""
+    """Base of classes that answer an unknown keyword with the one that was meant, and show how they are called."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Its constructor is documented by the class."""
+        super().__init_subclass__(**options)
+        document_constructor(cls)
 
     if not TYPE_CHECKING:  # A class is called as its `__init__` says.
+        __signature__ = OfClass()
 
         def __new__(cls, /, *args, **given):  # noqa: ANN002, ANN003, ANN204
             init = cls.__init__
@@ -278,9 +285,10 @@ def _too_many(name: str, code: CodeType, given: int) -> str:
 
 
 class _Slip:
-    """An attribute that a class does not have, for `hasattr` too; asking for it says what to write."""
+    # An attribute that a class does not have, for `hasattr` too; asking for it says what to write, and so does `help`.
 
     __slots__ = ("hint", "name")
+    __doc__ = property(lambda self: self.hint)
 
     def __init__(self, name: str, hint: str) -> None:
         self.name, self.hint = name, hint

@@ -24,7 +24,14 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 _OF_INPUT = {ShapeError, DTypeError, ValueError, TypeError, IndexError, OverflowError, MemoryError}
 
 
-class Layer(Printed, Told):
+class Elsewhere:
+    """Names that layers have in other libraries: what to write here. It is the last base: `help` ends with it."""
+
+
+tell(Elsewhere, LAYER)
+
+
+class Layer(Printed, Told, Elsewhere):
     """Base of the layers; a class of one's own needs only its attributes and a `__call__`.
 
     Every floating tensor reachable through attributes, lists, tuples and dicts is a trainable parameter; a
@@ -89,9 +96,6 @@ class Layer(Printed, Told):
 def _told_forward(self: Layer, *args: Any, **options: Any) -> Any:
     name = type(self).__name__
     raise TypeError(f"{name}: a layer computes in __call__; rename forward to it")
-
-
-tell(Layer, LAYER)
 
 
 def named(call: Method) -> Method:

@@ -31,6 +31,9 @@ class SamePad:
     (2, 2, 1, 0)
     """
 
+    def __init__(self) -> None:
+        """It has no options."""
+
 
 def sizes(owner: str, name: str, value: Any, dims: int, *, least: int = 1) -> Sizes:
     """An integer for all dimensions, or one for each, as a tuple of `dims` integers of at least `least`.

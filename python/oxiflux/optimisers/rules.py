@@ -48,8 +48,15 @@ Pair = tuple[float, float]
 Step = tuple[Any, Tensor]
 
 
+class Elsewhere:
+    """Names that optimisers have in other libraries: what to write here."""
+
+
+tell(Elsewhere, RULE)
+
+
 @dataclass(eq=False, repr=False)
-class Rule(Told):
+class Rule(Told, Elsewhere):
     """What all rules share: hyper-parameters that are checked, and how they print.
 
     A rule of one's own needs no base class, only `init` and `apply`; the default ones here keep no state and
@@ -96,9 +103,6 @@ class Rule(Told):
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
         """The state after a step, and what to subtract from `x`."""
         return state, dx
-
-
-tell(Rule, RULE)
 
 
 @dataclass(eq=False, repr=False)

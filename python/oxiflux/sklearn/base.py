@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -19,6 +19,7 @@ from .. import _core
 from .._core import Generator
 from ..optimisers import setup
 from ..optimisers.scheduler import hyper_names, with_hyper
+from ..signatures import OfClass
 from ..train import History, fit
 from .batches import Batches, dense
 from .callbacks import Best, again, later, said, several
@@ -44,6 +45,7 @@ class Target(NamedTuple):
 class Estimator(BaseEstimator):  # type: ignore[misc]
     """A network with the methods of an estimator; `FluxClassifier` and `FluxRegressor` say what its outputs are."""
 
+    __signature__: ClassVar[Any] = OfClass()
     # What an output is called in errors.
     _outputs_are = "outputs"
 

@@ -28,6 +28,7 @@ class History(Sequence[Row]):
     """
 
     def __init__(self, rows: Sequence[Row] = (), interrupted: bool = False) -> None:
+        """A table of given rows; `fit` makes one."""
         self.rows = list(rows)
         self.interrupted = interrupted
 
