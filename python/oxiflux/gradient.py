@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from . import _core
 from ._core import ShapeError, Tensor, stop_gradient
 from .functors import fmap
 from .tree import FLOATS
+
+if TYPE_CHECKING:
+    from .typing import ArrayLike, Arrays
 
 __all__ = [
     "diaghessian",
@@ -27,8 +30,28 @@ __all__ = [
     "withjacobian",
 ]
 
+# A gradient mirrors its argument, so it is given the type of that; arrays and numbers come to the function as tensors.
+Arguments = TypeVarTuple("Arguments")
+Value = TypeVar("Value", bound="Tensor | float | tuple[Any, ...]")
+Result = TypeVar("Result")
+Number = Tensor | float
 
-def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
+
+@overload
+def gradient(f: Callable[[Tensor], Number], x: Arrays, /) -> tuple[Tensor]: ...
+@overload
+def gradient(f: Callable[[Tensor], Number], x: float, /) -> tuple[float]: ...
+@overload
+def gradient(f: Callable[[Tensor, Tensor], Number], x: Arrays, y: Arrays, /) -> tuple[Tensor, Tensor]: ...
+@overload
+def gradient(f: Callable[[Tensor, Tensor], Number], x: float, y: float, /) -> tuple[float, float]: ...
+@overload
+def gradient(
+    f: Callable[[Tensor, Tensor, Tensor], Number], x: Arrays, y: Arrays, z: Arrays, /
+) -> tuple[Tensor, Tensor, Tensor]: ...
+@overload
+def gradient(f: Callable[[*Arguments], Number], /, *args: *Arguments) -> tuple[*Arguments]: ...
+def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:  # type: ignore[misc]
     """The gradient of the number `f(*args)` with respect to each argument.
 
     An argument is anything that holds tensors; its gradient mirrors it: a tensor for a tensor, a number for a number, a
@@ -59,7 +82,27 @@ def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
         raise
 
 
-def withgradient(f: Callable[..., Any], *args: Any) -> tuple[Any, tuple[Any, ...]]:
+@overload
+def withgradient(f: Callable[[Tensor], Value], x: Arrays, /) -> tuple[Value, tuple[Tensor]]: ...
+@overload
+def withgradient(f: Callable[[Tensor], Value], x: float, /) -> tuple[Value, tuple[float]]: ...
+@overload
+def withgradient(
+    f: Callable[[Tensor, Tensor], Value], x: Arrays, y: Arrays, /
+) -> tuple[Value, tuple[Tensor, Tensor]]: ...
+@overload
+def withgradient(
+    f: Callable[[Tensor, Tensor], Value], x: float, y: float, /
+) -> tuple[Value, tuple[float, float]]: ...
+@overload
+def withgradient(
+    f: Callable[[Tensor, Tensor, Tensor], Value], x: Arrays, y: Arrays, z: Arrays, /
+) -> tuple[Value, tuple[Tensor, Tensor, Tensor]]: ...
+@overload
+def withgradient(
+    f: Callable[[*Arguments], Value], /, *args: *Arguments
+) -> tuple[Value, tuple[*Arguments]]: ...
+def withgradient(f: Callable[..., Any], *args: Any) -> tuple[Any, tuple[Any, ...]]:  # type: ignore[misc]
     """The value `f(*args)` and its gradient with respect to each argument.
 
     `f` may give a tuple whose first item is the number to differentiate; the value is then the tuple.
@@ -78,7 +121,21 @@ def withgradient(f: Callable[..., Any], *args: Any) -> tuple[Any, tuple[Any, ...
         raise
 
 
-def pullback(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., tuple[Any, ...]]]:
+@overload
+def pullback(
+    f: Callable[[Tensor], Result], x: Arrays, /
+) -> tuple[Result, Callable[[Any], tuple[Tensor]]]: ...
+@overload
+def pullback(f: Callable[[Tensor], Result], x: float, /) -> tuple[Result, Callable[[Any], tuple[float]]]: ...
+@overload
+def pullback(
+    f: Callable[[Tensor, Tensor], Result], x: Arrays, y: Arrays, /
+) -> tuple[Result, Callable[[Any], tuple[Tensor, Tensor]]]: ...
+@overload
+def pullback(
+    f: Callable[[*Arguments], Result], /, *args: *Arguments
+) -> tuple[Result, Callable[[Any], tuple[*Arguments]]]: ...
+def pullback(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., tuple[Any, ...]]]:  # type: ignore[misc]
     """The value `y = f(*args)` and a function `back`: `back(dy)` is `dy` times the Jacobian of each argument.
 
     `dy` has the shape of `y`, and `back` can be called again.
@@ -120,7 +177,13 @@ def _not_a_function(name: str, f: Any) -> str:
     )
 
 
-def jacobian(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
+@overload
+def jacobian(f: Callable[[Tensor], Tensor], x: Arrays | float, /) -> tuple[Tensor]: ...
+@overload
+def jacobian(f: Callable[[Tensor, Tensor], Tensor], x: Arrays, y: Arrays, /) -> tuple[Tensor, Tensor]: ...
+@overload
+def jacobian(f: Callable[[*Arguments], Tensor], /, *args: *Arguments) -> tuple[*Arguments]: ...
+def jacobian(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:  # type: ignore[misc]
     """The derivative of every number of the tensor `f(*args)` by every number of each argument.
 
     For an argument of shape `in` it has the shape `out + in`; for a model it is a tree of these. None where
@@ -130,10 +193,21 @@ def jacobian(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
     >>> flux.jacobian(lambda x: x**2, flux.tensor([1.0, 2.0]))[0].tolist()
     [[2.0, 0.0], [0.0, 4.0]]
     """
-    return withjacobian(f, *args)[1]
+    grads: tuple[Any, ...] = withjacobian(f, *args)[1]
+    return grads
 
 
-def withjacobian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, tuple[Any, ...]]:
+@overload
+def withjacobian(f: Callable[[Tensor], Tensor], x: Arrays | float, /) -> tuple[Tensor, tuple[Tensor]]: ...
+@overload
+def withjacobian(
+    f: Callable[[Tensor, Tensor], Tensor], x: Arrays, y: Arrays, /
+) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
+@overload
+def withjacobian(
+    f: Callable[[*Arguments], Tensor], /, *args: *Arguments
+) -> tuple[Tensor, tuple[*Arguments]]: ...
+def withjacobian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, tuple[Any, ...]]:  # type: ignore[misc]
     """The value `f(*args)` and its `jacobian`.
 
     >>> import oxiflux as flux
@@ -158,7 +232,7 @@ def withjacobian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, tuple[Any, 
     return y, tuple(_zip_map(lambda *g: _stacked(g, y.shape), *grads) for grads in zip(*rows, strict=True))
 
 
-def hessian(f: Callable[[Any], Any], x: Any) -> Tensor:
+def hessian(f: Callable[[Tensor], Number], x: ArrayLike) -> Tensor:
     """The second derivatives of the number `f(x)` by a tensor `x`: shape `x.shape + x.shape`.
 
     >>> import oxiflux as flux
@@ -169,19 +243,19 @@ def hessian(f: Callable[[Any], Any], x: Any) -> Tensor:
     return or_zeros(jacobian(lambda z: or_zeros(gradient(f, z)[0], z), x)[0], x, x.shape + x.shape)
 
 
-def diaghessian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, ...]:
+def diaghessian(f: Callable[..., Number], *args: ArrayLike) -> tuple[Tensor, ...]:
     """The diagonal of the `hessian` for each tensor among the arguments, in its shape.
 
     >>> import oxiflux as flux
     >>> flux.diaghessian(lambda x: (x**3).sum(), flux.tensor([1.0, 2.0]))[0].tolist()
     [6.0, 12.0]
     """
-    args = tuple(_float_tensor("diaghessian", x) for x in args)
+    xs = tuple(_float_tensor("diaghessian", x) for x in args)
     diagonals = []
-    for i, x in enumerate(args):
+    for i, x in enumerate(xs):
 
         def slope(z: Tensor, i: int = i) -> Tensor:
-            rest = [*args[:i], z, *args[i + 1 :]]
+            rest = [*xs[:i], z, *xs[i + 1 :]]
             return or_zeros(gradient(f, *rest)[i], z)
 
         g, back = pullback(slope, x)
@@ -191,7 +265,9 @@ def diaghessian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, ...]:
     return tuple(diagonals)
 
 
-def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Tensor, Tensor]:
+def jvp(
+    f: Callable[..., Tensor], args: Sequence[ArrayLike], tangents: Sequence[ArrayLike]
+) -> tuple[Tensor, Tensor]:
     """The value `y = f(*args)` and its change when the arguments change by `tangents`, the Jacobian times
     them.
 
@@ -202,19 +278,21 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> dy.tolist()
     [2.0, 40.0]
     """
-    args = [_float_tensor("jvp", x) for x in args]
-    tangents = [_core.asarray(t) for t in tangents]
-    if [x.shape for x in args] != [t.shape for t in tangents]:
+    xs = [_float_tensor("jvp", x) for x in args]
+    directions = [_core.asarray(t) for t in tangents]
+    if [x.shape for x in xs] != [t.shape for t in directions]:
         raise ShapeError(
-            f"jvp: arguments {[x.shape for x in args]} and tangents {[t.shape for t in tangents]} differ"
+            f"jvp: arguments {[x.shape for x in xs]} and tangents {[t.shape for t in directions]} differ"
         )
-    y, back = pullback(f, *args)
+    y, back = pullback(f, *xs)
     if not isinstance(y, Tensor):
         raise TypeError(f"jvp: the function must give a tensor, got a {type(y).__name__}")
 
     def paired(dy: Tensor) -> Tensor:
-        grads = back(dy)
-        terms = [(g * t.astype(g.dtype)).sum() for g, t in zip(grads, tangents, strict=True) if g is not None]
+        grads: tuple[Tensor | None, ...] = back(dy)
+        terms = [
+            (g * t.astype(g.dtype)).sum() for g, t in zip(grads, directions, strict=True) if g is not None
+        ]
         return sum(terms, start=0 * dy.sum())
 
     return y, or_zeros(gradient(paired, _core.zeros_like(y))[0], y)
