@@ -24,6 +24,7 @@ ONCE = {
     "test_contributing.py": "what a document promises",
     "test_data.py": "which items a batch has, and in which order",
     "test_data_views.py": "which items a view of data has",
+    "test_distributed.py": "what several processes agree on",
     "test_dlpack.py": "who owns memory, and for how long",
     "test_examples.py": "scripts: what they call is tested by itself",
     "test_files.py": "what is written is read",

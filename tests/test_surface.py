@@ -36,7 +36,7 @@ LEVELS = [
     {"checkpoint", "draws", "gradcheck"},
     {"layers"},
     {"augment", "data", "files", "metrics", "shapes", "einops"},
-    {"huggingface"},
+    {"distributed", "huggingface"},
     {"train"},
     {"onnx"},
     {"__init__"},

@@ -193,7 +193,7 @@ def __dir__() -> list[str]:
 if not _TYPE_CHECKING:  # A type checker is to know the names above and no others.
 
     def __getattr__(name: str) -> object:
-        if name in ("onnx", "sklearn"):  # What needs an extra is imported when it is named.
+        if name in ("distributed", "onnx", "sklearn"):  # What needs an extra is imported when it is named.
             from importlib import import_module
 
             return import_module(f"{__name__}.{name}")

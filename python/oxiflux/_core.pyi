@@ -267,7 +267,9 @@ class Steps:
 
     in_test_mode: bool
     def __new__(cls, caller: str, model: Any, state: Any, beside: Any, is_fresh: bool = False, /) -> Self: ...
-    def __call__(self, loss: Callable[[Any], Any]) -> tuple[Any, float, Any, str]: ...
+    def __call__(
+        self, loss: Callable[[Any], Any], agreed: Callable[[float, Any], tuple[float, Any]] | None = None, /
+    ) -> tuple[Any, float, Any, str]: ...
 
 @final
 class At:

@@ -218,10 +218,13 @@ impl Steps {
 
     /// One step: the value of `loss(model)`, the number that it is, its gradient, and what became of the update:
     /// "done", or why it was not, "loss" (not finite), "gradient" (not finite) or "constant" (no parameter has one).
-    /// Then, and when an error is raised, the model is as before.
+    /// Then, and when an error is raised, the model is as before. `agreed` gets the number and the gradient before the
+    /// update, and gives those that all processes of a training have together.
+    #[pyo3(signature = (loss, agreed = None, /))]
     fn __call__<'py>(
         &self,
         loss: &Bound<'py, PyAny>,
+        agreed: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, f64, Bound<'py, PyAny>, &'static str)> {
         let py = loss.py();
         let (model, state) = (self.model.bind(py), self.state.bind(py));
@@ -233,11 +236,14 @@ impl Steps {
         }
         let before = Before::new(py, held);
         let (value, grads) = withgradient(loss, &PyTuple::new(py, [model])?)?;
-        let grads = grads.get_item(0)?;
-        let number = match value.cast_exact::<PyTuple>() {
+        let mut grads = grads.get_item(0)?;
+        let mut number = match value.cast_exact::<PyTuple>() {
             Ok(several) => number(&several.get_item(0)?)?,
             Err(_) => number(&value)?,
         };
+        if let Some(agreed) = agreed {
+            (number, grads) = agreed.call1((number, grads))?.extract()?;
+        }
         let outcome = match number.is_finite() {
             true => match update_if_finite(&self.caller, state, model, &grads)? {
                 Outcome::Done => "done",

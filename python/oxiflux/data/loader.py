@@ -200,6 +200,10 @@ class DataLoader(Told):
         drawn.set_state(here.order)
         return permutation(drawn, n)
 
+    def _placed(self, places: Iterable[Any]) -> Iterable[Any]:
+        """The places of each batch, or of the rows of it that this process makes."""
+        return places
+
     def _workers(self) -> int:
         """How many worker processes make the batches; none where a thread does as well."""
         if not self.parallel or self._count is None or (in_memory(self.data) and not self.collate):
@@ -219,6 +223,7 @@ class DataLoader(Told):
             places: Iterable[Any] = (slice(i, min(i + size, n)) for i in firsts)
         else:
             places = (order[i : i + size] for i in firsts)
+        places = self._placed(places)
         make: Callable[[Any], Any]
         if self.buffer is False:
             make = partial(_made, self.data, self.collate, self.batchsize is None)

@@ -13,7 +13,7 @@ from .modifiers import MixedPrecision, OptimiserChain, Steps, alone, apply_to_al
 from .rules import Rule, Step
 from .schedules import Part, check_part, value_at
 
-__all__ = ["Scheduler"]
+__all__ = ["Scheduler", "own_of"]
 
 
 class Scheduler(Rule):
@@ -149,7 +149,7 @@ def with_hyper(rule: Any, hyper: dict[str, Any], known: set[str]) -> Any:
         return OptimiserChain(*(with_hyper(part, hyper, known) for part in rule.rules))
     if isinstance(rule, MixedPrecision):
         return MixedPrecision(with_hyper(rule.rule, hyper, known), rule.dtype)
-    if isinstance(rule, Scheduler):
+    if hasattr(rule, "adjusted"):  # as a Scheduler, which knows the rule within it
         return rule.adjusted(hyper, known)
     own = {key: value for key, value in hyper.items() if hasattr(rule, key)}
     known.update(own)
@@ -209,13 +209,13 @@ def _set(caller: str, rule: Any, values: dict[str, Any]) -> Any:
 def _fused(rule: Any, states: list[Any], xs: list[Tensor], dxs: list[Any]) -> Steps:
     """The states and the new values that the core's kernel makes of copies."""
     values = [_core.stop_gradient(x) for x in xs]
-    leaves = [Leaf(rule, _shared(state)) for state in states]
+    leaves = [Leaf(rule, own_of(state)) for state in states]
     _core.update(leaves, values, dxs)
     return [leaf.state for leaf in leaves], values
 
 
-def _shared(state: Any) -> Any:
+def own_of(state: Any) -> Any:
     """A state with the same values, whose tensors may be written without changing those given."""
     if isinstance(state, Tensor):
         return _core.stop_gradient(state)
-    return tuple(map(_shared, state)) if isinstance(state, tuple) else state
+    return tuple(map(own_of, state)) if isinstance(state, tuple) else state

@@ -159,14 +159,15 @@ class Pace:
         self.schedules, self.optimiser, self.per = dict(given), state, per
         self.values: dict[str, float] = {}
         self.step = 0
+        self.ranks, self.saved_ranks = 1, 1
 
     def state(self) -> dict[str, Any]:
         """The place, for a checkpoint."""
-        return {"step": self.step}
+        return {"step": self.step} | ({"ranks": self.ranks} if self.ranks > 1 else {})
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Goes to a place that `state` gave."""
-        self.step = state["step"]
+        self.step, self.saved_ranks = state["step"], state.get("ranks", 1)
 
     def __call__(self, batches: Iterable[Any], epoch: int) -> Iterable[Any]:
         """The batches of an epoch, counted from 0; the hyper-parameters are set as each is taken."""

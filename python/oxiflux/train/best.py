@@ -232,7 +232,7 @@ class ModelCheckpoint(Watcher):
         return f"ModelCheckpoint({self.path!r}, {self.monitor!r})"
 
     def on_epoch_end(self, run: Run) -> None:
-        if run.epoch % self.every or (self.best_only and not self.improves(run)):
+        if run.epoch % self.every or (self.best_only and not self.improves(run)) or not run.writes:
             return
         parts = {"model": run.model, "state": run.state, "epoch": run.epoch, "row": dict(run.row or {})}
         classes = {*self.classes, *rule_classes(run.state)}

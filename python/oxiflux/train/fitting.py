@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from typing import Any, Literal
 
 from ..data.guarded import guarded
@@ -49,6 +49,8 @@ def fit(
     log: Any = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    distributed: bool = False,
+    wire: str | None = None,
 ) -> History:
     """Trains a model for some epochs, each a pass of `train` over `data`, and returns a table with a row for each.
 
@@ -86,6 +88,11 @@ def fit(
       the schedule and, of a DataLoader, in the data, and what `early_stopping`, `plateau`, `patience` and other
       callbacks with methods `state()` and `load_state(state)` count. With `resume`, training goes on from there, if it
       exists, until `epochs` in all have been done or a callback has ended it.
+    - `distributed`: trains on all processes that `mpiexec` has started, each with its rows of every batch, to the result
+      of one process; alone without mpiexec. All ranks call `fit` with the same arguments. They begin with the
+      parameters of rank 0, which alone shows progress, logs and writes files; validation is shared out, callbacks run
+      on all ranks, and one that ends the training on one ends it on all. The loss must be a mean over the rows. With
+      `wire="bfloat16"` the gradients are sent as such numbers and summed in float32. See `flux.distributed`.
 
     Ctrl-C ends the training with the model as it was after the last whole step; the table then has the epochs before
     that and is `interrupted`.
@@ -105,9 +112,13 @@ def fit(
     True
     """
     check("fit", loss, model, data, epochs, steps, checkpoint, resume)
+    one = _together(model, distributed, wire)
+    if one is not None:
+        one.begin()
+        progress, log = (progress, log) if one.is_first else (False, None)
     step_loss = loss if class_weight is None else weighted_by_class(loss, class_weight, data)
     state = state_of("fit", model, rule)
-    step_once = steps_of("fit", model, state)
+    step_once: Any = steps_of("fit", model, state)
     measures = measures_of("fit", metrics)
     Meter("fit", measures, outputs)  # an error now, not after an epoch
     watch = Callbacks(callbacks)
@@ -115,12 +126,24 @@ def fit(
     size = steps or length(data)
     history = History()
     parts = {"model": model, "state": state, "history": history, "pace": pace, "callbacks": watch}
+    if one is not None:
+        data, step_once, pace.ranks = one.data(data), one.steps(step_once), one.world.size
     if hasattr(data, "load_state"):
         parts["data"] = data
-    if checkpoint is not None and resume and os.path.exists(checkpoint):
-        load_checkpoint(checkpoint, classes=rule_classes(state), **parts)
+    if checkpoint is not None and resume:
+        with (
+            nullcontext(checkpoint if os.path.exists(checkpoint) else None)
+            if one is None
+            else one.resumed(checkpoint) as path
+        ):
+            if path is not None:
+                load_checkpoint(path, classes=rule_classes(state), **parts)
+        if one is not None and path is not None:
+            one.told_of(pace.saved_ranks)
     epochs = len(history) if watch.ended else epochs
     run = Run(model, state, data, history, epochs)
+    run.writes = one is None or one.is_first
+    is_ended = (lambda: watch.ended) if one is None else lambda: one.any(watch.ended)
     shown: dict[str, float] = {}
     with ExitStack() as stack:
         writer = writer_of(log, stack)
@@ -129,11 +152,11 @@ def fit(
         try:
             watch.call("on_train_begin", run)
             for epoch in range(len(history) + 1, epochs + 1):
-                if watch.ended:
+                if is_ended():
                     break
                 run.begin(epoch)
                 watch.call("on_epoch_begin", run)
-                if watch.ended:
+                if is_ended():
                     break
                 start, before, means = time.perf_counter(), run.step, Means()
                 title, where = f"epoch {epoch}/{epochs}", f" of epoch {epoch}"
@@ -144,28 +167,37 @@ def fit(
                     "fit", step_loss, step_once, batches, on_nan, where
                 ):
                     run.step += 1
-                    means.add({"loss": number} | aside(value), size_of(args))
+                    if one is None:
+                        means.add({"loss": number} | aside(value), size_of(args))
+                    else:
+                        means.add(*one.numbers(number, value, args))
                     if run.step == bar.due:
                         bar.show(run.step, title, shown | means.means())
                     if watch.sees_steps:
-                        run.batch, run.value, run.gradients = args, number, grads
+                        run.batch, run.value = args, number
+                        run.gradients = grads if one is None else one.kept(grads)
                         watch.call("on_step_end", run)
-                        if watch.ended:
+                        if is_ended():
                             break
                 shown = (means.means() if run.step > before else {"loss": math.nan}) | run.logged()
+                if one is not None:
+                    one.settle()
                 with watch.standing(run):
-                    shown |= _measured(loss, meter, model, validation) | pace.values
+                    shown |= _measured(loss, meter, model, validation, one) | pace.values
                     row = {"epoch": epoch, "step": run.step, **shown, "seconds": time.perf_counter() - start}
+                    row = row if one is None else one.row(row)
                     history.append(row)
                     run.row = row
                     watch.at_row(run)
                 if writer is not None:
                     for name in [name for name in row if name not in ("epoch", "step")]:
                         guarded("fit: the log", writer.add_scalar, name, row[name], run.step)
-                if checkpoint is not None:
+                if checkpoint is not None and run.writes:
                     save_checkpoint(checkpoint, classes=rule_classes(state), **parts)
             bar.draw(run.step, f"epoch {len(history)}/{epochs}", shown)
         except KeyboardInterrupt:
+            if one is not None and not one.is_alone:
+                raise
             history.interrupted = True
         watch.call("on_train_end", run)
     return history
@@ -178,11 +210,30 @@ def _seen(batches: Iterable[Any], loss: Function, model: Any, meter: Meter) -> I
         yield batch
 
 
-def _measured(loss: Function, meter: Meter, model: Any, validation: Any) -> dict[str, Any]:
+def _together(model: Any, distributed: bool, wire: str | None) -> Any:
+    """The processes of a training, where it is one of several."""
+    if not distributed:
+        if wire is not None:
+            raise ValueError("fit: wire= says how gradients are sent among processes; give distributed=True")
+        return None
+    if wire not in (None, "bfloat16"):
+        raise ValueError(f"fit: wire must be None or 'bfloat16', got {wire!r}")
+    # MPI is not looked for before it is asked for.
+    from .together import together
+
+    found = together(model, wire)
+    return found
+
+
+def _measured(loss: Function, meter: Meter, model: Any, validation: Any, one: Any = None) -> dict[str, Any]:
     """The loss and the metrics of the validation data, or the metrics of what has been seen without such data."""
     if validation is None:
-        return meter.results()
-    found = measured("fit", loss, meter, model, [validation] if isinstance(validation, tuple) else validation)
+        return meter.results() if one is None else one.seen(meter).results()  # type: ignore[no-any-return]
+    batches = [validation] if isinstance(validation, tuple) else validation
+    if one is None or one.is_alone:
+        found = measured("fit", loss, meter, model, batches)
+    else:
+        found = one.measured(loss, meter, model, batches)
     if found is None:
         raise ValueError("fit: the validation data has no batches")
     return {f"val_{name}": number for name, number in found.items()}

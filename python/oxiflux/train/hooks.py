@@ -47,6 +47,8 @@ class Run(Told):
         self.gradients: Any = None
         self.row: dict[str, Any] | None = None
         self.is_stopped = False
+        # Of several processes only one writes files.
+        self.writes = True
         self._logged: dict[str, list[float]] = {}
 
     def begin(self, epoch: int) -> None:

@@ -16,7 +16,7 @@ from .batches import batches_of, spread, started, takes
 from .measures import Means, aside, number_of, size_of
 from .meters import Meter, Metrics, measures_of
 
-__all__ = ["evaluate", "measured", "predict"]
+__all__ = ["evaluate", "measured", "predict", "testing"]
 
 Function = Callable[..., Any]
 
@@ -42,7 +42,7 @@ def predict(model: Any, data: Any, *, batchsize: int = 256) -> Any:
     """
     _check_model("predict", model)
     outputs = []
-    with _testing(model):
+    with testing(model):
         for args in _inputs(model, data, whole("predict", "batchsize", batchsize, 1)):
             outputs.append(guarded("predict: the model", model, *args))  # noqa: PERF401 (an error is to name the model)
     if not outputs:
@@ -87,7 +87,7 @@ def evaluate(
         raise TypeError(f"evaluate: loss must be a function of the model and a batch, got {loss!r}")
     if isinstance(data, tuple):
         data = DataLoader(data, size) if count("evaluate", data) else []
-    with _testing(model):
+    with testing(model):
         found = measured("evaluate", loss, Meter("evaluate", measures, outputs), model, data, False)
     if found is None:
         raise ValueError("evaluate: the data has no batches")
@@ -118,7 +118,7 @@ def measured(
 
 
 @contextmanager
-def _testing(model: Any) -> Iterator[None]:
+def testing(model: Any) -> Iterator[None]:
     """The time in which nothing is recorded, and layers in training mode are in test mode."""
     # Those that tell by themselves are in test mode anyway, and are left alone: other threads may use the model.
     layers = [layer for layer in modules(model) if getattr(layer, "active", None) is True]

@@ -1,0 +1,103 @@
+"""Gradients summed over ranks: where each lies in the memory that is sent, and what all ranks have together."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._core import Tensor
+from .summing import Summed
+from .world import DisagreementError, World
+
+__all__ = ["Reducer", "agreed_layout"]
+
+Gradients = list[Tensor | None]
+_ALIGNMENT = 16
+
+
+class Reducer:
+    """The sums of gradients of some parameters over all ranks, in one pass for each dtype.
+
+    Gradients of 16 bits are summed in float32. A parameter that only some ranks have used counts as zero on the others,
+    and one that none has used has no gradient. What comes back lies in memory that the next call writes.
+    """
+
+    def __init__(
+        self, world: World, names: Sequence[str], tensors: Sequence[Tensor], wire: str | None = None
+    ) -> None:
+        agreed_layout(world, [[n, list(t.shape), str(t.dtype)] for n, t in zip(names, tensors, strict=True)])
+        self.world = world
+        kinds = [np.float64 if t.dtype == _core.float64 else np.float32 for t in tensors]
+        self.sums: list[Summed] = []
+        self.places: list[Any] = [None] * len(tensors)
+        self.found: list[Any] = [None] * len(tensors)
+        for kind in dict.fromkeys(kinds):
+            slots, end = [], 0
+            for i, t in enumerate(tensors):
+                if kinds[i] is kind:
+                    slots.append((i, end))
+                    end += -(-t.size // _ALIGNMENT) * _ALIGNMENT
+            both = Summed(world, end, kind, wire)
+            self.sums.append(both)
+            for i, at in slots:
+                size, shape = tensors[i].size, tensors[i].shape
+                self.places[i] = both.mine[at : at + size].reshape(shape)
+                self.found[i] = _core.from_numpy(both.sum[at : at + size].reshape(shape))
+        wide = (_core.float32, _core.float64)
+        self.narrow = [(i, t.dtype) for i, t in enumerate(tensors) if t.dtype not in wide]
+        self.all = np.ones(len(tensors), bool)
+        self.hash_of_all = float(zlib.crc32(self.all))
+
+    def __call__(self, call: str, grads: Gradients, weight: float, *numbers: float) -> tuple[Gradients, Any]:
+        """The gradients of all ranks, each times its weight, and the numbers of all, a row for each rank."""
+        has, hashed = self.all, self.hash_of_all
+        if any(g is None for g in grads):
+            has = np.array([g is not None for g in grads])
+            hashed = float(zlib.crc32(has))
+        for place, g in zip(self.places, grads, strict=True):
+            if g is None or weight == 0:
+                place[...] = 0
+            elif weight == 1:
+                np.copyto(place, g.numpy(), casting="unsafe")
+            else:
+                np.multiply(g.numpy(), weight, out=place, casting="unsafe")
+        table = (
+            self.sums[0].run(call, hashed, *numbers) if self.sums else self.world.meet(call, hashed, *numbers)
+        )
+        hashes, table = table[:, 0].copy(), table[:, 1:].copy()
+        for other in self.sums[1:]:
+            other.run(call)
+        if (hashes != self.hash_of_all).any():
+            has = np.logical_or.reduce(self.world.gathered("which parameters were used", has))
+        found: Gradients = [g if own else None for g, own in zip(self.found, has, strict=True)]
+        for i, dtype in self.narrow:
+            g = found[i]
+            found[i] = None if g is None else g.astype(dtype)
+        return found, table
+
+
+def agreed_layout(world: World, layout: list[Any]) -> None:
+    """Raises DisagreementError unless all ranks have parameters of the same names, shapes and dtypes."""
+    text = json.dumps(layout)
+    hashes = world.meet("the layout of the parameters", zlib.crc32(text.encode()))[:, 0]
+    if (hashes == hashes[0]).all():
+        return
+    first = json.loads(world.bytes("the layout of rank 0", text.encode()))
+    mine = next(((a, b) for a, b in zip_longest(layout, first) if a != b), None)
+    said = world.texts("" if mine is None else json.dumps(mine))
+    for rank, other in enumerate(said):
+        if other:
+            theirs, ours = json.loads(other)
+            raise DisagreementError(
+                f"the ranks have different parameters: rank 0 has {_shown(ours)} where rank {rank} has {_shown(theirs)}"
+            )
+
+
+def _shown(entry: Any) -> str:
+    return "none" if entry is None else f"{entry[0]} of shape {tuple(entry[1])} and dtype {entry[2]}"

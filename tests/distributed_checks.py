@@ -1,0 +1,238 @@
+"""What several ranks find out together: `mpiexec -n 3 python tests/distributed_checks.py`; run by test_distributed.py."""
+
+import math
+import os
+import sys
+import tempfile
+import warnings
+
+import numpy as np
+
+import oxiflux as flux
+from oxiflux import distributed as d
+
+WORLD = d.initialize(timeout=60)
+ROWS = 23  # of batches of 8 the last has 7, and with 3 ranks none is divided evenly
+RULES = [
+    flux.Descent(0.05), flux.Momentum(), flux.Nesterov(0.01), flux.RMSProp(), flux.RMSProp(centred=True), flux.Rprop(),
+    flux.Adam(0.01), flux.RAdam(0.01), flux.AdaMax(0.01), flux.OAdam(0.01), flux.AMSGrad(0.01), flux.NAdam(0.01),
+    flux.AdaGrad(), flux.AdaDelta(), flux.AdaBelief(0.01), flux.AdamW(0.01), flux.Lion(0.01),
+    flux.OptimiserChain(flux.WeightDecay(0.1), flux.SignDecay(0.01), flux.Descent(0.05)),
+    flux.OptimiserChain(flux.ClipGrad(0.01), flux.Descent(0.5)),
+    flux.OptimiserChain(flux.ClipNorm(0.1, whole=True), flux.Adam(0.01)),
+    flux.OptimiserChain(flux.AccumGrad(2), flux.Adam(0.01)),
+    flux.MixedPrecision(flux.Adam(0.01), "float64"),
+]  # fmt: skip
+
+
+def data():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(ROWS, 4)), rng.normal(size=(ROWS, 1))
+
+
+class Net:
+    """Tied weights, and a part that no loss uses."""
+
+    def __init__(self, norm=None):
+        flux.seed(5)
+        self.a, self.b = flux.f64(flux.Dense(4, 4, flux.tanh)), flux.f64(flux.Dense(4, 1))
+        self.tied = self.a
+        self.unused = flux.f64(flux.Dense(2, 2))
+        self.norm = flux.f64(norm) if norm else None
+
+    def __call__(self, x):
+        x = self.a(self.tied(x))
+        return self.b(self.norm(x) if self.norm else x)
+
+
+def loss(m, x, y):
+    return flux.mse(m(x), y)
+
+
+def trained(rule, together, model=None, **options):
+    model = model or Net()
+    state = flux.setup(rule, model)
+    flux.freeze(state.b.bias)
+    loader = flux.DataLoader(data(), 8, shuffle=True, rng=flux.Generator(3))
+    history = flux.fit(
+        loss,
+        model,
+        loader,
+        state,
+        epochs=3,
+        validation=data(),
+        metrics=["mae", "r2"],
+        distributed=together,
+        **options,
+    )
+    return model, history
+
+
+def same(a, b, tolerance=1e-6):
+    for (path, x), (_, y) in zip(flux._core.leaves(a), flux._core.leaves(b), strict=True):
+        worst = float(np.abs(x.numpy() - y.numpy()).max(initial=0))
+        assert worst <= tolerance, (path, worst)
+
+
+def check_every_rule_gives_what_one_process_gives():
+    for rule in RULES:
+        (one, alone), (many, history) = trained(rule, False), trained(rule, True)
+        same(one, many)
+        for name in ("loss", "val_loss", "val_mae", "val_r2"):
+            assert np.allclose(alone[name], history[name], rtol=0, atol=1e-6), (rule, name)
+        same(many, trained(rule, True)[0], 0)
+
+
+def check_a_loop_of_ones_own():
+    for rule in [
+        flux.Adam(0.01),
+        flux.OptimiserChain(flux.ClipNorm(0.1, whole=True), flux.AccumGrad(2), flux.Momentum()),
+    ]:
+        one, many = Net(), Net()
+        alone = flux.setup(rule, one)
+        state = flux.setup(d.DistributedOptimiser(rule), many)
+        loader = flux.DataLoader(data(), 8)
+        d.synchronize(many)
+        d.synchronize(state)
+        for _ in range(2):
+            flux.train(loss, one, loader, alone)
+            for x, y in d.shared(loader):
+                flux.update(state, many, flux.gradient(lambda m: loss(m, x, y), many)[0])
+        same(one, many)
+        flux.adjust(state, 0.5)
+
+
+def check_synchronised_statistics():
+    (one, _), (many, _) = (
+        trained(flux.Descent(0.05), False, Net(flux.BatchNorm(4))),
+        trained(flux.Descent(0.05), True, Net(d.SyncBatchNorm(4))),
+    )
+    same(one, many)
+    many, _ = trained(flux.Descent(0.05), True, Net(flux.BatchNorm(4)))
+    statistics = many.norm.mu.numpy()
+    assert (d.bcast(statistics) == statistics).all()
+
+
+def check_ranks_that_use_different_parameters():
+    model = {
+        "a": flux.tensor([1.0], dtype=flux.float64),
+        "b": flux.tensor([1.0], dtype=flux.float64),
+        "c": flux.ones(1),
+    }
+    flux.fit(
+        lambda m, x: (m["a"] if WORLD.rank == 0 else m["b"]).sum(),
+        model, [np.zeros((WORLD.size, 1))], flux.Descent(1.0), distributed=True,
+    )  # fmt: skip
+    share = 1 / WORLD.size
+    assert np.allclose([model["a"].item(), model["b"].item(), model["c"].item()], [1 - share, share, 1.0])
+
+
+def check_bfloat16_on_the_wire():
+    one, many = trained(flux.Descent(0.05), False)[0], trained(flux.Descent(0.05), True, wire="bfloat16")[0]
+    same(one, many)  # float64 is sent as it is
+    narrow = {"w": flux.ones(300)}
+    flux.fit(lambda m, x: (m["w"] * x).sum() / 300, narrow, [np.full((WORLD.size, 300), 0.3, np.float32)],
+             flux.Descent(1.0), distributed=True, wire="bfloat16")  # fmt: skip
+    expected = 1 - 0.3 / 300
+    assert np.allclose(narrow["w"].numpy(), expected, rtol=0, atol=1e-5)
+    assert (d.bcast(narrow["w"]).numpy() == narrow["w"].numpy()).all()
+
+
+def check_files_are_of_rank_0_and_a_run_goes_on():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(WORLD.plain("a folder", folder), "run.safetensors")
+        keep = flux.ModelCheckpoint(path + ".best", "val_loss")
+        half, _ = trained(flux.Adam(0.01), True, checkpoint=path, callbacks=keep)
+        d.barrier()
+        assert os.path.exists(path) and os.path.exists(path + ".best")
+        model = Net()
+        rule = flux.Adam(0.01)
+        loader = flux.DataLoader(data(), 8, shuffle=True, rng=flux.Generator(3))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            history = flux.fit(loss, model, loader, rule, epochs=3, validation=data(), metrics=["mae", "r2"],
+                               checkpoint=path, resume=True, distributed=True)  # fmt: skip
+        assert len(history) == 3
+        same(half, model, 0)
+        d.barrier()
+
+
+def check_a_callback_of_one_rank_ends_all():
+    history = flux.fit(
+        loss, Net(), [data()], flux.Adam(), epochs=9, distributed=True,
+        callbacks=lambda row: WORLD.rank == WORLD.size - 1 and row["epoch"] == 2,
+    )  # fmt: skip
+    assert len(history) == 2
+    rows = WORLD.texts(repr([*history]))
+    assert len(set(rows)) == 1
+
+
+def check_nan_on_one_rank_is_seen_by_all():
+    x, y = data()
+    x[-1] = math.nan
+    model = Net()
+    before = flux.state(model)
+    try:
+        flux.fit(loss, model, [(x, y)], flux.Adam(), distributed=True)
+    except ValueError as error:
+        assert "the loss is nan" in str(error)
+    else:
+        raise AssertionError("NaN was not seen")
+    after = flux.state(model)
+    assert str(before) == str(after)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        flux.fit(loss, model, [(x, y), data()], flux.Adam(), distributed=True, on_nan="skip")
+    assert any("its batch is left out" in str(w.message) for w in found)
+
+
+def check_batches_with_fewer_rows_than_ranks():
+    x, y = data()
+    few = flux.DataLoader((x[: WORLD.size + 1], y[: WORLD.size + 1]), WORLD.size)
+    one, many = Net(), Net()
+    flux.fit(loss, one, few, flux.Descent(0.1), epochs=2, validation=few, metrics=["mae"])
+    flux.fit(loss, many, few, flux.Descent(0.1), epochs=2, validation=few, metrics=["mae"], distributed=True)
+    same(one, many)
+
+
+def check_each_rank_draws_its_own_noise():
+    flux.seed(0)
+    flux.fit(loss, Net(), [data()], flux.Descent(0.0), distributed=True)
+    assert len({*WORLD.texts(str(flux.rand(3).tolist()))}) == WORLD.size
+
+
+def check_reductions():
+    ranks = np.arange(WORLD.size)
+    assert d.allreduce(float(WORLD.rank)) == ranks.sum()
+    assert d.allreduce(WORLD.rank, "mean") == ranks.mean()
+    assert d.allreduce(flux.tensor([float(WORLD.rank)]), "max").tolist() == [WORLD.size - 1]
+    assert d.reduce(np.array([WORLD.rank]), "min", root=1) == ([0] if WORLD.rank == 1 else None)
+    assert d.allreduce(flux.ones(2, dtype=flux.bfloat16)).dtype == flux.bfloat16
+    assert d.bcast(flux.full((2,), float(WORLD.rank)), root=1).tolist() == [1.0, 1.0]
+    part = d.DistributedDataContainer(np.arange(10))
+    assert sum(WORLD.meet("items", len(part))[:, 0]) == 10
+
+
+def check_what_differs_is_named():
+    for call in [
+        lambda: d.allreduce(np.zeros(2 + WORLD.rank)),
+        lambda: d.synchronize(flux.Dense(2, 2 + WORLD.rank)),
+        lambda: d.barrier() if WORLD.rank else d.allreduce(1.0),
+        lambda: flux.fit(loss, Net(), [data()] * (1 + WORLD.rank), flux.Adam(), distributed=True),
+    ]:
+        try:
+            call()
+        except d.DisagreementError as error:
+            assert "rank 0" in str(error) and "1" in str(error), error
+        else:
+            raise AssertionError("ranks that differ were not seen")
+
+
+if __name__ == "__main__":
+    flux.set_num_threads(1)
+    for name, check in [*globals().items()]:
+        if name.startswith("check_"):
+            check()
+            if WORLD.rank == 0:
+                print(name, file=sys.stdout, flush=True)
+    print("done", flush=True)

@@ -1,0 +1,122 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mpi4py")
+MPIEXEC = Path(sys.executable).parent / "mpiexec"
+CHECKS = Path(__file__).parent / "distributed_checks.py"
+
+START = """
+import os, signal, sys, time
+import numpy as np, oxiflux as flux
+from oxiflux import distributed as d
+w = d.initialize(timeout=2)
+model = flux.Dense(2, 1)
+batches = [(np.ones((6, 2), np.float32), np.ones((6, 1), np.float32))]
+loss = lambda m, x, y: flux.mse(m(x), y)
+def fit(**options):
+    return flux.fit(loss, model, batches, flux.Adam(), distributed=True, **options)
+"""
+
+
+def mpiexec(ranks, *args, timeout=60):
+    """What a job of some ranks prints, its exit status, and how long it took."""
+    start = time.monotonic()
+    with subprocess.Popen(
+        [MPIEXEC, "-n", str(ranks), sys.executable, *args],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    ) as job:  # fmt: skip
+        try:
+            text, _ = job.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(job.pid, signal.SIGKILL)
+            raise
+    return text, job.returncode, time.monotonic() - start
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_together_give_what_one_process_gives(ranks):
+    text, code, _ = mpiexec(ranks, CHECKS)
+    assert code == 0, text
+    assert text.count("done") == ranks
+
+
+FAILURES = {
+    "raises": (
+        "if w.rank == 1: raise ValueError('of one rank')\nd.barrier()",
+        ["ValueError: of one rank", "rank 1 of 2"],
+    ),
+    "is killed": ("if w.rank == 1: os.kill(os.getpid(), signal.SIGKILL)\nfit(epochs=10**6)", ["9"]),
+    "returns early": ("if w.rank == 1: sys.exit(0)\nfit()", ["rank 1 has ended", "rank 0 in"]),
+    "takes another path": ("d.barrier() if w.rank else fit()", ["rank 1 in barrier", "rank 0 in"]),
+    "never comes": (
+        "if w.rank == 1: time.sleep(100)\nfit()",
+        ["rank 0 has waited 2 s", "rank 1: is at <string>:"],
+    ),
+    "is stopped": (
+        "if w.rank == 1: os.kill(os.getpid(), signal.SIGSTOP)\nfit()",
+        ["rank 1: does not answer"],
+    ),
+    "raises in a callback": (
+        "def f(row):\n    if w.rank == 1: raise KeyError('in a callback')\nfit(epochs=3, callbacks=f)",
+        ["in a callback", "rank 1 of 2"],
+    ),
+    "runs out of data": (
+        "batches = batches * (2 - w.rank)\nfit()",
+        ["DisagreementError", "rank 0 in", "rank 1 in the end of the batches"],
+    ),
+}
+
+
+@pytest.mark.parametrize("how", FAILURES)
+def test_a_job_ends_when_a_rank(how):
+    code, said = FAILURES[how]
+    text, status, seconds = mpiexec(2, "-c", START + code, timeout=30)
+    assert status != 0
+    assert seconds < 15, seconds
+    for part in said:
+        assert part in text, text
+
+
+def test_a_checkpoint_is_whole_after_a_kill_and_a_run_goes_on_with_other_ranks(tmp_path):
+    path = tmp_path / "run.safetensors"
+    code = START + (
+        f"path = {str(path)!r}\n"
+        "def f(row):\n    if row['epoch'] == 4 and w.rank == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "fit(epochs=9, checkpoint=path, callbacks=f)"
+    )
+    assert mpiexec(2, "-c", code)[1] != 0
+    code = START + f"print(len(fit(epochs=5, checkpoint={str(path)!r}, resume=True)))"
+    text, status, _ = mpiexec(3, "-c", code)
+    assert status == 0, text
+    assert "the run had 2 ranks and goes on with 3" in text
+    assert text.count("5\n") == 3
+
+
+def test_without_mpi4py_a_script_is_one_process():
+    code = "import sys\nsys.modules['mpi4py'] = None\n" + START + "print(w.size, len(fit()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "1 1\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [("", "mpiexec belongs to another one"), ("import sys\nsys.modules['mpi4py'] = None\n", "oxiflux[mpi]")],
+)
+def test_processes_that_are_alone_by_mistake_say_so(first, said):
+    environment = os.environ | {"OMPI_COMM_WORLD_SIZE": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", first + START], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert done.returncode
+    assert said in done.stderr
+
+
+def test_importing_the_package_imports_no_mpi():
+    code = "import sys, oxiflux\nassert not {'mpi4py', 'oxiflux.distributed'} & {*sys.modules}"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
