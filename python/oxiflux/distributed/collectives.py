@@ -105,10 +105,11 @@ def sent_tensors(w: World, call: str, found: list[Any], root: int = 0) -> None:
         w, [["".join(f"[{key!r}]" for key in path), list(t.shape), str(t.dtype)] for path, t in found]
     )
     w.meet(call)
+    comm: Any = w.comm
     for _, t in found:
         array = np.array(t.numpy())
         if t.size:
-            w._wait(call, w.comm.Ibcast, array.reshape(-1).view(np.uint8), root)
+            w._wait(call, comm.Ibcast, array.reshape(-1).view(np.uint8), root)
             if w.rank != root:
                 _core.assign(t, _core.from_numpy(array))
 
@@ -169,7 +170,8 @@ def _check_root(w: World, caller: str, root: int) -> None:
 
 
 def _nodes(tree: Any) -> Any:
-    rest, seen = [tree], set()
+    rest: list[Any] = [tree]
+    seen: set[int] = set()
     while rest:
         node = rest.pop()
         if id(node) not in seen:

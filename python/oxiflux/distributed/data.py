@@ -52,7 +52,7 @@ class DistributedDataContainer:
 
 
 def shared(data: Any) -> Any:
-    """Batches of which this rank has its rows: of a DataLoader, or of anything that gives the same batches on all ranks.
+    """Batches of which this rank has its rows: of a DataLoader, or of what gives the same batches on all ranks.
 
     A batch is that of one process, whatever the number of ranks, shuffled by rank 0's generator, and its rows are
     divided as equally as they can be; the mean of gradients is weighted by them. A rank for which none are left, as may

@@ -52,14 +52,14 @@ class Reducer:
         wide = (_core.float32, _core.float64)
         self.narrow = [(i, t.dtype) for i, t in enumerate(tensors) if t.dtype not in wide]
         self.all = np.ones(len(tensors), bool)
-        self.hash_of_all = float(zlib.crc32(self.all))
+        self.hash_of_all = float(zlib.crc32(self.all.tobytes()))
 
     def __call__(self, call: str, grads: Gradients, weight: float, *numbers: float) -> tuple[Gradients, Any]:
         """The gradients of all ranks, each times its weight, and the numbers of all, a row for each rank."""
         has, hashed = self.all, self.hash_of_all
         if any(g is None for g in grads):
             has = np.array([g is not None for g in grads])
-            hashed = float(zlib.crc32(has))
+            hashed = float(zlib.crc32(has.tobytes()))
         for place, g in zip(self.places, grads, strict=True):
             if g is None or weight == 0:
                 place[...] = 0

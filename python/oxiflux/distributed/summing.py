@@ -81,7 +81,8 @@ class Summed:
         return found
 
     def _send(self, call: str) -> None:
-        world, comm = self.world, self.world.comm
+        world = self.world
+        comm: Any = world.comm
         if self.sum is self.mine:
             from mpi4py import MPI
 

@@ -214,8 +214,8 @@ def initialize(timeout: float = 300.0, threads: int | None = None) -> World:
     if comm.size == 1 and launched > 1:
         library = MPI.Get_library_version().split("\n")[0].strip("\0 ")
         raise RuntimeError(
-            f"initialize: a launcher has started {launched} processes, but for mpi4py each of them is alone: its MPI is "
-            f"{library}, and mpiexec belongs to another one; use the mpiexec of that MPI"
+            f"initialize: a launcher has started {launched} processes, but for mpi4py each of them is alone: its MPI "
+            f"is {library}, and mpiexec belongs to another one; use the mpiexec of that MPI"
         )
     if comm.size == 1:
         _WORLD.append(World())

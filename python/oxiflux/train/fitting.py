@@ -88,8 +88,8 @@ def fit(
       the schedule and, of a DataLoader, in the data, and what `early_stopping`, `plateau`, `patience` and other
       callbacks with methods `state()` and `load_state(state)` count. With `resume`, training goes on from there, if it
       exists, until `epochs` in all have been done or a callback has ended it.
-    - `distributed`: trains on all processes that `mpiexec` has started, each with its rows of every batch, to the result
-      of one process; alone without mpiexec. All ranks call `fit` with the same arguments. They begin with the
+    - `distributed`: trains on all processes that `mpiexec` has started, each with its rows of every batch, to the
+      result of one process; alone without mpiexec. All ranks call `fit` with the same arguments. They begin with the
       parameters of rank 0, which alone shows progress, logs and writes files; validation is shared out, callbacks run
       on all ranks, and one that ends the training on one ends it on all. The loss must be a mean over the rows. With
       `wire="bfloat16"` the gradients are sent as such numbers and summed in float32. See `flux.distributed`.
@@ -228,7 +228,7 @@ def _together(model: Any, distributed: bool, wire: str | None) -> Any:
 def _measured(loss: Function, meter: Meter, model: Any, validation: Any, one: Any = None) -> dict[str, Any]:
     """The loss and the metrics of the validation data, or the metrics of what has been seen without such data."""
     if validation is None:
-        return meter.results() if one is None else one.seen(meter).results()  # type: ignore[no-any-return]
+        return meter.results() if one is None else one.seen(meter).results()
     batches = [validation] if isinstance(validation, tuple) else validation
     if one is None or one.is_alone:
         found = measured("fit", loss, meter, model, batches)
