@@ -165,7 +165,7 @@ def _like(x: Any, array: np.ndarray[Any, Any]) -> Any:
 
 
 def _check_root(w: World, caller: str, root: int) -> None:
-    if isinstance(root, bool) or not isinstance(root, int) or not 0 <= root < w.size:
+    if not isinstance(root, int) or not 0 <= root < w.size:
         raise ValueError(f"{caller}: root must be a rank from 0 to {w.size - 1}, got {root!r}")
 
 

@@ -13,7 +13,7 @@ from .modifiers import MixedPrecision, OptimiserChain, Steps, alone, apply_to_al
 from .rules import Rule, Step
 from .schedules import Part, check_part, value_at
 
-__all__ = ["Scheduler", "own_of"]
+__all__ = ["Scheduler"]
 
 
 class Scheduler(Rule):

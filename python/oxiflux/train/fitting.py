@@ -221,8 +221,7 @@ def _together(model: Any, distributed: bool, wire: str | None) -> Any:
     # MPI is not looked for before it is asked for.
     from .together import together
 
-    found = together(model, wire)
-    return found
+    return together(model, wire)
 
 
 def _measured(loss: Function, meter: Meter, model: Any, validation: Any, one: Any = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .batches import batches_of, spread, started, takes
 from .measures import Means, aside, number_of, size_of
 from .meters import Meter, Metrics, measures_of
 
-__all__ = ["evaluate", "measured", "predict", "testing"]
+__all__ = ["evaluate", "measured", "predict"]
 
 Function = Callable[..., Any]
 

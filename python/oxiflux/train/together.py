@@ -27,7 +27,7 @@ from .measures import Means, aside, number_of, size_of
 from .meters import Meter
 from .prediction import testing
 
-__all__ = ["Together", "together"]
+__all__: list[str] = []
 
 Function = Callable[..., Any]
 
