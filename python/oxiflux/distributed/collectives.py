@@ -164,7 +164,7 @@ def _like(x: Any, array: np.ndarray[Any, Any]) -> Any:
     return array if isinstance(x, np.ndarray) else array.item() if array.ndim == 0 else array
 
 
-def _check_root(w: World, caller: str, root: int) -> None:
+def _check_root(w: World, caller: str, root: Any) -> None:
     if not isinstance(root, int) or not 0 <= root < w.size:
         raise ValueError(f"{caller}: root must be a rank from 0 to {w.size - 1}, got {root!r}")
 
