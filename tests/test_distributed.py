@@ -5,7 +5,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import oxiflux as flux
 
 pytest.importorskip("mpi4py")
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
@@ -120,3 +123,23 @@ def test_processes_that_are_alone_by_mistake_say_so(first, said):
 def test_importing_the_package_imports_no_mpi():
     code = "import sys, oxiflux\nassert not {'mpi4py', 'oxiflux.distributed'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("wire", [None, "bfloat16"])
+def test_one_process_trains_as_without_mpi(wire):
+    def trained(**options):
+        model = {"w": flux.tensor([1.0, 2.0])}
+        loss = lambda m, x: ((m["w"] - x) ** 2).mean()
+        flux.fit(loss, model, [np.zeros((3, 2), np.float32)], flux.Adam(), epochs=3, **options)
+        return model["w"].tolist()
+
+    assert trained(distributed=True, wire=wire) == trained()
+
+
+def test_a_wire_needs_processes_and_is_known():
+    for options, said in [
+        ({"wire": "bfloat16"}, "distributed=True"),
+        ({"distributed": True, "wire": "x"}, "wire must"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            flux.fit(lambda m, x: x, {"w": flux.ones(1)}, [0.0], flux.Adam(), **options)

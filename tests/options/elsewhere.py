@@ -148,8 +148,8 @@ TESTED = {
         "log": "test_fit.py::test_every_number_of_a_row_is_logged_at_its_step",
         "checkpoint": "test_fit.py::test_a_resumed_run_ends_as_the_whole_one",
         "resume": "test_fit.py::test_a_resumed_run_ends_as_the_whole_one",
-        "distributed": "test_distributed.py::test_ranks_together_give_what_one_process_gives",
-        "wire": "test_distributed.py::test_ranks_together_give_what_one_process_gives",
+        "distributed": "test_distributed.py::test_one_process_trains_as_without_mpi",
+        "wire": "test_distributed.py::test_one_process_trains_as_without_mpi",
     },
     "from_dlpack": {"copy": "test_options.py::test_a_copy_through_dlpack_shares_no_memory"},
     "gradcheck": {
