@@ -337,6 +337,11 @@ def paused_for(variables: Sequence[Tensor], /) -> paused:
 def all_finite(x: ArrayLike, /) -> bool:
     """Whether all numbers of a tensor are finite. It is a look at the values and not recorded."""
 
+def are_where(tensors: Iterable[Tensor], others: Iterable[Tensor], /) -> bool:
+    """Whether tensors are where others are, one by one: of those that are alive, nothing has been written to one since the
+    other was made of it.
+    """
+
 def assign(x: Tensor, y: ArrayLike, /) -> None:
     """Gives a tensor the values of another, in place; shape must be equal, the element type is kept."""
 
@@ -845,6 +850,11 @@ def atan2(a: ArrayLike, b: ArrayLike, /) -> Tensor:
 def atanh(x: ArrayLike, /) -> Tensor:
     """The inverse of `tanh`, between -1 and 1."""
 
+def bins(x: ArrayLike, edges: ArrayLike, /) -> Tensor:
+    """The number of the bin of each element, for edges that do not decrease: 1 for the first, 0 for what is below it or
+    NaN, and one more than there are bins for what is above the last. A bin has its lower edge, the last both.
+    """
+
 def bitwise_and(a: ArrayLike, b: ArrayLike, /) -> Tensor:
     """The bits that both have."""
 
@@ -883,6 +893,9 @@ def cosh(x: ArrayLike, /) -> Tensor:
 
 def count_nonzero(x: ArrayLike, /, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """How many elements over axes are not zero."""
+
+def counts(x: ArrayLike, /, n: int = 0) -> Tensor:
+    """How often each of the numbers from 0 on and below `n` is among integers."""
 
 def ctc_loss(logits: ArrayLike, labels: ArrayLike, /) -> Tensor:
     """The loss of connectionist temporal classification: minus the logarithm of the probability that logits of shape
@@ -1148,6 +1161,9 @@ def nan_to_num(
     largest and the lowest number of the type. Integers stay as they are. What is replaced has no gradient.
     """
 
+def nansum(x: ArrayLike, /, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The sum over axes of the elements that are not NaN, 0 where there are none. NaN has the gradient 0."""
+
 def negative(x: ArrayLike, /) -> Tensor:
     """`-x`."""
 
@@ -1316,6 +1332,9 @@ def thresholdrelu(x: ArrayLike, /, theta: float = 1.0) -> Tensor:
 
 def trelu(x: ArrayLike, /, theta: float = 1.0) -> Tensor:
     """`x` above the threshold `theta`, else 0."""
+
+def trigamma(x: ArrayLike, /) -> Tensor:
+    """The derivative of `digamma`: infinite at 0 and at whole numbers below it."""
 
 def trunc(x: ArrayLike, /) -> Tensor:
     """The whole number next to `x` on the way to 0. A step function: no gradient passes."""
