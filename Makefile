@@ -67,7 +67,7 @@ test-python: build ## tests/*.py, examples in the docs, and the stub against the
 	$(PY) scripts/exports.py --check
 	$(PY) -m mypy.stubtest oxiflux._core --mypy-config-file pyproject.toml --allowlist scripts/stubtest.allow
 
-# These two go side by side for the same reason.
+# These two go side by side for the same reason. Each runs half of the rows of a long test, between them all.
 test-isas: build ## what depends on kernels again, as a processor without AVX-512 and one without AVX2 run it
 	$(MAKE) --no-print-directory --jobs=2 --output-sync test-avx2 test-portable
 

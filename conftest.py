@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import oxiflux  # noqa: F401
+from oxiflux import _core
 
 # A shell lets what it starts in the background ignore Ctrl-C, which the programs that tests start would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -63,3 +63,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leaves out the files of `ONCE` where only kernels are wanted."""
     inside_tests = collection_path.parent == config.rootpath / "tests"
     return True if config.getoption("kernels") and inside_tests and collection_path.name in ONCE else None
+
+
+# Of a test with more rows than these, each instruction set but the best runs every second: the two of them others.
+MANY = 40
+
+
+def half_of_the_rows(names: list[str], odd: bool) -> set[int]:
+    """The places in a list of tests of those that are left out: every second row of a test that has many."""
+    rows: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        rows.setdefault(name.partition("[")[0], []).append(place)
+    return {place for places in rows.values() if len(places) > MANY for place in places[odd::2]}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out half of the rows of long tests where only kernels are wanted."""
+    if config.getoption("kernels"):
+        out = half_of_the_rows([item.nodeid for item in items], odd=_core.isa == "portable")
+        config.hook.pytest_deselected(items=[items[place] for place in sorted(out)])
+        items[:] = [item for place, item in enumerate(items) if place not in out]

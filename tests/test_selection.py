@@ -64,6 +64,16 @@ def test_files_of_the_package_and_of_the_tests_go_together(selection):
 # Files that are tested on one instruction set only: the table is `ONCE` in conftest.py.
 
 
+def test_two_instruction_sets_run_all_rows_of_a_long_test_between_them():
+    names = (
+        [f"a.py::long[{i}]" for i in range(101)] + ["a.py::short"] + [f"a.py::few[{i}]" for i in range(40)]
+    )
+    out = [conftest.half_of_the_rows(names, odd=odd) for odd in (False, True)]
+    assert not out[0] & out[1]
+    assert out[0] | out[1] == set(range(101))
+    assert abs(len(out[0]) - len(out[1])) == 1
+
+
 def test_only_files_of_the_table_are_left_out_of_the_runs_for_kernels():
     files = sorted(path.name for path in (ROOT / "tests").glob("test_*.py"))
     ignored = [name for name in files if left_out(name, kernels=True)]
