@@ -40,6 +40,11 @@ def test_a_training_script_learns_and_draws(tmp_path, name, words):
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_the_digits_of_many_processes_are_learnt_by_one():
+    out = run("digits_mpi.py", "--epochs", 5)
+    assert int(re.search(r"1 processes, 5 epochs: test accuracy (\d+)", out).group(1)) > 80
+
+
 def test_wine_goes_on_where_it_ended(tmp_path):
     options = ["--out", tmp_path / "wine.png"]
     assert "after 3 epochs" in run("wine.py", "--epochs", 3, *options)
