@@ -18,7 +18,7 @@ unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build dev demo test check lint test-rust test-python test-isas test-avx2 test-portable wheel
-.PHONY: bench bench-peers bench-memory bench-estimators bench-functions parity array-api onnx-backend fuzz fuzz-rust valgrind mutants stubs docs clean
+.PHONY: bench bench-peers bench-memory bench-distributed bench-estimators bench-functions parity array-api onnx-backend fuzz fuzz-rust valgrind mutants stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -97,6 +97,9 @@ bench-memory: build ## peak memory of training steps beside PyTorch: make bench-
 
 bench-estimators: build ## FluxClassifier and FluxRegressor beside scikit-learn's networks: time to fit, and scores
 	$(PY) benches/python/estimators.py
+
+bench-distributed: build ## training on several ranks beside PyTorch with gloo: make bench-distributed PEERS=/path/to/python
+	$(PY) benches/python/distributed.py $(if $(PEERS),--peer $(PEERS))
 
 bench-functions: build ## functions and layers beside PyTorch's: make bench-functions PEERS=/path/to/python
 	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/functions.py --page docs/functions.md
