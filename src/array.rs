@@ -110,6 +110,7 @@ impl Array {
     }
 
     /// Whether another that is alive has the same elements in the same memory.
+    #[cfg(feature = "python")]
     pub(crate) fn is_where(&self, other: &Array) -> bool {
         self.start == other.start
             && self.dtype == other.dtype
