@@ -10,6 +10,8 @@ import sys
 import threading
 import warnings
 
+import distributed
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -753,6 +755,20 @@ def test_a_search_in_two_processes():
     search = GridSearchCV(pipeline, grid, n_jobs=2, cv=3).fit(X, NAMES)
     assert search.best_params_["fluxclassifier__rule__eta"] == 0.02 and search.best_score_ > 0.85
     alone = GridSearchCV(pipeline, grid, cv=3).fit(X, NAMES)
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_search_on_workers_of_dask_gives_the_same_and_shares_the_cores():
+    grid = {"rule__eta": [1e-6, 0.02]}
+    alone = GridSearchCV(classifier(epochs=5), grid, cv=2).fit(X, NAMES)
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        with joblib.parallel_config("dask"):
+            search = GridSearchCV(classifier(epochs=5), grid, cv=2).fit(X, NAMES)
+        assert set(client.run(flux.get_num_threads).values()) == {1}
     np.testing.assert_array_equal(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
 
 
