@@ -43,6 +43,8 @@ class SummaryRow(NamedTuple):
 class Summary:
     """A table of a model's layers: `rows` in the order of their calls, and the `total` of the columns."""
 
+    rows: list[SummaryRow]
+
     def __init__(self, rows: list[SummaryRow], output: Any) -> None:
         self.rows, self._output = rows, output
 

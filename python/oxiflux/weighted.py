@@ -28,6 +28,16 @@ class Classes:
     loss that is linear in its target needs no more of the options.
     """
 
+    name: str
+    axis: int
+    smoothing: float
+    yhat: Tensor
+    y: Tensor
+    are_labels: bool
+    kept: Tensor | None
+    count: int
+    weight: Tensor | None
+
     def __init__(
         self,
         name: str,

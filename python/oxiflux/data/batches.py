@@ -34,6 +34,9 @@ class BatchView(Told, Lazy):
     (3, (array([2, 3]), ['c', 'd']), (array([4]), ['e']))
     """
 
+    batchsize: int
+    partial: bool
+
     def __init__(
         self, data: Any, batchsize: int = 1, partial: bool = True, collate: bool | Collate | None = None
     ) -> None:

@@ -59,6 +59,10 @@ class DataLoader(Told):
     ([[0, 1], [2, 3], [4]], 3)
     """
 
+    shuffle: bool
+    partial: bool
+    rng: Generator | None
+
     def __init__(
         self,
         data: Any,

@@ -53,6 +53,8 @@ class Mapped(Lazy):
 class Joined(Lazy):
     """What `joinobs` gives for data that is not in memory."""
 
+    ends: list[int]
+
     def __init__(self, parts: tuple[Any, ...]) -> None:
         self.parts = parts
         self.ends = list(accumulate(count("joinobs", part) for part in parts))

@@ -18,6 +18,9 @@ __all__ = ["slidingwindow"]
 class Windows(Lazy):
     """What `slidingwindow` gives."""
 
+    size: int
+    stride: int
+
     def __init__(self, data: Any, size: int, stride: int, length: int) -> None:
         self.data, self.size, self.stride = data, size, stride
         self._count = length

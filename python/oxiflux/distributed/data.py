@@ -32,6 +32,8 @@ class DistributedDataContainer:
     (3, 1)
     """
 
+    places: range
+
     def __init__(self, data: Any) -> None:
         w = world("DistributedDataContainer")
         n = numobs(data)

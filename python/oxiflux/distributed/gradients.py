@@ -28,6 +28,8 @@ class Reducer:
     and one that none has used has no gradient. What comes back lies in memory that the next call writes.
     """
 
+    hash_of_all: float
+
     def __init__(
         self, world: World, names: Sequence[str], tensors: Sequence[Tensor], wire: str | None = None
     ) -> None:

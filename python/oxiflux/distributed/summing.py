@@ -22,6 +22,11 @@ class Summed:
     "bfloat16" sends numbers of that type, of which the sums are taken in float32.
     """
 
+    world: World
+    size: int
+    part: int
+    wire: str | None
+
     def __init__(self, world: World, size: int, dtype: Any, wire: str | None = None) -> None:
         self.world, self.dtype = world, np.dtype(dtype)
         self.size, n = size, world.size

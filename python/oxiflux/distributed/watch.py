@@ -50,6 +50,11 @@ class Watchdog:
     `doing` is what this rank waits in and `since` the time from which it does; both are set around each call.
     """
 
+    timeout: float
+    doing: str
+    since: float
+    main: int
+
     def __init__(self, comm: Any, timeout: float) -> None:
         self.comm, self.timeout = comm.Dup(), timeout
         self.doing, self.since = "", 0.0

@@ -44,6 +44,8 @@ class World:
     A World of one process has no MPI, and everything in it is done at once.
     """
 
+    is_crowded: bool
+
     def __init__(self, comm: Any = None, timeout: float = 300.0) -> None:
         self.comm = None if comm is None or comm.size == 1 else comm
         self.rank: int = 0 if comm is None else comm.rank

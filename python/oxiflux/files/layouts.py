@@ -18,6 +18,11 @@ class Layout:
     for other tasks, and buffers. `variants` are other names of the same, as patterns, and what is read for them.
     """
 
+    base: str
+    form: str
+    names: dict[str, str]
+    variants: dict[str, str]
+
     def __init__(
         self,
         base: str,

@@ -38,6 +38,8 @@ class Writer:
     ({'tuple': [1, [{'tensor': 'x.1.0'}]]}, ['x.1.0'])
     """
 
+    is_strict: bool
+
     def __init__(self, caller: str, classes: dict[str, type], is_strict: bool = True) -> None:
         self.caller = caller
         self.classes = classes

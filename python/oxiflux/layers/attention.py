@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy as np
 
@@ -179,7 +179,7 @@ class MultiHeadAttention(Layer):
     ((32, 10, 64), (32, 8, 10, 20))
     """
 
-    open_at = 0
+    open_at: ClassVar[int | None] = 0
 
     nheads: int
     # What files of earlier versions lack.

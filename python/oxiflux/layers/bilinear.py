@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from .. import _core
 from .._core import ShapeError, Tensor, identity
@@ -51,7 +51,7 @@ class Bilinear(Layer):
     bias: Tensor | None
     activation: Callable[[Tensor], Tensor]
 
-    open_at = 0
+    open_at: ClassVar[int | None] = 0
 
     @overload
     def __init__(

@@ -67,7 +67,7 @@ class Cell(Layer):
     bias: Tensor | None
     bias_hh: Tensor | None = None
     gates: ClassVar[int]
-    open_at = 0
+    open_at: ClassVar[int | None] = 0
 
     def __init__(
         self, size_in: int, size_out: int, init_kernel: Init, init_recurrent_kernel: Init, bias: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class _Convolution(Layer):
     groups: int
     flipped: bool
 
-    open_at = 1
+    open_at: ClassVar[int | None] = 1
 
     @overload
     def __init__(

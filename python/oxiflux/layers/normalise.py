@@ -123,7 +123,7 @@ class _ChannelNorm(ModeLayer):
 
     # In a model of 16 bits as well: statistics need more.
     in_float32: ClassVar[bool] = True
-    open_at = 0
+    open_at: ClassVar[int | None] = 0
 
     channels: int
     beta: Tensor | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class SinusoidalEncoding(Layer):
     True
     """
 
-    open_at = 0
+    open_at: ClassVar[int | None] = 0
 
     size: int
     base: float
@@ -135,7 +135,7 @@ class RotaryEncoding(Layer):
     (2, 5, 32)
     """
 
-    open_at = 0
+    open_at: ClassVar[int | None] = 0
 
     width: int
     base: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _core
 from .._core import ShapeError, Tensor, gelu, identity
@@ -55,7 +55,7 @@ class TransformerBlock(Layer):
     (1, 3, 1000)
     """
 
-    open_at = 0
+    open_at: ClassVar[int | None] = 0
 
     attention: MultiHeadAttention
     norm1: Callable[[Tensor], Tensor]

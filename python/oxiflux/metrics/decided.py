@@ -20,6 +20,11 @@ class Decided:
     "labels", of which an item may have several. `count` is the number of classes, where the scores say it.
     """
 
+    predicted: Array
+    target: Array
+    count: int | None
+    is_known: bool
+
     def __init__(
         self, kind: Kind, predicted: Array, target: Array, count: int | None = None, is_known: bool = True
     ) -> None:

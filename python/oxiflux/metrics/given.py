@@ -19,6 +19,9 @@ class Chosen:
     `is_known` is False if some scores were NaN.
     """
 
+    count: int
+    is_known: bool
+
     def __init__(self, labels: Array, count: int, is_known: bool) -> None:
         self.labels, self.count, self.is_known = labels, count, is_known
 

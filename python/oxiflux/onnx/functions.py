@@ -15,6 +15,8 @@ __all__ = ["Function", "body_of_schema", "local_functions"]
 class Function:
     """The nodes of an operator, with places for its attributes."""
 
+    opsets: dict[str, int]
+
     def __init__(self, proto: onnx.FunctionProto, defaults: dict[str, onnx.AttributeProto]) -> None:
         self.proto = proto
         self.inputs, self.outputs = list(proto.input), list(proto.output)

@@ -26,6 +26,10 @@ Scope = MutableMapping[str, Any]
 class Interpreter:
     """A graph with the versions of its operators and its own functions."""
 
+    opsets: dict[str, int]
+    functions: dict[tuple[str, str], Function]
+    body: Body
+
     def __init__(self, model: onnx.ModelProto, folder: str | None) -> None:
         self.ir_version = model.ir_version
         self.opsets = opsets_of(model.opset_import)

@@ -23,6 +23,9 @@ class Program:
     their kernels; names of the file never occur in it.
     """
 
+    parameters: list[int]
+    is_factor: list[bool]
+
     def __init__(
         self,
         steps: Sequence[Step],

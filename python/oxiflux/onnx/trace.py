@@ -31,6 +31,11 @@ class Ref(str):
 class Value:
     """A tensor of a trace: axis `i` of it is axis `order[i]` of `held`, which is the tensor in memory."""
 
+    held: Tensor
+    level: int
+    ref: Ref | None
+    is_shared: bool
+
     __slots__ = ("held", "is_shared", "level", "order", "plain", "ref", "step")
 
     def __init__(
@@ -68,6 +73,9 @@ class Value:
 class Step:
     """A call of a function, with a Ref in the place of each value."""
 
+    level: int
+    many: bool
+
     __slots__ = ("args", "level", "many", "options", "outputs", "run")
 
     def __init__(self, run: Callable[..., Any], args: list[Any], options: dict[str, Any], level: int) -> None:
@@ -78,6 +86,8 @@ class Step:
 
 class Trace:
     """Runs functions on values; unless `is_eager`, writes down what depends on more than constants."""
+
+    guards: int
 
     def __init__(self, is_eager: bool = False) -> None:
         self.is_eager = is_eager

@@ -36,6 +36,12 @@ class ExportError(ValueError):
 class Op:
     """A step as a lowering sees it: `op[i]` is the name of input `i`."""
 
+    writer: Writer
+    step: Step
+    name: str
+    inputs: list[Value]
+    outputs: list[Value]
+
     def __init__(self, writer: Writer, step: Step) -> None:
         self.writer, self.step, self.name, self.parameters = writer, step, step.name, step.parameters
         self.inputs = [writer.recorded.values[x] for x in step.inputs]
@@ -83,6 +89,11 @@ class Op:
 
 class Writer:
     """Collects nodes. A value gets its name when it is asked for, so that nothing is written in vain."""
+
+    opset: int
+    recorded: Recorded
+    paths: dict[int, str]
+    uses: Counter[int]
 
     def __init__(self, recorded: Recorded, paths: dict[int, str], inputs: dict[int, str], opset: int) -> None:
         import onnx

@@ -151,6 +151,8 @@ class Stateful(Told):
     1.0
     """
 
+    schedule: Part
+    advance: Callable[[int], object] | None
     step: int
 
     def __init__(self, schedule: Part, advance: Callable[[int], object] | None = None) -> None:

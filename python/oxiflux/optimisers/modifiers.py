@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import _core
 from .._core import Tensor
@@ -35,7 +35,7 @@ class OptimiserChain(Rule):
     OptimiserChain(ClipGrad(1.0), WeightDecay(0.0005))
     """
 
-    kernel = "chain"
+    kernel: ClassVar[str] = "chain"
 
     def __init__(self, *rules: Any) -> None:
         checked = [checked_rule("OptimiserChain", rule) for rule in rules]
@@ -71,7 +71,7 @@ class WeightDecay(Rule):
     WeightDecay(0.0005)
     """
 
-    kernel = "weight_decay"
+    kernel: ClassVar[str] = "weight_decay"
     lambda_: float = 5e-4
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
@@ -86,7 +86,7 @@ class SignDecay(Rule):
     SignDecay(0.001)
     """
 
-    kernel = "sign_decay"
+    kernel: ClassVar[str] = "sign_decay"
     lambda_: float = 1e-3
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
@@ -101,7 +101,7 @@ class ClipGrad(Rule):
     ClipGrad(10.0)
     """
 
-    kernel = "clip_grad"
+    kernel: ClassVar[str] = "clip_grad"
     delta: float = 10.0
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
@@ -169,7 +169,7 @@ class AccumGrad(Rule):
     AccumGrad(2)
     """
 
-    kernel = "accum_grad"
+    kernel: ClassVar[str] = "accum_grad"
     n: int
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -113,7 +113,7 @@ class Descent(Rule):
     Descent(0.3)
     """
 
-    kernel = "descent"
+    kernel: ClassVar[str] = "descent"
     eta: float = 0.1
 
     def apply(self, state: Any, x: Tensor, dx: Tensor) -> Step:
@@ -128,7 +128,7 @@ class Momentum(Rule):
     Momentum(0.01, 0.9)
     """
 
-    kernel = "momentum"
+    kernel: ClassVar[str] = "momentum"
     eta: float = 0.01
     rho: float = 0.9
 
@@ -148,7 +148,7 @@ class Nesterov(Rule):
     Nesterov(0.001, 0.9)
     """
 
-    kernel = "nesterov"
+    kernel: ClassVar[str] = "nesterov"
     eta: float = 0.001
     rho: float = 0.9
 
@@ -220,7 +220,7 @@ class Rprop(Rule):
     Rprop(0.001, (0.5, 1.2), (1e-06, 50.0))
     """
 
-    kernel = "rprop"
+    kernel: ClassVar[str] = "rprop"
     eta: float = 1e-3
     ell: Pair = (0.5, 1.2)
     gamma: Pair = (1e-6, 50.0)
@@ -249,7 +249,7 @@ class Adam(Rule):
     Adam(0.001, (0.9, 0.999), 1e-08)
     """
 
-    kernel = "adam"
+    kernel: ClassVar[str] = "adam"
     eta: float = 0.001
     beta: Pair = (0.9, 0.999)
     eps: float = 1e-8
@@ -272,7 +272,7 @@ class AdamW(Rule):
     AdamW(0.01, (0.9, 0.999), 0.1, 1e-08, True)
     """
 
-    kernel = "adamw"
+    kernel: ClassVar[str] = "adamw"
     eta: float = 0.001
     beta: Pair = (0.9, 0.999)
     lambda_: float = 0.0
@@ -300,7 +300,7 @@ class RAdam(Rule):
     RAdam(0.001, (0.9, 0.999), 1e-08)
     """
 
-    kernel = "radam"
+    kernel: ClassVar[str] = "radam"
     eta: float = 0.001
     beta: Pair = (0.9, 0.999)
     eps: float = 1e-8
@@ -330,7 +330,7 @@ class AdaMax(Rule):
     AdaMax(0.001, (0.9, 0.999), 1e-08)
     """
 
-    kernel = "adamax"
+    kernel: ClassVar[str] = "adamax"
     eta: float = 0.001
     beta: Pair = (0.9, 0.999)
     eps: float = 1e-8
@@ -353,7 +353,7 @@ class OAdam(Rule):
     OAdam(0.001, (0.5, 0.9), 1e-08)
     """
 
-    kernel = "oadam"
+    kernel: ClassVar[str] = "oadam"
     eta: float = 0.001
     beta: Pair = (0.5, 0.9)
     eps: float = 1e-8
@@ -377,7 +377,7 @@ class AdaGrad(Rule):
     AdaGrad(0.1, 1e-08)
     """
 
-    kernel = "adagrad"
+    kernel: ClassVar[str] = "adagrad"
     eta: float = 0.1
     eps: float = 1e-8
 
@@ -398,7 +398,7 @@ class AdaDelta(Rule):
     AdaDelta(0.9, 1e-08)
     """
 
-    kernel = "adadelta"
+    kernel: ClassVar[str] = "adadelta"
     rho: float = 0.9
     eps: float = 1e-8
 
@@ -421,7 +421,7 @@ class AMSGrad(Rule):
     AMSGrad(0.001, (0.9, 0.999), 1e-08)
     """
 
-    kernel = "amsgrad"
+    kernel: ClassVar[str] = "amsgrad"
     eta: float = 0.001
     beta: Pair = (0.9, 0.999)
     eps: float = 1e-8
@@ -445,7 +445,7 @@ class NAdam(Rule):
     NAdam(0.001, (0.9, 0.999), 1e-08)
     """
 
-    kernel = "nadam"
+    kernel: ClassVar[str] = "nadam"
     eta: float = 0.001
     beta: Pair = (0.9, 0.999)
     eps: float = 1e-8
@@ -468,7 +468,7 @@ class AdaBelief(Rule):
     AdaBelief(0.001, (0.9, 0.999), 1e-16)
     """
 
-    kernel = "adabelief"
+    kernel: ClassVar[str] = "adabelief"
     eta: float = 0.001
     beta: Pair = (0.9, 0.999)
     eps: float = 1e-16
@@ -492,7 +492,7 @@ class Lion(Rule):
     Lion(0.001, (0.9, 0.999))
     """
 
-    kernel = "lion"
+    kernel: ClassVar[str] = "lion"
     eta: float = 0.001
     beta: Pair = (0.9, 0.999)
 

@@ -24,6 +24,10 @@ class Batches:
     ([((2, 3), [0, 1]), ((3, 3), [2, 3, 4])], 2)
     """
 
+    batchsize: int
+    generator: Generator | None
+    count: int
+
     def __init__(self, parts: tuple[Any, ...], batchsize: int, generator: Generator | None = None) -> None:
         self.parts = [part if issparse(part) else from_numpy(part) for part in parts if part is not None]
         self.rows: int = self.parts[0].shape[0]

@@ -19,6 +19,10 @@ class Best:
     the model as it was when that was lowest.
     """
 
+    patience: int
+    lowest: float
+    since: int
+
     def __init__(self, model: Any, patience: int) -> None:
         self.model, self.patience = model, patience
         self.lowest, self.since, self.kept = math.inf, 0, state(model)

@@ -144,6 +144,11 @@ def writer_of(log: Any, stack: ExitStack) -> Any:
 class Pace:
     """Hyper-parameters that follow schedules by the step or by the epoch, and their values at the last step."""
 
+    schedules: dict[str, Callable[[int], float]]
+    step: int
+    ranks: int
+    saved_ranks: int
+
     def __init__(self, schedule: Any, state: Any, per: Any = "step") -> None:
         if per not in ("step", "epoch"):
             raise ValueError(f"fit: per must be 'step' or 'epoch', got {per!r}")

@@ -23,7 +23,7 @@ class Average(Stand):
     """A callback that keeps averages of all floating tensors of the model."""
 
     values: list[Tensor] | None = None
-    count = 0
+    count: int = 0
 
     def on_train_begin(self, run: Run) -> None:
         if not run.history:
@@ -94,6 +94,10 @@ class EMA(Average):
     0.5
     """
 
+    decay: float
+    every: int
+    warmup: bool
+
     def __init__(self, decay: float = 0.999, *, every: int = 1, warmup: bool = False) -> None:
         if not is_number(decay) or not 0 <= decay < 1:
             raise ValueError(f"EMA: decay must be at least 0 and below 1, got {short(decay)}")
@@ -132,6 +136,9 @@ class SWA(Average):
     >>> model["w"].item()  # after the epochs 1/2, 1/4, 1/8
     0.1875
     """
+
+    start: float
+    every: int
 
     def __init__(
         self, start: float = 0.75, *, every: int = 1, statistics: Iterable[Any] | None = None

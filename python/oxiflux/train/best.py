@@ -72,6 +72,12 @@ def whole_number(owner: str, name: str, x: Any, least: int = 1) -> int:
 class Watcher(Callback):
     """A callback that knows the best value of a column, and the epoch that had it."""
 
+    monitor: str
+    mode: str
+    min_delta: float
+    best: float
+    best_epoch: int
+
     def __init__(self, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
         name = type(self).__name__
         if not isinstance(monitor, str):
@@ -140,6 +146,10 @@ class EarlyStopping(Watcher):
     >>> len(history), stop.best, stop.best_epoch, model["w"].item()
     (4, 1.0, 2, 0.25)
     """
+
+    patience: int
+    restore_best: bool
+    waited: int
 
     def __init__(
         self,
@@ -210,6 +220,10 @@ class ModelCheckpoint(Watcher):
     >>> best["epoch"], best["model"]["w"].item(), best["row"]["loss"]
     (3, 0.125, 0.0625)
     """
+
+    every: int
+    path: str
+    best_only: bool
 
     def __init__(
         self,

@@ -18,6 +18,9 @@ __all__ = ["early_stopping", "patience", "plateau", "throttle"]
 class Patience:
     """A function that `patience` makes; a checkpoint keeps how often in a row its predicate has been true."""
 
+    wait: int
+    times: int
+
     def __init__(self, predicate: Callable[..., Any], wait: int) -> None:
         self.predicate, self.wait, self.times = predicate, wait, 0
 
@@ -39,6 +42,8 @@ class Patience:
 
 class Score:
     """A predicate about `f(...)` and a score of the calls before; a checkpoint keeps that score."""
+
+    least: float
 
     def __init__(
         self, f: Callable[..., Any], distance: Callable[[Any, Any], Any], score: Any, least: float

@@ -32,6 +32,9 @@ class RateCurve(Told):
     RateCurve(5 steps, rates 0.001 to 10, suggestion 0.0316)
     """
 
+    rates: list[float]
+    losses: list[float]
+
     def __init__(self, rates: list[float], losses: list[float]) -> None:
         self.rates, self.losses = rates, losses
 

@@ -36,6 +36,11 @@ class Run(Told):
     [(1, 1, 1.0), (1, 2, 0.25)]
     """
 
+    history: History
+    epochs: int
+    epoch: int
+    is_stopped: bool
+
     def __init__(self, model: Any, state: Any, data: Any, history: History, epochs: int) -> None:
         if not isinstance(history, History):
             raise TypeError(f"Run: history must be a History, got a {type(history).__name__}")
@@ -125,6 +130,10 @@ class Stand(Callback):
 
 class Callbacks:
     """The callbacks, and whether one of them has ended the training."""
+
+    ended: bool
+    stands: list[Stand]
+    sees_steps: bool
 
     def __init__(self, given: Any) -> None:
         self.all = _listed(given)

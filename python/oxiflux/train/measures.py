@@ -19,6 +19,8 @@ class Means:
     {'val_loss': 2.0}
     """
 
+    weight: int
+
     def __init__(self) -> None:
         self.sums: dict[str, float] = {}
         self.weight = 0

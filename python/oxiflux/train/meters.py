@@ -69,6 +69,10 @@ class Meter:
     {'accuracy': 0.6666666666666666}
     """
 
+    caller: str
+    means: Means
+    only_labels: bool
+
     def __init__(self, caller: str, measures: Mapping[str, Function], outputs: Function | None) -> None:
         if outputs is not None and not callable(outputs):
             raise TypeError(

@@ -29,6 +29,8 @@ class GradientNorm(Callback):
     ([7.5], [10.0])
     """
 
+    largest: float
+
     def __init__(self, each: bool = False) -> None:
         self.each = each
         self.largest = 0.0

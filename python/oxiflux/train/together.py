@@ -40,6 +40,11 @@ def together(model: Any, wire: str | None) -> Together:
 class Together:
     """What `fit` does otherwise among several processes."""
 
+    world: World
+    wire: str | None
+    is_alone: bool
+    is_first: bool
+
     def __init__(self, world: World, model: Any, wire: str | None) -> None:
         self.world, self.model, self.wire = world, model, wire
         self.is_alone, self.is_first = world.comm is None, world.rank == 0

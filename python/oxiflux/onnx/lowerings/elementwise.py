@@ -19,6 +19,10 @@ Lowering: TypeAlias = Callable[[Writer, Op], "str | tuple[str, ...]"]
 class Term:
     """A value in a formula; numbers take its type."""
 
+    g: Writer
+    name: str
+    dtype: str
+
     def __init__(self, g: Writer, name: str, dtype: str) -> None:
         self.g, self.name, self.dtype = g, name, dtype
 
