@@ -24,6 +24,9 @@ GOOD = {
     "flux.withgradient(f, x)": f"tuple[{TENSOR}, tuple[{TENSOR}]]",
     "flux.pullback(f, x)[1](1.0)": f"tuple[{TENSOR}]",
     "flux.hessian(f, [1.0, 2.0])": TENSOR,
+    "flux.update(flux.setup(flux.Adam(), layer), layer, flux.gradient(f, x)[0])": "None",
+    "flux.update(flux.setup(lambda path, x: flux.Adam(), layer), layer, None)": "None",
+    "flux.freeze(flux.setup(flux.Scheduler(flux.Exp(1.0, 0.5), flux.Adam()), layer).weight)": "None",
 }
 REFUSED = [
     'flux.relu("a")',
@@ -31,6 +34,14 @@ REFUSED = [
     'layer("a")',
     "flux.gradient(3.0, x)",
     "flux.gradient(lambda a, b: a, x)",
+    "flux.update(1, 2, 3)",
+    "flux.update(layer, layer, flux.gradient(f, x)[0])",
+    "flux.setup(1, layer)",
+    "flux.train(1, layer, [], {})",
+    "flux.train(f, layer, [], flux.Adam())",
+    "flux.trainstep(f, layer, (), 3)",
+    "flux.freeze(layer)",
+    "flux.adjust(3, 0.1)",
 ]
 
 

@@ -20,12 +20,13 @@ these. Text, bytes and complex numbers are none of them, so a type checker says 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._core import DType, Tensor
+from ._core import DType, Leaf, Tensor
 
 __all__ = [
     "Activation",
@@ -36,7 +37,9 @@ __all__ = [
     "HasArray",
     "Initialiser",
     "Nested",
+    "RuleLike",
     "Shape",
+    "State",
 ]
 
 Numeric: TypeAlias = np.bool_ | np.integer[Any] | np.floating[Any]
@@ -78,3 +81,18 @@ Activation: TypeAlias = Callable[[Tensor], Tensor]
 
 Initialiser: TypeAlias = Callable[[tuple[int, ...]], ArrayLike]
 """Makes a parameter of a shape."""
+
+RuleLike: TypeAlias = "HasApply | Callable[[Any, Any], object]"
+"""A rule of an optimiser, or a function of a parameter's path and the parameter that says which it has."""
+
+State: TypeAlias = Leaf | SimpleNamespace | dict[Any, Any] | list[Any] | tuple[Any, ...]
+"""What `setup` gives, and parts of it: of the model's form, with a `Leaf` for each parameter."""
+
+
+class HasApply(Protocol):
+    """What steps: `apply(state, x, dx)` gives the new state and the step, `init(x)` the first state."""
+
+    @property
+    def apply(self) -> Callable[..., Any]: ...
+    @property
+    def init(self) -> Callable[..., Any]: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import Leaf, Tensor
@@ -14,12 +14,15 @@ from ..tree import FLOATS, refuse_constants
 from .modifiers import checked_rule
 from .scheduler import hyper_names, with_hyper
 
+if TYPE_CHECKING:
+    from ..typing import RuleLike, State
+
 __all__ = ["adjust", "freeze", "setup", "thaw", "update"]
 
 
 @told
 @walks
-def setup(rule: Any, model: Any) -> Any:
+def setup(rule: RuleLike, model: Any) -> Any:
     """The state that `update` needs: the model's tree, with `Leaf(rule, rule.init(x))` for each parameter `x`
     and None for what is not trained.
 
@@ -88,7 +91,7 @@ def setup(rule: Any, model: Any) -> Any:
     return state
 
 
-def update(state: Any, model: Any, grads: Any) -> None:
+def update(state: State, model: Any, grads: Any) -> None:
     """One optimiser step: changes the model's tensors and the state in place.
 
     `grads` is what `gradient` gives for the model. Parameters whose gradient is None, and frozen ones, stay as
@@ -116,7 +119,7 @@ def update(state: Any, model: Any, grads: Any) -> None:
         raise
 
 
-def adjust(state: Any, eta: float | None = None, **hyper: float) -> None:
+def adjust(state: State, eta: float | None = None, **hyper: float) -> None:
     """Changes hyper-parameters of the rules in a state, or in a part of it, and keeps what they remember.
 
     A name that no rule here has raises ValueError. In a `Scheduler` the number takes the place of a schedule. Ref:
@@ -147,7 +150,7 @@ def adjust(state: Any, eta: float | None = None, **hyper: float) -> None:
 
 
 @told
-def freeze(state: Any) -> None:
+def freeze(state: State) -> None:
     """Holds the parameters of a state, or of a part of it, as they are: `update` passes them over.
 
     What holds no rule, such as a model or a layer without parameters, raises TypeError.
@@ -163,7 +166,7 @@ def freeze(state: Any) -> None:
 
 
 @told
-def thaw(state: Any) -> None:
+def thaw(state: State) -> None:
     """Lets `update` change the parameters of a state again; the reverse of `freeze`.
 
     >>> import oxiflux as flux

@@ -7,7 +7,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from warnings import warn
 
 from .. import _core
@@ -20,6 +20,9 @@ from ..tree import Params
 from .batches import batches_of, refuse_call, spread, started
 from .progress import Bar, length
 
+if TYPE_CHECKING:
+    from ..typing import State
+
 __all__ = ["train", "trainstep", "trainstep_withgradient"]
 
 OnNaN = Literal["raise", "skip"]
@@ -30,7 +33,7 @@ def train(
     loss: Callable[..., Any],
     model: Any,
     data: Iterable[Any],
-    state: Any,
+    state: State,
     *,
     callback: Callable[[Any], object] | None = None,
     on_nan: OnNaN = "raise",
@@ -113,7 +116,7 @@ def each_step(
 
 
 @told
-def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> Any:
+def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: State) -> Any:
     """One step of `train` for one batch; the value of the loss before it.
 
     >>> import oxiflux as flux
@@ -126,7 +129,7 @@ def trainstep(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> A
 
 
 @told
-def trainstep_withgradient(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> tuple[Any, Any]:
+def trainstep_withgradient(loss: Callable[..., Any], model: Any, batch: Any, state: State) -> tuple[Any, Any]:
     """One step of `train` for one batch; the value of the loss before it, and its gradient.
 
     >>> import oxiflux as flux
@@ -139,7 +142,7 @@ def trainstep_withgradient(loss: Callable[..., Any], model: Any, batch: Any, sta
     return _one_step(loss, model, batch, state)
 
 
-def _one_step(loss: Callable[..., Any], model: Any, batch: Any, state: Any) -> tuple[Any, Any]:
+def _one_step(loss: Callable[..., Any], model: Any, batch: Any, state: State) -> tuple[Any, Any]:
     compute, step = prepared("trainstep", loss, model, state)
     args = spread(batch, compute)
     try:
