@@ -12,6 +12,7 @@ import oxiflux as flux
 x, layer = flux.ones(3), flux.Dense(3, 2)
 def f(x: flux.Tensor) -> flux.Tensor: return x.sum()
 """
+ARRAY = "numpy.ndarray[tuple[int], numpy.dtype[numpy.float64]]"
 TENSOR, DENSE = "oxiflux._core.Tensor", "oxiflux.layers.dense.Dense"
 GOOD = {
     "np.zeros(3) @ x": TENSOR,
@@ -24,6 +25,10 @@ GOOD = {
     "flux.withgradient(f, x)": f"tuple[{TENSOR}, tuple[{TENSOR}]]",
     "flux.pullback(f, x)[1](1.0)": f"tuple[{TENSOR}]",
     "flux.hessian(f, [1.0, 2.0])": TENSOR,
+    "next(iter(flux.DataLoader((x, np.zeros(3)), 2, shuffle=True)))": f"tuple[{TENSOR}, {ARRAY}]",
+    "next(iter(flux.DataLoader(x)))": TENSOR,
+    "next(iter(flux.DataLoader([1, 2, 3], 2)))": "Any",
+    "next(iter(flux.DataLoader(x, None)))": "Any",
     "flux.update(flux.setup(flux.Adam(), layer), layer, flux.gradient(f, x)[0])": "None",
     "flux.update(flux.setup(lambda path, x: flux.Adam(), layer), layer, None)": "None",
     "flux.freeze(flux.setup(flux.Scheduler(flux.Exp(1.0, 0.5), flux.Adam()), layer).weight)": "None",

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .._core import Generator, get_num_threads
+from .._core import Generator, Tensor, get_num_threads
 from ..functions.axes import flag
 from ..hints import Told
 from ..init import generator
@@ -22,6 +23,14 @@ from .workers import can_be_sent, in_processes, in_thread
 
 __all__ = ["DataLoader", "eachobs"]
 
+B = TypeVar("B", covariant=True)
+"""A batch."""
+
+if TYPE_CHECKING:
+    from ..typing import Arrays
+
+    A = TypeVar("A", bound=Tensor | NDArray[Any] | tuple[Arrays, ...] | dict[Any, Any])
+
 
 @dataclass
 class _Pass:
@@ -31,7 +40,7 @@ class _Pass:
     order: tuple[int, int] | None = None
 
 
-class DataLoader(Told):
+class DataLoader(Told, Generic[B]):
     """An iterable over batches of `data`, along the first axis; each pass starts anew.
 
     `data` is an array, a tensor, a frame, a sequence of items, or a tuple or dict of these with equal lengths; a batch
@@ -62,6 +71,33 @@ class DataLoader(Told):
     shuffle: bool
     partial: bool
     rng: Generator | None
+
+    if TYPE_CHECKING:
+        # Batches of arrays have the form of the data; of what else they are made of is not for types to say.
+        @overload
+        def __init__(
+            self: DataLoader[A],
+            data: A,
+            batchsize: int = 1,
+            shuffle: bool = False,
+            partial: bool = True,
+            collate: Literal[True] | None = None,
+            parallel: bool | int = False,
+            rng: Generator | None = None,
+            buffer: Any = False,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: DataLoader[Any],
+            data: Any,
+            batchsize: int | None = 1,
+            shuffle: bool = False,
+            partial: bool = True,
+            collate: bool | Callable[[list[Any]], Any] | None = None,
+            parallel: bool | int = False,
+            rng: Generator | None = None,
+            buffer: Any = False,
+        ) -> None: ...
 
     def __init__(
         self,
@@ -140,7 +176,7 @@ class DataLoader(Told):
         size = f"a {type(self.data).__name__}" if self._count is None else f"{self._count} items"
         return f"DataLoader({size}, batchsize={self.batchsize}, shuffle={self.shuffle})"
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[B]:
         self._pass, self._next = self._next, _Pass()
         here = self._pass
         workers = self._workers()
@@ -259,7 +295,7 @@ def _made(data: Any, collate: Callable[[list[Any]], Any] | None, is_single: bool
     return made("DataLoader", data, collate, where)
 
 
-def eachobs(data: Any, batchsize: int | None = None, **options: Any) -> DataLoader:
+def eachobs(data: Any, batchsize: int | None = None, **options: Any) -> DataLoader[Any]:
     """An iterable over the items of `data`, or over batches: `DataLoader` with single items as the default.
 
     Ref: MLUtils.jl, `eachobs`.

@@ -83,7 +83,7 @@ def shared(data: Any) -> Any:
     return _Shared(data, w)
 
 
-class SharedLoader(DataLoader):
+class SharedLoader(DataLoader[Any]):
     """A DataLoader that makes this rank's rows of each batch."""
 
     _world: World
