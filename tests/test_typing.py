@@ -31,6 +31,7 @@ GOOD = {
     "next(iter(flux.DataLoader(x, None)))": "Any",
     "flux.update(flux.setup(flux.Adam(), layer), layer, flux.gradient(f, x)[0])": "None",
     "flux.update(flux.setup(lambda path, x: flux.Adam(), layer), layer, None)": "None",
+    "flux.train(f, flux.params(layer), [], flux.Adam())": "None",
     "flux.freeze(flux.setup(flux.Scheduler(flux.Exp(1.0, 0.5), flux.Adam()), layer).weight)": "None",
 }
 REFUSED = [
@@ -43,7 +44,6 @@ REFUSED = [
     "flux.update(layer, layer, flux.gradient(f, x)[0])",
     "flux.setup(1, layer)",
     "flux.train(1, layer, [], {})",
-    "flux.train(f, layer, [], flux.Adam())",
     "flux.trainstep(f, layer, (), 3)",
     "flux.freeze(layer)",
     "flux.adjust(3, 0.1)",

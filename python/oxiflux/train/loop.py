@@ -21,7 +21,7 @@ from .batches import batches_of, refuse_call, spread, started
 from .progress import Bar, length
 
 if TYPE_CHECKING:
-    from ..typing import State
+    from ..typing import HasApply, State
 
 __all__ = ["train", "trainstep", "trainstep_withgradient"]
 
@@ -33,7 +33,7 @@ def train(
     loss: Callable[..., Any],
     model: Any,
     data: Iterable[Any],
-    state: State,
+    state: State | HasApply,
     *,
     callback: Callable[[Any], object] | None = None,
     on_nan: OnNaN = "raise",
