@@ -1,5 +1,6 @@
 """Parallel loading: order, errors, interrupts, and what becomes of the workers."""
 
+import copyreg
 import multiprocessing
 import os
 import pickle
@@ -176,12 +177,28 @@ def test_errors_name_the_item_with_and_without_workers(parallel):
             assert caught.value.__notes__ == ["at item 5 of the data"]
 
 
+def _restored(text, context, cause):
+    error = RuntimeError(text)
+    error.__context__, error.__cause__ = context, cause
+    return error
+
+
 def test_an_error_that_cannot_be_sent_says_the_same():
     with pytest.raises(RuntimeError, match="Odd: 5 and more") as caught:
         list(flux.DataLoader(Squares(9, fail_oddly), 2, parallel=2))
     assert "at item 5 of the data" in caught.value.__notes__
     with pytest.raises(TypeError):
         pickle.loads(pickle.dumps(Odd(1, 2)))
+
+
+def test_an_error_that_cannot_be_sent_is_not_sent_as_the_context_of_another(monkeypatch):
+    # As dask has it, whose errors bring what they were raised from along.
+    def whole(error):
+        return _restored, (str(error), error.__context__, error.__cause__)
+
+    monkeypatch.setitem(copyreg.dispatch_table, RuntimeError, whole)
+    with pytest.raises(RuntimeError, match="Odd: 5 and more"):
+        list(flux.DataLoader(Squares(9, fail_oddly), 2, parallel=2))
 
 
 def test_items_that_cannot_be_sent_are_an_error():

@@ -153,16 +153,29 @@ def _work(seed: tuple[int, ...], job: Any) -> Any:
     try:
         return _make(job)  # type: ignore[misc]
     except Exception as error:
-        raise _portable(error) from error.__cause__
+        failed = _portable(error)
+    # Raised here: within the block it would have the first error as its context. Libraries such as dask let pickles of
+    # errors bring that along, also where it cannot be sent.
+    raise failed
 
 
 def _portable(error: Exception) -> Exception:
     """The error, or one that says the same where it could not be sent to another process."""
+    if _can_be_sent(error):
+        return error
+    plain = RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
+    for note in getattr(error, "__notes__", ()):
+        plain.add_note(note)
+    plain.__cause__ = error.__cause__
+    if not _can_be_sent(plain):
+        plain.__cause__ = None
+    return plain
+
+
+def _can_be_sent(error: Exception) -> bool:
+    """Whether an error can be pickled, and made again from its arguments."""
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # of a class that cannot be pickled, or made again from its arguments
-        plain = RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
-        for note in getattr(error, "__notes__", ()):
-            plain.add_note(note)
-        return plain
-    return error
+    except Exception:
+        return False
+    return True
