@@ -769,7 +769,7 @@ def search():
     return GridSearchCV(model, {"rule__eta": [1e-6, 0.02]}, cv=2).fit(*load_iris(return_X_y=True))
 
 if __name__ == "__main__":
-    cluster = distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None)
+    cluster = distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0")
     with cluster, distributed.Client(cluster) as client:
         with joblib.parallel_config("dask"):
             scores = search().cv_results_["mean_test_score"]
