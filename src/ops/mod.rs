@@ -8,7 +8,8 @@
 //    kept, and the gradient rule written with the functions of this module, so that it has a gradient itself). A rule with
 //    a kernel of its own adds `backward_fused`. What has no gradient is computed by `tape::compute` and is no more than
 //    an `Operation`.
-//    Labels, indices and places are inputs and `numbers.rs`'s: a copy, for what is checked once must stay what it was.
+//    Labels, indices and places are inputs and `numbers.rs`'s: a copy, for what is checked once must stay what it was. Those
+//    of `along.rs` are one only where a gradient reads them again: its kernel checks each number as it reads it.
 // 3. A head in `operations! { … }`: documentation, arguments with Python's defaults, what it does, and
 //    the calls on which its gradient is checked.
 // 4. The file's name below: as a module, below those whose parts it uses, and in `list!`.
