@@ -9,8 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import _core
-from .._core import Leaf, Tensor
+from .._core import Tensor
 from ..files import load_checkpoint, save_checkpoint
+from ..optimisers.state import leaves_within
+from ..train.arguments import rule_classes
 from .gradients import agreed_layout
 from .summing import summed
 from .world import World, world
@@ -85,15 +87,15 @@ def synchronize(tree: Any, root: int = 0) -> None:
     _check_root(w, "synchronize", root)
     if w.comm is None:
         return
-    if hasattr(tree, "load_state") or _has_leaf(tree):
+    if hasattr(tree, "load_state") or leaves_within(tree):
         generator = _core.default_generator()
         place = generator.get_state()
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "part")
             if w.rank == root:
-                save_checkpoint(path, classes=_classes(tree), part=tree)
+                save_checkpoint(path, classes=rule_classes(tree), part=tree)
             sent_file(w, path, root)
-            load_checkpoint(path, classes=_classes(tree), part=tree)
+            load_checkpoint(path, classes=rule_classes(tree), part=tree)
         generator.set_state(place)
         return
     sent_tensors(w, "synchronize", _core.leaves(tree), root)
@@ -167,30 +169,3 @@ def _like(x: Any, array: np.ndarray[Any, Any]) -> Any:
 def _check_root(w: World, caller: str, root: Any) -> None:
     if not isinstance(root, int) or not 0 <= root < w.size:
         raise ValueError(f"{caller}: root must be a rank from 0 to {w.size - 1}, got {root!r}")
-
-
-def _nodes(tree: Any) -> Any:
-    rest: list[Any] = [tree]
-    seen: set[int] = set()
-    while rest:
-        node = rest.pop()
-        if id(node) not in seen:
-            seen.add(id(node))
-            yield node
-            rest += [] if isinstance(node, Leaf) else [kid for _, kid in _core.children(node) or ()]
-
-
-def _has_leaf(tree: Any) -> bool:
-    return any(isinstance(node, Leaf) for node in _nodes(tree))
-
-
-def _classes(tree: Any) -> set[type]:
-    """The classes of the rules in a state, which may be the user's."""
-    rest = [node.rule for node in _nodes(tree) if isinstance(node, Leaf)]
-    found: set[type] = set()
-    while rest:
-        rule = rest.pop()
-        if rule is not None:
-            found.add(type(rule))
-            rest += [*getattr(rule, "rules", ()), getattr(rule, "rule", None)]
-    return found

@@ -83,7 +83,7 @@ def setup(rule: RuleLike, model: Any) -> Any:
         return _core.Namespace(**{key: state for key, state, has_parameters in items if has_parameters}), True
 
     state = walk(model, ())[0]
-    if not _leaves(state):
+    if not leaves_within(state):
         raise ValueError(
             f"setup: the model {model!r} has no trainable parameters; a layer that makes them when it is called "
             "must have been called before"
@@ -114,7 +114,7 @@ def update(state: State, model: Any, grads: Any) -> None:
             raise TypeError(f"update: {state!r} is a rule; give setup({state!r}, model), made once") from None
         if type(grads) is tuple and len(grads) == 1 and not isinstance(model, tuple):
             raise TypeError("update: gradient gives one gradient for each argument: give its [0]") from None
-        if not _leaves(state):
+        if not leaves_within(state):
             raise _without_rules("update", state) from error
         raise
 
@@ -133,7 +133,7 @@ def adjust(state: State, eta: float | None = None, **hyper: float) -> None:
     """
     if eta is not None:
         hyper["eta"] = eta
-    leaves = _leaves(state)
+    leaves = leaves_within(state)
     # Parameters that shared a rule still do, so that one kernel call updates them all.
     rules = {id(leaf.rule): leaf.rule for leaf in leaves}
     known: set[str] = set()
@@ -182,7 +182,7 @@ def thaw(state: State) -> None:
 
 def _leaves_of(caller: str, state: Any) -> list[Leaf]:
     """The leaves of a state, of which there must be one."""
-    if leaves := _leaves(state):
+    if leaves := leaves_within(state):
         return leaves
     raise _without_rules(caller, state)
 
@@ -202,7 +202,7 @@ def _holds_tensors(x: Any) -> bool:
         return False
 
 
-def _leaves(state: Any) -> list[Leaf]:
+def leaves_within(state: Any) -> list[Leaf]:
     """The leaves of a state, each once; of one that holds itself, too."""
     found: dict[int, Leaf] = {}
     seen: dict[int, Any] = {}  # holds what it has the address of

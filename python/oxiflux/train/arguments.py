@@ -13,6 +13,7 @@ from .. import _core
 from .._core import Leaf
 from ..data.guarded import guarded
 from ..optimisers import Schedule, Scheduler, adjust, setup
+from ..optimisers.state import leaves_within
 from ..tree import Params
 from .batches import batches_of, started
 
@@ -80,7 +81,7 @@ def rule_classes(state: Any) -> set[type]:
 
 def _rules(state: Any) -> Iterator[Any]:
     """The rules in a state, and the rules within these."""
-    rest = [node.rule for node in (state, *nodes_of(state)) if isinstance(node, Leaf)]
+    rest = [leaf.rule for leaf in leaves_within(state)]
     seen: set[int] = set()
     while rest:
         rule = rest.pop()
