@@ -11,8 +11,7 @@ import numpy as np
 from .. import _core
 from .._core import Tensor
 from ..files import load_checkpoint, save_checkpoint
-from ..optimisers.state import leaves_within
-from ..train.arguments import rule_classes
+from ..optimisers.state import leaves_within, rule_classes
 from .gradients import agreed_layout
 from .summing import summed
 from .world import World, world

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -12,7 +12,8 @@ from ..functors import Named, walks
 from ..hints import told, unknown
 from ..tree import FLOATS, refuse_constants
 from .modifiers import checked_rule
-from .scheduler import hyper_names, with_hyper
+from .scheduler import Scheduler, hyper_names, with_hyper
+from .schedules import Schedule
 
 if TYPE_CHECKING:
     from ..typing import RuleLike, State
@@ -215,3 +216,32 @@ def leaves_within(state: Any) -> list[Leaf]:
             seen[id(node)] = node
             rest += [kid for _, kid in reversed(list(_core.children(node) or []))]
     return list(found.values())
+
+
+def rule_classes(state: Any) -> set[type]:
+    """The classes of the rules in a state, of the rules within these, and of the schedules that they follow."""
+    found: set[type] = set()
+    for rule in rules_within(state):
+        found.add(type(rule))
+        if isinstance(rule, Scheduler):
+            found |= {type(part) for part in nodes_of(rule.schedules) if isinstance(part, Schedule)}
+    return found
+
+
+def rules_within(state: Any) -> Iterator[Any]:
+    """The rules in a state, and the rules within these."""
+    rest = [leaf.rule for leaf in leaves_within(state)]
+    seen: set[int] = set()
+    while rest:
+        rule = rest.pop()
+        if id(rule) not in seen and (hasattr(rule, "apply") or hasattr(rule, "apply_all")):
+            seen.add(id(rule))
+            yield rule
+            rest += [*getattr(rule, "rules", ()), getattr(rule, "rule", None)]
+
+
+def nodes_of(tree: Any) -> Iterator[Any]:
+    """All that a tree holds."""
+    for _, kid in _core.children(tree) or []:
+        yield kid
+        yield from nodes_of(kid)

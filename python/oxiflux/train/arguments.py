@@ -12,17 +12,15 @@ from typing import Any
 from .. import _core
 from .._core import Leaf
 from ..data.guarded import guarded
-from ..optimisers import Schedule, Scheduler, adjust, setup
-from ..optimisers.state import leaves_within
+from ..optimisers import Scheduler, adjust, setup
+from ..optimisers.state import nodes_of, rules_within
 from ..tree import Params
 from .batches import batches_of, started
 
 __all__ = [
     "Pace",
     "check",
-    "nodes_of",
     "passes_of",
-    "rule_classes",
     "state_of",
     "writer_of",
 ]
@@ -67,35 +65,6 @@ def state_of(caller: str, model: Any, rule: Any) -> Any:
     if not isinstance(rule, Leaf) and not any(isinstance(x, Leaf) for x in nodes_of(rule)):
         raise TypeError(f"{caller}: {rule!r} is neither a rule nor a state that setup(rule, model) made")
     return rule
-
-
-def rule_classes(state: Any) -> set[type]:
-    """The classes of the rules in a state, of the rules within these, and of the schedules that they follow."""
-    found: set[type] = set()
-    for rule in _rules(state):
-        found.add(type(rule))
-        if isinstance(rule, Scheduler):
-            found |= {type(part) for part in nodes_of(rule.schedules) if isinstance(part, Schedule)}
-    return found
-
-
-def _rules(state: Any) -> Iterator[Any]:
-    """The rules in a state, and the rules within these."""
-    rest = [leaf.rule for leaf in leaves_within(state)]
-    seen: set[int] = set()
-    while rest:
-        rule = rest.pop()
-        if id(rule) not in seen and (hasattr(rule, "apply") or hasattr(rule, "apply_all")):
-            seen.add(id(rule))
-            yield rule
-            rest += [*getattr(rule, "rules", ()), getattr(rule, "rule", None)]
-
-
-def nodes_of(tree: Any) -> Iterator[Any]:
-    """All that a tree holds."""
-    for _, kid in _core.children(tree) or []:
-        yield kid
-        yield from nodes_of(kid)
 
 
 def passes_of(caller: str, data: Any, steps: int | None) -> Generator[Iterable[Any], None, None]:
@@ -159,7 +128,7 @@ class Pace:
         for name, f in given.items():
             if not callable(f) or isinstance(f, type):
                 raise TypeError(f"fit: the schedule of {name} must be a function of the {per}, got {f!r}")
-            for rule in _rules(state):
+            for rule in rules_within(state):
                 if isinstance(rule, Scheduler) and name in rule.schedules:
                     raise ValueError(f"fit: {name} has a schedule already, that of the rule {rule}")
         self.schedules, self.optimiser, self.per = dict(given), state, per

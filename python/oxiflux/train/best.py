@@ -13,7 +13,7 @@ from .. import _core
 from .._core import Tensor
 from ..files import save_checkpoint
 from ..metrics.named import direction
-from .arguments import rule_classes
+from ..optimisers.state import rule_classes
 from .hooks import Callback, Run
 
 __all__ = [

@@ -13,7 +13,8 @@ from .. import _core
 from .._core import Leaf
 from ..hints import Told, told
 from ..optimisers import Adam, adjust
-from .arguments import check, nodes_of, passes_of, state_of
+from ..optimisers.state import nodes_of
+from .arguments import check, passes_of, state_of
 from .batches import refuse_call, spread
 from .best import give_back, is_number, short, weights_of
 from .loop import steps_of

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from ..data.guarded import guarded
 from ..files import load_checkpoint, save_checkpoint
 from ..hints import told
-from .arguments import Pace, check, passes_of, rule_classes, state_of, writer_of
+from ..optimisers.state import rule_classes
+from .arguments import Pace, check, passes_of, state_of, writer_of
 from .balance import weighted_by_class
 from .batches import spread
 from .history import History
