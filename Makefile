@@ -50,7 +50,6 @@ check: lint test-rust test-python test-isas ## what CI runs
 
 lint: venv ## formatting and lints of Rust and Python
 	cargo fmt --check
-	cargo clippy --locked --quiet --all-targets -- -D warnings
 	cargo clippy --locked --quiet --all-targets --features python -- -D warnings
 	cargo clippy --locked --quiet --no-default-features -- -D warnings
 	$(PY) -m ruff check --quiet
