@@ -4,9 +4,11 @@ mod cast;
 mod elementwise;
 #[cfg(feature = "ndarray")]
 mod nd;
+mod notes;
 mod show;
 mod view;
 
+pub(crate) use notes::{Noted, is_noted, noted};
 pub use view::Range;
 
 use crate::dtype::{DType, Element, each};
@@ -155,7 +157,9 @@ impl Array {
 
     /// All elements equal to `value`.
     pub fn full<T: Element>(op: &'static str, shape: &[usize], value: T) -> Result<Array> {
-        Array::written(op, shape, |out| fill_with(out, |_| value))
+        let made = Array::written(op, shape, |out| fill_with(out, |_| value))?;
+        notes::made(&made);
+        Ok(made)
     }
 
     /// All elements equal to `value`, converted to `dtype`.
@@ -282,9 +286,28 @@ impl Array {
     }
 
     /// Whether the memory belongs to somebody else, such as a NumPy array.
-    #[cfg(feature = "python")]
     pub(crate) fn is_foreign(&self) -> bool {
         self.buffer.is_foreign()
+    }
+
+    /// To be called where the values decide what is done, other than by an operation.
+    #[inline]
+    pub(crate) fn is_looked_at(&self) {
+        notes::read(self);
+    }
+
+    /// The addresses between which the elements are.
+    pub(crate) fn span(&self) -> (usize, usize) {
+        let (mut first, mut last) = (0, 0);
+        for (&n, &stride) in self.shape.iter().zip(&self.strides) {
+            let reach = (n as isize - 1).wrapping_mul(stride);
+            if reach < 0 { first += reach } else { last += reach }
+        }
+        if self.size() == 0 {
+            return (0, 0);
+        }
+        let (start, size) = (self.start.addr() as isize, self.dtype.size() as isize);
+        ((start + first * size) as usize, (start + (last + 1) * size) as usize)
     }
 
     /// Whether the elements begin where those of another array do.
@@ -417,6 +440,7 @@ impl Array {
 
     /// The elements in row-major order, converted to `T`.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        notes::read(self);
         let a = self.cast(T::DTYPE)?.contiguous()?;
         let values = a.as_slice::<T>().expect("a cast and contiguous array is a slice of that type");
         attempt("to_vec", || Ok(collected(values.iter().copied())))
@@ -424,6 +448,7 @@ impl Array {
 
     /// The only element, as a float.
     pub fn item(&self) -> Result<f64> {
+        notes::read(self);
         if self.size() != 1 {
             let shape = shape::show(&self.shape);
             return Err(Error::Shape(format!("item: shape {shape} holds {} elements, not one", self.size())));

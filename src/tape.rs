@@ -5,12 +5,14 @@
 //! same tape, which is what makes a gradient differentiable.
 
 mod apply;
+mod capture;
 mod convert;
 mod current;
 mod later;
 mod operation;
 mod parameters;
 mod program;
+mod replay;
 mod threads;
 mod trace;
 mod trainable;
@@ -28,11 +30,16 @@ pub use apply::{apply, apply_beside, cast, compute, record};
 pub(crate) use apply::{compute_beside, compute_into, in_single};
 #[cfg(feature = "python")]
 pub(crate) use current::{Open, is_left_out, is_watching};
+pub use capture::{Capture, Capturing, Compute, Kind, Layout, Step as Captured};
+#[cfg(feature = "python")]
+pub(crate) use capture::say_where;
+pub(crate) use capture::{derive, foreign, is_captured, looked_at, made, met, refuse};
 pub use current::{Paused, Scope, is_recorded, is_recording, is_training};
 pub use operation::{Context, Differentiable, Grads, Keeps, Operation};
 pub use parameters::{Parameter, Parameters, Value};
 pub(crate) use parameters::{choice, fields, parameters};
 pub use program::{Instruction, Program, Recording, is_written};
+pub use replay::{Registers, Replay, Stop};
 #[cfg(feature = "python")]
 pub(crate) use threads::is_anothers;
 pub(crate) use trace::Step;

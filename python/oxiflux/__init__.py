@@ -59,6 +59,7 @@ from .data import (
 from .draws import bernoulli, gumbel_softmax, multinomial, normal
 from .files import load, load_checkpoint, load_torch, save, save_checkpoint, to_torch
 from .checkpoint import checkpoint
+from .compiled import compile as compile
 from .custom import custom_gradient
 from .gradcheck import gradcheck
 from .gradient import (

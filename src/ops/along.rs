@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::kernels::along as kernel;
 use crate::kernels::reduce::{Axis, Sum};
 use crate::shape::{self, Axes};
+use crate::tape::made;
 use crate::tape::{
     Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, fields, parameters,
 };
@@ -43,7 +44,7 @@ impl Along {
 }
 
 /// The elements of the first input that have the numbers of the second.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct GatherAlong(Along);
 fields!(Along: axis, n);
 
@@ -79,7 +80,7 @@ impl Differentiable for GatherAlong {
 }
 
 /// The opposite: the elements of the first input added up at the numbers of the second, onto the third if there is one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct AddAlong(Along);
 
 impl Operation for AddAlong {
@@ -115,7 +116,7 @@ impl Differentiable for AddAlong {
 }
 
 /// The first input with the elements of the second at the numbers of the third; of several with one number the last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct PutAlong(Along);
 
 impl Operation for PutAlong {
@@ -154,7 +155,7 @@ impl Differentiable for PutAlong {
         };
         let dvalues = if cx.wants(1) {
             // What another element with its number was put over has no gradient.
-            let own: Tensor = Array::from_fn("put_along_axis", places.shape(), |i| i as i64)?.into();
+            let own: Tensor = made(Array::from_fn("put_along_axis", places.shape(), |i| i as i64)?).into();
             let none: Tensor = Array::full("put_along_axis", g.shape(), -1i64)?.into();
             let put = compute(PutAlong(self.0), &[&none, &own, places])?;
             let stayed = equal(&compute(GatherAlong(self.0), &[&put, places])?, &own)?;

@@ -46,7 +46,7 @@ impl Change {
 }
 
 /// The tensor with another one in ranges of its axes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Put(SmallVec<[Range; 4]>);
 
 impl Operation for Put {
@@ -81,7 +81,7 @@ impl Differentiable for Put {
 
 /// Matrices `(outer, of, width)` with rows `(outer, rows, width)` at their numbers, of which a row that is named twice keeps
 /// the last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct PutRows {
     of: usize,
 }
@@ -115,6 +115,7 @@ impl Differentiable for PutRows {
         let changed = || apply(PutRows { of }, &[g, &zeros(&shape, g.dtype())?, rows]);
         let kept = || -> Result<Tensor> {
             let taken = apply(Gather { of }, &[g, rows])?;
+            rows.array().is_looked_at();
             match lasting(given(rows.array()), of)? {
                 Some(last) => select(&last, &taken, &zeros(&[], g.dtype())?),
                 None => Ok(taken),
@@ -141,7 +142,7 @@ fn lasting(rows: &[i64], of: usize) -> Result<Option<Tensor>> {
 }
 
 /// Matrices `(outer, of, width)` with rows `(outer, rows, width)` added at their numbers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct AddRows {
     of: usize,
 }
@@ -174,7 +175,7 @@ impl Differentiable for AddRows {
 
 /// Matrices `(outer, of, width)` with the largest, or least, of what they have at some numbers of rows and of the rows
 /// `(outer, rows, width)` that come there. Equals share the gradient, for they may come from one value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ExtremeRows {
     of: usize,
     largest: bool,

@@ -12,6 +12,7 @@ use crate::kernels::attention::{self as kernel, Grid, Inputs, Sequences, Sizes};
 use crate::kernels::gemm;
 use crate::kernels::softmax::Logit;
 use crate::shape::{self, Dims};
+use crate::tape::made;
 use crate::tape::{
     Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_beside, fields, in_single,
     parameters,
@@ -186,7 +187,7 @@ impl Differentiable for Attention {
 
 /// The gradients of [`Attention`] in one pass, those that are wanted of queries, keys, values and bias. Its inputs are those
 /// of the attention, its result, what it found of each row, and the gradient for the result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct AttentionGradient {
     of: Attention,
     wanted: [bool; 4],
@@ -290,7 +291,7 @@ fn probabilities(
     let hidden = number(f64::NEG_INFINITY, &scores)?;
     let (queries, keys) = (q.shape()[2], k.shape()[2]);
     let lower = || Array::from_fn("dot_product_attention", &[queries, keys], |i| i % keys <= i / keys);
-    let causal = causal.then(lower).transpose()?.map(Tensor::from);
+    let causal = causal.then(lower).transpose()?.map(made).map(Tensor::from);
     for seen in [mask, causal.as_ref()].into_iter().flatten() {
         scores = select(seen, &scores, &hidden)?;
     }

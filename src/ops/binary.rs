@@ -48,7 +48,7 @@ macro_rules! binary {
     )+) => {
         $(
             mod $name {
-                #[derive(Debug)]
+                #[derive(Clone, Debug)]
                 pub(super) struct Rule;
                 pub(super) struct Kernel<T>(pub(super) std::marker::PhantomData<T>);
             }

@@ -13,7 +13,7 @@ macro_rules! compare {
     ($($(#[$doc:meta])+ $name:ident($set:ident: $bound:ident) -> $out:ident = $f:expr;)+) => {
         $(
             mod $name {
-                #[derive(Debug)]
+                #[derive(Clone, Debug)]
                 pub(super) struct Test;
                 pub(super) struct Kernel<T>(pub(super) std::marker::PhantomData<T>);
             }

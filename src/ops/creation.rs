@@ -29,7 +29,7 @@ pub(super) fn within(op: &str, numbers: &[f64], dtype: DType) -> Result<()> {
 }
 
 /// `n` numbers, each a step after the one before.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Arange {
     start: f64,
     step: f64,
@@ -61,7 +61,7 @@ pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Result<Tensor> 
 }
 
 /// `n` numbers evenly spread.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Linspace {
     start: f64,
     stop: f64,
@@ -93,7 +93,7 @@ pub fn linspace(start: f64, stop: f64, n: usize, endpoint: bool, dtype: DType) -
 }
 
 /// Ones on a diagonal.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Eye {
     shape: [usize; 2],
     diagonal: isize,
@@ -126,7 +126,7 @@ pub fn eye(rows: usize, columns: usize, k: isize, dtype: DType) -> Result<Tensor
 }
 
 /// A row of zeros with a one at its label's place, for each label.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct OneHot {
     n: usize,
     dtype: DType,

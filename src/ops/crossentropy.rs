@@ -11,14 +11,14 @@ use crate::error::{Error, Result};
 use crate::kernels::cross_entropy as kernel;
 use crate::shape::{self, Axes};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single, parameters,
+    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single, made, parameters,
 };
 
 /// `-log softmax(x)[label]` for each row of logits, or the mean over the rows.
 ///
 /// Its inputs are the logits and the labels. Beside the losses it gives the largest logit and the sum of exponentials of
 /// each row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CrossEntropy {
     mean: bool,
 }
@@ -54,7 +54,7 @@ impl Differentiable for CrossEntropy {
         let mut column = shape::Dims::from_slice(labels.shape());
         column.push(1);
         let classes = Array::from_fn("logitcrossentropy", &[x.shape()[x.ndim() - 1]], |i| i as i64)?;
-        let chosen = astype(&equal(&reshape_to(labels, &column)?, &classes.into())?, x.dtype())?;
+        let chosen = astype(&equal(&reshape_to(labels, &column)?, &made(classes).into())?, x.dtype())?;
         let g = reshape_to(&broadcast_to(&self.of_each(cx, g)?, labels.shape())?, &column)?;
         let dx = multiply(&g, &subtract(&exp(&logsoftmax(x, -1)?)?, &chosen)?)?;
         Ok(Grads::from_iter([Some(dx), None]))
@@ -78,7 +78,7 @@ impl CrossEntropy {
 
 /// The gradient of [`CrossEntropy`] in one pass, of its inputs, what it found of each row, and the gradient for the loss of
 /// each row or of any.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CrossEntropyGradient;
 
 impl Operation for CrossEntropyGradient {
@@ -164,6 +164,6 @@ fn checked(labels: &Tensor, classes: usize) -> Result<Numbers> {
             "logitcrossentropy: label {l} at position {i} is out of range for {classes} {}",
             shape::plural(classes, "class").replace("classs", "classes")
         ))),
-        None => Ok(labels),
+        None => Ok(labels.each_below(classes)),
     }
 }

@@ -15,7 +15,7 @@ use crate::shape;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
 
 /// The loss of logits and labels. Its gradient is found in the same walk over the alignments and given beside it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CtcLoss;
 
 /// The loss of logits `(times, classes)` and, if that is wanted, its gradient.

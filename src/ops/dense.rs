@@ -12,7 +12,7 @@ use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 
 /// `activation(x @ weight + bias)` for `x` of shape `(.., in)` and `weight` of shape `(in, out)`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Dense {
     activation: Option<&'static Activation>,
 }

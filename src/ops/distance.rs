@@ -11,7 +11,7 @@ use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
 
 /// The distances of all points `(batch, n, width)` from all `(batch, m, width)`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Distances;
 
 impl Operation for Distances {

@@ -24,7 +24,7 @@ pub struct Fate {
 }
 
 /// Each element of the first input as its fate has it; the second is the place of a generator.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Dropout(Fate);
 
 fields!(Fate: keep, scale, shift, dropped);
@@ -62,14 +62,23 @@ impl Differentiable for Dropout {
 
 /// Each element as its fate has it, drawn from the stream `rng`.
 pub fn dropout(x: &Tensor, rng: &mut Generator, fate: Fate) -> Result<Tensor> {
+    let y = dropout_at(x, &place(*rng)?, fate)?;
+    *rng = Generator::at(kernel::after(rng.place(), x.size()));
+    Ok(y)
+}
+
+/// The place of a generator as a tensor: two words.
+pub(crate) fn place(rng: Generator) -> Result<Tensor> {
+    let place = rng.place();
+    Ok(Array::from_slice(&[2], &[place.key, place.counter])?.into())
+}
+
+/// [`dropout`] for the place of a generator that has been moved on.
+pub(crate) fn dropout_at(x: &Tensor, place: &Tensor, fate: Fate) -> Result<Tensor> {
     if !(0.0..=1.0).contains(&fate.keep) {
         return Err(Error::Value(format!("dropout: keep is a probability, from 0 to 1, got {}", fate.keep)));
     }
-    let place = rng.place();
-    let words = Array::from_slice(&[2], &[place.key, place.counter])?;
-    let y = apply(Dropout(fate), &[&*as_float(x)?, &words.into()])?;
-    *rng = Generator::at(kernel::after(place, x.size()));
-    Ok(y)
+    apply(Dropout(fate), &[&*as_float(x)?, place])
 }
 
 /// The place that an operation was applied to.

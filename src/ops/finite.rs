@@ -8,7 +8,7 @@ use crate::kernels::map::Map;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 
 /// What stands in for NaN, infinity and minus infinity.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NanToNum {
     nan: f64,
     posinf: f64,

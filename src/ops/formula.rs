@@ -16,6 +16,7 @@ use crate::tape::{
 use smallvec::smallvec;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// The parameters of a row, such as the slope of `leakyrelu`; those it does not have are 0.
 pub(crate) type Parameters = [f64; 2];
@@ -101,6 +102,9 @@ impl<K: Row> Operation for Unary<K> {
     fn name(&self) -> &'static str {
         K::NAME
     }
+    fn kept(&self) -> Option<Arc<dyn Operation>> {
+        Some(Arc::new(Unary::<K>(self.0, PhantomData)))
+    }
     fn parameters(&self) -> tape::Parameters {
         named(K::PARAMETERS, &self.0)
     }
@@ -147,6 +151,9 @@ impl<K: Row> fmt::Debug for Slope<K> {
 impl<K: Row> Operation for Slope<K> {
     fn name(&self) -> &'static str {
         K::NAME
+    }
+    fn kept(&self) -> Option<Arc<dyn Operation>> {
+        Some(Arc::new(Slope::<K>(self.0, PhantomData)))
     }
     fn parameters(&self) -> tape::Parameters {
         let mut parameters = named(K::PARAMETERS, &self.0);

@@ -66,6 +66,7 @@ pub(super) fn at(i: isize, axis: usize, n: usize) -> Result<usize> {
 
 /// Where a mask is true: one array of numbers for each of its axes.
 pub(crate) fn nonzero(mask: &Array) -> Result<Vec<Array>> {
+    mask.is_looked_at();
     let mask = mask.cast(DType::Bool)?.contiguous()?;
     let values = mask.as_slice::<bool>().expect("a contiguous mask is a slice of bools");
     let found = attempt("nonzero", || {
@@ -214,7 +215,7 @@ fn rows(view: &[usize], arrays: &[(usize, Array)]) -> Result<(Numbers, Dims)> {
 }
 
 /// The numbers of rows, of the numbers along some axes of these lengths, which broadcast.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rows {
     axes: Dims,
     lengths: Dims,

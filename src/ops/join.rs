@@ -11,7 +11,7 @@ use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, parameters};
 use std::borrow::Cow;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Concat {
     axis: usize,
     lengths: Dims,

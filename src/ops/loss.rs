@@ -12,6 +12,7 @@ use crate::tape::{
     Context, Differentiable, Grads, Keeps, Operation, Parameters, Tensor, Value, apply, compute,
 };
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// The distance of a prediction from its target.
 trait Distance: Copy + Send + Sync + std::fmt::Debug + 'static {
@@ -96,12 +97,15 @@ macro_rules! kernels {
 kernels!(f32, f64);
 
 /// The mean distance of a prediction from its target.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Mean<D>(PhantomData<D>);
 
 impl<D: Distance> Operation for Mean<D> {
     fn name(&self) -> &'static str {
         D::NAME
+    }
+    fn kept(&self) -> Option<Arc<dyn Operation>> {
+        Some(Arc::new(Mean::<D>(PhantomData)))
     }
     fn parameters(&self) -> Parameters {
         Parameters::new()
@@ -139,12 +143,15 @@ impl<D: Distance> Differentiable for Mean<D> {
 }
 
 /// The gradient of [`Mean`] for the first of two tensors in one pass, of both and the gradient for the mean.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct MeanGradient<D>(PhantomData<D>);
 
 impl<D: Distance> Operation for MeanGradient<D> {
     fn name(&self) -> &'static str {
         D::NAME
+    }
+    fn kept(&self) -> Option<Arc<dyn Operation>> {
+        Some(Arc::new(MeanGradient::<D>(PhantomData)))
     }
     fn parameters(&self) -> Parameters {
         vec![("gradient", Value::Bool(true))]

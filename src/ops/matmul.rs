@@ -11,7 +11,7 @@ use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, parameters};
 
 /// `(.., m, k) @ (.., k, n)`, where the leading axes broadcast.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Matmul;
 
 fn mismatch(a: &Array, b: &Array) -> Error {
@@ -105,7 +105,7 @@ impl<T: Copy> Shared<T> {
 }
 
 /// The sum of products of two vectors.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Dot;
 
 impl Operation for Dot {

@@ -7,7 +7,7 @@ use crate::shape::{self, Axes, Dims};
 use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, parameters};
 use smallvec::SmallVec;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Reshape(Dims);
 
 impl Operation for Reshape {
@@ -34,7 +34,7 @@ pub fn reshape_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     if x.shape() == shape { Ok(x.clone()) } else { apply(Reshape(Dims::from_slice(shape)), &[x]) }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Permute(SmallVec<[usize; 4]>);
 
 impl Operation for Permute {
@@ -65,7 +65,7 @@ pub(crate) fn permute(x: &Tensor, order: &[usize]) -> Result<Tensor> {
     apply(Permute(SmallVec::from_slice(order)), &[x])
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct BroadcastTo(Dims);
 
 impl Operation for BroadcastTo {

@@ -5,9 +5,10 @@
 
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::error::Result;
-use crate::tape::{Operation, Tensor, compute_into, parameters};
+use crate::error::{Error, Result};
+use crate::tape::{Operation, Parameter, Tensor, compute_into, derive, is_captured, parameters};
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// Numbers of 64 bits, row-major, that nobody else can change. An operation takes them as an input.
 #[derive(Clone, Debug)]
@@ -29,6 +30,23 @@ impl Numbers {
         &self.0
     }
 
+    /// These numbers, which have been found to be below `n` and not negative: where a program takes others, these are too.
+    pub(super) fn each_below(self, n: usize) -> Numbers {
+        if is_captured() {
+            let look = move |x: &[&Array]| match given(x[0]).iter().all(|i| (0..n as i64).contains(i)) {
+                true => Ok(Vec::new()),
+                false => Err(Error::Index(format!("a number is out of range for {n} places"))),
+            };
+            derive("below", vec![("n", n.value())], &[self.0.array()], &[], Arc::new(look));
+        }
+        self
+    }
+
+    /// To be called where the numbers decide what is done, other than by an operation.
+    pub(super) fn are_looked_at(&self) {
+        self.0.array().is_looked_at();
+    }
+
     pub(super) fn shape(&self) -> &[usize] {
         self.0.shape()
     }
@@ -43,7 +61,7 @@ impl Deref for Numbers {
 }
 
 /// Values that are ours, as another element type.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Own {
     dtype: DType,
 }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::kernels::pool::{self as kernel, Windows};
 use crate::memory::unwritten::Unwritten;
 use crate::shape::{self, Axes, Dims};
+use crate::tape::made;
 use crate::tape::{
     Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, fields, in_single, parameters,
 };
@@ -24,19 +25,19 @@ struct Pooling {
 }
 
 /// The largest element of each window. Beside it are the places of these, which its gradient goes to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct MaxPool(Pooling);
 
 /// Its gradient, of the gradient for the results and the places: each number goes to its place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Spread(Pooling);
 
 /// The gradient of that, of images and the places: the element at the place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pick(Pooling);
 
 /// `scale` times the sum of each window, in which padding counts as zeros, or the transpose of that.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SumPool {
     pooling: Pooling,
     scale: f64,
@@ -299,7 +300,7 @@ impl Pooling {
         };
         let mut dims = self.output.clone();
         (dims[0], dims[self.output.len() - 1]) = (1, 1);
-        Ok(Array::from_fn(self.op, &dims, share)?.cast(dtype)?.into())
+        Ok(made(Array::from_fn(self.op, &dims, share)?.cast(dtype)?).into())
     }
 
     fn not_float(&self, x: &Array) -> Error {

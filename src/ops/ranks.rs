@@ -10,7 +10,7 @@ use crate::tape::{Operation, Tensor, compute, parameters};
 use smallvec::SmallVec;
 
 /// The places of the first `k` elements in order along an axis.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct First {
     k: usize,
     axis: usize,
@@ -18,7 +18,7 @@ struct First {
 }
 
 /// The places of the elements of the given ranks, in ascending order, along an axis.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ranked {
     ranks: SmallVec<[usize; 4]>,
     axis: usize,

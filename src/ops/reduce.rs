@@ -61,7 +61,7 @@ fn fold<K: Fold<In: Element, Out: Element>>(
 }
 
 /// The sum over axes, or the mean.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sum {
     axes: AxisList,
     keepdims: bool,
@@ -137,7 +137,7 @@ pub(crate) fn spread(g: &Tensor, shape: &[usize], axes: &[usize]) -> Result<Tens
 }
 
 /// The largest or smallest element over axes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Extreme {
     axes: AxisList,
     keepdims: bool,
@@ -291,7 +291,7 @@ fn spread_of(x: &Tensor, axis: Axes, keepdims: bool, what: Variance) -> Result<T
 }
 
 /// The variance over axes, or the standard deviation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Spread {
     axes: AxisList,
     keepdims: bool,
@@ -353,7 +353,7 @@ impl Spread {
 }
 
 /// `(x - mean) / unit * scale` in one pass, of `x`, the units and the scales.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Centred {
     axes: AxisList,
     what: &'static str,
@@ -388,7 +388,7 @@ impl Operation for Centred {
 }
 
 /// Whether any truth value is true over axes, or how many are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Truths {
     axes: AxisList,
     keepdims: bool,
@@ -414,7 +414,7 @@ fn count(x: &Tensor, axis: Axes, keepdims: bool) -> Result<Tensor> {
 }
 
 /// The place of the largest or smallest element over axes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ArgExtreme {
     axes: AxisList,
     keepdims: bool,

@@ -76,7 +76,7 @@ macro_rules! steps {
     ($($(#[$doc:meta])+ $name:ident($set:ident: $bound:ident) -> $out:ty = $f:expr;)+) => {
         $(
             mod $name {
-                #[derive(Debug)]
+                #[derive(Clone, Debug)]
                 pub(super) struct Step;
                 pub(super) struct Kernel<T>(pub(super) std::marker::PhantomData<T>);
             }

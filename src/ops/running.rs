@@ -17,7 +17,7 @@ use crate::tape::{
 use smallvec::SmallVec;
 
 /// The place of the largest or the smallest element up to each, along an axis.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Places {
     axis: usize,
     smallest: bool,
@@ -44,7 +44,7 @@ impl Operation for Places {
 }
 
 /// The logarithm of the sum of exponentials of the elements up to each, along an axis.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct LogCumSumExp(usize);
 
 impl Operation for LogCumSumExp {

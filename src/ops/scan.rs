@@ -22,7 +22,7 @@ fn running<K: Fold<In: Element, Out: Element>>(op: &'static str, x: &Array, axis
 }
 
 /// The sum of the elements up to each, along an axis.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CumulativeSum(usize);
 
 impl Operation for CumulativeSum {
@@ -45,7 +45,7 @@ impl Differentiable for CumulativeSum {
 }
 
 /// The product of the elements up to each, along an axis.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CumulativeProduct(usize);
 
 impl Operation for CumulativeProduct {

@@ -16,13 +16,13 @@ use crate::tape::{
 };
 
 /// Rows of matrices by number: `(outer, of, width)` and numbers of rows become `(outer, rows, width)`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Gather {
     pub(super) of: usize,
 }
 
 /// The opposite: rows folded together at their numbers, `(outer, rows, width)` and these become `(outer, of, width)`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Scatter {
     of: usize,
     fold: Folding,
@@ -144,6 +144,7 @@ fn product_of_others(x: &Tensor, rows: &Tensor, of: usize) -> Result<Tensor> {
 /// [`product_of_others`] as a product: of the element that comes next with the same number, the one after it and so on,
 /// until one's own.
 fn others_multiplied(x: &Tensor, rows: &Tensor, of: usize) -> Result<Tensor> {
+    rows.array().is_looked_at();
     let (n, rows) = (x.shape()[1], given(rows.array()));
     let mut members = filled(of, Vec::new());
     let join = |(&row, i): (&i64, i64)| {
@@ -169,7 +170,7 @@ fn others_multiplied(x: &Tensor, rows: &Tensor, of: usize) -> Result<Tensor> {
 
 /// Rows mixed by a sparse matrix: `(outer, of, width)` becomes `(outer, rows, width)`. The inputs after the first are where
 /// each row of the matrix starts, its columns, and its weights in float64.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Resample {
     of: usize,
 }
@@ -223,7 +224,10 @@ impl Differentiable for Resample {
         Keeps::Constants
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let (starts, columns) = (given(cx.constant(0).array()), given(cx.constant(1).array()));
+        let constants = [cx.constant(0), cx.constant(1)];
+        constants.iter().for_each(|x| x.array().is_looked_at());
+        cx.beside()[0].is_looked_at();
+        let (starts, columns) = (given(constants[0].array()), given(constants[1].array()));
         let [new_starts, rows, weights] = transposed(starts, columns, &cx.beside()[0], self.of)?;
         let dx = apply(Resample { of: starts.len() - 1 }, &[g, &new_starts, &rows, &weights])?;
         Ok(Grads::from_iter([Some(dx), None, None, None]))
@@ -270,7 +274,7 @@ pub(super) fn checked(op: &str, indices: &Tensor, n: usize) -> Result<Numbers> {
     let indices = Numbers::of(indices.array().clone())?;
     match indices.iter().find(|&&i| i < 0 || i as usize >= n) {
         Some(i) => Err(Error::Index(format!("{op}: index {i} is out of range for {n} places"))),
-        None => Ok(indices),
+        None => Ok(indices.each_below(n)),
     }
 }
 
@@ -318,6 +322,7 @@ fn mixed(x: &Tensor, starts: &Tensor, columns: &Tensor, weights: &Tensor, axis: 
         (checked("resample", starts, columns.size() + 1)?, checked("resample", columns, of)?);
     // The gradient reads them again.
     let weights = owned(weights.array().clone(), DType::F64)?;
+    starts.are_looked_at();
     let ordered =
         starts.is_sorted() && starts.first() == Some(&0) && starts.last() == Some(&(columns.len() as i64));
     let vectors = starts.shape().len() == 1 && columns.shape().len() == 1;

@@ -9,7 +9,7 @@ use crate::kernels::map::Zip3;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, parameters};
 use std::marker::PhantomData;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Select;
 
 struct Kernel<T>(PhantomData<T>);

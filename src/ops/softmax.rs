@@ -24,7 +24,7 @@ fn not_float<T>(op: &str, x: &Array) -> Result<T> {
 }
 
 /// Softmax along the last axis, or its logarithm.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Softmax {
     log: bool,
 }
@@ -67,7 +67,7 @@ impl Differentiable for Softmax {
 }
 
 /// The gradient of [`Softmax`] in one pass, of its result and the gradient for that.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SoftmaxGradient {
     log: bool,
 }
@@ -91,7 +91,7 @@ impl Operation for SoftmaxGradient {
 }
 
 /// The logarithm of the sum of exponentials along the last axis, which it drops.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct LogSumExp;
 
 impl Operation for LogSumExp {

@@ -25,7 +25,7 @@ operations! {
 }
 
 /// The places of the elements in order along an axis.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Argsort {
     axis: usize,
     descending: bool,
@@ -57,7 +57,7 @@ fn sorting(x: &Tensor, axis: isize, descending: bool) -> Result<Tensor> {
 }
 
 /// The places of the second input's numbers in the sorted vector that is the first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SearchSorted {
     right: bool,
 }

@@ -13,11 +13,11 @@ use smallvec::SmallVec;
 type Ranges = SmallVec<[Range; 4]>;
 
 /// A range of each axis.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slice(Ranges);
 
 /// The opposite: a constant, with the tensor in the ranges.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Embed {
     ranges: Ranges,
     shape: Dims,

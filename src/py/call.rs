@@ -1,7 +1,7 @@
 //! How the core calls functions that users wrote.
 
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{BoundObject, ffi};
 use std::hint::black_box;
 use std::ptr;
@@ -43,12 +43,22 @@ where
     PyErr: From<A::Error>,
 {
     let py = f.py();
-    let args = args.into_pyobject(py)?.into_bound();
+    call_with(f, &args.into_pyobject(py)?.into_bound(), None)
+}
+
+/// The same with arguments by name.
+pub(super) fn call_with<'py>(
+    f: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = f.py();
+    let names = kwargs.map_or(ptr::null_mut(), Bound::as_ptr);
     // Called by its address: pyo3 declares the function as one that never unwinds, and the compiler believes either of us.
     let call = black_box(PyObject_Call as Call);
     let held = Held;
-    // SAFETY: `f` and `args` are live, `args` is a tuple, and this thread holds the GIL.
-    let result = unsafe { call(f.as_ptr(), args.as_ptr(), ptr::null_mut()) };
+    // SAFETY: `f` and `args` are live, `args` is a tuple, `names` a dict or null, and this thread holds the GIL.
+    let result = unsafe { call(f.as_ptr(), args.as_ptr(), names) };
     std::mem::forget(held);
     // SAFETY: what `PyObject_Call` gives is ours, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }

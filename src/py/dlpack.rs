@@ -129,6 +129,9 @@ pub(super) fn export<'py>(
     max_version: Option<(u32, u32)>,
     copy: Option<bool>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    if crate::tape::is_captured() {
+        crate::tape::looked_at(a);
+    }
     let versioned = max_version.is_some_and(|v| v.0 >= 1);
     if !versioned && copy == Some(false) {
         return Err(PyBufferError::new_err(

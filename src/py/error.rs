@@ -16,6 +16,10 @@ impl From<Error> for PyErr {
         {
             return Python::attach(|py| exception.clone_ref(py));
         }
+        // Who catches it does something that depends on it.
+        if crate::tape::is_captured() {
+            crate::tape::refuse(|| format!("there is an error in it: {error}"));
+        }
         let text = error.to_string();
         match error {
             Error::Shape(_) => ShapeError::new_err(text),

@@ -6,6 +6,7 @@ mod attributes;
 mod bind;
 mod call;
 mod callables;
+mod compiled;
 mod custom;
 mod device;
 mod dlpack;
@@ -70,6 +71,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     numpy::ready(m.py())?;
     crate::ops::register(m)?;
     ops::register(m)?;
+    compiled::register(m)?;
     custom::register(m)?;
     snapshot::register(m)?;
     dlpack::register(m)?;

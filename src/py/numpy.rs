@@ -249,6 +249,9 @@ fn descr(py: Python<'_>, dtype: DType) -> PyResult<Bound<'_, PyArrayDescr>> {
 
 /// A read-only NumPy array over the tensor's own memory.
 pub(super) fn export<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>> {
+    if crate::tape::is_captured() {
+        crate::tape::looked_at(a);
+    }
     let mut dims: Vec<npy_intp> = a.shape().iter().map(|&n| n as npy_intp).collect();
     let size = a.dtype().size() as npy_intp;
     // Those of an array without elements may be of any size.

@@ -13,6 +13,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// A tensor argument: a Tensor, a NumPy array, a number, or nested lists of numbers.
 pub(crate) struct Operand(pub(crate) Tensor);
@@ -56,6 +57,7 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
         return stacked(ob, 0);
     }
     if let Some(array) = sequence(ob)? {
+        let array = tape::made(array);
         return Ok(if array.dtype() == DType::F64 { fitted(&array, DType::F32)? } else { array }.into());
     }
     kept(numpy::from_protocols(ob)?)
@@ -64,7 +66,10 @@ fn convert(ob: &Bound<'_, PyAny>) -> PyResult<Tensor> {
 /// An array of another library as an operand. A gradient may keep it, and its owner may fill it anew meanwhile.
 fn kept(array: Array) -> PyResult<Tensor> {
     let may_change = tape::is_recording() && array.dtype().is_float() && array.is_foreign();
-    Ok(if may_change { array.copy()? } else { array }.into())
+    match may_change {
+        true => Ok(ops::copy(&array.into())?),
+        false => Ok(array.into()),
+    }
 }
 
 /// Whether there is a tensor in nested lists.
@@ -118,7 +123,7 @@ pub(crate) fn weak(ob: &Bound<'_, PyAny>, like: DType) -> PyResult<Tensor> {
         return Ok(Array::filled("number", &[], f64::from(u8::from(b.is_true())), like)?.into());
     }
     let x = match sequence(ob)? {
-        Some(array) => array.into(), // in the precision it came in
+        Some(array) => tape::made(array).into(), // in the precision it came in
         None => convert(ob)?,
     };
     if like.is_float() && x.dtype().is_float() { floating(&x, like) } else { Ok(x) }
@@ -146,9 +151,23 @@ fn too_large(value: f64, dtype: DType) -> PyErr {
     PyOverflowError::new_err(format!("{value:?} is out of range for {dtype}, {end}"))
 }
 
+/// Numbers that were none too large are looked at again where a program does this again.
+fn fits_each_time(y: &Tensor) {
+    if tape::is_captured() {
+        let look = |y: &[&Array]| match crate::optim::is_finite(y[0])? {
+            true => Ok(Vec::new()),
+            false => Err(Error::Value("a number is out of range".into())),
+        };
+        tape::derive("fits", Vec::new(), &[y.array()], &[], Arc::new(look));
+    }
+}
+
 /// The tensor in a floating type, which must hold its numbers; recorded. `astype` makes what is too large infinite.
 pub(crate) fn floating(x: &Tensor, dtype: DType) -> PyResult<Tensor> {
     let y = ops::astype(x, dtype)?;
+    if dtype.is_narrower(x.dtype()) {
+        fits_each_time(&y);
+    }
     if dtype.is_narrower(x.dtype()) && !crate::optim::is_finite(y.array())? {
         let (before, after) = (x.to_vec::<f64>()?, y.to_vec::<f64>()?);
         if let Some((x, _)) = before.iter().zip(&after).find(|(x, y)| x.is_finite() && y.is_infinite()) {

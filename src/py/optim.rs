@@ -7,14 +7,18 @@ mod moved;
 mod structure;
 mod written;
 
+use super::compiled::{updated, updating};
 use super::hints::add_function;
 use super::plan::namespace;
 use super::rules::{self, Links};
 use super::run::detached;
 use super::state::Leaf;
 use super::step;
+use super::tensor::PyTensor;
+use crate::array::Array;
 use crate::optim;
-use found::Found;
+use crate::tape::{self, Tensor, is_captured};
+use found::{Found, Pair};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyFrozenSet;
@@ -78,6 +82,7 @@ pub(super) fn update_if_finite<'py>(
 /// Changes the parameters and their states, all or none; `is_within` a step that may be undone.
 fn change(model: &Bound<'_, PyAny>, mut rest: Vec<Found>, is_within: bool) -> PyResult<()> {
     let py = model.py();
+    let captured = if is_captured() { noted(py, &rest) } else { None };
     for f in rest.iter().filter(|_| is_within) {
         step::note(f.tensor.bind(py));
         step::note_leaf(f.leaf.bind(py));
@@ -96,8 +101,72 @@ fn change(model: &Bound<'_, PyAny>, mut rest: Vec<Found>, is_within: bool) -> Py
         }
     }
     fused::step(py, &groups)?;
+    if is_captured() && !made.is_empty() {
+        tape::refuse(|| "a rule of the optimiser is written in Python".into());
+    }
     made.into_iter().for_each(Made::store);
+    if let Some(Noted { pairs, grads, changed }) = captured {
+        updated(pairs, &grads, &changed);
+    }
     Ok(())
+}
+
+/// A step that is captured: where what it changes is, and its gradients.
+struct Noted<'py> {
+    pairs: Vec<(usize, usize, bool)>,
+    grads: Vec<Array>,
+    changed: Vec<Bound<'py, PyTensor>>,
+}
+
+#[cold]
+fn noted<'py>(py: Python<'py>, all: &[Found]) -> Option<Noted<'py>> {
+    let updates: Vec<_> =
+        all.iter().map(|f| Update { py, leaf: &f.leaf, tensor: &f.tensor, is_item: f.is_item }).collect();
+    let pairs = updating(&updates)?;
+    let grads = all.iter().map(|f| f.grad.array().clone()).collect();
+    let changed = all.iter().flat_map(|f| std::iter::once(&f.tensor).chain(&f.state));
+    Some(Noted { pairs, grads, changed: changed.map(|t| t.bind(py).clone()).collect() })
+}
+
+/// A parameter that is about to be updated.
+pub(super) struct Update<'py> {
+    pub(super) py: Python<'py>,
+    pub(super) leaf: &'py Py<Leaf>,
+    pub(super) tensor: &'py Py<PyTensor>,
+    pub(super) is_item: bool,
+}
+
+/// A step that can be done: all that may fail has been done.
+pub(super) struct Prepared(Vec<Vec<fused::Alike>>);
+
+impl Prepared {
+    pub(super) fn step(self, py: Python<'_>) -> PyResult<()> {
+        fused::step(py, &self.0)
+    }
+}
+
+/// The step of parameters that are where they were, with other gradients; `None` where a rule has no kernel.
+pub(super) fn again<'a, 'py: 'a>(
+    py: Python<'py>,
+    pairs: impl Iterator<Item = ((&'a Bound<'py, Leaf>, &'a Bound<'py, PyTensor>, bool), Array)>,
+) -> PyResult<Option<Prepared>> {
+    let found = pairs.map(|((leaf, tensor, is_item), grad)| {
+        let pair = Pair { leaf: leaf.clone(), tensor: tensor.clone(), is_item };
+        Found::new(py, &pair, Tensor::from(grad), None)
+    });
+    let (mut rest, mut groups): (Vec<Found>, _) = (found.flatten().collect(), Vec::with_capacity(1));
+    while let Some(first) = rest.first() {
+        let rule = first.rule.bind(py).clone();
+        let together: Vec<Found> = match rest.iter().all(|f| f.rule.is(&rule)) {
+            true => std::mem::take(&mut rest),
+            false => rest.extract_if(.., |f| f.rule.is(&rule)).collect(),
+        };
+        match Links::of(&rule)? {
+            Some(plan) => groups.push(fused::alike(&rule, &plan, together)?),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(Prepared(groups)))
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,5 +1,6 @@
 //! Random tensors: generators with a seed of their own, and the one that everybody shares.
 
+use super::compiled::{drawn, drawn_place};
 use super::hints::add_function;
 use super::once::Once;
 use super::operand::{Operand, whole};
@@ -17,7 +18,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::cell::RefCell;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::tape::{self, Tensor, is_captured};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
 /// threads.
@@ -64,6 +66,21 @@ impl Generator {
         }
     }
 
+    /// [`Generator::draw`] for one tensor. `what` is all that `f` knows.
+    fn tensor(
+        slf: &Bound<'_, Self>,
+        size: usize,
+        what: impl FnOnce() -> String,
+        f: impl Fn(&mut Stream) -> Result<Tensor> + Send + Sync + 'static,
+    ) -> PyResult<PyTensor> {
+        let made = slf.get().draw(slf.py(), size, &f)?;
+        if is_captured() {
+            let draw = move |stream: &mut Stream| Ok(f(stream)?.into_array());
+            drawn(slf, what(), made.array(), Arc::new(draw));
+        }
+        Ok(made.into())
+    }
+
     pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,15 +116,17 @@ impl Generator {
     }
     /// Numbers equally likely in [0, 1).
     #[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "($self, *shape, dtype='float32')")]
-    fn rand(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
+    fn rand(slf: &Bound<'_, Self>, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
         let dims = dims(shape)?;
-        Ok(self.draw(shape.py(), size_of(&dims), |stream| stream.rand(&dims, dtype))?.into())
+        let (size, what) = (size_of(&dims), format!("rand {dims:?} {dtype}"));
+        Self::tensor(slf, size, || what, move |stream| stream.rand(&dims, dtype))
     }
     /// Normal numbers of mean 0 and variance 1.
     #[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "($self, *shape, dtype='float32')")]
-    fn randn(&self, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
+    fn randn(slf: &Bound<'_, Self>, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
         let dims = dims(shape)?;
-        Ok(self.draw(shape.py(), size_of(&dims), |stream| stream.randn(&dims, dtype))?.into())
+        let (size, what) = (size_of(&dims), format!("randn {dims:?} {dtype}"));
+        Self::tensor(slf, size, || what, move |stream| stream.randn(&dims, dtype))
     }
     /// Integers equally likely from `low` to `high`, which is not among them.
     #[pyo3(
@@ -115,8 +134,7 @@ impl Generator {
         text_signature = "($self, low, high, shape=None, dtype='int64')"
     )]
     fn randint(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         low: i64,
         high: i64,
         shape: Option<Axes>,
@@ -141,27 +159,29 @@ impl Generator {
                 })
                 .collect::<PyResult<_>>()?,
         };
-        let drawn =
-            self.draw(py, size_of(&lengths), |stream| stream.randint(low, high, &lengths)?.cast(dtype))?;
-        Ok(drawn.into())
+        let (size, what) = (size_of(&lengths), format!("randint {low} {high} {lengths:?} {dtype}"));
+        Self::tensor(slf, size, || what, move |stream| stream.randint(low, high, &lengths)?.cast(dtype))
     }
     /// The numbers below `n` in random order.
-    fn randperm(&self, py: Python<'_>, n: isize) -> PyResult<PyTensor> {
+    fn randperm(slf: &Bound<'_, Self>, n: isize) -> PyResult<PyTensor> {
         let n = usize::try_from(n)
             .map_err(|_| PyValueError::new_err(format!("randperm: {n} is not a number of elements")))?;
-        Ok(self.draw(py, n, |stream| stream.randperm(n))?.into())
+        Self::tensor(slf, n, || format!("randperm {n}"), move |stream| stream.randperm(n))
     }
     /// `n` generators whose streams have nothing in common with each other or with this one.
     fn split(&self, py: Python<'_>, n: usize) -> PyResult<Vec<Generator>> {
+        placed();
         Ok(self.draw(py, n, |stream| stream.split(n))?.into_iter().map(Generator::from).collect())
     }
     /// The place in the stream, to be given to `set_state`.
     fn get_state(&self) -> (u64, u64) {
+        placed();
         let place = self.stream().place();
         (place.key, place.counter)
     }
     /// Goes to a place that `get_state` gave.
     fn set_state(&self, state: (u64, u64)) {
+        placed();
         *self.stream() = Stream::at(Position { key: state.0, counter: state.1 });
     }
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (u64,), (u64, u64))> {
@@ -177,6 +197,13 @@ impl Generator {
     }
 }
 
+/// To be called where the place of a generator is asked for or set: a program draws from it, and does no more.
+fn placed() {
+    if is_captured() {
+        tape::refuse(|| "the place of a generator is asked for or set".into());
+    }
+}
+
 thread_local! {
     /// What this thread draws from in place of the shared generator.
     static REPLAYED: RefCell<Option<Py<Generator>>> = const { RefCell::new(None) };
@@ -186,12 +213,13 @@ thread_local! {
 #[pyfunction]
 #[pyo3(signature = (generator, /))]
 fn replay(generator: Option<Py<Generator>>) -> Option<Py<Generator>> {
+    placed();
     REPLAYED.replace(generator)
 }
 
 /// The generator that everything random draws from unless it is given another.
 #[pyfunction]
-fn default_generator(py: Python<'_>) -> PyResult<Py<Generator>> {
+pub(super) fn default_generator(py: Python<'_>) -> PyResult<Py<Generator>> {
     if let Some(own) = REPLAYED.with_borrow(|own| own.as_ref().map(|g| g.clone_ref(py))) {
         return Ok(own);
     }
@@ -219,14 +247,14 @@ fn seed(n: &Bound<'_, PyAny>) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "(*shape, dtype='float32')")]
 fn rand(shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-    default_generator(shape.py())?.get().rand(shape, dtype)
+    Generator::rand(default_generator(shape.py())?.bind(shape.py()), shape, dtype)
 }
 
 /// Normal numbers of mean 0 and variance 1, from the shared generator.
 #[pyfunction]
 #[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "(*shape, dtype='float32')")]
 fn randn(shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-    default_generator(shape.py())?.get().randn(shape, dtype)
+    Generator::randn(default_generator(shape.py())?.bind(shape.py()), shape, dtype)
 }
 
 /// Integers equally likely from `low` to `high`, which is not among them, from the shared generator.
@@ -236,13 +264,13 @@ fn randn(shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
     text_signature = "(low, high, shape=None, dtype='int64')"
 )]
 fn randint(py: Python<'_>, low: i64, high: i64, shape: Option<Axes>, dtype: DType) -> PyResult<PyTensor> {
-    default_generator(py)?.get().randint(py, low, high, shape, dtype)
+    Generator::randint(default_generator(py)?.bind(py), low, high, shape, dtype)
 }
 
 /// The numbers below `n` in random order, from the shared generator.
 #[pyfunction]
 fn randperm(py: Python<'_>, n: isize) -> PyResult<PyTensor> {
-    default_generator(py)?.get().randperm(py, n)
+    Generator::randperm(default_generator(py)?.bind(py), n)
 }
 
 /// `x * scale + shift` for each element with probability `keep`, and `dropped` for the others.
@@ -258,13 +286,17 @@ fn dropout(
     rng: Option<Py<Generator>>,
 ) -> PyResult<PyTensor> {
     let (x, rng) = (x.0, rng.map_or_else(|| default_generator(py), Ok)?);
-    let mut stream = rng.get().draw(py, 0, |stream| {
+    let stream = rng.get().draw(py, 0, |stream| {
         let before = *stream;
         *stream = Stream::at(kernel::after(before.place(), x.size()));
         Ok(before)
     })?;
     let fate = Fate { keep, scale, shift, dropped };
-    super::run(&[&x], || ops::dropout(&x, &mut stream, fate))
+    let place = ops::place(stream)?;
+    if is_captured() {
+        drawn_place(rng.bind(py), x.size(), place.array());
+    }
+    super::run(&[&x], || ops::dropout_at(&x, &place, fate))
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -18,6 +18,9 @@ impl Snapshot {
     #[new]
     #[pyo3(signature = (*roots))]
     fn new(roots: &Bound<'_, PyTuple>) -> PyResult<Self> {
+        if crate::tape::is_captured() {
+            crate::tape::refuse(|| "what is done may be undone".into());
+        }
         let (mut held, mut generators) = (Vec::new(), Vec::new());
         held::reach(roots.iter(), |ob, parts| {
             match ob.cast::<Generator>() {

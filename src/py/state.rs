@@ -75,6 +75,13 @@ impl Leaf {
     }
 }
 
+/// To be called where a part of an optimiser's state is asked for or set: a program reads it anew in its updates alone.
+fn asked(what: &str) {
+    if crate::tape::is_captured() {
+        crate::tape::refuse(|| format!("the {what} of an optimiser's state is asked for or set"));
+    }
+}
+
 #[pymethods]
 impl Leaf {
     #[new]
@@ -86,16 +93,19 @@ impl Leaf {
     /// The rule.
     #[getter]
     fn rule(&self, py: Python<'_>) -> Py<PyAny> {
+        asked("rule");
         self.held().rule.clone_ref(py)
     }
     #[setter]
     fn set_rule(slf: &Bound<'_, Self>, rule: Py<PyAny>) {
+        asked("rule");
         step::note_leaf(slf);
         let _old = std::mem::replace(&mut slf.get().held().rule, rule);
     }
     /// What the rule remembers of the steps before.
     #[getter]
     pub(super) fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        asked("state");
         let (state, clocks, is_stale) = {
             let memory = &self.held().memory;
             (memory.state.clone_ref(py), memory.clocks.clone(), memory.is_stale)
@@ -117,6 +127,7 @@ impl Leaf {
     }
     #[setter]
     fn set_state(slf: &Bound<'_, Self>, state: Bound<'_, PyAny>) -> PyResult<()> {
+        asked("state");
         step::note_leaf(slf);
         slf.get().set_memory(Memory::new(state)?);
         Ok(())
@@ -128,6 +139,7 @@ impl Leaf {
     }
     #[setter]
     fn set_frozen(slf: &Bound<'_, Self>, frozen: bool) {
+        asked("frozen");
         step::note_leaf(slf);
         slf.get().held().frozen = frozen;
     }

@@ -7,7 +7,9 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::optim;
+use crate::tape::{self, Tensor, Value};
 use pyo3::prelude::*;
+use std::sync::Arc;
 
 /// Moves a running mean and variance towards those of a batch: `(1 - momentum) * mu + momentum * mean`, and so the
 /// variance, times `correction`. Where a number would not be finite both stay as they were, and the answer is False.
@@ -21,12 +23,44 @@ fn track(
     momentum: f64,
     correction: f64,
 ) -> PyResult<bool> {
+    if tape::is_captured() {
+        return tracked(mu, var, &mean.0, &variance.0, momentum, correction);
+    }
     let mean = moved(mu.get().get().array(), mean.0.array(), momentum, momentum)?;
     let variance = moved(var.get().get().array(), variance.0.array(), momentum, momentum * correction)?;
     if !(optim::is_finite(&mean)? && optim::is_finite(&variance)?) {
         return Ok(false);
     }
     for (running, moved) in [(mu, mean), (var, variance)] {
+        step::note(running);
+        running.get().set(moved.into());
+    }
+    Ok(true)
+}
+
+/// [`track`] for a program: what it computes, unless that is not finite.
+#[cold]
+fn tracked(
+    mu: &Bound<'_, PyTensor>,
+    var: &Bound<'_, PyTensor>,
+    mean: &Tensor,
+    variance: &Tensor,
+    momentum: f64,
+    correction: f64,
+) -> PyResult<bool> {
+    let f = move |x: &[&Array]| {
+        let both = vec![moved(x[0], x[2], momentum, momentum)?, moved(x[1], x[3], momentum, momentum * correction)?];
+        match optim::is_finite(&both[0])? && optim::is_finite(&both[1])? {
+            true => Ok(both),
+            false => Err(Error::Value("track: the statistics are not finite".into())),
+        }
+    };
+    let (old_mu, old_var) = (mu.get().get(), var.get().get());
+    let inputs = [old_mu.array(), old_var.array(), mean.array(), variance.array()];
+    let both = f(&inputs)?;
+    let key = vec![("momentum", Value::Float(momentum)), ("correction", Value::Float(correction))];
+    tape::derive("track", key, &inputs, &[&both[0], &both[1]], Arc::new(f));
+    for (running, moved) in [mu, var].into_iter().zip(both) {
         step::note(running);
         running.get().set(moved.into());
     }

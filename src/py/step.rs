@@ -226,6 +226,9 @@ impl Steps {
         loss: &Bound<'py, PyAny>,
         agreed: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, f64, Bound<'py, PyAny>, &'static str)> {
+        if crate::tape::is_captured() {
+            crate::tape::refuse(|| "what is done may be undone".into());
+        }
         let py = loss.py();
         let (model, state) = (self.model.bind(py), self.state.bind(py));
         let mut held = std::mem::take(&mut *self.held());

@@ -11,7 +11,7 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::ops;
 use crate::shape::{self, Axes};
-use crate::tape::{Place, Tensor};
+use crate::tape::{self, Place, Tensor, is_captured};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -38,6 +38,9 @@ pub(crate) struct PyTensor {
 impl From<Tensor> for PyTensor {
     #[inline]
     fn from(t: Tensor) -> Self {
+        if is_captured() {
+            tape::met(t.array());
+        }
         PyTensor { tensor: Mutex::new(t), watcher: Watcher::default(), counts: None, variable: None }
     }
 }
@@ -51,6 +54,11 @@ impl PyTensor {
     /// The gradient for a variable.
     pub(super) fn gradient_for(self, variable: Option<Place>) -> Self {
         PyTensor { variable, ..self }
+    }
+
+    /// Whether it stands for a Python integer.
+    pub(super) fn is_counting(&self) -> bool {
+        self.counts.is_some()
     }
 
     /// The variable that it is the gradient for, if it is one as it came.
@@ -112,10 +120,19 @@ pub(super) fn foreign(tensor: &Tensor) -> Option<Array> {
     tensor.array().is_foreign().then(|| tensor.array().clone())
 }
 
+/// Ends what is captured where the values are no constants: what follows may depend on them.
+#[inline]
+fn looked_at(x: &Array) {
+    if is_captured() {
+        tape::looked_at(x);
+    }
+}
+
 /// The values of a tensor, for who reads them as a number or an array. A gradient cannot follow them there, and what comes
 /// back from there would count as a constant.
 fn read(slf: &Bound<'_, PyTensor>, name: &str) -> PyResult<Array> {
     let x = value(slf);
+    looked_at(x.array());
     if crate::tape::is_recorded(&x) {
         return Err(PyValueError::new_err(format!(
             "{name}: a gradient is being taken through this tensor, and what is read from it would count as a constant. \
@@ -274,6 +291,7 @@ impl PyTensor {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let t = self.get();
+        looked_at(t.array());
         let shown = if t.dtype() == DType::BF16 { t.array().cast(DType::F32)? } else { t.array().clone() };
         let kwargs = PyDict::new(py);
         kwargs.set_item("separator", ", ")?;
@@ -321,6 +339,7 @@ impl PyTensor {
                 t.size()
             )));
         }
+        looked_at(t.array());
         Ok(t.array().item()? != 0.0)
     }
     fn __float__(slf: &Bound<'_, Self>) -> PyResult<f64> {
@@ -774,6 +793,7 @@ pub(super) fn check_assignable(tensor: &Bound<'_, PyTensor>) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (x, /))]
 fn all_finite(py: Python<'_>, x: Operand) -> PyResult<bool> {
+    looked_at(x.0.array());
     released(py, x.0.size(), || crate::optim::is_finite(x.0.array()))
 }
 
@@ -789,6 +809,11 @@ fn assign(x: &Bound<'_, PyTensor>, y: Operand) -> PyResult<()> {
             "assign: a tensor of shape {want} cannot take values of shape {got}"
         ))
         .into());
+    }
+    if is_captured() {
+        step::note(x);
+        x.get().set(ops::copy(&ops::astype(&y.0.at(None), old.dtype())?)?);
+        return Ok(());
     }
     let values = y.0.array().cast(old.dtype())?;
     // Foreign memory may be changed by its owner, and views keep the whole of what they view.

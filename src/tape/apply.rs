@@ -32,7 +32,7 @@ fn forward(op: &dyn Operation, inputs: &[&Tensor]) -> Result<Array> {
         return attempt(op.name(), || op.forward(&inputs));
     }
     let value = unwritten(|| attempt(op.name(), || op.forward(&inputs)))?;
-    write(op, &inputs, std::iter::once(&value))?;
+    write(op, false, &inputs, std::iter::once(&value))?;
     Ok(value)
 }
 
@@ -43,7 +43,7 @@ fn forward_beside(op: &dyn Operation, inputs: &[&Tensor]) -> Result<(Array, Vec<
         return attempt(op.name(), || op.forward_beside(&inputs));
     }
     let (value, beside) = unwritten(|| attempt(op.name(), || op.forward_beside(&inputs)))?;
-    write(op, &inputs, std::iter::once(&value).chain(&beside))?;
+    write(op, true, &inputs, std::iter::once(&value).chain(&beside))?;
     Ok((value, beside))
 }
 
@@ -148,7 +148,7 @@ pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     if x.dtype() == dtype { Ok(x.clone()) } else { apply(Cast(dtype), &[x]) }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cast(DType);
 
 impl Operation for Cast {

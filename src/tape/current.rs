@@ -26,6 +26,8 @@ pub(super) struct Current {
     pub(super) is_later: Cell<bool>,
     /// Whether what is done is written down as a program.
     pub(super) is_written: Cell<bool>,
+    /// Whether it is captured, which is written too.
+    pub(super) is_captured: Cell<bool>,
     /// What is open, and what was going on before each: they may be closed in any order.
     open: RefCell<Vec<(u64, Before)>>,
 }
@@ -92,6 +94,7 @@ thread_local! {
             later: RefCell::new(None),
             is_later: Cell::new(false),
             is_written: Cell::new(false),
+            is_captured: Cell::new(false),
             open: RefCell::new(Vec::new()),
         }
     };
@@ -198,7 +201,7 @@ impl Scope {
 }
 
 /// The identity, which a nested scope puts between an outer variable and its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Same;
 
 impl Operation for Same {

@@ -9,6 +9,7 @@ use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 /// What an operation's gradient rule looks at, kept on the tape until the walk has passed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,11 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
 
     /// Its parameters as data, which [`parameters!`](super::parameters) lists.
     fn parameters(&self) -> Parameters;
+
+    /// The operation once more, to be kept in a program that does it again; `None` where that cannot be.
+    fn kept(&self) -> Option<Arc<dyn Operation>> {
+        None
+    }
 
     /// The result for these inputs.
     fn forward(&self, inputs: &[&Array]) -> Result<Array>;

@@ -86,10 +86,13 @@ impl<T: Parameter, const N: usize> Parameter for SmallVec<[T; N]> {
     }
 }
 
-/// The method of an operation that gives its parameters: all of its fields, for a pattern that leaves one out does not
+/// The methods of an operation that give it once more, and its parameters: all of its fields, for a pattern that leaves one out does not
 /// compile. Those of a tuple are given names: `parameters! { 0: axis }`.
 macro_rules! parameters {
     () => {
+        fn kept(&self) -> Option<std::sync::Arc<dyn $crate::tape::Operation>> {
+            Some(std::sync::Arc::new(self.clone()))
+        }
         fn parameters(&self) -> $crate::tape::Parameters {
             Vec::new()
         }
@@ -98,6 +101,9 @@ macro_rules! parameters {
         parameters! { $($field: $field),+ }
     };
     ($($field:tt: $name:ident),+) => {
+        fn kept(&self) -> Option<std::sync::Arc<dyn $crate::tape::Operation>> {
+            Some(std::sync::Arc::new(self.clone()))
+        }
         fn parameters(&self) -> $crate::tape::Parameters {
             let Self { $($field: $name),+ } = self;
             vec![$((stringify!($name), $crate::tape::Parameter::value($name))),+]

@@ -2,10 +2,11 @@
 //! door while a [`Recording`] was open, whether or not a gradient follows them.
 
 use super::Tensor;
+use super::capture::{self, is_captured};
 use super::current::CURRENT;
 use super::operation::Operation;
 use super::parameters::Parameters;
-use crate::array::Array;
+use crate::array::{Array, is_noted};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::{Dims, Strides};
@@ -94,6 +95,7 @@ impl Recording {
             open.push((program, stop));
             open.len()
         });
+        capture::refuse(|| "what is done is recorded".into());
         CURRENT.with(|c| c.is_written.set(true));
         Recording { depth, _thread: PhantomData }
     }
@@ -112,7 +114,7 @@ impl Recording {
         // What programs hold is dropped here, where none is borrowed. A thread that ends writes nothing more.
         let (ended, was_last) = ended.ok()?;
         if was_last {
-            let _ = CURRENT.try_with(|c| c.is_written.set(false));
+            let _ = CURRENT.try_with(|c| c.is_written.set(c.is_captured.get()));
         }
         ended.into_iter().next().map(|(program, _)| program)
     }
@@ -137,10 +139,12 @@ pub(super) fn unwritten<R>(f: impl FnOnce() -> R) -> R {
     impl Drop for Again {
         fn drop(&mut self) {
             CURRENT.with(|c| c.is_written.set(true));
+            is_noted(is_captured());
         }
     }
     let _again = Again;
     CURRENT.with(|c| c.is_written.set(false));
+    is_noted(false);
     f()
 }
 
@@ -148,9 +152,13 @@ pub(super) fn unwritten<R>(f: impl FnOnce() -> R) -> R {
 #[cold]
 pub(super) fn write<'a>(
     op: &dyn Operation,
+    is_beside: bool,
     inputs: &[&Array],
     outputs: impl Iterator<Item = &'a Array> + Clone,
 ) -> Result<()> {
+    if is_captured() {
+        capture::write(op, is_beside, inputs, outputs.clone());
+    }
     OPEN.with(|open| {
         for (program, stop) in &mut *open.borrow_mut() {
             if *stop == Some(program.instructions.len()) {

@@ -54,7 +54,7 @@ fn not_float(x: &Array) -> Error {
 }
 
 /// `activation(x * weight + bias)`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Conv {
     pub sizes: Sizes,
     pub activation: Option<&'static Activation>,
@@ -114,7 +114,7 @@ fn sum_pixels(x: &Tensor) -> Result<Tensor> {
 }
 
 /// The gradient of a convolution for its images, of the gradient for its result and its weight.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct InputGradient(pub Sizes);
 
 impl Operation for InputGradient {
@@ -146,7 +146,7 @@ impl Differentiable for InputGradient {
 }
 
 /// The gradient of a convolution for its weight, of its images and the gradient for its result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct WeightGradient(Sizes);
 
 impl Operation for WeightGradient {

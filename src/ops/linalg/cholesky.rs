@@ -12,7 +12,7 @@ use crate::ops::{Case, Op, add, multiply};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
 
 /// The lower factor of matrices that are made symmetric first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cholesky;
 
 impl Operation for Cholesky {

@@ -19,7 +19,7 @@ use crate::tape::{
 };
 
 /// The determinants of the first input by its factors, the other two.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Det;
 
 /// [`Factored::folded`] for a matrix, its factors and the order of its rows.
@@ -78,7 +78,7 @@ impl Differentiable for Det {
 }
 
 /// The derivatives of the determinants of the first input, some of which are zero: they are the second.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Cofactors;
 
 impl Operation for Cofactors {
@@ -111,7 +111,7 @@ fn cofactors(a: &Tensor) -> Result<Tensor> {
 }
 
 /// The logarithms of the sizes of determinants, and beside them their signs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct LogDet;
 
 impl Operation for LogDet {

@@ -16,7 +16,7 @@ use crate::tape::{
 };
 
 /// The eigenvalues of symmetric matrices, and beside them the eigenvectors, each a row.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Eigh;
 
 impl Operation for Eigh {
@@ -65,7 +65,7 @@ fn spread(a: &Tensor, values: &Tensor, rows: &Tensor, g: &Tensor) -> Result<Tens
 }
 
 /// The eigenvalues of the first input, which are the second.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Values;
 
 impl Operation for Values {
@@ -89,7 +89,7 @@ impl Differentiable for Values {
 }
 
 /// The eigenvectors of the first input, which are the rows of the third, as columns.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Vectors;
 
 impl Operation for Vectors {

@@ -8,7 +8,7 @@ use crate::kernels::linalg::{Failure, lu};
 use crate::tape::{Operation, Tensor, compute_beside, parameters};
 
 /// Factors and order of rows of square matrices.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lu;
 
 impl Operation for Lu {

@@ -74,7 +74,7 @@ pub(super) fn check_apart(vectors: &str, values: &Tensor, stack: &[usize]) -> Re
 
 /// Vectors that complete a basis, the second input; the first is the matrix. They are not determined, so that nothing that
 /// depends on them has a gradient.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rest {
     name: &'static str,
 }

@@ -9,7 +9,7 @@ use crate::ops::{Case, Op, add, subtract};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 
 /// The pseudo-inverse of the first input, which is the second.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pinv;
 
 impl Operation for Pinv {

@@ -18,7 +18,7 @@ use crate::tape::{
 };
 
 /// The rows of R that are not zero, and beside them the columns of Q, each a row: as many, or all.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Qr {
     complete: bool,
 }
@@ -111,11 +111,11 @@ impl<'a> Parts<'a> {
 }
 
 /// Q of the first input, whose columns are the rows of the second.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Q;
 
 /// R of the first input, which is the third.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct R;
 
 impl Operation for Q {

@@ -16,7 +16,7 @@ use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
 
 /// What solves `A X = B`, or with the transpose of A, of inputs A, B, and the factors of A.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Solve {
     transposed: bool,
 }
@@ -64,7 +64,7 @@ impl Differentiable for Solve {
 }
 
 /// The inverse of the first input by its factors, the other two.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inverse;
 
 impl Operation for Inverse {

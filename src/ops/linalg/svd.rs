@@ -20,7 +20,7 @@ use crate::tape::{
 
 /// The singular values, and beside them the left singular vectors and the right ones, each a row: as many as there are
 /// values, or all.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Svd {
     full: bool,
 }
@@ -129,15 +129,15 @@ impl<'a> Parts<'a> {
 }
 
 /// The left singular vectors of the first input, which are the rows of the second, as columns.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Left;
 
 /// The singular values of the first input, which are the third.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Values;
 
 /// The right singular vectors of the first input, which are the rows of the fourth.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Right;
 
 impl Operation for Left {

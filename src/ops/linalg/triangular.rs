@@ -12,7 +12,7 @@ use crate::shape::{self, Dims};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 
 /// What solves `T X = B`, or with the transpose of T. Nothing is read of T but its triangle.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SolveTriangular {
     lower: bool,
     transposed: bool,

@@ -14,7 +14,7 @@ use crate::tape::{
 /// `(x - mean) / sqrt(var + eps) * scale + bias`, with the moments of each group or with given ones.
 ///
 /// Its inputs are `x`, `scale` and `bias`, and after these the moments, if they are given; else they are beside the result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Norm {
     pub(super) layout: Grouping,
     pub(super) eps: f64,
@@ -154,7 +154,7 @@ impl Differentiable for Norm {
 
 /// The gradients of [`Norm`] for `x`, `scale` and `bias` in one pass, of `x`, `scale`, the moments and the gradient for the
 /// result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NormGradient {
     layout: Grouping,
     eps: f64,

@@ -233,7 +233,7 @@ impl Differentiable for Recurrent {
 
 /// The steps of [`Recurrent`] backwards, of its inputs, its result, the gradient for that, and what was given beside it. It
 /// gives the gradients for the gates, for what the products of the state have apart, and for the first state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct RecurrentGradient(Recurrent);
 
 impl Operation for RecurrentGradient {

@@ -1,0 +1,223 @@
+"""Functions that are captured once and done again in one call."""
+
+from __future__ import annotations
+
+import sys
+import types
+import warnings
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+from . import _core
+from .reached import Reach, Unseen, is_trusted
+
+__all__ = ["compile"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# So many programs a function has at most, and so many calls are captured for them.
+MOST_PROGRAMS = 8
+MOST_CAPTURES = 32
+# So many calls may change what they depend on, or be refused, until no more are captured.
+MOST_FAILURES = 3
+# Modules whose functions give something else the next time, or look at what cannot be guarded.
+FICKLE = {
+    "_datetime", "_io", "_random", "_socket", "_uuid", "datetime", "io", "nt", "os", "posix", "random", "secrets",
+    "select", "socket", "subprocess", "tempfile", "time", "uuid",
+}  # fmt: skip
+FICKLE_BUILTINS = {"eval", "exec", "globals", "input", "locals", "open", "vars", "next", "__import__"}
+PACKAGE = str(Path(__file__).parent)
+
+
+@overload
+def compile(function: F, /) -> F: ...
+@overload
+def compile(function: None = None, /) -> Callable[[F], F]: ...
+def compile(function: Any = None, /) -> Any:
+    """The same function, whose operations are done again without its Python code: a step of training, a forward pass,
+    a `gradient`. Results are equal to the bit.
+
+    The first two calls with arguments of some shapes and values run as ever and are captured; if both did the same,
+    later calls do that again in one call. What the function reaches may change in between: parameters and other tensors,
+    rates and clocks in the state of an optimiser and the places of generators are read anew; numbers, texts, layers,
+    attributes, closures, globals and functions are compared, and a change means a new capture. What it prints or
+    counts happens in the calls that run as ever alone.
+
+    What cannot be done again, such as a branch on the value of a tensor, runs as ever and says so once, with the line.
+    At most 8 programs are kept; a function that needs more runs as ever. `counts` tells how many there are, the bytes
+    of their constants, and how many calls fitted one or none. Ref: "Captured steps" in the tutorials.
+
+    >>> import oxiflux as flux
+    >>> @flux.compile
+    ... def step(model, state, x, y):
+    ...     loss, grads = flux.withgradient(lambda m: flux.mse(m(x), y), model)
+    ...     flux.update(state, model, grads[0])
+    ...     return loss
+    >>> model = flux.Dense(2, 1)
+    >>> state = flux.setup(flux.Adam(), model)
+    >>> x, y = flux.rand(8, 2), flux.rand(8, 1)
+    >>> losses = [step(model, state, x, y).item() for _ in range(10)]
+    >>> losses[-1] < losses[0], step.counts[0]
+    (True, 1)
+    """
+    if function is None:
+        return compile
+    if not callable(function):
+        raise TypeError(f"compile: expected a function, got {function!r}")
+    if isinstance(function, _core.compiled):
+        return function
+    life = Life(function)
+    compiled = _core.compiled(function, life)
+    life.compiled = weakref.ref(compiled)
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        if hasattr(function, name):
+            setattr(compiled, name, getattr(function, name))
+    return compiled
+
+
+class Life:
+    """What becomes of the calls that no program fits."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.compiled: Callable[[], Any] = lambda: None
+        # Captured once, and to be captured again.
+        self.seen: list[tuple[Any, set[types.CodeType], Any]] = []
+        # What ran without being known, the places that it looks names up in.
+        self.more: dict[types.CodeType, dict[str, Any]] = {}
+        self.captures = 0
+        self.failures = 0
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        given = kwargs or {}
+        if sys.getprofile() is not None:
+            return self.function(*args, **given)  # somebody else looks at what runs
+        first = None
+        try:
+            for i, entry in enumerate(self.seen):
+                if entry[0].fits(args, kwargs):
+                    guard, known, first = self.seen.pop(i)
+                    break
+            else:
+                reach = Reach(self.function, args, given, self.more.items())
+                guard, known = reach.guard, reach.codes
+        except Unseen as unseen:
+            self.end(str(unseen))
+            return self.function(*args, **given)
+        except RecursionError:
+            self.end("what it can reach is nested too deep")
+            return self.function(*args, **given)
+        self.captures += 1
+        watch = Watch(self.function)
+        numbers = _numpy_place()
+        result, captured, why = _core.capture(guard, watch, args, kwargs)
+        if why is None and captured is not None and numbers != _numpy_place():
+            why = "it draws random numbers from NumPy: draw them with oxiflux, or outside"
+        unknown = [frame for frame in watch.frames.items() if frame[0] not in known]
+        if why is None and watch.fickle:
+            why = watch.fickle
+        if why is None and any(code.co_freevars for code, _ in unknown):
+            why = f"it calls {unknown[0][0].co_qualname}, which it cannot reach by name"
+        if why is not None:
+            self.end(why)
+        elif unknown:
+            self.more.update(unknown)
+            self.fail("it calls functions that it did not reach before")
+        elif captured is None:
+            self.fail("a call changes what the next depends on, such as a counter, a list or an attribute")
+        elif first is None:
+            self.seen = [*self.seen[1 - MOST_PROGRAMS :], (guard, known, captured)]
+        elif not first.is_like(captured):
+            self.fail("two calls of the same arguments did different things")
+        else:
+            self.add(captured)
+        if self.captures >= MOST_CAPTURES:
+            self.end("its arguments, or what it depends on, are others at almost every call")
+        return result
+
+    def add(self, captured: Any) -> None:
+        compiled = self.compiled()
+        if compiled is None:
+            return
+        compiled.add(captured)
+        self.failures = 0
+        if compiled.counts[0] >= MOST_PROGRAMS:
+            self.end(f"there are {MOST_PROGRAMS} programs already, for other arguments")
+
+    def fail(self, why: str) -> None:
+        self.failures += 1
+        if self.failures >= MOST_FAILURES:
+            self.end(why)
+
+    def end(self, why: str) -> None:
+        """Says why calls run as ever from now on."""
+        compiled = self.compiled()
+        if compiled is not None and not compiled.is_settled:
+            compiled.settle()
+            self.seen = []
+            name = getattr(self.function, "__qualname__", type(self.function).__name__)
+            warnings.warn(f"compile: {name} runs as ever from now on, uncompiled: {why}", RuntimeWarning, stacklevel=3)
+
+
+class Watch:
+    """Calls a function and notes what Python code runs in it."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.frames: dict[types.CodeType, dict[str, Any]] = {}
+        self.seen: set[types.CodeType] = set()
+        self.fickle: str | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        sys.setprofile(self.note)
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            sys.setprofile(None)
+
+    def note(self, frame: types.FrameType, event: str, arg: Any) -> None:
+        if event == "call":
+            code = frame.f_code
+            if code in self.seen:
+                return
+            self.seen.add(code)
+            module = frame.f_globals.get("__name__")
+            if isinstance(module, str) and module in FICKLE:
+                self.refuse(f"{module}.{code.co_name}")
+            elif not is_trusted(module):
+                self.frames[code] = frame.f_globals
+        elif event == "c_call":
+            owner = getattr(arg, "__self__", None)
+            module = getattr(arg, "__module__", None) or type(owner).__module__
+            if isinstance(owner, type):
+                module = owner.__module__
+            is_ours = frame.f_code.co_filename.startswith(PACKAGE)
+            if module in FICKLE and not is_ours and (module != "_io" or arg.__name__.startswith("read")):
+                self.refuse(f"{module}.{arg.__name__}")
+            elif module == "builtins" and arg.__name__ in FICKLE_BUILTINS and not is_trusted(
+                frame.f_globals.get("__name__")
+            ):
+                self.refuse(arg.__name__)
+
+    def refuse(self, name: str) -> None:
+        if self.fickle is None:
+            self.fickle = f"it calls {name}, which may give something else the next time{line()}"
+
+
+def line() -> str:
+    """The line of the user's code that runs now."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return "" if frame is None else f" ({frame.f_code.co_filename}:{frame.f_lineno})"
+
+
+def _numpy_place() -> Any:
+    """Where NumPy's own generator is."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return name, keys.tobytes(), *rest
+

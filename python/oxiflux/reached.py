@@ -1,0 +1,330 @@
+"""What a function can reach, described for a guard: arguments, closures, globals, attributes, classes and functions.
+
+A description is over-approximate: it has all that can be reached by name, whether a call looks at it or not. What cannot
+be described raises `Unseen`.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import gc
+import sys
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from ._core import Generator, Leaf, Tensor
+
+__all__: list[str] = []
+
+# What is not walked: the package itself, Python's library and NumPy's and SciPy's.
+TRUSTED = (set(sys.stdlib_module_names) | {"oxiflux", "numpy", "scipy", "builtins"}) - {"__main__"}
+VALUES = (bool, int, float, str, bytes)
+SETS = (set, frozenset)
+CONSTANTS = (complex, range, slice)
+OPAQUE = (types.BuiltinFunctionType, types.BuiltinMethodType, types.MethodWrapperType, types.WrapperDescriptorType)
+DESCRIPTORS = (
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+)
+# Parts of a class that no call looks at, or that only a new class changes.
+UNSEEN_PARTS = {
+    "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__static_attributes__",
+    "__firstlineno__", "__abstractmethods__", "_abc_impl", "__dataclass_fields__", "__dataclass_params__",
+    "__match_args__", "__slots__", "__parameters__", "__orig_bases__", "__annotate__", "__annotate_func__",
+    "__conditional_annotations__", "__annotations_cache__",
+}  # fmt: skip
+MOST_NODES = 20_000
+MOST_BYTES = 1 << 16
+DEEPEST = 100
+
+Code = types.CodeType
+Node = tuple[Any, ...]
+
+
+class Unseen(Exception):
+    """What cannot be guarded, and why."""
+
+
+def is_trusted(module: object) -> bool:
+    return isinstance(module, str) and module.partition(".")[0] in TRUSTED
+
+
+def codes_of(code: Code) -> list[Code]:
+    """A function's code and that of the functions within it."""
+    found = [code]
+    for part in found:
+        found += [x for x in part.co_consts if isinstance(x, Code)]
+    return found
+
+
+def names_of(code: Code) -> list[str]:
+    """The names by which code can reach something: of globals, attributes and modules, and texts."""
+    names: dict[str, None] = {}
+    for part in codes_of(code):
+        names.update(dict.fromkeys(part.co_names))
+        names.update((x, None) for x in part.co_consts if isinstance(x, str) and x.isidentifier())
+    return list(names)
+
+
+class Reach:
+    """The description of what a call of `function` with these arguments can reach."""
+
+    def __init__(
+        self,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        more: Iterable[tuple[Code, dict[str, Any]]] = (),
+    ) -> None:
+        self.count = 0
+        self.numbers: dict[int, int] = {}
+        self.kept: list[Any] = []
+        self.tensors: list[Tensor] = []
+        self.leaves = 0
+        self.generators = 0
+        self.bytes = 0
+        self.roots: list[Node] = []
+        self.codes: set[Code] = set()
+        self.looked_up: set[tuple[int, str]] = set()
+        self.pending: list[Callable[[], None]] = []
+        self.classes: set[type] = set()
+        self.depth = 0
+        self.roots.append(("args", self.node(args)))
+        self.roots.append(("kwargs", self.node(kwargs) if kwargs else ("value", None)))
+        self.roots.append(("fixed", function, self.node(function)))
+        for code, names in more:
+            self.code(code, names)
+        while self.pending:
+            self.pending.pop(0)()
+        self.guard = _core.Guard(self.roots, self.tensors, self.count)
+
+    def number(self, x: Any) -> None:
+        self.numbers.setdefault(id(x), self.count)
+        self.kept.append(x)
+        self.count += 1
+        if self.count > MOST_NODES:
+            raise Unseen(f"it can reach more than {MOST_NODES} objects")
+
+    def node(self, x: Any) -> Node:
+        kind = type(x)
+        if x is None or kind in VALUES:
+            return ("value", x)
+        if id(x) in self.numbers:
+            return ("same", self.numbers[id(x)])
+        if self.depth > DEEPEST:
+            raise Unseen(f"what it can reach is nested more than {DEEPEST} levels deep")
+        self.depth += 1
+        try:
+            return self.describe(x, kind)
+        finally:
+            self.depth -= 1
+
+    def describe(self, x: Any, kind: type) -> Node:
+        if kind is Tensor:
+            self.number(x)
+            self.tensors.append(x)
+            return ("tensor", len(self.tensors) - 1)
+        if kind is Leaf:
+            self.number(x)
+            self.leaves += 1
+            return ("leaf", self.leaves - 1, x.frozen)
+        if kind is Generator:
+            self.number(x)
+            self.generators += 1
+            return ("generator", self.generators - 1)
+        if isinstance(x, np.ndarray):
+            return self.array(x)
+        if kind is types.FunctionType:
+            return self.function(x)
+        if kind is types.MethodType:
+            self.number(x)
+            return ("method", self.node(x.__func__), self.node(x.__self__))
+        if isinstance(x, type):
+            self.later_class(x)
+            return ("is", x)
+        if isinstance(x, types.ModuleType) or isinstance(x, DESCRIPTORS) or kind is Code:
+            return ("is", x)
+        if isinstance(x, OPAQUE):
+            owner = getattr(x, "__self__", None)
+            if owner is None or isinstance(owner, (type, types.ModuleType)):
+                return ("is", x)
+            raise Unseen(f"it can reach {x!r}, a method of Python's own, of an object that it may change")
+        if kind in CONSTANTS:
+            return ("equal", kind, x)
+        if isinstance(x, np.generic):
+            return ("equal", kind, x)
+        if kind in SETS:
+            if not all(y is None or type(y) in VALUES for y in x):
+                raise Unseen(f"it can reach a {kind.__name__} of other than numbers and texts")
+            return ("equal", kind, kind(x))
+        return self.object(x, kind)
+
+    def array(self, x: Any) -> Node:
+        if type(x) is not np.ndarray or x.dtype.kind not in "biuf":
+            raise Unseen(f"it can reach a {type(x).__name__} of {x.dtype}, which is not looked into")
+        self.bytes += x.nbytes
+        if self.bytes > MOST_BYTES:
+            raise Unseen(
+                f"it can reach NumPy arrays of more than {MOST_BYTES} bytes, whose contents would have to be compared "
+                "at each call: make them tensors, flux.tensor(a)"
+            )
+        self.number(x)
+        return ("array", x, x.copy())
+
+    def function(self, f: types.FunctionType) -> Node:
+        trusted = is_trusted(f.__globals__.get("__name__"))
+        if trusted and f.__closure__ is None:
+            return ("is", f)
+        self.number(f)
+        cells = []
+        defaults, keywords = self.node(f.__defaults__), self.node(f.__kwdefaults__)
+        for cell in f.__closure__ or ():
+            try:
+                held = cell.cell_contents
+            except ValueError:
+                cells.append(None)
+            else:
+                cells.append(self.node(held))
+        attributes = None if trusted else self.node(f.__dict__)
+        if not trusted:
+            self.code(f.__code__, f.__globals__)
+        return ("function", f.__code__, f.__globals__, defaults, keywords, cells, attributes)
+
+    def code(self, code: Code, names: dict[str, Any]) -> None:
+        """What code can reach by the names of its globals is looked up later."""
+        if code in self.codes:
+            return
+        self.codes.update(codes_of(code))
+        self.pending.append(functools.partial(self.look_up, names, names_of(code), names_of(code)))
+
+    def look_up(self, namespace: dict[str, Any], names: list[str], within: list[str]) -> None:
+        for name in names:
+            if (id(namespace), name) in self.looked_up:
+                value = namespace.get(name)
+                if isinstance(value, types.ModuleType):
+                    self.module(value, within)
+                continue
+            self.looked_up.add((id(namespace), name))
+            if name not in namespace:
+                self.roots.append(("lookup", namespace, name, None))
+                imported = sys.modules.get(name)
+                if imported is not None:
+                    self.module(imported, within)
+                continue
+            value = namespace[name]
+            self.roots.append(("lookup", namespace, name, self.node(value)))
+            if isinstance(value, types.ModuleType):
+                self.module(value, within)
+
+    def module(self, module: types.ModuleType, names: list[str]) -> None:
+        """What code can reach of a module, by its names."""
+        namespace = vars(module)
+        if not is_trusted(module.__name__):
+            found = [name for name in names if name in namespace or name in {"__dict__"}]
+            if "__dict__" in found or "__getattr__" in namespace:
+                raise Unseen(f"it may look anything up in the module {module.__name__}")
+            new = [name for name in found if (id(namespace), name) not in self.looked_up]
+            if new:
+                self.pending.append(functools.partial(self.look_up, namespace, new, names))
+            return
+        for name in names:
+            if name in namespace and (id(namespace), name) not in self.looked_up:
+                self.looked_up.add((id(namespace), name))
+                value = namespace[name]
+                plain = value is None or type(value) in VALUES
+                self.roots.append(("lookup", namespace, name, ("value" if plain else "is", value)))
+                if isinstance(value, types.ModuleType):
+                    self.module(value, names)
+
+    def later_class(self, kind: type) -> None:
+        for part in kind.__mro__:
+            if part not in self.classes and not is_trusted(part.__module__):
+                self.classes.add(part)
+                self.pending.append(functools.partial(self.of_class, part))
+
+    def of_class(self, kind: type) -> None:
+        own = next(x for x in gc.get_referents(kind.__dict__) if type(x) is dict)
+        for key, value in list(own.items()):
+            if key in UNSEEN_PARTS:
+                continue
+            if type(value) in (staticmethod, classmethod, functools.cached_property, property):
+                self.roots.append(("lookup", own, key, ("is", value)))
+                for name in ("__func__", "func", "fget", "fset"):
+                    f = getattr(value, name, None)
+                    if f is not None:
+                        self.roots.append(("fixed", f, self.node(f)))
+            else:
+                self.roots.append(("lookup", own, key, self.node(value)))
+        names = tuple(own)
+        self.roots.append(("fixed", own, ("keys", names)))
+
+    def object(self, x: Any, kind: type) -> Node:
+        if isinstance(x, (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)):
+            raise Unseen(f"it can reach {x!r}, which a call may move on")
+        trusted = is_trusted(kind.__module__)
+        if hasattr(kind, "__next__") and trusted:
+            raise Unseen(f"it can reach {x!r}, which a call may move on")
+        parts: list[Node] = []
+        self.later_class(kind)
+        if isinstance(x, tuple):
+            self.number(x)
+            parts.append(("tuple", kind, [self.node(y) for y in x]))
+        elif isinstance(x, list):
+            self.number(x)
+            parts.append(("list", kind, [self.node(y) for y in x]))
+        elif isinstance(x, dict) and not isinstance(x, collections.OrderedDict):
+            self.number(x)
+            if not all(key is None or type(key) in VALUES for key in x):
+                raise Unseen("it can reach a dict whose keys are other than numbers and texts")
+            parts.append(("dict", kind, list(x), [self.node(y) for y in x.values()]))
+        elif isinstance(x, (set, frozenset, collections.deque, bytearray, memoryview, collections.OrderedDict)) or type(x).__module__ in (
+            "array",
+            "_random",
+            "random",
+            "weakref",
+            "_weakref",
+        ):
+            raise Unseen(f"it can reach a {kind.__name__}, which is not looked into: {x!r:.60}")
+        elif not trusted and any(hasattr(kind, name) for name in ("__array__", "__dlpack__", "__array_interface__")):
+            raise Unseen(f"it can reach an array of {kind.__module__}: make it a tensor, flux.tensor(a)")
+        elif kind.__module__.startswith("numpy.random"):
+            raise Unseen("it can reach a random generator of NumPy: give flux.Generator(seed), or draw outside")
+        elif kind.__module__ == "functools" and hasattr(x, "__wrapped__") and hasattr(x, "cache_info"):
+            raise Unseen("it can reach a function with a cache: call it outside")
+        own = getattr(x, "__dict__", None)
+        slots: dict[str, Any] = {}
+        if kind is functools.partial:
+            slots = {"func": x.func, "args": x.args, "keywords": x.keywords}
+        if kind is _core.compiled:
+            slots = {"__wrapped__": x.__wrapped__}
+        for part in kind.__mro__:
+            for name, member in vars(part).items() if "__slots__" in vars(part) else ():
+                if isinstance(member, types.MemberDescriptorType):
+                    try:
+                        slots[name] = member.__get__(x)
+                    except AttributeError:
+                        slots[name] = _ABSENT
+        if type(own) is dict or slots:
+            if not parts:
+                self.number(x)
+            else:
+                self.count += 1  # a second picture of the same object has a number of its own
+            own = own if type(own) is dict else {}
+            if not all(type(key) is str for key in own):
+                raise Unseen(f"the attributes of a {kind.__name__} have keys that are no text")
+            items = [self.node(y) for y in own.values()]
+            held = [None if y is _ABSENT else self.node(y) for y in slots.values()]
+            parts.append(("object", kind, list(own), items, list(slots), held))
+        if not parts:
+            return ("is", x)
+        return parts[0] if len(parts) == 1 else ("all", parts)
+
+
+_ABSENT = object()

@@ -1,0 +1,160 @@
+//! What a program does beside computing: optimisers' steps, and draws from generators.
+
+use super::guard::Found;
+use crate::array::Array;
+use crate::error::Result;
+use crate::kernels::dropout;
+use crate::py::optim::Update;
+use crate::py::random::{Generator, default_generator};
+use crate::py::state::Leaf;
+use crate::py::tensor::PyTensor;
+use crate::random::Generator as Stream;
+use crate::tape;
+use pyo3::prelude::*;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What is drawn.
+pub(in crate::py) type Draw = Arc<dyn Fn(&mut Stream) -> Result<Array> + Send + Sync>;
+
+/// Something that a program does beside computing.
+pub(super) enum Action {
+    /// A step of an optimiser: for each parameter the places of what is kept for it and of its tensor, and whether that is
+    /// an item of a list. Then the places of all tensors that it changes.
+    Update(Vec<(usize, usize, bool)>, Vec<usize>),
+    /// A draw from the generator of a place, or from the one that everybody shares.
+    Draw(Option<usize>, String, Draw),
+}
+
+impl Action {
+    /// Whether another does the same.
+    pub(super) fn is_like(&self, other: &Action) -> bool {
+        match (self, other) {
+            (Action::Update(a, b), Action::Update(c, d)) => a == c && b == d,
+            (Action::Draw(a, b, _), Action::Draw(c, d, _)) => a == c && b == d,
+            _ => false,
+        }
+    }
+}
+
+type Places = HashMap<usize, usize>;
+
+/// The actions of what is captured on this thread.
+pub(super) struct Actions {
+    tensors: Places,
+    leaves: Places,
+    generators: Places,
+    pub(super) list: Vec<Action>,
+    /// The tensors by their places as the capture began, or as a step of an optimiser has left them.
+    pub(super) known: Vec<Array>,
+}
+
+thread_local! {
+    static OPEN: RefCell<Option<Actions>> = const { RefCell::new(None) };
+}
+
+fn places<'a, 'py: 'a, T: 'a>(all: impl Iterator<Item = &'a Bound<'py, T>>) -> Places {
+    all.enumerate().map(|(i, x)| (x.as_ptr() as usize, i)).collect()
+}
+
+impl Actions {
+    pub(super) fn open(found: &Found<'_>, given: Vec<Array>) {
+        let actions = Actions {
+            tensors: places(found.tensors.iter()),
+            leaves: places(found.leaves.iter()),
+            generators: places(found.generators.iter()),
+            list: Vec::new(),
+            known: given,
+        };
+        OPEN.set(Some(actions));
+    }
+
+    pub(super) fn close() -> Option<Actions> {
+        OPEN.take()
+    }
+}
+
+/// To be told of what was drawn from a generator: `what` is all that `draw` knows.
+#[cold]
+pub(in crate::py) fn drawn(generator: &Bound<'_, Generator>, what: String, drawn: &Array, draw: Draw) {
+    let shared = default_generator(generator.py()).is_ok_and(|shared| shared.is(generator));
+    OPEN.with_borrow_mut(|open| {
+        let Some(open) = open else { return };
+        let place = open.generators.get(&(generator.as_ptr() as usize)).copied();
+        if place.is_none() && !shared {
+            return tape::refuse(|| "a generator is made in the function".into());
+        }
+        open.list.push(Action::Draw(place, what, draw));
+        tape::foreign(open.list.len() - 1, "draw", &[], &[drawn]);
+    });
+}
+
+/// The place that a dropout of so many elements draws from.
+#[cold]
+pub(in crate::py) fn drawn_place(generator: &Bound<'_, Generator>, size: usize, place: &Array) {
+    let draw = move |stream: &mut Stream| {
+        let before = stream.place();
+        *stream = Stream::at(dropout::after(before, size));
+        Array::from_slice(&[2], &[before.key, before.counter])
+    };
+    drawn(generator, format!("a place for {size}"), place, Arc::new(draw));
+}
+
+/// A step of an optimiser that is about to be done, if it can be done again.
+#[cold]
+pub(in crate::py) fn updating(updates: &[Update<'_>]) -> Option<Vec<(usize, usize, bool)>> {
+    OPEN.with_borrow(|open| {
+        let open = open.as_ref()?;
+        let mut pairs = Vec::with_capacity(updates.len());
+        for update in updates {
+            let place = |map: &Places, ob: usize| map.get(&ob).copied();
+            let leaf = place(&open.leaves, update.leaf.as_ptr() as usize);
+            let tensor = place(&open.tensors, update.tensor.as_ptr() as usize);
+            let (Some(leaf), Some(tensor)) = (leaf, tensor) else {
+                tape::refuse(|| "the state of the optimiser, or the model, is made in the function".into());
+                return None;
+            };
+            let now = update.tensor.bind(update.py).get().get();
+            if now.array().identity() != open.known[tensor].identity() {
+                tape::refuse(|| "a parameter is assigned to before it is updated".into());
+                return None;
+            }
+            pairs.push((leaf, tensor, update.is_item));
+        }
+        Some(pairs)
+    })
+}
+
+/// The step has been done. `changed` are all tensors that it may have changed.
+#[cold]
+pub(in crate::py) fn updated(
+    pairs: Vec<(usize, usize, bool)>,
+    grads: &[Array],
+    changed: &[Bound<'_, PyTensor>],
+) {
+    OPEN.with_borrow_mut(|open| {
+        let Some(open) = open else { return };
+        let mut places = Vec::new();
+        let mut arrays = Vec::new();
+        for tensor in changed {
+            if let Some(&place) = open.tensors.get(&(tensor.as_ptr() as usize)) {
+                let now = tensor.get().get().into_array();
+                open.known[place] = now.clone();
+                places.push(place);
+                arrays.push(now);
+            }
+        }
+        open.list.push(Action::Update(pairs, places));
+        let (grads, arrays): (Vec<&Array>, Vec<&Array>) = (grads.iter().collect(), arrays.iter().collect());
+        tape::foreign(open.list.len() - 1, "update", &grads, &arrays);
+    });
+}
+
+/// What is kept for a parameter, and its tensor.
+pub(super) fn pair<'a, 'py>(
+    found: &'a Found<'py>,
+    (leaf, tensor, is_item): (usize, usize, bool),
+) -> (&'a Bound<'py, Leaf>, &'a Bound<'py, PyTensor>, bool) {
+    (&found.leaves[leaf], &found.tensors[tensor], is_item)
+}

@@ -1,0 +1,433 @@
+//! What a program depends on: a picture of all that a function can reach, compared with what is there at each call.
+//!
+//! The picture owns what it compares by identity, so that no address comes to be another object's. A comparison runs no
+//! Python code: values are compared where their classes are Python's own.
+
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::py::attributes::dict_of;
+use crate::py::numpy;
+use crate::py::once::intern;
+use crate::py::random::Generator;
+use crate::py::state::Leaf;
+use crate::py::tensor::PyTensor;
+use crate::shape::{Dims, Strides};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+
+/// A part of the picture. Those that others may refer to have a number.
+enum Node {
+    /// A number, a text or None: equal in class and to the bit.
+    Value(Py<PyAny>),
+    /// This very object.
+    Is(Py<PyAny>),
+    /// The object that has this number.
+    Same(usize),
+    /// A set, a range and the like, of values.
+    Equal(Py<PyType>, Py<PyAny>),
+    /// A tensor in a place of its own.
+    Tensor(usize),
+    /// An array of NumPy's with the bytes of this copy.
+    Array(Py<PyAny>, Py<PyAny>),
+    Tuple(Py<PyType>, Vec<Node>),
+    List(Py<PyType>, Vec<Node>),
+    Dict(Py<PyType>, Vec<(Py<PyAny>, Node)>),
+    /// An object: its class, its attributes in order, and those in slots.
+    Object(Py<PyType>, Vec<(Py<PyAny>, Node)>, Vec<(Py<PyString>, Option<Node>)>),
+    Function(Box<Function>),
+    Method(Box<(Node, Node)>),
+    /// What an optimiser keeps for a parameter, and whether it is frozen.
+    Leaf(usize, bool),
+    /// A generator in a place of its own.
+    Generator(usize),
+    /// A dict with these keys in this order, whatever it holds.
+    Keys(Vec<Py<PyAny>>),
+    /// Several pictures of one object.
+    All(Vec<Node>),
+}
+
+struct Function {
+    code: Py<PyAny>,
+    globals: Py<PyAny>,
+    defaults: Node,
+    keywords: Node,
+    cells: Vec<Option<Node>>,
+    attributes: Option<Node>,
+}
+
+/// Where a comparison begins.
+enum Root {
+    /// The arguments by position, or by name.
+    Arguments(Node),
+    Keywords(Node),
+    /// An object that the picture owns.
+    Fixed(Py<PyAny>, Node),
+    /// What a dict has by a name, or that it has nothing.
+    Lookup(Py<PyDict>, Py<PyAny>, Option<Node>),
+}
+
+/// How a tensor is laid out.
+#[derive(PartialEq)]
+pub(super) struct Layout {
+    shape: Dims,
+    strides: Strides,
+    dtype: DType,
+}
+
+impl Layout {
+    fn of(x: &Array) -> Layout {
+        let (_, shape, strides, dtype) = x.identity();
+        Layout { shape, strides, dtype }
+    }
+    fn fits(&self, x: &Array) -> bool {
+        self.dtype == x.dtype() && self.shape[..] == *x.shape() && self.strides[..] == *x.strides()
+    }
+}
+
+/// What was found in the places of a picture.
+#[derive(Default)]
+pub(super) struct Found<'py> {
+    /// By their numbers.
+    pub(super) objects: Vec<Option<Bound<'py, PyAny>>>,
+    pub(super) tensors: Vec<Bound<'py, PyTensor>>,
+    pub(super) leaves: Vec<Bound<'py, Leaf>>,
+    /// NumPy's.
+    pub(super) arrays: Vec<Bound<'py, PyAny>>,
+    pub(super) generators: Vec<Bound<'py, Generator>>,
+}
+
+/// The picture of what a function can reach.
+#[pyclass(frozen, module = "oxiflux._core")]
+pub(super) struct Guard {
+    roots: Vec<Root>,
+    /// How many numbers there are.
+    count: usize,
+    /// The tensors of its places, at first without layouts.
+    layouts: Vec<Layout>,
+}
+
+type Parts<'py> = Bound<'py, PyTuple>;
+
+fn text<'py>(parts: &Parts<'py>) -> PyResult<String> {
+    parts.get_item(0)?.extract()
+}
+
+fn class(ob: &Bound<'_, PyAny>) -> PyResult<Py<PyType>> {
+    Ok(ob.cast::<PyType>()?.clone().unbind())
+}
+
+fn nodes(ob: &Bound<'_, PyAny>) -> PyResult<Vec<Node>> {
+    ob.try_iter()?.map(|x| Node::read(&x?)).collect()
+}
+
+fn pairs(keys: &Bound<'_, PyAny>, values: &Bound<'_, PyAny>) -> PyResult<Vec<(Py<PyAny>, Node)>> {
+    let keys = keys.try_iter()?.map(|k| Ok(k?.unbind())).collect::<PyResult<Vec<_>>>()?;
+    Ok(keys.into_iter().zip(nodes(values)?).collect())
+}
+
+fn maybe(ob: &Bound<'_, PyAny>) -> PyResult<Option<Node>> {
+    if ob.is_none() { Ok(None) } else { Node::read(ob).map(Some) }
+}
+
+impl Node {
+    /// A picture as Python describes it: a tuple that begins with what it is of.
+    fn read(ob: &Bound<'_, PyAny>) -> PyResult<Node> {
+        let parts = ob.cast::<PyTuple>()?;
+        let item = |i: usize| parts.get_item(i);
+        Ok(match text(parts)?.as_str() {
+            "value" => Node::Value(item(1)?.unbind()),
+            "is" => Node::Is(item(1)?.unbind()),
+            "same" => Node::Same(item(1)?.extract()?),
+            "equal" => Node::Equal(class(&item(1)?)?, item(2)?.unbind()),
+            "tensor" => Node::Tensor(item(1)?.extract()?),
+            "array" => Node::Array(item(1)?.unbind(), item(2)?.unbind()),
+            "tuple" => Node::Tuple(class(&item(1)?)?, nodes(&item(2)?)?),
+            "list" => Node::List(class(&item(1)?)?, nodes(&item(2)?)?),
+            "dict" => Node::Dict(class(&item(1)?)?, pairs(&item(2)?, &item(3)?)?),
+            "object" => {
+                let slots = item(4)?.try_iter()?.zip(item(5)?.try_iter()?);
+                let slots = slots
+                    .map(|(name, node)| Ok((name?.cast_into::<PyString>()?.unbind(), maybe(&node?)?)))
+                    .collect::<PyResult<Vec<_>>>()?;
+                Node::Object(class(&item(1)?)?, pairs(&item(2)?, &item(3)?)?, slots)
+            }
+            "function" => Node::Function(Box::new(Function {
+                code: item(1)?.unbind(),
+                globals: item(2)?.unbind(),
+                defaults: Node::read(&item(3)?)?,
+                keywords: Node::read(&item(4)?)?,
+                cells: item(5)?.try_iter()?.map(|x| maybe(&x?)).collect::<PyResult<_>>()?,
+                attributes: maybe(&item(6)?)?,
+            })),
+            "method" => Node::Method(Box::new((Node::read(&item(1)?)?, Node::read(&item(2)?)?))),
+            "leaf" => Node::Leaf(item(1)?.extract()?, item(2)?.extract()?),
+            "generator" => Node::Generator(item(1)?.extract()?),
+            "keys" => Node::Keys(item(1)?.try_iter()?.map(|k| Ok(k?.unbind())).collect::<PyResult<_>>()?),
+            "all" => Node::All(nodes(&item(1)?)?),
+            other => return Err(PyValueError::new_err(format!("guard: there is no {other}"))),
+        })
+    }
+
+    /// Whether the object is as it was.
+    fn fits<'py>(&self, ob: &Bound<'py, PyAny>, found: &mut Found<'py>) -> PyResult<bool> {
+        let py = ob.py();
+        let is_of = |class: &Py<PyType>| ob.get_type().is(class);
+        match self {
+            Node::Value(value) => return Ok(is_same_value(ob, value.bind(py))),
+            Node::Is(other) => return Ok(ob.is(other)),
+            Node::Same(number) => {
+                return Ok(found.objects.get(*number).is_some_and(|x| x.as_ref().is_some_and(|x| x.is(ob))));
+            }
+            Node::Equal(class, value) => return Ok(is_of(class) && ob.eq(value)?),
+            Node::Keys(names) => {
+                let Ok(dict) = ob.cast::<PyDict>() else { return Ok(false) };
+                let same = |((key, _), name): ((Bound<'_, PyAny>, _), &Py<PyAny>)| is_same_value(&key, name.bind(py));
+                return Ok(dict.len() == names.len() && dict.iter().zip(names).all(same));
+            }
+            Node::All(nodes) => {
+                for node in nodes {
+                    if !node.fits(ob, found)? {
+                        return Ok(false);
+                    }
+                }
+                return Ok(true);
+            }
+            _ => found.objects.push(Some(ob.clone())),
+        }
+        match self {
+            Node::Tensor(slot) => {
+                let Ok(tensor) = ob.cast_exact::<PyTensor>() else { return Ok(false) };
+                if *slot != found.tensors.len() {
+                    return Ok(false);
+                }
+                found.tensors.push(tensor.clone());
+            }
+            Node::Leaf(slot, frozen) => {
+                let Ok(leaf) = ob.cast_exact::<Leaf>() else { return Ok(false) };
+                if *slot != found.leaves.len() || leaf.get().held().frozen != *frozen {
+                    return Ok(false);
+                }
+                found.leaves.push(leaf.clone());
+            }
+            Node::Generator(slot) => {
+                let Ok(generator) = ob.cast_exact::<Generator>() else { return Ok(false) };
+                if *slot != found.generators.len() {
+                    return Ok(false);
+                }
+                found.generators.push(generator.clone());
+            }
+            Node::Array(like, copy) => {
+                let (like, ob_type) = (like.bind(py), ob.get_type());
+                if !ob_type.is(like.get_type()) {
+                    return Ok(false);
+                }
+                for name in ["dtype", "shape", "strides"] {
+                    if !ob.getattr(name)?.eq(like.getattr(name)?)? {
+                        return Ok(false);
+                    }
+                }
+                found.arrays.push(ob.clone());
+                return Ok(numpy::have_same_bytes(ob, copy.bind(py))? == Some(true));
+            }
+            Node::Tuple(class, items) => {
+                let Ok(tuple) = ob.cast::<PyTuple>() else { return Ok(false) };
+                if !is_of(class) || tuple.len() != items.len() {
+                    return Ok(false);
+                }
+                for (i, node) in items.iter().enumerate() {
+                    if !node.fits(&tuple.get_item(i)?, found)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            Node::List(class, items) => {
+                let Ok(list) = ob.cast::<PyList>() else { return Ok(false) };
+                if !is_of(class) || list.len() != items.len() {
+                    return Ok(false);
+                }
+                for (i, node) in items.iter().enumerate() {
+                    if !node.fits(&list.get_item(i)?, found)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            Node::Dict(class, items) => {
+                let Ok(dict) = ob.cast::<PyDict>() else { return Ok(false) };
+                return Ok(is_of(class) && fits_items(dict, items, found)?);
+            }
+            Node::Object(class, items, slots) => {
+                if !is_of(class) {
+                    return Ok(false);
+                }
+                match dict_of(ob)? {
+                    Some(dict) if !fits_items(&dict, items, found)? => return Ok(false),
+                    None if !items.is_empty() => return Ok(false),
+                    _ => {}
+                }
+                for (name, node) in slots {
+                    let same = match (ob.getattr_opt(name.bind(py))?, node) {
+                        (Some(x), Some(node)) => node.fits(&x, found)?,
+                        (None, None) => true,
+                        _ => false,
+                    };
+                    if !same {
+                        return Ok(false);
+                    }
+                }
+            }
+            Node::Function(f) => return f.fits(ob, found),
+            Node::Method(parts) => {
+                let same_class = crate::py::callables::is_method(ob)?;
+                return Ok(same_class
+                    && parts.0.fits(&ob.getattr(intern!(py, "__func__"))?, found)?
+                    && parts.1.fits(&ob.getattr(intern!(py, "__self__"))?, found)?);
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+}
+
+impl Function {
+    fn fits<'py>(&self, ob: &Bound<'py, PyAny>, found: &mut Found<'py>) -> PyResult<bool> {
+        let py = ob.py();
+        if !ob.is_instance_of::<pyo3::types::PyFunction>()
+            || !ob.getattr(intern!(py, "__code__"))?.is(&self.code)
+            || !ob.getattr(intern!(py, "__globals__"))?.is(&self.globals)
+            || !self.defaults.fits(&ob.getattr(intern!(py, "__defaults__"))?, found)?
+            || !self.keywords.fits(&ob.getattr(intern!(py, "__kwdefaults__"))?, found)?
+        {
+            return Ok(false);
+        }
+        if !self.cells.is_empty() {
+            let closure = ob.getattr(intern!(py, "__closure__"))?;
+            let Ok(closure) = closure.cast::<PyTuple>() else { return Ok(false) };
+            if closure.len() != self.cells.len() {
+                return Ok(false);
+            }
+            for (cell, node) in closure.iter().zip(&self.cells) {
+                let same = match (cell.getattr(intern!(py, "cell_contents")), node) {
+                    (Ok(x), Some(node)) => node.fits(&x, found)?,
+                    (Err(_), None) => true,
+                    _ => false,
+                };
+                if !same {
+                    return Ok(false);
+                }
+            }
+        }
+        match &self.attributes {
+            Some(node) => node.fits(&ob.getattr(intern!(py, "__dict__"))?, found),
+            None => Ok(true),
+        }
+    }
+}
+
+/// Whether a dict has these keys in this order, and what fits there.
+fn fits_items<'py>(
+    dict: &Bound<'py, PyDict>,
+    items: &[(Py<PyAny>, Node)],
+    found: &mut Found<'py>,
+) -> PyResult<bool> {
+    if dict.len() != items.len() {
+        return Ok(false);
+    }
+    for ((key, value), (name, node)) in dict.iter().zip(items) {
+        if !is_same_value(&key, name.bind(dict.py())) || !node.fits(&value, found)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a value is another's equal in class and to the bit; anything else is equal to itself alone.
+pub(super) fn is_same_value(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> bool {
+    if a.is(b) {
+        return true;
+    }
+    if !a.get_type().is(b.get_type()) {
+        return false;
+    }
+    if let (Ok(a), Ok(b)) = (a.cast_exact::<PyFloat>(), b.cast_exact::<PyFloat>()) {
+        return a.value().to_bits() == b.value().to_bits();
+    }
+    let is_plain = a.is_exact_instance_of::<PyInt>()
+        || a.is_exact_instance_of::<PyString>()
+        || a.is_exact_instance_of::<PyBytes>();
+    is_plain && a.eq(b).unwrap_or(false)
+}
+
+impl Guard {
+    /// What is in the places of the picture, if all is as it was.
+    pub(super) fn look<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<Found<'py>>> {
+        let py = args.py();
+        let mut found = Found { objects: Vec::with_capacity(self.count), ..Found::default() };
+        found.tensors.reserve(self.layouts.len());
+        for root in &self.roots {
+            let fits = match root {
+                Root::Arguments(node) => node.fits(args.as_any(), &mut found)?,
+                Root::Keywords(node) => match kwargs.filter(|k| !k.is_empty()) {
+                    Some(kwargs) => node.fits(kwargs.as_any(), &mut found)?,
+                    None => matches!(node, Node::Value(_)),
+                },
+                Root::Fixed(ob, node) => node.fits(ob.bind(py), &mut found)?,
+                Root::Lookup(dict, name, node) => match (dict.bind(py).get_item(name)?, node) {
+                    (Some(x), Some(node)) => node.fits(&x, &mut found)?,
+                    (None, None) => true,
+                    _ => false,
+                },
+            };
+            if !fits {
+                return Ok(None);
+            }
+        }
+        let same = |(layout, x): (&Layout, &Bound<'_, PyTensor>)| layout.fits(x.get().lock().array());
+        let fits = self.layouts.len() == found.tensors.len()
+            && self.layouts.iter().zip(&found.tensors).all(same)
+            && are_distinct(found.tensors.iter().map(|x| x.as_ptr() as usize))
+            && are_distinct(found.leaves.iter().map(|x| x.as_ptr() as usize))
+            && are_distinct(found.generators.iter().map(|x| x.as_ptr() as usize));
+        Ok(fits.then_some(found))
+    }
+}
+
+/// Whether no two places hold one object: two places of one are one in the picture.
+fn are_distinct(addresses: impl Iterator<Item = usize>) -> bool {
+    let mut all: smallvec::SmallVec<[usize; 32]> = addresses.collect();
+    all.sort_unstable();
+    all.windows(2).all(|two| two[0] != two[1])
+}
+
+#[pymethods]
+impl Guard {
+    /// The picture that these roots describe; `tensors` are those of its places.
+    #[new]
+    fn new(roots: &Bound<'_, PyAny>, tensors: Vec<Bound<'_, PyTensor>>, count: usize) -> PyResult<Self> {
+        let read = |root: Bound<'_, PyAny>| {
+            let parts = root.cast::<PyTuple>()?;
+            Ok(match text(parts)?.as_str() {
+                "args" => Root::Arguments(Node::read(&parts.get_item(1)?)?),
+                "kwargs" => Root::Keywords(Node::read(&parts.get_item(1)?)?),
+                "fixed" => Root::Fixed(parts.get_item(1)?.unbind(), Node::read(&parts.get_item(2)?)?),
+                _ => Root::Lookup(
+                    parts.get_item(1)?.cast_into::<PyDict>()?.unbind(),
+                    parts.get_item(2)?.unbind(),
+                    maybe(&parts.get_item(3)?)?,
+                ),
+            })
+        };
+        let roots = roots.try_iter()?.map(|root| read(root?)).collect::<PyResult<_>>()?;
+        let layouts = tensors.iter().map(|x| Layout::of(x.get().lock().array())).collect();
+        Ok(Guard { roots, count, layouts })
+    }
+
+    /// Whether all is as it was.
+    fn fits(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+        Ok(self.look(args, kwargs)?.is_some())
+    }
+}

@@ -1,0 +1,372 @@
+//! What a thread computes, kept to be done again: a [`Capture`] has the operations themselves, where a
+//! [`Program`](super::Program) has their names.
+//!
+//! It knows where each array comes from: it was given, it follows from numbers of the program alone, or a step made it. An
+//! array from elsewhere ends the capture, and so does a look at values that may be others the next time: what is forgotten
+//! here costs speed and is never a wrong result.
+
+use super::current::CURRENT;
+use super::operation::Operation;
+use super::parameters::Parameters;
+use crate::array::{Array, Noted, is_noted, noted};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::shape::{Dims, Strides};
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
+
+/// What computes arrays of arrays, or finds that it must not.
+pub type Compute = Arc<dyn Fn(&[&Array]) -> Result<Vec<Array>> + Send + Sync>;
+
+/// What a step does.
+#[derive(Clone)]
+pub enum Kind {
+    /// An operation; with what it gives beside its result, if that is wanted.
+    Operation(Arc<dyn Operation>, bool),
+    /// What is computed beside the operations, and checks of values.
+    Derived(&'static str, Parameters, Compute),
+    /// What the one who captures does himself, by a number of his.
+    Foreign(usize),
+}
+
+/// Something that was done. Values are named by their numbers.
+#[derive(Clone)]
+pub struct Step {
+    /// What was done.
+    pub kind: Kind,
+    /// What it was given.
+    pub inputs: SmallVec<[u32; 4]>,
+    /// What it gave.
+    pub outputs: SmallVec<[u32; 2]>,
+}
+
+impl Step {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Operation(op, _) => op.name(),
+            Kind::Derived(name, ..) => name,
+            Kind::Foreign(_) => "foreign",
+        }
+    }
+
+    /// Whether another does the same with the same values.
+    fn is_like(&self, other: &Step) -> bool {
+        let alike = match (&self.kind, &other.kind) {
+            (Kind::Operation(a, beside), Kind::Operation(b, other)) => {
+                a.name() == b.name() && beside == other && a.parameters() == b.parameters()
+            }
+            (Kind::Derived(a, given, _), Kind::Derived(b, other, _)) => a == b && given == other,
+            (Kind::Foreign(a), Kind::Foreign(b)) => a == b,
+            _ => false,
+        };
+        alike && self.inputs == other.inputs && self.outputs == other.outputs
+    }
+}
+
+/// Two arrays with the same one have the same elements: a capture holds all that it has met.
+type Identity = (usize, Dims, Strides, DType);
+
+/// What was done while it was open.
+#[derive(Default)]
+pub struct Capture {
+    steps: Vec<Step>,
+    values: Vec<Array>,
+    /// Which of the values follow from numbers of the program alone.
+    is_constant: Vec<bool>,
+    numbers: HashMap<Identity, u32>,
+    given: usize,
+    refusal: Option<String>,
+    /// How the values are laid out, once they have been let go of.
+    layouts: Vec<Layout>,
+    /// Those that were not.
+    constants: Vec<Option<Array>>,
+}
+
+/// How an array is laid out.
+pub type Layout = (Dims, Strides, DType);
+
+thread_local! {
+    static OPEN: RefCell<Option<Capture>> = const { RefCell::new(None) };
+}
+
+/// Who says where the program is, for refusals.
+static PLACE: OnceLock<fn() -> String> = OnceLock::new();
+
+/// Sets who says where the program is.
+#[cfg(feature = "python")]
+pub(crate) fn say_where(place: fn() -> String) {
+    let _ = PLACE.set(place);
+}
+
+impl Capture {
+    /// What was done, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+    /// How the values are laid out, by their numbers: the first were given.
+    pub fn layouts(&self) -> &[Layout] {
+        &self.layouts
+    }
+    /// A value that follows from numbers of the program alone.
+    pub fn constant(&self, number: u32) -> Option<&Array> {
+        self.constants.get(number as usize)?.as_ref()
+    }
+    /// How many values were given.
+    pub fn given(&self) -> usize {
+        self.given
+    }
+    /// Whether a value follows from numbers of the program alone.
+    pub fn is_constant(&self, number: u32) -> bool {
+        self.is_constant[number as usize]
+    }
+    /// Why it is none, if it is none.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+    /// The number of a value, if it is known.
+    pub fn number(&self, value: &Array) -> Option<u32> {
+        self.numbers.get(&value.identity()).copied()
+    }
+
+    /// Lets go of all values but the constants. Of memory that is somebody else's, and may be written, these are copies.
+    pub fn settle(&mut self) -> Result<()> {
+        let values = std::mem::take(&mut self.values);
+        self.numbers.clear();
+        for (x, &is_constant) in values.into_iter().zip(&self.is_constant) {
+            let (_, shape, strides, dtype) = x.identity();
+            self.layouts.push((shape, strides, dtype));
+            self.constants.push(match is_constant {
+                true if x.is_foreign() => Some(x.copy()?),
+                true => Some(x),
+                false => None,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether another did the same: the same steps with constants of the same bits. Both have settled.
+    pub fn is_like(&self, other: &Capture) -> bool {
+        let same = |(a, b): (&Option<Array>, &Option<Array>)| match (a, b) {
+            (Some(a), Some(b)) => have_same_bits(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        self.given == other.given
+            && self.layouts == other.layouts
+            && self.steps.len() == other.steps.len()
+            && self.steps.iter().zip(&other.steps).all(|(a, b)| a.is_like(b))
+            && self.constants.len() == other.constants.len()
+            && self.constants.iter().zip(&other.constants).all(same)
+    }
+
+    fn add(&mut self, value: &Array, is_constant: bool) -> u32 {
+        let number = self.values.len() as u32;
+        self.numbers.insert(value.identity(), number);
+        self.values.push(value.clone());
+        self.is_constant.push(is_constant);
+        number
+    }
+
+    #[cold]
+    fn refuse(&mut self, reason: impl FnOnce() -> String) {
+        if self.refusal.is_none() {
+            let place = PLACE.get().map_or_else(String::new, |place| place());
+            self.refusal = Some(reason() + &place);
+            // Nothing of it is wanted any more.
+            *self = Capture { refusal: self.refusal.take(), ..Capture::default() };
+        }
+    }
+
+    /// Takes what has been noted of arrays since the last time.
+    fn take_notes(&mut self) {
+        for note in noted() {
+            match note {
+                Noted::Made(x) if self.refusal.is_none() => drop(self.add(&x, true)),
+                Noted::Read(x) => {
+                    if self.number(&x).is_none_or(|n| !self.is_constant(n)) {
+                        self.refuse(|| "a value is looked at, on which what follows may depend".into());
+                    }
+                }
+                Noted::Made(_) => {}
+            }
+        }
+    }
+
+    fn write<'a>(
+        &mut self,
+        kind: impl FnOnce() -> Option<Kind>,
+        name: &str,
+        inputs: &[&Array],
+        outputs: impl Iterator<Item = &'a Array>,
+    ) {
+        self.take_notes();
+        if self.refusal.is_some() {
+            return;
+        }
+        let mut numbers = SmallVec::new();
+        for x in inputs {
+            match self.number(x) {
+                Some(n) => numbers.push(n),
+                None => {
+                    let shape = crate::shape::show(x.shape());
+                    return self.refuse(|| {
+                        format!("{name} is given a tensor of shape {shape} of which it is not known what made it")
+                    });
+                }
+            }
+        }
+        let Some(kind) = kind() else {
+            return self.refuse(|| format!("{name} cannot be done again"));
+        };
+        let is_constant =
+            matches!(kind, Kind::Operation(..)) && numbers.iter().all(|&n| self.is_constant(n));
+        let outputs = outputs.map(|y| self.add(y, is_constant)).collect();
+        self.steps.push(Step { kind, inputs: numbers, outputs });
+    }
+}
+
+fn have_same_bits(a: &Array, b: &Array) -> bool {
+    match (a.contiguous(), b.contiguous()) {
+        (Ok(a), Ok(b)) => a.as_bytes() == b.as_bytes(),
+        _ => false,
+    }
+}
+
+/// What this thread does is captured until it is closed, or dropped.
+pub struct Capturing {
+    /// It ends on the thread on which it began.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Capturing {
+    /// Starts, with what is known: the first of it may have other values the next time, the rest not.
+    pub fn open(given: &[Array], constants: &[Array]) -> Capturing {
+        let mut capture = Capture { given: given.len(), ..Capture::default() };
+        for x in given {
+            capture.add(x, false);
+        }
+        for x in constants {
+            capture.add(x, true);
+        }
+        OPEN.set(Some(capture));
+        CURRENT.with(|c| {
+            c.is_written.set(true);
+            c.is_captured.set(true);
+        });
+        is_noted(true);
+        Capturing { _thread: PhantomData }
+    }
+
+    /// Ends it.
+    pub fn close(self) -> Capture {
+        with(Capture::take_notes);
+        end().unwrap_or_default()
+    }
+}
+
+fn end() -> Option<Capture> {
+    is_noted(false);
+    drop(noted());
+    let _ = CURRENT.try_with(|c| {
+        c.is_written.set(false);
+        c.is_captured.set(false);
+    });
+    OPEN.try_with(RefCell::take).ok().flatten()
+}
+
+impl Drop for Capturing {
+    fn drop(&mut self) {
+        if is_captured() {
+            end();
+        }
+    }
+}
+
+/// Whether what this thread computes is captured.
+#[inline]
+pub fn is_captured() -> bool {
+    CURRENT.with(|c| c.is_captured.get())
+}
+
+fn with(f: impl FnOnce(&mut Capture)) {
+    OPEN.with_borrow_mut(|open| open.as_mut().map(f));
+}
+
+/// Ends what is captured on this thread for good: a program could not do again what is done here.
+#[cold]
+pub fn refuse(reason: impl FnOnce() -> String) {
+    with(|capture| capture.refuse(reason));
+}
+
+/// To be told of a tensor that is handed to somebody: its values, and the lengths of its axes, follow from what is known.
+#[cold]
+pub fn met(x: &Array) {
+    with(|capture| {
+        capture.take_notes();
+        if capture.refusal.is_none() && capture.number(x).is_none() {
+            let shape = crate::shape::show(x.shape());
+            capture.refuse(|| format!("it is not known what made a tensor of shape {shape}"));
+        }
+    });
+}
+
+/// To be told of an array whose values decide what is done.
+#[cold]
+pub fn looked_at(x: &Array) {
+    x.is_looked_at();
+    with(Capture::take_notes);
+}
+
+/// An array that was made of nothing but shapes and parameters.
+#[inline]
+pub fn made(x: Array) -> Array {
+    if is_captured() {
+        constant(&x);
+    }
+    x
+}
+
+/// To be told of an array that was made of numbers of the program alone.
+#[cold]
+fn constant(x: &Array) {
+    with(|capture| {
+        if capture.refusal.is_none() {
+            capture.add(x, true);
+        }
+    });
+}
+
+/// Writes down that something beside the operations made `outputs` of inputs: `f` does it again, or is an error where it
+/// would be done in another way. `key` is all that `f` knows.
+#[cold]
+pub fn derive(name: &'static str, key: Parameters, inputs: &[&Array], outputs: &[&Array], f: Compute) {
+    with(|capture| {
+        capture.write(|| Some(Kind::Derived(name, key, f)), name, inputs, outputs.iter().copied());
+    });
+}
+
+/// Writes down what the one who captures does himself.
+#[cold]
+pub fn foreign(number: usize, name: &str, inputs: &[&Array], outputs: &[&Array]) {
+    with(|capture| {
+        capture.write(|| Some(Kind::Foreign(number)), name, inputs, outputs.iter().copied());
+    });
+}
+
+/// Writes down an operation.
+#[cold]
+pub(super) fn write<'a>(
+    op: &dyn Operation,
+    is_beside: bool,
+    inputs: &[&Array],
+    outputs: impl Iterator<Item = &'a Array>,
+) {
+    with(|capture| {
+        let kind = || op.kept().map(|op| Kind::Operation(op, is_beside));
+        capture.write(kind, op.name(), inputs, outputs);
+    });
+}

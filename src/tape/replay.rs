@@ -1,0 +1,218 @@
+//! A captured program, ready to be done again: steps over numbered registers, each free again after its last use.
+
+use super::capture::{Capture, Kind};
+use super::operation::Operation;
+use crate::array::Array;
+use crate::error::{Result, attempt};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// A step over registers. Numbers below those of the constants are constants.
+struct Line {
+    kind: Kind,
+    inputs: SmallVec<[u32; 4]>,
+    outputs: SmallVec<[u32; 2]>,
+    /// Registers that nobody reads after it.
+    dying: SmallVec<[u32; 4]>,
+    /// Whether the first input is among these, and is no other input, so that the result may take its memory.
+    gives_up: bool,
+}
+
+/// A program over registers.
+pub struct Replay {
+    constants: Vec<Array>,
+    lines: Vec<Line>,
+    /// How many registers there are.
+    count: usize,
+    /// Where the values that are given go; `None` for those that nobody reads.
+    given: Vec<Option<u32>>,
+    /// How many elements all steps look at.
+    work: usize,
+}
+
+/// The values of a program while it runs.
+pub struct Registers {
+    values: Vec<Option<Array>>,
+    /// The step that comes next.
+    next: usize,
+}
+
+/// What a program has met that it cannot do itself.
+pub struct Stop {
+    /// Its number.
+    pub number: usize,
+    /// What it is given.
+    pub inputs: Vec<Array>,
+}
+
+impl Replay {
+    /// The program of what was captured, and where it leaves the values of these numbers in the end: what follows from
+    /// constants alone has been computed.
+    pub fn of(capture: &Capture, wanted: &[u32]) -> (Replay, Vec<u32>) {
+        let (layouts, steps) = (capture.layouts(), capture.steps());
+        let mut places = vec![u32::MAX; layouts.len()];
+        let mut constants = Vec::new();
+        let is_kept = |outputs: &[u32]| outputs.is_empty() || outputs.iter().any(|&n| !capture.is_constant(n));
+        let steps: Vec<_> = steps.iter().filter(|step| is_kept(&step.outputs)).collect();
+        let mut last = vec![0; layouts.len()];
+        for (at, step) in steps.iter().enumerate() {
+            step.inputs.iter().chain(&step.outputs).for_each(|&n| last[n as usize] = at + 1);
+        }
+        wanted.iter().for_each(|&n| last[n as usize] = usize::MAX);
+        for n in 0..layouts.len() {
+            if let Some(x) = capture.constant(n as u32).filter(|_| last[n] > 0) {
+                places[n] = constants.len() as u32;
+                constants.push(x.clone());
+            }
+        }
+        let first = constants.len() as u32;
+        let (mut count, mut free) = (first, Vec::new());
+        let mut register = |free: &mut Vec<u32>| {
+            free.pop().unwrap_or_else(|| {
+                count += 1;
+                count - 1
+            })
+        };
+        let mut given = Vec::with_capacity(capture.given());
+        for n in 0..capture.given() {
+            given.push((last[n] > 0).then(|| {
+                places[n] = register(&mut free);
+                places[n]
+            }));
+        }
+        let (mut lines, mut work) = (Vec::with_capacity(steps.len()), 0);
+        for (at, step) in steps.iter().enumerate() {
+            let mut dying = SmallVec::new();
+            let inputs: SmallVec<[u32; 4]> = step.inputs.iter().map(|&n| places[n as usize]).collect();
+            let mut outputs = SmallVec::new();
+            for &n in &step.outputs {
+                places[n as usize] = register(&mut free);
+                outputs.push(places[n as usize]);
+            }
+            for &n in step.inputs.iter().chain(&step.outputs) {
+                let place = places[n as usize];
+                if last[n as usize] == at + 1 && place >= first && !dying.contains(&place) {
+                    dying.push(place);
+                }
+            }
+            free.extend(dying.iter().copied());
+            work += step.inputs.iter().map(|&n| crate::shape::size(&layouts[n as usize].0)).sum::<usize>();
+            let gives_up = inputs.first().is_some_and(|x| dying.contains(x) && !inputs[1..].contains(x));
+            lines.push(Line { kind: step.kind.clone(), inputs, outputs, dying, gives_up });
+        }
+        let found = wanted.iter().map(|&n| places[n as usize]).collect();
+        (Replay { constants, lines, count: (count - first) as usize, given, work }, found)
+    }
+
+    /// How many elements all steps look at.
+    pub fn work(&self) -> usize {
+        self.work
+    }
+
+    /// How many steps there are.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The bytes of its constants.
+    pub fn bytes(&self) -> usize {
+        self.constants.iter().map(|x| x.size() * x.dtype().size()).sum()
+    }
+
+    /// The values at the start.
+    pub fn start(&self, given: impl Iterator<Item = Array>) -> Registers {
+        let mut values = vec![None; self.count];
+        for (place, x) in self.given.iter().zip(given) {
+            if let Some(place) = place {
+                values[*place as usize - self.constants.len()] = Some(x);
+            }
+        }
+        Registers { values, next: 0 }
+    }
+
+    /// A value, as [`Replay::of`] said where it is.
+    pub fn value<'a>(&'a self, registers: &'a Registers, place: u32) -> &'a Array {
+        match self.constants.get(place as usize) {
+            Some(x) => x,
+            None => registers.values[place as usize - self.constants.len()].as_ref().expect("it is kept"),
+        }
+    }
+
+    /// Goes on to the next step that somebody else has to do, or to the end.
+    pub fn run(&self, registers: &mut Registers) -> Result<Option<Stop>> {
+        while let Some(line) = self.lines.get(registers.next) {
+            if let Kind::Foreign(number) = line.kind {
+                let inputs = line.inputs.iter().map(|&n| self.value(registers, n).clone()).collect();
+                self.end(line, registers);
+                registers.next += 1;
+                return Ok(Some(Stop { number, inputs }));
+            }
+            self.line(line, registers)?;
+            registers.next += 1;
+        }
+        Ok(None)
+    }
+
+    /// Takes what somebody else has made in the step that the program has stopped at.
+    pub fn give(&self, registers: &mut Registers, made: impl Iterator<Item = Array>) {
+        let Some(line) = registers.next.checked_sub(1).and_then(|at| self.lines.get(at)) else { return };
+        for (&place, x) in line.outputs.iter().zip(made) {
+            if !line.dying.contains(&place) {
+                registers.values[place as usize - self.constants.len()] = Some(x);
+            }
+        }
+    }
+
+    /// Frees what nobody reads after a step.
+    fn end(&self, line: &Line, registers: &mut Registers) {
+        for &place in &line.dying {
+            registers.values[place as usize - self.constants.len()] = None;
+        }
+    }
+
+    fn line(&self, line: &Line, registers: &mut Registers) -> Result<()> {
+        let first = self.constants.len();
+        let mut made: SmallVec<[Array; 2]> = SmallVec::new();
+        match &line.kind {
+            Kind::Operation(op, false) if line.gives_up => {
+                let x = registers.values[line.inputs[0] as usize - first].take().expect("it was given");
+                made.push(self.in_place(op, x, &line.inputs[1..], registers)?);
+            }
+            kind => {
+                let inputs: SmallVec<[&Array; 4]> =
+                    line.inputs.iter().map(|&n| self.value(registers, n)).collect();
+                match kind {
+                    Kind::Operation(op, false) => made.push(attempt(op.name(), || op.forward(&inputs))?),
+                    Kind::Operation(op, true) => {
+                        let (y, beside) = attempt(op.name(), || op.forward_beside(&inputs))?;
+                        made.push(y);
+                        made.extend(beside);
+                    }
+                    Kind::Derived(name, _, f) => made.extend(attempt(name, || f(&inputs))?),
+                    Kind::Foreign(_) => {}
+                }
+            }
+        }
+        for (&place, x) in line.outputs.iter().zip(made) {
+            registers.values[place as usize - first] = Some(x);
+        }
+        self.end(line, registers);
+        Ok(())
+    }
+
+    fn in_place(
+        &self,
+        op: &Arc<dyn Operation>,
+        first: Array,
+        rest: &[u32],
+        registers: &Registers,
+    ) -> Result<Array> {
+        let rest: SmallVec<[&Array; 4]> = rest.iter().map(|&n| self.value(registers, n)).collect();
+        attempt(op.name(), || op.forward_into(first, &rest))
+    }
+}
