@@ -297,6 +297,7 @@ impl Array {
     }
 
     /// The addresses between which the elements are.
+    #[cfg(feature = "python")]
     pub(crate) fn span(&self) -> (usize, usize) {
         let (mut first, mut last) = (0, 0);
         for (&n, &stride) in self.shape.iter().zip(&self.strides) {

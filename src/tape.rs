@@ -29,11 +29,11 @@ use std::fmt;
 pub use apply::{apply, apply_beside, cast, compute, record};
 pub(crate) use apply::{compute_beside, compute_into, in_single};
 #[cfg(feature = "python")]
-pub(crate) use current::{Open, is_left_out, is_watching};
-pub use capture::{Capture, Capturing, Compute, Kind, Layout, Step as Captured};
-#[cfg(feature = "python")]
 pub(crate) use capture::say_where;
-pub(crate) use capture::{derive, foreign, is_captured, looked_at, made, met, refuse};
+pub use capture::{Capture, Capturing, Compute, Kind, Layout, Step as Captured};
+pub use capture::{derive, foreign, is_captured, looked_at, made, met, refuse};
+#[cfg(feature = "python")]
+pub(crate) use current::{Open, is_left_out, is_watching};
 pub use current::{Paused, Scope, is_recorded, is_recording, is_training};
 pub use operation::{Context, Differentiable, Grads, Keeps, Operation};
 pub use parameters::{Parameter, Parameters, Value};

@@ -33,7 +33,8 @@ LEVELS = [
     {"weighted"},
     {"entropies", "margins"},
     {"init", "losses", "custom", "gradient", "optimisers", "onehot", "show"},
-    {"checkpoint", "draws", "gradcheck"},
+    {"checkpoint", "draws", "gradcheck", "reached"},
+    {"compiled"},
     {"layers"},
     {"augment", "data", "files", "metrics", "shapes", "einops"},
     {"distributed", "huggingface"},
@@ -118,7 +119,7 @@ def test_all_is_sorted_and_without_repetition():
 def test_all_is_complete():
     public = {n for n, v in vars(flux).items() if not n.startswith("_") and not inspect.ismodule(v)}
     python = public & set(dir(builtins))
-    assert python == {"abs", "all", "any", "bool", "max", "min", "pow", "round", "sum"}
+    assert python == {"abs", "all", "any", "bool", "compile", "max", "min", "pow", "round", "sum"}
     assert public - python == set(flux.__all__) - {
         "__version__",
         "augment",

@@ -1,7 +1,7 @@
 """Flux, the machine-learning stack of Julia, for Python: `import oxiflux as flux`.
 
 Every public name is listed here, a group for each module that it comes from; `make stubs` writes the lists.
-`from oxiflux import *` takes all of them but those of Python's own: abs, all, any, bool, max, min, pow, round, sum.
+`from oxiflux import *` takes all of them but those of Python's own: abs, all, any, bool, compile, max, min, pow, round, sum.
 """
 # ruff: noqa: F401, I001, RUF022
 # fmt: off
@@ -59,7 +59,9 @@ from .data import (
 from .draws import bernoulli, gumbel_softmax, multinomial, normal
 from .files import load, load_checkpoint, load_torch, save, save_checkpoint, to_torch
 from .checkpoint import checkpoint
-from .compiled import compile as compile
+from .compiled import (
+    compile as compile, show_program as show_program,
+)
 from .custom import custom_gradient
 from .gradcheck import gradcheck
 from .gradient import (

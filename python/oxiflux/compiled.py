@@ -15,7 +15,7 @@ import numpy as np
 from . import _core
 from .reached import Reach, Unseen, is_trusted
 
-__all__ = ["compile"]
+__all__ = ["compile", "show_program"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,6 +77,26 @@ def compile(function: Any = None, /) -> Any:
         if hasattr(function, name):
             setattr(compiled, name, getattr(function, name))
     return compiled
+
+
+def show_program(step: Callable[..., Any]) -> str:
+    """The programs of a compiled function as text, a line for each step: what it makes, its shape, and of what.
+
+    Empty where there is none yet. Raises TypeError for a function that is not compiled.
+
+    >>> import oxiflux as flux
+    >>> f = flux.compile(lambda x: flux.tanh(x * 2.0).sum())
+    >>> for _ in range(3):
+    ...     y = f(flux.ones(3))
+    >>> print(flux.show_program(f))
+    %0: float32 (3,) = given
+    %2: float32 (3,) = multiply(%0, 2)
+    %3: float32 (3,) = tanh(%2)
+    %4: float32 () = sum(%3, axes=(0), keepdims=false)
+    """
+    if not isinstance(step, _core.compiled):
+        raise TypeError(f"show_program: expected a function of flux.compile, got {step!r}")
+    return "\n".join(step.shown()).rstrip("\n")
 
 
 class Life:
@@ -160,7 +180,9 @@ class Life:
             compiled.settle()
             self.seen = []
             name = getattr(self.function, "__qualname__", type(self.function).__name__)
-            warnings.warn(f"compile: {name} runs as ever from now on, uncompiled: {why}", RuntimeWarning, stacklevel=3)
+            warnings.warn(
+                f"compile: {name} runs as ever from now on, uncompiled: {why}", RuntimeWarning, stacklevel=3
+            )
 
 
 class Watch:
@@ -198,8 +220,10 @@ class Watch:
             is_ours = frame.f_code.co_filename.startswith(PACKAGE)
             if module in FICKLE and not is_ours and (module != "_io" or arg.__name__.startswith("read")):
                 self.refuse(f"{module}.{arg.__name__}")
-            elif module == "builtins" and arg.__name__ in FICKLE_BUILTINS and not is_trusted(
-                frame.f_globals.get("__name__")
+            elif (
+                module == "builtins"
+                and arg.__name__ in FICKLE_BUILTINS
+                and not is_trusted(frame.f_globals.get("__name__"))
             ):
                 self.refuse(arg.__name__)
 
@@ -219,5 +243,4 @@ def line() -> str:
 def _numpy_place() -> Any:
     """Where NumPy's own generator is."""
     name, keys, *rest = np.random.get_state(legacy=True)
-    return name, keys.tobytes(), *rest
-
+    return name, np.asarray(keys).tobytes(), *rest

@@ -26,7 +26,12 @@ TRUSTED = (set(sys.stdlib_module_names) | {"oxiflux", "numpy", "scipy", "builtin
 VALUES = (bool, int, float, str, bytes)
 SETS = (set, frozenset)
 CONSTANTS = (complex, range, slice)
-OPAQUE = (types.BuiltinFunctionType, types.BuiltinMethodType, types.MethodWrapperType, types.WrapperDescriptorType)
+OPAQUE = (
+    types.BuiltinFunctionType,
+    types.BuiltinMethodType,
+    types.MethodWrapperType,
+    types.WrapperDescriptorType,
+)
 DESCRIPTORS = (
     types.GetSetDescriptorType,
     types.MemberDescriptorType,
@@ -183,7 +188,7 @@ class Reach:
         if trusted and f.__closure__ is None:
             return ("is", f)
         self.number(f)
-        cells = []
+        cells: list[Node | None] = []
         defaults, keywords = self.node(f.__defaults__), self.node(f.__kwdefaults__)
         for cell in f.__closure__ or ():
             try:
@@ -284,7 +289,9 @@ class Reach:
             if not all(key is None or type(key) in VALUES for key in x):
                 raise Unseen("it can reach a dict whose keys are other than numbers and texts")
             parts.append(("dict", kind, list(x), [self.node(y) for y in x.values()]))
-        elif isinstance(x, (set, frozenset, collections.deque, bytearray, memoryview, collections.OrderedDict)) or type(x).__module__ in (
+        elif isinstance(
+            x, (set, frozenset, collections.deque, bytearray, memoryview, collections.OrderedDict)
+        ) or type(x).__module__ in (
             "array",
             "_random",
             "random",
@@ -292,10 +299,14 @@ class Reach:
             "_weakref",
         ):
             raise Unseen(f"it can reach a {kind.__name__}, which is not looked into: {x!r:.60}")
-        elif not trusted and any(hasattr(kind, name) for name in ("__array__", "__dlpack__", "__array_interface__")):
+        elif not trusted and any(
+            hasattr(kind, name) for name in ("__array__", "__dlpack__", "__array_interface__")
+        ):
             raise Unseen(f"it can reach an array of {kind.__module__}: make it a tensor, flux.tensor(a)")
         elif kind.__module__.startswith("numpy.random"):
-            raise Unseen("it can reach a random generator of NumPy: give flux.Generator(seed), or draw outside")
+            raise Unseen(
+                "it can reach a random generator of NumPy: give flux.Generator(seed), or draw outside"
+            )
         elif kind.__module__ == "functools" and hasattr(x, "__wrapped__") and hasattr(x, "cache_info"):
             raise Unseen("it can reach a function with a cache: call it outside")
         own = getattr(x, "__dict__", None)

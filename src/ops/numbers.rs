@@ -94,6 +94,28 @@ pub(crate) fn copy(x: &Tensor) -> Result<Tensor> {
     Ok(owned(x.array().clone(), x.dtype())?.at(x.place()))
 }
 
+/// Whether all numbers are at least 0 and below `n`. Where a program takes others, they are looked at again.
+#[cfg(feature = "python")]
+pub(crate) fn are_below(numbers: &Tensor, n: usize) -> Result<bool> {
+    let look = move |x: &Array| -> Result<bool> {
+        let x = x.cast(DType::I64)?.contiguous()?;
+        Ok(given(&x).iter().all(|i| (0..n as i64).contains(i)))
+    };
+    let found = look(numbers.array())?;
+    match is_captured() {
+        true if found => {
+            let again = move |x: &[&Array]| match look(x[0])? {
+                true => Ok(Vec::new()),
+                false => Err(Error::Index(format!("a number is out of range for {n} places"))),
+            };
+            derive("below", vec![("n", n.value())], &[numbers.array()], &[], Arc::new(again));
+        }
+        true => numbers.array().is_looked_at(),
+        false => {}
+    }
+    Ok(found)
+}
+
 /// The numbers that an operation was applied to.
 #[inline]
 pub(super) fn given(numbers: &Array) -> &[i64] {

@@ -14,11 +14,11 @@ use crate::kernels::random::Position;
 use crate::ops::{self, Fate};
 use crate::random::Generator as Stream;
 use crate::shape::{self, Axes};
+use crate::tape::{self, Tensor, is_captured};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::cell::RefCell;
-use crate::tape::{self, Tensor, is_captured};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of

@@ -49,7 +49,8 @@ fn tracked(
     correction: f64,
 ) -> PyResult<bool> {
     let f = move |x: &[&Array]| {
-        let both = vec![moved(x[0], x[2], momentum, momentum)?, moved(x[1], x[3], momentum, momentum * correction)?];
+        let both =
+            vec![moved(x[0], x[2], momentum, momentum)?, moved(x[1], x[3], momentum, momentum * correction)?];
         match optim::is_finite(&both[0])? && optim::is_finite(&both[1])? {
             true => Ok(both),
             false => Err(Error::Value("track: the statistics are not finite".into())),

@@ -163,6 +163,39 @@ impl Capture {
             && self.constants.iter().zip(&other.constants).all(same)
     }
 
+    /// The steps as text, a line for each, once it has settled; `foreign` names what somebody else does.
+    pub fn shown(&self, foreign: &dyn Fn(usize) -> String) -> String {
+        let mut text = String::new();
+        let value = |n: &u32| match self.constant(*n) {
+            Some(x) if x.size() == 1 => x.item().map_or_else(|_| "?".into(), |x| x.to_string()),
+            Some(x) => format!("constant{}", crate::shape::show(x.shape())),
+            None => format!("%{n}"),
+        };
+        let layout = |n: &u32| {
+            let (shape, _, dtype) = &self.layouts[*n as usize];
+            format!("%{n}: {dtype} {}", crate::shape::show(shape))
+        };
+        for n in 0..self.given as u32 {
+            text += &format!("{} = given\n", layout(&n));
+        }
+        for step in &self.steps {
+            if !step.outputs.is_empty() && step.outputs.iter().all(|&n| self.is_constant(n)) {
+                continue; // computed once
+            }
+            let (name, parameters) = match &step.kind {
+                Kind::Operation(op, _) => (op.name().into(), op.parameters()),
+                Kind::Derived(name, key, _) => (String::from(*name), key.clone()),
+                Kind::Foreign(number) => (foreign(*number), Parameters::new()),
+            };
+            let mut inside: Vec<String> = step.inputs.iter().map(value).collect();
+            inside.extend(parameters.iter().map(|(name, value)| format!("{name}={value}")));
+            let outputs: Vec<String> = step.outputs.iter().map(layout).collect();
+            let made = if outputs.is_empty() { String::new() } else { outputs.join(", ") + " = " };
+            text += &format!("{made}{name}({})\n", inside.join(", "));
+        }
+        text
+    }
+
     fn add(&mut self, value: &Array, is_constant: bool) -> u32 {
         let number = self.values.len() as u32;
         self.numbers.insert(value.identity(), number);
@@ -214,7 +247,9 @@ impl Capture {
                 None => {
                     let shape = crate::shape::show(x.shape());
                     return self.refuse(|| {
-                        format!("{name} is given a tensor of shape {shape} of which it is not known what made it")
+                        format!(
+                            "{name} is given a tensor of shape {shape} of which it is not known what made it"
+                        )
                     });
                 }
             }
@@ -222,8 +257,7 @@ impl Capture {
         let Some(kind) = kind() else {
             return self.refuse(|| format!("{name} cannot be done again"));
         };
-        let is_constant =
-            matches!(kind, Kind::Operation(..)) && numbers.iter().all(|&n| self.is_constant(n));
+        let is_constant = matches!(kind, Kind::Operation(..)) && numbers.iter().all(|&n| self.is_constant(n));
         let outputs = outputs.map(|y| self.add(y, is_constant)).collect();
         self.steps.push(Step { kind, inputs: numbers, outputs });
     }

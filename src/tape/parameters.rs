@@ -3,6 +3,7 @@
 use crate::array::Range;
 use crate::dtype::DType;
 use smallvec::SmallVec;
+use std::fmt;
 
 /// A parameter, or a part of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,23 @@ pub enum Value {
     List(Vec<Value>),
     /// Parts with names.
     Fields(Parameters),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |parts: Vec<String>| parts.join(", ");
+        match self {
+            Value::Nothing => f.write_str("None"),
+            Value::Bool(x) => write!(f, "{x}"),
+            Value::Integer(x) => write!(f, "{x}"),
+            Value::Float(x) => write!(f, "{x}"),
+            Value::Name(x) => f.write_str(x),
+            Value::List(x) => write!(f, "({})", joined(x.iter().map(Value::to_string).collect())),
+            Value::Fields(x) => {
+                write!(f, "({})", joined(x.iter().map(|(name, value)| format!("{name}={value}")).collect()))
+            }
+        }
+    }
 }
 
 /// The parameters of an operation by their names, in the order of its struct.

@@ -52,7 +52,8 @@ impl Replay {
         let (layouts, steps) = (capture.layouts(), capture.steps());
         let mut places = vec![u32::MAX; layouts.len()];
         let mut constants = Vec::new();
-        let is_kept = |outputs: &[u32]| outputs.is_empty() || outputs.iter().any(|&n| !capture.is_constant(n));
+        let is_kept =
+            |outputs: &[u32]| outputs.is_empty() || outputs.iter().any(|&n| !capture.is_constant(n));
         let steps: Vec<_> = steps.iter().filter(|step| is_kept(&step.outputs)).collect();
         let mut last = vec![0; layouts.len()];
         for (at, step) in steps.iter().enumerate() {

@@ -47,7 +47,8 @@ class _Table(Layer):
             labels = self._from_onehot(labels, count)
         elif labels.dtype.kind not in "iu":
             raise DTypeError(f"labels are integers or one-hot rows, not {labels.dtype}")
-        if labels.size and not 0 <= (low := int(labels.min())) <= (high := int(labels.max())) < count:
+        if not _core.are_below(labels, count):
+            low, high = int(labels.min()), int(labels.max())
             wrong = low if low < 0 else high
             raise IndexError(f"label {wrong} is not between 0 and {count - 1}")
         return labels

@@ -157,8 +157,8 @@ impl Recurrent {
     /// The states in the result.
     fn states(&self, out: &Array, sizes: Sizes) -> Result<Array> {
         let Sizes { batch, time, hidden } = sizes;
-        let flat = narrow(&out.reshape(&[out.size()])?.into(), 0, 0, batch * time * hidden)?;
-        flat.array().reshape(&[batch, time, hidden])
+        let flat = narrow(&reshaped(out, &[out.size()])?, 0, 0, batch * time * hidden)?;
+        Ok(reshape_to(&flat, &[batch, time, hidden])?.into_array())
     }
 
     /// The gradients for the inputs, of those for the gates, for what the products of the state have apart, and for the
@@ -170,8 +170,8 @@ impl Recurrent {
         let Sizes { batch, time, hidden } = sizes;
         let width = self.kind.gates() * hidden;
         let y = self.states(cx.output().array(), sizes)?;
-        let rows = |a: &Array| -> Result<Tensor> { Ok(a.reshape(&[batch * time, a.shape()[2]])?.into()) };
-        let dgates: Tensor = dgates.reshape(&[batch * time, width])?.into();
+        let rows = |a: &Array| -> Result<Tensor> { reshaped(a, &[batch * time, a.shape()[2]]) };
+        let dgates = reshaped(dgates, &[batch * time, width])?;
         // The gradients of the products of the state: those for the gates, but one that is apart.
         let apart = matches!(self.kind, Kind::Gru).then(|| rows(dmore)).transpose()?;
         let of_state = |f: &dyn Fn(&Tensor) -> Result<Tensor>| match &apart {
@@ -196,7 +196,7 @@ impl Recurrent {
                     Role::Bias => sum(&dgates, 0.into(), false)?,
                     Role::BiasHh => of_state(&|d| sum(d, 0.into(), false))?,
                     Role::State => dstate.clone().into(),
-                    Role::Memory => dmore.reshape(&[batch, hidden])?.into(),
+                    Role::Memory => reshaped(dmore, &[batch, hidden])?,
                 }))
             })
             .collect()
@@ -292,10 +292,15 @@ fn sizes(i: &Inputs<'_, Array>) -> Sizes {
     Sizes { batch: i.x.shape()[0], time: i.x.shape()[1], hidden: i.weight_hh.shape()[0] }
 }
 
+/// The elements in another shape, through the door: who captures knows where they come from.
+fn reshaped(x: &Array, shape: &[usize]) -> Result<Tensor> {
+    reshape_to(&x.clone().into(), shape)
+}
+
 /// The states before each step, `(batch, time, hidden)`.
 fn shifted(state: &Array, y: &Array) -> Result<Array> {
     let &[batch, time, hidden] = y.shape() else { return Ok(y.clone()) };
-    let first = state.reshape(&[batch, 1, hidden])?.into();
+    let first = reshaped(state, &[batch, 1, hidden])?;
     Ok(concat(&[&first, &narrow(&y.clone().into(), 1, 0, time - 1)?], 1)?.into_array())
 }
 

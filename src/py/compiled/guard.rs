@@ -13,6 +13,7 @@ use crate::py::state::Leaf;
 use crate::py::tensor::PyTensor;
 use crate::shape::{Dims, Strides};
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
@@ -182,7 +183,9 @@ impl Node {
             Node::Equal(class, value) => return Ok(is_of(class) && ob.eq(value)?),
             Node::Keys(names) => {
                 let Ok(dict) = ob.cast::<PyDict>() else { return Ok(false) };
-                let same = |((key, _), name): ((Bound<'_, PyAny>, _), &Py<PyAny>)| is_same_value(&key, name.bind(py));
+                let same = |((key, _), name): ((Bound<'_, PyAny>, _), &Py<PyAny>)| {
+                    is_same_value(&key, name.bind(py))
+                };
                 return Ok(dict.len() == names.len() && dict.iter().zip(names).all(same));
             }
             Node::All(nodes) => {
@@ -286,6 +289,48 @@ impl Node {
             _ => {}
         }
         Ok(true)
+    }
+}
+
+impl Node {
+    /// Shows the garbage collector what is held.
+    fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let all = |nodes: &[Node]| nodes.iter().try_for_each(|node| node.visit(visit));
+        let items = |items: &[(Py<PyAny>, Node)]| items.iter().try_for_each(|(_, node)| node.visit(visit));
+        match self {
+            Node::Is(ob) => visit.call(ob),
+            Node::Array(ob, copy) => {
+                visit.call(ob)?;
+                visit.call(copy)
+            }
+            Node::Equal(class, _) => visit.call(class),
+            Node::All(nodes) => all(nodes),
+            Node::Tuple(class, nodes) | Node::List(class, nodes) => {
+                visit.call(class)?;
+                all(nodes)
+            }
+            Node::Dict(class, parts) => {
+                visit.call(class)?;
+                items(parts)
+            }
+            Node::Object(class, parts, slots) => {
+                visit.call(class)?;
+                items(parts)?;
+                slots.iter().filter_map(|(_, node)| node.as_ref()).try_for_each(|node| node.visit(visit))
+            }
+            Node::Function(f) => {
+                visit.call(&f.code)?;
+                visit.call(&f.globals)?;
+                f.defaults.visit(visit)?;
+                f.keywords.visit(visit)?;
+                f.cells.iter().chain([&f.attributes]).flatten().try_for_each(|node| node.visit(visit))
+            }
+            Node::Method(parts) => {
+                parts.0.visit(visit)?;
+                parts.1.visit(visit)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -429,5 +474,19 @@ impl Guard {
     /// Whether all is as it was.
     fn fits(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
         Ok(self.look(args, kwargs)?.is_some())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.roots.iter().try_for_each(|root| match root {
+            Root::Arguments(node) | Root::Keywords(node) => node.visit(&visit),
+            Root::Fixed(ob, node) => {
+                visit.call(ob)?;
+                node.visit(&visit)
+            }
+            Root::Lookup(dict, _, node) => {
+                visit.call(dict)?;
+                node.iter().try_for_each(|node| node.visit(&visit))
+            }
+        })
     }
 }

@@ -117,7 +117,9 @@ impl Program {
                     }
                     let Some(update) = again(py, pairs)? else {
                         match is_changed {
-                            true => return Err(PyRuntimeError::new_err("update: a rule has changed meanwhile")),
+                            true => {
+                                return Err(PyRuntimeError::new_err("update: a rule has changed meanwhile"));
+                            }
                             false => return Ok(Ran::NotDone),
                         }
                     };
@@ -194,7 +196,7 @@ fn capture<'py>(
     let refused = |result, why: &str| Ok((result, None, Some(String::from(why))));
     let plain = || super::call::call_with(f, args, kwargs);
     let Some(found) = guard.get().look(args, kwargs)? else {
-        return Ok((plain()?, None, None));
+        return Ok((plain()?, None, None)); // it has changed since it was described
     };
     let constants: Vec<Array> =
         found.arrays.iter().map(numpy::view).collect::<PyResult<Vec<_>>>()?.into_iter().flatten().collect();
@@ -269,6 +271,20 @@ impl Captured {
     }
 }
 
+impl Captured {
+    fn shown(&self) -> String {
+        let of = |action: &usize| match &self.actions[*action] {
+            Action::Update(pairs, _) => format!("update {} parameters", pairs.len()),
+            Action::Draw(_, what, _) => format!("draw {what}"),
+        };
+        let mut text = self.capture.shown(&|action| of(&action));
+        for &(place, number) in &self.stores {
+            text += &format!("%{place} := %{}\n", self.wanted[number]);
+        }
+        text
+    }
+}
+
 /// A function that is captured and done again.
 #[pyclass(name = "compiled", dict, weakref, frozen, module = "oxiflux")]
 struct Compiled {
@@ -317,7 +333,8 @@ impl Compiled {
         let mut at = 0;
         loop {
             let Some(program) = locked(&self.programs).get(at).cloned() else { break };
-            if let Some(found) = program.guard.get().look(args, kwargs)? {
+            // What cannot be compared is not what it was.
+            if let Ok(Some(found)) = program.guard.get().look(args, kwargs) {
                 if at > 0 {
                     let mut programs = locked(&self.programs);
                     if programs.get(at).is_some_and(|p| Arc::ptr_eq(p, &program)) {
@@ -338,7 +355,11 @@ impl Compiled {
         if self.is_settled.load(Ordering::Relaxed) {
             return plain();
         }
-        call::call_with(missed.bind(py), &PyTuple::new(py, [args.as_any().clone(), kwargs_of(py, kwargs)])?, None)
+        call::call_with(
+            missed.bind(py),
+            &PyTuple::new(py, [args.as_any().clone(), kwargs_of(py, kwargs)])?,
+            None,
+        )
     }
 
     /// Adds the program of what was captured.
@@ -348,6 +369,12 @@ impl Compiled {
         let guard = of.guard.clone_ref(captured.py());
         let program = Program { replay, of: captured.clone().unbind(), guard, places };
         locked(&self.programs).insert(0, Arc::new(program));
+    }
+
+    /// The programs as text, a line for each step, the one that was done last before the others.
+    fn shown(&self) -> Vec<String> {
+        let programs: Vec<_> = locked(&self.programs).iter().cloned().collect();
+        programs.iter().map(|program| program.of.get().shown()).collect()
     }
 
     /// Captures nothing any more.
@@ -367,12 +394,7 @@ impl Compiled {
     fn counts(&self) -> (usize, usize, u64, u64) {
         let programs = locked(&self.programs);
         let bytes = programs.iter().map(|p| p.replay.bytes()).sum();
-        (
-            programs.len(),
-            bytes,
-            self.hits.load(Ordering::Relaxed),
-            self.misses.load(Ordering::Relaxed),
-        )
+        (programs.len(), bytes, self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
     }
 
     /// The function itself.
@@ -432,9 +454,8 @@ fn kwargs_of<'py>(py: Python<'py>, kwargs: Option<&Bound<'py, PyDict>>) -> Bound
 /// Where the program is: the line of the user's code that is being done.
 fn place() -> String {
     Python::attach(|py| {
-        let line = || -> PyResult<String> {
-            py.import("oxiflux.compiled")?.getattr("line")?.call0()?.extract()
-        };
+        let line =
+            || -> PyResult<String> { py.import("oxiflux.compiled")?.getattr("line")?.call0()?.extract() };
         line().unwrap_or_default()
     })
 }

@@ -124,10 +124,13 @@ impl<'py> Reading<'_, 'py> {
 impl Part {
     /// Whether another is built in the same way.
     pub(super) fn is_like(&self, other: &Part, py: Python<'_>) -> bool {
-        let all = |a: &[Part], b: &[Part]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_like(b, py));
+        let all =
+            |a: &[Part], b: &[Part]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_like(b, py));
         let items = |a: &[(Py<PyAny>, Part)], b: &[(Py<PyAny>, Part)]| {
             a.len() == b.len()
-                && a.iter().zip(b).all(|(a, b)| super::guard::is_same_value(a.0.bind(py), b.0.bind(py)) && a.1.is_like(&b.1, py))
+                && a.iter().zip(b).all(|(a, b)| {
+                    super::guard::is_same_value(a.0.bind(py), b.0.bind(py)) && a.1.is_like(&b.1, py)
+                })
         };
         match (self, other) {
             (Part::Found(a), Part::Found(b)) | (Part::Tensor(a), Part::Tensor(b)) => a == b,
@@ -161,10 +164,17 @@ impl Part {
         let made = match self {
             Part::Value(value) => return Ok(value.bind(py).clone()),
             Part::Found(number) => {
-                return Ok(found.objects.get(*number).cloned().flatten().unwrap_or_else(|| py.None().into_bound(py)));
+                return Ok(found
+                    .objects
+                    .get(*number)
+                    .cloned()
+                    .flatten()
+                    .unwrap_or_else(|| py.None().into_bound(py)));
             }
             Part::Again(at) => return Ok(built[*at].clone()),
-            Part::Tensor(n) => Bound::new(py, PyTensor::from(crate::tape::Tensor::from(value(*n))))?.into_any(),
+            Part::Tensor(n) => {
+                Bound::new(py, PyTensor::from(crate::tape::Tensor::from(value(*n))))?.into_any()
+            }
             Part::Tuple(parts) => PyTuple::new(py, all(parts, built)?)?.into_any(),
             Part::Named(make, parts) => make.bind(py).call1((PyTuple::new(py, all(parts, built)?)?,))?,
             Part::List(parts) => PyList::new(py, all(parts, built)?)?.into_any(),

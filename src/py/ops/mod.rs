@@ -55,5 +55,6 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     add_function!(m, sort::argsort)?;
     add_function!(m, sort::searchsorted)?;
     add_function!(m, sort::nonzero)?;
+    add_function!(m, sort::are_below)?;
     Ok(())
 }

@@ -80,3 +80,10 @@ pub(super) fn nonzero<'py>(py: Python<'py>, x: Operand) -> PyResult<Bound<'py, P
     let places = ops::nonzero(ops::truth(&x.0)?.array())?;
     PyTuple::new(py, places.into_iter().map(|a| PyTensor::from(Tensor::from(a))))
 }
+
+/// Whether all of some integers are at least 0 and below `n`.
+#[pyfunction]
+#[pyo3(signature = (numbers, n, /))]
+pub(super) fn are_below(numbers: Operand, n: usize) -> PyResult<bool> {
+    Ok(ops::are_below(&numbers.0, n)?)
+}
