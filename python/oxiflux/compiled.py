@@ -38,14 +38,14 @@ def compile(function: F, /) -> F: ...
 @overload
 def compile(function: None = None, /) -> Callable[[F], F]: ...
 def compile(function: Any = None, /) -> Any:
-    """The same function, whose operations are done again without its Python code: a step of training, a forward pass,
-    a `gradient`. Results are equal to the bit.
+    """The same function, whose operations are done again without its Python code: a step of training, a forward
+    pass, a `gradient`. Results are equal to the bit.
 
     The first two calls with arguments of some shapes and values run as ever and are captured; if both did the same,
-    later calls do that again in one call. What the function reaches may change in between: parameters and other tensors,
-    rates and clocks in the state of an optimiser and the places of generators are read anew; numbers, texts, layers,
-    attributes, closures, globals and functions are compared, and a change means a new capture. What it prints or
-    counts happens in the calls that run as ever alone.
+    later calls do that again in one call. What the function reaches may change in between: parameters and other
+    tensors, rates and clocks in the state of an optimiser and the places of generators are read anew; numbers, texts,
+    layers, attributes, closures, globals and functions are compared, and a change means a new capture. What it prints
+    or counts happens in the calls that run as ever alone.
 
     What cannot be done again, such as a branch on the value of a tensor, runs as ever and says so once, with the line.
     At most 8 programs are kept; a function that needs more runs as ever. `counts` tells how many there are, the bytes
@@ -92,7 +92,7 @@ def show_program(step: Callable[..., Any]) -> str:
     %0: float32 (3,) = given
     %2: float32 (3,) = multiply(%0, 2)
     %3: float32 (3,) = tanh(%2)
-    %4: float32 () = sum(%3, axes=(0), keepdims=false)
+    %4: float32 () = sum(%3, axes=(0), keepdims=false, mean=false)
     """
     if not isinstance(step, _core.compiled):
         raise TypeError(f"show_program: expected a function of flux.compile, got {step!r}")
@@ -242,5 +242,5 @@ def line() -> str:
 
 def _numpy_place() -> Any:
     """Where NumPy's own generator is."""
-    name, keys, *rest = np.random.get_state(legacy=True)
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     return name, np.asarray(keys).tobytes(), *rest

@@ -1,7 +1,7 @@
-"""What a function can reach, described for a guard: arguments, closures, globals, attributes, classes and functions.
+"""What a function can reach, described for a guard: arguments, closures, globals, attributes, classes, functions.
 
-A description is over-approximate: it has all that can be reached by name, whether a call looks at it or not. What cannot
-be described raises `Unseen`.
+A description is over-approximate: it has all that can be reached by name, whether a call looks at it or not. What
+cannot be described raises `Unseen`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Code = types.CodeType
 Node = tuple[Any, ...]
 
 
-class Unseen(Exception):
+class Unseen(Exception):  # noqa: N818
     """What cannot be guarded, and why."""
 
 
@@ -154,7 +154,7 @@ class Reach:
         if isinstance(x, type):
             self.later_class(x)
             return ("is", x)
-        if isinstance(x, types.ModuleType) or isinstance(x, DESCRIPTORS) or kind is Code:
+        if isinstance(x, (types.ModuleType, Code, *DESCRIPTORS)):
             return ("is", x)
         if isinstance(x, OPAQUE):
             owner = getattr(x, "__self__", None)
@@ -200,7 +200,7 @@ class Reach:
         attributes = None if trusted else self.node(f.__dict__)
         if not trusted:
             self.code(f.__code__, f.__globals__)
-        return ("function", f.__code__, f.__globals__, defaults, keywords, cells, attributes)
+        return ("function", f.__code__, f.__globals__, defaults, keywords, cells, attributes, f)
 
     def code(self, code: Code, names: dict[str, Any]) -> None:
         """What code can reach by the names of its globals is looked up later."""

@@ -49,6 +49,8 @@ enum Node {
 }
 
 struct Function {
+    /// The function itself: of this one what cannot change is not looked at.
+    itself: Py<PyAny>,
     code: Py<PyAny>,
     globals: Py<PyAny>,
     defaults: Node,
@@ -154,6 +156,7 @@ impl Node {
                 Node::Object(class(&item(1)?)?, pairs(&item(2)?, &item(3)?)?, slots)
             }
             "function" => Node::Function(Box::new(Function {
+                itself: item(7)?.unbind(),
                 code: item(1)?.unbind(),
                 globals: item(2)?.unbind(),
                 defaults: Node::read(&item(3)?)?,
@@ -173,7 +176,7 @@ impl Node {
     /// Whether the object is as it was.
     fn fits<'py>(&self, ob: &Bound<'py, PyAny>, found: &mut Found<'py>) -> PyResult<bool> {
         let py = ob.py();
-        let is_of = |class: &Py<PyType>| ob.get_type().is(class);
+        let is_of = |class: &Py<PyType>| ob.get_type_ptr().cast() == class.as_ptr();
         match self {
             Node::Value(value) => return Ok(is_same_value(ob, value.bind(py))),
             Node::Is(other) => return Ok(ob.is(other)),
@@ -319,6 +322,7 @@ impl Node {
                 slots.iter().filter_map(|(_, node)| node.as_ref()).try_for_each(|node| node.visit(visit))
             }
             Node::Function(f) => {
+                visit.call(&f.itself)?;
                 visit.call(&f.code)?;
                 visit.call(&f.globals)?;
                 f.defaults.visit(visit)?;
@@ -337,9 +341,11 @@ impl Node {
 impl Function {
     fn fits<'py>(&self, ob: &Bound<'py, PyAny>, found: &mut Found<'py>) -> PyResult<bool> {
         let py = ob.py();
-        if !ob.is_instance_of::<pyo3::types::PyFunction>()
+        let is_alike = ob.is(&self.itself)
+            || ob.is_instance_of::<pyo3::types::PyFunction>()
+                && ob.getattr(intern!(py, "__globals__"))?.is(&self.globals);
+        if !is_alike
             || !ob.getattr(intern!(py, "__code__"))?.is(&self.code)
-            || !ob.getattr(intern!(py, "__globals__"))?.is(&self.globals)
             || !self.defaults.fits(&ob.getattr(intern!(py, "__defaults__"))?, found)?
             || !self.keywords.fits(&ob.getattr(intern!(py, "__kwdefaults__"))?, found)?
         {
@@ -391,7 +397,7 @@ pub(super) fn is_same_value(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> bool 
     if a.is(b) {
         return true;
     }
-    if !a.get_type().is(b.get_type()) {
+    if a.get_type_ptr() != b.get_type_ptr() {
         return false;
     }
     if let (Ok(a), Ok(b)) = (a.cast_exact::<PyFloat>(), b.cast_exact::<PyFloat>()) {
