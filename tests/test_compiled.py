@@ -4,6 +4,7 @@ import functools
 import gc
 import random
 import re
+import sys
 import threading
 import time
 import types
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+from oxiflux import reached
 
 pytestmark = pytest.mark.filterwarnings("ignore:compile. .* runs as ever:RuntimeWarning")
 
@@ -550,6 +552,58 @@ def scene_numbers(compiled: Any) -> Any:
         yield f(data(i), 2.0)
     for a in (2, True, 2.5, -0.0, 0.0, float("nan"), float("nan"), np.float32(2), 2.0):
         yield f(data(1), a)
+
+
+class Count(int):
+    pass
+
+
+def scene_numbers_of_a_class_of_their_own(compiled: Any) -> Any:
+    f = compiled(lambda x, a: x * int(a))
+    for i in range(8):
+        yield f(data(i), Count(2 if i < 4 else 3))
+    for i in range(8):
+        yield f(data(i), np.int64(2 if i < 4 else 3))
+
+
+def scene_signs_of_zero(compiled: Any) -> Any:
+    f = compiled(lambda x, a: flux.atan2(x * 0, flux.tensor(float(a.real))))
+    for i in range(12):
+        zero = 0.0 if i < 6 else -0.0
+        yield f(data(i), complex(zero, 0))
+        yield f(data(i), np.float32(zero))
+
+
+def scene_sets_and_ranges(compiled: Any) -> Any:
+    held = {"set": {1, 2}, "range": range(0), "slice": slice(0, 2)}
+    f = compiled(lambda x: x[held["slice"]] * len(held["set"]) + held["range"].start)
+    for i in range(16):
+        if i == 4:
+            held["set"].add(3)
+        if i == 8:
+            held["range"] = range(1, 1)
+        if i == 12:
+            held["slice"] = slice(1, 2)
+        yield f(data(i))
+
+
+def scene_a_module_with_the_name_of_a_library(compiled: Any) -> Any:
+    module = types.ModuleType("statistics")
+    module.__file__ = "/home/somebody/statistics.py"
+    exec("rate = 2.0\ndef scaled(x):\n    return x * rate", vars(module))
+    known = sys.modules.pop("statistics", None)
+    sys.modules["statistics"] = module
+    reached.is_trusted.cache_clear()
+    try:
+        f = compiled(lambda x: module.scaled(x))
+        for i in range(9):
+            module.rate = 2.0 if i < 4 else 3.0
+            yield f(data(i))
+    finally:
+        sys.modules.pop("statistics")
+        if known is not None:
+            sys.modules["statistics"] = known
+        reached.is_trusted.cache_clear()
 
 
 def scene_keywords(compiled: Any) -> Any:

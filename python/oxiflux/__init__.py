@@ -189,7 +189,7 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    python = {"abs", "all", "any", "bool", "max", "min", "pow", "round", "sum"}
+    python = {"abs", "all", "any", "bool", "compile", "max", "min", "pow", "round", "sum"}
     return sorted({*__all__, *python, "__doc__", "__file__", "__name__", "__path__"})
 
 

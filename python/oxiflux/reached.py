@@ -10,6 +10,7 @@ import collections
 import functools
 import gc
 import sys
+import sysconfig
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,10 +23,14 @@ from ._core import Generator, Leaf, Tensor
 __all__: list[str] = []
 
 # What is not walked: the package itself, Python's library and NumPy's and SciPy's.
-TRUSTED = (set(sys.stdlib_module_names) | {"oxiflux", "numpy", "scipy", "builtins"}) - {"__main__"}
+TRUSTED = {"oxiflux", "numpy", "scipy", "builtins"}
+LIBRARY = sysconfig.get_path("stdlib")
 VALUES = (bool, int, float, str, bytes)
 SETS = (set, frozenset)
-CONSTANTS = (complex, range, slice)
+CONSTANTS = (complex, range, np.generic)
+# Classes that are not Python code and hold nothing that is not looked at.
+PLAIN = (object, tuple, list, dict, types.SimpleNamespace)
+IS_PYTHON = 1 << 9
 OPAQUE = (
     types.BuiltinFunctionType,
     types.BuiltinMethodType,
@@ -57,8 +62,18 @@ class Unseen(Exception):  # noqa: N818
     """What cannot be guarded, and why."""
 
 
+@functools.lru_cache(maxsize=4096)
 def is_trusted(module: object) -> bool:
-    return isinstance(module, str) and module.partition(".")[0] in TRUSTED
+    """Whether a module is one of those; a user's own may have the name of one of Python's library."""
+    if not isinstance(module, str):
+        return False
+    root = module.partition(".")[0]
+    if root in TRUSTED:
+        return True
+    if root not in sys.stdlib_module_names or root == "__main__":
+        return False
+    path = getattr(sys.modules.get(root), "__file__", None)
+    return path is None or (path.startswith(LIBRARY) and "site-packages" not in path)
 
 
 def codes_of(code: Code) -> list[Code]:
@@ -161,14 +176,16 @@ class Reach:
             if owner is None or isinstance(owner, (type, types.ModuleType)):
                 return ("is", x)
             raise Unseen(f"it can reach {x!r}, a method of Python's own, of an object that it may change")
-        if kind in CONSTANTS:
-            return ("equal", kind, x)
-        if isinstance(x, np.generic):
-            return ("equal", kind, x)
+        if kind in CONSTANTS or isinstance(x, np.generic):
+            return ("is", x)  # equal ones may differ: -0.0 from 0.0, an empty range from another
+        if kind is slice:
+            if not all(y is None or type(y) is int for y in (x.start, x.stop, x.step)):
+                raise Unseen("it can reach a slice of other than integers")
+            return ("is", x)
         if kind in SETS:
             if not all(y is None or type(y) in VALUES for y in x):
                 raise Unseen(f"it can reach a {kind.__name__} of other than numbers and texts")
-            return ("equal", kind, kind(x))
+            return ("all", [("is", x), ("equal", kind, kind(x))])
         return self.object(x, kind)
 
     def array(self, x: Any) -> Node:
@@ -278,6 +295,8 @@ class Reach:
             raise Unseen(f"it can reach {x!r}, which a call may move on")
         parts: list[Node] = []
         self.later_class(kind)
+        if not all(part.__flags__ & IS_PYTHON or part in PLAIN for part in kind.__mro__):
+            parts.append(("is", x))  # such as a number with attributes: what it is cannot be read off these
         if isinstance(x, tuple):
             self.number(x)
             parts.append(("tuple", kind, [self.node(y) for y in x]))
@@ -323,7 +342,7 @@ class Reach:
                     except AttributeError:
                         slots[name] = _ABSENT
         if type(own) is dict or slots:
-            if not parts:
+            if id(x) not in self.numbers:
                 self.number(x)
             else:
                 self.count += 1  # a second picture of the same object has a number of its own
