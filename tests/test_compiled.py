@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+import zoo
 from oxiflux import reached
 
 pytestmark = pytest.mark.filterwarnings("ignore:compile. .* runs as ever:RuntimeWarning")
@@ -115,6 +116,28 @@ def small() -> Any:
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_takes_the_steps_that_it_takes_uncompiled(rule: str) -> None:
     both(trained(small, RULES[rule]))
+
+
+@pytest.mark.parametrize("name", zoo.ROWS)
+def test_every_layer_and_its_gradient_are_the_same_compiled(name: str) -> None:
+    row = zoo.ROWS[name]
+
+    def play(compiled: Any) -> Any:
+        layer = row.layer()
+        forward = compiled(lambda m, *xs: m(*xs))
+
+        def total(m: Any, *xs: Any) -> flux.Tensor:
+            return sum(((t * t).sum() for _, t in flux._core.leaves(m(*xs))), start=flux.zeros(()))
+
+        backward = compiled(lambda m, *xs: flux.gradient(lambda m: total(m, *xs), m)[0])
+        for i in range(4):
+            xs = [flux.tensor(np.roll(x, i)) for x in row.inputs(3)]
+            yield forward(layer, *xs)
+            yield backward(layer, *xs)
+        yield flux.state(layer)
+        yield flux.rand(1)
+
+    both(play)
 
 
 MODELS = {
