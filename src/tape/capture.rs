@@ -326,8 +326,14 @@ pub fn is_captured() -> bool {
     CURRENT.with(|c| c.is_captured.get())
 }
 
+/// Does something with what is captured. Python code that runs in the middle of that, such as a finaliser, is not of it: what
+/// it makes is unknown.
 fn with(f: impl FnOnce(&mut Capture)) {
-    OPEN.with_borrow_mut(|open| open.as_mut().map(f));
+    OPEN.with(|open| {
+        if let Ok(mut open) = open.try_borrow_mut() {
+            open.as_mut().map(f);
+        }
+    });
 }
 
 /// Ends what is captured on this thread for good: a program could not do again what is done here.

@@ -75,12 +75,20 @@ impl Actions {
     }
 }
 
+/// Does something with what is open. A finaliser may run in the middle of it, of which nothing is noted.
+fn with(f: impl FnOnce(&mut Actions)) {
+    OPEN.with(|open| {
+        if let Ok(mut open) = open.try_borrow_mut() {
+            open.as_mut().map(f);
+        }
+    });
+}
+
 /// To be told of what was drawn from a generator: `what` is all that `draw` knows.
 #[cold]
 pub(in crate::py) fn drawn(generator: &Bound<'_, Generator>, what: String, drawn: &Array, draw: Draw) {
     let shared = default_generator(generator.py()).is_ok_and(|shared| shared.is(generator));
-    OPEN.with_borrow_mut(|open| {
-        let Some(open) = open else { return };
+    with(|open| {
         let place = open.generators.get(&(generator.as_ptr() as usize)).copied();
         if place.is_none() && !shared {
             return tape::refuse(|| "a generator is made in the function".into());
@@ -104,8 +112,8 @@ pub(in crate::py) fn drawn_place(generator: &Bound<'_, Generator>, size: usize, 
 /// A step of an optimiser that is about to be done, if it can be done again.
 #[cold]
 pub(in crate::py) fn updating(updates: &[Update<'_>]) -> Option<Vec<(usize, usize, bool)>> {
-    OPEN.with_borrow(|open| {
-        let open = open.as_ref()?;
+    let mut found = None;
+    with(|open| {
         let mut pairs = Vec::with_capacity(updates.len());
         for update in updates {
             let place = |map: &Places, ob: usize| map.get(&ob).copied();
@@ -113,17 +121,18 @@ pub(in crate::py) fn updating(updates: &[Update<'_>]) -> Option<Vec<(usize, usiz
             let tensor = place(&open.tensors, update.tensor.as_ptr() as usize);
             let (Some(leaf), Some(tensor)) = (leaf, tensor) else {
                 tape::refuse(|| "the state of the optimiser, or the model, is made in the function".into());
-                return None;
+                return;
             };
             let now = update.tensor.bind(update.py).get().get();
             if now.array().identity() != open.known[tensor].identity() {
                 tape::refuse(|| "a parameter is assigned to before it is updated".into());
-                return None;
+                return;
             }
             pairs.push((leaf, tensor, update.is_item));
         }
-        Some(pairs)
-    })
+        found = Some(pairs);
+    });
+    found
 }
 
 /// The step has been done. `changed` are all tensors that it may have changed.
@@ -133,8 +142,7 @@ pub(in crate::py) fn updated(
     grads: &[Array],
     changed: &[Bound<'_, PyTensor>],
 ) {
-    OPEN.with_borrow_mut(|open| {
-        let Some(open) = open else { return };
+    with(|open| {
         let mut places = Vec::new();
         let mut arrays = Vec::new();
         for tensor in changed {
