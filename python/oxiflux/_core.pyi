@@ -268,7 +268,12 @@ class Steps:
     in_test_mode: bool
     def __new__(cls, caller: str, model: Any, state: Any, beside: Any, is_fresh: bool = False, /) -> Self: ...
     def __call__(
-        self, loss: Callable[[Any], Any], agreed: Callable[[float, Any], tuple[float, Any]] | None = None, /
+        self,
+        loss: Callable[[Any], Any],
+        agreed: Callable[[float, Any], tuple[float, Any]] | None = None,
+        compiled: compiled | None = None,
+        batch: tuple[Any, ...] | None = None,
+        /,
     ) -> tuple[Any, float, Any, str]: ...
 
 @final
@@ -428,6 +433,9 @@ def is_recording() -> bool:
 
 def is_written() -> bool:
     """Whether what this thread computes is written down: what is remembered from earlier would be missing there."""
+
+def are_below(numbers: ArrayLike, n: int, /) -> bool:
+    """Whether all of some integers are at least 0 and below `n`."""
 
 def record(
     f: Callable[[], Sequence[Tensor]], given: Sequence[Tensor], /, stop: int | None = None

@@ -70,12 +70,18 @@ def compile(function: Any = None, /) -> Any:
         raise TypeError(f"compile: expected a function, got {function!r}")
     if isinstance(function, _core.compiled):
         return function
-    life = Life(function)
-    compiled = _core.compiled(function, life)
-    life.compiled = weakref.ref(compiled)
+    compiled = captured(function, getattr(function, "__qualname__", type(function).__name__))
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         if hasattr(function, name):
             setattr(compiled, name, getattr(function, name))
+    return compiled
+
+
+def captured(function: Any, name: str) -> _core.compiled:
+    """A compiled function, which warnings call by this name."""
+    life = Life(function, name)
+    compiled = _core.compiled(function, life)
+    life.compiled = weakref.ref(compiled)
     return compiled
 
 
@@ -102,8 +108,8 @@ def show_program(step: Callable[..., Any]) -> str:
 class Life:
     """What becomes of the calls that no program fits."""
 
-    def __init__(self, function: Any) -> None:
-        self.function = function
+    def __init__(self, function: Any, name: str) -> None:
+        self.function, self.name = function, name
         self.compiled: Callable[[], Any] = lambda: None
         # Captured once, and to be captured again.
         self.seen: list[tuple[Any, set[types.CodeType], Any]] = []
@@ -179,9 +185,8 @@ class Life:
         if compiled is not None and not compiled.is_settled:
             compiled.settle()
             self.seen = []
-            name = getattr(self.function, "__qualname__", type(self.function).__name__)
             warnings.warn(
-                f"compile: {name} runs as ever from now on, uncompiled: {why}", RuntimeWarning, stacklevel=3
+                f"compile: {self.name} runs as ever from now on, uncompiled: {why}", RuntimeWarning, stacklevel=3
             )
 
 

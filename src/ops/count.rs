@@ -7,7 +7,7 @@ use crate::kernels::count as kernel;
 use crate::tape::{Operation, compute, parameters};
 
 /// How often each of the numbers below `n` is in a vector.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Counts {
     n: usize,
 }
@@ -28,7 +28,7 @@ impl Operation for Counts {
 }
 
 /// The bins between edges, the second input, of the elements of the first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Bins;
 
 impl Operation for Bins {

@@ -103,7 +103,7 @@ impl Differentiable for Sum {
 }
 
 /// The sum over axes of what is not NaN.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NanSum {
     axes: AxisList,
     keepdims: bool,

@@ -1,6 +1,7 @@
 //! A step of training as one: it is done whole, or everything is as before it.
 
 use super::attributes;
+use super::compiled::Compiled;
 use super::gradient::withgradient;
 use super::held::{self, Held};
 use super::once::intern;
@@ -219,12 +220,15 @@ impl Steps {
     /// One step: the value of `loss(model)`, the number that it is, its gradient, and what became of the update:
     /// "done", or why it was not, "loss" (not finite), "gradient" (not finite) or "constant" (no parameter has one).
     /// Then, and when an error is raised, the model is as before. `agreed` gets the number and the gradient before the
-    /// update, and gives those that all processes of a training have together.
-    #[pyo3(signature = (loss, agreed = None, /))]
+    /// update, and gives those that all processes of a training have together. `compiled` gives of the
+    /// model and the batch what `withgradient(loss, model)` gives.
+    #[pyo3(signature = (loss, agreed = None, compiled = None, batch = None, /))]
     fn __call__<'py>(
         &self,
         loss: &Bound<'py, PyAny>,
         agreed: Option<&Bound<'py, PyAny>>,
+        compiled: Option<&Bound<'py, Compiled>>,
+        batch: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyAny>, f64, Bound<'py, PyAny>, &'static str)> {
         if crate::tape::is_captured() {
             crate::tape::refuse(|| "what is done may be undone".into());
@@ -238,7 +242,10 @@ impl Steps {
             held = Model::walk([model, self.beside.bind(py)])?.held;
         }
         let before = Before::new(py, held);
-        let (value, grads) = withgradient(loss, &PyTuple::new(py, [model])?)?;
+        let (value, grads): (Bound<'py, PyAny>, Bound<'py, PyTuple>) = match compiled {
+            Some(compiled) => compiled.get().call(&(model, batch).into_pyobject(py)?, None, true)?.extract()?,
+            None => withgradient(loss, &PyTuple::new(py, [model])?)?,
+        };
         let mut grads = grads.get_item(0)?;
         let mut number = match value.cast_exact::<PyTuple>() {
             Ok(several) => number(&several.get_item(0)?)?,

@@ -18,7 +18,7 @@ from .balance import weighted_by_class
 from .batches import spread
 from .history import History
 from .hooks import Callbacks, Run
-from .loop import OnNaN, each_step, steps_of
+from .loop import OnNaN, done_again, each_step, steps_of
 from .measures import Means, aside, size_of
 from .meters import Meter, Metrics, measures_of
 from .prediction import measured
@@ -46,6 +46,7 @@ def fit(
     per: Literal["step", "epoch"] = "step",
     class_weight: Any = None,
     on_nan: OnNaN = "raise",
+    compile: bool = False,
     progress: bool | None = None,
     log: Any = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -81,6 +82,8 @@ def fit(
       take it: `def loss(m, x, y, weight=None): return flux.logitcrossentropy(m(x), y, weight=weight)`. The validation
       loss is computed without.
     - `on_nan`: "raise" stops at a loss or a gradient that is not finite, "skip" warns and leaves its batch out.
+    - `compile`: whether the loss and its gradient are captured and done again without their Python code, as
+      `flux.compile` does it: to the same bits, faster where tensors are small. Not with `distributed`.
     - `progress`: shows a bar with tqdm; by default if it is installed and a person watches, in a terminal or
       a notebook.
     - `log`: a TensorBoard writer, or anything with `add_scalar(name, value, step)`, or the path of a folder in which
@@ -113,6 +116,8 @@ def fit(
     True
     """
     check("fit", loss, model, data, epochs, steps, checkpoint, resume)
+    if compile and distributed:
+        raise ValueError("fit: compile=True is for one process: leave out compile or distributed")
     one = _together(model, distributed, wire)
     if one is not None:
         one.begin()
@@ -120,6 +125,7 @@ def fit(
     step_loss = loss if class_weight is None else weighted_by_class(loss, class_weight, data)
     state = state_of("fit", model, rule)
     step_once: Any = steps_of("fit", model, state)
+    again = done_again("fit", step_loss) if compile else None
     measures = measures_of("fit", metrics)
     Meter("fit", measures, outputs)  # an error now, not after an epoch
     watch = Callbacks(callbacks)
@@ -165,7 +171,7 @@ def fit(
                 if measures and validation is None:
                     batches = _seen(batches, loss, model, meter)
                 for value, number, args, grads in each_step(
-                    "fit", step_loss, step_once, batches, on_nan, where
+                    "fit", step_loss, step_once, batches, on_nan, where, again
                 ):
                     run.step += 1
                     if one is None:

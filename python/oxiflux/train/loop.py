@@ -12,6 +12,7 @@ from warnings import warn
 
 from .. import _core
 from .._core import Tensor
+from ..compiled import captured
 from ..data.guarded import guarded
 from ..functors import show_path
 from ..hints import told
@@ -37,6 +38,7 @@ def train(
     *,
     callback: Callable[[Any], object] | None = None,
     on_nan: OnNaN = "raise",
+    compile: bool = False,
     progress: bool | None = None,
 ) -> None:
     """One pass over `data`: for each batch `update(state, model, gradient(loss))`.
@@ -55,6 +57,9 @@ def train(
     that were drawn stay drawn. A loss that does not depend on any parameter, because it ends in `item()` or goes
     through NumPy, raises TypeError.
 
+    With `compile=True` the loss and its gradient are captured and done again without their Python code, as
+    `flux.compile` does it, to the same bits; what a loss prints or counts is then not repeated.
+
     `callback` is called after each step with the value of the loss before it, and ends the pass by returning True:
     `losses.append` collects the losses, and `early_stopping` fits. `progress` shows a bar with tqdm; by default if it
     is installed and a person watches, in a terminal or a notebook. Ref: Flux.jl, `train!`, which puts the model into
@@ -72,8 +77,9 @@ def train(
     [Tensor(0.078125)]
     """
     compute, step = prepared("train", loss, model, state)
+    again = done_again("train", compute) if compile else None
     with Bar("train", progress, total=length(data), leave=False) as bar:
-        for n, (value, *_) in enumerate(each_step("train", compute, step, data, on_nan), 1):
+        for n, (value, *_) in enumerate(each_step("train", compute, step, data, on_nan, again=again), 1):
             if n == bar.due:
                 bar.show(n)
             if callback is not None and guarded("train: the callback", callback, value) is True:
@@ -87,6 +93,7 @@ def each_step(
     batches: Iterable[Any],
     on_nan: OnNaN,
     where: str = "",
+    again: _core.compiled | None = None,
 ) -> Iterator[tuple[Any, float, tuple[Any, ...], Any]]:
     """A step for each batch: what the loss gave before it, its value as a number, the batch, and the gradients."""
     if on_nan not in ("raise", "skip"):
@@ -98,7 +105,9 @@ def each_step(
         if type(batch) is not tuple:
             batch = spread(batch, loss)
         try:
-            value, number, grads, outcome = guarded(f"{caller}: the loss", step, compute)
+            value, number, grads, outcome = guarded(
+                f"{caller}: the loss", step, compute, *(() if again is None else (None, again, batch))
+            )
         except TypeError:
             refuse_call(caller, loss, batch)
             raise
@@ -113,6 +122,15 @@ def each_step(
                 f"{caller}: {reason} at step {i}{where}; the model is as it was before this step"
             )
         warn(f"{caller}: {reason} at step {i}{where}; its batch is left out", stacklevel=3)
+
+
+def done_again(caller: str, loss: Callable[..., Any]) -> _core.compiled:
+    """The loss of a model and a batch with its gradient, compiled."""
+
+    def withgradient(model: Any, batch: tuple[Any, ...]) -> Any:
+        return _core.withgradient(lambda m: loss(m, *batch), model)
+
+    return captured(withgradient, f"{caller}: the loss")
 
 
 @told

@@ -138,6 +138,7 @@ impl Program {
         }
         let value = |n: usize| self.replay.value(&registers, self.places[n]).clone();
         for &(place, number) in &of.stores {
+            step::note(&found.tensors[place]);
             found.tensors[place].get().set(Tensor::from(value(number)));
         }
         Ok(Ran::Done(of.result.build(py, found, &value, &mut Vec::new())?))
@@ -287,7 +288,7 @@ impl Captured {
 
 /// A function that is captured and done again.
 #[pyclass(name = "compiled", dict, weakref, frozen, module = "oxiflux")]
-struct Compiled {
+pub(super) struct Compiled {
     /// The function, and who is asked where no program fits: `missed(args, kwargs)`. Nothing after it was cleared.
     held: Mutex<Option<(Py<PyAny>, Py<PyAny>)>>,
     programs: Mutex<Vec<Arc<Program>>>,
@@ -320,46 +321,7 @@ impl Compiled {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = args.py();
-        let held = locked(&self.held).as_ref().map(|(f, missed)| (f.clone_ref(py), missed.clone_ref(py)));
-        let Some((function, missed)) = held else {
-            return Err(PyRuntimeError::new_err("compile: the function is gone"));
-        };
-        let plain = || call::call_with(function.bind(py), args, kwargs);
-        // Within a gradient, or what is captured or recorded itself, it is a part of that.
-        if tape::is_watching() || tape::is_training() || tape::is_written() || step::is_open(false) {
-            return plain();
-        }
-        let mut at = 0;
-        loop {
-            let Some(program) = locked(&self.programs).get(at).cloned() else { break };
-            // What cannot be compared is not what it was.
-            if let Ok(Some(found)) = program.guard.get().look(args, kwargs) {
-                if at > 0 {
-                    let mut programs = locked(&self.programs);
-                    if programs.get(at).is_some_and(|p| Arc::ptr_eq(p, &program)) {
-                        programs[..=at].rotate_right(1);
-                    }
-                }
-                return match program.run(py, &found)? {
-                    Ran::Done(result) => {
-                        self.hits.fetch_add(1, Ordering::Relaxed);
-                        Ok(result)
-                    }
-                    Ran::NotDone => plain(),
-                };
-            }
-            at += 1;
-        }
-        self.misses.fetch_add(1, Ordering::Relaxed);
-        if self.is_settled.load(Ordering::Relaxed) {
-            return plain();
-        }
-        call::call_with(
-            missed.bind(py),
-            &PyTuple::new(py, [args.as_any().clone(), kwargs_of(py, kwargs)])?,
-            None,
-        )
+        self.call(args, kwargs, false)
     }
 
     /// Adds the program of what was captured.
@@ -441,6 +403,57 @@ impl Compiled {
         let held = locked(&self.held).take();
         let programs = std::mem::take(&mut *locked(&self.programs));
         drop((held, programs));
+    }
+}
+
+impl Compiled {
+    /// A call; `is_own` is that of the step that is open, which is compiled so.
+    pub(super) fn call<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        is_own: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = args.py();
+        let held = locked(&self.held).as_ref().map(|(f, missed)| (f.clone_ref(py), missed.clone_ref(py)));
+        let Some((function, missed)) = held else {
+            return Err(PyRuntimeError::new_err("compile: the function is gone"));
+        };
+        let plain = || call::call_with(function.bind(py), args, kwargs);
+        // Within a gradient, or what is captured or recorded itself, it is a part of that.
+        if tape::is_watching() || tape::is_training() || tape::is_written() || step::is_open(is_own) {
+            return plain();
+        }
+        let mut at = 0;
+        loop {
+            let Some(program) = locked(&self.programs).get(at).cloned() else { break };
+            // What cannot be compared is not what it was.
+            if let Ok(Some(found)) = program.guard.get().look(args, kwargs) {
+                if at > 0 {
+                    let mut programs = locked(&self.programs);
+                    if programs.get(at).is_some_and(|p| Arc::ptr_eq(p, &program)) {
+                        programs[..=at].rotate_right(1);
+                    }
+                }
+                return match program.run(py, &found)? {
+                    Ran::Done(result) => {
+                        self.hits.fetch_add(1, Ordering::Relaxed);
+                        Ok(result)
+                    }
+                    Ran::NotDone => plain(),
+                };
+            }
+            at += 1;
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        if self.is_settled.load(Ordering::Relaxed) {
+            return plain();
+        }
+        call::call_with(
+            missed.bind(py),
+            &PyTuple::new(py, [args.as_any().clone(), kwargs_of(py, kwargs)])?,
+            None,
+        )
     }
 }
 
