@@ -63,6 +63,7 @@ UNSAFE_ABOVE = {
     # Python's own: foreign memory, and what pyo3 has no safe name for.
     "py/attributes.rs",
     "py/call.rs",
+    "py/compiled/fields.rs",
     "py/dlpack.rs",
     "py/held.rs",
     "py/hints.rs",

@@ -243,7 +243,9 @@ impl Steps {
         }
         let before = Before::new(py, held);
         let (value, grads): (Bound<'py, PyAny>, Bound<'py, PyTuple>) = match compiled {
-            Some(compiled) => compiled.get().call(&(model, batch).into_pyobject(py)?, None, true)?.extract()?,
+            Some(compiled) => {
+                compiled.get().call(&(model, batch).into_pyobject(py)?, None, true)?.extract()?
+            }
             None => withgradient(loss, &PyTuple::new(py, [model])?)?,
         };
         let mut grads = grads.get_item(0)?;

@@ -143,6 +143,7 @@ TESTED = {
         "callbacks": "test_fit.py::test_callbacks_get_the_row_and_only_true_ends_the_training",
         "schedule": "test_fit.py::test_a_schedule_sets_the_rate_before_each_step",
         "per": "test_fit.py::test_a_schedule_may_count_epochs",
+        "compile": "test_compiled_training.py::test_fit_gives_the_same_table_and_model_compiled",
         "on_nan": "test_fit.py::test_a_loss_that_is_not_finite_is_skipped_with_a_warning",
         "progress": "test_fit.py::test_the_bar_shows_loss_metrics_and_rate",
         "log": "test_fit.py::test_every_number_of_a_row_is_logged_at_its_step",
@@ -192,6 +193,7 @@ TESTED = {
     },
     "train": {
         "callback": "test_train.py::test_a_callback_gets_the_loss_before_each_step",
+        "compile": "test_compiled_training.py::test_the_loss_of_a_compiled_training_runs_twice",
         "on_nan": "test_options.py::test_train_skips_what_is_not_finite_if_it_is_told_to",
         "progress": "test_options.py::test_train_shows_its_progress_if_it_is_told_to",
     },

@@ -3,6 +3,7 @@
 //! The picture owns what it compares by identity, so that no address comes to be another object's. A comparison runs no
 //! Python code: values are compared where their classes are Python's own.
 
+use super::fields::{self, Part};
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::py::attributes::dict_of;
@@ -296,6 +297,19 @@ impl Node {
 }
 
 impl Node {
+    /// [`Node::fits`] for what may be missing, as None.
+    fn fits_part<'py>(
+        &self,
+        part: Option<Bound<'py, PyAny>>,
+        py: Python<'py>,
+        found: &mut Found<'py>,
+    ) -> PyResult<bool> {
+        match part {
+            Some(part) => self.fits(&part, found),
+            None => Ok(matches!(self, Node::Value(value) if value.is_none(py))),
+        }
+    }
+
     /// Shows the garbage collector what is held.
     fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let all = |nodes: &[Node]| nodes.iter().try_for_each(|node| node.visit(visit));
@@ -341,26 +355,29 @@ impl Node {
 impl Function {
     fn fits<'py>(&self, ob: &Bound<'py, PyAny>, found: &mut Found<'py>) -> PyResult<bool> {
         let py = ob.py();
-        let is_alike = ob.is(&self.itself)
-            || ob.is_instance_of::<pyo3::types::PyFunction>()
-                && ob.getattr(intern!(py, "__globals__"))?.is(&self.globals);
-        if !is_alike
-            || !ob.getattr(intern!(py, "__code__"))?.is(&self.code)
-            || !self.defaults.fits(&ob.getattr(intern!(py, "__defaults__"))?, found)?
-            || !self.keywords.fits(&ob.getattr(intern!(py, "__kwdefaults__"))?, found)?
+        let (itself, part) = (self.itself.bind(py), |of| fields::part(ob, of));
+        let is = |part: Option<Bound<'py, PyAny>>, other: &Py<PyAny>| part.is_some_and(|part| part.is(other));
+        if !ob.is(itself)
+            && (ob.get_type_ptr() != itself.get_type_ptr() || !is(part(Part::Globals)?, &self.globals))
+        {
+            return Ok(false);
+        }
+        if !is(part(Part::Code)?, &self.code)
+            || !self.defaults.fits_part(part(Part::Defaults)?, py, found)?
+            || !self.keywords.fits_part(part(Part::Keywords)?, py, found)?
         {
             return Ok(false);
         }
         if !self.cells.is_empty() {
-            let closure = ob.getattr(intern!(py, "__closure__"))?;
+            let Some(closure) = part(Part::Closure)? else { return Ok(false) };
             let Ok(closure) = closure.cast::<PyTuple>() else { return Ok(false) };
             if closure.len() != self.cells.len() {
                 return Ok(false);
             }
-            for (cell, node) in closure.iter().zip(&self.cells) {
-                let same = match (cell.getattr(intern!(py, "cell_contents")), node) {
-                    (Ok(x), Some(node)) => node.fits(&x, found)?,
-                    (Err(_), None) => true,
+            for (cell, node) in closure.iter_borrowed().zip(&self.cells) {
+                let same = match (fields::contents(&cell), node) {
+                    (Some(x), Some(node)) => node.fits(&x, found)?,
+                    (None, None) => true,
                     _ => false,
                 };
                 if !same {
@@ -369,7 +386,10 @@ impl Function {
             }
         }
         match &self.attributes {
-            Some(node) => node.fits(&ob.getattr(intern!(py, "__dict__"))?, found),
+            Some(node) => match part(Part::Attributes)? {
+                Some(attributes) => node.fits(&attributes, found),
+                None => node.fits(PyDict::new(py).as_any(), found),
+            },
             None => Ok(true),
         }
     }

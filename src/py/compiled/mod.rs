@@ -1,6 +1,7 @@
 //! Functions that are captured and done again: the life of a program is in `oxiflux.compiled`, one call is here.
 
 mod actions;
+mod fields;
 mod guard;
 mod results;
 
