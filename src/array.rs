@@ -8,7 +8,7 @@ mod notes;
 mod show;
 mod view;
 
-pub(crate) use notes::{Noted, is_noted, noted};
+pub(crate) use notes::{Noted, closed, is_any_open, is_noted, noted, opened};
 pub use view::Range;
 
 use crate::dtype::{DType, Element, each};

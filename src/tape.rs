@@ -33,7 +33,7 @@ pub(crate) use capture::say_where;
 pub use capture::{Capture, Capturing, Compute, Kind, Layout, Step as Captured};
 pub use capture::{derive, foreign, is_captured, looked_at, made, met, refuse};
 #[cfg(feature = "python")]
-pub(crate) use current::{Open, is_left_out, is_watching};
+pub(crate) use current::{Open, is_left_out, is_plain, is_watching};
 pub use current::{Paused, Scope, is_recorded, is_recording, is_training};
 pub use operation::{Context, Differentiable, Grads, Keeps, Operation};
 pub use parameters::{Parameter, Parameters, Value};

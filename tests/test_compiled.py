@@ -1,5 +1,6 @@
 """What is compiled gives what it would give uncompiled, to the bit, whatever changes between the calls."""
 
+import copy
 import functools
 import gc
 import random
@@ -17,8 +18,10 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+import rules
 import zoo
 from oxiflux import reached
+from test_rule_chains import CHAINS
 
 pytestmark = pytest.mark.filterwarnings("ignore:compile. .* runs as ever:RuntimeWarning")
 
@@ -87,25 +90,14 @@ def state_of(state: Any) -> Any:
     return [repr(part) for part in flux.modules(state)] if not isinstance(state, flux.Leaf) else repr(state)
 
 
-RULES = {
-    "Descent": lambda: flux.Descent(0.1),
-    "Momentum": lambda: flux.Momentum(0.1),
-    "Nesterov": lambda: flux.Nesterov(0.1),
-    "RMSProp": lambda: flux.RMSProp(),
-    "Adam": lambda: flux.Adam(0.05),
-    "AdamW": lambda: flux.AdamW(0.05),
-    "RAdam": lambda: flux.RAdam(0.05),
-    "AdaMax": lambda: flux.AdaMax(),
-    "OAdam": lambda: flux.OAdam(),
-    "AdaGrad": lambda: flux.AdaGrad(),
-    "AdaDelta": lambda: flux.AdaDelta(),
-    "AMSGrad": lambda: flux.AMSGrad(),
-    "NAdam": lambda: flux.NAdam(),
-    "AdaBelief": lambda: flux.AdaBelief(),
-    "Lion": lambda: flux.Lion(),
-    "ClipNorm": lambda: flux.OptimiserChain(flux.ClipNorm(0.1), flux.Adam(0.05)),
-    "WeightDecay": lambda: flux.OptimiserChain(flux.WeightDecay(0.1), flux.Descent(0.1)),
-    "AccumGrad": lambda: flux.OptimiserChain(flux.AccumGrad(3), flux.Adam(0.05)),
+# Every rule of the tests of rules, alone and in chains.
+RULES: dict[str, Any] = {
+    **{
+        name: lambda rule=rule: copy.deepcopy(rule)
+        for name, (rule, *_) in zip(rules.NAMES, rules.ROWS, strict=True)
+    },
+    **CHAINS,
+    "AccumGrad(3)": lambda: flux.OptimiserChain(flux.AccumGrad(3), flux.Adam(0.05)),
 }
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 import oxiflux as flux
@@ -48,7 +47,7 @@ def test_train_takes_the_same_steps_compiled_by_every_rule(rule: str) -> None:
 
 def test_the_loss_of_a_compiled_training_runs_twice(capsys: pytest.CaptureFixture[str]) -> None:
     def loss(m: Any, x: flux.Tensor, y: flux.Tensor) -> flux.Tensor:
-        print("run")
+        print("run")  # noqa: T201
         return flux.mse(m(x), y)
 
     model = small()

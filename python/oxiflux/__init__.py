@@ -1,7 +1,8 @@
 """Flux, the machine-learning stack of Julia, for Python: `import oxiflux as flux`.
 
 Every public name is listed here, a group for each module that it comes from; `make stubs` writes the lists.
-`from oxiflux import *` takes all of them but those of Python's own: abs, all, any, bool, compile, max, min, pow, round, sum.
+`from oxiflux import *` takes all of them but those of Python's own: abs, all, any, bool, compile, max, min, pow, round,
+sum.
 """
 # ruff: noqa: F401, I001, RUF022
 # fmt: off
@@ -171,20 +172,20 @@ __all__ = [
     "real", "reciprocal", "relu", "relu6", "remainder", "remove_weight_norms", "repeat", "rescale",
     "reshape", "result_type", "rms_norm", "roll", "rot90", "rotary_encoding", "rpad_constant", "rrelu",
     "rsqrt", "save", "save_checkpoint", "scatter", "scatter_along", "searchsorted", "seed", "selu",
-    "set_num_threads", "setup", "shuffleobs", "siamese_contrastive_loss", "sigmoid", "sigmoid_fast", "sign",
-    "signbit", "sin", "sinc", "sinh", "sinusoidal_encoding", "slidingwindow", "softmax", "softplus",
-    "softshrink", "softsign", "sort", "sparse_init", "spectrogram", "split", "splitobs", "sqrt", "square",
-    "squared_hinge_loss", "squeeze", "stack", "state", "std", "stft", "stop_gradient", "subtract",
-    "summary", "swapaxes", "swish", "take", "take_along_axis", "tan", "tanh", "tanh_fast", "tanhshrink",
-    "tensor", "tensordot", "testmode", "thaw", "threadpools", "thresholdrelu", "throttle", "tile",
-    "timeseries_kfolds", "to_torch", "topk", "trace", "train", "trainables", "trainmode", "trainstep",
-    "trainstep_withgradient", "trapezoid", "trelu", "trigamma", "tril", "tril_indices",
-    "triplet_margin_loss", "triu", "triu_indices", "trunc", "truncated_normal", "tversky_loss", "uint16",
-    "uint32", "uint64", "uint8", "unbatch", "undersample", "unflatten", "unfold", "unique_all",
-    "unique_counts", "unique_inverse", "unique_values", "unstack", "update", "update_statistics",
-    "upsample_bicubic", "upsample_bilinear", "upsample_linear", "upsample_nearest", "upsample_trilinear",
-    "var", "vecdot", "vstack", "where", "withgradient", "withjacobian", "xlog1py", "xlogy", "zeros",
-    "zeros32", "zeros_like",
+    "set_num_threads", "setup", "show_program", "shuffleobs", "siamese_contrastive_loss", "sigmoid",
+    "sigmoid_fast", "sign", "signbit", "sin", "sinc", "sinh", "sinusoidal_encoding", "slidingwindow",
+    "softmax", "softplus", "softshrink", "softsign", "sort", "sparse_init", "spectrogram", "split",
+    "splitobs", "sqrt", "square", "squared_hinge_loss", "squeeze", "stack", "state", "std", "stft",
+    "stop_gradient", "subtract", "summary", "swapaxes", "swish", "take", "take_along_axis", "tan", "tanh",
+    "tanh_fast", "tanhshrink", "tensor", "tensordot", "testmode", "thaw", "threadpools", "thresholdrelu",
+    "throttle", "tile", "timeseries_kfolds", "to_torch", "topk", "trace", "train", "trainables",
+    "trainmode", "trainstep", "trainstep_withgradient", "trapezoid", "trelu", "trigamma", "tril",
+    "tril_indices", "triplet_margin_loss", "triu", "triu_indices", "trunc", "truncated_normal",
+    "tversky_loss", "uint16", "uint32", "uint64", "uint8", "unbatch", "undersample", "unflatten", "unfold",
+    "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "update",
+    "update_statistics", "upsample_bicubic", "upsample_bilinear", "upsample_linear", "upsample_nearest",
+    "upsample_trilinear", "var", "vecdot", "vstack", "where", "withgradient", "withjacobian", "xlog1py",
+    "xlogy", "zeros", "zeros32", "zeros_like",
 ]
 
 

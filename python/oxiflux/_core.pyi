@@ -434,6 +434,9 @@ def is_recording() -> bool:
 def is_written() -> bool:
     """Whether what this thread computes is written down: what is remembered from earlier would be missing there."""
 
+def holds(x: ArrayLike, /) -> bool:
+    """The truth of one element. A program looks at it again, and is not done where it is another."""
+
 def are_below(numbers: ArrayLike, n: int, /) -> bool:
     """Whether all of some integers are at least 0 and below `n`."""
 

@@ -186,7 +186,9 @@ class Life:
             compiled.settle()
             self.seen = []
             warnings.warn(
-                f"compile: {self.name} runs as ever from now on, uncompiled: {why}", RuntimeWarning, stacklevel=3
+                f"compile: {self.name} runs as ever from now on, uncompiled: {why}",
+                RuntimeWarning,
+                stacklevel=3,
             )
 
 

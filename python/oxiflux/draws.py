@@ -50,7 +50,7 @@ def normal(
     ((2,), (2, 3))
     """
     mean, std = (floating(x) for x in _core._meet(mean, std))
-    if bool(_core.any(_core.less(std, 0.0))):
+    if _core.holds(_core.any(_core.less(std, 0.0))):
         raise ValueError(f"normal: a standard deviation is 0 or more, got {float(_core.min(std))}")
     wanted = _shape(broadcast_arrays(mean, std)[0], shape)
     dtype = _core.dtype(mean.dtype if dtype is None else dtype)
@@ -81,12 +81,9 @@ def bernoulli(
 
 
 def _check_chances(function: str, p: Tensor, most: float) -> None:
-    # A NaN is the least and the largest, and neither.
-    plain = _core.stop_gradient(p)
-    if p.size and float(_core.min(plain)) >= 0 and float(_core.max(plain)) <= most:
-        return
+    p = _core.stop_gradient(p)
     fits = _core.logical_and(_core.greater_equal(p, 0.0), _core.less_equal(p, most))
-    if not bool(_core.all(fits)):
+    if not _core.holds(_core.all(fits)):
         bad = float(p[_core.logical_not(fits)][0])
         bound = "between 0 and 1" if most == 1.0 else "0 or more and finite"
         raise ValueError(f"{function}: probabilities are {bound}, got {bad:g}")

@@ -248,7 +248,7 @@ def _of_events(
         # The loss is linear in what there is of the event and in what there is not, which together need not be 1.
         happened = pos_weight * y
         both = happened + (1 - y)
-        none = not float(_core.min(_core.stop_gradient(both))) > 0
+        none = not _core.holds(_core.greater(_core.min(_core.stop_gradient(both)), 0))
         share = happened / (_core.where(both == 0, 1.0, both) if none else both)
         losses = product(both, _core.logitbinarycrossentropy_each(yhat, share))
     return agg(losses if weight is None else product(weight, losses))

@@ -136,6 +136,8 @@ def labelled(
 
 def _labels(name: str, y: Tensor, n: int) -> Tensor:
     """Labels as int64, checked to lie in `0..n`; booleans are 0 and 1."""
+    if y.dtype.kind in "iu" and _core.are_below(y, n):
+        return y if y.dtype == "int64" else y.astype(_core.int64)
     labels = y.numpy()
     if labels.dtype.kind == "f":
         bad = np.isnan(labels) | (labels != np.floor(labels))

@@ -109,7 +109,7 @@ class Classes:
         if counts is None:
             return mean(losses)
         total = counts.sum()
-        if _core.stop_gradient(total).item() == 0:
+        if _core.holds(_core.equal(_core.stop_gradient(total), 0)):
             raise ValueError(self._nothing())
         return losses.sum() / total
 

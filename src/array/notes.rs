@@ -2,6 +2,27 @@
 
 use super::Array;
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many captures are open, on whatever threads. Nearly always there is none, which this tells sooner than a word of
+/// the thread's own, for which a library has to call.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// To be called when a capture is opened.
+pub(crate) fn opened() {
+    OPEN.fetch_add(1, Ordering::Relaxed);
+}
+
+/// To be called when a capture has ended.
+pub(crate) fn closed() {
+    OPEN.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Whether a capture is open on any thread. A thread sees its own at once.
+#[inline]
+pub(crate) fn is_any_open() -> bool {
+    OPEN.load(Ordering::Relaxed) != 0
+}
 
 /// What happened to an array.
 pub(crate) enum Noted {
@@ -34,14 +55,14 @@ fn note(note: Noted) {
 
 #[inline]
 pub(super) fn made(array: &Array) {
-    if IS_NOTED.get() {
+    if is_any_open() && IS_NOTED.get() {
         note(Noted::Made(array.clone()));
     }
 }
 
 #[inline]
 pub(super) fn read(array: &Array) {
-    if IS_NOTED.get() {
+    if is_any_open() && IS_NOTED.get() {
         note(Noted::Read(array.clone()));
     }
 }

@@ -123,7 +123,7 @@ mod operators;
 pub use formula::Activation;
 use norm::normalise;
 #[cfg(feature = "python")]
-pub(crate) use numbers::{are_below, copy};
+pub(crate) use numbers::{are_below, copy, holds};
 
 list! {
     tables:

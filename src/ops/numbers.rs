@@ -116,6 +116,25 @@ pub(crate) fn are_below(numbers: &Tensor, n: usize) -> Result<bool> {
     Ok(found)
 }
 
+/// The truth of one element. Where a program does this again, it is to be the same.
+#[cfg(feature = "python")]
+pub(crate) fn holds(x: &Tensor) -> Result<bool> {
+    let look = |x: &Array| -> Result<bool> {
+        let x = x.cast(DType::F64)?.contiguous()?;
+        Ok(x.values::<f64>("holds")?.first().is_some_and(|&x| x != 0.0))
+    };
+    let found = look(x.array())?;
+    if !is_captured() {
+        return Ok(found);
+    }
+    let again = move |x: &[&Array]| match look(x[0])? == found {
+        true => Ok(Vec::new()),
+        false => Err(Error::Value("what was so is not so any more".into())),
+    };
+    derive("holds", vec![("is", found.value())], &[x.array()], &[], Arc::new(again));
+    Ok(found)
+}
+
 /// The numbers that an operation was applied to.
 #[inline]
 pub(super) fn given(numbers: &Array) -> &[i64] {

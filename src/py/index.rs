@@ -77,5 +77,10 @@ pub(super) fn set(x: &Bound<'_, PyTensor>, key: &Bound<'_, PyAny>, item: &Bound<
     let value = super::fitted(value.array(), x.get().get().dtype())?;
     let key = parts(key)?;
     super::step::note(x);
+    if crate::tape::is_captured() {
+        // Through the door of operations, so that it is known what made it.
+        x.get().set(ops::changed(&x.get().get().at(None), &key, &value.into(), ops::Change::Set)?);
+        return Ok(());
+    }
     Ok(x.get().change(|array| ops::assign(array, &key, &value))?)
 }

@@ -16,7 +16,7 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A dense array of numbers of one type, on the CPU.
 ///
@@ -793,8 +793,23 @@ pub(super) fn check_assignable(tensor: &Bound<'_, PyTensor>) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(signature = (x, /))]
 fn all_finite(py: Python<'_>, x: Operand) -> PyResult<bool> {
-    looked_at(x.0.array());
-    released(py, x.0.size(), || crate::optim::is_finite(x.0.array()))
+    let found = released(py, x.0.size(), || crate::optim::is_finite(x.0.array()))?;
+    match is_captured() {
+        true if found => finite_each_time(&x.0),
+        true => tape::looked_at(x.0.array()),
+        false => {}
+    }
+    Ok(found)
+}
+
+/// Numbers that were finite are looked at again where a program does this again.
+#[cold]
+fn finite_each_time(x: &Tensor) {
+    let look = |x: &[&Array]| match crate::optim::is_finite(x[0])? {
+        true => Ok(Vec::new()),
+        false => Err(Error::Value("a number is not finite".into())),
+    };
+    tape::derive("finite", Vec::new(), &[x.array()], &[], Arc::new(look));
 }
 
 /// Gives a tensor the values of another, in place; shape must be equal, the element type is kept.

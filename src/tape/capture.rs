@@ -8,7 +8,7 @@
 use super::current::CURRENT;
 use super::operation::Operation;
 use super::parameters::Parameters;
-use crate::array::{Array, Noted, is_noted, noted};
+use crate::array::{self, Array, Noted, is_noted, noted};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::shape::{Dims, Strides};
@@ -286,7 +286,9 @@ impl Capturing {
         for x in constants {
             capture.add(x, true);
         }
-        OPEN.set(Some(capture));
+        if OPEN.replace(Some(capture)).is_none() {
+            array::opened();
+        }
         CURRENT.with(|c| {
             c.is_written.set(true);
             c.is_captured.set(true);
@@ -309,7 +311,11 @@ fn end() -> Option<Capture> {
         c.is_written.set(false);
         c.is_captured.set(false);
     });
-    OPEN.try_with(RefCell::take).ok().flatten()
+    let ended = OPEN.try_with(RefCell::take).ok().flatten();
+    if ended.is_some() {
+        array::closed();
+    }
+    ended
 }
 
 impl Drop for Capturing {
@@ -323,7 +329,7 @@ impl Drop for Capturing {
 /// Whether what this thread computes is captured.
 #[inline]
 pub fn is_captured() -> bool {
-    CURRENT.with(|c| c.is_captured.get())
+    array::is_any_open() && CURRENT.with(|c| c.is_captured.get())
 }
 
 /// Does something with what is captured. Python code that runs in the middle of that, such as a finaliser, is not of it: what

@@ -122,6 +122,12 @@ pub fn is_training() -> bool {
     CURRENT.with(|c| c.training.get())
 }
 
+/// Whether nothing follows what is computed on this thread: no gradient, now or later, no program, no training mode.
+#[cfg(feature = "python")]
+pub(crate) fn is_plain() -> bool {
+    CURRENT.with(|c| c.id.get() == 0 && !c.is_later.get() && !c.training.get() && !c.is_written.get())
+}
+
 /// Whether a gradient follows what is computed from this tensor: one that is open on this thread and not paused, or one
 /// of another thread.
 #[inline]

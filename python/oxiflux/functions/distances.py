@@ -84,7 +84,7 @@ def _by_products(a: Tensor, b: Tensor) -> Tensor | None:
     y = _far(_core.stop_gradient(a), _core.stop_gradient(b))
     if y is None or not _core.is_recording():
         return y
-    are_apart = bool(_core.min(y) > 0)
+    are_apart = _core.holds(_core.min(y) > 0)
 
     def back(g: Tensor) -> tuple[Tensor, Tensor]:
         # The direction from one point to another, which is none where they are the same.

@@ -56,7 +56,7 @@ class _Table(Layer):
     def _from_onehot(self, x: Tensor, count: int) -> Tensor:
         if x.shape[-1:] != (count,):
             raise ShapeError(f"expected one-hot rows of {count} on the last axis, got shape {x.shape}")
-        if not bool(_core.all(_core.count_nonzero(x, axis=-1) == 1)):
+        if not _core.holds(_core.all(_core.count_nonzero(x, axis=-1) == 1)):
             raise ValueError("a one-hot row is true at one place, and not all of these are")
         return _core.argmax(x.astype(_core.uint8), axis=-1)
 

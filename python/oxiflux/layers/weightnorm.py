@@ -80,7 +80,7 @@ class WeightNorm(Layer):
         # The squares of numbers of 16 bits may have too many.
         exact = wide(v)
         size = _core.sqrt(_core.sum(exact * exact, axis=self.axis, keepdims=True) + tiny)
-        if not _core.all(_core.isfinite(_core.stop_gradient(size))).item():
+        if not _core.holds(_core.all(_core.isfinite(_core.stop_gradient(size)))):
             # Squares beyond the type: they are taken of numbers up to 1.
             largest = _core.max(_core.abs(_core.stop_gradient(exact)), self.axis, keepdims=True)
             scale = _core.maximum(largest, 1.0)

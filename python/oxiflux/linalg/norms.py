@@ -100,7 +100,7 @@ def _is_plain(y: Tensor, x: Tensor) -> bool:
         return True
     y = _core.stop_gradient(y)
     least = 1e-15 if y.dtype == _core.float32 else 1e-140
-    return bool(_core.min(y) > least) and bool(_core.max(y) < 1 / least)
+    return _core.holds(_core.min(y) > least) and _core.holds(_core.max(y) < 1 / least)
 
 
 @told

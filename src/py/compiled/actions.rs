@@ -59,7 +59,7 @@ fn places<'a, 'py: 'a, T: 'a>(all: impl Iterator<Item = &'a Bound<'py, T>>) -> P
 }
 
 impl Actions {
-    pub(super) fn open(found: &Found<'_>, given: Vec<Array>) {
+    pub(super) fn open(found: &Found<'_, '_>, given: Vec<Array>) {
         let actions = Actions {
             tensors: places(found.tensors.iter()),
             leaves: places(found.leaves.iter()),
@@ -161,7 +161,7 @@ pub(in crate::py) fn updated(
 
 /// What is kept for a parameter, and its tensor.
 pub(super) fn pair<'a, 'py>(
-    found: &'a Found<'py>,
+    found: &'a Found<'_, 'py>,
     (leaf, tensor, is_item): (usize, usize, bool),
 ) -> (&'a Bound<'py, Leaf>, &'a Bound<'py, PyTensor>, bool) {
     (&found.leaves[leaf], &found.tensors[tensor], is_item)

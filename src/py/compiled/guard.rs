@@ -17,6 +17,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use smallvec::SmallVec;
 
 /// A part of the picture. Those that others may refer to have a number.
 enum Node {
@@ -89,24 +90,55 @@ impl Layout {
     }
 }
 
-/// What was found in the places of a picture.
+/// What was found in the places of a picture. Few things take no memory of their own.
 #[derive(Default)]
-pub(super) struct Found<'py> {
-    /// By their numbers.
-    pub(super) objects: Vec<Option<Bound<'py, PyAny>>>,
-    pub(super) tensors: Vec<Bound<'py, PyTensor>>,
-    pub(super) leaves: Vec<Bound<'py, Leaf>>,
+pub(super) struct Found<'a, 'py> {
+    /// Objects with their numbers, in order: all, or those that are wanted.
+    pub(super) objects: SmallVec<[(usize, Bound<'py, PyAny>); 4]>,
+    /// Which objects are wanted, unless all are.
+    wanted: Option<&'a [bool]>,
+    /// How many have been met.
+    count: usize,
+    pub(super) tensors: SmallVec<[Bound<'py, PyTensor>; 8]>,
+    pub(super) leaves: SmallVec<[Bound<'py, Leaf>; 4]>,
     /// NumPy's.
-    pub(super) arrays: Vec<Bound<'py, PyAny>>,
-    pub(super) generators: Vec<Bound<'py, Generator>>,
+    pub(super) arrays: SmallVec<[Bound<'py, PyAny>; 1]>,
+    pub(super) generators: SmallVec<[Bound<'py, Generator>; 1]>,
+}
+
+impl<'a, 'py> Found<'a, 'py> {
+    /// Nothing yet; of the objects those will be kept whose numbers are wanted.
+    pub(super) fn wanting(wanted: &'a [bool]) -> Found<'a, 'py> {
+        Found { wanted: Some(wanted), ..Found::default() }
+    }
+
+    /// Takes down an object, which gets the next number.
+    fn meet(&mut self, ob: &Bound<'py, PyAny>) {
+        let number = self.count;
+        self.count += 1;
+        if self.wanted.is_none_or(|wanted| wanted.get(number).is_some_and(|&is| is)) {
+            self.objects.push((number, ob.clone()));
+        }
+    }
+
+    /// An object that is kept.
+    pub(super) fn object(&self, number: usize) -> Option<&Bound<'py, PyAny>> {
+        let at = self.objects.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        Some(&self.objects[at].1)
+    }
+
+    /// Forgets all.
+    fn clear(&mut self) {
+        *self = Found { wanted: self.wanted, ..Found::default() };
+    }
 }
 
 /// The picture of what a function can reach.
 #[pyclass(frozen, module = "oxiflux._core")]
 pub(super) struct Guard {
     roots: Vec<Root>,
-    /// How many numbers there are.
-    count: usize,
+    /// Which of the objects others refer to, by their numbers.
+    named: Vec<bool>,
     /// The tensors of its places, at first without layouts.
     layouts: Vec<Layout>,
 }
@@ -175,14 +207,14 @@ impl Node {
     }
 
     /// Whether the object is as it was.
-    fn fits<'py>(&self, ob: &Bound<'py, PyAny>, found: &mut Found<'py>) -> PyResult<bool> {
+    fn fits<'py>(&self, ob: &Bound<'py, PyAny>, found: &mut Found<'_, 'py>) -> PyResult<bool> {
         let py = ob.py();
         let is_of = |class: &Py<PyType>| ob.get_type_ptr().cast() == class.as_ptr();
         match self {
             Node::Value(value) => return Ok(is_same_value(ob, value.bind(py))),
             Node::Is(other) => return Ok(ob.is(other)),
             Node::Same(number) => {
-                return Ok(found.objects.get(*number).is_some_and(|x| x.as_ref().is_some_and(|x| x.is(ob))));
+                return Ok(found.object(*number).is_some_and(|x| x.is(ob)));
             }
             Node::Equal(class, value) => return Ok(is_of(class) && ob.eq(value)?),
             Node::Keys(names) => {
@@ -200,7 +232,7 @@ impl Node {
                 }
                 return Ok(true);
             }
-            _ => found.objects.push(Some(ob.clone())),
+            _ => found.meet(ob),
         }
         match self {
             Node::Tensor(slot) => {
@@ -302,11 +334,39 @@ impl Node {
         &self,
         part: Option<Bound<'py, PyAny>>,
         py: Python<'py>,
-        found: &mut Found<'py>,
+        found: &mut Found<'_, 'py>,
     ) -> PyResult<bool> {
         match part {
             Some(part) => self.fits(&part, found),
             None => Ok(matches!(self, Node::Value(value) if value.is_none(py))),
+        }
+    }
+
+    /// Marks the objects that parts of it refer to.
+    fn names(&self, named: &mut [bool]) {
+        let mut all = |nodes: &[Node]| nodes.iter().for_each(|node| node.names(named));
+        match self {
+            Node::Same(number) => {
+                if let Some(is) = named.get_mut(*number) {
+                    *is = true;
+                }
+            }
+            Node::All(nodes) | Node::Tuple(_, nodes) | Node::List(_, nodes) => all(nodes),
+            Node::Dict(_, parts) => parts.iter().for_each(|(_, node)| node.names(named)),
+            Node::Object(_, parts, slots) => {
+                parts.iter().for_each(|(_, node)| node.names(named));
+                slots.iter().filter_map(|(_, node)| node.as_ref()).for_each(|node| node.names(named));
+            }
+            Node::Function(f) => {
+                f.defaults.names(named);
+                f.keywords.names(named);
+                f.cells.iter().chain([&f.attributes]).flatten().for_each(|node| node.names(named));
+            }
+            Node::Method(parts) => {
+                parts.0.names(named);
+                parts.1.names(named);
+            }
+            _ => {}
         }
     }
 
@@ -352,8 +412,17 @@ impl Node {
     }
 }
 
+impl Root {
+    fn node(&self) -> Option<&Node> {
+        match self {
+            Root::Arguments(node) | Root::Keywords(node) | Root::Fixed(_, node) => Some(node),
+            Root::Lookup(_, _, node) => node.as_ref(),
+        }
+    }
+}
+
 impl Function {
-    fn fits<'py>(&self, ob: &Bound<'py, PyAny>, found: &mut Found<'py>) -> PyResult<bool> {
+    fn fits<'py>(&self, ob: &Bound<'py, PyAny>, found: &mut Found<'_, 'py>) -> PyResult<bool> {
         let py = ob.py();
         let (itself, part) = (self.itself.bind(py), |of| fields::part(ob, of));
         let is = |part: Option<Bound<'py, PyAny>>, other: &Py<PyAny>| part.is_some_and(|part| part.is(other));
@@ -399,7 +468,7 @@ impl Function {
 fn fits_items<'py>(
     dict: &Bound<'py, PyDict>,
     items: &[(Py<PyAny>, Node)],
-    found: &mut Found<'py>,
+    found: &mut Found<'_, 'py>,
 ) -> PyResult<bool> {
     if dict.len() != items.len() {
         return Ok(false);
@@ -430,48 +499,65 @@ pub(super) fn is_same_value(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> bool 
 }
 
 impl Guard {
-    /// What is in the places of the picture, if all is as it was.
+    /// Whether all is as it was; then `found` is what is in the places of the picture.
     pub(super) fn look<'py>(
         &self,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Option<Found<'py>>> {
+        found: &mut Found<'_, 'py>,
+    ) -> PyResult<bool> {
         let py = args.py();
-        let mut found = Found { objects: Vec::with_capacity(self.count), ..Found::default() };
-        found.tensors.reserve(self.layouts.len());
+        found.clear();
         for root in &self.roots {
             let fits = match root {
-                Root::Arguments(node) => node.fits(args.as_any(), &mut found)?,
+                Root::Arguments(node) => node.fits(args.as_any(), found)?,
                 Root::Keywords(node) => match kwargs.filter(|k| !k.is_empty()) {
-                    Some(kwargs) => node.fits(kwargs.as_any(), &mut found)?,
+                    Some(kwargs) => node.fits(kwargs.as_any(), found)?,
                     None => matches!(node, Node::Value(_)),
                 },
-                Root::Fixed(ob, node) => node.fits(ob.bind(py), &mut found)?,
+                Root::Fixed(ob, node) => node.fits(ob.bind(py), found)?,
                 Root::Lookup(dict, name, node) => match (dict.bind(py).get_item(name)?, node) {
-                    (Some(x), Some(node)) => node.fits(&x, &mut found)?,
+                    (Some(x), Some(node)) => node.fits(&x, found)?,
                     (None, None) => true,
                     _ => false,
                 },
             };
             if !fits {
-                return Ok(None);
+                return Ok(false);
             }
         }
         let same = |(layout, x): (&Layout, &Bound<'_, PyTensor>)| layout.fits(x.get().lock().array());
-        let fits = self.layouts.len() == found.tensors.len()
+        Ok(self.layouts.len() == found.tensors.len()
             && self.layouts.iter().zip(&found.tensors).all(same)
-            && are_distinct(found.tensors.iter().map(|x| x.as_ptr() as usize))
-            && are_distinct(found.leaves.iter().map(|x| x.as_ptr() as usize))
-            && are_distinct(found.generators.iter().map(|x| x.as_ptr() as usize));
-        Ok(fits.then_some(found))
+            && are_distinct(&found.tensors)
+            && are_distinct(&found.leaves)
+            && are_distinct(&found.generators))
+    }
+
+    /// Which objects are to be kept for a result that has these.
+    pub(super) fn wanted(&self, results: &[usize]) -> Vec<bool> {
+        let mut wanted = self.named.clone();
+        for &number in results {
+            if number >= wanted.len() {
+                wanted.resize(number + 1, false);
+            }
+            wanted[number] = true;
+        }
+        wanted
     }
 }
 
 /// Whether no two places hold one object: two places of one are one in the picture.
-fn are_distinct(addresses: impl Iterator<Item = usize>) -> bool {
-    let mut all: smallvec::SmallVec<[usize; 32]> = addresses.collect();
-    all.sort_unstable();
-    all.windows(2).all(|two| two[0] != two[1])
+fn are_distinct<T>(all: &[Bound<'_, T>]) -> bool {
+    let mut all: SmallVec<[usize; 32]> = all.iter().map(|x| x.as_ptr() as usize).collect();
+    match all[..] {
+        [] | [_] => true,
+        [a, b] => a != b,
+        _ => {
+            all.sort_unstable();
+            all.windows(2).all(|two| two[0] != two[1])
+        }
+    }
 }
 
 #[pymethods]
@@ -492,14 +578,16 @@ impl Guard {
                 ),
             })
         };
-        let roots = roots.try_iter()?.map(|root| read(root?)).collect::<PyResult<_>>()?;
+        let roots: Vec<Root> = roots.try_iter()?.map(|root| read(root?)).collect::<PyResult<_>>()?;
         let layouts = tensors.iter().map(|x| Layout::of(x.get().lock().array())).collect();
-        Ok(Guard { roots, count, layouts })
+        let mut named = vec![false; count];
+        roots.iter().filter_map(Root::node).for_each(|node| node.names(&mut named));
+        Ok(Guard { roots, named, layouts })
     }
 
     /// Whether all is as it was.
     fn fits(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
-        Ok(self.look(args, kwargs)?.is_some())
+        self.look(args, kwargs, &mut Found::wanting(&self.named))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -23,7 +23,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use results::{Part, Reading};
+use results::{Built, Part, Reading};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,6 +47,10 @@ struct Program {
     guard: Py<Guard>,
     /// Where the wanted values are in the end.
     places: Vec<u32>,
+    /// The objects that are to be kept of what the guard finds.
+    wanted: Vec<bool>,
+    /// Whether a part of the result is in it again.
+    has_again: bool,
 }
 
 /// What became of a run.
@@ -86,7 +90,7 @@ impl<'py> Streams<'py> {
 }
 
 impl Program {
-    fn run<'py>(&self, py: Python<'py>, found: &Found<'py>) -> PyResult<Ran<'py>> {
+    fn run<'py>(&self, py: Python<'py>, found: &Found<'_, 'py>) -> PyResult<Ran<'py>> {
         let of = self.of.get();
         let given = found.tensors.iter().map(|x| x.get().get().into_array());
         let mut registers = self.replay.start(given);
@@ -142,7 +146,8 @@ impl Program {
             step::note(&found.tensors[place]);
             found.tensors[place].get().set(Tensor::from(value(number)));
         }
-        Ok(Ran::Done(of.result.build(py, found, &value, &mut Vec::new())?))
+        let mut built = Built { is_kept: self.has_again, ..Built::default() };
+        Ok(Ran::Done(of.result.build(py, found, &value, &mut built)?))
     }
 
     /// Goes on to the next action, without the GIL where that takes long.
@@ -157,7 +162,7 @@ impl Program {
 
 /// Gives tensors whose memory overlaps copies of their own: what is computed is told by where it is. Says whether that
 /// can be done.
-fn part(found: &Found<'_>, others: &[Array]) -> PyResult<bool> {
+fn part(found: &Found<'_, '_>, others: &[Array]) -> PyResult<bool> {
     let mut spans: Vec<(usize, usize, Option<usize>)> = found
         .tensors
         .iter()
@@ -197,9 +202,10 @@ fn capture<'py>(
     let py = guard.py();
     let refused = |result, why: &str| Ok((result, None, Some(String::from(why))));
     let plain = || super::call::call_with(f, args, kwargs);
-    let Some(found) = guard.get().look(args, kwargs)? else {
+    let (mut found, mut after) = (Found::default(), Found::default());
+    if !guard.get().look(args, kwargs, &mut found)? {
         return Ok((plain()?, None, None)); // it has changed since it was described
-    };
+    }
     let constants: Vec<Array> =
         found.arrays.iter().map(numpy::view).collect::<PyResult<Vec<_>>>()?.into_iter().flatten().collect();
     if !part(&found, &constants)? {
@@ -212,9 +218,11 @@ fn capture<'py>(
     let mut capture = capturing.close();
     let actions = Actions::close();
     let result = result?;
-    let Some(after) = guard.get().look(args, kwargs)? else { return Ok((result, None, None)) };
+    if !guard.get().look(args, kwargs, &mut after)? {
+        return Ok((result, None, None));
+    }
     let same = |a: &[usize], b: &[usize]| a == b;
-    let addresses = |found: &Found<'py>| -> Vec<usize> {
+    let addresses = |found: &Found<'_, 'py>| -> Vec<usize> {
         let tensors = found.tensors.iter().map(|x| x.as_ptr() as usize);
         let leaves = found.leaves.iter().map(|x| x.as_ptr() as usize);
         tensors.chain(leaves).chain(found.generators.iter().map(|x| x.as_ptr() as usize)).collect()
@@ -241,9 +249,8 @@ fn capture<'py>(
     let known: HashMap<usize, usize> = found
         .objects
         .iter()
-        .enumerate()
         .rev() // the first of them stands for all
-        .filter_map(|(i, ob)| Some((ob.as_ref()?.as_ptr() as usize, i)))
+        .map(|(number, ob)| (ob.as_ptr() as usize, *number))
         .collect();
     let mut reading = Reading { capture: &capture, known, wanted: &mut wanted, built: Vec::new() };
     let part = match reading.part(&result, 0)? {
@@ -330,7 +337,10 @@ impl Compiled {
         let of = captured.get();
         let (replay, places) = Replay::of(&of.capture, &of.wanted);
         let guard = of.guard.clone_ref(captured.py());
-        let program = Program { replay, of: captured.clone().unbind(), guard, places };
+        let mut found = Vec::new();
+        let has_again = of.result.survey(&mut found);
+        let wanted = guard.get().wanted(&found);
+        let program = Program { replay, of: captured.clone().unbind(), guard, places, wanted, has_again };
         locked(&self.programs).insert(0, Arc::new(program));
     }
 
@@ -416,20 +426,16 @@ impl Compiled {
         is_own: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
-        let held = locked(&self.held).as_ref().map(|(f, missed)| (f.clone_ref(py), missed.clone_ref(py)));
-        let Some((function, missed)) = held else {
-            return Err(PyRuntimeError::new_err("compile: the function is gone"));
-        };
-        let plain = || call::call_with(function.bind(py), args, kwargs);
         // Within a gradient, or what is captured or recorded itself, it is a part of that.
-        if tape::is_watching() || tape::is_training() || tape::is_written() || step::is_open(is_own) {
-            return plain();
+        if !tape::is_plain() || step::is_open(is_own) {
+            return self.plain(args, kwargs);
         }
         let mut at = 0;
         loop {
             let Some(program) = locked(&self.programs).get(at).cloned() else { break };
+            let mut found = Found::wanting(&program.wanted);
             // What cannot be compared is not what it was.
-            if let Ok(Some(found)) = program.guard.get().look(args, kwargs) {
+            if program.guard.get().look(args, kwargs, &mut found).unwrap_or(false) {
                 if at > 0 {
                     let mut programs = locked(&self.programs);
                     if programs.get(at).is_some_and(|p| Arc::ptr_eq(p, &program)) {
@@ -441,20 +447,34 @@ impl Compiled {
                         self.hits.fetch_add(1, Ordering::Relaxed);
                         Ok(result)
                     }
-                    Ran::NotDone => plain(),
+                    Ran::NotDone => self.plain(args, kwargs),
                 };
             }
             at += 1;
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
         if self.is_settled.load(Ordering::Relaxed) {
-            return plain();
+            return self.plain(args, kwargs);
         }
-        call::call_with(
-            missed.bind(py),
-            &PyTuple::new(py, [args.as_any().clone(), kwargs_of(py, kwargs)])?,
-            None,
-        )
+        let (_, missed) = self.held(py)?;
+        let given = PyTuple::new(py, [args.as_any().clone(), kwargs_of(py, kwargs)])?;
+        call::call_with(missed.bind(py), &given, None)
+    }
+
+    /// The function and who is asked where no program fits.
+    fn held(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+        let held = locked(&self.held).as_ref().map(|(f, missed)| (f.clone_ref(py), missed.clone_ref(py)));
+        held.ok_or_else(|| PyRuntimeError::new_err("compile: the function is gone"))
+    }
+
+    /// A call of the function itself.
+    fn plain<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (function, _) = self.held(args.py())?;
+        call::call_with(function.bind(args.py()), args, kwargs)
     }
 }
 

@@ -147,14 +147,14 @@ impl Part {
     pub(super) fn build<'py>(
         &self,
         py: Python<'py>,
-        found: &Found<'py>,
+        found: &Found<'_, 'py>,
         value: &dyn Fn(usize) -> Array,
-        built: &mut Vec<Bound<'py, PyAny>>,
+        built: &mut Built<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let all = |parts: &[Part], built: &mut Vec<Bound<'py, PyAny>>| {
+        let all = |parts: &[Part], built: &mut Built<'py>| {
             parts.iter().map(|part| part.build(py, found, value, built)).collect::<PyResult<Vec<_>>>()
         };
-        let items = |items: &[(Py<PyAny>, Part)], built: &mut Vec<Bound<'py, PyAny>>| {
+        let items = |items: &[(Py<PyAny>, Part)], built: &mut Built<'py>| {
             let dict = PyDict::new(py);
             for (key, part) in items {
                 dict.set_item(key, part.build(py, found, value, built)?)?;
@@ -164,14 +164,9 @@ impl Part {
         let made = match self {
             Part::Value(value) => return Ok(value.bind(py).clone()),
             Part::Found(number) => {
-                return Ok(found
-                    .objects
-                    .get(*number)
-                    .cloned()
-                    .flatten()
-                    .unwrap_or_else(|| py.None().into_bound(py)));
+                return Ok(found.object(*number).cloned().unwrap_or_else(|| py.None().into_bound(py)));
             }
-            Part::Again(at) => return Ok(built[*at].clone()),
+            Part::Again(at) => return Ok(built.parts[*at].clone()),
             Part::Tensor(n) => {
                 Bound::new(py, PyTensor::from(crate::tape::Tensor::from(value(*n))))?.into_any()
             }
@@ -181,7 +176,33 @@ impl Part {
             Part::Dict(parts) => items(parts, built)?.into_any(),
             Part::Namespace(parts) => namespace(py)?.call((), Some(&items(parts, built)?))?,
         };
-        built.push(made.clone());
+        if built.is_kept {
+            built.parts.push(made.clone());
+        }
         Ok(made)
     }
+
+    /// The numbers of the objects in it that are found, and whether some part is in it again.
+    pub(super) fn survey(&self, found: &mut Vec<usize>) -> bool {
+        let mut all = |parts: &[Part]| parts.iter().fold(false, |again, part| part.survey(found) | again);
+        match self {
+            Part::Found(number) => {
+                found.push(*number);
+                false
+            }
+            Part::Again(_) => true,
+            Part::Tuple(parts) | Part::Named(_, parts) | Part::List(parts) => all(parts),
+            Part::Dict(items) | Part::Namespace(items) => {
+                items.iter().fold(false, |again, (_, part)| part.survey(found) | again)
+            }
+            Part::Tensor(_) | Part::Value(_) => false,
+        }
+    }
+}
+
+/// What has been built, if some of it is in the result again.
+#[derive(Default)]
+pub(super) struct Built<'py> {
+    pub(super) is_kept: bool,
+    pub(super) parts: Vec<Bound<'py, PyAny>>,
 }

@@ -56,5 +56,6 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     add_function!(m, sort::searchsorted)?;
     add_function!(m, sort::nonzero)?;
     add_function!(m, sort::are_below)?;
+    add_function!(m, sort::holds)?;
     Ok(())
 }

@@ -81,6 +81,13 @@ pub(super) fn nonzero<'py>(py: Python<'py>, x: Operand) -> PyResult<Bound<'py, P
     PyTuple::new(py, places.into_iter().map(|a| PyTensor::from(Tensor::from(a))))
 }
 
+/// The truth of one element. A program looks at it again, and is not done where it is another.
+#[pyfunction]
+#[pyo3(signature = (x, /))]
+pub(super) fn holds(x: Operand) -> PyResult<bool> {
+    Ok(ops::holds(&x.0)?)
+}
+
 /// Whether all of some integers are at least 0 and below `n`.
 #[pyfunction]
 #[pyo3(signature = (numbers, n, /))]
