@@ -92,6 +92,9 @@ class Rearrange(Layer):
     (5, 2)
     """
 
+    pattern: str
+    axes_lengths: dict[str, int]
+
     def __init__(self, pattern: str, **axes_lengths: int) -> None:
         RearrangeMixin(pattern, **axes_lengths)  # raises EinopsError for a pattern that is none
         self.pattern, self.axes_lengths = pattern, axes_lengths
@@ -111,6 +114,10 @@ class Reduce(Layer):
     >>> Reduce("b (h 2) c -> b h c", "max")(flux.tensor([[[1.0], [2.0], [5.0], [3.0]]])).tolist()
     [[[2.0], [5.0]]]
     """
+
+    pattern: str
+    reduction: str
+    axes_lengths: dict[str, int]
 
     def __init__(self, pattern: str, reduction: str, **axes_lengths: int) -> None:
         ReduceMixin(pattern, reduction, **axes_lengths)  # as above
@@ -141,6 +148,8 @@ class EinMix(_EinmixMixin, Layer):
 
     weight: Tensor
     bias: Tensor | None
+    before: Rearrange | None
+    after: Rearrange | None
 
     def _create_parameters(
         self, weight_shape: list[int], weight_bound: float, bias_shape: list[int] | None, bias_bound: float

@@ -31,11 +31,11 @@ _NAMES = {
     "right_shift": "bitwise_right_shift", "rint": "round", "true_divide": "divide",
 }  # fmt: skip
 _OF_ELEMENTS: dict[np.ufunc, Function] = {
-    ufunc: ours
+    ufunc: _ours
     for name, ufunc in vars(np).items()
     if isinstance(ufunc, np.ufunc)
     for module in (_core, functions)
-    if (ours := getattr(module, _NAMES.get(name, name), None)) is not None
+    if (_ours := getattr(module, _NAMES.get(name, name), None)) is not None
 }
 _REDUCED = {
     "add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min", "logical_and": "all", "logical_or": "any",

@@ -34,8 +34,10 @@ class BatchView(Told, Lazy):
     (3, (array([2, 3]), ['c', 'd']), (array([4]), ['e']))
     """
 
+    data: Any
     batchsize: int
     partial: bool
+    collate: Collate | None
 
     def __init__(
         self, data: Any, batchsize: int = 1, partial: bool = True, collate: bool | Collate | None = None

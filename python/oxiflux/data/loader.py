@@ -70,6 +70,7 @@ class DataLoader(Told, Generic[B]):
 
     shuffle: bool
     partial: bool
+    collate: Callable[[list[Any]], Any] | None
     rng: Generator | None
 
     if TYPE_CHECKING:

@@ -18,6 +18,7 @@ __all__ = ["slidingwindow"]
 class Windows(Lazy):
     """What `slidingwindow` gives."""
 
+    data: Any
     size: int
     stride: int
 

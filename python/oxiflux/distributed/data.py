@@ -32,6 +32,7 @@ class DistributedDataContainer:
     (3, 1)
     """
 
+    data: Any
     places: range
 
     def __init__(self, data: Any) -> None:

@@ -28,6 +28,8 @@ class Reducer:
     and one that none has used has no gradient. What comes back lies in memory that the next call writes.
     """
 
+    narrow: list[tuple[int, _core.DType]]
+    all: np.ndarray[Any, np.dtype[np.bool_]]
     hash_of_all: float
 
     def __init__(

@@ -35,6 +35,8 @@ class DistributedOptimiser:
     # `apply_all` gives the new values, as the fused kernels of `rule` make them.
     replaces = True
 
+    rule: Any
+
     def __init__(self, rule: Any, wire: str | None = None) -> None:
         self.rule = checked_rule("DistributedOptimiser", rule)
         if wire not in (None, "bfloat16"):

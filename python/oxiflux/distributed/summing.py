@@ -25,7 +25,11 @@ class Summed:
     world: World
     size: int
     part: int
+    dtype: np.dtype[Any]
     wire: str | None
+    mine: Array
+    sum: Array
+    ranks: list[Array]
 
     def __init__(self, world: World, size: int, dtype: Any, wire: str | None = None) -> None:
         self.world, self.dtype = world, np.dtype(dtype)

@@ -50,7 +50,9 @@ class Watchdog:
     `doing` is what this rank waits in and `since` the time from which it does; both are set around each call.
     """
 
+    comm: Any
     timeout: float
+    thread: threading.Thread
     doing: str
     since: float
     main: int

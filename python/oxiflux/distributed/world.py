@@ -44,6 +44,7 @@ class World:
     A World of one process has no MPI, and everything in it is done at once.
     """
 
+    comm: Any
     is_crowded: bool
 
     def __init__(self, comm: Any = None, timeout: float = 300.0) -> None:

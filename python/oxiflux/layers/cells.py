@@ -257,6 +257,7 @@ class GRUCell(Cell):
     """
 
     gates = 3
+    bias_hh: Tensor | None
 
     def __init__(
         self,
@@ -301,7 +302,10 @@ class GRUv3Cell(Cell):
     """
 
     gates = 3
+    weight_ih: Tensor
+    weight_hh: Tensor
     weight_candidate: Tensor
+    bias: Tensor | None
 
     def __init__(
         self,

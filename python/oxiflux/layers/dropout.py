@@ -81,6 +81,7 @@ class Dropout(ModeLayer):
 
     p: float
     axis: int | Sequence[int] | None
+    active: bool | None
     rng: Generator | None
 
     def __init__(
@@ -125,6 +126,7 @@ class AlphaDropout(ModeLayer):
     """
 
     p: float
+    active: bool | None
     rng: Generator | None
 
     def __init__(self, p: float, *, active: Mode = None, rng: Generator | None = None) -> None:

@@ -96,6 +96,7 @@ class Embedding(_Table):
     [[5.0, 6.0], [1.0, 2.0]]
     """
 
+    weight: Tensor
     padding_idx: int | None
 
     @overload

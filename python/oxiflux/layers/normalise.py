@@ -41,7 +41,7 @@ class LayerNorm(Layer):
     (5, 4, 3)
     """
 
-    open_at = EACH
+    open_at: ClassVar[int | None] = EACH
 
     size: tuple[int, ...]
     scale: Tensor | None
@@ -90,7 +90,7 @@ class RMSNorm(Layer):
     (5, 4, 3)
     """
 
-    open_at = EACH
+    open_at: ClassVar[int | None] = EACH
 
     size: tuple[int, ...]
     scale: Tensor | None
@@ -229,6 +229,7 @@ class BatchNorm(_TrackingNorm):
     ((20, 28, 28, 3), True)
     """
 
+    active: bool | None
     _lead = 0
 
     def __init__(
@@ -265,6 +266,7 @@ class InstanceNorm(_TrackingNorm):
     (InstanceNorm(3, affine=False), (2, 8, 8, 3), True)
     """
 
+    active: bool | None
     _lead = 1
 
     def __init__(
@@ -301,6 +303,7 @@ class GroupNorm(_ChannelNorm):
     (GroupNorm(4, 2)     # 8 parameters, (2, 8, 8, 4), True)
     """
 
+    active: bool | None
     groups: int
     momentum: float
 

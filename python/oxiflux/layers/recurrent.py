@@ -95,7 +95,7 @@ class Recurrence(SequenceLayer):
     [[0.5, 1.0], [0.75, 1.5], [0.875, 1.75]]
     """
 
-    open_at = None
+    open_at: ClassVar[int | None] = None
     is_made_of_layer = False
 
     def __init__(self, cell: Any, *, return_state: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _core
 from .._core import Tensor, identity
@@ -41,7 +41,7 @@ class Scale(Layer):
     bias: Tensor | None
     activation: Callable[[Tensor], Tensor]
 
-    open_at = EACH
+    open_at: ClassVar[int | None] = EACH
 
     def __init__(
         self,

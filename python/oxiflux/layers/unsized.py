@@ -26,6 +26,13 @@ class Unsized(Printed):
     is_unsized: ClassVar[bool] = True
     # The layer whose size is open within this one, which is made of it.
     inner: Unsized | None = None
+    make: Callable[..., Any]
+    place: int
+    args: tuple[Any, ...]
+    given: dict[str, Any]
+    # The names of the size, and of the argument behind it.
+    size: str
+    after: str
 
     def __init__(
         self, make: Callable[..., Any], place: int, args: tuple[Any, ...], given: dict[str, Any]
@@ -116,7 +123,10 @@ class UnsizedAround(Unsized):
     WeightNorm(Dense(None, 10), 'weight')
     """
 
+    make: Callable[..., Any]
     inner: Unsized
+    args: tuple[Any, ...]
+    given: dict[str, Any]
 
     def __init__(
         self, make: Callable[..., Any], inner: Unsized, args: tuple[Any, ...], given: dict[str, Any]

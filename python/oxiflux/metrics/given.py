@@ -19,6 +19,7 @@ class Chosen:
     `is_known` is False if some scores were NaN.
     """
 
+    labels: Array
     count: int
     is_known: bool
 

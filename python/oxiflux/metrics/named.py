@@ -32,6 +32,7 @@ NAMES: dict[str, tuple[Callable[..., Any], bool, bool]] = {
 class Whole:
     """A metric of all predictions and targets of an epoch; `of_labels` if it needs no scores of classes."""
 
+    f: Callable[..., Any]
     of_labels: bool
 
     def __init__(self, f: Callable[..., Any], of_labels: bool = False) -> None:

@@ -2,5 +2,5 @@
 
 try:
     import onnx as onnx
-except ImportError as error:
-    raise ImportError("oxiflux.onnx needs the package onnx: pip install 'oxiflux[onnx]'") from error
+except ImportError as _error:
+    raise ImportError("oxiflux.onnx needs the package onnx: pip install 'oxiflux[onnx]'") from _error

@@ -15,7 +15,10 @@ __all__ = ["Function", "body_of_schema", "local_functions"]
 class Function:
     """The nodes of an operator, with places for its attributes."""
 
+    inputs: list[str]
+    outputs: list[str]
     opsets: dict[str, int]
+    defaults: dict[str, onnx.AttributeProto]
 
     def __init__(self, proto: onnx.FunctionProto, defaults: dict[str, onnx.AttributeProto]) -> None:
         self.proto = proto

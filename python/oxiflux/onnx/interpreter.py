@@ -26,6 +26,7 @@ Scope = MutableMapping[str, Any]
 class Interpreter:
     """A graph with the versions of its operators and its own functions."""
 
+    ir_version: int
     opsets: dict[str, int]
     functions: dict[tuple[str, str], Function]
     body: Body

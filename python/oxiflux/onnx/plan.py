@@ -15,6 +15,8 @@ from .views import without_moves
 
 __all__ = ["Program"]
 
+TwoParts = Callable[[Sequence[Tensor], Sequence[Tensor]], tuple[Tensor, ...]]
+
 
 class Program:
     """`prepare(parameters)` gives what `run(inputs, prepared)` needs of them.
@@ -23,8 +25,11 @@ class Program:
     their kernels; names of the file never occur in it.
     """
 
+    steps: list[Step]
     parameters: list[int]
     is_factor: list[bool]
+    prepare: TwoParts
+    run: TwoParts
 
     def __init__(
         self,
@@ -93,7 +98,7 @@ def _without_subnormals(x: Tensor) -> Tensor:
 
 def _function(
     steps: Sequence[Step], first: Sequence[Ref], second: Sequence[Ref], results: Sequence[Any]
-) -> Callable[..., tuple[Tensor, ...]]:
+) -> TwoParts:
     """A function of two sequences that runs the steps, and forgets each value after its last use."""
     held: dict[str, Any] = {}
     known: dict[int, str] = {}
@@ -127,5 +132,5 @@ def _function(
             lines.append(f" {' = '.join(sorted(dead))} = None")
     lines.append(f" return ({''.join(word(r) + ', ' for r in results)})")
     exec("\n".join(lines), held)  # its words are names that are made here
-    made: Callable[..., tuple[Tensor, ...]] = held["program"]
+    made: TwoParts = held["program"]
     return made

@@ -35,6 +35,7 @@ class Value:
     level: int
     ref: Ref | None
     is_shared: bool
+    order: Order | None
 
     __slots__ = ("held", "is_shared", "level", "order", "plain", "ref", "step")
 
@@ -73,6 +74,9 @@ class Value:
 class Step:
     """A call of a function, with a Ref in the place of each value."""
 
+    run: Callable[..., Any]
+    args: list[Any]
+    options: dict[str, Any]
     level: int
     many: bool
 

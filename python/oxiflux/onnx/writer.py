@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -39,6 +40,7 @@ class Op:
     writer: Writer
     step: Step
     name: str
+    parameters: dict[str, Any]
     inputs: list[Value]
     outputs: list[Value]
 
@@ -90,6 +92,7 @@ class Op:
 class Writer:
     """Collects nodes. A value gets its name when it is asked for, so that nothing is written in vain."""
 
+    helper: ModuleType
     opset: int
     recorded: Recorded
     paths: dict[int, str]

@@ -36,6 +36,7 @@ class OptimiserChain(Rule):
     """
 
     kernel: ClassVar[str] = "chain"
+    rules: tuple[Any, ...]
 
     def __init__(self, *rules: Any) -> None:
         checked = [checked_rule("OptimiserChain", rule) for rule in rules]
@@ -201,6 +202,9 @@ class MixedPrecision(Rule):
 
     # `apply` gives the new values: subtracting a difference could miss the rounded copy by a digit.
     replaces = True
+
+    rule: Any
+    dtype: _core.DType
 
     @property
     def kernel(self) -> str | None:  # type: ignore[override]

@@ -177,7 +177,7 @@ class RMSProp(Rule):
     eps: float = 1e-8
     centred: bool = False
 
-    of_state = ("centred",)
+    of_state: ClassVar[tuple[str, ...]] = ("centred",)
 
     def __init__(
         self,

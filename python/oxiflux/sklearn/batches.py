@@ -24,6 +24,7 @@ class Batches:
     ([((2, 3), [0, 1]), ((3, 3), [2, 3, 4])], 2)
     """
 
+    parts: list[Any]
     batchsize: int
     generator: Generator | None
     count: int

@@ -19,9 +19,11 @@ class Best:
     the model as it was when that was lowest.
     """
 
+    model: Any
     patience: int
     lowest: float
     since: int
+    kept: Any
 
     def __init__(self, model: Any, patience: int) -> None:
         self.model, self.patience = model, patience

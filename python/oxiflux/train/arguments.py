@@ -115,6 +115,7 @@ class Pace:
     """Hyper-parameters that follow schedules by the step or by the epoch, and their values at the last step."""
 
     schedules: dict[str, Callable[[int], float]]
+    optimiser: Any
     step: int
     ranks: int
     saved_ranks: int

@@ -94,6 +94,7 @@ class EMA(Average):
     0.5
     """
 
+    values: list[Tensor] | None
     decay: float
     every: int
     warmup: bool
@@ -139,6 +140,7 @@ class SWA(Average):
 
     start: float
     every: int
+    statistics: Iterable[Any] | None
 
     def __init__(
         self, start: float = 0.75, *, every: int = 1, statistics: Iterable[Any] | None = None

@@ -224,6 +224,7 @@ class ModelCheckpoint(Watcher):
     every: int
     path: str
     best_only: bool
+    classes: tuple[type, ...]
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ __all__ = ["early_stopping", "patience", "plateau", "throttle"]
 class Patience:
     """A function that `patience` makes; a checkpoint keeps how often in a row its predicate has been true."""
 
+    predicate: Any
     wait: int
     times: int
 
@@ -43,6 +44,9 @@ class Patience:
 class Score:
     """A predicate about `f(...)` and a score of the calls before; a checkpoint keeps that score."""
 
+    f: Callable[..., Any]
+    distance: Callable[[Any, Any], Any]
+    score: Any
     least: float
 
     def __init__(

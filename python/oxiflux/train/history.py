@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["History"]
 
@@ -26,6 +26,9 @@ class History(Sequence[Row]):
     >>> history["loss"], history[-1], len(history)
     ([0.5, 0.25], {'epoch': 2, 'loss': 0.25}, 2)
     """
+
+    rows: list[Row]
+    interrupted: bool
 
     def __init__(self, rows: Sequence[Row] = (), interrupted: bool = False) -> None:
         """A table of given rows; `fit` makes one."""
@@ -56,7 +59,7 @@ class History(Sequence[Row]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, History) and (self.rows, self.interrupted) == (other.rows, other.interrupted)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
     def append(self, row: Row) -> None:
         """Adds a row at the end."""

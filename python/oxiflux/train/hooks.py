@@ -36,6 +36,9 @@ class Run(Told):
     [(1, 1, 1.0), (1, 2, 0.25)]
     """
 
+    model: Any
+    state: Any
+    data: Any
     history: History
     epochs: int
     epoch: int
@@ -131,6 +134,8 @@ class Stand(Callback):
 class Callbacks:
     """The callbacks, and whether one of them has ended the training."""
 
+    all: list[Any]
+    by_hook: dict[str, list[Any]]
     ended: bool
     stands: list[Stand]
     sees_steps: bool

@@ -70,6 +70,8 @@ class Meter:
     """
 
     caller: str
+    measures: dict[str, Function]
+    outputs: Function | None
     means: Means
     only_labels: bool
 

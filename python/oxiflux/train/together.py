@@ -41,6 +41,7 @@ class Together:
     """What `fit` does otherwise among several processes."""
 
     world: World
+    model: Any
     wire: str | None
     is_alone: bool
     is_first: bool

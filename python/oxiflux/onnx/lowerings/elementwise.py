@@ -64,7 +64,11 @@ class Term:
     def __neg__(self) -> Term:
         return self.do("Neg")
 
-    __radd__, __rmul__ = __add__, __mul__
+    def __radd__(self, other: float) -> Term:
+        return self + other
+
+    def __rmul__(self, other: float) -> Term:
+        return self * other
 
 
 def node(kind: str, **attributes: Any) -> Lowering:
