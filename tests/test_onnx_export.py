@@ -459,6 +459,25 @@ def test_dicts_and_tuples_of_inputs_and_outputs(tmp_path):
         np.testing.assert_array_equal(y, z)
 
 
+@pytest.mark.parametrize(
+    ("axis", "shape"), [(0, (4, 5)), (1, (4, 5)), (-1, (1, 5)), (1, (2, 3, 5)), (2, (2, 3, 5))]
+)
+def test_rows_are_taken_along_any_axis(tmp_path, axis, shape):
+    x, path = np.random.default_rng(0).normal(size=shape).astype("float32"), tmp_path / "m.onnx"
+    places = np.array([[0, 2], [-1, 1]])
+    flux.onnx.export(
+        lambda x, i: flux.take(x, i, axis=axis), (x, places), path, free={"x": {int(axis == 0): "free"}}
+    )
+    agree(path, lambda x, i: flux.take(x, i, axis=axis), x, places % x.shape[axis])
+
+
+def test_a_number_in_an_array_is_an_input_without_axes(tmp_path):
+    x = np.ones((2, 3), np.float32)
+    flux.onnx.export(lambda x, by: x * by, (x, np.array(2.0, np.float32)), tmp_path / "m.onnx")
+    assert session(tmp_path / "m.onnx").get_inputs()[1].shape == []
+    agree(tmp_path / "m.onnx", lambda x, by: x * by, x, np.array(3.0, np.float32))
+
+
 def test_inputs_and_outputs_are_named_as_asked(tmp_path):
     flux.onnx.export(
         flux.Dense(2, 3), np.zeros((1, 2)), tmp_path / "m.onnx", inputs=["pixels"], outputs=["logits"]
@@ -583,8 +602,11 @@ def test_wrong_arguments_say_what_to_write(tmp_path):
             flux.onnx.export(model, x, path, **arguments)
     with pytest.raises(TypeError, match="a model is called"):
         flux.onnx.export(3, x, path)
-    with pytest.raises(ValueError, match="has no array"):
-        flux.onnx.export(model, (), path)
+    for nothing in ((), np.float32(2.0)):
+        with pytest.raises(ValueError, match="has no array; a number is no input"):
+            flux.onnx.export(model, nothing, path)
+    with pytest.raises(ValueError, match="different names, got \\['a', ''\\]"):
+        flux.onnx.export(lambda x: {"a": x, "": x}, x, path)
     with pytest.raises(ValueError, match="has no values"):
         flux.onnx.export(model, np.zeros((0, 2)), path)
     with pytest.raises(TypeError, match="not tensors"):

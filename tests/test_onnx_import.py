@@ -685,6 +685,17 @@ def test_factors_and_summands_behind_a_layer(shape, layer, is_weight):
         assert flux.gradient(lambda g: g(x).sum(), graph)[0].parameters["k"].shape == (4, 1, 1)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float64, np.float16])
+@pytest.mark.parametrize("last", ["y = Add(b, k)", "c = Add(b, k) d = Mul(c, k) y = Sub(d, k)"])
+def test_factors_and_summands_of_every_kind_of_number(dtype, last):
+    name = {"float64": "double"}.get(np.dtype(dtype).name, np.dtype(dtype).name)
+    model = parsed(f"b = Mul(x, k) {last}", f"{name}[N, 2] x", f"{name}[N, 2] y", f"{name}[2] k = {{2, 3}}")
+    x = np.array([[1, 2], [3, -4], [5, 6]], dtype)
+    found = from_model(model)(x).numpy()
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, reference(model, x)[0])
+
+
 def test_a_sigmoid_that_gates_its_input_is_one_function():
     graph = from_model(parsed("s = Sigmoid(x) y = Mul(s, x)"))
     x = normal(7)

@@ -136,7 +136,9 @@ class _Export:
         if len(set(self.names)) < len(self.names) or "" in self.names:
             raise ValueError(f"onnx.export: each input needs a name of its own, got {self.names}")
         if not self.given:
-            raise ValueError("onnx.export: the example has no array")
+            raise ValueError(
+                "onnx.export: the example has no array; a number is no input, np.array(2.0) is one"
+            )
         self.axes = [_axes(name, free, x.ndim) for name, x in zip(self.names, self.given, strict=True)]
         odd = sorted(str(name) for name in set(free) - set(self.names)) if _is_by_name(free) else []
         if odd:
@@ -248,7 +250,7 @@ class _Export:
             if self.outputs is not None
             else [name for name, _ in _leaves(self.result, "output")]
         )
-        if len(names) != len(program.results) or len(set(names)) < len(names):
+        if len(names) != len(program.results) or len(set(names)) < len(names) or "" in names:
             raise ExportError(
                 None, f"{len(program.results)} results need as many different names, got {names}"
             )
@@ -385,7 +387,7 @@ def _resized(x: Tensor, lengths: dict[int, int], i: int) -> Tensor:
         values = np.roll(values.reshape(-1), i).reshape(values.shape)
     if i and values.dtype.kind == "f":
         values = values * (1 - i / 16) + i / 256
-    return _core.tensor(np.ascontiguousarray(values)).astype(x.dtype)
+    return _core.tensor(np.array(values, order="C")).astype(x.dtype)
 
 
 def _renamed(nodes: list[onnx.NodeProto], results: list[str], fixed: set[str]) -> list[onnx.NodeProto]:

@@ -98,7 +98,8 @@ def recorded(calls: Sequence[tuple[Callable[[], list[Tensor]], list[Tensor]]], i
 def _step(number: int, same: tuple[Any, ...]) -> Step:
     (name, _, inputs, outputs), *others = same
     if any((other[0], other[2], other[3]) != (name, inputs, outputs) for other in others):
-        raise DiffersError(number, f"there is {name} and {others[0][0]}")
+        other = next((other[0] for other in others if other[0] != name), f"{name} of other values")
+        raise DiffersError(number, f"there is {name} and {other}")
     return Step(number, name, merged([parameters for _, parameters, _, _ in same]), inputs, outputs)
 
 

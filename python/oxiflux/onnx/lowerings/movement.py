@@ -116,7 +116,7 @@ def _gather(g: Writer, op: Op) -> str:
         data = op.folded(0, lambda a: a[0], lambda x: x)
     else:
         data, shape = g.shaped.get(op[0], (op[0], op.x.shape))
-        if len(shape) != 2:
+        if op.x.shape[0] != 1 or shape != op.x.shape[1:]:
             return g.node("Gather", op[0], rows, axis=1)
     y = g.node("Gather", data, rows, axis=0)
     return g.reshape(y, (count, width), op.y.shape)

@@ -58,7 +58,9 @@ def _as_normalisation(trace: Trace, x: Value, step: Step) -> bool:
     inputs = [arg for arg, value in given if value is None and isinstance(arg, Ref)]
     factors = [value for _, value in given if value is not None]
     channels = x.held.shape[-1]
-    if len(inputs) != 1 or len(factors) != 1 or x.ndim < 2 or x.dtype.itemsize == 2:
+    if len(inputs) != 1 or len(factors) != 1 or x.ndim < 2:
+        return False
+    if x.dtype.kind != "f" or x.dtype.itemsize == 2:
         return False
     (value,) = factors
     if value.held.size != 1 and not (value.held.size == channels == value.held.shape[-1]):
