@@ -337,3 +337,64 @@ def test_fit_refuses_two_schedules_for_one_hyper_parameter():
         flux.fit(loss, model(), batches(2), rule, schedule=flux.Exp(0.1, 0.5))
     history = flux.fit(loss, model(), batches(2), rule, schedule={"rho": flux.Exp(0.5, 0.5)})
     assert history["rho"] == [0.25]
+
+
+EVERY = [
+    flux.Step(1.0, 0.5, [2, 1]),
+    flux.Exp(1.0, 0.5),
+    flux.Poly(1.0, 2, 4),
+    flux.Inv(1.0, 1.0, 1),
+    flux.CosAnneal(0.0, 1.0, 2),
+    flux.OneCycle(8, 1.0),
+    flux.Sequence((0.1, 2), (flux.Exp(1.0, 0.5), 3)),
+    flux.Warmup(flux.Exp(1.0, 0.5), 2),
+    flux.Loop(flux.Exp(1.0, 0.5), 2),
+    flux.Triangle(0.0, 1.0, 4),
+    flux.TriangleExp(0.0, 1.0, 4, 0.5),
+    flux.SinExp(0.0, 1.0, 4, 0.5),
+    flux.Interpolator(flux.Exp(1.0, 0.5), 2),
+    flux.Shifted(flux.Exp(1.0, 0.5), 2),
+]
+
+
+@pytest.mark.parametrize("schedule", EVERY, ids=repr)
+def test_a_step_of_any_kind_of_number_is_the_same_step(schedule):
+    expected = schedule(3)
+    for step in (
+        np.int64(3),
+        np.uint8(3),
+        np.float32(3),
+        np.float16(3),
+        np.array(3.0),
+        flux.tensor(3),
+        flux.tensor(3.0),
+    ):
+        value = schedule(step)
+        assert type(value) is float and value == expected
+    for beyond in (-1, float("nan"), float("inf"), np.float32("inf")):
+        with pytest.raises(ValueError, match="steps count from 0, got"):
+            schedule(beyond)
+
+
+@pytest.mark.parametrize("schedule", EVERY, ids=repr)
+def test_a_schedule_that_was_pickled_is_equal(schedule):
+    again = pickle.loads(pickle.dumps(schedule))
+    assert again == schedule and hash(again) == hash(schedule)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "what"),
+    [
+        (flux.Exp(1.0, 2.0), 5000, r"2.0\*\*5000"),
+        (flux.Step(1.0, 10.0, 1), 400, r"10.0\*\*400"),
+        (flux.Poly(1.0, -2, 4), 4, r"0.0\*\*-2"),
+        (flux.Inv(1.0, -1.0, 1), 1, "divides by 0"),
+        (flux.Inv(1.0, -1.0, 0.5), 3, r"-2.0\*\*0.5"),
+        (flux.TriangleExp(0.0, 1.0, 4, 2.0), 9001, r"2.0\*\*9001"),
+        (flux.SinExp(0.0, 1.0, 4, 2.0), 9001, r"2.0\*\*9001"),
+    ],
+    ids=repr,
+)
+def test_a_value_that_is_no_number_says_which_schedule_and_step(schedule, step, what):
+    with pytest.raises(ValueError, match=rf"{type(schedule).__name__}\(.*at step {step} .*{what}"):
+        schedule(step)

@@ -95,8 +95,8 @@ class Step(Schedule):
     def __call__(self, t: int) -> float:
         t = not_negative(self, t)
         if isinstance(self.step_sizes, int):
-            return self.start * self.decay ** (t // self.step_sizes)
-        return self.start * self.decay ** _stair(self.step_sizes, t)
+            return self.start * raised(self, t, self.decay, t // self.step_sizes)
+        return self.start * raised(self, t, self.decay, _stair(self.step_sizes, t))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ class Exp(Schedule):
     decay: float
 
     def __call__(self, t: int) -> float:
-        return self.start * self.decay ** not_negative(self, t)
+        t = not_negative(self, t)
+        return self.start * raised(self, t, self.decay, t)
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class Poly(Schedule):
         at_least_one(self, "max_iter", self.max_iter)
 
     def __call__(self, t: int) -> float:
-        return float(self.start * max(0.0, 1 - not_negative(self, t) / self.max_iter) ** self.degree)
+        t = not_negative(self, t)
+        return float(self.start * raised(self, t, max(0.0, 1 - t / self.max_iter), self.degree))
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,11 @@ class Inv(Schedule):
     degree: float
 
     def __call__(self, t: int) -> float:
-        return float(self.start / (1 + not_negative(self, t) * self.decay) ** self.degree)
+        t = not_negative(self, t)
+        try:
+            return float(self.start / raised(self, t, 1 + t * self.decay, self.degree))
+        except ZeroDivisionError:
+            raise ValueError(f"{self!r}: at step {t} it divides by 0") from None
 
 
 @dataclass(frozen=True)
@@ -243,6 +249,12 @@ class Sequence(Schedule):
         i = _stair(sizes, t)
         return value_at(self.stages[i][0], t - sum(sizes[:i]))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self.stages == other.stages
+
+    def __hash__(self) -> int:
+        return hash(self.stages)
+
     def __repr__(self) -> str:
         return f"Sequence({', '.join(map(repr, self.stages))})"
 
@@ -309,7 +321,7 @@ def check_part(schedule: str, name: str, value: Any, kind: str) -> None:
             )
         if len(several) > MOST_STAIRS:
             raise ValueError(f"{schedule}: {name} has more than {MOST_STAIRS} items")
-    elif kind == "bool" and not isinstance(value, bool):
+    elif kind == "bool" and not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{schedule}: {name} must be True or False, got {value!r}")
     elif kind.startswith(("float", "Part")) and (
         isinstance(value, (bool, str)) or not hasattr(value, "__float__")
@@ -339,13 +351,36 @@ def _cosine(t: int, period: int) -> float:
 
 def not_negative(schedule: Schedule, t: Number) -> Number:
     """The step, an integer of NumPy or a tensor as Python's."""
-    if type(t) is not int and hasattr(t, "__index__"):
-        t = int(index(t))
-    if not hasattr(t, "__float__"):
-        raise TypeError(f"{type(schedule).__name__}: a step is a number, got {t!r}")
-    if not t >= 0:
+    if type(t) not in (int, float):
+        t = _plain(schedule, t)
+    if not 0 <= t < math.inf:
         raise ValueError(f"{type(schedule).__name__}: steps count from 0, got {t}")
     return t
+
+
+def _plain(schedule: Schedule, t: Any) -> Any:
+    """A number of NumPy or a tensor as one of Python: its precision is none of the step's."""
+    if not hasattr(t, "__float__"):
+        raise TypeError(f"{type(schedule).__name__}: a step is a number, got {t!r}")
+    try:
+        return int(index(t))
+    except TypeError:
+        return float(t)
+
+
+def raised(schedule: Schedule, t: float, base: float, degree: float) -> float:
+    """`base**degree` at a step, or an error that says that it is no number.
+
+    >>> raised(Exp(1.0, 0.5), 2, 0.5, 2)
+    0.25
+    """
+    try:
+        power: Any = base**degree
+    except (OverflowError, ZeroDivisionError):
+        power = 1j
+    if isinstance(power, complex):
+        raise ValueError(f"{schedule!r}: at step {t} {base!r}**{degree!r} is no number")
+    return float(power)
 
 
 def at_least_one(schedule: Schedule, name: str, value: int) -> None:

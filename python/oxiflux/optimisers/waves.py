@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .schedules import Schedule, at_least_one, between, not_negative
+from .schedules import Schedule, at_least_one, between, not_negative, raised
 
 __all__ = ["Sin", "SinDecay2", "SinExp", "Triangle", "TriangleDecay2", "TriangleExp"]
 
@@ -76,7 +76,7 @@ class TriangleExp(Triangle):
     decay: float
 
     def height(self, t: int) -> float:
-        return float(self.decay**t)
+        return float(raised(self, t, self.decay, t))
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class SinExp(Sin):
     decay: float
 
     def height(self, t: int) -> float:
-        return float(self.decay**t)
+        return float(raised(self, t, self.decay, t))
 
 
 def _halved(times: int) -> float:
