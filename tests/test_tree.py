@@ -503,3 +503,32 @@ def test_a_copy_of_a_model_has_the_tensors_of_its_functions_for_itself():
     assert not {id(x) for x in flux.trainables(own)} & {id(x) for x in flux.trainables(model)}
     w[...] = 5
     assert model(flux.ones(2)).tolist() == [5, 5] and own(flux.ones(2)).tolist() == [1, 1]
+
+
+def test_the_state_of_lists_that_share_their_parts_costs_what_the_parts_cost():
+    nested = flux.ones(2)
+    for _ in range(40):  # which has 2**40 ways to the tensor
+        nested = [nested, nested]
+    state = flux.state(nested)
+    assert flux.loadmodel(nested, state) is nested
+    while isinstance(state[0], list):
+        assert state[0] is state[1]
+        state = state[0]
+    assert state[0].tolist() == [1, 1]
+
+
+def test_a_layer_in_two_places_is_one_in_the_state_and_its_tensors_are_copies():
+    layer = flux.Dense(2, 2)
+    state = flux.state({"first": layer, "second": [layer]})
+    assert state["first"] is state["second"][0]
+    assert state["first"]["weight"] is not layer.weight
+    layer.weight[...] = 7
+    assert not (state["first"]["weight"] == 7).any()
+
+
+def test_in_a_ring_each_part_has_the_state_that_it_has_where_it_stands():
+    a, b = SimpleNamespace(w=flux.zeros(1)), SimpleNamespace(w=flux.ones(1))
+    a.other, b.other = b, a
+    first, second = flux.state([a, b])
+    assert first["other"]["other"] is None and first["other"]["w"].tolist() == [1]
+    assert second["other"]["other"] is None and second["other"]["w"].tolist() == [0]

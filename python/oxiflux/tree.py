@@ -87,6 +87,8 @@ def trainables(model: Any, path: bool = False) -> list[Tensor] | list[tuple[Path
     ('layers', 0, 'weight')
     """
     found = _core.leaves(model, trainable=True)
+    if not isinstance(path, (bool, np.bool_)):
+        raise TypeError(f"trainables: path must be True or False, got {path!r}")
     return found if path else [tensor for _, tensor in found]
 
 
@@ -113,7 +115,7 @@ def state(model: Any) -> Any:
 
     Objects become dicts of their attributes; what is neither data nor a container of data, such as an
     activation function, becomes None. The tensors are copies: training the model further leaves its state
-    alone. Ref: Flux.jl, `state`.
+    alone. A container that occurs twice in the model is one in the state. Ref: Flux.jl, `state`.
 
     >>> import oxiflux as flux
     >>> s = flux.state(flux.Chain(flux.Dense(2, 3), flux.relu))
@@ -122,25 +124,34 @@ def state(model: Any) -> Any:
     """
     _core.leaves(model)  # a container that holds itself is an error
     open_nodes: set[int] = set()
+    # Each node is kept beside its state, so that its id is not given to another object meanwhile.
+    done: dict[int, tuple[Any, Any]] = {}
 
-    def walk(node: Any) -> Any:
+    def walk(node: Any) -> tuple[Any, bool]:
+        """The state of a node, and whether that is the same wherever the node is."""
         if isinstance(node, (Tensor, np.ndarray)):
-            return node.copy()
+            return node.copy(), True
         if node is None or isinstance(node, (bool, int, float, str, bytes)):
-            return node
+            return node, True
+        if id(node) in done:
+            return done[id(node)][1], True
         refuse_open("state", node)
         kids = _core.children(node)
         # What refers back to what it is part of has no state of its own.
         if kids is None or id(node) in open_nodes:
-            return None
+            return None, kids is None
         open_nodes.add(id(node))
-        values = [walk(kid) for _, kid in kids]
+        parts = [walk(kid) for _, kid in kids]
         open_nodes.remove(id(node))
+        values, is_same = [value for value, _ in parts], all(same for _, same in parts)
+        found: Any = dict(zip([key for key, _ in kids], values, strict=True))
         if isinstance(node, (list, tuple, deque)):
-            return values if isinstance(node, list) else tuple(values)
-        return dict(zip([key for key, _ in kids], values, strict=True))
+            found = values if isinstance(node, list) else tuple(values)
+        if is_same:
+            done[id(node)] = node, found
+        return found, is_same
 
-    return walk(model)
+    return walk(model)[0]
 
 
 @walks
