@@ -99,6 +99,36 @@ def test_every_hook_may_end_the_training(hook, epochs, steps, way):
     assert model["w"].item() == 0.5**steps
 
 
+@pytest.mark.parametrize(
+    "truth",
+    [np.bool_, np.asarray, flux.tensor, lambda x: flux.tensor([x])],
+    ids=["scalar", "array", "tensor", "one"],
+)
+def test_a_truth_of_numpy_or_of_a_tensor_ends_the_training(truth):
+    assert len(fit_one(epochs=4, callbacks=lambda row: truth(row["epoch"] == 2))) == 2
+    model = one()
+    flux.train(
+        square, model, [ZERO] * 5, flux.setup(flux.Descent(0.25), model), callback=lambda value: value < 0.3
+    )
+    assert model["w"].tolist() == [0.25]
+    assert len(fit_one(epochs=3, callbacks=lambda row: np.asarray(row["epoch"]))) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "option"),
+    [
+        (flux.EarlyStopping, "restore_best"),
+        (lambda **o: flux.ModelCheckpoint("x", **o), "best_only"),
+        (flux.EMA, "warmup"),
+        (flux.GradientNorm, "each"),
+    ],
+)
+def test_switches_of_callbacks_are_true_or_false(make, option):
+    with pytest.raises(TypeError, match=f"{option} must be True or False, got 'no'"):
+        make(**{option: "no"})
+    assert getattr(make(**{option: np.False_}), option) is False
+
+
 def test_steps_are_watched_only_if_somebody_asks():
     class Gradients:
         def on_step_end(self, run):

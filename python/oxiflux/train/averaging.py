@@ -10,6 +10,7 @@ from typing import Any
 from .. import _core
 from .._core import Tensor
 from ..data import DataLoader
+from ..functions.axes import flag
 from ..hints import told
 from ..tree import FLOATS, modules
 from .batches import batches_of, spread, started
@@ -102,7 +103,8 @@ class EMA(Average):
     def __init__(self, decay: float = 0.999, *, every: int = 1, warmup: bool = False) -> None:
         if not is_number(decay) or not 0 <= decay < 1:
             raise ValueError(f"EMA: decay must be at least 0 and below 1, got {short(decay)}")
-        self.decay, self.every, self.warmup = decay, whole_number("EMA", "every", every), warmup
+        self.decay, self.every = decay, whole_number("EMA", "every", every)
+        self.warmup = flag("EMA", "warmup", warmup)
 
     def __repr__(self) -> str:
         return f"EMA({self.decay})"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from .. import _core
 from .._core import Tensor
 from ..files import save_checkpoint
+from ..functions.axes import flag
 from ..metrics.named import direction
 from ..optimisers.state import rule_classes
 from .hooks import Callback, Run
@@ -160,7 +161,8 @@ class EarlyStopping(Watcher):
         mode: Mode = "auto",
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience, self.restore_best = whole_number("EarlyStopping", "patience", patience), restore_best
+        self.patience = whole_number("EarlyStopping", "patience", patience)
+        self.restore_best = flag("EarlyStopping", "restore_best", restore_best)
         self.forget()
 
     def __repr__(self) -> str:
@@ -238,6 +240,7 @@ class ModelCheckpoint(Watcher):
     ) -> None:
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"ModelCheckpoint: path must be a path, got {short(path)}")
+        best_only = flag("ModelCheckpoint", "best_only", best_only)
         # Without a best one nothing is watched.
         super().__init__(monitor, mode if best_only else "min")
         self.every = whole_number("ModelCheckpoint", "every", every)

@@ -9,6 +9,7 @@ from typing import Any
 from ..data.guarded import guarded
 from ..files import keeps_its_place
 from ..hints import Told, unknown
+from .answers import ends
 from .history import History
 
 __all__ = ["HOOKS", "Callback", "Callbacks", "Run", "Stand"]
@@ -175,7 +176,7 @@ class Callbacks:
         except Exception as error:
             error.add_note(f"fit: raised by the callback {name} in epoch {run.epoch}")
             raise
-        if answer is True:
+        if ends(answer):
             self.ended = True
 
     @contextmanager

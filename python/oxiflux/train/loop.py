@@ -18,6 +18,7 @@ from ..functors import show_path
 from ..hints import told
 from ..optimisers import setup
 from ..tree import Params
+from .answers import ends
 from .batches import batches_of, refuse_call, spread, started
 from .progress import Bar, length
 
@@ -82,7 +83,7 @@ def train(
         for n, (value, *_) in enumerate(each_step("train", compute, step, data, on_nan, again=again), 1):
             if n == bar.due:
                 bar.show(n)
-            if callback is not None and guarded("train: the callback", callback, value) is True:
+            if callback is not None and ends(guarded("train: the callback", callback, value)):
                 return
 
 

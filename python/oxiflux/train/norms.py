@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import _core
 from .._core import Tensor
+from ..functions.axes import flag
 from ..functors import show_path
 from .hooks import Callback, Run
 
@@ -32,7 +33,7 @@ class GradientNorm(Callback):
     largest: float
 
     def __init__(self, each: bool = False) -> None:
-        self.each = each
+        self.each = flag("GradientNorm", "each", each)
         self.largest = 0.0
 
     def on_epoch_begin(self, run: Run) -> None:
