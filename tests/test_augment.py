@@ -202,3 +202,27 @@ def test_augmented_training_is_resumed_to_the_same_bit(tmp_path):
     whole = run(4, tmp_path / "whole")
     run(2, tmp_path / "part")
     assert run(4, tmp_path / "part") == whole
+
+
+def test_amounts_may_be_numbers_and_arrays_of_numpy():
+    x = flux.rand(3, 6, 6, 2)
+
+    def both(f):
+        return np.array_equal(*(f(one, rng=flux.Generator(1)) for one in (False, True)))
+
+    number = lambda is_numpy, n: np.float64(n) if is_numpy else n
+    pair = lambda is_numpy, *n: np.array(n) if is_numpy else n
+    assert both(lambda one, rng: augment.flip(x, number(one, 0.5), rng=rng))
+    assert both(lambda one, rng: augment.crop(x, pair(one, 4, 3), rng=rng))
+    assert both(
+        lambda one, rng: augment.affine(
+            x,
+            angle=number(one, 0.5),
+            shift=pair(one, 0.1, 0.2),
+            scale=number(one, 2.0),
+            shear=number(one, 0.25),
+            rng=rng,
+        )
+    )
+    with pytest.raises(ValueError, match="size must be a number or a height and a width"):
+        augment.crop(x, np.array([1, 2, 3]))

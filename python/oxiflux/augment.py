@@ -68,7 +68,8 @@ def crop(
     ((5, 6, 4, 3), (5, 8, 8, 3))
     """
     x = _images("crop", x)
-    both = tuple(size) if isinstance(size, Sequence) else (size, size)
+    is_pair = isinstance(size, (Sequence, np.ndarray)) and bool(np.ndim(size))
+    both: tuple[Any, ...] = tuple(size) if is_pair else (size, size)  # type: ignore[arg-type]
     if len(both) != 2:
         raise ValueError(f"crop: size must be a number or a height and a width, got {size!r}")
     height, width = both
@@ -118,7 +119,7 @@ def affine(
     if x.dtype.kind != "f":
         x = x.astype(_core.float32)
     across_by, down_by = _pair("shift", shift)[::-1]
-    low, high = (1.0, _number("scale", scale)) if isinstance(scale, (int, float)) else _pair("scale", scale)
+    low, high = (1.0, _number("scale", scale)) if _is_number(scale) else _pair("scale", scale)
     if not low > 0 or not high > 0:
         raise ValueError(f"affine: scale must be above 0, got {scale!r}")
     n, height, width, _ = x.shape
@@ -169,7 +170,7 @@ def normalise(x: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Tensor:
 
 
 def _is_number(x: Any) -> bool:
-    return isinstance(x, (int, float)) and not isinstance(x, bool)
+    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
 
 
 def _is_whole(x: Any) -> bool:
@@ -202,7 +203,7 @@ def _number(what: str, x: Any) -> float:
 
 
 def _pair(what: str, x: Any) -> tuple[float, float]:
-    both = tuple(x) if isinstance(x, (tuple, list)) else (x, x)
+    both = tuple(x) if isinstance(x, (tuple, list, np.ndarray)) and np.ndim(x) else (x, x)
     if len(both) != 2:
         raise ValueError(f"affine: {what} must be a number or two, got {x!r}")
     return _number(what, both[0]), _number(what, both[1])
