@@ -365,3 +365,32 @@ def test_same_padding_keeps_the_length_times_the_stride(dims, k, stride, dilatio
             flux.ConvTranspose((k,) * dims, 1, 1, **options)
     else:
         assert flux.ConvTranspose((k,) * dims, 1, 1, **options)(x).shape[1:-1] == (7 * stride,) * dims
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        flux.Conv((3, 3), 3, 8),
+        flux.Conv((3, 3), 3, 3, groups=3),
+        flux.ConvTranspose((3, 3), 3, 8),
+        flux.BatchNorm(3),
+        flux.GroupNorm(3, 3),
+        flux.InstanceNorm(3),
+        flux.PReLU(3),
+    ],
+    ids=repr,
+)
+def test_channels_in_the_second_axis_are_said_to_be_last_here(layer):
+    x = flux.ones((2, 3, 16, 16))
+    with pytest.raises(flux.ShapeError, match=r"channels are last here: flux.moveaxis\(x, 1, -1\)"):
+        layer(x)
+    assert layer(flux.moveaxis(x, 1, -1)).ndim == 4
+    with pytest.raises(flux.ShapeError) as caught:
+        layer(flux.ones((2, 4, 16, 16)))
+    assert "last here" not in str(caught.value)
+
+
+def test_axes_that_are_too_many_are_not_taken_for_channels_in_the_second():
+    with pytest.raises(flux.ShapeError, match="expected 3 axes") as caught:
+        flux.Conv((3,), 3, 4)(flux.ones((2, 3, 16, 16)))
+    assert "last here" not in str(caught.value)

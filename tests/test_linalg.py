@@ -713,3 +713,10 @@ def test_every_name_is_documented(name):
     assert text
     if thing.__module__.startswith("oxiflux.linalg") and not name.endswith("Result"):
         assert ">>> " in text
+
+
+@pytest.mark.parametrize("name", ["vector_norm", "matrix_norm", "norm"])
+def test_keepdims_of_a_norm_is_true_or_false(name):
+    with pytest.raises(TypeError, match=f"{name}: keepdims must be True or False, got 'no'"):
+        getattr(flux.linalg, name)(flux.ones((2, 3)), keepdims="no")
+    assert getattr(flux.linalg, name)(flux.ones((2, 3)), keepdims=np.True_).shape == (1, 1)

@@ -130,6 +130,25 @@ def test_an_option_changes_the_result_as_its_formula_says(name, option):
     agree(row.ours(**written(turned, "ours")), formula, row.rtol)
 
 
+SWITCHES = [
+    (name, option)
+    for name, option in CASES
+    if type(getattr(ROWS[name].turned[option], "value", ROWS[name].turned[option])) is bool
+]
+
+
+@pytest.mark.parametrize(("name", "option"), SWITCHES, ids=[f"{n}-{o}" for n, o in SWITCHES])
+def test_a_switch_is_true_or_false_also_of_numpy_and_nothing_else(name, option):
+    row, value = ROWS[name], ROWS[name].turned[option]
+    others, value = (value.others, value.value) if isinstance(value, With) else ({}, value)
+    others = written(others, "ours")
+    for bad in ("no", 1):
+        with pytest.raises(TypeError, match="True"):
+            row.ours(**others, **{option: bad})
+    a, b = (arrays(row.ours(**others, **{option: v})) for v in (value, np.bool_(value)))
+    assert all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))
+
+
 # Defaults
 
 

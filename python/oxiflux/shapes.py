@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _core
 from ._core import DTypeError, Tensor
+from .functions.axes import flag
 from .functors import fmap, show_path
 from .hints import told
 from .layers import Chain, Layer, SkipConnection
@@ -275,6 +276,7 @@ def _shapes(model: Any, shapes: tuple[Any, ...], padbatch: bool) -> tuple[list[_
 
 
 def _called(model: Any, shapes: tuple[Any, ...], padbatch: bool) -> tuple[list[_Call], Any]:
+    padbatch = flag("outputsize", "padbatch", padbatch)
     shapes = tuple(_checked(shape, padbatch) for shape in shapes)
     if not shapes:
         raise TypeError("outputsize: needs the shape of an input")

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .._core import ShapeError
+from ..functions.axes import flag
 from ..hints import Told
 from .arrays import batch
 from .guarded import guarded
@@ -44,7 +45,7 @@ class BatchView(Told, Lazy):
     ) -> None:
         self.batchsize = whole("BatchView", "batchsize", batchsize, 1)
         self.collate = collate_of("BatchView", collate)
-        self.data, self.partial = data, partial
+        self.data, self.partial = data, flag("BatchView", "partial", partial)
         n = count("BatchView", data)
         self._items = n if partial else n - n % self.batchsize
 

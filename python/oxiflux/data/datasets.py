@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Generator
+from ..functions.axes import flag
 from ..hints import told
 from ..init import generator
 from .items import permutation, whole
@@ -67,7 +68,7 @@ def make_moons(
     )
     x = (x + noise * _random("randn", rng, *x.shape)).astype(np.float32)
     y = np.repeat([0, 1], [first, second])
-    if shuffle:
+    if flag("make_moons", "shuffle", shuffle):
         order = permutation(rng, len(y))
         return x[order], y[order]
     return x, y

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Generator, ShapeError
+from ..functions.axes import flag
 from ..hints import told
 from ..init import generator
 from .groups import groups_of
@@ -41,6 +42,7 @@ def splitobs(
     ((4, 2), [4])
     """
     data, n = numbered("splitobs", data)
+    shuffle = flag("splitobs", "shuffle", shuffle)
     if stratified is not None:
         if not hasattr(stratified, "__len__"):
             raise TypeError(f"splitobs: stratified must be the labels of the items, got {stratified!r}")
@@ -98,7 +100,7 @@ def oversample(
     >>> sorted(y)
     ['a', 'a', 'a', 'b', 'b', 'b']
     """
-    groups = _labelled("oversample", data, classes)
+    groups, shuffle = _labelled("oversample", data, classes), flag("oversample", "shuffle", shuffle)
     wanted = round(fraction * max(map(len, groups)))
     chosen = [np.arange(count("oversample", data))]
     for group in groups:
@@ -120,7 +122,7 @@ def undersample(data: Any, classes: Any = None, shuffle: bool = True, rng: Gener
     >>> sorted(y)
     ['a', 'b']
     """
-    groups = _labelled("undersample", data, classes)
+    groups, shuffle = _labelled("undersample", data, classes), flag("undersample", "shuffle", shuffle)
     smallest = min(map(len, groups))
     where = np.concatenate([group[permutation(rng, len(group))[:smallest]] for group in groups])
     return subset(data, where[permutation(rng, len(where))] if shuffle else np.sort(where))

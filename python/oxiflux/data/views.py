@@ -26,7 +26,7 @@ class Mapped(Lazy):
     def __init__(self, f: Callable[[Any], Any], data: Any, batched: bool | Literal["auto"]) -> None:
         self.f = f
         self.data = data
-        self.batched = batched
+        self.batched = batched if isinstance(batched, str) else bool(batched)
         self._count = count("mapobs", data)
 
     def __len__(self) -> int:
@@ -86,6 +86,8 @@ def mapobs(f: Any, data: Any, batched: bool | Literal["auto"] = False) -> Any:
     >>> len(squares), squares[2], squares[1:3], list(squares)
     (5, 4, [1, 4], [0, 1, 4, 9, 16])
     """
+    if not (isinstance(batched, str) and batched == "auto") and not isinstance(batched, (bool, np.bool_)):
+        raise TypeError(f'mapobs: batched must be True, False or "auto", got {batched!r}')
     if isinstance(f, tuple):
         return tuple(mapobs(g, data, batched) for g in f)
     if isinstance(f, dict):

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _core
 from .._core import Tensor
 from ..hints import told
-from .axes import axis_of, integers
+from .axes import axis_of, flag, integers
 from .numbers import floating
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _CHOSEN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 def _rows(function: str, x: ArrayLike, axis: Axes, keepdims: bool) -> tuple[Tensor, tuple[int, ...]]:
     """The elements over axes as rows `(…, n)` of floats, and the shape of what is found in each."""
-    x = floating(x)
+    x, keepdims = floating(x), flag(function, "keepdims", keepdims)
     axes = range(x.ndim) if axis is None else [axis_of(function, a, x.ndim) for a in integers(axis)]
     if len(set(axes)) != len(axes):
         raise ValueError(f"{function}: axis {axis} names one twice")

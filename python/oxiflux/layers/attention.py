@@ -11,6 +11,7 @@ import numpy as np
 from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..functions import tril
+from ..functions.axes import flag
 from ..hints import told
 from ..init import glorot_uniform
 from ..show import describe
@@ -101,6 +102,7 @@ def dot_product_attention(
     >>> flux.dot_product_attention(q, k, v, nheads=5, kv_heads=1, return_scores=False).shape
     (2, 20, 20)
     """
+    return_scores = flag("dot_product_attention", "return_scores", return_scores)
     heads = (nheads, nheads if kv_heads is None else kv_heads)
     if fdrop is identity and not return_scores:
         return _core.attention(q, k, v, bias, mask, heads, causal)

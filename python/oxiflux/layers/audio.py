@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..functions.axes import flag
 from ..hints import told
 from .padding import pad_zeros
 from .window import sizes
@@ -59,6 +60,7 @@ def _cosine_window(
     owner: str, length: int, dtype: DTypeLike, periodic: bool, alpha: float, beta: float
 ) -> Tensor:
     (n,) = sizes(owner, "window_length", length, 1)
+    periodic = flag(owner, "periodic", periodic)
     if n == 1:
         return _core.ones(1, dtype)  # as in NumPy, SciPy and PyTorch: the middle, and not the end
     angles = 2 * math.pi * np.arange(n) / (n if periodic else n - 1)
@@ -133,7 +135,7 @@ def istft(
     if y.ndim not in (3, 4) or y.shape[-2:] != (n // 2 + 1, 2) or not y.shape[-3]:
         raise ShapeError(f"istft: expected (…, frames, {n // 2 + 1}, 2), got shape {y.shape}")
     frames = y.shape[-3]
-    start, end = n // 2 if center else 0, (frames - 1) * hop + n
+    start, end = n // 2 if flag("istft", "center", center) else 0, (frames - 1) * hop + n
     stop = end - start if original_length is None else start + original_length
     if not start <= stop <= end:
         raise ValueError(f"istft: {frames} frames make {end - start} numbers, not {original_length}")
@@ -183,7 +185,7 @@ def spectrogram(
     flat = _core.reshape(x, (math.prod(batch), x.shape[-1]))
     y = stft(flat, n_fft=n_fft, hop_length=hop_length, window=window, center=center, normalized=normalized)
     y = _core.reshape(y, (*batch, *y.shape[1:]))
-    if window_normalized:
+    if flag("spectrogram", "window_normalized", window_normalized):
         y = y / float(np.linalg.norm(np.ones(n_fft) if window is None else np.asarray(window)))
     if not power:
         return y

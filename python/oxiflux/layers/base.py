@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
+from ..functions.axes import flag
 from ..hints import LAYER, Told, meant, tell
 from ..init import create_bias
 from ..show import Printed, name_of
@@ -65,6 +66,8 @@ class Layer(Printed, Told, Elsewhere):
 
         @classmethod
         def _new(cls, args, given):  # noqa: ANN001, ANN206
+            for name in _switches(cls).intersection(given):
+                flag(cls.__name__, name, given[name])
             if left_open(cls, args, given):
                 return Unsized(cls, cls.open_at, args, given)
             if cls.is_made_of_layer and (around := left_open_within(cls, args, given)):
@@ -91,6 +94,15 @@ class Layer(Printed, Told, Elsewhere):
         if new.shape != old.shape:
             raise ShapeError(f"{self.describe()}: {name} has shape {old.shape}, got {new.shape}")
         return new if new.dtype == old.dtype else _core.asarray(new, old.dtype)
+
+
+@functools.cache
+def _switches(cls: type) -> frozenset[str]:
+    """The arguments of a layer of this package that are true or false."""
+    init: Any = next(vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base))
+    if not (getattr(init, "__module__", None) or "").startswith(f"{__package__}."):
+        return frozenset()
+    return frozenset(name for name, kind in init.__annotations__.items() if kind == "bool")
 
 
 def _told_forward(self: Layer, *args: Any, **options: Any) -> Any:
@@ -135,6 +147,16 @@ def blame(error: Exception, layer: str) -> None:
         error.args = (f"{layer}: {message}",)
     elif isinstance(error, MemoryError):
         error.add_note(f"in {layer}")  # NumPy's makes its message itself.
+
+
+def turned(shape: tuple[int, ...], channels: int) -> str:
+    """What to write for an image whose channels are where other libraries have them, as the end of an error.
+
+    >>> turned((2, 3, 8, 8), 3), turned((2, 8, 8, 4), 3)
+    ('; channels are last here: flux.moveaxis(x, 1, -1) puts them there', '')
+    """
+    is_first = len(shape) > 2 and shape[1] == channels != shape[-1]
+    return "; channels are last here: flux.moveaxis(x, 1, -1) puts them there" if is_first else ""
 
 
 def locate(error: Exception, container: str, step: str) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor, identity
+from ..functions.axes import flag
 from ..hints import told
 from ..init import glorot_uniform
 from ..show import name_of
-from .base import Layer, blame, check_activation, made, made_bias, shape_of
+from .base import Layer, blame, check_activation, made, made_bias, shape_of, turned
 from .given import given, given_bias, is_weight, require_size
 from .unsized import Unsized
 from .window import SamePad, Sizes, kernel, padding, shown, sizes
@@ -54,7 +55,7 @@ def conv(
     """
     shape = shape_of(weight)
     dims = _dimensions("conv", shape)
-    weight = _flip(weight, dims) if flipped else weight
+    weight = _flip(weight, dims) if flag("conv", "flipped", flipped) else weight
     dilations = sizes("conv", "dilation", dilation, dims)
     return _core.conv(
         x,
@@ -88,6 +89,7 @@ def depthwiseconv(
     (2, 3, 3, 6)
     """
     filters, groups = _of_channels("depthwiseconv", weight)
+    flipped = flag("depthwiseconv", "flipped", flipped)
     if (channels := shape_of(x)[-1:]) != shape_of(weight)[-1:]:
         raise ShapeError(f"depthwiseconv: {shape_of(weight)[-1]} filters do not fit channels {channels}")
     return conv(x, filters, stride=stride, pad=pad, dilation=dilation, groups=groups, flipped=flipped)
@@ -211,6 +213,10 @@ class _Convolution(Layer):
                 **more,
             )
         except Exception as error:
+            weight = self.weight.shape
+            if isinstance(error, ShapeError) and len(shape := shape_of(x)) == len(weight):
+                size_in, _ = self._ends((weight[-2] * self.groups, weight[-1]))
+                error.args = (f"{error}{turned(shape, size_in)}",)
             blame(error, self.describe())
             raise
 

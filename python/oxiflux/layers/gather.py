@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import DTypeError, ShapeError, Tensor
+from ..functions.axes import flag
 from ..hints import told
 from .padding import pad_zeros
 from .window import Sizes, kernel, padding, sizes
@@ -224,7 +225,7 @@ def unfold(
     if any(sides):
         x = pad_zeros(x, sides, axis=range(1, x.ndim - 1))
     batch, channels = x.shape[0], x.shape[-1]
-    places = _places(lengths, window, stride, dilation, flipped)
+    places = _places(lengths, window, stride, dilation, flag("unfold", "flipped", flipped))
     rows = _core.take(_core.reshape(x, (batch, math.prod(lengths), channels)), places, axis=1)
     return _core.reshape(rows, (batch, len(places), places.shape[1] * channels))
 
@@ -251,7 +252,7 @@ def fold(
     """
     y, shape = _core.asarray(y), sizes("fold", "the shape", tuple(shape), len(shape), least=0)
     lengths, window, stride, dilation, sides = _sliding("fold", shape[1:-1], window, stride, pad, dilation)
-    places = _places(lengths, window, stride, dilation, flipped)
+    places = _places(lengths, window, stride, dilation, flag("fold", "flipped", flipped))
     batch, channels = shape[0], shape[-1]
     if y.shape != (batch, len(places), places.shape[1] * channels):
         expected = (batch, len(places), places.shape[1] * channels)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+
 from .. import _core
 from ..hints import told
 from ..tree import modules
@@ -37,7 +39,7 @@ def check_mode(owner: str, mode: Any) -> bool | None:
         return None
     if not _is_mode(mode):
         raise TypeError(f'{owner}: the mode is True, False, None or "auto", got {mode!r}')
-    return mode  # type: ignore[no-any-return]
+    return None if mode is None else bool(mode)
 
 
 @told
@@ -82,4 +84,4 @@ def trainmode(model: Model, mode: Mode = True) -> Model:
 
 
 def _is_mode(x: Any) -> bool:
-    return x is None or isinstance(x, bool)
+    return x is None or isinstance(x, (bool, np.bool_))

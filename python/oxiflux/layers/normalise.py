@@ -13,7 +13,7 @@ from .. import _core
 from .._core import ShapeError, Tensor, identity
 from ..init import ones32, zeros32
 from ..show import name_of
-from .base import Layer, made, named, shape_of
+from .base import Layer, made, named, shape_of, turned
 from .mode import Mode, ModeLayer, check_mode
 from .unsized import EACH
 
@@ -150,7 +150,7 @@ class _ChannelNorm(ModeLayer):
         shape = shape_of(x)
         if len(shape) < least or shape[-1] != self.channels:
             what = f"{self.channels} channel{'s' * (self.channels != 1)} on the last of at least {least} axes"
-            raise ShapeError(f"expected {what}, got shape {shape}")
+            raise ShapeError(f"expected {what}, got shape {shape}{turned(shape, self.channels)}")
         return shape
 
     def products(self, _: Any, output: tuple[int, ...]) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..functions.axes import flag
 from ..hints import told
 from .base import Layer, named
 from .window import Sizes, kernel, padding, shown, sizes
@@ -47,9 +48,7 @@ def _windows(owner: str, window: Any, stride: Any, pad: Any, dilation: Any, ceil
     reach = tuple((n - 1) * d + 1 for n, d in zip(window, dilation, strict=True))
     if any(n >= reach[i // 2] for i, n in enumerate(before_and_after)):
         raise ValueError(f"{owner}: pad must be less than the window {reach}, got {pad!r}")
-    if not isinstance(ceil_mode, bool):
-        raise TypeError(f"{owner}: ceil_mode is True or False, got {ceil_mode!r}")
-    return _Windows(window, stride, before_and_after, dilation, ceil_mode)
+    return _Windows(window, stride, before_and_after, dilation, flag(owner, "ceil_mode", ceil_mode))
 
 
 @told

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..functions.axes import flag
 from ..functions.numbers import floating
 from ..hints import told
 from .base import Layer, named_any, shape_of
@@ -116,7 +117,8 @@ def rotary_encoding(
             f" {shape} and width {width}"
         )
     (offset,) = _checked("rotary_encoding", base, offset=offset)
-    return _turned(_core.asarray(x), width, float(base), offset, interleaved)
+    pairs = flag("rotary_encoding", "interleaved", interleaved)
+    return _turned(_core.asarray(x), width, float(base), offset, pairs)
 
 
 class RotaryEncoding(Layer):

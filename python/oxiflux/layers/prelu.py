@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import ShapeError, Tensor
-from .base import Layer, check_sizes, named, parameter, shape_of
+from .base import Layer, check_sizes, named, parameter, shape_of, turned
 
 if TYPE_CHECKING:
     from ..typing import ArrayLike
@@ -45,7 +45,9 @@ class PReLU(Layer):
         """`x` with its negative elements times the slopes."""
         shape, channels = shape_of(x), self.slope.shape[0]
         if channels > 1 and shape[-1:] != (channels,):
-            raise ShapeError(f"expected {channels} channels on the last axis, got shape {shape}")
+            raise ShapeError(
+                f"expected {channels} channels on the last axis, got shape {shape}{turned(shape, channels)}"
+            )
         slope = self.slope if shape else self.slope[0]
         return _core.prelu(x, slope)
 

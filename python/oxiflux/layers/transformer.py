@@ -84,7 +84,7 @@ class TransformerBlock(Layer):
     ) -> None:
         check_sizes("TransformerBlock", size, 4 * size if hidden is None else hidden)
         check_activation("TransformerBlock", activation)
-        hidden = 4 * size if hidden is None else hidden
+        hidden, bias = 4 * size if hidden is None else hidden, bool(bias)
         self.attention = MultiHeadAttention(
             size, nheads=nheads, bias=bias, init=init, dropout_prob=dropout_prob, kv_heads=kv_heads,
             positions=positions,

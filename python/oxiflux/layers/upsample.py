@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Tensor
+from ..functions.axes import flag
 from ..hints import told
 from .base import Layer, named
 from .window import sizes
@@ -134,7 +135,10 @@ def _upsample(
 ) -> Tensor:
     x = _core.asarray(x)
     dtype = x.dtype if x.dtype.kind == "f" else _core.float32
-    lengths = _lengths(owner, x, scale, size, dims)
+    lengths, align_corners = (
+        _lengths(owner, x, scale, size, dims),
+        flag(owner, "align_corners", align_corners),
+    )
     if x.dtype.itemsize == 2:
         x = x.astype(_core.float32)  # to be rounded once, after the last axis
     for axis, m in enumerate(lengths, start=1):

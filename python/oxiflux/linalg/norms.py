@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import _core
 from .._core import ShapeError, Tensor
 from ..functions import moveaxis
+from ..functions.axes import flag
 from ..functions.numbers import floating
 from ..hints import told
 from .factors import factored
@@ -39,7 +40,7 @@ def vector_norm(
     """
     if not hasattr(ord, "__float__"):
         raise ValueError(f"vector_norm: ord is a number, not {ord!r}")
-    x = floating(x)
+    x, keepdims = floating(x), flag("vector_norm", "keepdims", keepdims)
     if ord == math.inf:
         return _largest(_core.abs(x), axis, keepdims)
     if ord == -math.inf:
@@ -115,7 +116,7 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: MatrixOrder = "
     >>> flux.linalg.matrix_norm([[3.0, 0.0], [0.0, 4.0]]), flux.linalg.matrix_norm([[3.0, 0.0], [0.0, 4.0]], ord=2)
     (Tensor(5.), Tensor(4.))
     """
-    x = floating(x)
+    x, keepdims = floating(x), flag("matrix_norm", "keepdims", keepdims)
     if x.ndim < 2:
         raise ShapeError(f"matrix_norm: expected a matrix or a stack of matrices, got shape {x.shape}")
     if ord is None or ord == "fro":
@@ -149,7 +150,7 @@ def norm(
     >>> flux.linalg.norm([[3.0, 0.0], [0.0, 4.0]]), flux.linalg.norm([[3.0, 4.0], [6.0, 8.0]], axis=1)
     (Tensor(5.), Tensor([ 5., 10.]))
     """
-    x = _core.asarray(x)
+    x, keepdims = _core.asarray(x), flag("norm", "keepdims", keepdims)
     if axis is None and ord is not None:
         if x.ndim not in (1, 2):
             raise ShapeError(

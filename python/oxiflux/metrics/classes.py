@@ -147,9 +147,9 @@ def confusion(
 ) -> Array:
     """How many of each class, a row, are predicted to be of each, a column. Predictions and targets as in `accuracy`.
 
-    The classes are all those that the scores have; of labels those that occur, in order. `classes` is their number, or
-    their labels. `normalize` divides by the true numbers, by the predicted ones or by all. Items with several labels
-    have a matrix of two classes for each label. Scores that are NaN raise ValueError.
+    The classes are all those that the scores have; of labels those that occur, in order, and both of 0 and 1.
+    `classes` is their number, or their labels. `normalize` divides by the true numbers, by the predicted ones or by
+    all. Items with several labels have a matrix of two classes for each label. Scores that are NaN raise ValueError.
     Ref: scikit-learn, `confusion_matrix`, and `multilabel_confusion_matrix`.
 
     >>> from oxiflux.metrics import confusion
