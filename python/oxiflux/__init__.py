@@ -7,7 +7,7 @@ sum.
 # ruff: noqa: F401, I001, RUF022
 # fmt: off
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from . import augment, fft, hints as _hints, linalg, losses, metrics, optimisers, protocols as _protocols
 from . import signatures as _signatures, threadpools
@@ -194,10 +194,12 @@ def __dir__() -> list[str]:
     return sorted({*__all__, *python, "__doc__", "__file__", "__name__", "__path__"})
 
 
-if not _TYPE_CHECKING:  # A type checker is to know the names above and no others.
+if _typing.TYPE_CHECKING:  # What needs an extra is imported when it is named, and no other name is here.
+    from . import distributed as distributed, onnx as onnx, sklearn as sklearn
+else:
 
     def __getattr__(name: str) -> object:
-        if name in ("distributed", "onnx", "sklearn"):  # What needs an extra is imported when it is named.
+        if name in ("distributed", "onnx", "sklearn"):
             from importlib import import_module
 
             return import_module(f"{__name__}.{name}")

@@ -15,7 +15,7 @@ from .functors import fmap
 from .tree import FLOATS
 
 if TYPE_CHECKING:
-    from .typing import ArrayLike, Arrays
+    from .typing import ArrayLike, Arrays, OfOne, OfTwo
 
 __all__ = [
     "diaghessian",
@@ -31,9 +31,12 @@ __all__ = [
 ]
 
 # A gradient mirrors its argument, so it is given the type of that; arrays and numbers come to the function as tensors.
+# The signatures with `OfOne` and `OfTwo` are for functions with defaults that fit none of the others.
 Arguments = TypeVarTuple("Arguments")
 Value = TypeVar("Value", bound="Tensor | float | tuple[Any, ...]")
 Result = TypeVar("Result")
+First = TypeVar("First")
+Second = TypeVar("Second")
 Number = Tensor | float
 
 
@@ -50,7 +53,11 @@ def gradient(
     f: Callable[[Tensor, Tensor, Tensor], Number], x: Arrays, y: Arrays, z: Arrays, /
 ) -> tuple[Tensor, Tensor, Tensor]: ...
 @overload
-def gradient(f: Callable[[*Arguments], Number], /, *args: *Arguments) -> tuple[*Arguments]: ...
+def gradient(f: Callable[[*Arguments], Number], /, *args: *Arguments) -> tuple[*Arguments]: ...  # type: ignore[overload-overlap]
+@overload
+def gradient(f: OfOne[First, Number], x: First, /) -> tuple[First]: ...
+@overload
+def gradient(f: OfTwo[First, Second, Number], x: First, y: Second, /) -> tuple[First, Second]: ...
 def gradient(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:  # type: ignore[misc]
     """The gradient of the number `f(*args)` with respect to each argument.
 
@@ -99,9 +106,15 @@ def withgradient(
     f: Callable[[Tensor, Tensor, Tensor], Value], x: Arrays, y: Arrays, z: Arrays, /
 ) -> tuple[Value, tuple[Tensor, Tensor, Tensor]]: ...
 @overload
-def withgradient(
+def withgradient(  # type: ignore[overload-overlap]
     f: Callable[[*Arguments], Value], /, *args: *Arguments
 ) -> tuple[Value, tuple[*Arguments]]: ...
+@overload
+def withgradient(f: OfOne[First, Value], x: First, /) -> tuple[Value, tuple[First]]: ...
+@overload
+def withgradient(
+    f: OfTwo[First, Second, Value], x: First, y: Second, /
+) -> tuple[Value, tuple[First, Second]]: ...
 def withgradient(f: Callable[..., Any], *args: Any) -> tuple[Any, tuple[Any, ...]]:  # type: ignore[misc]
     """The value `f(*args)` and its gradient with respect to each argument.
 
@@ -132,9 +145,11 @@ def pullback(
     f: Callable[[Tensor, Tensor], Result], x: Arrays, y: Arrays, /
 ) -> tuple[Result, Callable[[Any], tuple[Tensor, Tensor]]]: ...
 @overload
-def pullback(
+def pullback(  # type: ignore[overload-overlap]
     f: Callable[[*Arguments], Result], /, *args: *Arguments
 ) -> tuple[Result, Callable[[Any], tuple[*Arguments]]]: ...
+@overload
+def pullback(f: OfOne[First, Result], x: First, /) -> tuple[Result, Callable[[Any], tuple[First]]]: ...
 def pullback(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[..., tuple[Any, ...]]]:  # type: ignore[misc]
     """The value `y = f(*args)` and a function `back`: `back(dy)` is `dy` times the Jacobian of each argument.
 
@@ -182,7 +197,9 @@ def jacobian(f: Callable[[Tensor], Tensor], x: Arrays | float, /) -> tuple[Tenso
 @overload
 def jacobian(f: Callable[[Tensor, Tensor], Tensor], x: Arrays, y: Arrays, /) -> tuple[Tensor, Tensor]: ...
 @overload
-def jacobian(f: Callable[[*Arguments], Tensor], /, *args: *Arguments) -> tuple[*Arguments]: ...
+def jacobian(f: Callable[[*Arguments], Tensor], /, *args: *Arguments) -> tuple[*Arguments]: ...  # type: ignore[overload-overlap]
+@overload
+def jacobian(f: OfOne[First, Tensor], x: First, /) -> tuple[First]: ...
 def jacobian(f: Callable[..., Any], *args: Any) -> tuple[Any, ...]:  # type: ignore[misc]
     """The derivative of every number of the tensor `f(*args)` by every number of each argument.
 
@@ -204,9 +221,11 @@ def withjacobian(
     f: Callable[[Tensor, Tensor], Tensor], x: Arrays, y: Arrays, /
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]: ...
 @overload
-def withjacobian(
+def withjacobian(  # type: ignore[overload-overlap]
     f: Callable[[*Arguments], Tensor], /, *args: *Arguments
 ) -> tuple[Tensor, tuple[*Arguments]]: ...
+@overload
+def withjacobian(f: OfOne[First, Tensor], x: First, /) -> tuple[Tensor, tuple[First]]: ...
 def withjacobian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, tuple[Any, ...]]:  # type: ignore[misc]
     """The value `f(*args)` and its `jacobian`.
 
@@ -232,7 +251,11 @@ def withjacobian(f: Callable[..., Any], *args: Any) -> tuple[Tensor, tuple[Any, 
     return y, tuple(_zip_map(lambda *g: _stacked(g, y.shape), *grads) for grads in zip(*rows, strict=True))
 
 
-def hessian(f: Callable[[Tensor], Number], x: ArrayLike) -> Tensor:
+@overload
+def hessian(f: Callable[[Tensor], Number], x: ArrayLike) -> Tensor: ...
+@overload
+def hessian(f: OfOne[Tensor, Number], x: ArrayLike) -> Tensor: ...  # type: ignore[overload-cannot-match]
+def hessian(f: Callable[..., Number], x: ArrayLike) -> Tensor:
     """The second derivatives of the number `f(x)` by a tensor `x`: shape `x.shape + x.shape`.
 
     >>> import oxiflux as flux

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, overload
 
 import numpy as np
 
@@ -49,7 +49,35 @@ Shape = tuple[int, ...]
 _STD_WITHIN_2 = 0.8796256610342398
 
 
-def _initialiser(draw: Callable[..., Tensor]) -> Callable[..., Any]:
+Options = ParamSpec("Options")
+
+
+class _Initialiser(Protocol[Options]):
+    """With a shape a tensor, and with options alone the same function with these options."""
+
+    @overload
+    def __call__(
+        self, shape: int | Sequence[int], /, *args: Options.args, **options: Options.kwargs
+    ) -> Tensor: ...
+    @overload
+    def __call__(self, a: int, b: int, /, *args: Options.args, **options: Options.kwargs) -> Tensor: ...
+    @overload
+    def __call__(
+        self, a: int, b: int, c: int, /, *args: Options.args, **options: Options.kwargs
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, a: int, b: int, c: int, d: int, /, *args: Options.args, **options: Options.kwargs
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, a: int, b: int, c: int, d: int, e: int, /, *args: Options.args, **options: Options.kwargs
+    ) -> Tensor: ...
+    @overload
+    def __call__(self, *args: Options.args, **options: Options.kwargs) -> _Initialiser[Options]: ...
+
+
+def _initialiser(draw: Callable[Concatenate[Shape, Options], Tensor]) -> _Initialiser[Options]:
     """Lets `draw(shape, **options)` be called with the shape's numbers, or with options only."""
     code = draw.__code__
     known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
@@ -63,9 +91,9 @@ def _initialiser(draw: Callable[..., Tensor]) -> Callable[..., Any]:
                 raise TypeError(f"{draw.__name__}: gain must be a number, got {gain!r}")
         if not shape:
             return functools.partial(init, **options)
-        return draw(_shape(draw.__name__, shape), **options)
+        return draw(_shape(draw.__name__, shape), **options)  # type: ignore[call-arg]
 
-    return init
+    return init  # type: ignore[return-value]
 
 
 def _shape(name: str, shape: tuple[Any, ...]) -> Shape:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Never, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,15 @@ Initialiser: TypeAlias = Callable[[tuple[int, ...]], ArrayLike]
 RuleLike: TypeAlias = "HasApply | Callable[[Any, Any], object]"
 """A rule of an optimiser, or a function of a parameter's path and the parameter that says which it has."""
 
+# Functions that may be called with fewer arguments than they have, such as lambdas in loops, which bind what changes by
+# defaults. mypy takes such a lambda for no `Callable`. It infers one by itself where two types are possible, and so
+# there are two here, of which the second is nothing's.
+First = TypeVar("First")
+Second = TypeVar("Second")
+Result = TypeVar("Result")
+OfOne: TypeAlias = "_OfOne[First, Result] | _OfOne[First, Never]"
+OfTwo: TypeAlias = "_OfTwo[First, Second, Result] | _OfTwo[First, Second, Never]"
+
 State: TypeAlias = Leaf | SimpleNamespace | dict[Any, Any] | list[Any] | tuple[Any, ...]
 """What `setup` gives, and parts of it: of the model's form, with a `Leaf` for each parameter."""
 
@@ -96,3 +105,16 @@ class HasApply(Protocol):
     def apply(self) -> Callable[..., Any]: ...
     @property
     def init(self) -> Callable[..., Any]: ...
+
+
+_First = TypeVar("_First", contravariant=True)
+_Second = TypeVar("_Second", contravariant=True)
+_Result = TypeVar("_Result", covariant=True)
+
+
+class _OfOne(Protocol[_First, _Result]):
+    def __call__(self, x: _First, default: Any = ..., /) -> _Result: ...
+
+
+class _OfTwo(Protocol[_First, _Second, _Result]):
+    def __call__(self, x: _First, y: _Second, default: Any = ..., /) -> _Result: ...

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,19 @@ from .workers import can_be_sent, in_processes, in_thread
 
 __all__ = ["DataLoader", "eachobs"]
 
-B = TypeVar("B", covariant=True)
-"""A batch."""
-
 if TYPE_CHECKING:
+    # Checkers know this module whether it is installed or not.
+    from typing_extensions import TypeVar
+
     from ..typing import Arrays
 
+    # A batch; a `DataLoader` of which nothing is said has any.
+    B = TypeVar("B", covariant=True, default=Any)
     A = TypeVar("A", bound=Tensor | NDArray[Any] | tuple[Arrays, ...] | dict[Any, Any])
+else:
+    from typing import TypeVar
+
+    B = TypeVar("B", covariant=True)
 
 
 @dataclass

@@ -33,7 +33,7 @@ _PLAIN = {
 }  # fmt: skip
 
 
-def load(folder: str | PathLike[str], *, dropout_prob: float = 0.0) -> Bert | GPT2 | ViT:
+def load(folder: str | PathLike[str], *, dropout_prob: float = 0.0) -> Any:
     """Makes a model from a folder with a `config.json` and a `model.safetensors`, as `save_pretrained` writes it.
 
     It is a `Bert`, a `GPT2` or a `ViT`, by the `model_type` that the configuration names; heads for a task are left

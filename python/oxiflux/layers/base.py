@@ -62,7 +62,11 @@ class Layer(Printed, Told, Elsewhere):
     # Whether it is made of a layer, its first argument, whose size must be known for that.
     is_made_of_layer: ClassVar[bool] = False
 
-    if not TYPE_CHECKING:  # A class is called as its `__init__` says.
+    if TYPE_CHECKING:
+        # What is known of the call of any layer: most give a tensor.
+        def __call__(self, *args: Any, **options: Any) -> Tensor | Any: ...
+
+    else:  # A class is called as its `__init__` says.
 
         @classmethod
         def _new(cls, args, given):  # noqa: ANN001, ANN206

@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import length_hint
 from typing import Any
 
+from .._core import Tensor
 from ..hints import told
 from .base import locate
 from .container import Container
@@ -38,7 +39,7 @@ class Chain(Container):
     Leaf(Momentum(0.01, 0.9), Tensor([0.0, 0.0]))
     """
 
-    def __call__(self, x: Any, *more: Any) -> Any:
+    def __call__(self, x: Any, *more: Any) -> Tensor:
         """The result of the last layer."""
         if more:
             x = (x, *more)
@@ -51,7 +52,7 @@ class Chain(Container):
             # Counting the steps in the loop would cost every call what only a failed one needs.
             locate(error, "Chain", f"[{self._keys()[len(layers) - length_hint(steps) - 1]!r}]")
             raise
-        return x
+        return x  # type: ignore[no-any-return]
 
 
 @told

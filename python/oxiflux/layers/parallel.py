@@ -66,7 +66,7 @@ class Parallel(_Joined):
     (7, 7)
     """
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any) -> Tensor:
         """`connection` of what the layers make of the inputs."""
         if len(inputs) == 1 and isinstance(inputs[0], tuple):
             inputs = inputs[0]
@@ -79,7 +79,7 @@ class Parallel(_Joined):
             raise ValueError(
                 f"Parallel: {len(keys)} layers take one input or {len(keys)}, got {len(inputs)} inputs"
             )
-        return self._call(None, *map(self._call, keys, inputs))
+        return self._call(None, *map(self._call, keys, inputs))  # type: ignore[no-any-return]
 
 
 class PairwiseFusion(_Joined):
@@ -140,13 +140,13 @@ class SkipConnection(Layer):
                 raise TypeError(f"SkipConnection: {name} is a {type(part).__name__}, which cannot be called")
         self.layers, self.connection = layers, connection
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Any) -> Tensor:
         """`connection(layers(x), x)`."""
         step = ".layers"
         try:
             y = self.layers(x)
             step = ".connection"
-            return joined(self.connection, y, x)
+            return joined(self.connection, y, x)  # type: ignore[no-any-return]
         except Exception as error:
             locate(error, "SkipConnection", step)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
 from .._core import ShapeError, Tensor, tanh
 from ..init import glorot_uniform
@@ -14,13 +14,23 @@ from .cells import Cell, GRUCell, GRUv3Cell, LSTMCell, RNNCell, State, initialst
 from .given import require_size
 
 if TYPE_CHECKING:
+    # Checkers know this module whether it is installed or not.
+    from typing_extensions import TypeVar
+
     from ..typing import ArrayLike
     from .cells import Init
+
+    # What a call gives: with the last state a tuple of both.
+    Output = TypeVar("Output", default=Tensor)
+else:
+    from typing import TypeVar
+
+    Output = TypeVar("Output")
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUv3", "Recurrence"]
 
 
-class SequenceLayer(Layer):
+class SequenceLayer(Layer, Generic[Output]):
     """Base of the recurrent layers: a `cell`, and whether the last state is returned too."""
 
     cell: Any
@@ -56,17 +66,17 @@ class SequenceLayer(Layer):
         return initialstates(self.cell)
 
     @named_any
-    def __call__(self, x: ArrayLike, state: State = None) -> Any:
+    def __call__(self, x: ArrayLike, state: State = None) -> Output:
         """The output of each step; with `return_state`, that and the last state."""
         y, state = self.cell.sequence(x, state, self.return_state)
-        return (y, state) if self.return_state else y
+        return (y, state) if self.return_state else y  # type: ignore[return-value]
 
     def describe(self) -> str:
         """The layer on one line."""
         return describe(self.cell).replace("Cell(", "(", 1)
 
 
-class Recurrence(SequenceLayer):
+class Recurrence(SequenceLayer[Output]):
     """Takes whole sequences through a cell: `(batch, time, features)` or `(time, features)` becomes
     `(batch, time, hidden)` or `(time, hidden)`.
 
@@ -98,12 +108,16 @@ class Recurrence(SequenceLayer):
     open_at: ClassVar[int | None] = None
     is_made_of_layer = False
 
+    @overload
+    def __init__(self: Recurrence[Tensor], cell: Any, *, return_state: Literal[False] = ...) -> None: ...
+    @overload
+    def __init__(self: Recurrence[Any], cell: Any, *, return_state: bool) -> None: ...
     def __init__(self, cell: Any, *, return_state: bool = False) -> None:
         if not callable(cell):
             raise TypeError(f"Recurrence: the cell must be callable, got {describe(cell)}")
         super().__init__(cell, return_state)
 
-    def __call__(self, x: ArrayLike, state: State = None) -> Any:
+    def __call__(self, x: ArrayLike, state: State = None) -> Output:
         """The output of the cell for each step; with `return_state`, that and the last state."""
         if isinstance(self.cell, Cell):
             return super().__call__(x, state)
@@ -117,7 +131,7 @@ class Recurrence(SequenceLayer):
         except Exception as error:
             locate(error, "Recurrence", ".cell")
             raise
-        return (y, state) if self.return_state else y
+        return (y, state) if self.return_state else y  # type: ignore[return-value]
 
     def describe(self) -> str:
         """The layer and its cell on one line."""
@@ -128,7 +142,7 @@ class Recurrence(SequenceLayer):
         return [(None, self.cell)]
 
 
-class RNN(SequenceLayer):
+class RNN(SequenceLayer[Output]):
     """The plainest recurrent layer, `RNNCell` over whole sequences:
     `h[t] = activation(x[t] @ weight_ih + h[t - 1] @ weight_hh + bias)`.
 
@@ -151,18 +165,32 @@ class RNN(SequenceLayer):
 
     @overload
     def __init__(
-        self,
+        self: RNN[Tensor],
         size_in: int | None,
         size_out: int | Callable[[int], int],
         activation: Callable[[Tensor], Tensor] = ...,
         *,
-        return_state: bool = ...,
+        return_state: Literal[False] = ...,
         init_kernel: Init = ...,
         init_recurrent_kernel: Init = ...,
         bias: bool | ArrayLike = ...,
     ) -> None: ...
     @overload
-    def __init__(self, size_in: RNNCell, *, return_state: bool = ...) -> None: ...
+    def __init__(
+        self: RNN[Any],
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        activation: Callable[[Tensor], Tensor] = ...,
+        *,
+        return_state: bool,
+        init_kernel: Init = ...,
+        init_recurrent_kernel: Init = ...,
+        bias: bool | ArrayLike = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self: RNN[Tensor], size_in: RNNCell, *, return_state: Literal[False] = ...) -> None: ...
+    @overload
+    def __init__(self: RNN[Any], size_in: RNNCell, *, return_state: bool) -> None: ...
     def __init__(
         self,
         size_in: Any,
@@ -181,7 +209,7 @@ class RNN(SequenceLayer):
         super().__init__(self._cell(RNNCell, size_in, size_out, options), return_state)
 
 
-class LSTM(SequenceLayer):
+class LSTM(SequenceLayer[Output]):
     """Long short-term memory, `LSTMCell` over whole sequences, as one operation.
 
     `(batch, time, size_in)` or `(time, size_in)` becomes `(batch, time, size_out)` or `(time, size_out)`. A
@@ -200,17 +228,30 @@ class LSTM(SequenceLayer):
 
     @overload
     def __init__(
-        self,
+        self: LSTM[Tensor],
         size_in: int | None,
         size_out: int | Callable[[int], int],
         *,
-        return_state: bool = ...,
+        return_state: Literal[False] = ...,
         init_kernel: Init = ...,
         init_recurrent_kernel: Init = ...,
         bias: bool | ArrayLike = ...,
     ) -> None: ...
     @overload
-    def __init__(self, size_in: LSTMCell, *, return_state: bool = ...) -> None: ...
+    def __init__(
+        self: LSTM[Any],
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        *,
+        return_state: bool,
+        init_kernel: Init = ...,
+        init_recurrent_kernel: Init = ...,
+        bias: bool | ArrayLike = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self: LSTM[Tensor], size_in: LSTMCell, *, return_state: Literal[False] = ...) -> None: ...
+    @overload
+    def __init__(self: LSTM[Any], size_in: LSTMCell, *, return_state: bool) -> None: ...
     def __init__(
         self,
         size_in: Any,
@@ -228,7 +269,7 @@ class LSTM(SequenceLayer):
         super().__init__(self._cell(LSTMCell, size_in, size_out, options), return_state)
 
 
-class GRU(SequenceLayer):
+class GRU(SequenceLayer[Output]):
     """Gated recurrent units, `GRUCell` over whole sequences, as one operation.
 
     `(batch, time, size_in)` or `(time, size_in)` becomes `(batch, time, size_out)` or `(time, size_out)`; the
@@ -245,18 +286,32 @@ class GRU(SequenceLayer):
 
     @overload
     def __init__(
-        self,
+        self: GRU[Tensor],
         size_in: int | None,
         size_out: int | Callable[[int], int],
         *,
-        return_state: bool = ...,
+        return_state: Literal[False] = ...,
         init_kernel: Init = ...,
         init_recurrent_kernel: Init = ...,
         bias: bool | ArrayLike = ...,
         recurrent_bias: bool | ArrayLike = ...,
     ) -> None: ...
     @overload
-    def __init__(self, size_in: GRUCell, *, return_state: bool = ...) -> None: ...
+    def __init__(
+        self: GRU[Any],
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        *,
+        return_state: bool,
+        init_kernel: Init = ...,
+        init_recurrent_kernel: Init = ...,
+        bias: bool | ArrayLike = ...,
+        recurrent_bias: bool | ArrayLike = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self: GRU[Tensor], size_in: GRUCell, *, return_state: Literal[False] = ...) -> None: ...
+    @overload
+    def __init__(self: GRU[Any], size_in: GRUCell, *, return_state: bool) -> None: ...
     def __init__(
         self,
         size_in: Any,
@@ -275,7 +330,7 @@ class GRU(SequenceLayer):
         super().__init__(self._cell(GRUCell, size_in, size_out, options), return_state)
 
 
-class GRUv3(SequenceLayer):
+class GRUv3(SequenceLayer[Output]):
     """Gated recurrent units, `GRUv3Cell` over whole sequences: `GRU` with the reset before the product.
 
     `(batch, time, size_in)` or `(time, size_in)` becomes `(batch, time, size_out)` or `(time, size_out)`; the
@@ -291,17 +346,30 @@ class GRUv3(SequenceLayer):
 
     @overload
     def __init__(
-        self,
+        self: GRUv3[Tensor],
         size_in: int | None,
         size_out: int | Callable[[int], int],
         *,
-        return_state: bool = ...,
+        return_state: Literal[False] = ...,
         init_kernel: Init = ...,
         init_recurrent_kernel: Init = ...,
         bias: bool | ArrayLike = ...,
     ) -> None: ...
     @overload
-    def __init__(self, size_in: GRUv3Cell, *, return_state: bool = ...) -> None: ...
+    def __init__(
+        self: GRUv3[Any],
+        size_in: int | None,
+        size_out: int | Callable[[int], int],
+        *,
+        return_state: bool,
+        init_kernel: Init = ...,
+        init_recurrent_kernel: Init = ...,
+        bias: bool | ArrayLike = ...,
+    ) -> None: ...
+    @overload
+    def __init__(self: GRUv3[Tensor], size_in: GRUv3Cell, *, return_state: Literal[False] = ...) -> None: ...
+    @overload
+    def __init__(self: GRUv3[Any], size_in: GRUv3Cell, *, return_state: bool) -> None: ...
     def __init__(
         self,
         size_in: Any,

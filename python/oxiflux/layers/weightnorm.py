@@ -98,9 +98,9 @@ class WeightNorm(Layer):
         return layer
 
     @named_any
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, *args: Any, **options: Any) -> Tensor:
         """What the layer gives with the parameter `g * v / norm(v)`."""
-        return self.reparametrize()(*args, **options)
+        return self.reparametrize()(*args, **options)  # type: ignore[no-any-return]
 
     def describe(self) -> str:
         """The layer on one line."""
