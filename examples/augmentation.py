@@ -72,7 +72,7 @@ def plot(path: Path, images: np.ndarray, curves: dict[str, list[float]]) -> None
     """Draws a few images as they are and changed, and the accuracies."""
     rng = flux.Generator(0)
     figure = plt.figure(figsize=(11, 4), layout="constrained")
-    left, right = figure.subfigures(1, 2)
+    ((left, right),) = figure.subfigures(1, 2, squeeze=False)
     some = images[::6][:8]
     rows = [some, *(changed(some, rng).numpy() for _ in range(3))]
     for axis, image in zip(left.subplots(4, 8).flat, np.concatenate(rows), strict=True):
@@ -89,7 +89,7 @@ def plot(path: Path, images: np.ndarray, curves: dict[str, list[float]]) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "augmentation.png")

@@ -78,7 +78,7 @@ def plot(path: Path, rows: dict[str, np.ndarray]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--latent", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)

@@ -49,10 +49,12 @@ class Driver(flux.Layer):
     """Two networks that see the state of a cart: an actor and a critic."""
 
     def __init__(self, size: int = 64) -> None:
-        net = lambda out: flux.Chain(
-            flux.Dense(4, size, flux.tanh), flux.Dense(size, size, flux.tanh), flux.Dense(size, out)
+        self.actor, self.critic = (
+            flux.Chain(
+                flux.Dense(4, size, flux.tanh), flux.Dense(size, size, flux.tanh), flux.Dense(size, out)
+            )
+            for out in (2, 1)
         )
-        self.actor, self.critic = net(2), net(1)
 
 
 def drive(driver: Driver, carts: Carts, steps: int, lengths: list[int]) -> tuple[np.ndarray, ...]:
@@ -78,7 +80,14 @@ def drive(driver: Driver, carts: Carts, steps: int, lengths: list[int]) -> tuple
     return tuple(x.reshape(-1, *x.shape[2:]) for x in (states, pushes, logs, gains, gains + foreseen[:-1]))
 
 
-def loss(driver: Driver, states, pushes, logs, gains, returns) -> flux.Tensor:  # noqa: ANN001
+def loss(
+    driver: Driver,
+    states: np.ndarray,
+    pushes: np.ndarray,
+    logs: np.ndarray,
+    gains: np.ndarray,
+    returns: np.ndarray,
+) -> flux.Tensor:
     now = flux.logsoftmax(driver.actor(states))
     ratio = flux.exp((now * flux.onehotbatch(pushes, range(2))).sum(axis=1) - logs)
     gains = (gains - gains.mean()) / (gains.std() + 1e-8)
@@ -105,14 +114,15 @@ def plot(path: Path, lengths: list[int], seconds: float, carts: Carts, driver: D
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--updates", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "cartpole.png")
     args = parser.parse_args()
 
     flux.seed(args.seed)
-    carts, driver, lengths = Carts(32, args.seed), Driver(), []
+    carts, driver = Carts(32, args.seed), Driver()
+    lengths: list[int] = []
     print(driver)
     state = flux.setup(flux.OptimiserChain(flux.ClipNorm(0.5, whole=True), flux.Adam()), driver)
     begin, driving = time.perf_counter(), 0.0

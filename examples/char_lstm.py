@@ -27,8 +27,8 @@ class Writer(flux.Layer):
         self.out = flux.Dense(hidden, alphabet)
 
     def __call__(self, codes: Codes, state: State | None = None) -> tuple[flux.Tensor, State]:
-        hidden, state = self.lstm(self.embedding(codes), state)
-        return self.out(hidden), state
+        hidden, last = self.lstm(self.embedding(codes), state)
+        return self.out(hidden), last
 
     def write(self, codes: list[int], count: int) -> list[int]:
         """The codes and `count` more, one after the other: the state knows all that came before."""
@@ -46,7 +46,7 @@ def loss(model: Writer, windows: np.ndarray) -> flux.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("text", type=Path, nargs="?", help="a file; by default the help of Python")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)

@@ -57,7 +57,7 @@ def loss(model: Writer, windows: np.ndarray) -> flux.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("text", type=Path, nargs="?", help="a file; by default the help of Python")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)

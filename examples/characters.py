@@ -51,7 +51,7 @@ class Text:
 def draw(logits: flux.Tensor, temperature: float = 0.8) -> int:
     """A code drawn with the chances `softmax(logits / temperature)`: the greatest, once Gumbel's noise is added."""
     noise = -flux.log(-flux.log(flux.rand(*logits.shape)))
-    return flux.argmax(logits / temperature + noise).item()
+    return int(flux.argmax(logits / temperature + noise))
 
 
 def plot(path: Path, history: flux.History) -> None:

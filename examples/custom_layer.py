@@ -17,6 +17,8 @@ import oxiflux as flux
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+Model = Callable[[flux.Tensor], flux.Tensor]
+
 
 class Affine(flux.Layer):
     """A whole layer: every tensor among its attributes is a parameter."""
@@ -29,7 +31,7 @@ class Affine(flux.Layer):
         return x @ self.weight + self.bias
 
 
-def network(width: int) -> Callable[[flux.Tensor], flux.Tensor]:
+def network(width: int) -> Model:
     """The same network as a function: what it has captured are its parameters."""
     weight, bias = flux.glorot_uniform(1, width), flux.zeros(width)
     out = flux.glorot_uniform(width, 1)
@@ -37,23 +39,23 @@ def network(width: int) -> Callable[[flux.Tensor], flux.Tensor]:
 
 
 def curve(x: np.ndarray) -> np.ndarray:
-    return 2 * x - x**3
+    return np.asarray(2 * x - x**3)
 
 
-def train(model: Callable, x: np.ndarray, y: np.ndarray, epochs: int) -> float:
+def train(model: Model, x: np.ndarray, y: np.ndarray, epochs: int) -> float:
     """Trains any model, with all points at once, and returns its mean squared error."""
 
-    def loss(model: Callable, x: flux.Tensor, y: np.ndarray) -> flux.Tensor:
+    def loss(model: Model, x: flux.Tensor, y: np.ndarray) -> flux.Tensor:
         return flux.mse(model(x), y)
 
     points = flux.tensor(x)
     state = flux.setup(flux.Adam(0.02), model)
     for _ in trange(epochs, unit="epoch", disable=None):  # None: silent unless in a terminal
         flux.train(loss, model, [(points, y)], state)
-    return loss(model, points, y).item()
+    return float(loss(model, points, y))
 
 
-def plot(path: Path, x: np.ndarray, models: dict[str, Callable]) -> None:
+def plot(path: Path, x: np.ndarray, models: dict[str, Model]) -> None:
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
     axis.plot(x, curve(x), color="black", label="2x - x^3")
     for (name, model), marker in zip(models.items(), "o+", strict=True):
@@ -65,7 +67,7 @@ def plot(path: Path, x: np.ndarray, models: dict[str, Callable]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--epochs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "custom_layer.png")
@@ -73,7 +75,10 @@ def main() -> None:
 
     flux.seed(args.seed)
     x = np.arange(-2, 2.01, 0.1, dtype=np.float32).reshape(-1, 1)
-    models = {"custom layer": flux.Chain(Affine(1, 23), flux.tanh, Affine(23, 1)), "closure": network(23)}
+    models: dict[str, Model] = {
+        "custom layer": flux.Chain(Affine(1, 23), flux.tanh, Affine(23, 1)),
+        "closure": network(23),
+    }
     print(models["custom layer"])
     print("the closure trains", [tensor.shape for tensor in flux.trainables(models["closure"])])
 

@@ -23,9 +23,9 @@ def load(seed: int) -> tuple[Part, Part, Part]:
     x, y = load_diabetes(return_X_y=True, scaled=False)
     parts = flux.splitobs((x, y.reshape(-1, 1)), at=(0.6, 0.2), shuffle=True, rng=flux.Generator(seed))
     scales = [(a.mean(axis=0), a.std(axis=0)) for a in parts[0]]
-    return tuple(
-        tuple((a - mean) / std for a, (mean, std) in zip(part, scales, strict=True)) for part in parts
-    )
+    (x_mean, x_std), (y_mean, y_std) = scales
+    train, validation, test = (((x - x_mean) / x_std, (y - y_mean) / y_std) for x, y in parts)
+    return train, validation, test
 
 
 def loss(model: flux.Chain, x: np.ndarray, y: np.ndarray) -> flux.Tensor:
@@ -60,7 +60,7 @@ def plot(path: Path, history: flux.History, truth: np.ndarray, guess: np.ndarray
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "diabetes.png")

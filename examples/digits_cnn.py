@@ -23,7 +23,10 @@ def load(seed: int) -> list[np.ndarray]:
     """Images `(n, 8, 8, 1)` of numbers from 0 to 1, to train on and to test; then, likewise, which digit each shows."""
     images, labels = load_digits(return_X_y=True)
     images = (images.reshape(-1, 8, 8, 1) / 16).astype(np.float32)
-    return train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=seed)
+    parts: list[np.ndarray] = train_test_split(
+        images, labels, test_size=0.2, stratify=labels, random_state=seed
+    )
+    return parts
 
 
 def network() -> flux.Chain:
@@ -81,7 +84,7 @@ def plot(path: Path, images: np.ndarray, truth: np.ndarray, chances: np.ndarray)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "digits_cnn.png")

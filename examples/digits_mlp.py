@@ -22,7 +22,10 @@ import matplotlib.pyplot as plt
 def load(seed: int) -> list[np.ndarray]:
     """Images as rows of numbers from 0 to 1, to train on and to test; then, likewise, which digit each shows."""
     images, labels = load_digits(return_X_y=True)
-    return train_test_split(images / 16, labels, test_size=0.2, stratify=labels, random_state=seed)
+    parts: list[np.ndarray] = train_test_split(
+        images / 16, labels, test_size=0.2, stratify=labels, random_state=seed
+    )
+    return parts
 
 
 def train(model: flux.Chain, x: np.ndarray, y: np.ndarray, epochs: int) -> list[float]:
@@ -67,7 +70,7 @@ def plot(path: Path, history: list[float], truth: np.ndarray, guess: np.ndarray)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "digits_mlp.png")

@@ -37,4 +37,4 @@ def load(seed: int) -> tuple[Part, Part]:
     train, test = flux.splitobs(
         np.arange(len(texts)), at=0.8, shuffle=True, stratified=labels, rng=flux.Generator(seed)
     )
-    return tuple(([texts[i] for i in part], labels[part]) for part in (train, test))
+    return ([texts[i] for i in train], labels[train]), ([texts[i] for i in test], labels[test])

@@ -56,7 +56,7 @@ class Forecaster(flux.Layer):
         self.answer = flux.Chain(flux.Dense(size, size, flux.relu), flux.Dense(size, DAY))
 
     def __call__(self, windows: np.ndarray) -> flux.Tensor:
-        return windows[:, -1:, 0] + self.answer(self.read(windows)[:, -1])
+        return self.answer(self.read(windows)[:, -1]) + windows[:, -1:, 0]
 
 
 def loss(model: Forecaster, windows: np.ndarray) -> flux.Tensor:
@@ -83,7 +83,7 @@ def plot(path: Path, model: Forecaster, test: np.ndarray, error: np.ndarray, hab
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "forecast.png")

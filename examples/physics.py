@@ -28,8 +28,8 @@ def start(x: flux.Tensor) -> flux.Tensor:
 
 
 def exact(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-    decay = lambda n: np.exp(-CONDUCTIVITY * (n * np.pi) ** 2 * t)
-    return np.sin(np.pi * x) * decay(1) + 0.5 * np.sin(3 * np.pi * x) * decay(3)
+    slow, fast = (np.exp(-CONDUCTIVITY * (n * np.pi) ** 2 * t) for n in (1, 3))
+    return np.sin(np.pi * x) * slow + 0.5 * np.sin(3 * np.pi * x) * fast
 
 
 class Rod(flux.Layer):
@@ -47,8 +47,7 @@ class Rod(flux.Layer):
 def residual(rod: Rod, x: flux.Tensor, t: flux.Tensor) -> flux.Tensor:
     """How far the heat equation is from holding at each point."""
     # Each point's u depends on that point alone: the gradient of the sum has the derivative at each.
-    slope = lambda x: flux.gradient(lambda x: rod(x, t).sum(), x)[0]
-    u_xx = flux.gradient(lambda x: slope(x).sum(), x)[0]
+    u_xx = flux.gradient(lambda x: flux.gradient(lambda x: rod(x, t).sum(), x)[0].sum(), x)[0]
     u_t = flux.gradient(lambda t: rod(x, t).sum(), t)[0]
     return u_t - CONDUCTIVITY * u_xx
 
@@ -56,7 +55,7 @@ def residual(rod: Rod, x: flux.Tensor, t: flux.Tensor) -> flux.Tensor:
 def plot(path: Path, rod: Rod, losses: list[float]) -> float:
     """Draws the solution, its error and the losses, and gives the greatest error."""
     x, t = np.meshgrid(np.linspace(0, 1, 101, dtype="f"), np.linspace(0, 1, 101, dtype="f"))
-    u = rod(x.reshape(-1, 1), t.reshape(-1, 1)).numpy().reshape(x.shape)
+    u = rod(flux.tensor(x.reshape(-1, 1)), flux.tensor(t.reshape(-1, 1))).numpy().reshape(x.shape)
     error = abs(u - exact(x, t))
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
     for axis, image, title in zip(axes, (u, error), ("u, learnt", "its error"), strict=False):
@@ -71,7 +70,7 @@ def plot(path: Path, rod: Rod, losses: list[float]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "physics.png")

@@ -35,13 +35,13 @@ class Sentences(flux.Layer):
     """Texts as points on a sphere: the mean of what BERT says of their words, of length 1."""
 
     def __init__(self, folder: Path) -> None:
-        self.bert = huggingface.load(folder, dropout_prob=0.1)
+        self.bert: huggingface.Bert = huggingface.load(folder, dropout_prob=0.1)
 
     def __call__(self, words: np.ndarray, mask: np.ndarray) -> flux.Tensor:
         longest = mask.sum(axis=1).max()
         words, mask = words[:, :longest], mask[:, :longest]
         weights = mask[:, :, None].astype("f")
-        mean = (self.bert(words, mask=mask) * weights).sum(axis=1) / weights.sum(axis=1)
+        mean: flux.Tensor = (self.bert(words, mask=mask) * weights).sum(axis=1) / weights.sum(axis=1)
         return mean / flux.linalg.vector_norm(mean, axis=1, keepdims=True)
 
 
@@ -54,14 +54,18 @@ def coded(tokenizer: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.ndarra
 def expected() -> np.ndarray:
     """The embeddings of SENTENCES by the package itself, or those stored from it."""
     try:
-        return minilm.load_model("cpu").encode(SENTENCES)
+        return np.asarray(minilm.load_model("cpu").encode(SENTENCES))
     except ImportError:
-        return np.load(Path(__file__).with_suffix(".npy"))
+        return np.asarray(np.load(Path(__file__).with_suffix(".npy")))
 
 
-def tuned(encoder: Sentences, data: tuple, test: tuple, epochs: int) -> tuple[list[float], np.ndarray]:
+Coded = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def tuned(encoder: Sentences, data: Coded, test: Coded, epochs: int) -> tuple[list[float], np.ndarray]:
     """Trains the encoder with a head on it; gives the accuracies on the test, and where its sentences lie at last."""
-    model = {"encoder": encoder, "head": flux.Dense(384, len(docstrings.PARTS))}
+    head = flux.Dense(384, len(docstrings.PARTS))
+    model = {"encoder": encoder, "head": head}
     words, mask, labels = data
     loss = lambda m, words, mask, y: flux.logitcrossentropy(10 * m["head"](m["encoder"](words, mask)), y)
     loader = flux.DataLoader((words, mask, labels), batchsize=32, shuffle=True)
@@ -72,7 +76,7 @@ def tuned(encoder: Sentences, data: tuple, test: tuple, epochs: int) -> tuple[li
             flux.adjust(state, schedule(epoch * len(loader) + i))
             flux.trainstep(loss, model, batch, state)
         points = encoder(*test[:2])
-        found.append(float(np.mean(model["head"](points).numpy().argmax(axis=1) == test[2])))
+        found.append(float(np.mean(head(points).numpy().argmax(axis=1) == test[2])))
         print(f"epoch {epoch + 1}: test accuracy {found[-1]:.1%}")
     return found, encoder(*test[:2]).numpy()
 
@@ -97,7 +101,7 @@ def plot(path: Path, alike: np.ndarray, clouds: dict[str, np.ndarray], labels: n
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "out" / "sentence_bert.png")

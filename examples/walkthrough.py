@@ -14,7 +14,7 @@ def actual(x: np.ndarray) -> np.ndarray:
 
 
 def show(title: str, predict: flux.Dense, x: np.ndarray) -> None:
-    weight, bias = predict.weight.item(), predict.bias.item()
+    weight, bias = (parameter.item() for parameter in flux.trainables(predict))
     print(f"{title}: weight {weight:.4f}, bias {bias:.4f}")
     print("  predicts", *(f"{y:.3f}" for y in predict(x).numpy().ravel()), "for x =", *x.ravel())
 
@@ -56,8 +56,8 @@ def explicit(x: np.ndarray, y: np.ndarray, x_test: np.ndarray) -> None:
 
     # The same step by hand, for loops that `train` does not fit.
     value, (grad,) = flux.withgradient(lambda model: loss(model, x, y), predict)
-    slopes = f"weight {grad.weight.item():.1e}, bias {grad.bias.item():.1e}"
-    print(f"loss {value.item():.2e}, its gradient: {slopes}")
+    weight, bias = (slope.item() for slope in flux.trainables(grad))
+    print(f"loss {value.item():.2e}, its gradient: weight {weight:.1e}, bias {bias:.1e}")
     flux.update(state, predict, grad)
 
 
