@@ -17,7 +17,7 @@ export VIRTUAL_ENV := $(abspath $(VENV))
 unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
-.PHONY: help venv build dev demo test check lint test-rust test-python test-isas test-avx2 test-portable wheel
+.PHONY: help venv build dev demo test check lint types test-rust test-python test-isas test-avx2 test-portable wheel
 .PHONY: bench bench-peers bench-memory bench-distributed bench-estimators bench-functions parity array-api onnx-backend fuzz fuzz-rust valgrind mutants stubs docs clean
 
 help: ## list the targets
@@ -55,6 +55,11 @@ lint: venv ## formatting and lints of Rust and Python
 	$(PY) -m ruff check --quiet
 	$(PY) -m ruff format --check --quiet
 	$(PY) -m mypy
+
+# Not a part of `make test`: it brings its own Node.js, of 60 MB.
+types: build ## basedpyright, which editors run: strict on the examples, what it must refuse, type completeness
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-types.txt
+	$(PY) -m pytest tests/test_typing.py
 
 test-rust: ## unit tests, tests/*.rs and examples in the docs
 	cargo test --locked --quiet
