@@ -6,7 +6,7 @@ import builtins
 import copy
 import functools
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Never, Self, cast, overload
 
 import numpy as np
@@ -100,7 +100,7 @@ class Container(Layer):
 
     layers: tuple[Function, ...] | dict[str, Function]
 
-    def __init__(self, /, *layers: Function, **named: Function) -> None:
+    def __init__(self, /, *layers: Function | Sequence[Function], **named: Function) -> None:
         name = type(self).__name__
         if layers and named:
             raise TypeError(f"{name}: give all layers by position or all by name")
@@ -108,7 +108,7 @@ class Container(Layer):
             raise TypeError(f"{name}: no layer can have the name 'layers', which is that of them all")
         if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
             layers = tuple(layers[0])
-        self.layers = Named(named) if named else layers
+        self.layers = Named(named) if named else cast("tuple[Function, ...]", layers)
 
     def __getattr__(self, name: str) -> Any:
         layers = self.__dict__.get("layers")

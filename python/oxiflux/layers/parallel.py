@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,9 @@ class _Joined(Container):
 
     connection: Function
 
-    def __init__(self, connection: Function, /, *layers: Function, **named: Function) -> None:
+    def __init__(
+        self, connection: Function, /, *layers: Function | Sequence[Function], **named: Function
+    ) -> None:
         super().__init__(*layers, **named)
         name = type(self).__name__
         if not callable(connection):
