@@ -11,6 +11,9 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -537,3 +540,61 @@ def test_a_class_of_the_package_may_declare_its_fields_by_types_or_by_their_text
     check_fields(Declared, {"scale": flux.ones(2), "count": None})
     with pytest.raises(ValueError, match="scale of a Declared is a str, and should be Tensor"):
         check_fields(Declared, {"scale": "x", "count": 3})
+
+
+class Pair(NamedTuple):
+    first: flux.Tensor
+    second: float = 1.0
+
+
+@dataclass(slots=True)
+class Slots:
+    weight: flux.Tensor
+    name: str = "slots"
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSlots:
+    inner: Slots
+
+
+class PartlySlots(Slots):
+    pass
+
+
+def test_named_tuples_and_slots_are_saved_with_all_that_they_hold(tmp_path):
+    pair = Pair(flux.ones(2), 2.5)
+    half = PartlySlots(flux.zeros(3))
+    half.more = 3
+    model = {
+        "pair": pair,
+        "again": [pair],
+        "frozen": FrozenSlots(Slots(flux.full(2, 4.0), "inner")),
+        "half": half,
+    }
+    classes = [Pair, Slots, FrozenSlots, PartlySlots]
+    flux.save(tmp_path / "m.safetensors", model, classes=classes)
+    found = flux.load(tmp_path / "m.safetensors", classes=classes)
+    assert type(found["pair"]) is Pair and found["pair"] is found["again"][0]
+    assert found["pair"].first.tolist() == [1, 1] and found["pair"].second == 2.5
+    assert found["frozen"].inner.weight.tolist() == [4, 4] and found["frozen"].inner.name == "inner"
+    assert (found["half"].weight.tolist(), found["half"].name, found["half"].more) == ([0, 0, 0], "slots", 3)
+    model["pair"].first[...] = 9
+    assert found["pair"].first.tolist() == [1, 1]
+
+
+class Bag(dict):
+    pass
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Bag(a=flux.ones(2)), deque([flux.ones(2)]), OrderedDict(a=flux.ones(2)), {1, 2}],
+    ids=lambda model: type(model).__name__,
+)
+def test_what_is_more_than_its_attributes_is_refused_when_it_is_saved(tmp_path, model):
+    with pytest.raises(TypeError, match="and a file holds lists, tuples, dicts and objects with attributes"):
+        flux.save(tmp_path / "m.safetensors", [model], classes=[type(model)])
+    assert not list(tmp_path.iterdir())
+    flux.save(tmp_path / "s.safetensors", flux.state(model))
+    flux.loadmodel(model, flux.load(tmp_path / "s.safetensors"))

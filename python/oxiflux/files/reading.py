@@ -15,7 +15,7 @@ from ..layers import Layer
 from ..layers.container import Container
 from ..optimisers import Rule, Schedule
 from ..tree import modules
-from .fields import check_fields
+from .fields import check_fields, is_made_of_fields, of_fields, put_fields
 from .names import functions_by_name, later_class
 
 __all__ = ["InvalidError", "Reader"]
@@ -165,11 +165,18 @@ class Reader:
             self._new(None)
             self._made[place] = kind(**self._fields(kind, fields))
             return self._made[place]
+        if not is_made_of_fields(kind):
+            raise InvalidError(f"objects of {name} are not made of their attributes")
+        if issubclass(kind, tuple):
+            place = len(self._made)
+            self._new(None)
+            self._made[place] = of_fields(kind, self._fields(kind, fields))
+            return self._made[place]
         made = self._new(object.__new__(kind))
         values = self._fields(kind, fields)
         if issubclass(kind, Container) and type(values.get("layers")) is dict:
             values["layers"] = Named(values["layers"])
-        vars(made).update(values)
+        put_fields(made, values)
         return made
 
     def _fields(self, kind: type, fields: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from .. import _core
 from .._core import DType, Generator, Leaf, Tensor
 from ..functors import Named
-from .fields import check_fields
+from .fields import check_fields, fields_of, is_made_of_fields
 from .names import function_names
 
 __all__ = ["Writer"]
@@ -90,12 +90,13 @@ class Writer:
             return {"namespace": self._fields(vars(x), path)}
         if kind is functools.partial and id(x.func) in function_names():
             return {"partial": [self.node(part, path) for part in (x.func, x.args, x.keywords)]}
-        if self.classes.get(kind.__name__) is kind and hasattr(x, "__dict__"):
+        if self.classes.get(kind.__name__) is kind and is_made_of_fields(kind):
+            fields = fields_of(x)
             try:
-                check_fields(kind, vars(x))
+                check_fields(kind, fields)
             except ValueError as error:
                 raise TypeError(f"{self.caller}: {_place(path)}: {error}") from None
-            return {"object": [kind.__name__, self._fields(vars(x), path)]}
+            return {"object": [kind.__name__, self._fields(fields, path)]}
         if self.is_strict:
             raise self._unknown(x, path)
         kids = _core.children(x)
@@ -143,6 +144,11 @@ class Writer:
                 f"{self.caller}: {place} is {x!r}, whose size is open: flux.autosize(model, shape) fills it in"
             )
         kind = type(x).__name__
+        if not is_made_of_fields(type(x)):
+            return TypeError(
+                f"{self.caller}: {place} is a {kind}, and a file holds lists, tuples, dicts and objects with "
+                f"attributes; make it one of these, or {_HINT}"
+            )
         return TypeError(
             f"{self.caller}: {place} is a {kind}, which is no class of oxiflux; pass classes=[{kind}] here "
             f"and when loading, or {_HINT}"
