@@ -60,7 +60,7 @@ def of_fields(kind: type, fields: dict[str, Any]) -> Any:
     lacking = [name for name in names if name not in fields]
     if lacking:
         raise ValueError(f"a {kind.__name__} without {lacking[0]}")
-    made = tuple.__new__(kind, [fields[name] for name in names])
+    made: Any = tuple.__new__(kind, [fields[name] for name in names])
     put_fields(made, {name: value for name, value in fields.items() if name not in names})
     return made
 
