@@ -292,31 +292,46 @@ class Part:
 
 @final
 class Guard:
+    """The picture of what a function can reach."""
     def __new__(cls, roots: object, tensors: Sequence[Tensor], count: int) -> Self: ...
-    def fits(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> bool: ...
+    def fits(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> bool:
+        """Whether all is as it was."""
 
 @final
 class Captured:
-    def is_like(self, other: Captured) -> bool: ...
+    """What was captured in one call."""
+    def is_like(self, other: Captured) -> bool:
+        """Whether another call did the same."""
 
 @final
 class compiled:
+    """A function that is captured and done again."""
     def __new__(cls, function: object, missed: object) -> Self: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, ob: object, _class: object = None, /) -> Any: ...
-    def add(self, captured: Captured) -> None: ...
-    def settle(self) -> None: ...
-    def shown(self) -> list[str]: ...
+    def add(self, captured: Captured) -> None:
+        """Adds the program of what was captured."""
+    def settle(self) -> None:
+        """Captures nothing any more."""
+    def shown(self) -> list[str]:
+        """The programs as text, a line for each step, the one that was done last before the others."""
     @property
-    def is_settled(self) -> bool: ...
+    def is_settled(self) -> bool:
+        """Whether nothing is captured any more."""
     @property
-    def counts(self) -> tuple[int, int, int, int]: ...
+    def counts(self) -> tuple[int, int, int, int]:
+        """How many programs there are, the bytes of their constants, and the calls that one was done again for and those
+        that none fitted.
+        """
     @property
     def __wrapped__(self) -> Any: ...
 
 def capture(
     guard: Guard, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, /
-) -> tuple[Any, Captured | None, str | None]: ...
+) -> tuple[Any, Captured | None, str | None]:
+    """What a call of `f` returns, and what was captured of it or why that cannot be done again; `None` if it has changed what
+    it depends on.
+    """
 
 @final
 class Snapshot:
