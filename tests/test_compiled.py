@@ -1197,3 +1197,12 @@ def test_a_compiled_function_has_the_name_of_its_own() -> None:
     assert repr(f).startswith("compile(<function")
     with pytest.raises(TypeError, match="expected a function"):
         flux.compile(3)  # type: ignore[call-overload]
+
+
+def test_a_decorator_may_be_called() -> None:
+    @flux.compile()
+    def double(x: flux.Tensor) -> flux.Tensor:
+        return x * 2
+
+    assert [double(flux.tensor([i, 3.0])).tolist() for i in range(4)] == [[2 * i, 6.0] for i in range(4)]
+    assert hits(double) == 2

@@ -30,6 +30,7 @@ TESTED = {
     "focal_loss": _IGNORED,
     "logitcrossentropy": _IGNORED,
     "nll_loss": _IGNORED,
+    "compile": {"function": "test_compiled.py::test_a_decorator_may_be_called"},
     "asarray": {
         "copy": "test_array_api.py::test_what_is_not_copied_is_the_tensor_itself_or_the_memory_of_an_array"
     },

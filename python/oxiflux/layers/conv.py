@@ -214,7 +214,7 @@ class _Convolution(Layer):
             )
         except Exception as error:
             weight = self.weight.shape
-            if isinstance(error, ShapeError) and len(shape := shape_of(x)) == len(weight):
+            if isinstance(error, ShapeError) and len(shape := getattr(x, "shape", ())) == len(weight):
                 size_in, _ = self._ends((weight[-2] * self.groups, weight[-1]))
                 error.args = (f"{error}{turned(shape, size_in)}",)
             blame(error, self.describe())

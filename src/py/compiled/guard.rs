@@ -1,7 +1,8 @@
 //! What a program depends on: a picture of all that a function can reach, compared with what is there at each call.
 //!
 //! The picture owns what it compares by identity, so that no address comes to be another object's. A comparison runs no
-//! Python code: values are compared where their classes are Python's own.
+//! Python code: values are compared where their classes are Python's own. It is long, since what is taken of an object and
+//! what is compared of it stand beside each other.
 
 use super::fields::{self, Part};
 use crate::array::Array;

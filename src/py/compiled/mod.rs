@@ -1,4 +1,5 @@
-//! Functions that are captured and done again: the life of a program is in `oxiflux.compiled`, one call is here.
+//! Functions that are captured and done again: the life of a program is in `oxiflux.compiled`, one call is here. It is
+//! long, since a capture and a replay go through the same stations, which are told beside each other.
 
 mod actions;
 mod fields;
