@@ -9,6 +9,7 @@ EVERYWHERE = {"rng": DRAWS, "device": "there is one device; `test_array_api.py` 
 WITHOUT_EFFECT = {
     ("GroupNorm", "momentum"): "a group norm has no statistics",
     ("GroupNorm", "active"): "a group norm has no statistics; it prints its mode as in Flux",
+    ("compile", "function"): "without it, it is what the decorator is called with",
     ("sort", "stable"): "equal elements keep their order in any case",
     ("argsort", "stable"): "equal elements keep their order in any case",
 }
@@ -30,7 +31,6 @@ TESTED = {
     "focal_loss": _IGNORED,
     "logitcrossentropy": _IGNORED,
     "nll_loss": _IGNORED,
-    "compile": {"function": "test_compiled.py::test_a_decorator_may_be_called"},
     "asarray": {
         "copy": "test_array_api.py::test_what_is_not_copied_is_the_tensor_itself_or_the_memory_of_an_array"
     },
