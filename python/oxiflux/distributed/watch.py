@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 import traceback
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-__all__ = ["Watchdog", "abort_on_exception", "place_of_user"]
+__all__ = ["Forked", "Watchdog", "abort_on_exception", "place_of_user"]
 
 _TEXT = 512
+_WAITS = "waits in"
+# The seconds after which a wait is spoken of.
+_NOTICE = 30.0
 
 
 def abort_on_exception(comm: Any) -> None:
     """An exception that nobody catches ends all ranks, which would wait for this one for ever; its traceback comes
     first, by the hook that was there before.
     """
-    before = sys.excepthook
+    before, own = sys.excepthook, os.getpid()
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if os.getpid() != own:
+            Forked.status = 1
+            before(kind, error, trace)
+            return
         try:
             sys.stdout.flush()
             before(kind, error, trace)
@@ -32,6 +40,29 @@ def abort_on_exception(comm: Any) -> None:
             comm.Abort(1)
 
     sys.excepthook = hook
+
+
+class Forked:
+    """What the communicator is in a process that a rank has forked: it takes no part in what the ranks do."""
+
+    # With which it ends.
+    status = 0
+
+    def __init__(self, rank: int, size: int) -> None:
+        self._rank, self._size = rank, size
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(
+            f"this process was forked from rank {self._rank} of {self._size} and cannot take part in what the ranks do "
+            "together; let the rank itself call it"
+        )
+
+    @classmethod
+    def end(cls) -> NoReturn:
+        """Ends the process without MPI's own end, which would end all ranks."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(cls.status)
 
 
 def place_of_user(frame: Any) -> str:
@@ -45,7 +76,8 @@ def place_of_user(frame: Any) -> str:
 
 
 class Watchdog:
-    """A thread that ends the job when this rank has waited for the others for too long, and says where each of them is.
+    """A thread that ends the job when this rank has waited for the others for too long, and says where each of them is;
+    it says so before, too, after `notice` seconds.
 
     `doing` is what this rank waits in and `since` the time from which it does; both are set around each call.
     """
@@ -53,50 +85,58 @@ class Watchdog:
     comm: Any
     timeout: float
     thread: threading.Thread
+    notice: float
     doing: str
     since: float
     main: int
 
     def __init__(self, comm: Any, timeout: float) -> None:
-        self.comm, self.timeout = comm.Dup(), timeout
-        self.doing, self.since = "", 0.0
+        self.comm, self.timeout, self.notice = comm.Dup(), timeout, _NOTICE
+        self.doing, self.since, self.asked = "", 0.0, 0
         self.main = threading.get_ident()
         self.thread = threading.Thread(target=self._run, name="oxiflux-watchdog", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
-        pause = min(0.5, self.timeout / 4)
+        pause, told = min(0.5, self.timeout / 4), 0.0
         while True:
             time.sleep(pause)
             since = self.since
             try:
-                if self.comm.Iprobe(tag=1):
+                while self.comm.Iprobe(tag=1):
                     self._answer()
-                if since and time.monotonic() - since > self.timeout and since == self.since:
-                    self._end(time.monotonic() - since)
+                seconds = time.monotonic() - since if since else 0.0
+                if seconds > self.timeout and since == self.since:
+                    self._end(seconds)
+                if seconds > self.notice and since != told:
+                    told = since
+                    self._tell(seconds)
             except Exception:  # MPI is being finalised
                 return
 
     def _status(self) -> str:
         """Where this rank's main thread is."""
         place = place_of_user(sys._current_frames().get(self.main))
-        return f"waits in {self.doing} ({place})" if self.since else f"is at {place}, in no call of MPI's"
+        return f"{_WAITS} {self.doing} ({place})" if self.since else f"is at {place}, in no call of MPI's"
 
     def _answer(self) -> None:
         from mpi4py import MPI
 
-        status = MPI.Status()
-        self.comm.Recv(np.empty(0, np.uint8), tag=1, status=status)
+        status, question = MPI.Status(), np.zeros(1, np.int64)
+        self.comm.Recv(question, tag=1, status=status)
         text = self._status().encode()[:_TEXT].ljust(_TEXT)
-        self.comm.Isend(np.frombuffer(text, np.uint8), status.source, tag=2)
+        self.comm.Isend(np.frombuffer(text, np.uint8), status.source, tag=int(question[0]))
 
-    def _end(self, seconds: float) -> None:
-        """Asks the others where they are, says it, and ends the job."""
+    def _statuses(self) -> list[str]:
+        """Where each rank is, as they say."""
         comm, mine = self.comm, self.comm.rank
+        # Each question has a tag of its own, so that no late answer is taken for one to the next.
+        self.asked += 1
+        question = np.array([1 + self.asked])
         answers = {rank: np.zeros(_TEXT, np.uint8) for rank in range(comm.size) if rank != mine}
-        waiting = {rank: comm.Irecv(into, rank, tag=2) for rank, into in answers.items()}
+        waiting = {rank: comm.Irecv(into, rank, tag=1 + self.asked) for rank, into in answers.items()}
         for rank in answers:
-            comm.Isend(np.empty(0, np.uint8), rank, tag=1)
+            comm.Isend(question, rank, tag=1)
         until = time.monotonic() + 2
         came: set[int] = set()
         while len(came) < len(waiting) and time.monotonic() < until:
@@ -105,15 +145,32 @@ class Watchdog:
                 self._answer()
             came |= {rank for rank in waiting if rank not in came and waiting[rank].Test()}
             time.sleep(0.02)
-        lines = [
-            f"rank {mine} has waited {seconds:.0f} s in {self.doing}: another rank ended or took another path"
-        ]
-        lines.append(f"  rank {mine}: {self._status()}")
-        for rank, text in answers.items():
-            said = text.tobytes().decode(errors="replace").rstrip() if rank in came else "does not answer"
-            lines.append(f"  rank {rank}: {said}")
-        print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201
-        frame = sys._current_frames().get(self.main)
-        traceback.print_stack(frame, file=sys.stderr)
+        for rank in waiting.keys() - came:
+            waiting[rank].Cancel()
+        said = {rank: answers[rank].tobytes().decode(errors="replace").rstrip() for rank in came}
+        said[mine] = self._status()
+        return [said.get(rank, "does not answer") for rank in range(comm.size)]
+
+    def _tell(self, seconds: float) -> None:
+        """Says who waits for whom, once for each long wait, by the first of those who wait."""
+        said, mine = self._statuses(), self.comm.rank
+        if self.since and not any(text.startswith(_WAITS) for text in said[:mine]):
+            self._print(
+                f"rank {mine} has waited {seconds:.0f} s in {self.doing}; after {self.timeout:.0f} s the job ends",
+                said,
+            )
+
+    def _end(self, seconds: float) -> None:
+        """Asks the others where they are, says it, and ends the job."""
+        mine, doing = self.comm.rank, self.doing
+        self._print(
+            f"rank {mine} has waited {seconds:.0f} s in {doing}: another rank ended or took another path",
+            self._statuses(),
+        )
+        traceback.print_stack(sys._current_frames().get(self.main), file=sys.stderr)
         sys.stderr.flush()
-        comm.Abort(75)
+        self.comm.Abort(75)
+
+    def _print(self, title: str, said: list[str]) -> None:
+        lines = [title, *(f"  rank {rank}: {text}" for rank, text in enumerate(said))]
+        print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .watch import Watchdog, abort_on_exception, place_of_user
+from .watch import Forked, Watchdog, abort_on_exception, place_of_user
 
 __all__ = [
     "DisagreementError",
@@ -164,8 +164,14 @@ class World:
         """Whether it is so on one of the ranks."""
         return flag if self.comm is None else bool(self.meet(call, flag)[:, 0].any())
 
+    def leave(self) -> None:
+        """In a process that this rank has forked: it is no rank."""
+        self.comm = Forked(self.rank, self.size)
+
     def end(self) -> None:
         """At the end of the script: others that still call something are told that this rank has ended."""
+        if isinstance(self.comm, Forked):
+            self.comm.end()
         if self.comm is None or _mpi().Is_finalized():
             return
         assert self._watch is not None
@@ -227,6 +233,7 @@ def initialize(timeout: float = 300.0, threads: int | None = None) -> World:
     abort_on_exception(found.comm)
     _share_cores(found, threads)
     atexit.register(found.end)
+    os.register_at_fork(after_in_child=found.leave)
     _WORLD.append(found)
     return found
 
