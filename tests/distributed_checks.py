@@ -1,5 +1,6 @@
 """What several ranks find out together; test_distributed.py runs it by mpiexec."""
 
+import hashlib
 import math
 import os
 import sys
@@ -30,6 +31,16 @@ def data():
     return rng.normal(size=(ROWS, 4)), rng.normal(size=(ROWS, 1))
 
 
+class Items:
+    """Data that Python makes item by item, so that a loader has workers for them."""
+
+    def __len__(self):
+        return ROWS
+
+    def __getitem__(self, i):
+        return tuple(part[i] for part in data())
+
+
 class Net:
     """Tied weights, and a part that no loss uses."""
 
@@ -47,6 +58,12 @@ class Net:
 
 def loss(m, x, y):
     return flux.mse(m(x), y)
+
+
+def is_alike(*trees):
+    """Whether all ranks have the same bits."""
+    bits = b"".join(t.numpy().tobytes() for _, t in flux._core.leaves(trees))
+    return len({*WORLD.texts(hashlib.sha256(bits).hexdigest())}) == 1
 
 
 def trained(rule, together, model=None, **options):
@@ -100,6 +117,38 @@ def check_a_loop_of_ones_own():
                 flux.update(state, many, flux.gradient(lambda m: loss(m, x, y), many)[0])
         same(one, many)
         flux.adjust(state, 0.5)
+
+
+def check_a_scheduler_within_keeps_its_place_and_is_sent():
+    rule = flux.OptimiserChain(flux.ClipNorm(1.0), flux.Scheduler(flux.Exp(0.5, 0.9), flux.Adam))
+    one, many = Net(), Net()
+    alone, state = flux.setup(rule, one), flux.setup(d.DistributedOptimiser(rule), many)
+    loader = flux.DataLoader(data(), 8)
+    flux.train(loss, one, loader, alone)
+    flux.train(loss, many, d.shared(loader), state)
+    same(one, many)
+    if WORLD.rank:
+        # A rank that comes with a state of its own gets that of rank 0.
+        state = flux.setup(d.DistributedOptimiser(rule), many)
+    d.synchronize(state)
+    flux.train(loss, one, loader, alone)
+    flux.train(loss, many, d.shared(loader), state)
+    same(one, many)
+    assert is_alike(many, state.b.weight.state)
+    try:
+        flux.Scheduler(flux.Exp(0.5, 0.9), d.DistributedOptimiser(flux.Adam()))
+    except TypeError as error:
+        assert "DistributedOptimiser(Scheduler(" in str(error)
+    else:
+        raise AssertionError("a Scheduler around ranks was taken")
+
+
+def check_a_loader_with_workers_gives_what_one_process_gives():
+    loaded = lambda: flux.DataLoader(Items(), 8, shuffle=True, rng=flux.Generator(1), parallel=2)
+    one, many = Net(), Net()
+    flux.fit(loss, one, loaded(), flux.Adam(0.01), epochs=2)
+    flux.fit(loss, many, loaded(), flux.Adam(0.01), epochs=2, distributed=True)
+    same(one, many)
 
 
 def check_synchronised_statistics():
@@ -157,6 +206,44 @@ def check_files_are_of_rank_0_and_a_run_goes_on():
         d.barrier()
 
 
+def check_only_rank_0_writes_and_averages_are_alike():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "run.safetensors")  # another folder on each rank
+        for average in (flux.EMA(0.5), flux.SWA(0.5)):
+            model = Net(flux.BatchNorm(4))
+            _, history = trained(
+                flux.Adam(0.01), True, model, checkpoint=path, log=os.path.join(folder, "log"),
+                callbacks=[average, flux.ModelCheckpoint(path + ".best"), flux.GradientNorm()],
+            )  # fmt: skip
+            assert is_alike(model), average
+            assert len({*WORLD.texts(repr([*history]))}) == 1, average
+        written = {*os.listdir(folder)}
+        assert written == ({"run.safetensors", "run.safetensors.best", "log"} if WORLD.rank == 0 else set())
+
+
+def check_a_fit_within_a_callback_of_all():
+    lengths = []
+    inner = lambda row: lengths.append(
+        len(flux.fit(loss, Net(), [data()], flux.Adam(), epochs=2, distributed=True))
+    )
+    flux.fit(loss, Net(), [data()], flux.Adam(), epochs=2, distributed=True, callbacks=inner)
+    assert lengths == [2, 2]
+
+
+def check_a_process_that_a_rank_forks_is_none():
+    for end, status in [(lambda: sys.exit(0), 0), (lambda: d.barrier(), 1)]:
+        sys.stdout.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which the child has not
+            child = os.fork()
+        if child == 0:
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+            end()
+            os._exit(9)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status
+    d.barrier()
+
+
 def check_a_callback_of_one_rank_ends_all():
     history = flux.fit(
         loss, Net(), [data()], flux.Adam(), epochs=9, distributed=True,
@@ -184,6 +271,31 @@ def check_nan_on_one_rank_is_seen_by_all():
         warnings.simplefilter("always")
         flux.fit(loss, model, [(x, y), data()], flux.Adam(), distributed=True, on_nan="skip")
     assert any("its batch is left out" in str(w.message) for w in found)
+
+
+def check_train_leaves_a_step_out_on_all_ranks_or_on_none():
+    good = np.ones((4, 2))
+    for bad in (math.nan, 0.0):  # of sqrt(0) only the gradient is not finite
+        mine = np.full((4, 2), bad) if WORLD.rank == WORLD.size - 1 else good
+        model = {"w": flux.ones(2, dtype=flux.float64)}
+        state = flux.setup(d.DistributedOptimiser(flux.Descent(0.1)), model)
+        root = lambda m, x: flux.sqrt(m["w"] * x).mean()
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            flux.train(root, model, [good, mine, good], state, on_nan="skip")
+        assert [str(w.message).count("at step 2; its batch is left out") for w in found] == [1], found
+        assert is_alike(model)
+        before = model["w"].tolist()
+        assert before[0] < 1
+        model["w"] = flux.ones(2, dtype=flux.float64)
+        state = flux.setup(d.DistributedOptimiser(flux.Descent(0.1)), model)
+        try:
+            flux.train(root, model, [mine], state)
+        except ValueError as error:
+            assert "the loss is nan" in str(error) or "gradient" in str(error), error
+        else:
+            raise AssertionError("a step that was not finite was done")
+        assert model["w"].tolist() == [1.0, 1.0]
 
 
 def check_batches_with_fewer_rows_than_ranks():
@@ -214,9 +326,25 @@ def check_reductions():
 
 
 def check_what_differs_is_named():
+    def ordered(names):
+        return {name: flux.ones(2) for name in names}
+
+    def fitted(model):
+        flux.fit(lambda m, x: _sum(m), model, [np.zeros((6, 1))], flux.Descent(), distributed=True)
+
+    def step(model):
+        state = flux.setup(d.DistributedOptimiser(flux.Descent()), model)
+        flux.update(state, model, flux.gradient(_sum, model)[0])
+
     for call in [
         lambda: d.allreduce(np.zeros(2 + WORLD.rank)),
         lambda: d.synchronize(flux.Dense(2, 2 + WORLD.rank)),
+        lambda: fitted((flux.f64 if WORLD.rank else flux.f32)(flux.Dense(4, 1))),
+        lambda: fitted(flux.Chain(*[flux.Dense(4, 4)] * WORLD.rank, flux.Dense(4, 1))),
+        lambda: fitted(ordered("ab" if WORLD.rank else "ba")),
+        lambda: step(ordered("ab" if WORLD.rank else "ba")),
+        lambda: step(ordered("abc" if WORLD.rank else "ab")),
+        lambda: step(flux.f64(ordered("a")) if WORLD.rank else ordered("a")),
         lambda: d.barrier() if WORLD.rank else d.allreduce(1.0),
         lambda: flux.fit(loss, Net(), [data()] * (1 + WORLD.rank), flux.Adam(), distributed=True),
     ]:
@@ -226,6 +354,10 @@ def check_what_differs_is_named():
             assert "rank 0" in str(error) and "1" in str(error), error
         else:
             raise AssertionError("ranks that differ were not seen")
+
+
+def _sum(model):
+    return sum(t.sum() for _, t in flux._core.leaves(model))
 
 
 if __name__ == "__main__":

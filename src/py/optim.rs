@@ -4,6 +4,7 @@ mod found;
 mod fused;
 mod key;
 mod moved;
+mod shared;
 mod structure;
 mod written;
 
@@ -35,7 +36,7 @@ fn update<'py>(
     model: &Bound<'py, PyAny>,
     grads: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
-    let all = parameters(state, model, grads, None)?;
+    let mut all = parameters(state, model, grads, None)?;
     if !all.has_gradients && holds_leaf(state)? {
         return Err(PyTypeError::new_err(
             "update: nothing to train: no parameter that has a rule has a gradient: the loss does not depend on any of \
@@ -43,6 +44,7 @@ fn update<'py>(
              float(), save() or stop_gradient()",
         ));
     }
+    shared::agree(model, &mut all.found)?;
     change(model, all.found, step::is_open(false))
 }
 
@@ -64,10 +66,11 @@ pub(super) fn update_if_finite<'py>(
     model: &Bound<'py, PyAny>,
     grads: &Bound<'py, PyAny>,
 ) -> PyResult<Outcome> {
-    let all = parameters(state, model, grads, Some(caller))?;
+    let mut all = parameters(state, model, grads, Some(caller))?;
     if !all.has_gradients {
         return Ok(Outcome::NoGradient);
     }
+    shared::agree(model, &mut all.found)?;
     let found = &all.found;
     let size = found.iter().map(|f| f.grad.size()).sum();
     // From the end: see `kernels::update::is_finite`.

@@ -13,6 +13,7 @@ from .._core import Tensor
 from ..files import load_checkpoint, save_checkpoint
 from ..optimisers.state import leaves_within, rule_classes
 from .gradients import agreed_layout
+from .optimiser import forget
 from .summing import summed
 from .world import World, world
 
@@ -95,6 +96,7 @@ def synchronize(tree: Any, root: int = 0) -> None:
                 save_checkpoint(path, classes=rule_classes(tree), part=tree)
             sent_file(w, path, root)
             load_checkpoint(path, classes=rule_classes(tree), part=tree)
+        forget(tree)
         generator.set_state(place)
         return
     sent_tensors(w, "synchronize", _core.leaves(tree), root)

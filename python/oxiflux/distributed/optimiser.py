@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from .. import _core
 from .._core import Leaf, Tensor
+from ..functors import show_path
 from ..optimisers.modifiers import checked_rule
 from ..optimisers.scheduler import own_of, with_hyper
+from ..optimisers.state import rules_within
 from .gradients import Reducer
 from .world import world
 
 __all__ = ["DistributedOptimiser"]
+
+
+# The memory of each rule by the shapes and dtypes of its parameters; beside the rules, which files hold whole.
+_REDUCERS: WeakKeyDictionary[DistributedOptimiser, dict[Any, Reducer]] = WeakKeyDictionary()
 
 
 class DistributedOptimiser:
@@ -42,19 +51,9 @@ class DistributedOptimiser:
         if wire not in (None, "bfloat16"):
             raise ValueError(f"DistributedOptimiser: wire must be None or 'bfloat16', got {wire!r}")
         self.wire = wire
-        self._reducers: dict[Any, Reducer] = {}
 
     def __repr__(self) -> str:
         return f"DistributedOptimiser({self.rule!r}{'' if self.wire is None else f', wire={self.wire!r}'})"
-
-    def __copy__(self) -> DistributedOptimiser:
-        return DistributedOptimiser(self.rule, self.wire)
-
-    def __deepcopy__(self, memo: Any) -> DistributedOptimiser:
-        return self.__copy__()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"rule": self.rule, "wire": self.wire, "_reducers": {}}
 
     def init(self, x: Tensor) -> Any:
         """The state of a parameter: that of the rule."""
@@ -70,18 +69,53 @@ class DistributedOptimiser:
         return state, dx
 
     def apply_all(self, states: list[Any], xs: list[Tensor], dxs: list[Any]) -> tuple[list[Any], list[Any]]:
-        """The states and the new values of several parameters."""
-        w = world("DistributedOptimiser")
-        if w.comm is not None:
-            key = tuple((x.shape, str(x.dtype)) for x in xs)
-            if key not in self._reducers:
-                names = [f"parameter {i}" for i in range(len(xs))]
-                self._reducers[key] = Reducer(w, names, xs, self.wire)
-            mine, total = w.share or (1, w.size)
-            dxs, _ = self._reducers[key]("DistributedOptimiser", dxs, mine / total)
+        """The states and the new values of several parameters, for rules around this one."""
+        dxs = self._agreed(None, xs, dxs)
         leaves = [Leaf(self.rule, own_of(state)) for state in states]
         values = [_core.stop_gradient(x) for x in xs]
         if any(dx is not None for dx in dxs):
             _core.update(leaves, values, dxs)
         new = [None if dx is None else value for value, dx in zip(values, dxs, strict=True)]
         return [leaf.state for leaf in leaves], new
+
+    def _agreed(self, model: Any, xs: list[Tensor], dxs: list[Any]) -> list[Any]:
+        """The mean of the gradients of all ranks; `update` asks for it, and then does the steps of `rule` in place."""
+        w = world("DistributedOptimiser")
+        if w.comm is None:
+            return dxs
+        reducers = _REDUCERS.setdefault(self, {})
+        key = tuple((x.shape, x.dtype) for x in xs)
+        reducer = reducers.get(key)
+        if reducer is None:
+            reducer = reducers[key] = Reducer(w, _names(model, xs), xs, self.wire)
+        mine, total = w.share or (1, w.size)
+        return reducer("DistributedOptimiser", dxs, mine / total)[0]
+
+
+def forget(state: Any) -> None:
+    """Lets the rules of a state meet anew, as where some ranks have made them anew and others have not."""
+    for rule in rules_within(state):
+        if isinstance(rule, DistributedOptimiser):
+            _REDUCERS.pop(rule, None)
+
+
+def _names(model: Any, tensors: list[Tensor]) -> list[str]:
+    """Where each tensor is in the model."""
+    paths = {id(t): show_path(path) for path, t in _core.leaves(model)}
+    return [paths.get(id(t), f"parameter {i}") for i, t in enumerate(tensors)]
+
+
+def agreement(state: Any) -> Callable[[float, Any], tuple[float, Any]] | None:
+    """What tells each rank of a loss that is not finite on one of them, so that all leave the step out; None where no
+    rule of the state shares gradients among ranks.
+    """
+    if not any(isinstance(rule, DistributedOptimiser) for rule in rules_within(state)):
+        return None
+    w = world("DistributedOptimiser")
+
+    def agreed(number: float, grads: Any) -> tuple[float, Any]:
+        losses = w.meet("a step", number)[:, 0]
+        strange = [float(x) for x in losses if not math.isfinite(x)]
+        return (strange[0] if strange and math.isfinite(number) else number), grads
+
+    return None if w.comm is None else agreed

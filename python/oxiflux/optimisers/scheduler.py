@@ -56,6 +56,11 @@ class Scheduler(Rule):
                 f"Scheduler: give schedules and one rule, Scheduler(schedule, Adam), got {len(rules)} rules"
             )
         rule = rules[0]
+        if hasattr(rule, "_agreed"):
+            kind = type(rule).__name__
+            raise TypeError(
+                f"Scheduler: a {kind} comes around a Scheduler: {kind}(Scheduler(schedule, rule))"
+            )
         named = _named(rule, [part for part in parts if part is not rule])
         if twice := sorted(named.keys() & schedules.keys()):
             raise TypeError(

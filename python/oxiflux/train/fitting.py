@@ -18,7 +18,7 @@ from .balance import weighted_by_class
 from .batches import spread
 from .history import History
 from .hooks import Callbacks, Run
-from .loop import OnNaN, done_again, each_step, steps_of
+from .loop import OnNaN, among_ranks, done_again, each_step, steps_of
 from .measures import Means, aside, size_of
 from .meters import Meter, Metrics, measures_of
 from .prediction import measured
@@ -133,7 +133,9 @@ def fit(
     size = steps or length(data)
     history = History()
     parts = {"model": model, "state": state, "history": history, "pace": pace, "callbacks": watch}
-    if one is not None:
+    if one is None:
+        step_once = among_ranks(step_once, state)
+    else:
         data, step_once, pace.ranks = one.data(data), one.steps(step_once), one.world.size
     if hasattr(data, "load_state"):
         parts["data"] = data
@@ -190,6 +192,8 @@ def fit(
                 if one is not None:
                     one.settle()
                 with watch.standing(run):
+                    if one is not None:
+                        one.settle()
                     shown |= _measured(loss, meter, model, validation, one) | pace.values
                     row = {"epoch": epoch, "step": run.step, **shown, "seconds": time.perf_counter() - start}
                     row = row if one is None else one.row(row)
@@ -207,6 +211,8 @@ def fit(
                 raise
             history.interrupted = True
         watch.call("on_train_end", run)
+        if one is not None:
+            one.settle()
     return history
 
 

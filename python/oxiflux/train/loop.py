@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["train", "trainstep", "trainstep_withgradient"]
 
 OnNaN = Literal["raise", "skip"]
+# What `_core.Steps` makes of a function of the model.
+Step = Callable[[Callable[[Any], Any]], tuple[Any, float, Any, str]]
 
 
 @told
@@ -90,7 +92,7 @@ def train(
 def each_step(
     caller: str,
     loss: Callable[..., Any],
-    step: _core.Steps,
+    step: Step,
     batches: Iterable[Any],
     on_nan: OnNaN,
     where: str = "",
@@ -186,6 +188,7 @@ def _reason(value: Any, number: float, grads: Any, outcome: str) -> str:
             if not _core.isfinite(grad).all():
                 kind = "NaN" if _core.isnan(grad).any() else "infinities"
                 return f"the loss is {number}, but its gradient has {kind} at {show_path(path)}"
+        return f"the loss is {number}, but the gradient of another rank is not finite"
     loss = value[0] if type(value) is tuple else value
     if isinstance(loss, Tensor):
         why = (
@@ -214,6 +217,14 @@ def steps_of(caller: str, model: Any, state: Any, beside: Any = ()) -> _core.Ste
     return step
 
 
+def among_ranks(steps: _core.Steps, state: Any) -> Step:
+    """The steps; those of ranks whose rule shares their gradients are done by all of them or by none."""
+    # Whoever has such a rule has imported it.
+    module = sys.modules.get("oxiflux.distributed.optimiser")
+    agreed = None if module is None else module.agreement(state)
+    return steps if agreed is None else lambda compute: steps(compute, agreed)
+
+
 def _depth_of_user() -> int:
     """How far outside this package the call comes from, counted from who asks."""
     frame, depth = sys._getframe(1), 1
@@ -237,7 +248,7 @@ class _Parameters:
 _KEPT: dict[int, tuple[Any, dict[tuple[int, ...], tuple[_Parameters, Any]], Any]] = {}
 
 
-def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[..., Any], _core.Steps]:
+def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[..., Any], Step]:
     """The loss as a function of model and batch, and the steps that train with it, in either style."""
     if not callable(loss) or (isinstance(model, FunctionType) and not isinstance(loss, FunctionType)):
         if callable(model) and _core.leaves(loss):
@@ -247,12 +258,13 @@ def prepared(caller: str, loss: Any, model: Any, state: Any) -> tuple[Callable[.
     if isinstance(model, Params):
         parameters, state = _kept_by(state, model)
         # The loss may change more of the models than the parameters.
-        return lambda _, *batch: loss(*batch), steps_of(caller, parameters, state, model.models)
+        steps = steps_of(caller, parameters, state, model.models)
+        return lambda _, *batch: loss(*batch), among_ranks(steps, state)
     if hasattr(state, "apply") and hasattr(state, "init"):
         raise TypeError(
             f"{caller}: {state!r} is a rule; give setup({state!r}, model), made once before training"
         )
-    return loss, steps_of(caller, model, state)
+    return loss, among_ranks(steps_of(caller, model, state), state)
 
 
 def _kept_by(rule: Any, params: Params) -> tuple[_Parameters, Any]:

@@ -148,7 +148,8 @@ class Together:
         if not self.is_alone:
             trained = {id(t) for _, t in _core.leaves(self.model, trainable=True)}
             rest = [(path, t) for path, t in _core.leaves(self.model) if id(t) not in trained]
-            sent_tensors(self.world, "the running statistics", rest)
+            if rest:
+                sent_tensors(self.world, "the running statistics", rest)
 
     def row(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row of rank 0, where the clock is its own."""
