@@ -25,12 +25,15 @@ class Reducer:
     """The sums of gradients of some parameters over all ranks, in one pass for each dtype.
 
     Gradients of 16 bits are summed in float32. A parameter that only some ranks have used counts as zero on the others,
-    and one that none has used has no gradient. What comes back lies in memory that the next call writes.
+    and one that none has used has no gradient. What comes back lies in memory that the next calls write,
+    unless it `copies`.
     """
 
     narrow: list[tuple[int, _core.DType]]
     all: np.ndarray[Any, np.dtype[np.bool_]]
+    copies: bool
     hash_of_all: float
+    turn: int
 
     def __init__(
         self, world: World, names: Sequence[str], tensors: Sequence[Tensor], wire: str | None = None
@@ -39,8 +42,10 @@ class Reducer:
         self.world = world
         kinds = [np.float64 if t.dtype == _core.float64 else np.float32 for t in tensors]
         self.sums: list[Summed] = []
-        self.places: list[Any] = [None] * len(tensors)
-        self.found: list[Any] = [None] * len(tensors)
+        self.turn, self.copies, count = 0, False, len(tensors)
+        # For each turn and parameter: the pieces in which its gradient goes out, and the sum that comes back.
+        self.places: list[list[Any]] = [[()] * count, [()] * count]
+        self.found: list[list[Any]] = [[None] * count, [None] * count]
         for kind in dict.fromkeys(kinds):
             slots, end = [], 0
             for i, t in enumerate(tensors):
@@ -49,10 +54,11 @@ class Reducer:
                     end += -(-t.size // _ALIGNMENT) * _ALIGNMENT
             both = Summed(world, end, kind, wire)
             self.sums.append(both)
-            for i, at in slots:
-                size, shape = tensors[i].size, tensors[i].shape
-                self.places[i] = both.mine[at : at + size].reshape(shape)
-                self.found[i] = _core.from_numpy(both.sum[at : at + size].reshape(shape))
+            for turn in (0, 1):
+                for i, at in slots:
+                    size, shape = tensors[i].size, tensors[i].shape
+                    self.places[turn][i] = both.places(turn, at, at + size)
+                    self.found[turn][i] = _core.from_numpy(both.sums[turn][at : at + size].reshape(shape))
         wide = (_core.float32, _core.float64)
         self.narrow = [(i, t.dtype) for i, t in enumerate(tensors) if t.dtype not in wide]
         self.all = np.ones(len(tensors), bool)
@@ -64,13 +70,16 @@ class Reducer:
         if any(g is None for g in grads):
             has = np.array([g is not None for g in grads])
             hashed = float(zlib.crc32(has.tobytes()))
-        for place, g in zip(self.places, grads, strict=True):
-            if g is None or weight == 0:
-                place[...] = 0
-            elif weight == 1:
-                np.copyto(place, g.numpy(), casting="unsafe")
-            else:
-                np.multiply(g.numpy(), weight, out=place, casting="unsafe")
+        turn, self.turn = self.turn, 1 - self.turn
+        for places, g in zip(self.places[turn], grads, strict=True):
+            flat = None if g is None or weight == 0 else g.numpy().reshape(-1)
+            for piece, place in places:
+                if flat is None:
+                    place[...] = 0
+                elif weight == 1:
+                    np.copyto(place, flat[piece], casting="unsafe")
+                else:
+                    np.multiply(flat[piece], weight, out=place, casting="unsafe")
         table = (
             self.sums[0].run(call, hashed, *numbers) if self.sums else self.world.meet(call, hashed, *numbers)
         )
@@ -79,10 +88,12 @@ class Reducer:
             other.run(call)
         if (hashes != self.hash_of_all).any():
             has = np.logical_or.reduce(self.world.gathered("which parameters were used", has))
-        found: Gradients = [g if own else None for g, own in zip(self.found, has, strict=True)]
+        found: Gradients = [g if own else None for g, own in zip(self.found[turn], has, strict=True)]
         for i, dtype in self.narrow:
             g = found[i]
             found[i] = None if g is None else g.astype(dtype)
+        if self.copies:
+            found = [None if g is None else g.copy() for g in found]
         return found, table
 
 

@@ -12,7 +12,7 @@ from .._core import Leaf, Tensor
 from ..functors import show_path
 from ..optimisers.modifiers import checked_rule
 from ..optimisers.scheduler import own_of, with_hyper
-from ..optimisers.state import rules_within
+from ..optimisers.state import are_fused, rules_within, with_inner
 from .gradients import Reducer
 from .world import world
 
@@ -88,6 +88,7 @@ class DistributedOptimiser:
         reducer = reducers.get(key)
         if reducer is None:
             reducer = reducers[key] = Reducer(w, _names(model, xs), xs, self.wire)
+            reducer.copies = not are_fused(with_inner([self.rule]))
         mine, total = w.share or (1, w.size)
         return reducer("DistributedOptimiser", dxs, mine / total)[0]
 

@@ -17,8 +17,10 @@ Array = np.ndarray[Any, Any]
 class Summed:
     """Memory of `size` numbers of one dtype in which each rank puts its own, and finds the sum of all.
 
-    Ranks of one machine put them side by side in memory that they share, and each sums its part of all in the order of
-    the ranks. Ranks of several machines send each other their parts; two of them need no order. A `wire` of
+    The numbers of all ranks are cut into as many parts, and each rank sums one of them, its own numbers first and then
+    those of the others in their order. Ranks of one machine share memory: they put what others sum into memory of their
+    own, and what they sum themselves where the sum will be. Others may still read the last sum then, so that sums take
+    `turn`s in two places. Ranks of several machines send each other their parts; two of them need no order. A `wire` of
     "bfloat16" sends numbers of that type, of which the sums are taken in float32.
     """
 
@@ -26,23 +28,23 @@ class Summed:
     size: int
     part: int
     dtype: np.dtype[Any]
+    turn: int
     wire: str | None
-    mine: Array
-    sum: Array
-    ranks: list[Array]
+    sums: list[Array]
 
     def __init__(self, world: World, size: int, dtype: Any, wire: str | None = None) -> None:
         self.world, self.dtype = world, np.dtype(dtype)
-        self.size, n = size, world.size
+        self.size, self.turn, n = size, 0, world.size
         self.part = -(-size // n)
+        self.own = slice(world.rank * self.part, (world.rank + 1) * self.part)
         self.wire = wire if self.dtype == np.float32 else None
         self.window: Any = None
         padded = self.part * n
-        if self.wire is None and world.node.size == n and self._fits(padded * self.dtype.itemsize * (n + 1)):
+        if self.wire is None and world.node.size == n and self._fits(padded * self.dtype.itemsize * (n + 2)):
             self._share(padded)
         else:
             self.mine = np.zeros(padded, self.dtype)
-            self.sum = self.mine if n == 2 and self.wire is None else np.zeros(padded, self.dtype)
+            self.sums = [self.mine if n == 2 and self.wire is None else np.zeros(padded, self.dtype)] * 2
 
     def _fits(self, size: int) -> bool:
         """Whether all ranks find enough memory to share."""
@@ -56,22 +58,35 @@ class Summed:
     def _share(self, padded: int) -> None:
         from mpi4py import MPI
 
-        world, item = self.world, self.dtype.itemsize
-        # The segment of each rank has its own numbers, and then its part of the sums, on a page of their own.
-        own = -(-padded * item // 4096) * 4096
-        extent = own + (padded * item if world.rank == 0 else 0)
-        self.window = MPI.Win.Allocate_shared(extent, 1, comm=world.node)
+        world, size = self.world, padded * self.dtype.itemsize
+        # Each begins on a page of its own: the numbers of a rank, and after those of the first the two sums.
+        extent = -(-size // 4096) * 4096
+        self.window = MPI.Win.Allocate_shared(extent * (1 if world.rank else 3), 1, comm=world.node)
         self.window.Lock_all(MPI.MODE_NOCHECK)
         memory = [np.frombuffer(self.window.Shared_query(rank)[0], np.uint8) for rank in range(world.size)]
-        self.ranks = [segment[: padded * item].view(self.dtype) for segment in memory]
-        self.mine = self.ranks[world.rank]
-        self.sum = memory[0][own : own + padded * item].view(self.dtype)
+        each = [segment[:size].view(self.dtype) for segment in memory]
+        self.mine = each[world.rank]
+        self.others = [numbers[self.own] for rank, numbers in enumerate(each) if rank != world.rank]
+        self.sums = [memory[0][extent * k : extent * k + size].view(self.dtype) for k in (1, 2)]
         self.mine[:] = 0
+        for both in self.sums:
+            both[self.own] = 0
         world.meet("memory for gradients")
 
+    def places(self, turn: int, start: int, end: int) -> list[tuple[slice, Array]]:
+        """Where this rank puts its numbers from `start` to `end` in a turn: pieces, counted from `start`."""
+        first, last = (max(start, self.own.start), min(end, self.own.stop)) if self.window else (end, end)
+        if first >= last:
+            return [(slice(0, end - start), self.mine[start:end])]
+        cuts = [(start, first, self.mine), (first, last, self.sums[turn]), (last, end, self.mine)]
+        return [(slice(a - start, b - start), memory[a:b]) for a, b, memory in cuts if a < b]
+
     def run(self, call: str, *numbers: float) -> Array:
-        """Sums what is in `mine` of all ranks into `sum`; gives the `numbers` of all ranks, as `World.meet` does."""
-        world, part = self.world, self.part
+        """Sums what all ranks have put in their places, and then it is the next turn; gives the `numbers` of all ranks,
+        as `World.meet` does.
+        """
+        world, into = self.world, self.sums[self.turn][self.own]
+        self.turn = 1 - self.turn
         if self.window is None:
             found = world.meet(call, *numbers)
             self._send(call)
@@ -79,11 +94,8 @@ class Summed:
         self.window.Sync()
         found = world.meet(call, *numbers).copy()
         self.window.Sync()
-        own = slice(world.rank * part, (world.rank + 1) * part)
-        into = self.sum[own]
-        np.add(self.ranks[0][own], self.ranks[1][own], into)
-        for other in self.ranks[2:]:
-            np.add(into, other[own], into)
+        for other in self.others:
+            np.add(into, other, into)
         self.window.Sync()
         world.meet(call)
         self.window.Sync()
@@ -92,7 +104,7 @@ class Summed:
     def _send(self, call: str) -> None:
         world = self.world
         comm: Any = world.comm
-        if self.sum is self.mine:
+        if self.sums[0] is self.mine:
             from mpi4py import MPI
 
             world._wait(call, comm.Iallreduce, MPI.IN_PLACE, self.mine)
@@ -103,7 +115,7 @@ class Summed:
         world._wait(call, comm.Ialltoall, sent, parts)
         every = np.empty_like(sent)
         world._wait(call, comm.Iallgather, narrow(np.add.reduce(widen(parts), axis=0)), every)
-        self.sum[:] = widen(every)
+        self.sums[0][:] = widen(every)
 
 
 def summed(world: World, call: str, array: Array) -> Array:

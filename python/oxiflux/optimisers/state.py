@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -230,7 +230,12 @@ def rule_classes(state: Any) -> set[type]:
 
 def rules_within(state: Any) -> Iterator[Any]:
     """The rules in a state, and the rules within these."""
-    rest = [leaf.rule for leaf in leaves_within(state)]
+    return with_inner(leaf.rule for leaf in leaves_within(state))
+
+
+def with_inner(rules: Iterable[Any]) -> Iterator[Any]:
+    """Rules, and the rules within these."""
+    rest = list(rules)
     seen: set[int] = set()
     while rest:
         rule = rest.pop()
@@ -238,6 +243,12 @@ def rules_within(state: Any) -> Iterator[Any]:
             seen.add(id(rule))
             yield rule
             rest += [*getattr(rule, "rules", ()), getattr(rule, "rule", None)]
+
+
+def are_fused(rules: Iterable[Any]) -> bool:
+    """Whether the core makes the steps of all these rules; one written in Python may keep a gradient that it gets."""
+    # A Scheduler has the steps made by the rule within it.
+    return all(isinstance(r, Scheduler) or getattr(r, "kernel", None) in _core.kernels for r in rules)
 
 
 def nodes_of(tree: Any) -> Iterator[Any]:

@@ -136,7 +136,7 @@ def fit(
     if one is None:
         step_once = among_ranks(step_once, state)
     else:
-        data, step_once, pace.ranks = one.data(data), one.steps(step_once), one.world.size
+        data, step_once, pace.ranks = one.data(data), one.steps(step_once, state), one.world.size
     if hasattr(data, "load_state"):
         parts["data"] = data
     if checkpoint is not None and resume:

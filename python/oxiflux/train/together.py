@@ -22,6 +22,7 @@ from ..distributed.world import World, initialize
 from ..functors import fmap, show_path
 from ..gradient import gradient
 from ..metrics.given import Chosen
+from ..optimisers.state import are_fused, rules_within
 from .batches import batches_of, spread, started
 from .measures import Means, aside, number_of, size_of
 from .meters import Meter
@@ -50,7 +51,7 @@ class Together:
         self.world, self.model, self.wire = world, model, wire
         self.is_alone, self.is_first = world.comm is None, world.rank == 0
         self._reducer: Reducer | None = None
-        self._trees: dict[tuple[bool, ...], Any] = {}
+        self._trees: dict[tuple[int, ...], Any] = {}
 
     def begin(self) -> None:
         """Gives all ranks the parameters of rank 0, and each of them random numbers of its own."""
@@ -78,8 +79,10 @@ class Together:
         """The batches, of which this rank has its rows."""
         return data if self.is_alone else shared(data)
 
-    def steps(self, steps: _core.Steps) -> Any:
+    def steps(self, steps: _core.Steps, state: Any) -> Any:
         """The steps, each done by all ranks."""
+        if self._reducer is not None:
+            self._reducer.copies = not are_fused(rules_within(state))
         return steps if self.is_alone else self._stepping(steps)
 
     def _stepping(self, steps: _core.Steps) -> Function:
@@ -109,12 +112,14 @@ class Together:
 
     def _tree(self, grads: list[Any]) -> Any:
         """The gradients as the tree that the model is."""
-        has = tuple(g is not None for g in grads)
-        if self._reducer is not None and self._reducer.narrow:
+        assert self._reducer is not None
+        if self._reducer.narrow or self._reducer.copies:
             return self._made(grads)
-        if has not in self._trees:
-            self._trees[has] = self._made(grads)
-        return self._trees[has]
+        # The sums of a turn lie in the same memory each time.
+        key = self._reducer.turn, *(g is not None for g in grads)
+        if key not in self._trees:
+            self._trees[key] = self._made(grads)
+        return self._trees[key]
 
     def _made(self, grads: list[Any]) -> Any:
         by_id = dict(zip(self._ids, grads, strict=True))
