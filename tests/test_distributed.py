@@ -37,6 +37,10 @@ def mpiexec(ranks, *args, timeout=60):
             text, _ = job.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             job.terminate()  # mpiexec ends its ranks, which are in sessions of their own
+            try:
+                job.wait(5)
+            except subprocess.TimeoutExpired:
+                job.kill()
             raise
     return text, job.returncode, time.monotonic() - start
 

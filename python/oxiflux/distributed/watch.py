@@ -52,6 +52,9 @@ class Forked:
         self._rank, self._size = rank, size
 
     def __getattr__(self, name: str) -> Any:
+        self()
+
+    def __call__(self, *_: Any) -> NoReturn:
         raise RuntimeError(
             f"this process was forked from rank {self._rank} of {self._size} and cannot take part in what the ranks do "
             "together; let the rank itself call it"

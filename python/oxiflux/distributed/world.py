@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .meeting import Rows
 from .watch import Forked, Watchdog, abort_on_exception, place_of_user
 
 __all__ = [
@@ -58,8 +59,12 @@ class World:
         self._mine = np.zeros(1 + _NUMBERS)
         self._all = np.zeros((self.size, 1 + _NUMBERS))
         self._watch: Watchdog | None = None
+        self._come: Any = None
         if self.comm is not None:
             self.node = self.comm.Split_type(_mpi().COMM_TYPE_SHARED)
+            # Never the blocking form: what meets must be of one kind, and a rank at its end sleeps while it waits.
+            alone = self.node.size < self.size
+            self._come = self.comm.Iallgather if alone else Rows(self.node, 1 + _NUMBERS)
             self._watch = Watchdog(self.comm, timeout)
 
     def meet(self, call: str, *numbers: float) -> Floats:
@@ -73,8 +78,7 @@ class World:
         mine[1 : 1 + len(numbers)] = numbers
         if self.comm is None:
             return mine[None, 1:]
-        # Never the blocking form: what meets must be of one kind, and a rank at its end sleeps while it waits.
-        self._wait(call, self.comm.Iallgather, mine, self._all)
+        self._wait(call, self._come, mine, self._all)
         if (self._all[:, 0] != mine[0]).any():
             self._disagree(call)
         return self._all[:, 1:]
@@ -91,7 +95,7 @@ class World:
             request = f(*args)
             if request is not None:
                 # Others may be busy beside these ranks: after a while to spin is of no use.
-                pause, tries, patience = 1e-5, 0, 50 if self.is_crowded else 2000
+                pause, tries, patience = 1e-5, 0, 5 if self.is_crowded else 2000
                 while not request.Test():
                     tries += 1
                     if tries > patience:
@@ -148,11 +152,11 @@ class World:
         """An array of each rank; the shapes may differ, the dtypes may not."""
         if self.comm is None:
             return [array]
+        self.meet(call)
         array = np.ascontiguousarray(array)
         shapes = [json.loads(text) for text in self.texts(json.dumps([array.dtype.str, array.shape]))]
         sizes = [int(np.prod(shape)) * np.dtype(dtype).itemsize for dtype, shape in shapes]
         data = np.empty(sum(sizes), np.uint8)
-        self.meet(call)
         self._wait(call, self.comm.Iallgatherv, array.reshape(-1).view(np.uint8), [data, sizes])
         parts = np.split(data, np.cumsum(sizes)[:-1])
         return [
@@ -166,7 +170,7 @@ class World:
 
     def leave(self) -> None:
         """In a process that this rank has forked: it is no rank."""
-        self.comm = Forked(self.rank, self.size)
+        self.comm = self._come = Forked(self.rank, self.size)
 
     def end(self) -> None:
         """At the end of the script: others that still call something are told that this rank has ended."""
