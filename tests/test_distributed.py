@@ -105,6 +105,21 @@ def test_a_long_wait_is_spoken_of_before_it_ends_the_job():
     assert "rank 1: is at <string>:" in text
 
 
+def test_a_job_that_was_stopped_for_a_while_goes_on():
+    # By the clock the first rank has then waited for longer than it may, and the other comes a little later.
+    code = START.replace("=2)", "=3)") + (
+        "pids = [int(pid) for pid in w.texts(str(os.getpid()))]\n"
+        "again = f'sleep 3; kill -CONT {pids[1]} {pids[0]}'\n"
+        "if w.rank == 1:\n"
+        "    time.sleep(0.5)\n"
+        "    __import__('subprocess').Popen(['sh', '-c', f'kill -STOP {pids[0]} {pids[1]}; {again}'])\n"
+        "    for _ in range(10): time.sleep(0.1)\n"
+        "fit()"
+    )
+    text, status, _ = mpiexec(2, "-c", code, timeout=30)
+    assert status == 0, text
+
+
 BITS = """
 import hashlib, random, sys, time
 import numpy as np, oxiflux as flux

@@ -101,19 +101,22 @@ class Watchdog:
         self.thread.start()
 
     def _run(self) -> None:
-        pause, told = min(0.5, self.timeout / 4), 0.0
+        pause, told, waited, last = min(0.5, self.timeout / 4), 0.0, 0.0, 0.0
         while True:
+            start = time.monotonic()
             time.sleep(pause)
             since = self.since
+            # A job that was stopped as a whole, or a machine that slept, has not waited meanwhile.
+            waited = waited + min(time.monotonic() - start, 4 * pause) if since and since == last else 0.0
+            last = since
             try:
                 while self.comm.Iprobe(tag=1):
                     self._answer()
-                seconds = time.monotonic() - since if since else 0.0
-                if seconds > self.timeout and since == self.since:
-                    self._end(seconds)
-                if seconds > self.notice and since != told:
+                if waited > self.timeout and since == self.since:
+                    self._end(waited)
+                if waited > self.notice and since != told:
                     told = since
-                    self._tell(seconds)
+                    self._tell(waited)
             except Exception:  # MPI is being finalised
                 return
 
