@@ -653,4 +653,4 @@ def test_many_steps_of_changing_shapes_keep_memory_flat_and_advise_once() -> Non
     assert flux.memory_in_use() <= before + 4096
     assert step.counts[0] <= 8
     assert len(told) == 1
-    assert "shape" in str(told[0].message)
+    assert "give batches of one shape" in str(told[0].message)

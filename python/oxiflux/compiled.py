@@ -22,6 +22,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 # So many programs a function has at most, and so many calls are captured for them.
 MOST_PROGRAMS = 8
 MOST_CAPTURES = 32
+# The constants of its programs have so many bytes at most, before no more programs are made.
+MOST_BYTES = 1 << 28
+ADVICE = "give batches of one shape, and numbers that change as tensors, flux.tensor(a)"
 # So many calls may change what they depend on, or be refused, until no more are captured.
 MOST_FAILURES = 3
 # Modules whose functions give something else the next time, or look at what cannot be guarded.
@@ -162,7 +165,7 @@ class Life:
         else:
             self.add(captured)
         if self.captures >= MOST_CAPTURES:
-            self.end("its arguments, or what it depends on, are others at almost every call")
+            self.end(f"its arguments, or what it depends on, are others at almost every call: {ADVICE}")
         return result
 
     def add(self, captured: Any) -> None:
@@ -172,7 +175,9 @@ class Life:
         compiled.add(captured)
         self.failures = 0
         if compiled.counts[0] >= MOST_PROGRAMS:
-            self.end(f"there are {MOST_PROGRAMS} programs already, for other arguments")
+            self.end(f"there are {MOST_PROGRAMS} programs already, for other shapes or values: {ADVICE}")
+        elif compiled.counts[1] > MOST_BYTES:
+            self.end(f"its programs hold more than {MOST_BYTES >> 20} MiB of constants: make these outside, once")
 
     def fail(self, why: str) -> None:
         self.failures += 1
