@@ -91,10 +91,15 @@ wheel: venv ## build the wheel, try it in a clean environment, print its size an
 bench: ## cargo bench: matmul, operations, training steps
 	cargo bench --locked
 
-# PEERS names a Python with torch and jax beside NumPy; this package is imported from the checkout.
-bench-peers: build ## training steps beside PyTorch and JAX: make bench-peers PEERS=/path/to/python
-	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/peers.py run --backends torch,torch-tuned,torch-compile,jax,numpy,oxiflux \
-		--plugin benches/python/oxiflux_cases.py --threads 2 --against oxiflux
+# PEERS names a Python with torch and jax beside NumPy; this package is imported from the checkout. ISA=avx2 keeps all to AVX2.
+bench-peers: build ## training steps beside PyTorch, JAX and the machine's limits: make bench-peers PEERS=/path/to/python
+	mkdir -p benches/python/results
+	for threads in 2 1; do \
+		PYTHONPATH=python OXIFLUX_ISA=$(ISA) $(or $(PEERS),$(PY)) benches/python/peers.py run --against oxiflux --threads $$threads \
+			--backends torch,torch-tuned,torch-compile,jax,numpy,oxiflux,limit --plugin oxiflux_cases,more_cases,more_torch,more_oxiflux,limits \
+			--json benches/python/results/peers-$(if $(ISA),$(ISA)-)$$threads.json || exit; \
+	done
+	PYTHONPATH=python $(PY) benches/python/tables.py
 
 bench-memory: build ## peak memory of training steps beside PyTorch: make bench-memory PEERS=/path/to/python
 	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/memory.py

@@ -9,19 +9,17 @@ over ours: above 1 this package is faster. With `--page` the table of a page is 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import report
 import torch
 import torch.nn.functional as F
 
 import oxiflux as flux
-from oxiflux import _core
 
 Call = Callable[[], object]
 
@@ -191,15 +189,6 @@ def speed(ours: Call, theirs: Call) -> tuple[float, float]:
     return a, b
 
 
-def machine(threads: int) -> str:
-    """The processor and the versions, for a page."""
-    processor = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    return f"{processor}, {_core.isa}, {threads} threads; PyTorch {torch.__version__.split('+')[0]}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="parts of names of cases; all without")
@@ -217,17 +206,15 @@ def main() -> None:
                 continue
             a, b = speed(*make(name))
             speeds.append(b / a)
-            rows.append(f"| {name + kind} | {a * 1e3:.3f} | {b * 1e3:.3f} | {b / a:.2f} |")
+            rows.append([name + kind, f"{a * 1e3:.3f}", f"{b * 1e3:.3f}", f"{b / a:.2f}"])
             print(f"{name + kind:40}{a * 1e3:10.3f}{b * 1e3:10.3f}{b / a:8.2f}", flush=True)
     mean, fast = math.exp(sum(map(math.log, speeds)) / len(speeds)), sum(s >= 0.9 for s in speeds)
     summary = f"Geometric mean {mean:.2f}; at least 0.9 in {fast} of {len(speeds)}."
     print(summary)
     if options.page:
-        before, rest = options.page.read_text().split("<!-- table -->\n", 1)
-        after = rest.split("<!-- end -->\n", 1)[1]
-        head = f"{machine(options.threads)}. {summary}\n\n| | ours, ms | PyTorch, ms | speed |\n|---|--:|--:|--:|\n"
-        table = "\n".join(rows)
-        options.page.write_text(f"{before}<!-- table -->\n{head}{table}\n<!-- end -->\n{after}")
+        head = ["", "ours, ms", "PyTorch, ms", "speed"]
+        said = f"{report.machine(options.threads)}; {report.versions('torch')}. {summary}"
+        report.fill(options.page, "table", f"{said}\n\n{report.table(head, rows)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training-step benchmarks of CPU ML frameworks: one file, one registry of cases.
 
-  peers.py run  [--backends torch,torch-tuned,torch-compile,jax] [--plugin FILE] [--cases all|a,b] [--threads 2]
+  peers.py run  [--backends torch,torch-tuned,torch-compile,jax] [--plugin FILE,FILE] [--cases all|a,b] [--threads 2]
                 [--rounds 15] [--budget 0.04] [--json out.json] [--against BACKEND]
   peers.py list
   peers.py size [--backends ...]        import time (cold-ish, median of 7) and installed size
@@ -12,7 +12,7 @@ noisy machine hits all of them.  A round runs `inner` steps (calibrated to ~budg
 Reported: median and inter-quartile range over rounds, in microseconds per step.
 `threads=1` pins the worker to one CPU; `threads=0` leaves everything at the default.
 
-How to add a backend (e.g. `oxiflux`): in a file of your own, given with --plugin (it sees `impl` and `setup`),
+How to add a backend (e.g. `oxiflux`): in a file of your own, given with --plugin (it sees the names of this one),
 write one function per case, decorated
     @impl("mlp_b64", "oxiflux")
     def _(spec):           # spec: dict of numpy arrays/ints, see @case("mlp_b64")
@@ -22,7 +22,10 @@ write one function per case, decorated
 `backend@variant` runs a backend under an environment variant (see ENVS), e.g. torch-tuned@keep.
 --against oxiflux prints, per case, best peer / oxiflux (above 1: oxiflux is faster) and the geometric mean.
 The parent compares the first loss of all backends of a case (rtol 2e-3) so that all do the same work.
-Add a case: @case("name", unit=...) def _(): return {...numpy arrays...}
+Add a case: @case("name", gflop=..., mbytes=...) def _(): return {...numpy arrays...}
+`gflop`: additions and multiplications of the products that a step cannot do without; `mbytes`: bytes that it must at least
+read and write.  The backend `limit` (limits.py) takes as long as the machine must for them, and is no peer.
+Under OXIFLUX_ISA=avx2 the peers are kept to AVX2 too (see ISAS).
 """
 
 import argparse
@@ -98,7 +101,12 @@ def _mlp(batch):
 
 
 for _b in (64, 128):
-    case(f"mlp_b{_b}", note="784-512-256-10 relu, CE, Adam")(lambda b=_b: _mlp(b))
+    # The first layer's input has no gradient.
+    case(
+        f"mlp_b{_b}",
+        note="784-512-256-10 relu, CE, Adam",
+        gflop=2 * _b * (2 * 784 * 512 + 3 * (512 * 256 + 256 * 10)) / 1e9,
+    )(lambda b=_b: _mlp(b))
 
 
 @case("mlp_tiny", note="10-32-32-1 relu, MSE, SGD, batch 32: what small-model users run")
@@ -111,7 +119,11 @@ def _():
     return s
 
 
-@case("lenet_b64", note="LeNet-5 on 28x28, relu, max pooling, cross-entropy, Adam, batch 64")
+@case(
+    "lenet_b64",
+    note="LeNet-5 on 28x28, relu, max pooling, cross-entropy, Adam, batch 64",
+    gflop=2 * 64 * (2 * 784 * 25 * 6 + 3 * (100 * 150 * 16 + 400 * 120 + 120 * 84 + 840)) / 1e9,
+)
 def _():
     r = _rng(1)
     s = dict(x=_f(r, 64, 1, 28, 28), t=r.integers(0, 10, 64).astype("int64"))
@@ -152,7 +164,7 @@ for _o, _gates in (("lstm", 4), ("gru", 3)):
     case(
         _o,
         note="hidden 128, in 128, seq 50, batch 32, mean(h^2), fwd+bwd, Adam",
-        gflop=3 * 2 * 50 * 32 * 256 * _gates * 128 / 1e9,
+        gflop=(2 + 3) * 2 * 50 * 32 * 128 * _gates * 128 / 1e9,
     )(lambda gates=_gates: _rnn(gates))
 
 
@@ -180,20 +192,24 @@ def _():
 @case(
     "ce_32k",
     note="softmax cross-entropy, batch 256 x vocab 32000, fwd + dlogits",
-    mbytes=256 * 32000 * 4 / 1e6,
+    mbytes=2 * 256 * 32000 * 4 / 1e6,
 )
 def _():
     r = _rng(6)
     return dict(x=_f(r, 256, 32000), t=r.integers(0, 32000, 256).astype("int64"))
 
 
-@case("layernorm", note="4096 x 512, affine, fwd+bwd", mbytes=4096 * 512 * 4 / 1e6)
+@case("layernorm", note="4096 x 512, affine, fwd+bwd", mbytes=5 * 4096 * 512 * 4 / 1e6)
 def _():
     np, r = _np(), _rng(7)
     return dict(x=_f(r, 4096, 512), g=np.ones(512, "float32"), b=np.zeros(512, "float32"), d=_f(r, 4096, 512))
 
 
-@case("resblock", note="ResNet-18 basic block, 64 channels, 56x56, batch 16, fwd+bwd, SGD")
+@case(
+    "resblock",
+    note="ResNet-18 basic block, 64 channels, 56x56, batch 16, fwd+bwd, SGD",
+    gflop=2 * 3 * 2 * 16 * 56 * 56 * 64 * 64 * 9 / 1e9,
+)
 def _():
     np, r = _np(), _rng(3)
     s = dict(x=_f(r, 16, 64, 56, 56))
@@ -203,7 +219,7 @@ def _():
     return s
 
 
-@case("batchnorm", note="32 x 64 x 28 x 28 train mode, fwd+bwd", mbytes=32 * 64 * 28 * 28 * 4 / 1e6)
+@case("batchnorm", note="32 x 64 x 28 x 28 train mode, fwd+bwd", mbytes=5 * 32 * 64 * 28 * 28 * 4 / 1e6)
 def _():
     np, r = _np(), _rng(8)
     return dict(
@@ -216,7 +232,7 @@ def _():
 
 EW = ("add", "relu", "exp", "tanh", "sigmoid", "gelu")
 for _o in EW:
-    case(f"ew_{_o}_1m", note=f"{_o} on 1M f32, forward, no grad", mbytes=8.0)(
+    case(f"ew_{_o}_1m", note=f"{_o} on 1M f32, forward, no grad", mbytes=8 * 2**20 / 1e6)(
         lambda: dict(x=_f(_rng(9), 1 << 20))
     )
 case("ew_chain_1m", note="gelu(x)*sigmoid(x)+tanh(x)*exp(-x*x) summed, fwd+bwd on 1M f32")(
@@ -230,13 +246,13 @@ def _():
     return dict(x=_f(r, 10), y=_f(r, 10))
 
 
-@case("adam_10m", note="Adam step on 10M parameters (20 tensors of 500k)", mbytes=10e6 * 28 / 1e6)
+@case("adam_10m", note="Adam step on 10M parameters (20 tensors of 500k)", mbytes=28 * 10e6 / 1e6)
 def _():
     r = _rng(11)
     return dict(p=[_f(r, 500_000) for _ in range(20)], g=[_f(r, 500_000) for _ in range(20)])
 
 
-@case("adam_small", note="Adam step on 50 tensors of 1000")
+@case("adam_small", note="Adam step on 50 tensors of 1000", mbytes=28 * 50e3 / 1e6)
 def _():
     r = _rng(11)
     return dict(p=[_f(r, 1000) for _ in range(50)], g=[_f(r, 1000) for _ in range(50)])
@@ -1011,7 +1027,7 @@ def _(s):
 
 
 # ------------------------------------------------------------------ worker / driver
-BACKENDS = ["torch", "torch-tuned", "torch-compile", "jax", "jax-eager", "numpy", "oxiflux"]
+BACKENDS = ["torch", "torch-tuned", "torch-compile", "jax", "jax-eager", "numpy", "oxiflux", "limit"]
 SETUP = {}  # backend -> function called once in the worker
 
 
@@ -1037,13 +1053,12 @@ def _(threads):
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 
-def load_plugin(path):
-    """Runs a file that registers a further backend; it sees impl, setup and case."""
-    if path:
-        exec(
-            compile(open(path).read(), path, "exec"),
-            dict(impl=impl, setup=setup, case=case, __name__="plugin", __file__=path),
-        )
+def load_plugin(paths):
+    """Runs files that register further cases or backends; they see the names of this one, and may lie beside it."""
+    for path in filter(None, (paths or "").split(",")):
+        if not os.path.exists(path):
+            path = os.path.join(os.path.dirname(os.path.abspath(__file__)), path + ".py")
+        exec(compile(open(path).read(), path, "exec"), dict(globals(), __name__="plugin", __file__=path))
 
 
 def worker(backend, threads):
@@ -1108,6 +1123,18 @@ ENVS = dict(
     eigen1=dict(XLA_FLAGS="--xla_cpu_multi_thread_eigen=false"),
 )
 
+# what keeps the peers to the instructions that OXIFLUX_ISA names
+ISAS = dict(
+    avx2=dict(
+        ONEDNN_MAX_CPU_ISA="AVX2",
+        MKL_ENABLE_INSTRUCTIONS="AVX2",
+        ATEN_CPU_CAPABILITY="avx2",
+        XLA_FLAGS="--xla_cpu_max_isa=AVX2",
+        OPENBLAS_CORETYPE="Haswell",
+        NPY_DISABLE_CPU_FEATURES="X86_V4",
+    )
+)
+
 
 class W:
     def __init__(s, backend, threads):
@@ -1118,7 +1145,7 @@ class W:
             stdout=subprocess.PIPE,
             stderr=open(os.path.join(tempfile.gettempdir(), f"peers_{backend}.err"), "w"),
             text=True,
-            env={**os.environ, **(ENVS[env] if env else {})},
+            env={**os.environ, **ISAS.get(os.environ.get("OXIFLUX_ISA"), {}), **(ENVS[env] if env else {})},
         )
         s.backend = backend
         json.loads(s.p.stdout.readline())
@@ -1174,10 +1201,14 @@ def run(a):
                 f"{b} {row[b]['med'] * 1e6:9.1f} [{row[b]['q1'] * 1e6:.1f}-{row[b]['q3'] * 1e6:.1f}]"
             )
         gain = ""
-        if a.against in live and len(live) > 1:
-            best = min((b for b in live if b != a.against), key=lambda b: row[b]["med"])
+        peers = [b for b in live if b not in (a.against, "limit")]
+        if a.against in live and peers:
+            best = min(peers, key=lambda b: row[b]["med"])
             row["ratio"] = row[best]["med"] / row[a.against]["med"]
             gain = f"   {row['ratio']:.2f}x of {best}"
+        if a.against in live and "limit" in live:
+            row["share"] = row["limit"]["med"] / row[a.against]["med"]
+            gain += f", {row['share']:.2f} of the limit"
         print(f"{c:15s} " + " | ".join(cells) + gain + ("" if ok else f"   LOSS DIFFERS {ls}"), flush=True)
         row["same_loss"] = ok
         res[c] = row
@@ -1192,11 +1223,16 @@ def run(a):
         except Exception:
             pass
     if a.json:
-        json.dump(
-            dict(threads=a.threads, rounds=a.rounds, res=res, meta={c: CASES[c][1] for c in res}),
-            open(a.json, "w"),
-            indent=1,
-        )
+        import report
+
+        said = dict(machine=report.machine(a.threads), versions=report.versions("torch", "jax", "numpy"))
+        if a.keep and os.path.exists(a.json):
+            res = json.load(open(a.json))["res"] | res
+        res = {c: res[c] for c in CASES if c in res}
+        meta = {c: CASES[c][1] for c in res}
+        with open(a.json, "w") as f:
+            json.dump(dict(threads=a.threads, rounds=a.rounds, **said, res=res, meta=meta), f, indent=1)
+            f.write("\n")
 
 
 def size(a):
@@ -1265,11 +1301,12 @@ if __name__ == "__main__":
     ap.add_argument("--rounds", type=int, default=15)
     ap.add_argument("--budget", type=float, default=0.04)
     ap.add_argument("--json")
+    ap.add_argument("--keep", action="store_true", help="other cases stay in the file")
     ap.add_argument("--plugin")
     ap.add_argument("--against")
     a = ap.parse_args()
     if a.plugin:
-        os.environ["PEERS_PLUGIN"] = os.path.abspath(a.plugin)
+        os.environ["PEERS_PLUGIN"] = a.plugin
         load_plugin(a.plugin)
     if a.cmd == "list":
         for c, (_, m) in CASES.items():
