@@ -18,7 +18,7 @@ unexport CONDA_PREFIX
 
 .DEFAULT_GOAL := help
 .PHONY: help venv build dev demo test check lint types test-rust test-python test-isas test-avx2 test-portable wheel
-.PHONY: bench bench-peers bench-memory bench-distributed bench-estimators bench-functions parity array-api onnx-backend fuzz fuzz-rust valgrind mutants stubs docs clean
+.PHONY: bench bench-peers bench-memory bench-overhead bench-start bench-scaling bench-growth bench-distributed bench-estimators bench-functions parity array-api onnx-backend fuzz fuzz-rust valgrind mutants stubs docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -101,8 +101,20 @@ bench-peers: build ## training steps beside PyTorch, JAX and the machine's limit
 	done
 	PYTHONPATH=python $(PY) benches/python/tables.py
 
-bench-memory: build ## peak memory of training steps beside PyTorch: make bench-memory PEERS=/path/to/python
-	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/memory.py
+bench-memory: build ## peak memory of training steps beside PyTorch and JAX: make bench-memory PEERS=/path/to/python
+	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/memory.py --page docs/costs.md
+
+bench-overhead: build ## small calls beside PyTorch's and an empty call: make bench-overhead PEERS=/path/to/python
+	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/overhead.py --page docs/costs.md
+
+bench-start: build ## the import and first steps beside PyTorch and JAX: make bench-start PEERS=/path/to/python
+	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/start.py --page docs/costs.md
+
+bench-scaling: build ## steps on 1 to N threads, of two processes at once, with too many threads
+	$(PY) benches/python/scaling.py --page docs/costs.md
+
+bench-growth: build ## how time grows with sizes: plots, and sizes that cost more than their neighbours
+	$(PY) benches/python/growth.py --page docs/costs.md
 
 bench-estimators: build ## FluxClassifier and FluxRegressor beside scikit-learn's networks: time to fit, and scores
 	$(PY) benches/python/estimators.py

@@ -1,10 +1,11 @@
-"""The peak memory of a few training steps of cases of `peers.py`: oxiflux beside PyTorch, on Linux.
+"""The peak memory of a few training steps of the cases of `peers.py`: oxiflux beside PyTorch and JAX, on Linux.
 
 Each case and backend has a fresh process. What counts is how far the resident memory rises above where it was before
 the model was built: after steps of tiny models, with which the libraries import and set up what they put off, and
 without the pages of the libraries' own files, which come in as they are first used.
 
     python benches/python/memory.py [--cases lenet_b64,lstm] [--backends torch,oxiflux] [--steps 5] [--threads 2]
+        [--page docs/costs.md]
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import sys
 from pathlib import Path
 
 import peers
+import report
 
-CASES = "lenet_b64,resblock,lstm,gru,encoder"
+PLUGINS = "oxiflux_cases,more_cases,more_torch,more_oxiflux"
 TINY = "linreg", "adam_small"
 
 
@@ -29,8 +31,6 @@ def status(*names: str) -> list[int]:
 
 def work(case: str, backend: str, steps: int, threads: int) -> None:
     """A worker: prints by how many KiB its memory has risen."""
-    if backend == "oxiflux":
-        peers.load_plugin(str(Path(__file__).parent / "oxiflux_cases.py"))
     peers._CUR[0] = backend
     peers.SETUP.get(backend, lambda threads: None)(threads)
     specs = {name: peers.CASES[name][0]() for name in (*TINY, case)}
@@ -53,28 +53,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", default=CASES)
-    parser.add_argument("--backends", default="torch,oxiflux")
+    parser.add_argument("--cases", help="all whose memory is not that of a few small tensors, without")
+    parser.add_argument("--backends", default="torch,jax,oxiflux")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", type=Path, help="the page that gets the table")
     parser.add_argument("--worker", nargs=2, metavar=("CASE", "BACKEND"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    peers.load_plugin(PLUGINS)
     if arguments.worker:
         work(*arguments.worker, arguments.steps, arguments.threads)
         return
 
     backends = arguments.backends.split(",")
     options = ["--steps", str(arguments.steps), "--threads", str(arguments.threads)]
-    ratio = f"   {backends[-1]} / {backends[0]}" if len(backends) > 1 else ""
-    print(f"{'MiB':12}" + "".join(f"{name:>14}" for name in backends) + ratio)
-    for case in arguments.cases.split(","):
-        rises = []
+    head = ["MiB", *backends, "of the least of the others"]
+    print(f"{head[0]:16}" + "".join(f"{name:>14}" for name in head[1:]))
+    rows = []
+    for case in (arguments.cases or large()).split(","):
+        rises = {}
         for backend in backends:
-            command = [sys.executable, __file__, *options, "--worker", case, backend]
-            out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-            rises.append(int(out) / 1024)
-        ratio = f"{rises[-1] / rises[0]:10.2f}" if len(rises) > 1 else ""
-        print(f"{case:12}" + "".join(f"{rise:14.1f}" for rise in rises) + ratio, flush=True)
+            if (case, backend) in peers.IMPLS:
+                command = [sys.executable, __file__, *options, "--worker", case, backend]
+                out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+                rises[backend] = int(out) / 1024
+        others = [rise for name, rise in rises.items() if name != backends[-1]]
+        ratio = f"{rises[backends[-1]] / min(others):.2f}" if others else ""
+        rows.append([case, *(f"{rises[name]:.1f}" if name in rises else "" for name in backends), ratio])
+        print(f"{case:16}" + "".join(f"{cell:>14}" for cell in rows[-1][1:]), flush=True)
+    if arguments.page:
+        said = f"{report.machine(arguments.threads)}; {report.versions('torch', 'jax')}."
+        report.fill(arguments.page, "memory", f"{said}\n\n{report.table(head, rows)}")
+
+
+def large() -> str:
+    """The cases with more than a few small tensors, of which one sees nothing in megabytes."""
+    small = {*TINY, "mlp_tiny", "tiny_chain", "matmul_64", "matmul_128", "matmul_256"}
+    return ",".join(name for name in peers.CASES if name not in small)
 
 
 if __name__ == "__main__":
