@@ -32,6 +32,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import statistics as st
 import subprocess
 import sys
@@ -1145,15 +1146,26 @@ class W:
             stdout=subprocess.PIPE,
             stderr=open(os.path.join(tempfile.gettempdir(), f"peers_{backend}.err"), "w"),
             text=True,
-            env={**os.environ, **ISAS.get(os.environ.get("OXIFLUX_ISA"), {}), **(ENVS[env] if env else {})},
+            env={
+                **os.environ,
+                **({"OPENBLAS_NUM_THREADS": str(threads)} if threads else {}),
+                **ISAS.get(os.environ.get("OXIFLUX_ISA"), {}),
+                **(ENVS[env] if env else {}),
+            },
         )
         s.backend = backend
         json.loads(s.p.stdout.readline())
 
     def ask(s, **k):
+        # OpenBLAS's threads look for work long after their last: they are stopped while others are measured.
+        restless = s.backend == "numpy"
+        if restless:
+            s.p.send_signal(signal.SIGCONT)
         s.p.stdin.write(json.dumps(k) + "\n")
         s.p.stdin.flush()
         l = s.p.stdout.readline()
+        if restless and k["do"] != "quit":
+            s.p.send_signal(signal.SIGSTOP)
         return json.loads(l) if l else dict(ok=False, err="worker died")
 
 
@@ -1212,6 +1224,8 @@ def run(a):
         print(f"{c:15s} " + " | ".join(cells) + gain + ("" if ok else f"   LOSS DIFFERS {ls}"), flush=True)
         row["same_loss"] = ok
         res[c] = row
+        if a.json:
+            save(a, res)
     gains = [row["ratio"] for row in res.values() if "ratio" in row]
     if gains:
         print(
@@ -1222,17 +1236,20 @@ def run(a):
             w.ask(do="quit")
         except Exception:
             pass
-    if a.json:
-        import report
 
-        said = dict(machine=report.machine(a.threads), versions=report.versions("torch", "jax", "numpy"))
-        if a.keep and os.path.exists(a.json):
-            res = json.load(open(a.json))["res"] | res
-        res = {c: res[c] for c in CASES if c in res}
-        meta = {c: CASES[c][1] for c in res}
-        with open(a.json, "w") as f:
-            json.dump(dict(threads=a.threads, rounds=a.rounds, **said, res=res, meta=meta), f, indent=1)
-            f.write("\n")
+
+def save(a, res):
+    """Writes what has been measured so far, with the machine and the versions."""
+    import report
+
+    said = dict(machine=report.machine(a.threads), versions=report.versions("torch", "jax", "numpy"))
+    if a.keep and os.path.exists(a.json):
+        res = json.load(open(a.json))["res"] | res
+    res = {c: res[c] for c in CASES if c in res}
+    meta = {c: CASES[c][1] for c in res}
+    with open(a.json, "w") as f:
+        json.dump(dict(threads=a.threads, rounds=a.rounds, **said, res=res, meta=meta), f, indent=1)
+        f.write("\n")
 
 
 def size(a):

@@ -30,9 +30,9 @@ def imported(library: str) -> float:
         "PYTHONPYCACHEPREFIX": folder
     }
     code = f"import time, numpy; t = time.perf_counter(); import {library}; print(time.perf_counter() - t)"
+    command = [sys.executable, "-c", code]
     runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(7)
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(8)
     ]
     return 1e3 * min(float(run.stdout) for run in runs)
 
