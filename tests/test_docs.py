@@ -54,6 +54,12 @@ def test_every_block_of_code_on_a_page_is_run():
         assert page.read_text().count("```python") == len(list(examples(page))), page
 
 
+def test_the_tables_of_speed_are_those_of_the_results():
+    command = [sys.executable, DOCS.parent / "benches" / "python" / "tables.py", "--check"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not ran.returncode, ran.stderr
+
+
 def test_every_module_with_public_names_has_its_page():
     listed = " ".join(re.findall(r"<!-- names: (.*?) -->", "".join(p.read_text() for p in PAGES)))
     source = Path(flux.__file__).read_text()

@@ -1130,7 +1130,8 @@ ISAS = dict(
         ONEDNN_MAX_CPU_ISA="AVX2",
         MKL_ENABLE_INSTRUCTIONS="AVX2",
         ATEN_CPU_CAPABILITY="avx2",
-        XLA_FLAGS="--xla_cpu_max_isa=AVX2",
+        # YNNPACK, with which XLA multiplies, asks the processor alone: its products are left to Eigen.
+        XLA_FLAGS="--xla_cpu_max_isa=AVX2 --xla_cpu_experimental_ynn_fusion_type=",
         OPENBLAS_CORETYPE="Haswell",
         NPY_DISABLE_CPU_FEATURES="X86_V4",
     )

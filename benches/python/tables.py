@@ -52,8 +52,7 @@ def results(name: str) -> dict[str, Any]:
 def took(seconds: float) -> str:
     """A time with three digits."""
     unit, size = ("ms", 1e-3) if seconds >= 1e-3 else ("us", 1e-6)
-    number = seconds / size
-    return f"{number:.{max(0, 2 - int(math.log10(number)))}f} {unit}"
+    return f"{seconds / size:.3g} {unit}"
 
 
 def fastest(row: dict[str, Any]) -> str:
