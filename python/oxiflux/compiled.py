@@ -177,7 +177,9 @@ class Life:
         if compiled.counts[0] >= MOST_PROGRAMS:
             self.end(f"there are {MOST_PROGRAMS} programs already, for other shapes or values: {ADVICE}")
         elif compiled.counts[1] > MOST_BYTES:
-            self.end(f"its programs hold more than {MOST_BYTES >> 20} MiB of constants: make these outside, once")
+            self.end(
+                f"its programs hold more than {MOST_BYTES >> 20} MiB of constants: make these outside, once"
+            )
 
     def fail(self, why: str) -> None:
         self.failures += 1
