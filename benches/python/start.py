@@ -23,7 +23,7 @@ PLUGINS = "oxiflux_cases,more_cases,more_torch,more_oxiflux"
 
 
 def imported(library: str) -> float:
-    """The milliseconds that the import takes after that of NumPy, the least of eight."""
+    """The milliseconds that the import takes after that of NumPy, the least of five."""
     # Without compiled files an import would mostly be their compilation.
     folder = tempfile.gettempdir() + "/bench-pycache"
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
@@ -32,7 +32,7 @@ def imported(library: str) -> float:
     code = f"import time, numpy; t = time.perf_counter(); import {library}; print(time.perf_counter() - t)"
     command = [sys.executable, "-c", code]
     runs = [
-        subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(8)
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(5)
     ]
     return 1e3 * min(float(run.stdout) for run in runs)
 
