@@ -157,9 +157,7 @@ impl Array {
 
     /// All elements equal to `value`.
     pub fn full<T: Element>(op: &'static str, shape: &[usize], value: T) -> Result<Array> {
-        let made = Array::written(op, shape, |out| fill_with(out, |_| value))?;
-        notes::made(&made);
-        Ok(made)
+        Array::written(op, shape, |out| fill_with(out, |_| value)).inspect(notes::made)
     }
 
     /// All elements equal to `value`, converted to `dtype`.

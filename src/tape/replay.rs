@@ -159,12 +159,17 @@ impl Replay {
         Ok(None)
     }
 
-    /// Takes what somebody else has made in the step that the program has stopped at.
-    pub fn give(&self, registers: &mut Registers, made: impl Iterator<Item = Array>) {
+    /// Whether somebody reads a value that is given.
+    pub fn is_read(&self, number: usize) -> bool {
+        self.given.get(number).is_some_and(Option::is_some)
+    }
+
+    /// Takes what somebody else has made in the step that the program has stopped at: each that is read.
+    pub fn give(&self, registers: &mut Registers, made: impl Fn(usize) -> Array) {
         let Some(line) = registers.next.checked_sub(1).and_then(|at| self.lines.get(at)) else { return };
-        for (&place, x) in line.outputs.iter().zip(made) {
+        for (i, &place) in line.outputs.iter().enumerate() {
             if !line.dying.contains(&place) {
-                registers.values[place as usize - self.constants.len()] = Some(x);
+                registers.values[place as usize - self.constants.len()] = Some(made(i));
             }
         }
     }

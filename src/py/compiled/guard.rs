@@ -19,6 +19,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use smallvec::SmallVec;
+use std::sync::{Mutex, PoisonError};
 
 /// A part of the picture. Those that others may refer to have a number.
 enum Node {
@@ -127,11 +128,6 @@ impl<'a, 'py> Found<'a, 'py> {
         let at = self.objects.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         Some(&self.objects[at].1)
     }
-
-    /// Forgets all.
-    fn clear(&mut self) {
-        *self = Found { wanted: self.wanted, ..Found::default() };
-    }
 }
 
 /// The picture of what a function can reach.
@@ -142,6 +138,8 @@ pub(super) struct Guard {
     named: Vec<bool>,
     /// The tensors of its places, at first without layouts.
     layouts: Vec<Layout>,
+    /// The addresses in its places that were last found to be of as many objects.
+    distinct: Mutex<Vec<usize>>,
 }
 
 type Parts<'py> = Bound<'py, PyTuple>;
@@ -508,7 +506,6 @@ impl Guard {
         found: &mut Found<'_, 'py>,
     ) -> PyResult<bool> {
         let py = args.py();
-        found.clear();
         for root in &self.roots {
             let fits = match root {
                 Root::Arguments(node) => node.fits(args.as_any(), found)?,
@@ -530,9 +527,30 @@ impl Guard {
         let same = |(layout, x): (&Layout, &Bound<'_, PyTensor>)| layout.fits(x.get().lock().array());
         Ok(self.layouts.len() == found.tensors.len()
             && self.layouts.iter().zip(&found.tensors).all(same)
-            && are_distinct(&found.tensors)
-            && are_distinct(&found.leaves)
-            && are_distinct(&found.generators))
+            && self.are_distinct(found))
+    }
+
+    /// Whether no two places hold one object: two places of one are one in the picture.
+    fn are_distinct(&self, found: &Found<'_, '_>) -> bool {
+        if found.tensors.len() + found.leaves.len() + found.generators.len() < 2 {
+            return true;
+        }
+        let tensors = found.tensors.iter().map(|x| x.as_ptr() as usize);
+        let leaves = found.leaves.iter().map(|x| x.as_ptr() as usize);
+        let generators = found.generators.iter().map(|x| x.as_ptr() as usize);
+        let mut all: SmallVec<[usize; 32]> = tensors.chain(leaves).chain(generators).collect();
+        // Nearly always they are those of the call before.
+        let mut last = self.distinct.lock().unwrap_or_else(PoisonError::into_inner);
+        if last[..] == all[..] {
+            return true;
+        }
+        let given = all.clone();
+        all.sort_unstable();
+        let are = all.windows(2).all(|two| two[0] != two[1]);
+        if are {
+            *last = given.into_vec();
+        }
+        are
     }
 
     /// Which objects are to be kept for a result that has these.
@@ -545,19 +563,6 @@ impl Guard {
             wanted[number] = true;
         }
         wanted
-    }
-}
-
-/// Whether no two places hold one object: two places of one are one in the picture.
-fn are_distinct<T>(all: &[Bound<'_, T>]) -> bool {
-    let mut all: SmallVec<[usize; 32]> = all.iter().map(|x| x.as_ptr() as usize).collect();
-    match all[..] {
-        [] | [_] => true,
-        [a, b] => a != b,
-        _ => {
-            all.sort_unstable();
-            all.windows(2).all(|two| two[0] != two[1])
-        }
     }
 }
 
@@ -583,7 +588,7 @@ impl Guard {
         let layouts = tensors.iter().map(|x| Layout::of(x.get().lock().array())).collect();
         let mut named = vec![false; count];
         roots.iter().filter_map(Root::node).for_each(|node| node.names(&mut named));
-        Ok(Guard { roots, named, layouts })
+        Ok(Guard { roots, named, layouts, distinct: Mutex::default() })
     }
 
     /// Whether all is as it was.

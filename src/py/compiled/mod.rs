@@ -93,7 +93,10 @@ impl<'py> Streams<'py> {
 impl Program {
     fn run<'py>(&self, py: Python<'py>, found: &Found<'_, 'py>) -> PyResult<Ran<'py>> {
         let of = self.of.get();
-        let given = found.tensors.iter().map(|x| x.get().get().into_array());
+        let given = found.tensors.iter().enumerate().map(|(i, x)| match self.replay.is_read(i) {
+            true => x.get().lock().array().clone(),
+            false => Array::nothing(),
+        });
         let mut registers = self.replay.start(given);
         let (mut streams, mut is_changed) = (Streams(Vec::new()), false);
         loop {
@@ -111,7 +114,7 @@ impl Program {
                         None => default_generator(py)?.into_bound(py),
                     };
                     match draw(streams.of(generator)) {
-                        Ok(drawn) => self.replay.give(&mut registers, std::iter::once(drawn)),
+                        Ok(drawn) => self.replay.give(&mut registers, |_| drawn.clone()),
                         Err(e) if is_changed => return Err(e.into()),
                         Err(_) => return Ok(Ran::NotDone),
                     }
@@ -134,7 +137,7 @@ impl Program {
                     }
                     update.step(py)?;
                     is_changed = true;
-                    let now = changed.iter().map(|&place| found.tensors[place].get().get().into_array());
+                    let now = |i: usize| found.tensors[changed[i]].get().lock().array().clone();
                     self.replay.give(&mut registers, now);
                 }
             }
