@@ -49,6 +49,7 @@
 //! ```
 //!
 //! - [`Generator`]: random tensors from a seed, the same on every machine and for any number of [threads](set_threads).
+//! - [`set_strict`]: convolutions without the algorithm that is fast but less accurate.
 //! - [`files`]: tensors in safetensors files.
 //!
 //! # Errors and panics
@@ -97,6 +98,7 @@ pub mod isa;
 pub mod team;
 #[cfg(feature = "python")]
 mod fork;
+mod strict;
 /// Functions on pointers, for the tests and the benches: their contracts are not for anyone else.
 #[doc(hidden)]
 pub mod kernels;
@@ -133,6 +135,7 @@ pub use nn::{Adam, Chain, Dense, Layer};
 pub use ops::gradient::{self, withgradient};
 pub use random::Generator;
 pub use shape::Axes;
+pub use strict::{set_strict, strict, strictly};
 #[doc(inline)]
 pub use tape::{Tensor, Trainable};
 pub use team::{set_threads, threads};

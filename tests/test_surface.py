@@ -25,7 +25,7 @@ LEVELS = [
     {"_core"},
     {"signatures", "slips", "typing"},
     {"hints"},
-    {"functors", "functions", "threadpools"},
+    {"functors", "functions", "strict", "threadpools"},
     {"tree", "standard"},
     {"edges", "einsum", "fft", "targets", "vector"},
     {"linalg"},

@@ -63,6 +63,7 @@ from .checkpoint import checkpoint
 from .compiled import (
     compile as compile, show_program as show_program,
 )
+from .strict import strict
 from .custom import custom_gradient
 from .gradcheck import gradcheck
 from .gradient import (
@@ -176,11 +177,11 @@ __all__ = [
     "sigmoid_fast", "sign", "signbit", "sin", "sinc", "sinh", "sinusoidal_encoding", "slidingwindow",
     "softmax", "softplus", "softshrink", "softsign", "sort", "sparse_init", "spectrogram", "split",
     "splitobs", "sqrt", "square", "squared_hinge_loss", "squeeze", "stack", "state", "std", "stft",
-    "stop_gradient", "subtract", "summary", "swapaxes", "swish", "take", "take_along_axis", "tan", "tanh",
-    "tanh_fast", "tanhshrink", "tensor", "tensordot", "testmode", "thaw", "threadpools", "thresholdrelu",
-    "throttle", "tile", "timeseries_kfolds", "to_torch", "topk", "trace", "train", "trainables",
-    "trainmode", "trainstep", "trainstep_withgradient", "trapezoid", "trelu", "trigamma", "tril",
-    "tril_indices", "triplet_margin_loss", "triu", "triu_indices", "trunc", "truncated_normal",
+    "stop_gradient", "strict", "subtract", "summary", "swapaxes", "swish", "take", "take_along_axis", "tan",
+    "tanh", "tanh_fast", "tanhshrink", "tensor", "tensordot", "testmode", "thaw", "threadpools",
+    "thresholdrelu", "throttle", "tile", "timeseries_kfolds", "to_torch", "topk", "trace", "train",
+    "trainables", "trainmode", "trainstep", "trainstep_withgradient", "trapezoid", "trelu", "trigamma",
+    "tril", "tril_indices", "triplet_margin_loss", "triu", "triu_indices", "trunc", "truncated_normal",
     "tversky_loss", "uint16", "uint32", "uint64", "uint8", "unbatch", "undersample", "unflatten", "unfold",
     "unique_all", "unique_counts", "unique_inverse", "unique_values", "unstack", "update",
     "update_statistics", "upsample_bicubic", "upsample_bilinear", "upsample_linear", "upsample_nearest",

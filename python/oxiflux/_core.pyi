@@ -434,6 +434,15 @@ def get_num_threads() -> int:
 def set_num_threads(n: int, /) -> None:
     """Sets how many threads the kernels use, the calling one included. Results do not depend on it."""
 
+def is_strict() -> bool:
+    """Whether less accurate algorithms are left out of what this thread computes."""
+
+def set_strict(on: bool, /) -> None:
+    """Leaves less accurate algorithms out for all threads that have not said otherwise, or doesn't."""
+
+def strict_here(on: bool | None, /) -> bool | None:
+    """Leaves less accurate algorithms out for this thread or doesn't, or does what holds for all; gives what was before."""
+
 def memory_in_use() -> int:
     """Bytes that living tensors hold, rounded up to the sizes that memory is handed out in."""
 

@@ -32,6 +32,7 @@ mod run;
 mod snapshot;
 mod statistics;
 mod step;
+mod strict;
 mod tensor;
 mod threads;
 mod tree;
@@ -86,6 +87,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     statistics::register(m)?;
     step::register(m)?;
     tensor::register(m)?;
+    strict::register(m)?;
     threads::register(m)?;
     tree::register(m)?;
     add_function!(m, memory_in_use)?;

@@ -87,6 +87,18 @@ impl Axis {
         self.low() >= 0 && self.low() as usize + self.reach(self.count) <= self.source
     }
 
+    /// Whether each position of the result sees the same one of the source, and no other.
+    pub(super) fn is_identity(&self) -> bool {
+        self.is_plain(1) && self.low() == 0 && self.count == self.source
+    }
+
+    /// Whether it is all positions of the result, side by side like those of the source, each of which sees `taps`
+    /// neighbours.
+    pub(super) fn is_plain(&self, taps: usize) -> bool {
+        let is_dense = self.start == 0 && self.step == 1 && self.stride == 1;
+        is_dense && self.taps.len() == taps && self.run() == taps
+    }
+
     /// Neighbouring taps that are neighbours in the source as well.
     pub(super) fn run(&self) -> usize {
         match *self.taps {

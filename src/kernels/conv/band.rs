@@ -27,6 +27,11 @@ pub(super) struct Images<T> {
 unsafe impl<T: Sync> Sync for Images<T> {}
 
 impl<T> Images<T> {
+    /// With each plane as an image of its own.
+    pub(super) fn flat(&self) -> Self {
+        Images { size: [1, self.size[1], self.size[2]], ..*self }
+    }
+
     pub(super) fn at(&self, image: usize, [d, h, w]: [usize; 3]) -> *mut T {
         let pixel = ((image * self.size[0] + d) * self.size[1] + h) * self.size[2] + w;
         self.ptr.wrapping_add(pixel * self.pitch)

@@ -2,6 +2,7 @@
 
 use super::axis::Axis;
 use super::band::{Band, Cut, Images, Unit};
+use super::winograd::{self, Purpose, Tiled};
 use crate::isa::isa;
 use crate::kernels::cost::packing;
 use crate::kernels::dispatch::Shared;
@@ -113,9 +114,28 @@ impl<T: Scalar> Target<'_, T> {
 /// Writes the target, a correlation of the first `channels` channels of the source with the filters.
 ///
 /// # Safety
+/// As for [`plain`].
+pub(super) unsafe fn correlate<T: Tiled>(
+    images: usize,
+    (source, channels): (Images<T>, usize),
+    filters: Filters<T>,
+    target: &Target<'_, T>,
+) {
+    // SAFETY: handed on from this function's caller.
+    unsafe {
+        match winograd::chosen(Purpose::Images, target.axes, images, channels, target.columns) {
+            Some(transforms) => winograd::correlate(transforms, images, (source, channels), filters, target),
+            None => plain(images, (source, channels), filters, target),
+        }
+    }
+}
+
+/// [`correlate`] as the sums that it stands for.
+///
+/// # Safety
 /// The source and the filters must be readable and the target writable where axes and channels say; the target must not
 /// overlap the others nor be used by other threads meanwhile.
-pub(super) unsafe fn correlate<T: Scalar>(
+pub(super) unsafe fn plain<T: Scalar>(
     images: usize,
     (source, channels): (Images<T>, usize),
     filters: Filters<T>,
@@ -137,7 +157,7 @@ pub(super) unsafe fn correlate<T: Scalar>(
     let nanos = nanos(kernels.lanes, positions, columns, terms);
     let run = |job: &Job<'_, T>, nanos: usize| {
         team::run(cut.len() * pieces, nanos, |i| {
-            // SAFETY: source and target are where axes and channels say, as `correlate` asks; the panels are packed,
+            // SAFETY: source and target are where axes and channels say, as `plain` asks; the panels are packed,
             // and the chunks disjoint.
             unsafe { job.chunk(&cut.unit(i / pieces), part(tiles, pieces, i % pieces)) };
         });
@@ -153,7 +173,7 @@ pub(super) unsafe fn correlate<T: Scalar>(
         let job = job(Panels::Packed(panels));
         team::run(tiles, packing(terms * columns), |tile| {
             let first = tile * kernels.cols();
-            // SAFETY: the filters can be read, as `correlate` asks; each tile has a panel of its own, with room for all
+            // SAFETY: the filters can be read, as `plain` asks; each tile has a panel of its own, with room for all
             // terms.
             unsafe { job.pack(first, 0..terms, shared.at(first * terms)) };
         });

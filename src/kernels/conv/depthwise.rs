@@ -158,10 +158,13 @@ pub(super) unsafe fn weight_gradient<T: Scalar + Float>(
     // SAFETY: images, gradient and weight are where axes and channels say, as this function asks; the sums of a unit
     // are given to one task.
     unsafe {
-        sum_units(&cut, [rows, channels], 1, nanos, dweight, |unit, _, to, accumulate| {
-            Band::with(axes, &source, channels, unit, |band| {
-                dispatch(Weight { unit, band, runs: &band.runs(1), dy: &dy, channels, to, accumulate });
-            });
+        sum_units(cut.len(), [rows, channels], 1, nanos, dweight, |units, _, to| {
+            for i in units.clone() {
+                let (unit, accumulate) = (&cut.unit(i), i > units.start);
+                Band::with(axes, &source, channels, unit, |band| {
+                    dispatch(Weight { unit, band, runs: &band.runs(1), dy: &dy, channels, to, accumulate });
+                });
+            }
         });
     }
 }

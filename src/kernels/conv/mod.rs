@@ -11,14 +11,16 @@ mod band;
 mod correlate;
 mod depthwise;
 mod weight;
+mod winograd;
 
-use super::gemm::{Epilogue, Scalar};
+use super::gemm::Epilogue;
 use super::number::Float;
 use axis::Axis;
 pub use axis::Window;
 use band::Images;
 use correlate::{Filters, Target, correlate};
 use weight::weight_gradient;
+pub use winograd::Tiled;
 
 /// A convolution of images `(batch, *input, inputs)` with a weight `(*kernel, inputs / groups, outputs)`, which gives
 /// images `(batch, *output, outputs)`.
@@ -84,7 +86,7 @@ impl Geometry {
 /// # Safety
 /// `x` and `weight` must be readable and `y` writable, row-major and of the shapes that `g` says; `y` must not overlap
 /// the others nor be used by other threads meanwhile. The epilogue is that of a product with `outputs` columns.
-pub unsafe fn forward<T: Scalar + Float>(
+pub unsafe fn forward<T: Tiled + Float>(
     g: &Geometry,
     x: *const T,
     weight: *const T,
@@ -116,7 +118,7 @@ pub unsafe fn forward<T: Scalar + Float>(
 ///
 /// # Safety
 /// As for [`forward`], with `dx` written and `dy` and `weight` read.
-pub unsafe fn input_gradient<T: Scalar + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
+pub unsafe fn input_gradient<T: Tiled + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
     let g = &g.with_lines();
     let phases = g.windows.map(|w| w.phases());
     if phases.iter().flatten().any(|axis| axis.taps.is_empty()) {
@@ -151,7 +153,7 @@ pub unsafe fn input_gradient<T: Scalar + Float>(g: &Geometry, dy: *const T, weig
 ///
 /// # Safety
 /// As for [`forward`], with `dweight` written and `x` and `dy` read.
-pub unsafe fn filter_gradient<T: Scalar + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
+pub unsafe fn filter_gradient<T: Tiled + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
     let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
     if g.is_depthwise() {

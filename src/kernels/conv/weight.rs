@@ -2,6 +2,7 @@
 
 use super::axis::Axis;
 use super::band::{Band, Cut, Images, Unit};
+use super::winograd::{self, Purpose, Tiled};
 use crate::isa::isa;
 use crate::kernels::cost::multiplying;
 use crate::kernels::dispatch::Shared;
@@ -31,7 +32,29 @@ pub(super) type Rows<T> = (*mut T, usize);
 /// # Safety
 /// Source and `dy` must be readable and `dweight` writable as axes and channels say; `dweight` must not overlap the
 /// others nor be used by other threads meanwhile.
-pub(super) unsafe fn weight_gradient<T: Scalar>(
+pub(super) unsafe fn weight_gradient<T: Tiled>(
+    axes: &[Axis; 3],
+    images: usize,
+    (source, channels): (Images<T>, usize),
+    (dy, columns): (Images<T>, usize),
+    dweight: Rows<T>,
+) {
+    // SAFETY: handed on from this function's caller.
+    unsafe {
+        if let Some(transforms) = winograd::chosen(Purpose::Weight, axes, images, channels, columns)
+            && winograd::weight_gradient(transforms, axes, images, (source, channels), (dy, columns), dweight)
+        {
+            return;
+        }
+        plain(axes, images, (source, channels), (dy, columns), dweight);
+    }
+}
+
+/// [`weight_gradient`] as the sums that it stands for.
+///
+/// # Safety
+/// As for [`weight_gradient`].
+pub(super) unsafe fn plain<T: Scalar>(
     axes: &[Axis; 3],
     images: usize,
     (source, channels): (Images<T>, usize),
@@ -44,40 +67,36 @@ pub(super) unsafe fn weight_gradient<T: Scalar>(
     let positions = images * axes.iter().map(|a| a.count).product::<usize>();
     let nanos = nanos(kernels.lanes, rows, columns, positions);
     let job = Job { kernels, axes, source, channels, dy, columns };
+    let tiles = columns.div_ceil(kernels.cols());
     // SAFETY: images, gradient and weight are where axes and channels say, as this function asks; the sums of units are
     // given to one task each.
     unsafe {
-        sum_units(
-            &cut,
-            [rows, columns],
-            columns.div_ceil(kernels.cols()),
-            nanos,
-            dweight,
-            |unit, tiles, to, accumulate| {
-                job.unit(unit, tiles, to, accumulate);
-            },
-        );
+        sum_units(cut.len(), [rows, columns], tiles, nanos, dweight, |units, tiles, to| {
+            for unit in units.clone() {
+                job.unit(&cut.unit(unit), tiles.clone(), to, unit > units.start);
+            }
+        });
     }
 }
 
-/// Writes a matrix of sums over the units of a cut. `add(unit, tiles, matrix, accumulate)` adds one unit to the columns of
-/// some of the tiles, or starts the sums with it. Which sums are added up together depends on the sizes alone.
+/// Writes a matrix of sums over units. `sum(units, tiles, matrix)` writes the sums over some units to the columns of some
+/// of the tiles. Which sums are added up together depends on the sizes alone.
 ///
 /// # Safety
-/// The matrix must be writable and nobody else use it meanwhile; `add` must keep to its columns.
+/// The matrix must be writable and nobody else use it meanwhile; `sum` must keep to its columns.
 pub(super) unsafe fn sum_units<T: Scalar>(
-    cut: &Cut<'_>,
+    units: usize,
     [rows, columns]: [usize; 2],
     tiles: usize,
     nanos: usize,
     (total, pitch): Rows<T>,
-    add: impl Fn(&Unit, Range<usize>, Rows<T>, bool) + Sync,
+    sum: impl Fn(Range<usize>, Range<usize>, Rows<T>) + Sync,
 ) {
     let size = rows * columns;
     if size == 0 {
         return;
     }
-    if cut.len() == 0 {
+    if units == 0 {
         for row in 0..rows {
             // SAFETY: the total has that many rows and columns, as this function asks, and is ours; zero bytes are the
             // number 0.
@@ -85,17 +104,18 @@ pub(super) unsafe fn sum_units<T: Scalar>(
         }
         return;
     }
-    let sums = CHUNKS.min(cut.len()).min(PARTIAL / size).max(1);
+    let sums = CHUNKS.min(units).min(PARTIAL / size).max(1);
     let pieces = (CHUNKS / sums).clamp(1, tiles);
     // The first sum is in the matrix itself, to which the others are added.
     scratch::with(Slot::Many, (sums - 1) * size, |partial: *mut T| {
         let (partial, total) = (Shared(partial), Shared(total));
         team::run(sums * pieces, nanos, |i| {
-            let (sum, tiles) = (i / pieces, part(tiles, pieces, i % pieces));
-            let to = if sum == 0 { (total.at(0), pitch) } else { (partial.at((sum - 1) * size), columns) };
-            for (k, unit) in part(cut.len(), sums, sum).enumerate() {
-                add(&cut.unit(unit), tiles.clone(), to, k > 0);
-            }
+            let (part_of, tiles) = (i / pieces, part(tiles, pieces, i % pieces));
+            let to = match part_of.checked_sub(1) {
+                None => (total.at(0), pitch),
+                Some(before) => (partial.at(before * size), columns),
+            };
+            sum(part(units, sums, part_of), tiles, to);
         });
         let parts = rows.min(CHUNKS);
         team::run(parts, multiplying(sums * size), |i| {

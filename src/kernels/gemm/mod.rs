@@ -17,7 +17,7 @@ mod packed;
 mod portable;
 pub(super) mod product;
 pub(super) mod scratch;
-mod simd;
+pub(super) mod simd;
 pub(super) mod table;
 pub(super) mod tile;
 mod vector;

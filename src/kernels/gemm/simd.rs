@@ -7,7 +7,7 @@ use super::Scalar;
 /// # Safety
 /// All methods need the instruction set of the implementing type: they are inlined into functions that enable it. The
 /// pointers need to be valid for the lanes that are read or written; no alignment is needed.
-pub(super) trait Simd: Copy + 'static {
+pub(in crate::kernels) trait Simd: Copy + 'static {
     type Elem: Scalar;
     /// Which lanes a partial load or store touches.
     type Mask: Copy;

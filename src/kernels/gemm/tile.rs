@@ -10,7 +10,7 @@ use super::simd::{Simd, prefetch};
 const AHEAD: isize = 8;
 
 /// The sums of a product in one part.
-pub(super) const WHOLE: *const [isize] = &[0];
+pub(in crate::kernels) const WHOLE: *const [isize] = &[0];
 
 /// One tile: `C = relu(A B [+ C] [+ bias])`.
 #[derive(Debug)]
