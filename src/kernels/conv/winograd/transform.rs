@@ -2,10 +2,6 @@
 //!
 //! In each dimension the points are 0, ±[`A`], ±[`B`] and infinity. These magnitudes are of few binary digits, so that
 //! the constants below are exact, and among those that lose least: the usual 1 and 2 lose more than twice as much.
-#![expect(
-    clippy::needless_range_loop,
-    reason = "the loops count registers, which they unroll over several arrays"
-)]
 
 use crate::kernels::gemm::simd::Simd;
 
