@@ -8,8 +8,8 @@ use crate::kernels::conv::band::Images;
 use crate::kernels::conv::correlate::{Filters, Target, plain};
 use crate::kernels::gemm::{Activation, Epilogue};
 
-/// What an error may be: see [`error`].
-const BOUND: f64 = 4.0;
+/// What an error may be: see [`error`] and [`weight_bounds`].
+const BOUND: f64 = 16.0;
 
 /// Numbers between -1 and 1, by a shift register.
 fn numbers(n: usize, seed: u32) -> Vec<f32> {
@@ -335,7 +335,7 @@ fn weight_sums(case: &Case, x: &[f32], dy: &[f32]) -> Vec<f64> {
     sums
 }
 
-/// The bounds of its errors by channel and column: the sum over the tiles of the largest magnitude that each sees, times
+/// What its errors are measured by, for each channel and column: the sum over the tiles of the largest magnitude that each sees, times
 /// the magnitudes of the gradient there.
 fn weight_bounds(case: &Case, x: &[f32], dy: &[f32]) -> Vec<f64> {
     let axes = case.axes(false);
