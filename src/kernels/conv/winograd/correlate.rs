@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Tiles that are computed at a time: they and their products stay in the second cache.
 const BLOCK: usize = 28;
 
-/// Tiles up to which each thread packs the filters of its own columns, which it has then in its second cache: for so few
-/// tiles the filters are the larger part.
+/// Tiles up to which each thread packs the filters of its own columns, which it has then in its second cache: for so
+/// few tiles the filters are the larger part.
 const FEW: usize = 96;
 
 /// Columns from which there are enough for all threads.
@@ -91,8 +91,8 @@ struct Job<'a, T: 'static> {
 unsafe impl<T: Sync> Sync for Job<'_, T> {}
 
 /// # Safety
-/// So it is for all methods: source, filters and target must be where axes and channels say, and nobody else use the part
-/// of the target that a method is for meanwhile.
+/// So it is for all methods: source, filters and target must be where axes and channels say, and nobody else use the
+/// part of the target that a method is for meanwhile.
 impl<T: Tiled> Job<'_, T> {
     fn nanos(&self, columns: usize) -> usize {
         nanos(self.kernels.lanes, self.tiles.len(), columns, POINTS * self.channels)

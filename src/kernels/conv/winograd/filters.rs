@@ -27,8 +27,8 @@ pub(super) struct Panels<T> {
 unsafe impl<T: Sync> Sync for Panels<T> {}
 
 impl<T: Scalar> Panels<T> {
-    /// Elements between the panels of a point and of the next: no power of two, so that points do not share the sets of a
-    /// cache.
+    /// Elements between the panels of a point and of the next: no power of two, so that points do not share the sets of
+    /// a cache.
     fn plane(channels: usize, width: usize) -> usize {
         channels * width + APART
     }

@@ -156,8 +156,8 @@ fn folded(
     (0..channels).map(of_channel).collect()
 }
 
-/// The largest error of a result by its bound: the sum over the channels of the largest magnitude that its tile sees, times
-/// the magnitudes of the window, in units in the last place.
+/// The largest error of a result by its bound: the sum over the channels of the largest magnitude that its tile sees,
+/// times the magnitudes of the window, in units in the last place.
 fn error(case: &Case, back: bool, x: &[f32], weight: &[f32], y: &[f32]) -> f64 {
     let axes = case.axes(back);
     let (tiles, sums) = (Tiles::new(&axes, case.images), sums(case, back, x, weight));
@@ -335,8 +335,8 @@ fn weight_sums(case: &Case, x: &[f32], dy: &[f32]) -> Vec<f64> {
     sums
 }
 
-/// What its errors are measured by, for each channel and column: the sum over the tiles of the largest magnitude that each sees, times
-/// the magnitudes of the gradient there.
+/// What its errors are measured by, for each channel and column: the sum over the tiles of the largest magnitude that
+/// each sees, times the magnitudes of the gradient there.
 fn weight_bounds(case: &Case, x: &[f32], dy: &[f32]) -> Vec<f64> {
     let axes = case.axes(false);
     let tiles = Tiles::new(&axes, case.images);

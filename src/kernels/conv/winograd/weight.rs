@@ -40,8 +40,8 @@ pub(in crate::kernels::conv) unsafe fn weight_gradient<T: Tiled>(
     let nanos = nanos(kernels.lanes, tiles.len(), columns, POINTS * channels);
     let blocks = tiles.len().div_ceil(BLOCK);
     let is_finite = AtomicBool::new(true);
-    // SAFETY: images, gradient and weight are where axes and channels say, as this function asks; each sum is given to one
-    // task.
+    // SAFETY: images, gradient and weight are where axes and channels say, as this function asks; each sum is given to
+    // one task.
     unsafe {
         let pieces = columns.div_ceil(kernels.cols());
         sum_units(blocks, [rows, columns], pieces, nanos, dweight, |sum, pieces, to| {
