@@ -101,9 +101,9 @@ fn gains(
         Purpose::Images => 400,
         Purpose::Weight => 800,
     };
-    let plain = 9 * positions * products;
-    let tiled = (36 * tiles + weight) * products + tiles * (300 * registers + 800);
-    4 * plain > 5 * tiled
+    let plain = positions.saturating_mul(9 * products);
+    let tiled = products.saturating_mul(36 * tiles + weight).saturating_add(tiles * (300 * registers + 800));
+    plain / 5 > tiled / 4
 }
 
 /// Terms of a sum that are added up in registers: a panel of so many fits the first cache.
