@@ -24,7 +24,7 @@ class strict:  # noqa: N801
     `flux.strict(True)` holds from then on, in all threads; `with flux.strict(True):` holds in this thread for the
     block, whatever is said elsewhere. It covers one algorithm: Winograd's, by which float32 convolutions with windows
     of 3 x 3, stride and dilation 1, and enough channels and pixels, and their gradients, take about half the time at
-    twice the rounding error.
+    two to three times the rounding error.
 
     >>> import oxiflux as flux
     >>> x, w = flux.randn(1, 16, 16, 64), flux.randn(3, 3, 64, 64)

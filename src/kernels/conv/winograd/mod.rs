@@ -7,12 +7,12 @@
 //! weight is a sum over tiles at the same points ([`weight_gradient`]).
 //!
 //! # Accuracy
-//! The error of a result is about twice that of the plain sum. It is bounded not by what that result sums over but by
-//! what its tile sees: by 16 units in the last place of the sum over the channels of the largest of its 6 x 6 pixels
-//! times the sum of the window, all in magnitudes; in a gradient for the weight, of the sum over the tiles of the
-//! largest pixel times the sum of the gradient. Where a pixel is larger by far than its neighbours, the results beside
-//! those that see it are as inaccurate as they. Where a tile does not come out finite, its image is computed by the
-//! plain sums: infinities and NaN go where they belong, and nothing overflows that would not there.
+//! The error of a result is two to three times that of the plain sum. It is bounded not by what that result sums over
+//! but by what its tile sees: by 16 units in the last place of the sum over the channels of the largest of its 6 x 6
+//! pixels times the sum of the window, all in magnitudes; in a gradient for the weight, of the sum over the tiles of
+//! the largest pixel times the sum of the gradient. Where a pixel is larger by far than its neighbours, the results
+//! beside those that see it are as inaccurate as they. Where a tile does not come out finite, its image is computed by
+//! the plain sums: infinities and NaN go where they belong, and nothing overflows that would not there.
 
 mod correlate;
 mod filters;
@@ -106,8 +106,8 @@ fn gains(
     plain / 5 > tiled / 4
 }
 
-/// Terms of a sum that are added up in registers: a panel of so many fits the first cache.
-const DEPTH: usize = 320;
+/// Terms of a sum that are added up in registers: few, because a longer sum in a row loses more.
+const DEPTH: usize = 64;
 
 /// `C = A B [+ C]` of size `[rows, terms, columns]`, where `b` finds the rows of B from some column on, and how many
 /// elements apart they are.
