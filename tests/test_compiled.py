@@ -1206,3 +1206,29 @@ def test_a_decorator_may_be_called() -> None:
 
     assert [double(flux.tensor([i, 3.0])).tolist() for i in range(4)] == [[2 * i, 6.0] for i in range(4)]
     assert hits(double) == 2
+
+
+def test_what_asks_for_strictness_itself_runs_as_ever() -> None:
+    def play(wrap: Any) -> Any:
+        x, w = data(1, 2 * 16 * 16, 64).reshape(2, 16, 16, 64), data(2, 3 * 3 * 64, 64).reshape(3, 3, 64, 64)
+
+        @wrap
+        def f(x: flux.Tensor) -> Any:
+            with flux.strict(True):
+                exact = flux.conv(x, w)
+            return exact, flux.conv(x, w)
+
+        return [f(x) for _ in range(4)]
+
+    both(play)
+
+
+def test_strictness_outside_is_that_of_the_call() -> None:
+    def play(wrap: Any) -> Any:
+        x, w = data(1, 2 * 16 * 16, 64).reshape(2, 16, 16, 64), data(2, 3 * 3 * 64, 64).reshape(3, 3, 64, 64)
+        f = wrap(lambda x: flux.conv(x, w))
+        plain = [f(x) for _ in range(4)]
+        with flux.strict(True):
+            return [*plain, f(x)]
+
+    both(play)

@@ -139,7 +139,7 @@ def test_a_dilation_that_is_none_is_a_value_error(option):
 
 
 def test_ceil_mode_is_a_truth():
-    with pytest.raises(TypeError, match="MaxPool: ceil_mode is True or False, got 1"):
+    with pytest.raises(TypeError, match="MaxPool: ceil_mode must be True or False, got 1"):
         flux.MaxPool((2, 2), ceil_mode=1)
 
 

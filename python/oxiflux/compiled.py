@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from . import _core
+from .hints import told
 from .reached import Reach, Unseen, is_trusted
 
 __all__ = ["compile", "show_program"]
@@ -88,6 +89,7 @@ def captured(function: Any, name: str) -> _core.compiled:
     return compiled
 
 
+@told
 def show_program(step: Callable[..., Any]) -> str:
     """The programs of a compiled function as text, a line for each step: what it makes, its shape, and of what.
 

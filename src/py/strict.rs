@@ -1,13 +1,14 @@
 //! Whether fast but less accurate algorithms are left out; `oxiflux.strict` makes one object of the two.
 
 use super::hints::add_function;
-use crate::strict;
+use crate::{strict, tape};
 use pyo3::prelude::*;
 
 /// Leaves less accurate algorithms out for all threads that have not said otherwise, or doesn't.
 #[pyfunction]
 #[pyo3(signature = (on, /))]
 fn set_strict(on: bool) {
+    tape::refuse(|| "strict is asked for in the function".into());
     strict::set_strict(on);
 }
 
@@ -15,6 +16,7 @@ fn set_strict(on: bool) {
 #[pyfunction]
 #[pyo3(signature = (on, /))]
 fn strict_here(on: Option<bool>) -> Option<bool> {
+    tape::refuse(|| "strict is asked for in the function".into());
     strict::strict_here(on)
 }
 
