@@ -35,6 +35,7 @@ class strict:  # noqa: N801
     """
 
     def __init__(self, on: bool = True) -> None:
+        """Says so for all threads, until this becomes a block or another says something else."""
         if not isinstance(on, bool):
             raise TypeError(f"strict: on must be True or False, got {on!r}{meant(on)}")
         self._on = on
