@@ -8,6 +8,7 @@ mod notes;
 mod show;
 mod view;
 
+pub(crate) use cast::casting;
 pub(crate) use notes::{Noted, closed, is_any_open, is_noted, noted, opened};
 pub use view::Range;
 
@@ -58,7 +59,7 @@ fn marked<T>(values: &[T]) -> (*const T, usize) {
 
 /// Whether elements can be taken for those of another type: their own, or any of the same size whose values all bits are.
 #[inline]
-fn can_be(dtype: DType, other: DType) -> bool {
+pub(crate) fn can_be(dtype: DType, other: DType) -> bool {
     dtype == other || (dtype.size() == other.size() && other != DType::Bool)
 }
 
@@ -320,6 +321,19 @@ impl Array {
     pub fn ptr<T: Element>(&self) -> *const T {
         debug_assert_eq!(size_of::<T>(), self.dtype.size());
         self.start.cast()
+    }
+
+    /// Where the first element is, whatever its type.
+    #[inline]
+    pub(crate) fn start(&self) -> *const u8 {
+        self.start
+    }
+
+    /// Where to write the first element of an array that nobody else can see.
+    #[inline]
+    pub(crate) fn start_mut(&mut self) -> *mut u8 {
+        debug_assert!(self.is_unique());
+        self.start
     }
 
     /// Where to write the elements of an array just made by [`Array::empty`].

@@ -103,6 +103,8 @@ mod strict;
 #[doc(hidden)]
 pub mod kernels;
 pub mod array;
+#[doc(hidden)]
+pub mod fuse;
 pub mod tape;
 mod random;
 pub mod ops;

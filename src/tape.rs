@@ -11,6 +11,7 @@ mod current;
 mod later;
 mod operation;
 mod parameters;
+mod plan;
 mod program;
 mod replay;
 mod threads;
@@ -39,6 +40,7 @@ pub use operation::{Context, Differentiable, Grads, Keeps, Operation};
 pub use parameters::{Parameter, Parameters, Value};
 pub(crate) use parameters::{choice, fields, parameters};
 pub use program::{Instruction, Program, Recording, is_written};
+pub use plan::Fate;
 pub use replay::{Registers, Replay, Stop};
 #[cfg(feature = "python")]
 pub(crate) use threads::is_anothers;

@@ -5,6 +5,7 @@ use crate::dtype::DType::{self, BF16, F16, F32, F64};
 use crate::dtype::half::{BFloat16, Float16, Half};
 use crate::dtype::{Element, each};
 use crate::error::Result;
+use crate::fuse::Fusible;
 use crate::kernels::map;
 use std::marker::PhantomData;
 
@@ -57,6 +58,23 @@ impl<T: Half> map::Map for Narrow<T> {
     #[inline(always)]
     fn f<const FMA: bool>(&self, x: f32) -> T {
         T::from_f32(x)
+    }
+}
+
+/// What changes one floating type, or truth values, into another, to be done with other operations.
+pub(crate) fn casting(from: DType, to: DType) -> Option<Fusible> {
+    match (from, to) {
+        (F16, F32) => Some(Fusible::map(Widen::<Float16>(PhantomData))),
+        (BF16, F32) => Some(Fusible::map(Widen::<BFloat16>(PhantomData))),
+        (F32, F16) => Some(Fusible::map(Narrow::<Float16>(PhantomData))),
+        (F32, BF16) => Some(Fusible::map(Narrow::<BFloat16>(PhantomData))),
+        (F32, F64) => Some(Fusible::map(Cast::<f32, f64>(PhantomData))),
+        (F64, F32) => Some(Fusible::map(Cast::<f64, f32>(PhantomData))),
+        (DType::Bool, F32) => Some(Fusible::map(Cast::<bool, f32>(PhantomData))),
+        (DType::Bool, F64) => Some(Fusible::map(Cast::<bool, f64>(PhantomData))),
+        (F32, DType::Bool) => Some(Fusible::map(Cast::<f32, bool>(PhantomData))),
+        (F64, DType::Bool) => Some(Fusible::map(Cast::<f64, bool>(PhantomData))),
+        _ => None,
     }
 }
 

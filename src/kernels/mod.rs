@@ -10,6 +10,7 @@ mod cost;
 pub mod map;
 pub mod put;
 pub mod reduce;
+pub(crate) mod folding;
 pub mod argextreme;
 pub mod variance;
 pub mod scan;

@@ -123,6 +123,13 @@ impl Axis {
         self.outer * self.n * self.inner
     }
 
+    /// How many rows of the axis are folded in one piece. Where they are not all, what the pieces give is folded in turn.
+    #[inline]
+    pub(crate) fn piece(self) -> usize {
+        let rows = BLOCK.max(CHUNK / self.inner.max(1));
+        if self.n * self.inner <= CHUNK || self.n <= rows { self.n } else { rows }
+    }
+
     /// How many elements there are without the axis.
     #[inline]
     pub fn places(self) -> usize {
@@ -142,8 +149,8 @@ pub fn reduce<'a, K: Fold>(axis: Axis, x: &[K::In], out: &'a mut Unwritten<K::Ou
         x.len(),
         out.len()
     );
-    let rows = BLOCK.max(CHUNK / inner.max(1));
-    if n * inner <= CHUNK || n <= rows {
+    let rows = axis.piece();
+    if rows == n {
         return reduce_whole::<K>(axis, x, out);
     }
     let parts = n.div_ceil(rows);
@@ -158,7 +165,7 @@ pub fn reduce<'a, K: Fold>(axis: Axis, x: &[K::In], out: &'a mut Unwritten<K::Ou
 }
 
 /// [`reduce`], in tasks that have the whole axis.
-fn reduce_whole<'a, K: Fold>(axis: Axis, x: &[K::In], out: &'a mut Unwritten<K::Out>) -> &'a mut [K::Out] {
+pub(super) fn reduce_whole<'a, K: Fold>(axis: Axis, x: &[K::In], out: &'a mut Unwritten<K::Out>) -> &'a mut [K::Out] {
     let Axis { outer, n, inner } = axis;
     let nanos = reading::<K::In>(x.len());
     if n * inner <= CHUNK || inner <= WIDTH {

@@ -9,6 +9,7 @@ use super::{
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
+use crate::fuse::Fusible;
 use crate::kernels::arithmetic::Arithmetic;
 use crate::kernels::map::Zip;
 use crate::kernels::math::{double, single};
@@ -67,6 +68,11 @@ macro_rules! binary {
                     stringify!($name)
                 }
                 parameters! {}
+                fn fused(&self, x: &[DType]) -> Option<Fusible> {
+                    each!(x[0], float: T => {
+                        Some(Fusible::zip($name::Kernel::<T>(std::marker::PhantomData)))
+                    }, else None)
+                }
                 fn forward(&self, x: &[&Array]) -> Result<Array> {
                     let name = stringify!($name);
                     each!(x[0].dtype(), $set: T => {

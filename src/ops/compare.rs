@@ -4,6 +4,7 @@ use super::binary::{not_zero, promote};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
+use crate::fuse::Fusible;
 use crate::kernels::arithmetic::{Arithmetic, Bits};
 use crate::kernels::map::Zip;
 use crate::tape::{Operation, Tensor, cast, compute, parameters};
@@ -35,6 +36,9 @@ macro_rules! compare {
                 fn moves(&self) -> bool {
                     compare!(@has_half $set)
                 }
+                fn fused(&self, x: &[DType]) -> Option<Fusible> {
+                    compare!(@fused $set, x[0], T => Some(Fusible::zip($name::Kernel::<T>(PhantomData))))
+                }
                 fn forward(&self, x: &[&Array]) -> Result<Array> {
                     let (name, dtype) = (self.name(), x[0].dtype());
                     compare!(@dispatch $set, dtype, T => {
@@ -51,6 +55,15 @@ macro_rules! compare {
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
         crate::bind! { compare $($(#[$doc])+ $name -> $out;)+ }
     };
+    (@fused bits, $d:expr, $t:ident => $body:expr) => { compare!(@fused logical, $d, $t => $body) };
+    (@fused integer, $d:expr, $t:ident => $body:expr) => {{
+        let _ = $d;
+        None
+    }};
+    (@fused logical, $d:expr, $t:ident => $body:expr) => {
+        if $d == DType::Bool { type $t = bool; $body } else { None }
+    };
+    (@fused $set:ident, $d:expr, $t:ident => $body:expr) => { each!($d, float: $t => $body, else None) };
     (@has_half all) => { false };
     (@has_half divided) => { false };
     (@has_half $set:ident) => { true };

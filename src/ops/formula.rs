@@ -6,8 +6,9 @@
 use super::multiply;
 use super::traced::{Traced, evaluated};
 use crate::array::Array;
-use crate::dtype::each;
+use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
+use crate::fuse::Fusible;
 use crate::kernels::map::{Map, Zip, map_in_place};
 use crate::kernels::real::{Lane, Literal, Real};
 use crate::tape::{
@@ -108,6 +109,9 @@ impl<K: Row> Operation for Unary<K> {
     fn parameters(&self) -> tape::Parameters {
         named(K::PARAMETERS, &self.0)
     }
+    fn fused(&self, x: &[DType]) -> Option<Fusible> {
+        each!(x[0], float: T => Some(Fusible::map(Forward::<K, T>(self.0, PhantomData))), else None)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0];
         each!(x.dtype(), float: T => x.map(K::NAME, &Forward::<K, T>(self.0, PhantomData)), else not_float::<K, _>(x))
@@ -159,6 +163,9 @@ impl<K: Row> Operation for Slope<K> {
         let mut parameters = named(K::PARAMETERS, &self.0);
         parameters.push(("gradient", Value::Bool(true)));
         parameters
+    }
+    fn fused(&self, x: &[DType]) -> Option<Fusible> {
+        each!(x[1], float: T => Some(Fusible::zip(Backward::<K, T>(self.0, PhantomData))), else None)
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (g, v) = (x[0], x[1]);

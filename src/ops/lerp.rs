@@ -3,8 +3,9 @@
 use super::binary::{as_dtype, number};
 use super::{Case, multiply, subtract};
 use crate::array::Array;
-use crate::dtype::each;
+use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
+use crate::fuse::Fusible;
 use crate::kernels::map::Zip3;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
 use std::marker::PhantomData;
@@ -37,6 +38,9 @@ impl Operation for Lerp {
         "lerp"
     }
     parameters! {}
+    fn fused(&self, x: &[DType]) -> Option<Fusible> {
+        each!(x[0], float: T => Some(Fusible::zip3_as(x[0], Kernel::<T>(PhantomData))), else None)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[0].dtype(), float: T => {
             Array::zip3_as("lerp", x[0].dtype(), &Kernel::<T>(PhantomData), [x[0], x[1], x[2]])

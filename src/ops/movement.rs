@@ -2,7 +2,9 @@
 
 use super::Case;
 use crate::array::Array;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::fuse::Fusible;
 use crate::shape::{self, Axes, Dims};
 use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, parameters};
 use smallvec::SmallVec;
@@ -17,6 +19,9 @@ impl Operation for Reshape {
     parameters! { 0: shape }
     fn moves(&self) -> bool {
         true
+    }
+    fn fused(&self, _: &[DType]) -> Option<Fusible> {
+        Some(Fusible::View)
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].reshape(&self.0)
@@ -44,6 +49,9 @@ impl Operation for Permute {
     parameters! { 0: order }
     fn moves(&self) -> bool {
         true
+    }
+    fn fused(&self, _: &[DType]) -> Option<Fusible> {
+        Some(Fusible::View)
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].permute(&self.0)
@@ -75,6 +83,9 @@ impl Operation for BroadcastTo {
     parameters! { 0: shape }
     fn moves(&self) -> bool {
         true
+    }
+    fn fused(&self, _: &[DType]) -> Option<Fusible> {
+        Some(Fusible::View)
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].broadcast_to(&self.0)

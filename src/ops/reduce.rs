@@ -5,8 +5,9 @@ use super::compare::truth;
 use super::movement::{broadcast_to, reshape_to};
 use super::{Case, astype, divide, equal, isnan, logical_not, multiply, select, subtract};
 use crate::array::Array;
-use crate::dtype::{Element, each};
+use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
+use crate::fuse::Fusible;
 use crate::kernels::argextreme;
 use crate::kernels::reduce::{self as kernel, Axis, Fold};
 use crate::kernels::variance::{Variance, centred};
@@ -74,17 +75,27 @@ impl Sum {
     }
 }
 
+/// Divides sums by how many numbers they are of.
+fn divided(sums: &mut Array, count: usize) -> Result<()> {
+    let n = count as f64;
+    each!(sums.dtype(), float: T => sums.make_mut::<T>()?.iter_mut().for_each(|v| *v = (*v as f64 / n) as T), else ());
+    Ok(())
+}
+
 impl Operation for Sum {
     fn name(&self) -> &'static str {
         if self.mean { "mean" } else { "sum" }
     }
     parameters! { axes, keepdims, mean }
+    fn fused(&self, x: &[DType]) -> Option<Fusible> {
+        let sum = each!(x[0], float: T => Fusible::fold::<kernel::Sum<T>>(&self.axes), else return None);
+        Some(if self.mean { sum.then(divided) } else { sum })
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = &x[0].cast(x[0].dtype().widest())?;
         let mut y = each!(x.dtype(), wide: T => fold::<kernel::Sum<T>>("sum", x, &self.axes, self.keepdims))?;
         if self.mean {
-            let n = self.count(x.shape()) as f64;
-            each!(y.dtype(), float: T => y.make_mut::<T>()?.iter_mut().for_each(|v| *v = (*v as f64 / n) as T), else ());
+            divided(&mut y, self.count(x.shape()))?;
         }
         Ok(y)
     }
@@ -149,6 +160,12 @@ impl Operation for Extreme {
         if self.largest { "max" } else { "min" }
     }
     parameters! { axes, keepdims, largest }
+    fn fused(&self, x: &[DType]) -> Option<Fusible> {
+        each!(x[0], float: T => Some(match self.largest {
+            true => Fusible::fold::<kernel::Max<T>>(&self.axes),
+            false => Fusible::fold::<kernel::Min<T>>(&self.axes),
+        }), else None)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (dtype, axes, keep) = (x[0].dtype(), &self.axes, self.keepdims);
         let x = &x[0].cast(dtype.widest())?;

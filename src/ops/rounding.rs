@@ -3,6 +3,7 @@
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::error::{Error, Result};
+use crate::fuse::Fusible;
 use crate::kernels::arithmetic::{Arithmetic, Bits};
 use crate::kernels::map::Map;
 use crate::tape::{Operation, Tensor, compute, parameters};
@@ -97,6 +98,9 @@ macro_rules! steps {
                 fn moves(&self) -> bool {
                     steps!(@has_half $set)
                 }
+                fn fused(&self, x: &[DType]) -> Option<Fusible> {
+                    steps!(@fused $set, x[0], T => Some(Fusible::map($name::Kernel::<T>(PhantomData))))
+                }
                 fn forward(&self, x: &[&Array]) -> Result<Array> {
                     let (name, dtype) = (self.name(), x[0].dtype());
                     steps!(@dispatch $set, dtype, T => x[0].map(name, &$name::Kernel::<T>(PhantomData)),
@@ -112,6 +116,11 @@ macro_rules! steps {
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
         crate::bind! { step $($(#[$doc])+ $name;)+ }
     };
+    (@fused bits, $d:expr, $t:ident => $body:expr) => { steps!(@fused truth, $d, $t => $body) };
+    (@fused truth, $d:expr, $t:ident => $body:expr) => {
+        if $d == DType::Bool { type $t = bool; $body } else { None }
+    };
+    (@fused $set:ident, $d:expr, $t:ident => $body:expr) => { each!($d, float: $t => $body, else None) };
     (@has_half bits) => { true };
     (@has_half $set:ident) => { false };
     (@prepare truth, $x:ident) => { super::compare::truth($x)? };

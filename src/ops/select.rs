@@ -5,6 +5,7 @@ use super::binary::as_dtype;
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::Result;
+use crate::fuse::Fusible;
 use crate::kernels::map::Zip3;
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, parameters};
 use std::marker::PhantomData;
@@ -33,6 +34,10 @@ impl Operation for Select {
     parameters! {}
     fn moves(&self) -> bool {
         true
+    }
+    fn fused(&self, x: &[DType]) -> Option<Fusible> {
+        let dtype = x[1];
+        Some(each!(dtype, moved: T => Fusible::zip3_as(dtype, Kernel::<T>(PhantomData))))
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let dtype = x[1].dtype();

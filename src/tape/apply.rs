@@ -7,9 +7,10 @@ use super::parameters::parameters;
 use super::program::{is_written, unwritten, write};
 use super::threads::{from_another_thread, is_anothers, on_another_thread};
 use super::{ELSEWHERE, Place, Tape, Tensor, is_recording};
-use crate::array::Array;
+use crate::array::{Array, casting};
 use crate::dtype::DType;
 use crate::error::{Result, attempt};
+use crate::fuse::Fusible;
 use smallvec::SmallVec;
 use std::rc::Rc;
 
@@ -156,6 +157,9 @@ impl Operation for Cast {
         "astype"
     }
     parameters! { 0: dtype }
+    fn fused(&self, x: &[DType]) -> Option<Fusible> {
+        casting(x[0], self.0)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         x[0].cast(self.0)
     }

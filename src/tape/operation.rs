@@ -5,6 +5,7 @@ use super::parameters::Parameters;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::fuse::Fusible;
 use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -42,6 +43,11 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
 
     /// The operation once more, to be kept in a program that does it again; `None` where that cannot be.
     fn kept(&self) -> Option<Arc<dyn Operation>> {
+        None
+    }
+
+    /// What it is to those who do several operations together, for inputs of these types; `None` if it is done by itself.
+    fn fused(&self, _inputs: &[DType]) -> Option<Fusible> {
         None
     }
 

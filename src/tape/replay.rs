@@ -2,14 +2,16 @@
 
 use super::capture::{Capture, Kind};
 use super::operation::Operation;
+use super::plan::{Doing, Fate, Plan, Unit};
 use crate::array::Array;
 use crate::error::{Result, attempt};
+use crate::fuse::{Given, Program};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A step over registers. Numbers below those of the constants are constants.
 struct Line {
-    kind: Kind,
+    doing: Doing,
     inputs: SmallVec<[u32; 4]>,
     outputs: SmallVec<[u32; 2]>,
     /// Registers that nobody reads after it.
@@ -28,6 +30,7 @@ pub struct Replay {
     given: Vec<Option<u32>>,
     /// How many elements all steps look at.
     work: usize,
+    fates: Vec<Fate>,
 }
 
 /// The values of a program while it runs.
@@ -49,17 +52,15 @@ impl Replay {
     /// The program of what was captured, and where it leaves the values of these numbers in the end: what follows from
     /// constants alone has been computed.
     pub fn of(capture: &Capture, wanted: &[u32]) -> (Replay, Vec<u32>) {
-        let (layouts, steps) = (capture.layouts(), capture.steps());
+        let layouts = capture.layouts();
+        let Plan { units, stands, fates } = Plan::of(capture, wanted);
         let mut places = vec![u32::MAX; layouts.len()];
         let mut constants = Vec::new();
-        let is_kept =
-            |outputs: &[u32]| outputs.is_empty() || outputs.iter().any(|&n| !capture.is_constant(n));
-        let steps: Vec<_> = steps.iter().filter(|step| is_kept(&step.outputs)).collect();
         let mut last = vec![0; layouts.len()];
-        for (at, step) in steps.iter().enumerate() {
-            step.inputs.iter().chain(&step.outputs).for_each(|&n| last[n as usize] = at + 1);
+        for (at, unit) in units.iter().enumerate() {
+            unit.inputs.iter().chain(&unit.outputs).for_each(|&n| last[n as usize] = at + 1);
         }
-        wanted.iter().for_each(|&n| last[n as usize] = usize::MAX);
+        wanted.iter().for_each(|&n| last[stands[n as usize] as usize] = usize::MAX);
         for n in 0..layouts.len() {
             if let Some(x) = capture.constant(n as u32).filter(|_| last[n] > 0) {
                 places[n] = constants.len() as u32;
@@ -81,28 +82,32 @@ impl Replay {
                 places[n]
             }));
         }
-        let (mut lines, mut work) = (Vec::with_capacity(steps.len()), 0);
-        for (at, step) in steps.iter().enumerate() {
-            let mut dying = SmallVec::new();
-            let inputs: SmallVec<[u32; 4]> = step.inputs.iter().map(|&n| places[n as usize]).collect();
-            let mut outputs = SmallVec::new();
-            for &n in &step.outputs {
+        let (mut lines, mut work) = (Vec::with_capacity(units.len()), 0);
+        for (at, Unit { doing, inputs, outputs }) in units.into_iter().enumerate() {
+            for &n in &outputs {
                 places[n as usize] = register(&mut free);
-                outputs.push(places[n as usize]);
             }
-            for &n in step.inputs.iter().chain(&step.outputs) {
+            let mut dying = SmallVec::new();
+            for &n in inputs.iter().chain(&outputs) {
                 let place = places[n as usize];
                 if last[n as usize] == at + 1 && place >= first && !dying.contains(&place) {
                     dying.push(place);
                 }
             }
             free.extend(dying.iter().copied());
-            work += step.inputs.iter().map(|&n| crate::shape::size(&layouts[n as usize].0)).sum::<usize>();
+            work += inputs.iter().map(|&n| crate::shape::size(&layouts[n as usize].0)).sum::<usize>();
+            let inputs: SmallVec<[u32; 4]> = inputs.iter().map(|&n| places[n as usize]).collect();
+            let outputs = outputs.iter().map(|&n| places[n as usize]).collect();
             let gives_up = inputs.first().is_some_and(|x| dying.contains(x) && !inputs[1..].contains(x));
-            lines.push(Line { kind: step.kind.clone(), inputs, outputs, dying, gives_up });
+            lines.push(Line { doing, inputs, outputs, dying, gives_up });
         }
-        let found = wanted.iter().map(|&n| places[n as usize]).collect();
-        (Replay { constants, lines, count: (count - first) as usize, given, work }, found)
+        let found = wanted.iter().map(|&n| places[stands[n as usize] as usize]).collect();
+        (Replay { constants, lines, count: (count - first) as usize, given, work, fates }, found)
+    }
+
+    /// What became of a step of the capture.
+    pub fn fate(&self, step: usize) -> Fate {
+        self.fates.get(step).cloned().unwrap_or(Fate::Alone)
     }
 
     /// How many elements all steps look at.
@@ -147,7 +152,7 @@ impl Replay {
     /// Goes on to the next step that somebody else has to do, or to the end.
     pub fn run(&self, registers: &mut Registers) -> Result<Option<Stop>> {
         while let Some(line) = self.lines.get(registers.next) {
-            if let Kind::Foreign(number) = line.kind {
+            if let Doing::Step(Kind::Foreign(number)) = line.doing {
                 let inputs = line.inputs.iter().map(|&n| self.value(registers, n).clone()).collect();
                 self.end(line, registers);
                 registers.next += 1;
@@ -184,7 +189,11 @@ impl Replay {
     fn line(&self, line: &Line, registers: &mut Registers) -> Result<()> {
         let first = self.constants.len();
         let mut made: SmallVec<[Array; 2]> = SmallVec::new();
-        match &line.kind {
+        let kind = match &line.doing {
+            Doing::Step(kind) => kind,
+            Doing::Fused(program) => return self.fused(line, program, registers),
+        };
+        match kind {
             Kind::Operation(op, false) if line.gives_up => {
                 let x = registers.values[line.inputs[0] as usize - first].take().expect("it was given");
                 made.push(self.in_place(op, x, &line.inputs[1..], registers)?);
@@ -204,6 +213,34 @@ impl Replay {
                 }
             }
         }
+        for (&place, x) in line.outputs.iter().zip(made) {
+            registers.values[place as usize - first] = Some(x);
+        }
+        self.end(line, registers);
+        Ok(())
+    }
+
+    /// Several steps at once, in the memory of what nobody reads after them where that can be done.
+    fn fused(&self, line: &Line, program: &Program, registers: &mut Registers) -> Result<()> {
+        let first = self.constants.len();
+        let mut left: SmallVec<[(usize, Array); 2]> = SmallVec::new();
+        for at in program.takes() {
+            let place = line.inputs[at];
+            if line.dying.contains(&place)
+                && let Some(x) = registers.values[place as usize - first].take()
+            {
+                left.push((at, x));
+            }
+        }
+        let mut given: SmallVec<[Given<'_>; 8]> = SmallVec::new();
+        for (at, &place) in line.inputs.iter().enumerate() {
+            given.push(match left.iter().position(|(left, _)| *left == at) {
+                Some(i) => Given::Left(left.swap_remove(i).1),
+                None => Given::Lent(self.value(registers, place)),
+            });
+        }
+        let made = attempt("fused", || program.run(&mut given))?;
+        drop(given);
         for (&place, x) in line.outputs.iter().zip(made) {
             registers.values[place as usize - first] = Some(x);
         }

@@ -31,7 +31,7 @@ const CALLING: f64 = 8.0;
 
 /// Defines the trait of the kernels with so many inputs, its function, and its loops for each instruction set.
 macro_rules! kernels {
-    ($(#[$doc:meta])* $Kernel:ident, $(#[$fdoc:meta])* $map:ident, $with:ident, $Erased:ident,
+    ($(#[$doc:meta])* $Kernel:ident, $(#[$fdoc:meta])* $map:ident, $with:ident, $Erased:ident, $Owned:ident,
         $($x:ident: $In:ident, $strides:ident, $i:literal);+) => {
         $(#[$doc])*
         pub trait $Kernel: Sync {
@@ -134,6 +134,16 @@ macro_rules! kernels {
             }
         }
 
+        /// The kernel as a [`Block`] that has it.
+        pub(crate) struct $Owned<K>(pub(crate) K);
+
+        impl<K: $Kernel> Block for $Owned<K> {
+            unsafe fn run(&self, isa: Isa, inputs: &[*const u8], out: *mut u8, n: usize) {
+                // SAFETY: handed on.
+                unsafe { $Erased(&self.0).run(isa, inputs, out, n) }
+            }
+        }
+
         $(#[$fdoc])*
         ///
         /// # Safety
@@ -174,21 +184,21 @@ kernels! {
     /// A function of one element.
     Map,
     /// `out = f(x)`, element by element.
-    map, map_with, Erased1, x: In, x_strides, 0
+    map, map_with, Erased1, Owned1, x: In, x_strides, 0
 }
 
 kernels! {
     /// A function of two elements.
     Zip,
     /// `out = f(a, b)`, element by element.
-    zip, zip_with, Erased2, a: A, a_strides, 0; b: B, b_strides, 1
+    zip, zip_with, Erased2, Owned2, a: A, a_strides, 0; b: B, b_strides, 1
 }
 
 kernels! {
     /// A function of three elements.
     Zip3,
     /// `out = f(a, b, c)`, element by element.
-    zip3, zip3_with, Erased3, a: A, a_strides, 0; b: B, b_strides, 1; c: C, c_strides, 2
+    zip3, zip3_with, Erased3, Owned3, a: A, a_strides, 0; b: B, b_strides, 1; c: C, c_strides, 2
 }
 
 /// `x = f(x)`, element by element.

@@ -1,0 +1,15 @@
+//! Operations that are done together, a block at a time: what one makes of a block is still in the first-level cache when
+//! the next one reads it, and only what is wanted in the end goes to memory.
+//!
+//! The kernels are those of the operations themselves, so that results have the same bits. Nothing here knows a tape.
+
+mod group;
+mod kernel;
+mod operand;
+mod program;
+mod run;
+
+pub(crate) use group::{Role, Seen, grouped};
+pub use kernel::{Each, Folds, Fusible};
+pub(crate) use program::{Program, Source, Values};
+pub(crate) use run::Given;

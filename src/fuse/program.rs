@@ -1,0 +1,393 @@
+//! A block program: instructions over places, each a block of elements, and where these come from and go to.
+
+use super::kernel::{Each, Folds, Fusible};
+use super::operand::{Operand, strides};
+use crate::array::{Array, can_be};
+use crate::dtype::DType;
+use crate::kernels::map::Block;
+use crate::kernels::reduce::Axis;
+use crate::shape::{self, Dims, Strides};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// How an array is laid out.
+pub(crate) type Layout = (Dims, Strides, DType);
+
+/// What the blocks of a program have in the first-level cache at a time, about.
+const CACHE: usize = 32 << 10;
+/// Elements of a block.
+const LEAST: usize = 256;
+const MOST: usize = 2048;
+/// Where an operand comes again sooner than after so many elements, blocks do not end there.
+const SHORT: usize = 256;
+/// What is between two registers, so that what is written to one is not taken for what is read of another.
+const APART: usize = 192;
+/// What is folded at a time takes so many bytes at most, which stay in the second-level cache.
+const FOLDED: usize = 1 << 19;
+/// Results of so many bytes take the memory of an operand that nobody needs afterwards.
+const LARGE: usize = 1 << 15;
+
+/// What a program is made of: an operation, what it is given and what it gives.
+pub(crate) struct Source<'a> {
+    pub(crate) what: Fusible,
+    pub(crate) inputs: &'a [u32],
+    pub(crate) output: u32,
+}
+
+/// What is to be known of the values by their numbers.
+pub(crate) trait Values {
+    /// How a value is laid out.
+    fn layout(&self, value: u32) -> &Layout;
+    /// The value, if it is always the same.
+    fn constant(&self, value: u32) -> Option<&Array>;
+    /// Whether it is needed when the program has been done.
+    fn is_wanted(&self, value: u32) -> bool;
+}
+
+/// One kernel on blocks.
+pub(super) struct Instruction {
+    pub(super) block: Arc<dyn Block + Send>,
+    pub(super) inputs: [u16; 3],
+    pub(super) count: usize,
+    pub(super) out: u16,
+}
+
+/// How an operand gets to a place.
+pub(super) enum How {
+    /// It lies in order.
+    Flat,
+    /// It is a number of the program: so many of it are at hand.
+    Constant(Array),
+    /// It is one element, so many of which are written to the register at this offset.
+    Single(usize),
+    /// It is read block by block, if need be by way of the register at this offset.
+    Packed(Operand, usize),
+}
+
+pub(super) struct Reading {
+    pub(super) layout: Layout,
+    pub(super) how: How,
+    /// Whether it is brought into order first.
+    pub(super) copied: bool,
+}
+
+pub(super) struct Written {
+    pub(super) dtype: DType,
+    pub(super) place: u16,
+    /// The operand whose memory it may take, and the offset of the register that it is computed in then.
+    pub(super) takes: Option<(usize, usize)>,
+}
+
+/// What a fold reads.
+pub(super) enum Folding {
+    /// A buffer of its own at this offset.
+    Buffer(usize),
+    /// A result.
+    Result(usize),
+}
+
+pub(super) struct Fold {
+    pub(super) folds: Folds,
+    pub(super) of: Folding,
+    pub(super) shape: Dims,
+}
+
+/// Several operations as one.
+pub(crate) struct Program {
+    pub(super) shape: Dims,
+    pub(super) size: usize,
+    /// Elements of a block at most.
+    pub(super) block: usize,
+    /// Blocks end at multiples of it.
+    pub(super) cut: usize,
+    /// What an element costs.
+    pub(super) nanos: f64,
+    pub(super) operands: Vec<Reading>,
+    pub(super) places: usize,
+    /// The places in registers, and their offsets.
+    pub(super) registers: Vec<(u16, usize)>,
+    /// The places in buffers that are folded, their offsets and the sizes of their elements.
+    pub(super) buffers: Vec<(u16, usize, usize)>,
+    pub(super) instructions: Vec<Instruction>,
+    pub(super) results: Vec<Written>,
+    pub(super) folds: Vec<Fold>,
+    /// How the elements are folded.
+    pub(super) division: Option<Axis>,
+    /// How many bytes registers and buffers take.
+    pub(super) scratch: usize,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n, shape) = (self.instructions.len() + self.folds.len(), shape::show(&self.shape));
+        write!(f, "{n} operations on {shape}, in blocks of {}, {} bytes", self.block, self.scratch)
+    }
+}
+
+impl Each {
+    /// Whether the kernel computes a result with this layout of operands with those.
+    pub(crate) fn fits<'a>(&self, mut inputs: impl ExactSizeIterator<Item = &'a Layout>, out: &Layout) -> bool {
+        let shape = &out.0;
+        inputs.len() == self.inputs.len()
+            && shape::checked_size(shape).is_some_and(|n| n > 0)
+            && out.2 == self.out
+            && shape::is_row_major(shape, &out.1)
+            && self.inputs.iter().all(|&dtype| {
+                inputs.next().is_some_and(|x| can_be(x.2, dtype) && strides(&x.0, &x.1, shape).is_some())
+            })
+    }
+}
+
+impl Folds {
+    /// The axis that is reduced of an input with this layout to a result with that one, if it can be done piece by piece.
+    pub(crate) fn axis(&self, input: &Layout, out: &Layout) -> Option<Axis> {
+        let (shape, first) = (&input.0, *self.axes.first()?);
+        let last = first + self.axes.len();
+        let adjacent = self.axes.iter().zip(first..).all(|(&axis, i)| axis == i) && last <= shape.len();
+        if !adjacent || input.2 != self.input || out.2 != self.out {
+            return None;
+        }
+        let [outer, n, inner] = [&shape[..first], &shape[first..last], &shape[last..]].map(shape::size);
+        let axis = Axis { outer, n, inner };
+        let fits = axis.size() > 0 && axis.piece() * inner * self.input.size() <= FOLDED;
+        (fits && shape::size(&out.0) == axis.places() && shape::is_row_major(&out.0, &out.1)).then_some(axis)
+    }
+}
+
+/// Gives out offsets of registers.
+#[derive(Default)]
+struct Offsets {
+    end: usize,
+    free: Vec<(usize, usize)>,
+}
+
+impl Offsets {
+    fn take(&mut self, bytes: usize) -> usize {
+        let bytes = (bytes + APART).next_multiple_of(64);
+        if let Some(at) = self.free.iter().rposition(|&(_, size)| size == bytes) {
+            return self.free.swap_remove(at).0;
+        }
+        self.end += bytes;
+        self.end - bytes
+    }
+    fn give(&mut self, offset: usize, bytes: usize) {
+        self.free.push((offset, (bytes + APART).next_multiple_of(64)));
+    }
+}
+
+/// What is being made of sources.
+struct Making<'a> {
+    sources: &'a [Source<'a>],
+    values: &'a dyn Values,
+    shape: Dims,
+    /// The operands by their numbers, and which instruction reads a value last.
+    numbers: HashMap<u32, usize>,
+    operands: Vec<u32>,
+    last: HashMap<u32, usize>,
+}
+
+impl Program {
+    /// The program that does all of these, with the numbers of the values that it is given and of those that it gives. Each
+    /// [fits](Each::fits) its inputs, and all have the shape in common.
+    pub(crate) fn new(sources: &[Source<'_>], values: &dyn Values) -> (Program, Vec<u32>, Vec<u32>) {
+        let first = sources.iter().find(|s| matches!(s.what, Fusible::Each(_)));
+        let shape = first.map(|s| values.layout(s.output).0.clone()).unwrap_or_default();
+        let mut making = Making {
+            sources,
+            values,
+            shape,
+            numbers: HashMap::new(),
+            operands: Vec::new(),
+            last: HashMap::new(),
+        };
+        let mut made: Vec<u32> = Vec::new();
+        for (at, source) in sources.iter().enumerate() {
+            for &v in source.inputs {
+                making.last.insert(v, at);
+                if !made.contains(&v) && !making.numbers.contains_key(&v) {
+                    making.numbers.insert(v, making.operands.len());
+                    making.operands.push(v);
+                }
+            }
+            made.push(source.output);
+        }
+        making.program()
+    }
+}
+
+impl Making<'_> {
+    fn is_each<'a>(source: &'a Source<'_>) -> Option<&'a Each> {
+        match &source.what {
+            Fusible::Each(each) => Some(each),
+            Fusible::Folds(_) | Fusible::View => None,
+        }
+    }
+
+    /// How many elements a block has: as many as leave room for all that is read and written at a time.
+    fn block(&self, size: usize) -> usize {
+        let (mut alive, mut most, mut widest) = (0usize, 0usize, 1);
+        for (at, source) in self.sources.iter().enumerate() {
+            if let Some(each) = Self::is_each(source) {
+                alive += 1;
+                widest = widest.max(each.out.size());
+            }
+            most = most.max(alive);
+            let ends = |v: &&u32| self.last.get(v) == Some(&at) && !self.numbers.contains_key(v);
+            alive = alive.saturating_sub(source.inputs.iter().filter(ends).count());
+        }
+        let streams = most + self.operands.len().min(4);
+        (CACHE / (widest * streams.max(1)) / 64 * 64).clamp(LEAST, MOST).min(size.next_multiple_of(16))
+    }
+
+    fn program(self) -> (Program, Vec<u32>, Vec<u32>) {
+        let size = shape::size(&self.shape);
+        let block = self.block(size);
+        let mut offsets = Offsets::default();
+        let (mut registers, mut buffers): (Vec<(u16, usize)>, Vec<_>) = (Vec::new(), Vec::new());
+        let mut cut = usize::MAX;
+        let operands: Vec<Reading> =
+            self.operands.iter().map(|&v| self.reading(v, block, &mut offsets, &mut cut)).collect();
+        let mut places = operands.len();
+        let mut place_of: HashMap<u32, usize> = self.numbers.clone();
+        let (mut instructions, mut results, mut given) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut folds, mut folded, mut nanos, mut division) = (Vec::new(), Vec::new(), 0.0, None);
+        let mut held: HashMap<u32, (usize, usize)> = HashMap::new();
+        let folds_of = |v: u32| {
+            self.sources.iter().find_map(|s| match &s.what {
+                Fusible::Folds(f) if s.inputs[0] == v => f.axis(self.values.layout(v), self.values.layout(s.output)),
+                _ => None,
+            })
+        };
+        let mut taken: Vec<usize> = Vec::new();
+        for (at, source) in self.sources.iter().enumerate() {
+            match &source.what {
+                Fusible::Each(each) => {
+                    let place = places;
+                    places += 1;
+                    let bytes = block * each.out.size();
+                    if self.values.is_wanted(source.output) {
+                        let takes = self.taken(each.out, &mut taken, size);
+                        let takes = takes.map(|operand| (operand, offsets.take(bytes)));
+                        results.push(Written { dtype: each.out, place: place as u16, takes });
+                        given.push(source.output);
+                    } else if let Some(axis) = folds_of(source.output) {
+                        let bytes = batch(axis, block) * each.out.size();
+                        buffers.push((place as u16, offsets.take(bytes), each.out.size()));
+                    } else {
+                        let offset = offsets.take(bytes);
+                        registers.push((place as u16, offset));
+                        held.insert(source.output, (offset, bytes));
+                    }
+                    let mut inputs = [0; 3];
+                    for (place, v) in inputs.iter_mut().zip(source.inputs) {
+                        *place = place_of[v] as u16;
+                    }
+                    let (block, count) = (each.block.clone(), source.inputs.len());
+                    instructions.push(Instruction { block, inputs, count, out: place as u16 });
+                    place_of.insert(source.output, place);
+                    nanos += each.nanos;
+                }
+                Fusible::Folds(f) => {
+                    let (of, out) = (source.inputs[0], self.values.layout(source.output));
+                    division = f.axis(self.values.layout(of), out);
+                    let place = place_of[&of] as u16;
+                    let result = results.iter().position(|r| r.place == place);
+                    let buffer = buffers.iter().find(|b| b.0 == place);
+                    let reads = match (result, buffer) {
+                        (Some(r), _) => Folding::Result(r),
+                        (None, Some(b)) => Folding::Buffer(b.1),
+                        (None, None) => unreachable!("what is folded is kept"),
+                    };
+                    folds.push(Fold { folds: f.clone(), of: reads, shape: out.0.clone() });
+                    folded.push(source.output);
+                    nanos += f.input.size() as f64 / 32.0;
+                }
+                Fusible::View => {}
+            }
+            for v in source.inputs.iter().chain([&source.output]) {
+                if self.last.get(v).copied().unwrap_or(0) <= at
+                    && let Some((offset, bytes)) = held.remove(v)
+                {
+                    offsets.give(offset, bytes);
+                }
+            }
+        }
+        given.extend(folded);
+        let scratch = offsets.end;
+        let program = Program {
+            shape: self.shape,
+            size,
+            block,
+            cut,
+            nanos,
+            operands,
+            places,
+            registers,
+            buffers,
+            instructions,
+            results,
+            folds,
+            division,
+            scratch,
+        };
+        (program, self.operands, given)
+    }
+
+    /// How an operand is read.
+    fn reading(&self, v: u32, block: usize, offsets: &mut Offsets, cut: &mut usize) -> Reading {
+        let layout = self.values.layout(v).clone();
+        let read = |strides_of: &Strides| {
+            let strides = strides(&layout.0, strides_of, &self.shape).unwrap_or_default();
+            Operand::new(&self.shape, &strides)
+        };
+        let mut operand = read(&layout.1);
+        // What jumps from cache line to cache line is brought into order once, by who knows how.
+        let copied = operand.is_scattered() && shape::size(&layout.0) > block;
+        if copied {
+            operand = read(&shape::row_major(&layout.0));
+        }
+        let bytes = operand.room(block) * layout.2.size();
+        let how = if operand.is_flat() {
+            How::Flat
+        } else if operand.is_single() {
+            match self.values.constant(v).and_then(|x| many(x, block)) {
+                Some(x) => How::Constant(x),
+                None => How::Single(offsets.take(bytes)),
+            }
+        } else {
+            if operand.ends(block) >= SHORT {
+                *cut = operand.ends(block).min(*cut);
+            }
+            How::Packed(operand, offsets.take(bytes))
+        };
+        Reading { layout, how, copied }
+    }
+
+    /// An operand whose memory a result can take.
+    fn taken(&self, dtype: DType, taken: &mut Vec<usize>, size: usize) -> Option<usize> {
+        let operand = self.operands.iter().enumerate().position(|(i, &v)| {
+            let layout = self.values.layout(v);
+            layout.2 == dtype
+                && layout.0 == self.shape
+                && shape::is_row_major(&layout.0, &layout.1)
+                && size * dtype.size() >= LARGE
+                && !taken.contains(&i)
+                && !self.values.is_wanted(v)
+                && self.values.constant(v).is_none()
+        })?;
+        taken.push(operand);
+        Some(operand)
+    }
+}
+
+/// How many elements are folded at a time: those of a piece, or as many whole places before the axis as a block has.
+pub(super) fn batch(axis: Axis, block: usize) -> usize {
+    let unit = axis.piece() * axis.inner;
+    if axis.piece() == axis.n { (block / unit).max(1) * unit } else { unit }
+}
+
+/// So many of an array's only element.
+fn many(x: &Array, n: usize) -> Option<Array> {
+    x.reshape(&[1]).and_then(|x| x.broadcast_to(&[n])).and_then(|x| x.copy()).ok()
+}

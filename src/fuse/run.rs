@@ -1,0 +1,306 @@
+//! A block program is done: its elements are divided among the threads, and each goes through its part block by block.
+
+use super::operand::{Packed, repeat};
+use super::program::{Folding, How, Program, batch};
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::isa::{Isa, isa};
+use crate::kernels::reduce::Axis;
+use crate::memory::{Buffer, exhausted};
+use crate::team;
+use smallvec::{SmallVec, smallvec};
+
+/// What a piece of work takes at least, in nanoseconds, if there is more than one.
+const PIECE: f64 = 20_000.0;
+/// What a block costs beside its elements, for each instruction.
+const CALL: f64 = 10.0;
+
+/// An operand of a run.
+pub(crate) enum Given<'a> {
+    /// It stays what it is.
+    Lent(&'a Array),
+    /// Nobody needs it any more.
+    Left(Array),
+}
+
+impl Given<'_> {
+    fn array(&self) -> &Array {
+        match self {
+            Given::Lent(x) => x,
+            Given::Left(x) => x,
+        }
+    }
+}
+
+/// What all tasks of a run share.
+struct Run<'a> {
+    program: &'a Program,
+    isa: Isa,
+    operands: SmallVec<[*const u8; 16]>,
+    /// Where results go, and whether by way of registers.
+    results: SmallVec<[(*mut u8, bool); 8]>,
+    /// Where folds, or those of pieces, go.
+    folds: SmallVec<[*mut u8; 4]>,
+}
+
+// SAFETY: operands are only read. Results and folds are written at places that belong to one task alone.
+unsafe impl Sync for Run<'_> {}
+
+impl Program {
+    /// The operands whose memory results may take.
+    pub(crate) fn takes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.results.iter().filter_map(|r| r.takes.map(|(operand, _)| operand))
+    }
+
+    /// What all steps make of the operands: first what is as large as they, then what is folded.
+    pub(crate) fn run(&self, given: &mut [Given<'_>]) -> Result<SmallVec<[Array; 4]>> {
+        let mut copies: SmallVec<[Array; 4]> = SmallVec::new();
+        let mut operands: SmallVec<[*const u8; 16]> = SmallVec::new();
+        if given.len() != self.operands.len() {
+            return Err(changed());
+        }
+        for (reading, x) in self.operands.iter().zip(given.iter()) {
+            let (x, layout) = (x.array(), &reading.layout);
+            if x.dtype() != layout.2 || x.shape() != &layout.0[..] || x.strides() != &layout.1[..] {
+                return Err(changed());
+            }
+            operands.push(if reading.copied {
+                copies.push(x.copy()?);
+                copies.last().map_or(std::ptr::null(), Array::start)
+            } else {
+                x.start()
+            });
+        }
+        let mut made: SmallVec<[Array; 4]> = SmallVec::new();
+        let (mut results, mut folds) = (SmallVec::new(), SmallVec::new());
+        for result in &self.results {
+            let taken = result.takes.and_then(|(operand, _)| match &mut given[operand] {
+                Given::Left(x) if x.is_unique() => Some(std::mem::replace(x, Array::nothing())),
+                _ => None,
+            });
+            let is_taken = taken.is_some();
+            let mut array = match taken {
+                Some(array) => array,
+                None => Array::empty("fused", &self.shape, result.dtype)?,
+            };
+            results.push((array.start_mut(), is_taken));
+            made.push(array);
+        }
+        let mut partial: SmallVec<[Buffer; 4]> = SmallVec::new();
+        let parts = self.division.map(|axis| axis.n.div_ceil(axis.piece()));
+        for fold in &self.folds {
+            let mut array = Array::empty("fused", &fold.shape, fold.folds.out)?;
+            match parts {
+                Some(parts @ 2..) => {
+                    let buffer = Buffer::new(array.size() * parts * fold.folds.out.size());
+                    partial.push(buffer.unwrap_or_else(|| exhausted()));
+                    folds.push(partial.last().map_or(std::ptr::null_mut(), Buffer::data));
+                }
+                _ => folds.push(array.start_mut()),
+            }
+            made.push(array);
+        }
+        let run = Run { program: self, isa: isa(), operands, results, folds };
+        run.go();
+        let first = self.results.len();
+        for (i, fold) in self.folds.iter().enumerate() {
+            let array = &mut made[first + i];
+            if let (Some(Axis { outer, inner, .. }), Some(parts), Some(buffer)) =
+                (self.division, parts, partial.get(i))
+            {
+                let axis = Axis { outer, n: parts, inner };
+                // SAFETY: the tasks have written what all pieces give to the buffer, and the array has the shape of the
+                // result.
+                unsafe { fold.folds.fold.merge(axis, buffer.data(), array.start_mut()) };
+            }
+            if let Some(finish) = &fold.folds.finish {
+                finish(array, self.division.map_or(1, |axis| axis.n))?;
+            }
+        }
+        Ok(made)
+    }
+}
+
+/// What is given is laid out in another way than was planned for.
+#[cold]
+fn changed() -> Error {
+    Error::Unsupported("fused: an operand is not laid out as it was".into())
+}
+
+/// A task's own.
+struct Task {
+    /// Where the elements of each place are.
+    places: SmallVec<[*mut u8; 64]>,
+    packed: SmallVec<[Packed; 8]>,
+    scratch: *mut u8,
+}
+
+impl Run<'_> {
+    fn go(&self) {
+        let program = self.program;
+        let nanos = program.nanos + CALL * program.instructions.len() as f64 / program.block as f64;
+        let cost = (program.size as f64 * nanos) as usize;
+        match program.division {
+            None => {
+                let blocks = ((PIECE / nanos) as usize / program.block).clamp(1, 16);
+                let chunk = blocks * program.block;
+                team::run(program.size.div_ceil(chunk), cost, |i| {
+                    let mut task = Task::new(program);
+                    let scratch = scratch(program);
+                    // SAFETY: the task's elements are within the shape and nobody else's; the scratch is its own.
+                    unsafe {
+                        self.begin(&mut task, scratch.data());
+                        self.elements(&mut task, i * chunk, program.size.min((i + 1) * chunk));
+                    }
+                });
+            }
+            Some(axis) => {
+                let (piece, unit) = (axis.piece(), axis.n * axis.inner);
+                let parts = axis.n.div_ceil(piece).max(1);
+                // Batches: pieces of one place before the axis, or several such places.
+                let places = if parts == 1 { batch(axis, program.block) / unit } else { 1 };
+                let batches = if parts == 1 { axis.outer.div_ceil(places) } else { axis.outer * parts };
+                let each = nanos * batch(axis, program.block) as f64;
+                let group = ((PIECE / each) as usize).clamp(1, batches);
+                team::run(batches.div_ceil(group), cost, |i| {
+                    let mut task = Task::new(program);
+                    let scratch = scratch(program);
+                    // SAFETY: batches are within the shape, each of elements and results that are nobody else's; the
+                    // scratch is the task's own.
+                    unsafe {
+                        self.begin(&mut task, scratch.data());
+                        for k in i * group..batches.min((i + 1) * group) {
+                            let (start, first, axis) = if parts == 1 {
+                                let outer = places.min(axis.outer - k * places);
+                                (k * places * unit, k * places, Axis { outer, ..axis })
+                            } else {
+                                let (o, p) = (k / parts, k % parts);
+                                let n = piece.min(axis.n - p * piece);
+                                ((o * axis.n + p * piece) * axis.inner, k, Axis { outer: 1, n, ..axis })
+                            };
+                            self.elements(&mut task, start, start + axis.size());
+                            self.fold(&task, start, first * axis.inner, axis);
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// Sets what stays for the whole of a task.
+    ///
+    /// # Safety
+    /// `scratch` must have the program's bytes, and be nobody else's.
+    unsafe fn begin(&self, task: &mut Task, scratch: *mut u8) {
+        let program = self.program;
+        task.scratch = scratch;
+        // SAFETY: offsets are within the scratch, which leaves room for a block of each; the operands are readable.
+        unsafe {
+            for &(place, offset) in &program.registers {
+                task.places[place as usize] = scratch.add(offset);
+            }
+            for (i, reading) in program.operands.iter().enumerate() {
+                match &reading.how {
+                    How::Constant(x) => task.places[i] = x.start().cast_mut(),
+                    How::Single(offset) => {
+                        let (target, size) = (scratch.add(*offset), reading.layout.2.size());
+                        repeat(self.operands[i], size, target, program.block.min(program.size) * size);
+                        task.places[i] = target;
+                    }
+                    How::Flat | How::Packed(..) => {}
+                }
+            }
+        }
+    }
+
+    /// Does all instructions for the elements from `start` to `end`, block by block. What is folded is in its buffers then.
+    ///
+    /// # Safety
+    /// The elements must be within the shape and nobody else's; no more than a batch where there are folds.
+    unsafe fn elements(&self, task: &mut Task, start: usize, end: usize) {
+        let program = self.program;
+        let mut position = start;
+        while position < end {
+            let mut n = program.block.min(end - position);
+            if program.cut != usize::MAX {
+                n = n.min(program.cut - position % program.cut);
+            }
+            // SAFETY: all places get `n` elements from this position on, or room for as many, none of which an
+            // instruction both reads and writes: results that take the memory of operands are computed in registers.
+            unsafe {
+                for (i, reading) in program.operands.iter().enumerate() {
+                    let size = reading.layout.2.size();
+                    match &reading.how {
+                        How::Flat => task.places[i] = self.operands[i].add(position * size).cast_mut(),
+                        How::Packed(operand, offset) => {
+                            let (buffer, packed) = (task.scratch.add(*offset), &mut task.packed[i]);
+                            let at = operand.at(
+                                self.operands[i],
+                                size,
+                                position,
+                                n,
+                                buffer,
+                                packed,
+                                program.block,
+                            );
+                            task.places[i] = at.cast_mut();
+                        }
+                        How::Constant(_) | How::Single(_) => {}
+                    }
+                }
+                for (result, &(data, is_taken)) in program.results.iter().zip(&self.results) {
+                    task.places[result.place as usize] = match result.takes {
+                        Some((_, offset)) if is_taken => task.scratch.add(offset),
+                        _ => data.add(position * result.dtype.size()),
+                    };
+                }
+                for &(place, offset, size) in &program.buffers {
+                    task.places[place as usize] = task.scratch.add(offset + (position - start) * size);
+                }
+                for instruction in &program.instructions {
+                    let inputs = instruction.inputs.map(|place| task.places[place as usize].cast_const());
+                    let out = task.places[instruction.out as usize];
+                    instruction.block.run(self.isa, &inputs[..instruction.count], out, n);
+                }
+                for (result, &(data, is_taken)) in program.results.iter().zip(&self.results) {
+                    if is_taken {
+                        let size = result.dtype.size();
+                        let from = task.places[result.place as usize];
+                        data.add(position * size).copy_from_nonoverlapping(from, n * size);
+                    }
+                }
+            }
+            position += n;
+        }
+    }
+
+    /// Folds what the elements from `start` on have given to the results from `first` on.
+    ///
+    /// # Safety
+    /// [`Run::elements`] has been done for as many elements as the axis has.
+    unsafe fn fold(&self, task: &Task, start: usize, first: usize, axis: Axis) {
+        for (fold, &out) in self.program.folds.iter().zip(&self.folds) {
+            let (folds, size) = (&fold.folds, fold.folds.out.size());
+            // SAFETY: the elements have been written to the buffer or the result, and the results are this task's.
+            unsafe {
+                let x = match fold.of {
+                    Folding::Buffer(offset) => task.scratch.add(offset).cast_const(),
+                    Folding::Result(r) => self.results[r].0.add(start * folds.input.size()).cast_const(),
+                };
+                folds.fold.piece(axis, x, out.add(first * size));
+            }
+        }
+    }
+}
+
+impl Task {
+    fn new(program: &Program) -> Task {
+        let packed = program.operands.iter().map(|_| Packed::NOTHING).collect();
+        Task { places: smallvec![std::ptr::null_mut(); program.places], packed, scratch: std::ptr::null_mut() }
+    }
+}
+
+/// The memory of a task.
+fn scratch(program: &Program) -> Buffer {
+    Buffer::new(program.scratch).unwrap_or_else(|| exhausted())
+}

@@ -1,0 +1,276 @@
+//! What of a captured program is done, in which order, and what of it together.
+
+use super::capture::{Capture, Kind, Layout, Step};
+use super::parameters::{Parameters, Value};
+use crate::array::Array;
+use crate::dtype::DType;
+use crate::fuse::{Fusible, Program, Role, Seen, Source, Values, grouped};
+use crate::shape::{self, Dims};
+use smallvec::SmallVec;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+
+/// Values of so many bytes may be kept longer than they were.
+const SMALL: usize = 1 << 14;
+
+/// What a line of a program does.
+pub(super) enum Doing {
+    /// A step.
+    Step(Kind),
+    /// Several, element by element.
+    Fused(Box<Program>),
+}
+
+/// A line of a program. Values are named by the numbers of the capture.
+pub(super) struct Unit {
+    pub(super) doing: Doing,
+    pub(super) inputs: SmallVec<[u32; 4]>,
+    pub(super) outputs: SmallVec<[u32; 2]>,
+}
+
+/// What became of a step of the capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done by itself.
+    Alone,
+    /// It is done with others, as the line of this number.
+    Fused(usize),
+    /// It does what another has done already.
+    Merged,
+    /// Nobody needs what it gives.
+    Dropped,
+}
+
+/// The lines in order, and what became of the steps.
+pub(super) struct Plan {
+    pub(super) units: Vec<Unit>,
+    /// The number of the value that stands for each.
+    pub(super) stands: Vec<u32>,
+    pub(super) fates: Vec<Fate>,
+}
+
+/// A step that is done, with the values that stand for its inputs.
+struct Doable {
+    at: usize,
+    kind: Kind,
+    inputs: SmallVec<[u32; 4]>,
+    outputs: SmallVec<[u32; 2]>,
+    fusible: Option<Fusible>,
+}
+
+impl Plan {
+    /// The plan for a capture of which these values are wanted in the end.
+    pub(super) fn of(capture: &Capture, wanted: &[u32]) -> Plan {
+        let mut fates = vec![Fate::Dropped; capture.steps().len()];
+        let (steps, stands) = distinct(capture, wanted, &mut fates);
+        let steps = needed(steps, wanted.iter().map(|&n| stands[n as usize]), capture.layouts().len());
+        let roles = roles(&steps, capture.layouts());
+        let seen: Vec<Seen<'_>> = steps
+            .iter()
+            .zip(roles)
+            .map(|(step, role)| Seen { role, inputs: &step.inputs, outputs: &step.outputs })
+            .collect();
+        let order = grouped(&seen, capture.layouts().len());
+        let mut last = vec![0; capture.layouts().len()];
+        for (at, group) in order.iter().enumerate() {
+            group.iter().flat_map(|&i| &steps[i].inputs).for_each(|&n| last[n as usize] = at);
+        }
+        wanted.iter().for_each(|&n| last[stands[n as usize] as usize] = usize::MAX);
+        let mut units = Vec::with_capacity(order.len());
+        for (at, group) in order.iter().enumerate() {
+            let unit = match group[..] {
+                [one] => alone(&steps[one]),
+                _ => together(&steps, group, &Seeing { capture, last: &last, at }),
+            };
+            for &i in group {
+                fates[steps[i].at] =
+                    if group.len() > 1 { Fate::Fused(units.len()) } else { Fate::Alone };
+            }
+            units.push(unit);
+        }
+        Plan { units, stands, fates }
+    }
+}
+
+/// What the maker of a fused program sees of the values at a line.
+struct Seeing<'a> {
+    capture: &'a Capture,
+    /// The last line that reads each.
+    last: &'a [usize],
+    at: usize,
+}
+
+impl Values for Seeing<'_> {
+    fn layout(&self, value: u32) -> &Layout {
+        &self.capture.layouts()[value as usize]
+    }
+    fn constant(&self, value: u32) -> Option<&Array> {
+        self.capture.constant(value)
+    }
+    fn is_wanted(&self, value: u32) -> bool {
+        self.last[value as usize] > self.at
+    }
+}
+
+fn alone(step: &Doable) -> Unit {
+    let kind = match (&step.kind, &step.fusible) {
+        // There is nothing beside the result.
+        (Kind::Operation(op, true), Some(_)) if step.outputs.len() == 1 => Kind::Operation(op.clone(), false),
+        (kind, _) => kind.clone(),
+    };
+    Unit { doing: Doing::Step(kind), inputs: step.inputs.clone(), outputs: step.outputs.clone() }
+}
+
+fn together(steps: &[Doable], group: &[usize], seeing: &Seeing<'_>) -> Unit {
+    let steps = group.iter().map(|&i| &steps[i]);
+    let sources: Vec<Source<'_>> = steps
+        .filter_map(|step| {
+            let what = step.fusible.clone()?;
+            Some(Source { what, inputs: &step.inputs, output: step.outputs[0] })
+        })
+        .collect();
+    let (program, inputs, outputs) = Program::new(&sources, seeing);
+    Unit {
+        doing: Doing::Fused(Box::new(program)),
+        inputs: SmallVec::from_vec(inputs),
+        outputs: SmallVec::from_vec(outputs),
+    }
+}
+
+/// The steps without those that do what another has done with the same values, and the value that stands for each.
+fn distinct(capture: &Capture, wanted: &[u32], fates: &mut [Fate]) -> (Vec<Doable>, Vec<u32>) {
+    let mut stands = same_numbers(capture);
+    let mut known: HashMap<(TypeId, SmallVec<[u32; 4]>), Vec<(usize, Parameters)>> = HashMap::new();
+    let mut steps: Vec<Doable> = Vec::with_capacity(capture.steps().len());
+    let mut last = vec![0; stands.len()];
+    for (at, step) in capture.steps().iter().enumerate() {
+        step.inputs.iter().for_each(|&n| last[n as usize] = at);
+    }
+    wanted.iter().for_each(|&n| last[n as usize] = usize::MAX);
+    let bytes = |n: u32| {
+        let (shape, _, dtype) = &capture.layouts()[n as usize];
+        shape::size(shape) * dtype.size()
+    };
+    // What is handed out keeps memory of its own.
+    let mut is_wanted = vec![false; stands.len()];
+    wanted.iter().for_each(|&n| is_wanted[n as usize] = true);
+    for (at, step) in capture.steps().iter().enumerate() {
+        if !step.outputs.is_empty() && step.outputs.iter().all(|&n| capture.is_constant(n)) {
+            continue; // it has been computed
+        }
+        let inputs: SmallVec<[u32; 4]> = step.inputs.iter().map(|&n| stands[n as usize]).collect();
+        if let Kind::Operation(op, _) = &step.kind {
+            let key = ((&**op as &dyn Any).type_id(), inputs.clone());
+            let (parameters, others) = (op.parameters(), known.entry(key).or_default());
+            let same = others.iter().find(|(other, given)| {
+                let other = &steps[*other];
+                let both = other.outputs.iter().zip(&step.outputs);
+                other.outputs.len() == step.outputs.len()
+                    && have_same_bits(given, &parameters)
+                    && both.clone().all(|(&a, &b)| !(is_wanted[a as usize] && is_wanted[b as usize]))
+                    // What is computed again to save memory is not kept instead.
+                    && both.clone().all(|(&a, _)| last[a as usize] >= at || bytes(a) <= SMALL)
+            });
+            if let Some(&(same, _)) = same {
+                for (&a, &b) in steps[same].outputs.iter().zip(&step.outputs) {
+                    stands[b as usize] = a;
+                    is_wanted[a as usize] |= is_wanted[b as usize];
+                    last[a as usize] = last[a as usize].max(last[b as usize]);
+                }
+                fates[at] = Fate::Merged;
+                continue;
+            }
+            others.push((steps.len(), parameters));
+        }
+        let fusible = fusible(step, capture.layouts());
+        let (kind, outputs) = (step.kind.clone(), step.outputs.clone());
+        steps.push(Doable { at, kind, inputs, outputs, fusible });
+    }
+    (steps, stands)
+}
+
+/// For each value its own number, but for numbers of the program that it has several times.
+fn same_numbers(capture: &Capture) -> Vec<u32> {
+    let mut first: HashMap<(DType, &[usize], &[u8]), u32> = HashMap::new();
+    let layouts = capture.layouts().iter().enumerate();
+    layouts
+        .map(|(n, (shape, _, dtype))| {
+            let n = n as u32;
+            match capture.constant(n).filter(|x| x.size() == 1).and_then(Array::as_bytes) {
+                Some(bytes) => *first.entry((*dtype, shape, bytes)).or_insert(n),
+                None => n,
+            }
+        })
+        .collect()
+}
+
+/// Whether parameters are the same, and have the same signs of zeros.
+fn have_same_bits(a: &Parameters, b: &Parameters) -> bool {
+    fn same(a: &Value, b: &Value) -> bool {
+        match (a, b) {
+            (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
+            (Value::List(a), Value::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+            }
+            (Value::Fields(a), Value::Fields(b)) => have_same_bits(a, b),
+            _ => a == b,
+        }
+    }
+    a.len() == b.len() && a.iter().zip(b).all(|((n, a), (m, b))| n == m && same(a, b))
+}
+
+/// The steps without those whose results nobody needs. What may fail is done all the same: it fails where it did.
+fn needed(steps: Vec<Doable>, wanted: impl Iterator<Item = u32>, values: usize) -> Vec<Doable> {
+    let mut is_needed = vec![false; values];
+    wanted.for_each(|n| is_needed[n as usize] = true);
+    let mut kept = Vec::with_capacity(steps.len());
+    for step in steps.into_iter().rev() {
+        if step.fusible.is_none() || step.outputs.iter().any(|&n| is_needed[n as usize]) {
+            step.inputs.iter().for_each(|&n| is_needed[n as usize] = true);
+            kept.push(step);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// What a step is to others, if it is what the layouts of its values allow.
+fn fusible(step: &Step, layouts: &[Layout]) -> Option<Fusible> {
+    let Kind::Operation(op, _) = &step.kind else { return None };
+    let &[output] = &step.outputs[..] else { return None };
+    let layout = |n: u32| &layouts[n as usize];
+    let types: SmallVec<[DType; 4]> = step.inputs.iter().map(|&n| layout(n).2).collect();
+    let fusible = op.fused(&types)?;
+    let fits = match &fusible {
+        Fusible::Each(each) => each.fits(step.inputs.iter().map(|&n| layout(n)), layout(output)),
+        Fusible::Folds(folds) => folds.axis(layout(step.inputs[0]), layout(output)).is_some(),
+        Fusible::View => true,
+    };
+    fits.then_some(fusible)
+}
+
+fn roles(steps: &[Doable], layouts: &[Layout]) -> Vec<Role> {
+    let mut numbers: HashMap<&Dims, usize> = HashMap::new();
+    let mut number = |shape| {
+        let next = numbers.len();
+        *numbers.entry(shape).or_insert(next)
+    };
+    let layout = |n: u32| &layouts[n as usize];
+    let role = |step: &Doable| match (&step.fusible, &step.kind) {
+        (Some(Fusible::Each(_)), _) => {
+            let shape = &layout(step.outputs[0]).0;
+            Role::Each(number(shape), shape::size(shape))
+        }
+        (Some(Fusible::Folds(folds)), _) => {
+            let (input, output) = (layout(step.inputs[0]), layout(step.outputs[0]));
+            match folds.axis(input, output) {
+                Some(axis) => Role::Folds(number(&input.0), axis),
+                None => Role::Other,
+            }
+        }
+        (Some(Fusible::View), _) => Role::View,
+        (None, Kind::Foreign(_)) => Role::Barrier,
+        (None, _) => Role::Other,
+    };
+    steps.iter().map(role).collect()
+}
