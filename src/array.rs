@@ -8,7 +8,7 @@ mod notes;
 mod show;
 mod view;
 
-pub(crate) use cast::casting;
+pub(crate) use cast::{Cast, Narrow, Widen};
 pub(crate) use notes::{Noted, closed, is_any_open, is_noted, noted, opened};
 pub use view::Range;
 

@@ -39,8 +39,8 @@ pub use current::{Paused, Scope, is_recorded, is_recording, is_training};
 pub use operation::{Context, Differentiable, Grads, Keeps, Operation};
 pub use parameters::{Parameter, Parameters, Value};
 pub(crate) use parameters::{choice, fields, parameters};
-pub use program::{Instruction, Program, Recording, is_written};
 pub use plan::Fate;
+pub use program::{Instruction, Program, Recording, is_written};
 pub use replay::{Registers, Replay, Stop};
 #[cfg(feature = "python")]
 pub(crate) use threads::is_anothers;

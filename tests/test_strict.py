@@ -126,7 +126,7 @@ def test_a_block_holds_in_its_thread_alone_and_blocks_nest():
         thread = threading.Thread(target=lambda: found.append(_core.is_strict()))
         thread.start()
         thread.join()
-        with flux.strict(False):
+        with flux.strict(on=False):
             found.append(_core.is_strict())
         found.append(_core.is_strict())
     assert [*found, _core.is_strict()] == [False, False, True, False]

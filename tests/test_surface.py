@@ -46,7 +46,7 @@ LEVELS = [
 ]
 
 # `unsafe` stands in what owns memory and threads, in kernels and in arrays. Above them a file is named with its reason.
-UNSAFE_BELOW = r"(memory|team|kernels|array)(\.rs|/)"
+UNSAFE_BELOW = r"(memory|team|kernels|array|fuse)(\.rs|/)"
 UNSAFE_ABOVE = {
     # Kernels on strides: products, convolutions, attention and recurrence.
     "ops/matmul.rs",

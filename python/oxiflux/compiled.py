@@ -93,7 +93,9 @@ def captured(function: Any, name: str) -> _core.compiled:
 def show_program(step: Callable[..., Any]) -> str:
     """The programs of a compiled function as text, a line for each step: what it makes, its shape, and of what.
 
-    Empty where there is none yet. Raises TypeError for a function that is not compiled.
+    Steps that are done together end in the same ``[in 0]``: what one makes is read by the next a block at a time. One
+    that is ``[done already]`` does what another has done, and what is ``[not needed]`` is left out. Empty where there is
+    no program yet. Raises TypeError for a function that is not compiled.
 
     >>> import oxiflux as flux
     >>> f = flux.compile(lambda x: flux.tanh(x * 2.0).sum())
@@ -101,9 +103,9 @@ def show_program(step: Callable[..., Any]) -> str:
     ...     y = f(flux.ones(3))
     >>> print(flux.show_program(f))
     %0: float32 (3,) = given
-    %2: float32 (3,) = multiply(%0, 2)
-    %3: float32 (3,) = tanh(%2)
-    %4: float32 () = sum(%3, axes=(0), keepdims=false, mean=false)
+    %2: float32 (3,) = multiply(%0, 2)  [in 0]
+    %3: float32 (3,) = tanh(%2)  [in 0]
+    %4: float32 () = sum(%3, axes=(0), keepdims=false, mean=false)  [in 0]
     """
     if not isinstance(step, _core.compiled):
         raise TypeError(f"show_program: expected a function of flux.compile, got {step!r}")

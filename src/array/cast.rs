@@ -5,12 +5,11 @@ use crate::dtype::DType::{self, BF16, F16, F32, F64};
 use crate::dtype::half::{BFloat16, Float16, Half};
 use crate::dtype::{Element, each};
 use crate::error::Result;
-use crate::fuse::Fusible;
 use crate::kernels::map;
 use std::marker::PhantomData;
 
 /// A kernel that turns one element type into another.
-struct Cast<A, B>(PhantomData<(A, B)>);
+pub(crate) struct Cast<A, B>(pub(crate) PhantomData<(A, B)>);
 
 impl<A: Element, B: Element> map::Map for Cast<A, B> {
     type In = A;
@@ -36,7 +35,7 @@ impl<A: Element, B: Element> map::Map for Cast<A, B> {
 }
 
 /// A number of 16 bits as a float32.
-struct Widen<T>(PhantomData<T>);
+pub(crate) struct Widen<T>(pub(crate) PhantomData<T>);
 
 impl<T: Half> map::Map for Widen<T> {
     type In = T;
@@ -49,7 +48,7 @@ impl<T: Half> map::Map for Widen<T> {
 }
 
 /// A float32 rounded to 16 bits.
-struct Narrow<T>(PhantomData<T>);
+pub(crate) struct Narrow<T>(pub(crate) PhantomData<T>);
 
 impl<T: Half> map::Map for Narrow<T> {
     type In = f32;
@@ -58,23 +57,6 @@ impl<T: Half> map::Map for Narrow<T> {
     #[inline(always)]
     fn f<const FMA: bool>(&self, x: f32) -> T {
         T::from_f32(x)
-    }
-}
-
-/// What changes one floating type, or truth values, into another, to be done with other operations.
-pub(crate) fn casting(from: DType, to: DType) -> Option<Fusible> {
-    match (from, to) {
-        (F16, F32) => Some(Fusible::map(Widen::<Float16>(PhantomData))),
-        (BF16, F32) => Some(Fusible::map(Widen::<BFloat16>(PhantomData))),
-        (F32, F16) => Some(Fusible::map(Narrow::<Float16>(PhantomData))),
-        (F32, BF16) => Some(Fusible::map(Narrow::<BFloat16>(PhantomData))),
-        (F32, F64) => Some(Fusible::map(Cast::<f32, f64>(PhantomData))),
-        (F64, F32) => Some(Fusible::map(Cast::<f64, f32>(PhantomData))),
-        (DType::Bool, F32) => Some(Fusible::map(Cast::<bool, f32>(PhantomData))),
-        (DType::Bool, F64) => Some(Fusible::map(Cast::<bool, f64>(PhantomData))),
-        (F32, DType::Bool) => Some(Fusible::map(Cast::<f32, bool>(PhantomData))),
-        (F64, DType::Bool) => Some(Fusible::map(Cast::<f64, bool>(PhantomData))),
-        _ => None,
     }
 }
 

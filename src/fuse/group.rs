@@ -74,12 +74,19 @@ pub(crate) fn grouped(steps: &[Seen<'_>], values: usize) -> Vec<Vec<usize>> {
         let mut found = Known { level: below(&known).max(floor) + 1, group: None, made_by: None };
         match step.role {
             Role::Each(shape, size) => {
-                let joined = (first..groups.len()).rev().take(LOOKS).find(|&g| {
-                    groups[g].shape == shape && groups[g].takes(g, at, step, size, &known)
-                });
+                let joined = (first..groups.len())
+                    .rev()
+                    .take(LOOKS)
+                    .find(|&g| groups[g].shape == shape && groups[g].takes(g, at, step, size, &known));
                 let g = joined.unwrap_or_else(|| {
                     let level = found.level;
-                    groups.push(Group { level, shape, steps: Vec::new(), operands: Vec::new(), division: None });
+                    groups.push(Group {
+                        level,
+                        shape,
+                        steps: Vec::new(),
+                        operands: Vec::new(),
+                        division: None,
+                    });
                     groups.len() - 1
                 });
                 groups[g].add(g, at, step, &known);
@@ -181,7 +188,11 @@ fn ordered(
     let mut start = 0;
     for end in barriers.map(|at| at + 1).chain(std::iter::once(steps.len())) {
         let is_within = |unit: usize| (start..end).contains(&last(&units[unit]));
-        ready.extend((0..units.len()).filter(|&u| waits[u] == 0 && is_within(u)).map(|u| Reverse((last(&units[u]), u))));
+        ready.extend(
+            (0..units.len())
+                .filter(|&u| waits[u] == 0 && is_within(u))
+                .map(|u| Reverse((last(&units[u]), u))),
+        );
         while let Some(Reverse((_, unit))) = ready.pop() {
             for &next in &after[unit] {
                 waits[next] -= 1;

@@ -3,12 +3,14 @@
 //!
 //! The kernels are those of the operations themselves, so that results have the same bits. Nothing here knows a tape.
 
+mod casts;
 mod group;
 mod kernel;
 mod operand;
 mod program;
 mod run;
 
+pub(crate) use casts::casting;
 pub(crate) use group::{Role, Seen, grouped};
 pub use kernel::{Each, Folds, Fusible};
 pub(crate) use program::{Program, Source, Values};

@@ -2,11 +2,12 @@
 
 use super::kernel::{Each, Folds, Fusible};
 use super::operand::{Operand, strides};
-use crate::array::{Array, can_be};
+use crate::array::{Array, Range, can_be};
 use crate::dtype::DType;
 use crate::kernels::map::Block;
 use crate::kernels::reduce::Axis;
 use crate::shape::{self, Dims, Strides};
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -126,8 +127,17 @@ impl fmt::Debug for Program {
 }
 
 impl Each {
+    /// Whether it is as quickly done as its result is read.
+    pub(crate) fn is_cheap(&self) -> bool {
+        self.nanos <= 0.5
+    }
+
     /// Whether the kernel computes a result with this layout of operands with those.
-    pub(crate) fn fits<'a>(&self, mut inputs: impl ExactSizeIterator<Item = &'a Layout>, out: &Layout) -> bool {
+    pub(crate) fn fits<'a>(
+        &self,
+        mut inputs: impl ExactSizeIterator<Item = &'a Layout>,
+        out: &Layout,
+    ) -> bool {
         let shape = &out.0;
         inputs.len() == self.inputs.len()
             && shape::checked_size(shape).is_some_and(|n| n > 0)
@@ -164,12 +174,16 @@ struct Offsets {
 
 impl Offsets {
     fn take(&mut self, bytes: usize) -> usize {
-        let bytes = (bytes + APART).next_multiple_of(64);
-        if let Some(at) = self.free.iter().rposition(|&(_, size)| size == bytes) {
+        let size = (bytes + APART).next_multiple_of(64);
+        if let Some(at) = self.free.iter().rposition(|&(_, other)| other == size) {
             return self.free.swap_remove(at).0;
         }
-        self.end += bytes;
-        self.end - bytes
+        self.fresh(bytes)
+    }
+    /// One that is used by nobody else, for what stays from block to block.
+    fn fresh(&mut self, bytes: usize) -> usize {
+        self.end += (bytes + APART).next_multiple_of(64);
+        self.end - (bytes + APART).next_multiple_of(64)
     }
     fn give(&mut self, offset: usize, bytes: usize) {
         self.free.push((offset, (bytes + APART).next_multiple_of(64)));
@@ -255,7 +269,9 @@ impl Making<'_> {
         let mut held: HashMap<u32, (usize, usize)> = HashMap::new();
         let folds_of = |v: u32| {
             self.sources.iter().find_map(|s| match &s.what {
-                Fusible::Folds(f) if s.inputs[0] == v => f.axis(self.values.layout(v), self.values.layout(s.output)),
+                Fusible::Folds(f) if s.inputs[0] == v => {
+                    f.axis(self.values.layout(v), self.values.layout(s.output))
+                }
                 _ => None,
             })
         };
@@ -273,7 +289,7 @@ impl Making<'_> {
                         given.push(source.output);
                     } else if let Some(axis) = folds_of(source.output) {
                         let bytes = batch(axis, block) * each.out.size();
-                        buffers.push((place as u16, offsets.take(bytes), each.out.size()));
+                        buffers.push((place as u16, offsets.fresh(bytes), each.out.size()));
                     } else {
                         let offset = offsets.take(bytes);
                         registers.push((place as u16, offset));
@@ -387,7 +403,8 @@ pub(super) fn batch(axis: Axis, block: usize) -> usize {
     if axis.piece() == axis.n { (block / unit).max(1) * unit } else { unit }
 }
 
-/// So many of an array's only element.
+/// So many of the element that an array has once or again and again.
 fn many(x: &Array, n: usize) -> Option<Array> {
-    x.reshape(&[1]).and_then(|x| x.broadcast_to(&[n])).and_then(|x| x.copy()).ok()
+    let one: SmallVec<[Range; 4]> = x.shape().iter().map(|_| Range::all(1)).collect();
+    x.slice(&one).and_then(|x| x.reshape(&[1])).and_then(|x| x.broadcast_to(&[n])).and_then(|x| x.copy()).ok()
 }

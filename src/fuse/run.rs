@@ -296,7 +296,11 @@ impl Run<'_> {
 impl Task {
     fn new(program: &Program) -> Task {
         let packed = program.operands.iter().map(|_| Packed::NOTHING).collect();
-        Task { places: smallvec![std::ptr::null_mut(); program.places], packed, scratch: std::ptr::null_mut() }
+        Task {
+            places: smallvec![std::ptr::null_mut(); program.places],
+            packed,
+            scratch: std::ptr::null_mut(),
+        }
     }
 }
 

@@ -34,17 +34,15 @@ impl<K> Folded<K> {
 impl<K: Fold<In: Send>> Folding for Folded<K> {
     unsafe fn piece(&self, axis: Axis, x: *const u8, out: *mut u8) {
         // SAFETY: the caller has so many elements and so much room.
-        let (x, out) = unsafe {
-            (from_raw_parts(x.cast(), axis.size()), from_raw_parts_mut(out.cast(), axis.places()))
-        };
+        let (x, out) =
+            unsafe { (from_raw_parts(x.cast(), axis.size()), from_raw_parts_mut(out.cast(), axis.places())) };
         compute(Rows::<K> { axis, x, out });
     }
 
     unsafe fn merge(&self, axis: Axis, x: *const u8, out: *mut u8) {
         // SAFETY: the caller has so many results of pieces and so much room.
-        let (x, out) = unsafe {
-            (from_raw_parts(x.cast(), axis.size()), from_raw_parts_mut(out.cast(), axis.places()))
-        };
+        let (x, out) =
+            unsafe { (from_raw_parts(x.cast(), axis.size()), from_raw_parts_mut(out.cast(), axis.places())) };
         reduce_whole::<K::Parts>(axis, x, out);
     }
 }

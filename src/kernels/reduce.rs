@@ -165,7 +165,11 @@ pub fn reduce<'a, K: Fold>(axis: Axis, x: &[K::In], out: &'a mut Unwritten<K::Ou
 }
 
 /// [`reduce`], in tasks that have the whole axis.
-pub(super) fn reduce_whole<'a, K: Fold>(axis: Axis, x: &[K::In], out: &'a mut Unwritten<K::Out>) -> &'a mut [K::Out] {
+pub(super) fn reduce_whole<'a, K: Fold>(
+    axis: Axis,
+    x: &[K::In],
+    out: &'a mut Unwritten<K::Out>,
+) -> &'a mut [K::Out] {
     let Axis { outer, n, inner } = axis;
     let nanos = reading::<K::In>(x.len());
     if n * inner <= CHUNK || inner <= WIDTH {

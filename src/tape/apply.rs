@@ -7,10 +7,10 @@ use super::parameters::parameters;
 use super::program::{is_written, unwritten, write};
 use super::threads::{from_another_thread, is_anothers, on_another_thread};
 use super::{ELSEWHERE, Place, Tape, Tensor, is_recording};
-use crate::array::{Array, casting};
+use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Result, attempt};
-use crate::fuse::Fusible;
+use crate::fuse::{Fusible, casting};
 use smallvec::SmallVec;
 use std::rc::Rc;
 

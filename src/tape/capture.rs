@@ -163,8 +163,9 @@ impl Capture {
             && self.constants.iter().zip(&other.constants).all(same)
     }
 
-    /// The steps as text, a line for each, once it has settled; `foreign` names what somebody else does.
-    pub fn shown(&self, foreign: &dyn Fn(usize) -> String) -> String {
+    /// The steps as text, a line for each, once it has settled; `foreign` names what somebody else does, and `note` what became
+    /// of the step of that number.
+    pub fn shown(&self, foreign: &dyn Fn(usize) -> String, note: &dyn Fn(usize) -> String) -> String {
         let mut text = String::new();
         let value = |n: &u32| match self.constant(*n) {
             Some(x) if x.size() == 1 => x.item().map_or_else(|_| "?".into(), |x| x.to_string()),
@@ -178,7 +179,7 @@ impl Capture {
         for n in 0..self.given as u32 {
             text += &format!("{} = given\n", layout(&n));
         }
-        for step in &self.steps {
+        for (at, step) in self.steps.iter().enumerate() {
             if !step.outputs.is_empty() && step.outputs.iter().all(|&n| self.is_constant(n)) {
                 continue; // computed once
             }
@@ -191,7 +192,9 @@ impl Capture {
             inside.extend(parameters.iter().map(|(name, value)| format!("{name}={value}")));
             let outputs: Vec<String> = step.outputs.iter().map(layout).collect();
             let made = if outputs.is_empty() { String::new() } else { outputs.join(", ") + " = " };
-            text += &format!("{made}{name}({})\n", inside.join(", "));
+            let (inside, note) = (inside.join(", "), note(at));
+            let space = if note.is_empty() { "" } else { "  " };
+            text += &format!("{made}{name}({inside}){space}{note}\n");
         }
         text
     }

@@ -8,10 +8,14 @@ use crate::fuse::{Fusible, Program, Role, Seen, Source, Values, grouped};
 use crate::shape::{self, Dims};
 use smallvec::SmallVec;
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 /// Values of so many bytes may be kept longer than they were.
 const SMALL: usize = 1 << 14;
+
+/// Values of so many elements are computed again where that is quickly done.
+const LARGE: usize = 1 << 14;
 
 /// What a line of a program does.
 pub(super) enum Doing {
@@ -39,6 +43,17 @@ pub enum Fate {
     Merged,
     /// Nobody needs what it gives.
     Dropped,
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fate::Alone => Ok(()),
+            Fate::Fused(line) => write!(f, "[in {line}]"),
+            Fate::Merged => f.write_str("[done already]"),
+            Fate::Dropped => f.write_str("[not needed]"),
+        }
+    }
 }
 
 /// The lines in order, and what became of the steps.
@@ -70,10 +85,13 @@ impl Plan {
             .zip(roles)
             .map(|(step, role)| Seen { role, inputs: &step.inputs, outputs: &step.outputs })
             .collect();
-        let order = grouped(&seen, capture.layouts().len());
+        let mut order = grouped(&seen, capture.layouts().len());
+        repeat(&mut order, &steps, capture.layouts(), &|n| wanted.iter().any(|&w| stands[w as usize] == n));
         let mut last = vec![0; capture.layouts().len()];
         for (at, group) in order.iter().enumerate() {
-            group.iter().flat_map(|&i| &steps[i].inputs).for_each(|&n| last[n as usize] = at);
+            let own: HashSet<u32> = group.iter().flat_map(|&i| steps[i].outputs.iter().copied()).collect();
+            let read = group.iter().flat_map(|&i| &steps[i].inputs);
+            read.filter(|n| !own.contains(n)).for_each(|&n| last[n as usize] = at);
         }
         wanted.iter().for_each(|&n| last[stands[n as usize] as usize] = usize::MAX);
         let mut units = Vec::with_capacity(order.len());
@@ -83,8 +101,10 @@ impl Plan {
                 _ => together(&steps, group, &Seeing { capture, last: &last, at }),
             };
             for &i in group {
-                fates[steps[i].at] =
-                    if group.len() > 1 { Fate::Fused(units.len()) } else { Fate::Alone };
+                let fate = &mut fates[steps[i].at];
+                if !matches!(fate, Fate::Fused(_)) {
+                    *fate = if group.len() > 1 { Fate::Fused(units.len()) } else { Fate::Alone };
+                }
             }
             units.push(unit);
         }
@@ -135,6 +155,53 @@ fn together(steps: &[Doable], group: &[usize], seeing: &Seeing<'_>) -> Unit {
         inputs: SmallVec::from_vec(inputs),
         outputs: SmallVec::from_vec(outputs),
     }
+}
+
+/// Puts steps that are quickly done once more into the groups that read what they give, where that is large and what they
+/// read is small: it need not go to memory then.
+fn repeat(
+    order: &mut Vec<Vec<usize>>,
+    steps: &[Doable],
+    layouts: &[Layout],
+    is_wanted: &dyn Fn(u32) -> bool,
+) {
+    let size = |n: u32| shape::size(&layouts[n as usize].0);
+    let mut readers: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); layouts.len()];
+    for (at, group) in order.iter().enumerate() {
+        for &n in group.iter().flat_map(|&i| &steps[i].inputs) {
+            if readers[n as usize].last() != Some(&at) {
+                readers[n as usize].push(at);
+            }
+        }
+    }
+    let mut is_seen = vec![false; steps.len()];
+    for at in 0..order.len() {
+        for i in order[at].clone() {
+            if std::mem::replace(&mut is_seen[i], true) {
+                continue;
+            }
+            let Some(Fusible::Each(each)) = &steps[i].fusible else { continue };
+            let n = steps[i].outputs[0];
+            let is_cheap = each.is_cheap()
+                && size(n) >= LARGE
+                && steps[i].inputs.iter().all(|&input| size(input) * 8 <= size(n))
+                && !is_wanted(n);
+            let is_alike = |&i: &usize| {
+                matches!(steps[i].fusible, Some(Fusible::Each(_)))
+                    && layouts[steps[i].outputs[0] as usize].0 == layouts[n as usize].0
+            };
+            let readers = &readers[n as usize];
+            let is_read_here = readers.contains(&at);
+            let others = readers.iter().filter(|&&reader| reader != at);
+            if is_cheap && others.clone().all(|&reader| order[reader].iter().any(is_alike)) {
+                others.for_each(|&reader| order[reader].insert(0, i));
+                if !is_read_here {
+                    order[at].retain(|&step| step != i);
+                }
+            }
+        }
+    }
+    order.retain(|group| !group.is_empty());
 }
 
 /// The steps without those that do what another has done with the same values, and the value that stands for each.

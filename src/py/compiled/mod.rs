@@ -285,12 +285,12 @@ impl Captured {
 }
 
 impl Captured {
-    fn shown(&self) -> String {
+    fn shown(&self, replay: &Replay) -> String {
         let of = |action: &usize| match &self.actions[*action] {
             Action::Update(pairs, _) => format!("update {} parameters", pairs.len()),
             Action::Draw(_, what, _) => format!("draw {what}"),
         };
-        let mut text = self.capture.shown(&|action| of(&action));
+        let mut text = self.capture.shown(&|action| of(&action), &|step| replay.fate(step).to_string());
         for &(place, number) in &self.stores {
             text += &format!("%{place} := %{}\n", self.wanted[number]);
         }
@@ -351,7 +351,7 @@ impl Compiled {
     /// The programs as text, a line for each step, the one that was done last before the others.
     fn shown(&self) -> Vec<String> {
         let programs: Vec<_> = locked(&self.programs).iter().cloned().collect();
-        programs.iter().map(|program| program.of.get().shown()).collect()
+        programs.iter().map(|program| program.of.get().shown(&program.replay)).collect()
     }
 
     /// Captures nothing any more.

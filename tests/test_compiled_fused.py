@@ -1,0 +1,123 @@
+"""What a program does together gives the bits that the operations give one by one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import oxiflux as flux
+
+Step = Callable[..., Any]
+
+
+def normal(i: int, *shape: int, dtype: str = "float32") -> flux.Tensor:
+    return flux.tensor(np.random.default_rng(i).normal(size=shape).astype(dtype))
+
+
+def bits(x: Any) -> Any:
+    if isinstance(x, flux.Tensor):
+        return x.shape, str(x.dtype), x.numpy().tobytes()
+    return [bits(y) for y in x] if isinstance(x, (tuple, list)) else x
+
+
+def compiled(f: Step, *args: Any) -> str:
+    """Compares some calls; the program as text."""
+    g = flux.compile(f)
+    for _ in range(4):
+        assert bits(g(*args)) == bits(f(*args))
+    assert g.counts[2] > 0
+    return flux.show_program(g)
+
+
+def alone(text: str) -> list[str]:
+    """The names of the operations that are done by themselves."""
+    lines = [line.split(" = ")[-1] for line in text.splitlines() if line.endswith(")")]
+    return [line.split("(")[0] for line in lines]
+
+
+def rbf(x: flux.Tensor, c: flux.Tensor, w: flux.Tensor, y: flux.Tensor) -> flux.Tensor:
+    d = x.reshape(-1, 1, x.shape[1]) - c.reshape(1, *c.shape)
+    k = flux.exp(-flux.sum(d * d, axis=-1) * 0.5)
+    return flux.mean((k @ w - y) ** 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_chain_of_functions_and_its_gradient_are_one_line(dtype: str, threads: int) -> None:
+    def loss(x: flux.Tensor) -> flux.Tensor:
+        return flux.sum(flux.gelu(x) * flux.sigmoid(x) + flux.tanh(x) * flux.exp(-x * x))
+
+    before = flux.get_num_threads()
+    flux.set_num_threads(threads)
+    try:
+        for n in (1, 15, 1000, 70_001):
+            text = compiled(lambda x: flux.withgradient(loss, x), normal(n, n, dtype=dtype))
+            assert alone(text) == [], text
+    finally:
+        flux.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_distances_of_points_and_their_gradients_have_the_same_bits(dtype: str) -> None:
+    def step(*args: flux.Tensor) -> Any:
+        return flux.withgradient(rbf, *args)
+
+    args = normal(0, 60, 8, dtype=dtype), normal(1, 50, 8, dtype=dtype)
+    text = compiled(step, *args, normal(2, 50, dtype=dtype), normal(3, 60, dtype=dtype))
+    # The sum over the first axis is divided among the threads in another way than that over the second.
+    assert [
+        name for name in alone(text) if name not in ("reshape", "permute_dims", "broadcast_to", "matmul")
+    ] == ["sum"]
+
+
+def test_rows_columns_and_transposed_tensors_broadcast() -> None:
+    def f(x: flux.Tensor, row: flux.Tensor, column: flux.Tensor, t: flux.Tensor) -> Any:
+        y = flux.tanh(x * row + column) - t.mT
+        return y, flux.sum(y * y, axis=0), flux.max(y, axis=-1), flux.mean(flux.where(y > 0, y, row))
+
+    for n, m in ((3, 4), (300, 7), (7, 3000), (64, 64), (500, 300)):
+        assert alone(compiled(f, normal(1, n, m), normal(2, m), normal(3, n, 1), normal(4, m, n)))
+
+
+def test_infinities_zeros_with_signs_and_nan_stay_what_they_are() -> None:
+    x = flux.tensor(np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -3e38], np.float32))
+    compiled(lambda x: flux.relu(x) + flux.maximum(x, 0.0) * flux.copysign(1.0, x), x)
+    compiled(lambda x: flux.where(flux.isnan(x), -x, flux.abs(x) / x), x)
+
+
+def test_what_is_computed_twice_is_done_once_and_what_nobody_needs_not_at_all() -> None:
+    def f(x: flux.Tensor) -> Any:
+        flux.exp(x)
+        return flux.tanh(x) * flux.sigmoid(x) + flux.tanh(x)
+
+    text = compiled(f, normal(0, 3, 4))
+    assert text.count("[done already]") == 1
+    assert text.count("[not needed]") == 1
+
+
+def test_zeros_of_either_sign_are_parameters_of_their_own() -> None:
+    text = compiled(lambda x: flux.leakyrelu(x, 0.0) / flux.leakyrelu(x, -0.0), normal(0, 3, 4))
+    assert "[done already]" not in text
+
+
+def test_results_that_are_equal_have_memory_of_their_own() -> None:
+    g = flux.compile(lambda x: (flux.tanh(x), flux.tanh(x)))
+    x = normal(0, 5)
+    for _ in range(4):
+        a, b = g(x)
+    a[0] = 7.0
+    assert bits(b) == bits(flux.tanh(x))
+
+
+def test_halves_are_rounded_where_they_were() -> None:
+    for dtype in ("float16", "bfloat16"):
+        x = normal(0, 40, 30).astype(getattr(flux, dtype))
+        compiled(lambda x: flux.tanh(x * x + 0.1) - flux.exp(x), x)
+
+
+def test_an_argument_is_never_written() -> None:
+    x = normal(0, 300, 300)
+    before = bits(x)
+    compiled(lambda x: flux.exp(flux.tanh(x + 1.0)) * x, x)
+    assert bits(x) == before
