@@ -94,8 +94,8 @@ def show_program(step: Callable[..., Any]) -> str:
     """The programs of a compiled function as text, a line for each step: what it makes, its shape, and of what.
 
     Steps that are done together end in the same ``[in 0]``: what one makes is read by the next a block at a time. One
-    that is ``[done already]`` does what another has done, and what is ``[not needed]`` is left out. Empty where there is
-    no program yet. Raises TypeError for a function that is not compiled.
+    that is ``[done already]`` does what another has done, and what is ``[not needed]`` is left out. Empty where
+    there is no program yet. Raises TypeError for a function that is not compiled.
 
     >>> import oxiflux as flux
     >>> f = flux.compile(lambda x: flux.tanh(x * 2.0).sum())
