@@ -201,7 +201,7 @@ fn check(shapes: &[Vec<usize>], seeds: std::ops::Range<u64>, length: usize) -> H
         let is_wild = numbers.below(2) == 0;
         let count = 1 + numbers.below(4);
         let start = numbers.0;
-        let mut given = |wild| {
+        let given = |wild| {
             let numbers = &mut Numbers(start);
             let whole = numbers.array(shape, dtype, wild);
             std::iter::once(whole)

@@ -2,6 +2,7 @@
 
 use crate::shape::{Dims, Strides};
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// An operand over the shape of a program. From within to the outside it is a run of elements that are `step` apart, which
 /// is repeated, and is somewhere else for each place of the other axes.
@@ -92,23 +93,22 @@ impl Operand {
         start
     }
 
-    /// Where `n` elements from `position` on lie in order: in the operand itself, or packed in the buffer.
+    /// Where these elements lie in order: in the operand itself, or packed in the buffer.
     ///
     /// # Safety
-    /// `data` must be readable at all elements, of `size` bytes each, that shape and strides reach, `position` and `n` be
-    /// within the shape, and `buffer` have [`Operand::room`] for a block of `n` or more.
+    /// `data` must be readable at all elements, of `size` bytes each, that shape and strides reach, `elements` be within the
+    /// shape, and `buffer` have [`Operand::room`] for a block of so many or more.
     pub(super) unsafe fn at(
         &self,
         data: *const u8,
         size: usize,
-        position: usize,
-        n: usize,
+        elements: Range<usize>,
         buffer: *mut u8,
         packed: &mut Packed,
         block: usize,
     ) -> *const u8 {
-        let span = self.span();
-        let (which, offset) = (position / span, position % span);
+        let (span, n) = (self.span(), elements.len());
+        let (which, offset) = (elements.start / span, elements.start % span);
         let phase = offset % self.run;
         // SAFETY: all places are those of elements that the shape has, and the buffer has room, as this function asks.
         unsafe {

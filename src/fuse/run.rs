@@ -237,8 +237,7 @@ impl Run<'_> {
                             let at = operand.at(
                                 self.operands[i],
                                 size,
-                                position,
-                                n,
+                                position..position + n,
                                 buffer,
                                 packed,
                                 program.block,
