@@ -96,7 +96,7 @@ bench-peers: build ## training steps beside PyTorch, JAX and the machine's limit
 	mkdir -p benches/python/results
 	for threads in 2 1; do \
 		PYTHONPATH=python OXIFLUX_ISA=$(ISA) $(or $(PEERS),$(PY)) benches/python/peers.py run --against oxiflux --threads $$threads \
-			--backends torch,torch-tuned,torch-compile,jax,numpy,oxiflux,limit --plugin oxiflux_cases,more_cases,more_torch,more_oxiflux,limits \
+			--backends torch,torch-tuned,torch-compile,jax,numpy,oxiflux,oxiflux-compiled,limit --plugin oxiflux_cases,more_cases,more_torch,more_oxiflux,compiled_cases,limits \
 			--json benches/python/results/peers-$(if $(ISA),$(ISA)-)$$threads.json || exit; \
 	done
 	PYTHONPATH=python $(PY) benches/python/tables.py

@@ -1214,7 +1214,7 @@ def run(a):
                 f"{b} {row[b]['med'] * 1e6:9.1f} [{row[b]['q1'] * 1e6:.1f}-{row[b]['q3'] * 1e6:.1f}]"
             )
         gain = ""
-        peers = [b for b in live if b not in (a.against, "limit")]
+        peers = [b for b in live if b not in (a.against, "oxiflux-compiled", "limit")]
         if a.against in live and peers:
             best = min(peers, key=lambda b: row[b]["med"])
             row["ratio"] = row[best]["med"] / row[a.against]["med"]

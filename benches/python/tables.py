@@ -62,10 +62,11 @@ def fastest(row: dict[str, Any]) -> str:
 
 
 def cells(run: dict[str, Any], name: str) -> list[str]:
-    """The best peer, this package, their ratio and the share of the limit, of a case."""
+    """The best peer, this package, their ratio, the share of the limit, and the step as a captured one, of a case."""
     row = run["res"][name]
     share = f"{row['share']:.2f}" if "share" in row else ""
-    return [fastest(row), took(row["oxiflux"]["med"]), f"{row['ratio']:.2f}", share]
+    captured = took(row["oxiflux-compiled"]["med"]) if "med" in row.get("oxiflux-compiled", ()) else ""
+    return [fastest(row), took(row["oxiflux"]["med"]), f"{row['ratio']:.2f}", share, captured]
 
 
 def summary(run: dict[str, Any], names: list[str]) -> str:
@@ -83,7 +84,7 @@ def words(run: dict[str, Any], name: str) -> str:
 def short(run: dict[str, Any]) -> str:
     """The table of the README: the peers' cases on two threads."""
     names = [name for name in STEPS if name in run["res"]]
-    head = ["step", "best peer", "oxiflux", "best peer / oxiflux", "of the limit"]
+    head = ["step", "best peer", "oxiflux", "best peer / oxiflux", "of the limit", "flux.compile"]
     rows = [[words(run, name), *cells(run, name)] for name in names]
     said = f"{run['machine']}; {run['versions']}: {summary(run, names)}."
     return f"{said}\n\n{report.table(head, rows)}"
@@ -94,7 +95,15 @@ def long(runs: dict[str, dict[str, Any]], chosen: str) -> str:
     two, others = runs["peers-2"], [name for name in runs if name != "peers-2"]
     names = [n for n in two["res"] if (n in STEPS) == (chosen == "peers") and "ratio" in two["res"][n]]
     titles = {"peers-1": "1 thread", "peers-avx2-2": "AVX2", "peers-avx2-1": "AVX2, 1 thread"}
-    head = ["step", "best peer", "here", "ratio", "of the limit", *(titles[name] for name in others)]
+    head = [
+        "step",
+        "best peer",
+        "here",
+        "ratio",
+        "of the limit",
+        "flux.compile",
+        *(titles[name] for name in others),
+    ]
     rows = []
     for name in names:
         ratios = [runs[o]["res"].get(name, {}).get("ratio") for o in others]
