@@ -7,18 +7,13 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
+from test_compiled import bits
 
 Step = Callable[..., Any]
 
 
 def normal(i: int, *shape: int, dtype: str = "float32") -> flux.Tensor:
     return flux.tensor(np.random.default_rng(i).normal(size=shape).astype(dtype))
-
-
-def bits(x: Any) -> Any:
-    if isinstance(x, flux.Tensor):
-        return x.shape, str(x.dtype), x.numpy().tobytes()
-    return [bits(y) for y in x] if isinstance(x, (tuple, list)) else x
 
 
 def compiled(f: Step, *args: Any) -> str:

@@ -214,8 +214,7 @@ def main() -> None:
         ours = found["oxiflux"]
         cells = [f"{found[name]:.0f}" if name in found else "" for name in LIBRARIES]
         rows.append([case, *cells, f"{ours / floor:.1f}", f"{found['torch'] / ours:.1f}"])
-    for row in [head, *rows]:
-        print(f"{row[0]:42}" + "".join(f"{cell:>16}" for cell in row[1:]))
+    report.show(head, rows, 42)
     if arguments.page:
         said = f"{report.machine(1)}; {report.versions('torch', 'numpy')}."
         report.fill(arguments.page, "overhead", f"{said}\n\n{report.table(head, rows)}")

@@ -49,3 +49,9 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     """A table of Markdown: words on the left, numbers on the right."""
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def show(head: list[str], rows: list[list[str]], width: int) -> None:
+    """Prints a table, with so much room for the words on the left."""
+    for row in [head, *rows]:
+        print(f"{row[0]:{width}}" + "".join(f"{cell:>16}" for cell in row[1:]))

@@ -97,8 +97,7 @@ def main() -> None:
     for worker in workers.values():
         worker.communicate()
     head = ["ms", *backends, f"{backends[-1]} / {backends[0]}"]
-    for row in [head, *rows]:
-        print(f"{row[0]:26}" + "".join(f"{cell:>16}" for cell in row[1:]))
+    report.show(head, rows, 26)
     if arguments.page:
         said = f"{report.machine(arguments.threads)}; {report.versions('torch', 'jax', 'numpy')}."
         report.fill(arguments.page, "start", f"{said}\n\n{report.table(head, rows)}")
