@@ -1,7 +1,8 @@
 """Writes the lists of public names into the packages' `__init__.py`, from the `__all__` of their modules.
 
 What a module lists in `__all__` its package exports, and so does `oxiflux`, but for the names in `PRIVATE`. What
-`_core.pyi` declares is public likewise. `--check` changes nothing and fails if something would change. A folder other
+`_core.pyi` declares is public likewise. What `oxiflux` imports for type checkers alone it finds at its first use, by
+`_LATER`. `--check` changes nothing and fails if something would change. A folder other
 than python/ may be named.
 """
 
@@ -18,17 +19,19 @@ SOURCES = [argument for argument in sys.argv[1:] if not argument.startswith("--"
 PACKAGE = Path(SOURCES[0] if SOURCES else Path(__file__).parents[1] / "python") / "oxiflux"
 WIDTH = 108
 
+# Packages that need something else to be installed: `from oxiflux import *` leaves them alone.
+EXTRAS = {"distributed", "onnx", "sklearn"}
 # Packages every module of which is public, but for those in `PRIVATE`: a new file is exported without another word.
 WHOLE = {"functions", "layers", "optimisers"}
 # By module: the names that only other modules of the package use; no names: none of them is exported.
 PRIVATE: dict[str, set[str]] = {
-    "files": {"keeps_its_place"},
+    "files.checkpoints": {"keeps_its_place"},
     "files.store": {"Path", "read", "write"},
     "layers.cells": {"Cell", "State", "scan"},
     "layers.container": set(),
-    "train.best": {"give_back", "is_number", "short", "weights_of", "whole_number"},
-    "train.hooks": {"HOOKS", "Callbacks", "Stand"},
-    "train.prediction": {"measured"},
+    "training.best": {"give_back", "is_number", "short", "weights_of", "whole_number"},
+    "training.hooks": {"HOOKS", "Callbacks", "Stand"},
+    "training.prediction": {"measured"},
     # Operations under functions of the same name, and parts of them.
     "_core": {
         "At", "Captured", "Guard", "Namespace", "Part", "Snapshot", "Steps", "add_along_axis", "all_finite",
@@ -78,8 +81,9 @@ def filled(head: str, items: list[str], brackets: str = "()") -> str:
     text, opening, closing = ", ".join(items), brackets[0], brackets[1]
     if brackets == "()" and len(head) + len(text) <= WIDTH:
         return f"{head}{text}\n"
-    lines = textwrap.wrap(text + ",", WIDTH, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join([head + opening, *lines, closing]) + "\n"
+    space = " " * (len(head) - len(head.lstrip()) + 4)
+    lines = textwrap.wrap(text + ",", WIDTH, initial_indent=space, subsequent_indent=space)
+    return "\n".join([head + opening, *lines, space[4:] + closing]) + "\n"
 
 
 def rewritten(folder: str) -> str:
@@ -88,7 +92,7 @@ def rewritten(folder: str) -> str:
     text = path.read_text()
     # Statements with `as` are written by hand: they take Python's own names.
     statement = re.compile(r"^from \.(\w+) import (?!\(\n[^)]* as )(?:\([^)]*\)|[^\n(]+)\n", re.MULTILINE)
-    by_hand = {alias.name for alias in imported(text) if alias.asname}
+    by_hand = {alias.name for node in statements(text) for alias in node.names if alias.asname}
 
     def imports(module: str) -> str:
         return filled(f"from .{module} import ", sorted(exported(folder, module) - by_hand))
@@ -100,8 +104,22 @@ def rewritten(folder: str) -> str:
         text = text[: first.start()] + block + text[last.end() :]
     else:
         text = statement.sub(lambda found: imports(found[1]), text)
-    given = {alias.asname or alias.name for alias in imported(text)}
-    public = {name for name in given if not name.startswith("_")} - set(dir(builtins))
+    later = [node for node in statements(text) if node.col_offset]
+    packages = {alias.name for node in later if node.module is None for alias in node.names}
+    found = {node.module: sorted(exported(folder, node.module)) for node in later if node.module}
+    entries = [
+        filled(f'    "{module}": ', list(map(quoted, items)), "[]").rstrip("\n") + ",\n"
+        for module, items in found.items()
+    ]
+    lists = {
+        r"_MODULES = \[\n.*?^\]\n": filled("_MODULES = ", sorted(map(quoted, packages)), "[]"),
+        r"_LATER = \{\n.*?^\}\n": "_LATER = {\n" + "".join(entries) + "}\n",
+    }
+    for old, new in lists.items():
+        text = re.sub(f"^{old}", lambda _, new=new: new, text, flags=re.MULTILINE | re.DOTALL)  # type: ignore[misc]
+    given = {alias.asname or alias.name for node in statements(text) for alias in node.names}
+    given |= {item for items in found.values() for item in items}
+    public = {name for name in given - {"*"} if not name.startswith("_")} - set(dir(builtins)) - EXTRAS
     public |= set(re.findall(r"^__version__", text, re.MULTILINE))
     return re.sub(
         r"^__all__ = \[[^]]*\]\n",
@@ -111,11 +129,12 @@ def rewritten(folder: str) -> str:
     )
 
 
-def imported(text: str) -> Iterator[ast.alias]:
-    """What a file imports from its package."""
+def statements(text: str) -> Iterator[ast.ImportFrom]:
+    """Where a file imports from its package: at once, and indented what only type checkers see."""
     for node in ast.parse(text).body:
-        if isinstance(node, ast.ImportFrom) and node.level:
-            yield from node.names
+        for inner in node.body if isinstance(node, ast.If) else [node]:
+            if isinstance(inner, ast.ImportFrom) and inner.level:
+                yield inner
 
 
 def quoted(name: str) -> str:
@@ -134,7 +153,7 @@ def tidy(text: str, path: Path) -> str:
 def main() -> None:
     """Rewrites the lists, or with `--check` compares them; the package itself comes last, from those within."""
     stale = []
-    for folder in ["data", "files", "functions", "layers", "optimisers", "train", ""]:
+    for folder in ["data", "files", "functions", "layers", "optimisers", "training", ""]:
         path = PACKAGE / folder / "__init__.py"
         new = tidy(rewritten(folder), path)
         if new != path.read_text():

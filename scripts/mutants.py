@@ -59,7 +59,7 @@ TESTS = {
     "python/oxiflux/optimisers": "optimisers rules rule_chains bad_input",
     "python/oxiflux/shapes": "shapes show",
     "python/oxiflux/show": "show",
-    "python/oxiflux/train": "train fit",
+    "python/oxiflux/training": "train fit",
     "python/oxiflux/tree": "tree layers show",
     "python/oxiflux/vector": "vector",
     "src/array": "indexing_numpy manipulation_numpy dtypes_numpy half",

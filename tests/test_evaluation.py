@@ -65,7 +65,7 @@ def test_metrics_are_of_the_whole_epoch_and_no_averages_of_batches():
 
 def test_only_the_chosen_classes_are_kept_where_no_metric_needs_the_scores():
     from oxiflux.metrics.given import Chosen
-    from oxiflux.train.meters import Meter, measures_of
+    from oxiflux.training.meters import Meter, measures_of
 
     for names, kept in ((["accuracy", "f1"], Chosen), (["accuracy", "auc"], np.ndarray)):
         meter = Meter("fit", measures_of("fit", names), None)

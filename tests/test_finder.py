@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
-from oxiflux.train import RateCurve
+from oxiflux.training import RateCurve
 
 mpl.use("Agg")
 

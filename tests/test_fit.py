@@ -18,7 +18,7 @@ import pytest
 import tqdm
 
 import oxiflux as flux
-from oxiflux.train import History, progress
+from oxiflux.training import History, progress
 
 mpl.use("Agg")
 

@@ -30,7 +30,7 @@ from options import (
 )  # fmt: skip
 from options.elsewhere import EVERYWHERE, TESTED, WITHOUT_EFFECT
 from options.rows import With, arrays, numbers, written
-from oxiflux.train import progress as progress_of_training
+from oxiflux.training import progress as progress_of_training
 
 TESTS = Path(__file__).resolve().parent
 TABLES = (

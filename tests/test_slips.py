@@ -15,7 +15,7 @@ import pytest
 
 import oxiflux as flux
 from oxiflux import hints
-from oxiflux.train.loop import _KEPT
+from oxiflux.training.loop import _KEPT
 
 x = flux.tensor([1.0, 2.0, 3.0])
 model = flux.Chain(flux.Dense(3, 2, flux.relu), flux.Dense(2, 1))

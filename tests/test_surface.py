@@ -4,6 +4,7 @@ its right.
 
 import ast
 import builtins
+import importlib
 import inspect
 import re
 import shutil
@@ -38,7 +39,7 @@ LEVELS = [
     {"layers"},
     {"augment", "data", "files", "metrics", "shapes", "einops"},
     {"distributed", "huggingface"},
-    {"train"},
+    {"training"},
     {"onnx"},
     {"__init__"},
     {"sklearn"},
@@ -118,6 +119,8 @@ def test_all_is_sorted_and_without_repetition():
 
 
 def test_all_is_complete():
+    for name in dir(flux):
+        getattr(flux, name)  # what is imported at its first use is there from now on
     public = {n for n, v in vars(flux).items() if not n.startswith("_") and not inspect.ismodule(v)}
     python = public & set(dir(builtins))
     assert python == {"abs", "all", "any", "bool", "compile", "max", "min", "pow", "round", "sum"}
@@ -140,7 +143,7 @@ def test_all_is_complete():
     "name", ["init", "losses", "gradient", "custom", "onehot", "tree", "layers", "vector", "shapes"]
 )
 def test_what_a_module_exports_the_package_exports(name):
-    module = sys.modules[f"oxiflux.{name}"]
+    module = importlib.import_module(f"oxiflux.{name}")
     for public in module.__all__:
         assert getattr(flux, public) is getattr(module, public)
 
@@ -168,7 +171,7 @@ def test_a_new_layer_a_new_rule_and_a_new_operation_are_exported_without_another
     assert exports(tmp_path).returncode == 0
     top = (package / "__init__.py").read_text()
     for name in ["Novel", "Anew", "hardly"]:
-        assert re.search(rf'"{name}"', top) and re.search(rf"\b{name},", top)
+        assert len(re.findall(rf'"{name}"', top)) + len(re.findall(rf'\b{name},', top)) == 2, name
     assert "from .novel import Novel" in (package / "layers" / "__init__.py").read_text()
 
 
@@ -204,6 +207,62 @@ def test_importing_takes_only_numpy_along():
         "typing_extensions",
     }
     assert not heavy & {name.split(".")[0] for name in out}
+
+
+def own(code):
+    """The modules of the package that a program has loaded in the end."""
+    code += "\nimport sys; print(*sorted(name for name in sys.modules if name.startswith('oxiflux.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.removeprefix("oxiflux.") for name in done.stdout.splitlines()[-1].split()}
+
+
+def test_what_not_every_program_needs_is_imported_at_its_first_use():
+    later = {*flux._LATER, *flux._MODULES} - {"linalg"}  # NumPy's protocols have those of matrices
+    assert not later & own("import oxiflux")
+    assert later & own("from oxiflux import mse") == {"losses"}
+    assert later & own("import oxiflux; oxiflux.losses.mse, oxiflux.data") == {"data", "init", "losses"}
+
+
+def test_names_that_are_found_later_are_ordinary_names():
+    code = """
+import oxiflux as flux
+assert "Dense" in dir(flux) and "Dense" not in vars(flux)
+flux.mae = "mine"
+assert callable(flux.mse) and flux.mae == "mine"  # though its module came after
+from oxiflux import *
+assert vars()["Dense"] is flux.Dense and not {"onnx", "sklearn", "distributed"} & {*vars()}
+import pickle
+assert pickle.loads(pickle.dumps(flux.mse)) is flux.mse
+assert flux.train is vars()["train"] and callable(flux.train)
+try:
+    flux.Dence
+except AttributeError as error:
+    assert "Dense" in str(error)
+else:
+    raise AssertionError
+"""
+    own(code)
+
+
+def test_names_are_found_by_many_threads_at_once():
+    code = """
+import threading, oxiflux as flux
+names, found, start = ["Dense", "Adam", "fit", "mse", "compile"] * 8, [], threading.Barrier(40)
+def look(name):
+    start.wait()
+    found.append(getattr(flux, name) is getattr(flux, name))
+threads = [threading.Thread(target=look, args=[name]) for name in names]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
+assert found == [True] * 40
+"""
+    own(code)
+
+
+@pytest.mark.parametrize(
+    "name", ["layers", "training.fitting", "compiled", "data.loader", "files.store", "protocols"]
+)
+def test_a_module_may_be_imported_before_others(name):
+    assert name in own(f"import oxiflux.{name}")
 
 
 # The sources

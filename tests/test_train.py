@@ -13,7 +13,7 @@ import pytest
 
 import oxiflux as flux
 from oxiflux import _core
-from oxiflux.train import early_stopping, patience, plateau, throttle
+from oxiflux.training import early_stopping, patience, plateau, throttle
 from rules import NAMES, ROWS
 
 X = np.random.default_rng(0).normal(size=(5, 7))

@@ -1,16 +1,16 @@
 """Flux, the machine-learning stack of Julia, for Python: `import oxiflux as flux`.
 
-Every public name is listed here, a group for each module that it comes from; `make stubs` writes the lists.
+Every public name is listed here, a group for each module that it comes from; `make stubs` writes the lists. A module
+that not every program needs is imported when one of its names is asked for.
 `from oxiflux import *` takes all of them but those of Python's own: abs, all, any, bool, compile, max, min, pow, round,
 sum.
 """
-# ruff: noqa: F401, I001, RUF022
+# ruff: noqa: F401, F403, F405, I001, RUF022
 # fmt: off
 
 import typing as _typing
 
-from . import augment, fft, hints as _hints, linalg, losses, metrics, optimisers, protocols as _protocols
-from . import signatures as _signatures, threadpools
+from . import hints as _hints, protocols as _protocols, signatures as _signatures, threadpools
 from ._core import (
     DType, DTypeError, Generator, Leaf, ShapeError, Tensor, acos, acosh, add, arange, argmax, argmin,
     argsort, asarray, asin, asinh, astype, atan, atan2, atanh, bfloat16, bitwise_and, bitwise_invert,
@@ -36,9 +36,7 @@ from ._core import (
     abs as abs, all as all, any as any, max as max, min as min, pow as pow, round as round, sum as sum,
     bool_ as bool_, bool_ as bool,
 )
-from .vector import destructure
 from .standard import __array_api_version__, __array_namespace_info__, e, inf, nan, newaxis, pi
-from .shapes import autosize, outputsize, summary
 from .einsum import einsum, tensordot
 from .functions import (
     allclose, array_split, bincount, block_diag, broadcast_arrays, broadcast_shapes, can_cast,
@@ -51,18 +49,7 @@ from .functions import (
     tril_indices, triu, triu_indices, unflatten, unique_all, unique_counts, unique_inverse, unique_values,
     unstack, vecdot, vstack,
 )
-from .data import (
-    BatchView, DataLoader, batch, batch_sequence, batchseq, chunk, eachobs, filterobs, getobs, group_counts,
-    group_indices, groupobs, joinobs, kfolds, leavepout, load_iris, make_moons, make_poly, make_sin,
-    make_spiral, mapobs, numobs, obsview, oversample, randobs, rpad_constant, shuffleobs, slidingwindow,
-    splitobs, timeseries_kfolds, unbatch, undersample,
-)
-from .draws import bernoulli, gumbel_softmax, multinomial, normal
-from .files import load, load_checkpoint, load_torch, save, save_checkpoint, to_torch
 from .checkpoint import checkpoint
-from .compiled import (
-    compile as compile, show_program as show_program,
-)
 from .strict import strict
 from .custom import custom_gradient
 from .gradcheck import gradcheck
@@ -70,46 +57,24 @@ from .gradient import (
     diaghessian, gradient, hessian, ignore_derivatives, jacobian, jvp, pullback, stop_gradient,
     withgradient, withjacobian,
 )
-from .init import (
-    create_bias, glorot_normal, glorot_uniform, identity_init, kaiming_normal, kaiming_uniform,
-    lecun_normal, nfan, ones32, orthogonal, rand32, rand_like, randn32, randn_like, sparse_init,
-    truncated_normal, zeros32,
-)
-from .layers import (
-    AdaptiveMaxPool, AdaptiveMeanPool, AlphaDropout, BatchNorm, Bilinear, Chain, Conv, ConvTranspose,
-    CrossCor, Dense, DepthwiseConv, Dropout, Embedding, EmbeddingBag, GRU, GRUCell, GRUv3, GRUv3Cell,
-    GlobalMaxPool, GlobalMeanPool, GroupNorm, InstanceNorm, LSTM, LSTMCell, Layer, LayerNorm, MaxPool,
-    Maxout, MeanPool, MultiHeadAttention, PReLU, PairwiseFusion, Parallel, PixelShuffle, RMSNorm, RNN,
-    RNNCell, Recurrence, RotaryEncoding, SamePad, Scale, SinusoidalEncoding, SkipConnection,
-    TransformerBlock, Upsample, WeightNorm, activations, batched_mul, batched_vec, conv, db_to_power,
-    depthwiseconv, dot_product_attention, dot_product_attention_scores, dropout, flatten, fold, gather,
-    grid_sample, hamming_window, hann_window, imrotate, initialstates, istft, lpnormpool, make_causal_mask,
-    maxpool, meanpool, melscale_filterbanks, pad_circular, pad_constant, pad_reflect, pad_repeat,
-    pad_symmetric, pad_zeros, pixel_shuffle, pixel_unshuffle, power_to_db, remove_weight_norms,
-    rotary_encoding, scatter, sinusoidal_encoding, spectrogram, stft, testmode, trainmode, unfold,
-    upsample_bicubic, upsample_bilinear, upsample_linear, upsample_nearest, upsample_trilinear,
-)
-from .losses import (
-    binary_focal_loss, binarycrossentropy, cosine_embedding_loss, crossentropy, ctc_loss, dice_coeff_loss,
-    focal_loss, hinge_loss, huber_loss, kldivergence, label_smoothing, logitbinarycrossentropy,
-    logitcrossentropy, mae, margin_ranking_loss, mse, msle, nll_loss, poisson_loss,
-    siamese_contrastive_loss, squared_hinge_loss, triplet_margin_loss, tversky_loss,
-)
 from .onehot import onecold, onehot, onehotbatch
-from .optimisers import (
-    AMSGrad, AccumGrad, AdaBelief, AdaDelta, AdaGrad, AdaMax, Adam, AdamW, ClipGrad, ClipNorm,
-    ComposedSchedule, Cos, CosAnneal, Descent, Exp, Interpolator, Inv, Lion, Loop, MixedPrecision, Momentum,
-    NAdam, Nesterov, OAdam, OneCycle, OptimiserChain, Poly, RAdam, RMSProp, Rprop, Rule, Schedule,
-    Scheduler, Sequence, Shifted, SignDecay, Sin, SinDecay2, SinExp, Stateful, Step, Triangle,
-    TriangleDecay2, TriangleExp, Warmup, WeightDecay, adjust, freeze, setup, thaw, update,
-)
-from .train import (
-    Callback, EMA, EarlyStopping, GradientNorm, History, ModelCheckpoint, RateCurve, Run, SWA,
-    early_stopping, evaluate, find_rate, fit, patience, plateau, predict, throttle, train, trainstep,
-    trainstep_withgradient, update_statistics,
-)
 from .functors import children, fmap, fmap_with_path, fmapstructure, fmapstructure_with_path, isleaf
 from .tree import Params, bf16, f16, f32, f64, loadmodel, modules, params, state, trainables
+
+if _typing.TYPE_CHECKING:
+    from . import augment as augment, distributed as distributed, fft as fft, linalg as linalg, losses as losses
+    from . import metrics as metrics, onnx as onnx, optimisers as optimisers, sklearn as sklearn
+    from .compiled import *
+    from .vector import *
+    from .shapes import *
+    from .data import *
+    from .draws import *
+    from .files import *
+    from .init import *
+    from .layers import *
+    from .losses import *
+    from .optimisers import *
+    from .training import *
 
 __version__ = "0.1.0"
 
@@ -190,21 +155,99 @@ __all__ = [
 ]
 
 
+# Modules that are names, and modules whose names are found when one of them is asked for.
+_MODULES = [
+    "augment", "distributed", "fft", "linalg", "losses", "metrics", "onnx", "optimisers", "sklearn",
+]
+_LATER = {
+    "compiled": [
+        "compile", "show_program",
+    ],
+    "vector": [
+        "destructure",
+    ],
+    "shapes": [
+        "autosize", "outputsize", "summary",
+    ],
+    "data": [
+        "BatchView", "DataLoader", "batch", "batch_sequence", "batchseq", "chunk", "eachobs", "filterobs",
+        "getobs", "group_counts", "group_indices", "groupobs", "joinobs", "kfolds", "leavepout",
+        "load_iris", "make_moons", "make_poly", "make_sin", "make_spiral", "mapobs", "numobs", "obsview",
+        "oversample", "randobs", "rpad_constant", "shuffleobs", "slidingwindow", "splitobs",
+        "timeseries_kfolds", "unbatch", "undersample",
+    ],
+    "draws": [
+        "bernoulli", "gumbel_softmax", "multinomial", "normal",
+    ],
+    "files": [
+        "load", "load_checkpoint", "load_torch", "save", "save_checkpoint", "to_torch",
+    ],
+    "init": [
+        "create_bias", "glorot_normal", "glorot_uniform", "identity_init", "kaiming_normal",
+        "kaiming_uniform", "lecun_normal", "nfan", "ones32", "orthogonal", "rand32", "rand_like", "randn32",
+        "randn_like", "sparse_init", "truncated_normal", "zeros32",
+    ],
+    "layers": [
+        "AdaptiveMaxPool", "AdaptiveMeanPool", "AlphaDropout", "BatchNorm", "Bilinear", "Chain", "Conv",
+        "ConvTranspose", "CrossCor", "Dense", "DepthwiseConv", "Dropout", "Embedding", "EmbeddingBag",
+        "GRU", "GRUCell", "GRUv3", "GRUv3Cell", "GlobalMaxPool", "GlobalMeanPool", "GroupNorm",
+        "InstanceNorm", "LSTM", "LSTMCell", "Layer", "LayerNorm", "MaxPool", "Maxout", "MeanPool",
+        "MultiHeadAttention", "PReLU", "PairwiseFusion", "Parallel", "PixelShuffle", "RMSNorm", "RNN",
+        "RNNCell", "Recurrence", "RotaryEncoding", "SamePad", "Scale", "SinusoidalEncoding",
+        "SkipConnection", "TransformerBlock", "Upsample", "WeightNorm", "activations", "batched_mul",
+        "batched_vec", "conv", "db_to_power", "depthwiseconv", "dot_product_attention",
+        "dot_product_attention_scores", "dropout", "flatten", "fold", "gather", "grid_sample",
+        "hamming_window", "hann_window", "imrotate", "initialstates", "istft", "lpnormpool",
+        "make_causal_mask", "maxpool", "meanpool", "melscale_filterbanks", "pad_circular", "pad_constant",
+        "pad_reflect", "pad_repeat", "pad_symmetric", "pad_zeros", "pixel_shuffle", "pixel_unshuffle",
+        "power_to_db", "remove_weight_norms", "rotary_encoding", "scatter", "sinusoidal_encoding",
+        "spectrogram", "stft", "testmode", "trainmode", "unfold", "upsample_bicubic", "upsample_bilinear",
+        "upsample_linear", "upsample_nearest", "upsample_trilinear",
+    ],
+    "losses": [
+        "binary_focal_loss", "binarycrossentropy", "cosine_embedding_loss", "crossentropy", "ctc_loss",
+        "dice_coeff_loss", "focal_loss", "hinge_loss", "huber_loss", "kldivergence", "label_smoothing",
+        "logitbinarycrossentropy", "logitcrossentropy", "mae", "margin_ranking_loss", "mse", "msle",
+        "nll_loss", "poisson_loss", "siamese_contrastive_loss", "squared_hinge_loss", "triplet_margin_loss",
+        "tversky_loss",
+    ],
+    "optimisers": [
+        "AMSGrad", "AccumGrad", "AdaBelief", "AdaDelta", "AdaGrad", "AdaMax", "Adam", "AdamW", "ClipGrad",
+        "ClipNorm", "ComposedSchedule", "Cos", "CosAnneal", "Descent", "Exp", "Interpolator", "Inv", "Lion",
+        "Loop", "MixedPrecision", "Momentum", "NAdam", "Nesterov", "OAdam", "OneCycle", "OptimiserChain",
+        "Poly", "RAdam", "RMSProp", "Rprop", "Rule", "Schedule", "Scheduler", "Sequence", "Shifted",
+        "SignDecay", "Sin", "SinDecay2", "SinExp", "Stateful", "Step", "Triangle", "TriangleDecay2",
+        "TriangleExp", "Warmup", "WeightDecay", "adjust", "freeze", "setup", "thaw", "update",
+    ],
+    "training": [
+        "Callback", "EMA", "EarlyStopping", "GradientNorm", "History", "ModelCheckpoint", "RateCurve",
+        "Run", "SWA", "early_stopping", "evaluate", "find_rate", "fit", "patience", "plateau", "predict",
+        "throttle", "train", "trainstep", "trainstep_withgradient", "update_statistics",
+    ],
+}
+
+
 def __dir__() -> list[str]:
     python = {"abs", "all", "any", "bool", "compile", "max", "min", "pow", "round", "sum"}
     return sorted({*__all__, *python, "__doc__", "__file__", "__name__", "__path__"})
 
 
-if _typing.TYPE_CHECKING:  # What needs an extra is imported when it is named, and no other name is here.
-    from . import distributed as distributed, onnx as onnx, sklearn as sklearn
-else:
+if not _typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name in ("distributed", "onnx", "sklearn"):
-            from importlib import import_module
+        from importlib import import_module
 
-            return import_module(f"{__name__}.{name}")
-        raise AttributeError(_hints.missing(name, __dir__()))
+        home = next((module for module, names in _LATER.items() if name in names), None)
+        if home is None:
+            if name in _MODULES or name in _LATER:
+                return import_module(f"{__name__}.{name}")
+            raise AttributeError(_hints.missing(name, __dir__()))
+        module = import_module(f"{__name__}.{home}")
+        found = {each: getattr(module, each) for each in _LATER[home]}
+        _signatures.show(found.values())
+        for each, value in found.items():
+            globals().setdefault(each, value)
+        return globals()[name]
 
 
 _hints.tell(Tensor, _hints.TENSOR)

@@ -1,11 +1,10 @@
 """Models, states and whole runs in files: what is written, read and restored; PyTorch's state dicts."""
 
-from .checkpoints import keeps_its_place, load_checkpoint, save_checkpoint
+from .checkpoints import load_checkpoint, save_checkpoint
 from .pytorch import load_torch, to_torch
 from .store import load, save
 
 __all__ = [
-    "keeps_its_place",
     "load",
     "load_checkpoint",
     "load_torch",

@@ -20,7 +20,7 @@ from .._core import Generator
 from ..optimisers import setup
 from ..optimisers.scheduler import hyper_names, with_hyper
 from ..signatures import OfClass
-from ..train import History, fit
+from ..training import History, fit
 from .batches import Batches, dense
 from .callbacks import Best, again, later, said, several
 from .networks import Loss, built, check_outputs, is_whole, objective

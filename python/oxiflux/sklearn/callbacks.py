@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..files import keeps_its_place
+from ..files.checkpoints import keeps_its_place
 from ..tree import loadmodel, state
 
 __all__ = ["Best", "again", "later", "said", "several"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from operator import sub
 from typing import Any
 
-from ..files import keeps_its_place
+from ..files.checkpoints import keeps_its_place
 from ..hints import told
 
 __all__ = ["early_stopping", "patience", "plateau", "throttle"]

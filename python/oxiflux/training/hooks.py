@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from ..data.guarded import guarded
-from ..files import keeps_its_place
+from ..files.checkpoints import keeps_its_place
 from ..hints import Told, unknown
 from .answers import ends
 from .history import History
