@@ -144,6 +144,11 @@ def test_the_curve_is_drawn_when_asked_for(monkeypatch):
         ({"rule": "adam"}, TypeError, "find_rate: 'adam' is neither a rule nor a state"),
         ({"data": points()}, TypeError, "find_rate: the data must be batches, got a tuple"),
         ({"data": []}, ValueError, "find_rate: the data has no batches"),
+        (
+            {"data": (points() for _ in range(2))},
+            ValueError,
+            "no batches in pass 2; a generator lasts for one: give a list or a DataLoader, or steps=",
+        ),
         ({"loss": lambda m, x, y: 1.0}, TypeError, "does not depend on any parameter"),
         (
             {"loss": lambda m, x: 1.0},

@@ -171,7 +171,7 @@ def test_a_new_layer_a_new_rule_and_a_new_operation_are_exported_without_another
     assert exports(tmp_path).returncode == 0
     top = (package / "__init__.py").read_text()
     for name in ["Novel", "Anew", "hardly"]:
-        assert len(re.findall(rf'"{name}"', top)) + len(re.findall(rf'\b{name},', top)) == 2, name
+        assert len(re.findall(rf'"{name}"', top)) + len(re.findall(rf"\b{name},", top)) == 2, name
     assert "from .novel import Novel" in (package / "layers" / "__init__.py").read_text()
 
 

@@ -86,7 +86,11 @@ def _whole_passes(caller: str, data: Any) -> Generator[Iterable[Any], None, None
         try:
             first = next(batches)
         except StopIteration:
-            again = "; a generator lasts for one, which steps= cuts into epochs" if n > 1 else ""
+            advice = {
+                "fit": "; a generator lasts for one, which steps= cuts into epochs",
+                "find_rate": "; a generator lasts for one: give a list or a DataLoader, or steps= as many as it has",
+            }
+            again = advice[caller] if n > 1 else ""
             raise ValueError(f"{caller}: the data has no batches in pass {n}{again}") from None
         try:
             yield chain([first], batches)
