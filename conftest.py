@@ -1,4 +1,4 @@
-"""What pytest reads first: the package is imported before the files are collected, and `--kernels` is an option.
+"""What pytest reads first: all of the package is imported before the files are collected, and `--kernels` is an option.
 
 With `--import-mode=importlib` pytest runs a file that no one has imported as a module of its own: a file of the package
 named first on the command line would exist twice, with two classes of each name.
@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import oxiflux as flux
 from oxiflux import _core
+
+for name in dir(flux):
+    getattr(flux, name)  # what the package imports at its first use
 
 # A shell lets what it starts in the background ignore Ctrl-C, which the programs that tests start would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -63,7 +63,7 @@ def test_the_tables_of_speed_are_those_of_the_results():
 def test_every_module_with_public_names_has_its_page():
     listed = " ".join(re.findall(r"<!-- names: (.*?) -->", "".join(p.read_text() for p in PAGES)))
     source = Path(flux.__file__).read_text()
-    modules = re.findall(r"^from \.(\w+) import", source, re.MULTILINE)
+    modules = re.findall(r"^ *from \.(\w+) import", source, re.MULTILINE)
     assert sorted(set(modules)) == sorted(listed.split())
 
 
