@@ -129,13 +129,13 @@ impl Part {
         let items = |a: &[(Py<PyAny>, Part)], b: &[(Py<PyAny>, Part)]| {
             a.len() == b.len()
                 && a.iter().zip(b).all(|(a, b)| {
-                    super::guard::is_same_value(a.0.bind(py), b.0.bind(py)) && a.1.is_like(&b.1, py)
+                    super::comparison::is_same_value(a.0.bind(py), b.0.bind(py)) && a.1.is_like(&b.1, py)
                 })
         };
         match (self, other) {
             (Part::Found(a), Part::Found(b)) | (Part::Tensor(a), Part::Tensor(b)) => a == b,
             (Part::Again(a), Part::Again(b)) => a == b,
-            (Part::Value(a), Part::Value(b)) => super::guard::is_same_value(a.bind(py), b.bind(py)),
+            (Part::Value(a), Part::Value(b)) => super::comparison::is_same_value(a.bind(py), b.bind(py)),
             (Part::Tuple(a), Part::Tuple(b)) | (Part::List(a), Part::List(b)) => all(a, b),
             (Part::Named(f, a), Part::Named(g, b)) => f.bind(py).eq(g).unwrap_or(false) && all(a, b),
             (Part::Dict(a), Part::Dict(b)) | (Part::Namespace(a), Part::Namespace(b)) => items(a, b),
