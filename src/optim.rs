@@ -144,6 +144,62 @@ impl<'a> Member<'a> {
     }
 }
 
+/// A parameter whose arrays stay where they are in a step.
+pub(crate) struct InPlace<'a> {
+    /// The rule.
+    pub(crate) rule: &'a [Stage],
+    /// The values.
+    pub(crate) value: &'a mut Array,
+    /// The gradient.
+    pub(crate) grad: &'a Array,
+    /// The state of the rule.
+    pub(crate) state: SmallVec<[&'a mut Array; 3]>,
+}
+
+impl InPlace<'_> {
+    /// Whether the kernels take all arrays as they are, in one pass.
+    fn is_plain(&self) -> bool {
+        let [stage @ Stage { clip: None, .. }] = self.rule else { return false };
+        let (shape, dtype) = (self.value.shape(), self.value.dtype());
+        let fits = |a: &Array| a.is_row_major() && a.dtype() == dtype && a.shape() == shape;
+        matches!(dtype, DType::F32 | DType::F64)
+            && self.value.is_row_major()
+            && self.value.is_unique()
+            && fits(self.grad)
+            && self.state.len() == stage.states()
+            && self.state.iter().all(|a| fits(a) && a.is_unique())
+    }
+
+    fn slot<T: dtype::Element + Updated>(&mut self, scale: T) -> Slot<'_, T> {
+        Slot {
+            links: &self.rule[0].links,
+            p: self.value.start_mut().cast(),
+            g: self.grad.ptr(),
+            scale,
+            s: self.state.iter_mut().map(|a| a.start_mut().cast()).collect(),
+            step: None,
+            n: self.grad.size(),
+        }
+    }
+}
+
+/// What [`update`] does, where all arrays can stay as they are; says whether that was so. Else nothing is changed.
+pub(crate) fn update_in_place(parameters: &mut [InPlace<'_>]) -> bool {
+    if !parameters.iter().all(InPlace::is_plain) {
+        return false;
+    }
+    let (single, double) = (Vec::with_capacity(parameters.len()), Vec::new());
+    let mut pass = Pass { single, double };
+    for parameter in parameters {
+        match parameter.value.dtype() {
+            DType::F64 => pass.double.push(parameter.slot(1.0)),
+            _ => pass.single.push(parameter.slot(1.0)),
+        }
+    }
+    pass.run();
+    true
+}
+
 /// What is to be done in one pass.
 #[derive(Default)]
 struct Pass<'a> {

@@ -111,6 +111,13 @@ impl Tensor {
     pub fn into_array(self) -> Array {
         self.array
     }
+    /// The values, to be changed: the tensor is on no tape then.
+    #[inline]
+    #[cfg(feature = "python")]
+    pub(crate) fn array_mut(&mut self) -> &mut Array {
+        self.place = None;
+        &mut self.array
+    }
     /// The lengths of the axes.
     #[inline]
     pub fn shape(&self) -> &[usize] {

@@ -4,7 +4,7 @@ use super::found::Found;
 use crate::array::Array;
 use crate::error::Result;
 use crate::fork;
-use crate::optim::{self, Member, Parameter, Stage};
+use crate::optim::{self, InPlace, Member, Parameter, Stage};
 use crate::py::rules::{self, Links};
 use crate::py::run::detached;
 use crate::py::state::Clocks;
@@ -42,48 +42,51 @@ pub(super) fn alike(rule: &Bound<'_, PyAny>, plan: &Links<'_>, mut rest: Vec<Fou
     Ok(found)
 }
 
-/// A parameter in the middle of its step: nobody else reaches its tensors, whose arrays are in `parameter` meanwhile.
+/// The locks of a parameter in the middle of its step: nobody else reaches its tensors.
 struct Locked<'a> {
     found: &'a Found,
     rule: &'a Alike,
     own: MutexGuard<'a, Tensor>,
     state: SmallVec<[MutexGuard<'a, Tensor>; 3]>,
-    parameter: Parameter,
 }
 
 impl<'a> Locked<'a> {
-    /// Memory of somebody else's is added to `others`: to let go of it may run Python code, and is for when no lock is
-    /// held.
-    fn new(found: &'a Found, rule: &'a Alike, others: &mut Vec<Array>) -> Self {
-        let mut own = found.tensor.get().lock();
-        let mut state: SmallVec<[_; 3]> = found.state.iter().map(|t| t.get().lock()).collect();
-        others.extend(state.iter().chain([&own]).filter_map(|t| foreign(t)));
-        let mut taken = state.iter_mut().map(|t| take(t));
+    fn new(found: &'a Found, rule: &'a Alike) -> Self {
+        let own = found.tensor.get().lock();
+        Locked { found, rule, own, state: found.state.iter().map(|t| t.get().lock()).collect() }
+    }
+
+    /// The parameter with its arrays where they are, if that is how its rule keeps them.
+    fn in_place(&mut self) -> Option<InPlace<'_>> {
+        let state = self.state.iter_mut().map(|t| t.array_mut()).collect();
+        let (value, grad) = (self.own.array_mut(), self.found.grad.array());
+        (!self.rule.is_mixed).then_some(InPlace { rule: &self.rule.stages, value, grad, state })
+    }
+
+    /// Takes the arrays out of the tensors. Memory of somebody else's is added to `others`: to let go of it may run Python
+    /// code, and is for when no lock is held.
+    fn take(&mut self, others: &mut Vec<Array>) -> Parameter {
+        others.extend(self.state.iter().chain([&self.own]).filter_map(|t| foreign(t)));
+        let mut taken = self.state.iter_mut().map(|t| take(t));
         // The first tensor of such a state is the parameter in another type.
-        let wide = if rule.is_mixed { taken.next() } else { None };
+        let wide = if self.rule.is_mixed { taken.next() } else { None };
         let (value, rounded) = match wide {
-            Some(wide) => (wide, Some(take(&mut own))),
-            None => (take(&mut own), None),
+            Some(wide) => (wide, Some(take(&mut self.own))),
+            None => (take(&mut self.own), None),
         };
-        let parameter =
-            Parameter { value, rounded, state: taken.collect(), grad: found.grad.array().clone() };
-        Locked { found, rule, own, state, parameter }
+        Parameter { value, rounded, state: taken.collect(), grad: self.found.grad.array().clone() }
     }
 
     /// Gives the tensors their arrays back.
-    fn unlock(self, is_done: bool) {
-        let Locked { found, rule, mut own, mut state, parameter } = self;
+    fn give(&mut self, parameter: Parameter) {
         let Parameter { value, rounded, state: arrays, .. } = parameter;
         let (wide, value) = match rounded {
             Some(rounded) => (Some(value), rounded),
             None => (None, value),
         };
-        *own = value.into();
-        for (tensor, array) in state.iter_mut().zip(wide.into_iter().chain(arrays)) {
+        *self.own = value.into();
+        for (tensor, array) in self.state.iter_mut().zip(wide.into_iter().chain(arrays)) {
             **tensor = array.into();
-        }
-        if is_done && !rule.next.is_empty() {
-            found.leaf.get().tick(rule.next.clone());
         }
     }
 }
@@ -99,19 +102,36 @@ pub(super) fn step(py: Python<'_>, groups: &[Vec<Alike>]) -> PyResult<()> {
     let all = || {
         let (mut locked, mut others) = (Vec::with_capacity(count), Vec::new());
         for rule in groups.iter().flatten() {
-            locked.extend(rule.together.iter().map(|found| Locked::new(found, rule, &mut others)));
+            locked.extend(rule.together.iter().map(|found| Locked::new(found, rule)));
         }
-        let mut each = locked.iter_mut();
-        let members = |group: &Vec<Alike>| {
-            let count = group.iter().map(|a| a.together.len()).sum();
-            each.by_ref().take(count).map(|l| Member::new(&l.rule.stages, &mut l.parameter)).collect()
+        let plain: Option<Vec<_>> = locked.iter_mut().map(Locked::in_place).collect();
+        let done = match plain.is_some_and(|mut plain| optim::update_in_place(&mut plain)) {
+            true => Ok(()),
+            false => taken(groups, &mut locked, &mut others),
         };
-        let mut members: Vec<Vec<Member<'_>>> = groups.iter().map(members).collect();
-        let done = optim::update(&mut members);
-        drop(members);
-        locked.into_iter().for_each(|l| l.unlock(done.is_ok()));
+        if done.is_ok() {
+            for Locked { found, rule, .. } in locked.iter().filter(|l| !l.rule.next.is_empty()) {
+                found.leaf.get().tick(rule.next.clone());
+            }
+        }
+        drop(locked);
         (done, others)
     };
     let (done, _others): (Result<()>, _) = detached(py, size, || Ok(fork::whole(all)))?;
     Ok(done?)
+}
+
+/// The steps of arrays that are taken out of their tensors meanwhile.
+fn taken(groups: &[Vec<Alike>], locked: &mut [Locked<'_>], others: &mut Vec<Array>) -> Result<()> {
+    let mut parameters: Vec<Parameter> = locked.iter_mut().map(|l| l.take(others)).collect();
+    let mut each = locked.iter().zip(&mut parameters);
+    let members = |group: &Vec<Alike>| {
+        let count = group.iter().map(|a| a.together.len()).sum();
+        each.by_ref().take(count).map(|(l, parameter)| Member::new(&l.rule.stages, parameter)).collect()
+    };
+    let mut members: Vec<Vec<Member<'_>>> = groups.iter().map(members).collect();
+    let done = optim::update(&mut members);
+    drop(members);
+    locked.iter_mut().zip(parameters).for_each(|(l, parameter)| l.give(parameter));
+    done
 }
