@@ -3,6 +3,7 @@
 //! Each step is on a level above those of all that it reads, but for its own group. So the steps of a group, which share a
 //! level, can be done in one go, wherever they were.
 
+use super::Division;
 use crate::kernels::reduce::Axis;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
@@ -51,7 +52,8 @@ struct Group {
     steps: Vec<usize>,
     /// What it reads of the whole shape, and all that it reads.
     operands: Vec<u32>,
-    division: Option<Axis>,
+    /// How it is reduced, each way once.
+    axes: SmallVec<[Axis; 2]>,
 }
 
 /// What is known of a value: the level of the step that makes it, and its group, if it is there while that is done.
@@ -85,7 +87,7 @@ pub(crate) fn grouped(steps: &[Seen<'_>], values: usize) -> Vec<Vec<usize>> {
                         shape,
                         steps: Vec::new(),
                         operands: Vec::new(),
-                        division: None,
+                        axes: SmallVec::new(),
                     });
                     groups.len() - 1
                 });
@@ -97,12 +99,12 @@ pub(crate) fn grouped(steps: &[Seen<'_>], values: usize) -> Vec<Vec<usize>> {
                 let of = known[step.inputs[0] as usize].group.filter(|&g| g >= first);
                 let fits = |g: &usize| {
                     let group = &groups[*g];
-                    group.shape == shape
-                        && group.division.is_none_or(|other| divides_alike(other, axis))
-                        && group.steps.len() < STEPS
+                    group.shape == shape && group.steps.len() < STEPS && group.is_reduced(axis)
                 };
                 if let Some(g) = of.filter(fits) {
-                    groups[g].division = Some(axis);
+                    if !groups[g].axes.contains(&axis) {
+                        groups[g].axes.push(axis);
+                    }
                     groups[g].steps.push(at);
                     group_of[at] = Some(g);
                     found = Known { level: groups[g].level, group: None, made_by: Some(g) };
@@ -124,12 +126,14 @@ pub(crate) fn grouped(steps: &[Seen<'_>], values: usize) -> Vec<Vec<usize>> {
     ordered(steps, values, &groups, &group_of)
 }
 
-/// Whether what is folded along one axis can be folded along the other at the same time: piece by piece.
-fn divides_alike(a: Axis, b: Axis) -> bool {
-    a == b
-}
-
 impl Group {
+    /// Whether it can be reduced in this way beside those that it is reduced in.
+    fn is_reduced(&self, axis: Axis) -> bool {
+        let mut axes = self.axes.clone();
+        axes.push(axis);
+        Division::of(&axes).is_some()
+    }
+
     /// Whether a step can be one of it: what it reads is of the group, or on a level below.
     fn takes(&self, g: usize, at: usize, step: &Seen<'_>, size: usize, known: &[Known]) -> bool {
         let is_near = size <= LARGE || self.steps.last().is_none_or(|last| at - last <= NEAR);

@@ -4,6 +4,7 @@
 //! The kernels are those of the operations themselves, so that results have the same bits. Nothing here knows a tape.
 
 mod casts;
+mod division;
 mod group;
 mod kernel;
 mod operand;
@@ -11,7 +12,8 @@ mod program;
 mod run;
 
 pub(crate) use casts::casting;
+pub(crate) use division::Division;
 pub(crate) use group::{Role, Seen, grouped};
-pub use kernel::{Each, Folds, Fusible};
+pub use kernel::{Each, Folds, Fusible, Part};
 pub(crate) use program::{Program, Source, Values};
 pub(crate) use run::Given;

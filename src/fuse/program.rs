@@ -1,5 +1,6 @@
 //! A block program: instructions over places, each a block of elements, and where these come from and go to.
 
+use super::Division;
 use super::kernel::{Each, Folds, Fusible};
 use super::operand::{Operand, strides};
 use crate::array::{Array, Range, can_be};
@@ -80,10 +81,21 @@ pub(super) struct Written {
     pub(super) takes: Option<(usize, usize)>,
 }
 
+/// A place in a buffer that is folded.
+#[derive(Clone, Copy)]
+pub(super) struct Folded {
+    pub(super) place: u16,
+    pub(super) offset: usize,
+    /// The bytes of an element.
+    pub(super) size: usize,
+    /// Whether it has room for a batch, or for a step of one.
+    pub(super) is_whole: bool,
+}
+
 /// What a fold reads.
 pub(super) enum Folding {
-    /// A buffer of its own at this offset.
-    Buffer(usize),
+    /// A buffer.
+    Buffer(Folded),
     /// A result.
     Result(usize),
 }
@@ -91,6 +103,7 @@ pub(super) enum Folding {
 pub(super) struct Fold {
     pub(super) folds: Folds,
     pub(super) of: Folding,
+    pub(super) axis: Axis,
     pub(super) shape: Dims,
 }
 
@@ -108,13 +121,12 @@ pub(crate) struct Program {
     pub(super) places: usize,
     /// The places in registers, and their offsets.
     pub(super) registers: Vec<(u16, usize)>,
-    /// The places in buffers that are folded, their offsets and the sizes of their elements.
-    pub(super) buffers: Vec<(u16, usize, usize)>,
+    pub(super) buffers: Vec<Folded>,
     pub(super) instructions: Vec<Instruction>,
     pub(super) results: Vec<Written>,
     pub(super) folds: Vec<Fold>,
     /// How the elements are folded.
-    pub(super) division: Option<Axis>,
+    pub(super) division: Option<Division>,
     /// How many bytes registers and buffers take.
     pub(super) scratch: usize,
 }
@@ -258,23 +270,17 @@ impl Making<'_> {
         let size = shape::size(&self.shape);
         let block = self.block(size);
         let mut offsets = Offsets::default();
-        let (mut registers, mut buffers): (Vec<(u16, usize)>, Vec<_>) = (Vec::new(), Vec::new());
+        let (mut registers, mut buffers): (Vec<(u16, usize)>, Vec<Folded>) = (Vec::new(), Vec::new());
         let mut cut = usize::MAX;
         let operands: Vec<Reading> =
             self.operands.iter().map(|&v| self.reading(v, block, &mut offsets, &mut cut)).collect();
         let mut places = operands.len();
         let mut place_of: HashMap<u32, usize> = self.numbers.clone();
         let (mut instructions, mut results, mut given) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut folds, mut folded, mut nanos, mut division) = (Vec::new(), Vec::new(), 0.0, None);
+        let (mut folds, mut folded, mut nanos) = (Vec::new(), Vec::new(), 0.0);
         let mut held: HashMap<u32, (usize, usize)> = HashMap::new();
-        let folds_of = |v: u32| {
-            self.sources.iter().find_map(|s| match &s.what {
-                Fusible::Folds(f) if s.inputs[0] == v => {
-                    f.axis(self.values.layout(v), self.values.layout(s.output))
-                }
-                _ => None,
-            })
-        };
+        let axes: SmallVec<[(u32, Axis); 4]> = self.sources.iter().filter_map(|s| self.axis(s)).collect();
+        let division = Division::of(&axes.iter().map(|&(_, axis)| axis).collect::<SmallVec<[Axis; 4]>>());
         let mut taken: Vec<usize> = Vec::new();
         for (at, source) in self.sources.iter().enumerate() {
             match &source.what {
@@ -287,9 +293,11 @@ impl Making<'_> {
                         let takes = takes.map(|operand| (operand, offsets.take(bytes)));
                         results.push(Written { dtype: each.out, place: place as u16, takes });
                         given.push(source.output);
-                    } else if let Some(axis) = folds_of(source.output) {
-                        let bytes = batch(axis, block) * each.out.size();
-                        buffers.push((place as u16, offsets.fresh(bytes), each.out.size()));
+                    } else if let Some(division) = division.filter(|_| axes.iter().any(|a| a.0 == source.output)) {
+                        let is_whole = axes.contains(&(source.output, division.main));
+                        let room = if is_whole { division.batch(block) } else { division.step(block) };
+                        let (place, size) = (place as u16, each.out.size());
+                        buffers.push(Folded { place, offset: offsets.fresh(room * size), size, is_whole });
                     } else {
                         let offset = offsets.take(bytes);
                         registers.push((place as u16, offset));
@@ -305,17 +313,17 @@ impl Making<'_> {
                     nanos += each.nanos;
                 }
                 Fusible::Folds(f) => {
-                    let (of, out) = (source.inputs[0], self.values.layout(source.output));
-                    division = f.axis(self.values.layout(of), out);
-                    let place = place_of[&of] as u16;
+                    let place = place_of[&source.inputs[0]] as u16;
                     let result = results.iter().position(|r| r.place == place);
-                    let buffer = buffers.iter().find(|b| b.0 == place);
-                    let reads = match (result, buffer) {
+                    let buffer = buffers.iter().find(|b| b.place == place);
+                    let of = match (result, buffer) {
                         (Some(r), _) => Folding::Result(r),
-                        (None, Some(b)) => Folding::Buffer(b.1),
+                        (None, Some(b)) => Folding::Buffer(*b),
                         (None, None) => unreachable!("what is folded is kept"),
                     };
-                    folds.push(Fold { folds: f.clone(), of: reads, shape: out.0.clone() });
+                    let shape = self.values.layout(source.output).0.clone();
+                    let (_, axis) = self.axis(source).expect("it is divided");
+                    folds.push(Fold { folds: f.clone(), of, axis, shape });
                     folded.push(source.output);
                     nanos += f.input.size() as f64 / 32.0;
                 }
@@ -348,6 +356,13 @@ impl Making<'_> {
             scratch,
         };
         (program, self.operands, given)
+    }
+
+    /// What a reduction is of, and how the elements are divided for it.
+    fn axis(&self, source: &Source<'_>) -> Option<(u32, Axis)> {
+        let Fusible::Folds(folds) = &source.what else { return None };
+        let of = source.inputs[0];
+        Some((of, folds.axis(self.values.layout(of), self.values.layout(source.output))?))
     }
 
     /// How an operand is read.
@@ -395,12 +410,6 @@ impl Making<'_> {
         taken.push(operand);
         Some(operand)
     }
-}
-
-/// How many elements are folded at a time: those of a piece, or as many whole places before the axis as a block has.
-pub(super) fn batch(axis: Axis, block: usize) -> usize {
-    let unit = axis.piece() * axis.inner;
-    if axis.piece() == axis.n { (block / unit).max(1) * unit } else { unit }
 }
 
 /// So many of the element that an array has once or again and again.

@@ -1,7 +1,7 @@
 //! A block program is done: its elements are divided among the threads, and each goes through its part block by block.
 
 use super::operand::{Packed, repeat};
-use super::program::{Folding, How, Program, batch};
+use super::program::{Folded, Folding, How, Program};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::isa::{Isa, isa};
@@ -87,11 +87,10 @@ impl Program {
             made.push(array);
         }
         let mut partial: SmallVec<[Buffer; 4]> = SmallVec::new();
-        let parts = self.division.map(|axis| axis.n.div_ceil(axis.piece()));
         for fold in &self.folds {
             let mut array = Array::empty("fused", &fold.shape, fold.folds.out)?;
-            match parts {
-                Some(parts @ 2..) => {
+            match fold.axis.n.div_ceil(fold.axis.piece()) {
+                parts @ 2.. => {
                     let buffer = Buffer::new(array.size() * parts * fold.folds.out.size());
                     partial.push(buffer.unwrap_or_else(|| exhausted()));
                     folds.push(partial.last().map_or(std::ptr::null_mut(), Buffer::data));
@@ -102,11 +101,12 @@ impl Program {
         }
         let run = Run { program: self, isa: isa(), operands, results, folds };
         run.go();
-        let first = self.results.len();
-        for (i, fold) in self.folds.iter().enumerate() {
-            let array = &mut made[first + i];
-            if let (Some(Axis { outer, inner, .. }), Some(parts), Some(buffer)) =
-                (self.division, parts, partial.get(i))
+        let (first, mut partial) = (self.results.len(), partial.iter());
+        for (fold, array) in self.folds.iter().zip(&mut made[first..]) {
+            let Axis { outer, n, inner } = fold.axis;
+            let parts = n.div_ceil(fold.axis.piece());
+            if parts > 1
+                && let Some(buffer) = partial.next()
             {
                 let axis = Axis { outer, n: parts, inner };
                 // SAFETY: the tasks have written what all pieces give to the buffer, and the array has the shape of the
@@ -114,7 +114,7 @@ impl Program {
                 unsafe { fold.folds.fold.merge(axis, buffer.data(), array.start_mut()) };
             }
             if let Some(finish) = &fold.folds.finish {
-                finish(array, self.division.map_or(1, |axis| axis.n))?;
+                finish(array, n)?;
             }
         }
         Ok(made)
@@ -150,17 +150,20 @@ impl Run<'_> {
                     // SAFETY: the task's elements are within the shape and nobody else's; the scratch is its own.
                     unsafe {
                         self.begin(&mut task, scratch.data());
-                        self.elements(&mut task, i * chunk, program.size.min((i + 1) * chunk));
+                        let (start, end) = (i * chunk, program.size.min((i + 1) * chunk));
+                        self.elements(&mut task, start, start, end);
                     }
                 });
             }
-            Some(axis) => {
+            Some(division) => {
+                let (axis, batch) = (division.main, division.batch(program.block));
                 let (piece, unit) = (axis.piece(), axis.n * axis.inner);
                 let parts = axis.n.div_ceil(piece).max(1);
                 // Batches: pieces of one place before the axis, or several such places.
-                let places = if parts == 1 { batch(axis, program.block) / unit } else { 1 };
+                let places = if parts == 1 { batch / unit } else { 1 };
                 let batches = if parts == 1 { axis.outer.div_ceil(places) } else { axis.outer * parts };
-                let each = nanos * batch(axis, program.block) as f64;
+                let step = division.step(program.block);
+                let each = nanos * batch as f64;
                 let group = ((PIECE / each) as usize).clamp(1, batches);
                 team::run(batches.div_ceil(group), cost, |i| {
                     let mut task = Task::new(program);
@@ -178,8 +181,15 @@ impl Run<'_> {
                                 let n = piece.min(axis.n - p * piece);
                                 ((o * axis.n + p * piece) * axis.inner, k, Axis { outer: 1, n, ..axis })
                             };
-                            self.elements(&mut task, start, start + axis.size());
-                            self.fold(&task, start, first * axis.inner, axis);
+                            let end = start + axis.size();
+                            let mut position = start;
+                            while position < end {
+                                let next = end.min(position.saturating_add(step));
+                                self.elements(&mut task, start, position, next);
+                                self.fold_finer(&task, start, position, next, division.main);
+                                position = next;
+                            }
+                            self.fold(&task, start, first * axis.inner, axis, division.main);
                         }
                     }
                 });
@@ -213,11 +223,12 @@ impl Run<'_> {
         }
     }
 
-    /// Does all instructions for the elements from `start` to `end`, block by block. What is folded is in its buffers then.
+    /// Does all instructions for the elements from `start` to `end`, of a batch that begins at `batch`, block by block. What
+    /// is folded is in its buffers then.
     ///
     /// # Safety
-    /// The elements must be within the shape and nobody else's; no more than a batch where there are folds.
-    unsafe fn elements(&self, task: &mut Task, start: usize, end: usize) {
+    /// The elements must be within the shape and nobody else's; no more than a step of a batch where there are folds.
+    unsafe fn elements(&self, task: &mut Task, batch: usize, start: usize, end: usize) {
         let program = self.program;
         let mut position = start;
         while position < end {
@@ -253,8 +264,9 @@ impl Run<'_> {
                         _ => data.add(position * result.dtype.size()),
                     };
                 }
-                for &(place, offset, size) in &program.buffers {
-                    task.places[place as usize] = task.scratch.add(offset + (position - start) * size);
+                for &Folded { place, offset, size, is_whole } in &program.buffers {
+                    let first = if is_whole { batch } else { start };
+                    task.places[place as usize] = task.scratch.add(offset + (position - first) * size);
                 }
                 for instruction in &program.instructions {
                     let inputs = instruction.inputs.map(|place| task.places[place as usize].cast_const());
@@ -273,22 +285,53 @@ impl Run<'_> {
         }
     }
 
-    /// Folds what the elements from `start` on have given to the results from `first` on.
+    /// Folds what the elements of a batch that begins at `start` have given to the results from `first` on.
     ///
     /// # Safety
     /// [`Run::elements`] has been done for as many elements as the axis has.
-    unsafe fn fold(&self, task: &Task, start: usize, first: usize, axis: Axis) {
-        for (fold, &out) in self.program.folds.iter().zip(&self.folds) {
-            let (folds, size) = (&fold.folds, fold.folds.out.size());
+    unsafe fn fold(&self, task: &Task, start: usize, first: usize, axis: Axis, main: Axis) {
+        for (fold, &out) in self.program.folds.iter().zip(&self.folds).filter(|(fold, _)| fold.axis == main) {
             // SAFETY: the elements have been written to the buffer or the result, and the results are this task's.
             unsafe {
                 let x = match fold.of {
-                    Folding::Buffer(offset) => task.scratch.add(offset).cast_const(),
-                    Folding::Result(r) => self.results[r].0.add(start * folds.input.size()).cast_const(),
+                    Folding::Buffer(Folded { offset, .. }) => task.scratch.add(offset).cast_const(),
+                    Folding::Result(r) => self.result(r, start),
                 };
-                folds.fold.piece(axis, x, out.add(first * size));
+                fold.folds.fold.piece(axis, x, out.add(first * fold.folds.out.size()));
             }
         }
+    }
+
+    /// Folds in all other ways what the elements from `start` to `end` have given, in a batch that begins at `batch`.
+    ///
+    /// # Safety
+    /// [`Run::elements`] has just been done for these elements, which are whole places of all these ways.
+    unsafe fn fold_finer(&self, task: &Task, batch: usize, start: usize, end: usize, main: Axis) {
+        for (fold, &out) in self.program.folds.iter().zip(&self.folds).filter(|(fold, _)| fold.axis != main) {
+            let Axis { n, inner, .. } = fold.axis;
+            // SAFETY: as for `fold`.
+            unsafe {
+                let x = match fold.of {
+                    Folding::Buffer(Folded { offset, size, is_whole: true, .. }) => {
+                        task.scratch.add(offset + (start - batch) * size).cast_const()
+                    }
+                    Folding::Buffer(Folded { offset, .. }) => task.scratch.add(offset).cast_const(),
+                    Folding::Result(r) => self.result(r, start),
+                };
+                let axis = Axis { outer: (end - start) / (n * inner), n, inner };
+                let first = start / (n * inner) * inner;
+                fold.folds.fold.piece(axis, x, out.add(first * fold.folds.out.size()));
+            }
+        }
+    }
+
+    /// Where an element of a result is.
+    ///
+    /// # Safety
+    /// It must be within the shape.
+    unsafe fn result(&self, result: usize, element: usize) -> *const u8 {
+        // SAFETY: handed on.
+        unsafe { self.results[result].0.add(element * self.program.results[result].dtype.size()).cast_const() }
     }
 }
 
