@@ -69,7 +69,7 @@ macro_rules! binary {
                 }
                 parameters! {}
                 fn fused(&self, x: &[DType]) -> Option<Fusible> {
-                    each!(x[0], float: T => {
+                    each!(x[0], $set: T => {
                         Some(Fusible::zip($name::Kernel::<T>(std::marker::PhantomData)))
                     }, else None)
                 }

@@ -37,7 +37,7 @@ macro_rules! compare {
                     compare!(@has_half $set)
                 }
                 fn fused(&self, x: &[DType]) -> Option<Fusible> {
-                    compare!(@fused $set, x[0], T => Some(Fusible::zip($name::Kernel::<T>(PhantomData))))
+                    compare!(@dispatch $set, x[0], T => Some(Fusible::zip($name::Kernel::<T>(PhantomData))), else None)
                 }
                 fn forward(&self, x: &[&Array]) -> Result<Array> {
                     let (name, dtype) = (self.name(), x[0].dtype());
@@ -55,15 +55,6 @@ macro_rules! compare {
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
         crate::bind! { compare $($(#[$doc])+ $name -> $out;)+ }
     };
-    (@fused bits, $d:expr, $t:ident => $body:expr) => { compare!(@fused logical, $d, $t => $body) };
-    (@fused integer, $d:expr, $t:ident => $body:expr) => {{
-        let _ = $d;
-        None
-    }};
-    (@fused logical, $d:expr, $t:ident => $body:expr) => {
-        if $d == DType::Bool { type $t = bool; $body } else { None }
-    };
-    (@fused $set:ident, $d:expr, $t:ident => $body:expr) => { each!($d, float: $t => $body, else None) };
     (@has_half all) => { false };
     (@has_half divided) => { false };
     (@has_half $set:ident) => { true };

@@ -99,7 +99,7 @@ macro_rules! steps {
                     steps!(@has_half $set)
                 }
                 fn fused(&self, x: &[DType]) -> Option<Fusible> {
-                    steps!(@fused $set, x[0], T => Some(Fusible::map($name::Kernel::<T>(PhantomData))))
+                    steps!(@dispatch $set, x[0], T => Some(Fusible::map($name::Kernel::<T>(PhantomData))), else None)
                 }
                 fn forward(&self, x: &[&Array]) -> Result<Array> {
                     let (name, dtype) = (self.name(), x[0].dtype());
@@ -116,11 +116,6 @@ macro_rules! steps {
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
         crate::bind! { step $($(#[$doc])+ $name;)+ }
     };
-    (@fused bits, $d:expr, $t:ident => $body:expr) => { steps!(@fused truth, $d, $t => $body) };
-    (@fused truth, $d:expr, $t:ident => $body:expr) => {
-        if $d == DType::Bool { type $t = bool; $body } else { None }
-    };
-    (@fused $set:ident, $d:expr, $t:ident => $body:expr) => { each!($d, float: $t => $body, else None) };
     (@has_half bits) => { true };
     (@has_half $set:ident) => { false };
     (@prepare truth, $x:ident) => { super::compare::truth($x)? };
