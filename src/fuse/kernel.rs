@@ -2,10 +2,11 @@
 
 use crate::array::Array;
 use crate::dtype::{DType, Element};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::folding::{Folded, Folding};
 use crate::kernels::map::{Block, Map, Owned1, Owned2, Owned3, Zip, Zip3};
-use crate::kernels::reduce::Fold;
+use crate::kernels::reduce::{Axis, Fold};
+use crate::shape::Dims;
 use smallvec::{SmallVec, smallvec};
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,19 @@ pub enum Fusible {
     Folds(Folds),
     /// The elements of its input, seen in another way: nothing is computed.
     View,
+}
+
+/// A part of an operation that is made of several.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// What it is.
+    pub what: Fusible,
+    /// What it reads: inputs of the operation by their numbers, and after these what the parts before it give.
+    pub inputs: SmallVec<[usize; 3]>,
+    /// The shape of what it gives, which is row-major.
+    pub shape: Dims,
+    /// The type of what it gives.
+    pub dtype: DType,
 }
 
 /// The kernel of an element-wise operation, for inputs of some types.
@@ -89,6 +103,23 @@ pub struct Folds {
     pub(super) input: DType,
     pub(super) out: DType,
     pub(super) finish: Option<fn(&mut Array, usize) -> Result<()>>,
+}
+
+impl Folds {
+    /// The reduction by itself.
+    pub(crate) fn whole(&self, x: &Array, axis: Axis, shape: &[usize]) -> Result<Array> {
+        let x = x.contiguous()?;
+        if x.size() != axis.size() || x.dtype() != self.input {
+            return Err(Error::Unsupported("fold: an operand is not laid out as it was".into()));
+        }
+        let mut out = Array::empty("fold", shape, self.out)?;
+        // SAFETY: there are as many elements of that type, and the result has a place for each of those that are made.
+        unsafe { self.fold.whole(axis, x.start(), out.start_mut()) };
+        if let Some(finish) = self.finish {
+            finish(&mut out, axis.n)?;
+        }
+        Ok(out)
+    }
 }
 
 impl fmt::Debug for Folds {

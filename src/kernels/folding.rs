@@ -2,7 +2,7 @@
 //! elements only a piece at a time.
 
 use super::dispatch::compute;
-use super::reduce::{Axis, Fold, Rows, reduce_whole};
+use super::reduce::{Axis, Fold, Rows, reduce, reduce_whole};
 use std::marker::PhantomData;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
@@ -14,6 +14,12 @@ pub(crate) trait Folding: Send + Sync {
     /// # Safety
     /// There must be as many elements of the type at `x` as the axis says, and room for its results at `out`.
     unsafe fn piece(&self, axis: Axis, x: *const u8, out: *mut u8);
+
+    /// Folds all, on as many threads as that is worth.
+    ///
+    /// # Safety
+    /// As for [`Folding::piece`].
+    unsafe fn whole(&self, axis: Axis, x: *const u8, out: *mut u8);
 
     /// Folds what pieces gave, which are the rows of the axis.
     ///
@@ -37,6 +43,13 @@ impl<K: Fold<In: Send>> Folding for Folded<K> {
         let (x, out) =
             unsafe { (from_raw_parts(x.cast(), axis.size()), from_raw_parts_mut(out.cast(), axis.places())) };
         compute(Rows::<K> { axis, x, out });
+    }
+
+    unsafe fn whole(&self, axis: Axis, x: *const u8, out: *mut u8) {
+        // SAFETY: the caller has so many elements and so much room.
+        let (x, out) =
+            unsafe { (from_raw_parts(x.cast(), axis.size()), from_raw_parts_mut(out.cast(), axis.places())) };
+        reduce::<K>(axis, x, out);
     }
 
     unsafe fn merge(&self, axis: Axis, x: *const u8, out: *mut u8) {

@@ -3,14 +3,16 @@
 use super::binary::{as_dtype, number};
 use super::{Case, multiply, sign, subtract};
 use crate::array::Array;
-use crate::dtype::each;
+use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
-use crate::kernels::map::Zip;
+use crate::fuse::{Fusible, Part};
+use crate::kernels::map::{Map, Zip, Zip3};
 use crate::kernels::reduce::{Axis, Sum, reduce};
-use crate::shape;
+use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Parameters, Tensor, Value, apply, compute,
+    Context, Differentiable, Grads, Keeps, Layout, Operation, Parameters, Tensor, Value, apply, compute,
 };
+use smallvec::{SmallVec, smallvec};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -70,8 +72,33 @@ struct Forward<D, T>(PhantomData<(D, T)>);
 /// `scale` times the derivative of each element's distance.
 struct Backward<D, T>(f64, PhantomData<(D, T)>);
 
+/// `scale` as a number of its own: the gradient for the mean of so many distances.
+struct Scale<T>(usize, PhantomData<T>);
+/// [`Backward`] with a scale that is an element too.
+struct Scaled<D, T>(PhantomData<(D, T)>);
+
 macro_rules! kernels {
     ($($t:ty),+) => {$(
+        impl Map for Scale<$t> {
+            type In = $t;
+            type Out = $t;
+            const NANOS: f64 = 0.4;
+            #[inline(always)]
+            fn f<const FMA: bool>(&self, g: $t) -> $t {
+                (f64::from(g) / self.0 as f64) as $t
+            }
+        }
+        impl<D: Distance> Zip3 for Scaled<D, $t> {
+            type A = $t;
+            type B = $t;
+            type C = $t;
+            type Out = $t;
+            const NANOS: f64 = 0.5;
+            #[inline(always)]
+            fn f<const FMA: bool>(&self, a: $t, b: $t, scale: $t) -> $t {
+                D::d(f64::from(a - b)) as $t * scale
+            }
+        }
         impl<D: Distance> Zip for Forward<D, $t> {
             type A = $t;
             type B = $t;
@@ -110,6 +137,19 @@ impl<D: Distance> Operation for Mean<D> {
     fn parameters(&self) -> Parameters {
         Parameters::new()
     }
+    fn parts(&self, x: &[&Layout]) -> Vec<Part> {
+        let (shape, dtype) = (x[0].0.clone(), x[0].2);
+        let axes: SmallVec<[usize; 4]> = (0..shape.len()).collect();
+        each!(dtype, float: T => vec![
+            Part { what: Fusible::zip(Forward::<D, T>(PhantomData)), inputs: smallvec![0, 1], shape, dtype },
+            Part {
+                what: Fusible::fold::<Sum<T>>(&axes).then(divided::<T>),
+                inputs: smallvec![2],
+                shape: Dims::new(),
+                dtype,
+            },
+        ], else Vec::new())
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let axis = Axis { outer: 1, n: x[0].size(), inner: 1 };
         each!(x[0].dtype(), float: T => {
@@ -122,6 +162,12 @@ impl<D: Distance> Operation for Mean<D> {
             })
         }, else not_float::<D>(x[0]))
     }
+}
+
+/// Divides a sum by how many numbers it is of.
+fn divided<T: Element + std::ops::DivAssign>(sum: &mut Array, count: usize) -> Result<()> {
+    sum.make_mut::<T>()?.iter_mut().for_each(|sum| *sum /= T::from_f64(count as f64));
+    Ok(())
 }
 
 impl<D: Distance> Differentiable for Mean<D> {
@@ -155,6 +201,27 @@ impl<D: Distance> Operation for MeanGradient<D> {
     }
     fn parameters(&self) -> Parameters {
         vec![("gradient", Value::Bool(true))]
+    }
+    fn parts(&self, x: &[&Layout]) -> Vec<Part> {
+        let (shape, dtype, n) = (x[0].0.clone(), x[0].2, shape::size(&x[0].0));
+        let alike = |a: &Layout| a.2 == dtype && a.0 == shape;
+        if !alike(x[1]) || x[2].2 != dtype || shape::size(&x[2].0) != 1 {
+            return Vec::new();
+        }
+        each!(dtype, float: T => vec![
+            Part {
+                what: Fusible::map(Scale::<T>(n, PhantomData)),
+                inputs: smallvec![2],
+                shape: x[2].0.clone(),
+                dtype,
+            },
+            Part {
+                what: Fusible::zip3_as(dtype, Scaled::<D, T>(PhantomData)),
+                inputs: smallvec![0, 1, 3],
+                shape,
+                dtype,
+            },
+        ], else Vec::new())
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b, scale) = (x[0], x[1], x[2].item()? / x[0].size() as f64);

@@ -1,11 +1,12 @@
 //! What an operation is: what it computes, and its gradient rule.
 
 use super::Tensor;
+use super::capture::Layout;
 use super::parameters::Parameters;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::fuse::Fusible;
+use crate::fuse::{Fusible, Part};
 use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -49,6 +50,12 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
     /// What it is to those who do several operations together, for inputs of these types; `None` if it is done by itself.
     fn fused(&self, _inputs: &[DType]) -> Option<Fusible> {
         None
+    }
+
+    /// What it is made of to them, for inputs that are laid out so, if the parts give the same bits; nothing where it is
+    /// one, or is done by itself. The last part gives the result.
+    fn parts(&self, _inputs: &[&Layout]) -> Vec<Part> {
+        Vec::new()
     }
 
     /// The result for these inputs.

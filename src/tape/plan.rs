@@ -4,12 +4,13 @@ use super::capture::{Capture, Kind, Layout, Step};
 use super::parameters::{Parameters, Value};
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::fuse::{Fusible, Program, Role, Seen, Source, Values, grouped};
+use crate::fuse::{Folds, Fusible, Part, Program, Role, Seen, Source, Values, grouped};
 use crate::shape::{self, Dims};
 use smallvec::SmallVec;
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// Values of so many bytes may be kept longer than they were.
 const SMALL: usize = 1 << 14;
@@ -61,6 +62,8 @@ pub(super) struct Plan {
     pub(super) units: Vec<Unit>,
     /// The number of the value that stands for each.
     pub(super) stands: Vec<u32>,
+    /// How the values are laid out: those of the capture, then those between the parts of its steps.
+    pub(super) layouts: Vec<Layout>,
     pub(super) fates: Vec<Fate>,
 }
 
@@ -71,6 +74,8 @@ struct Doable {
     inputs: SmallVec<[u32; 4]>,
     outputs: SmallVec<[u32; 2]>,
     fusible: Option<Fusible>,
+    /// Whether it is a part of a step.
+    is_part: bool,
 }
 
 impl Plan {
@@ -78,16 +83,18 @@ impl Plan {
     pub(super) fn of(capture: &Capture, wanted: &[u32]) -> Plan {
         let mut fates = vec![Fate::Dropped; capture.steps().len()];
         let (steps, stands) = distinct(capture, wanted, &mut fates);
-        let steps = needed(steps, wanted.iter().map(|&n| stands[n as usize]), capture.layouts().len());
-        let roles = roles(&steps, capture.layouts());
+        let mut layouts = capture.layouts().to_vec();
+        let steps = in_parts(steps, &mut layouts);
+        let steps = needed(steps, wanted.iter().map(|&n| stands[n as usize]), layouts.len());
+        let roles = roles(&steps, &layouts);
         let seen: Vec<Seen<'_>> = steps
             .iter()
             .zip(roles)
             .map(|(step, role)| Seen { role, inputs: &step.inputs, outputs: &step.outputs })
             .collect();
-        let mut order = grouped(&seen, capture.layouts().len());
-        repeat(&mut order, &steps, capture.layouts(), &|n| wanted.iter().any(|&w| stands[w as usize] == n));
-        let mut last = vec![0; capture.layouts().len()];
+        let mut order = grouped(&seen, layouts.len());
+        repeat(&mut order, &steps, &layouts, &|n| wanted.iter().any(|&w| stands[w as usize] == n));
+        let mut last = vec![0; layouts.len()];
         for (at, group) in order.iter().enumerate() {
             let own: HashSet<u32> = group.iter().flat_map(|&i| steps[i].outputs.iter().copied()).collect();
             let read = group.iter().flat_map(|&i| &steps[i].inputs);
@@ -97,8 +104,8 @@ impl Plan {
         let mut units = Vec::with_capacity(order.len());
         for (at, group) in order.iter().enumerate() {
             let unit = match group[..] {
-                [one] => alone(&steps[one]),
-                _ => together(&steps, group, &Seeing { capture, last: &last, at }),
+                [one] if !steps[one].is_part || steps[one].is_reduction() => alone(&steps[one]),
+                _ => together(&steps, group, &Seeing { capture, layouts: &layouts, last: &last, at }),
             };
             for &i in group {
                 let fate = &mut fates[steps[i].at];
@@ -108,13 +115,20 @@ impl Plan {
             }
             units.push(unit);
         }
-        Plan { units, stands, fates }
+        Plan { units, stands, layouts, fates }
+    }
+}
+
+impl Doable {
+    fn is_reduction(&self) -> bool {
+        matches!(self.fusible, Some(Fusible::Folds(_)))
     }
 }
 
 /// What the maker of a fused program sees of the values at a line.
 struct Seeing<'a> {
     capture: &'a Capture,
+    layouts: &'a [Layout],
     /// The last line that reads each.
     last: &'a [usize],
     at: usize,
@@ -122,7 +136,7 @@ struct Seeing<'a> {
 
 impl Values for Seeing<'_> {
     fn layout(&self, value: u32) -> &Layout {
-        &self.capture.layouts()[value as usize]
+        &self.layouts[value as usize]
     }
     fn constant(&self, value: u32) -> Option<&Array> {
         self.capture.constant(value)
@@ -251,9 +265,61 @@ fn distinct(capture: &Capture, wanted: &[u32], fates: &mut [Fate]) -> (Vec<Doabl
         }
         let fusible = fusible(step, capture.layouts());
         let (kind, outputs) = (step.kind.clone(), step.outputs.clone());
-        steps.push(Doable { at, kind, inputs, outputs, fusible });
+        steps.push(Doable { at, kind, inputs, outputs, fusible, is_part: false });
     }
     (steps, stands)
+}
+
+/// The steps, with the parts of those that are made of such in their place.
+fn in_parts(steps: Vec<Doable>, layouts: &mut Vec<Layout>) -> Vec<Doable> {
+    let mut all = Vec::with_capacity(steps.len());
+    for step in steps {
+        match parts(&step, layouts) {
+            Some(parts) => all.extend(parts),
+            None => all.push(step),
+        }
+    }
+    all
+}
+
+/// The parts of a step, if it has any and each can be done with others. The values between them get numbers.
+fn parts(step: &Doable, layouts: &mut Vec<Layout>) -> Option<Vec<Doable>> {
+    let (Kind::Operation(op, _), &[output]) = (&step.kind, &step.outputs[..]) else { return None };
+    let parts = {
+        let given: SmallVec<[&Layout; 4]> = step.inputs.iter().map(|&n| &layouts[n as usize]).collect();
+        op.parts(&given)
+    };
+    let (count, known) = (parts.len(), layouts.len());
+    let (mut values, mut found) = (step.inputs.clone(), Vec::with_capacity(count));
+    for (i, Part { what, inputs, shape, dtype }) in parts.into_iter().enumerate() {
+        let inputs: SmallVec<[u32; 4]> = inputs.iter().map(|&n| values[n]).collect();
+        let strides = shape::row_major(&shape);
+        let output = if i + 1 == count { output } else { layouts.len() as u32 };
+        if output as usize == layouts.len() {
+            layouts.push((shape, strides, dtype));
+        }
+        values.push(output);
+        if !is_possible(&what, &inputs, output, layouts) {
+            layouts.truncate(known);
+            return None;
+        }
+        let kind = match &what {
+            Fusible::Folds(folds) => {
+                folding(op.name(), folds, &layouts[inputs[0] as usize], &layouts[output as usize])?
+            }
+            _ => step.kind.clone(),
+        };
+        let (outputs, fusible) = (SmallVec::from_slice(&[output]), Some(what));
+        found.push(Doable { at: step.at, kind, inputs, outputs, fusible, is_part: true });
+    }
+    (count > 0).then_some(found)
+}
+
+/// A reduction that is done by itself.
+fn folding(name: &'static str, folds: &Folds, input: &Layout, output: &Layout) -> Option<Kind> {
+    let (folds, axis, shape) = (folds.clone(), folds.axis(input, output)?, output.0.clone());
+    let compute = move |x: &[&Array]| Ok(vec![folds.whole(x[0], axis, &shape)?]);
+    Some(Kind::Derived(name, Parameters::new(), Arc::new(compute)))
 }
 
 /// For each value its own number, but for numbers of the program that it has several times.
@@ -305,15 +371,18 @@ fn needed(steps: Vec<Doable>, wanted: impl Iterator<Item = u32>, values: usize) 
 fn fusible(step: &Step, layouts: &[Layout]) -> Option<Fusible> {
     let Kind::Operation(op, _) = &step.kind else { return None };
     let &[output] = &step.outputs[..] else { return None };
+    let types: SmallVec<[DType; 4]> = step.inputs.iter().map(|&n| layouts[n as usize].2).collect();
+    op.fused(&types).filter(|what| is_possible(what, &step.inputs, output, layouts))
+}
+
+/// Whether it can be done with others for values that are laid out so.
+fn is_possible(what: &Fusible, inputs: &[u32], output: u32, layouts: &[Layout]) -> bool {
     let layout = |n: u32| &layouts[n as usize];
-    let types: SmallVec<[DType; 4]> = step.inputs.iter().map(|&n| layout(n).2).collect();
-    let fusible = op.fused(&types)?;
-    let fits = match &fusible {
-        Fusible::Each(each) => each.fits(step.inputs.iter().map(|&n| layout(n)), layout(output)),
-        Fusible::Folds(folds) => folds.axis(layout(step.inputs[0]), layout(output)).is_some(),
+    match what {
+        Fusible::Each(each) => each.fits(inputs.iter().map(|&n| layout(n)), layout(output)),
+        Fusible::Folds(folds) => folds.axis(layout(inputs[0]), layout(output)).is_some(),
         Fusible::View => true,
-    };
-    fits.then_some(fusible)
+    }
 }
 
 fn roles(steps: &[Doable], layouts: &[Layout]) -> Vec<Role> {

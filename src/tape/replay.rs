@@ -52,8 +52,7 @@ impl Replay {
     /// The program of what was captured, and where it leaves the values of these numbers in the end: what follows from
     /// constants alone has been computed.
     pub fn of(capture: &Capture, wanted: &[u32]) -> (Replay, Vec<u32>) {
-        let layouts = capture.layouts();
-        let Plan { units, stands, fates } = Plan::of(capture, wanted);
+        let Plan { units, stands, layouts, fates } = Plan::of(capture, wanted);
         let mut places = vec![u32::MAX; layouts.len()];
         let mut constants = Vec::new();
         let mut last = vec![0; layouts.len()];
