@@ -15,11 +15,11 @@ use super::rules::{self, Links};
 use super::run::detached;
 use super::state::Leaf;
 use super::step;
-use super::tensor::PyTensor;
+use super::tensor::{PyTensor, check_assignable};
 use crate::array::Array;
 use crate::optim;
 use crate::tape::{self, Tensor, is_captured};
-use found::{Found, Pair};
+use found::Found;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyFrozenSet;
@@ -151,13 +151,14 @@ impl Prepared {
 /// The step of parameters that are where they were, with other gradients; `None` where a rule has no kernel.
 pub(super) fn again<'a, 'py: 'a>(
     py: Python<'py>,
-    pairs: impl Iterator<Item = ((&'a Bound<'py, Leaf>, &'a Bound<'py, PyTensor>, bool), Array)>,
+    pairs: impl ExactSizeIterator<Item = ((&'a Bound<'py, Leaf>, &'a Bound<'py, PyTensor>, bool), Array)>,
 ) -> PyResult<Option<Prepared>> {
-    let found = pairs.map(|((leaf, tensor, is_item), grad)| {
-        let pair = Pair { leaf: leaf.clone(), tensor: tensor.clone(), is_item };
-        Found::new(py, &pair, Tensor::from(grad), None)
-    });
-    let (mut rest, mut groups): (Vec<Found>, _) = (found.flatten().collect(), Vec::with_capacity(1));
+    let mut rest = Vec::with_capacity(pairs.len());
+    for ((leaf, tensor, is_item), grad) in pairs {
+        check_assignable(tensor)?;
+        rest.extend(Found::new(py, (leaf, tensor, is_item), Tensor::from(grad), None));
+    }
+    let mut groups = Vec::with_capacity(1);
     while let Some(first) = rest.first() {
         let rule = first.rule.bind(py).clone();
         let together: Vec<Found> = match rest.iter().all(|f| f.rule.is(&rule)) {

@@ -4,7 +4,7 @@ use super::at::At;
 use super::hints::add_function;
 use super::operand::{Operand, pair, value, weak};
 use super::ops::reduce::in_type;
-use super::variables::Watcher;
+use super::variables::{Watcher, place_of};
 use super::{dlpack, hints, index, numpy, released, run, step};
 use crate::array::Array;
 use crate::dtype::{DType, each};
@@ -780,7 +780,9 @@ fn lengths(args: &Bound<'_, PyTuple>) -> PyResult<Axes> {
 /// Raises an error where a gradient is being taken through a tensor: what was computed from it and what is going to be
 /// would depend on different values.
 pub(super) fn check_assignable(tensor: &Bound<'_, PyTensor>) -> PyResult<()> {
-    if crate::tape::is_recorded(&value(tensor)) {
+    // Nearly always it has no place on a tape.
+    let has_place = tensor.get().lock().place().is_some() || place_of(tensor).is_some();
+    if has_place && crate::tape::is_recorded(&value(tensor)) {
         return Err(PyValueError::new_err(
             "a tensor that a gradient is being taken through cannot be assigned to; make a new one: x = x.at[i].set(v) for \
              x[i] = v, and .add, .multiply, .min or .max",

@@ -63,6 +63,12 @@ impl<'a, 'py> Found<'a, 'py> {
         }
     }
 
+    /// Passes over an object that is not there, and has a number all the same.
+    pub(super) fn pass(&mut self) -> bool {
+        self.count += 1;
+        true
+    }
+
     /// An object that is kept.
     pub(super) fn object(&self, number: usize) -> Option<&Bound<'py, PyAny>> {
         let at = self.objects.binary_search_by_key(&number, |(number, _)| *number).ok()?;

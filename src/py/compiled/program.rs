@@ -9,7 +9,6 @@ use crate::py::optim::again;
 use crate::py::random::{Generator, default_generator};
 use crate::py::run::released;
 use crate::py::step;
-use crate::py::tensor::check_assignable;
 use crate::random::Generator as Stream;
 use crate::tape::{self, Registers, Replay, Tensor};
 use pyo3::exceptions::PyRuntimeError;
@@ -95,9 +94,6 @@ impl Program {
                 }
                 Action::Update(pairs, changed) => {
                     let pairs = pairs.iter().map(|&p| pair(found, p)).zip(stop.inputs);
-                    for (pair, _) in pairs.clone() {
-                        check_assignable(pair.1)?;
-                    }
                     let Some(update) = again(py, pairs)? else {
                         match is_changed {
                             true => {

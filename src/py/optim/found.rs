@@ -24,11 +24,10 @@ impl Found {
     /// `None` for what is frozen.
     pub(super) fn new(
         py: Python<'_>,
-        pair: &Pair<'_>,
+        (leaf, tensor, is_item): (&Bound<'_, Leaf>, &Bound<'_, PyTensor>, bool),
         grad: Tensor,
         variable: Option<Place>,
     ) -> Option<Found> {
-        let Pair { leaf, tensor, is_item } = pair;
         let (rule, state, clocks) = {
             let Held { rule, memory, frozen } = &*leaf.get().held();
             if *frozen {
@@ -37,7 +36,7 @@ impl Found {
             let state: Tensors = memory.tensors.iter().map(|t| t.clone_ref(py)).collect();
             (rule.clone_ref(py), state, memory.clocks.clone())
         };
-        let (leaf, tensor, is_item) = (leaf.clone().unbind(), tensor.clone().unbind(), *is_item);
+        let (leaf, tensor) = (leaf.clone().unbind(), tensor.clone().unbind());
         Some(Found { leaf, tensor, grad, rule, state, clocks, variable, is_item })
     }
 

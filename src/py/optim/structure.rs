@@ -232,8 +232,9 @@ impl<'a, 'py> Walk<'a, 'py> {
         check_assignable(tensor)?;
         let variable = grad.cast_exact::<PyTensor>().ok().and_then(|g| g.get().variable());
         let grad = grad.extract::<Operand>()?.0;
-        let pair = Pair { leaf: leaf.clone(), tensor: tensor.clone(), is_item: *is_item };
-        let Some(found) = Found::new(leaf.py(), &pair, grad, variable) else { return Ok(()) };
+        let Some(found) = Found::new(leaf.py(), (leaf, tensor, *is_item), grad, variable) else {
+            return Ok(());
+        };
         self.has_moved |= found.moved_from().is_some();
         if let Some(shape) = tensor.get().shape_unless(found.grad.shape()) {
             let (want, got) = (shape::show(&shape), shape::show(found.grad.shape()));
