@@ -82,12 +82,13 @@ fn candidates() -> Vec<Candidate> {
             let given: Vec<Tensor> = shapes.iter().cloned().map(Tensor::from).collect();
             let capturing = Capturing::open(&shapes, &[]);
             let result = (case.f)(&given);
-            let capture = capturing.close();
+            let mut capture = capturing.close();
+            capture.settle().expect("memory");
             let is_fusible = |step: &oxiflux::tape::Captured| match &step.kind {
                 oxiflux::tape::Kind::Operation(op, _) => {
-                    let types: Vec<DType> =
-                        step.inputs.iter().map(|_| DType::F32).chain([DType::F32; 2]).collect();
-                    op.fused(&types).is_some()
+                    let layouts: Vec<_> = step.inputs.iter().map(|&n| &capture.layouts()[n as usize]).collect();
+                    let types: Vec<DType> = layouts.iter().map(|layout| layout.2).collect();
+                    op.fused(&types).is_some() || !op.parts(&layouts).is_empty()
                 }
                 _ => false,
             };
@@ -262,6 +263,96 @@ fn programs_of_large_tensors_give_the_same_bits() {
         &[40_000, 4],
     ]);
     check(&all, 0..40, 14);
+}
+
+/// A function of one tensor, and the operations that are to be done with others in it.
+type Known = (fn(&Tensor) -> Result<Tensor>, &'static [&'static str]);
+
+/// Functions that do something with each row and then with its elements.
+const BY_ROWS: &[Known] = &[
+    // A softmax of one's own.
+    (
+        |x| {
+            let e = ops::exp(&ops::subtract(x, &ops::max(x, Axes::from(-1), true)?)?)?;
+            ops::divide(&e, &ops::sum(&e, Axes::from(-1), true)?)
+        },
+        &["max", "subtract", "exp", "sum", "divide"],
+    ),
+    // Rows of the mean 0 and the variance 1, with something between that there is once for each row.
+    (
+        |x| {
+            let mean = ops::mean(x, Axes::from(-1), false)?;
+            let mut one: Vec<usize> = mean.shape().to_vec();
+            one.push(1);
+            let one: Vec<isize> = one.iter().map(|&n| n as isize).collect();
+            let c = ops::subtract(&ops::multiply(x, x)?, &ops::reshape(&mean, &one)?)?;
+            let var = ops::mean(&ops::multiply(&c, &c)?, Axes::from(-1), true)?;
+            ops::divide(&c, &ops::sqrt(&ops::add(&var, &Tensor::from(Array::scalar(0.5f32)?))?)?)
+        },
+        &["mean", "subtract", "multiply", "sqrt", "divide"],
+    ),
+    (|x| ops::multiply(&ops::softmax(&ops::multiply(x, x)?, -1)?, x), &["softmax", "multiply"]),
+    (|x| ops::multiply(&ops::logsoftmax(&ops::tanh(x)?, -1)?, x), &["logsoftmax", "tanh", "multiply"]),
+];
+
+#[test]
+fn rows_are_reduced_and_read_again_in_one_go() {
+    let all: [&[usize]; 8] =
+        [&[300, 70], &[3, 5], &[1, 9], &[2, 3, 4], &[40, 2, 33], &[9, 4000], &[700, 2], &[64, 512]];
+    for shape in all {
+        for (at, (f, names)) in BY_ROWS.iter().enumerate() {
+            for wild in [false, true] {
+                let numbers = &mut Numbers(at as u64 + 3);
+                let given = [numbers.array(shape, DType::F32, false)];
+                let again = [numbers.array(shape, DType::F32, wild)];
+                let what = format!("function {at}, {shape:?}");
+                let values: Function = Box::new(move |x| Ok(vec![f(&x[0])?]));
+                let fused = compare(&values, &given, &again, &what);
+                for name in *names {
+                    assert!(fused.contains(name), "{what}: {name} is not fused");
+                }
+                let gradient: Function = Box::new(move |x| {
+                    let loss = |x: &[Tensor]| ops::sum(&ops::multiply(&f(&x[0])?, &x[0])?, Axes::All, false);
+                    let (value, grads) = withgradient::<_, Error>(loss, x)?;
+                    Ok(std::iter::once(value).chain(grads.into_iter().flatten()).collect())
+                });
+                compare(&gradient, &given, &again, &format!("the gradient of {what}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn reductions_within_each_other_are_one_pass() {
+    for shape in [[60, 50, 8], [500, 40, 8], [3, 4, 5], [70, 1, 30]] {
+        let numbers = &mut Numbers(5);
+        let given = [numbers.array(&shape, DType::F32, false), numbers.array(&shape[1..], DType::F32, false)];
+        let f: Function = Box::new(|x| {
+            let y = ops::multiply(&ops::subtract(&x[0], &x[1])?, &x[0])?;
+            let of = |axis: isize| ops::sum(&y, Axes::from(axis), false);
+            Ok(vec![of(0)?, of(1)?, of(2)?, ops::max(&ops::tanh(&y)?, Axes::from(1), true)?])
+        });
+        let fused = compare(&f, &given, &given, &format!("{shape:?}"));
+        assert_eq!(fused.iter().filter(|&&name| name == "sum").count(), 3, "{shape:?}: {fused:?}");
+    }
+}
+
+#[test]
+fn integers_and_comparisons_are_fused() {
+    for dtype in [DType::I64, DType::I32, DType::U8, DType::F32] {
+        let numbers = &mut Numbers(8);
+        let given = [numbers.array(&[50, 30], dtype, false), numbers.array(&[30], dtype, false)];
+        let f: Function = Box::new(|x| {
+            let is = ops::less(&x[0], &x[1])?;
+            let sum = ops::add(&ops::multiply(&x[0], &x[0])?, &x[1])?;
+            let chosen = ops::select(&is, &sum, &x[1])?;
+            Ok(vec![ops::astype(&chosen, DType::F64)?, ops::equal(&chosen, &x[0])?])
+        });
+        let fused = compare(&f, &given, &given, &format!("{dtype}"));
+        for name in ["less", "add", "multiply", "where", "astype", "equal"] {
+            assert!(fused.contains(&name), "{dtype}: {name} is not fused, only {fused:?}");
+        }
+    }
 }
 
 #[test]

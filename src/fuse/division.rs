@@ -21,15 +21,16 @@ impl Division {
     /// The division for these; `None` if there are none, or if one cannot be done beside the others.
     pub(crate) fn of(axes: &[Axis]) -> Option<Division> {
         let main = *axes.iter().max_by_key(|axis| unit(axis))?;
-        // Where a batch has but a piece of the axis, it still has whole rows of it.
-        let whole = if main.piece() == main.n { unit(&main) } else { main.inner };
+        // Where a batch has but a piece of the axis, the last may be shorter.
+        let whole = [main.piece() * main.inner, unit(&main)];
         let others = || axes.iter().filter(|&&axis| axis != main);
         let mut units: SmallVec<[usize; 4]> = others().map(unit).collect();
         units.sort_unstable();
         let fine = units.last().copied().unwrap_or(0);
-        units.push(whole);
+        let divides = |a: usize, b: usize| b.is_multiple_of(a.max(1));
         let fits = others().all(|axis| axis.piece() == axis.n)
-            && units.windows(2).all(|two| two[1].is_multiple_of(two[0].max(1)));
+            && units.windows(2).all(|two| divides(two[0], two[1]))
+            && whole.iter().all(|&whole| divides(fine, whole));
         fits.then_some(Division { main, fine })
     }
 
@@ -65,9 +66,10 @@ mod tests {
         assert_eq!(Division::of(&[middle, middle]), division(middle, 0));
         assert_eq!(Division::of(&[first, last, middle]), division(first, 3200));
         assert_eq!(Division::of(&[last, first]), division(first, 8));
-        // Over all: in pieces that end within the rows of the others.
+        // Over all: in pieces that end within the rows of the others, or do not.
         let all = axis(1, 1_600_000, 1);
-        assert_eq!(Division::of(&[all, last]), None);
+        assert_eq!(Division::of(&[all, middle]), None);
+        assert_eq!(Division::of(&[all, last]), division(all, 8));
         assert_eq!(Division::of(&[axis(1, 24, 1), axis(3, 8, 1)]), division(axis(1, 24, 1), 8));
     }
 }

@@ -2,8 +2,12 @@
 //!
 //! Each step is on a level above those of all that it reads, but for its own group. So the steps of a group, which share a
 //! level, can be done in one go, wherever they were.
+//!
+//! A reduction ends what is done together, but where it is of the rows of the shape: what follows from it for each row, and
+//! what is then done to the elements of that row, are done while the row is at hand.
 
 use super::Division;
+use super::rows::{self, Layout};
 use crate::kernels::reduce::Axis;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
@@ -14,6 +18,8 @@ use std::collections::BinaryHeap;
 pub(crate) enum Role {
     /// It computes element by element; the number of its shape, and how many elements that has.
     Each(usize, usize),
+    /// The same for rows of so many elements, each as a whole.
+    Rowwise(usize, usize, usize),
     /// It reduces an input of a shape of that number.
     Folds(usize, Axis),
     /// It shows the same elements in another way.
@@ -54,6 +60,17 @@ struct Group {
     operands: Vec<u32>,
     /// How it is reduced, each way once.
     axes: SmallVec<[Axis; 2]>,
+    /// The shape, and the length of its rows, where something is done by rows.
+    of: SmallVec<[usize; 4]>,
+    row: Option<usize>,
+}
+
+/// Steps that are done in one go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Together {
+    pub(crate) steps: Vec<usize>,
+    /// The length of the rows of the shape, where something is done by rows.
+    pub(crate) row: Option<usize>,
 }
 
 /// What is known of a value: the level of the step that makes it, and its group, if it is there while that is done.
@@ -63,37 +80,55 @@ struct Known {
     group: Option<usize>,
     /// The one that makes it, even where that is when it has been done.
     made_by: Option<usize>,
+    /// The one that makes it for each of its rows, and their length; or what it shows in the same order.
+    rows: Option<(usize, usize)>,
 }
 
 /// The steps in an order in which they can be done, and those of a group as one.
-pub(crate) fn grouped(steps: &[Seen<'_>], values: usize) -> Vec<Vec<usize>> {
+pub(crate) fn grouped(steps: &[Seen<'_>], layouts: &[Layout]) -> Vec<Together> {
+    let values = layouts.len();
     let mut known = vec![Known::default(); values];
+    let leads = leads_to(steps, layouts);
     let (mut groups, mut group_of): (Vec<Group>, Vec<Option<usize>>) = (Vec::new(), vec![None; steps.len()]);
     // Steps after a barrier join none from before it.
     let (mut floor, mut top, mut first) = (0, 0, 0);
     for (at, step) in steps.iter().enumerate() {
         let below = |known: &[Known]| step.inputs.iter().map(|&v| known[v as usize].level).max().unwrap_or(0);
-        let mut found = Known { level: below(&known).max(floor) + 1, group: None, made_by: None };
+        let mut found = Known { level: below(&known).max(floor) + 1, ..Known::default() };
         match step.role {
-            Role::Each(shape, size) => {
-                let joined = (first..groups.len())
-                    .rev()
-                    .take(LOOKS)
-                    .find(|&g| groups[g].shape == shape && groups[g].takes(g, at, step, size, &known));
-                let g = joined.unwrap_or_else(|| {
-                    let level = found.level;
-                    groups.push(Group {
-                        level,
-                        shape,
-                        steps: Vec::new(),
-                        operands: Vec::new(),
-                        axes: SmallVec::new(),
+            Role::Each(shape, size) | Role::Rowwise(shape, size, _) => {
+                let whole = if let Role::Rowwise(_, _, n) = step.role { Some(n) } else { None };
+                let near = || (first..groups.len()).rev().take(LOOKS);
+                let leads_back = |&g: &usize| leads[step.outputs[0] as usize].contains(&groups[g].shape);
+                let by_rows = near()
+                    .filter(|g| whole.is_none() && leads_back(g))
+                    .find_map(|g| Some((g, groups[g].row_of(g, step, layouts, &known)?)));
+                if let Some((g, row)) = by_rows {
+                    groups[g].row = Some(row);
+                    groups[g].add(g, at, step, &known);
+                    group_of[at] = Some(g);
+                    found = Known { level: groups[g].level, made_by: Some(g), rows: Some((g, row)), group: None };
+                } else {
+                    let joined = near().find_map(|g| {
+                        let group = &groups[g];
+                        (group.shape == shape).then(|| Some((g, group.takes(g, at, (step, size, whole), layouts, &known)?)))?
                     });
-                    groups.len() - 1
-                });
-                groups[g].add(g, at, step, &known);
-                group_of[at] = Some(g);
-                found = Known { level: groups[g].level, group: Some(g), made_by: Some(g) };
+                    let (g, row) = joined.unwrap_or_else(|| {
+                        let (level, of) = (found.level, layouts[step.outputs[0] as usize].0.clone());
+                        let (steps, operands, axes) = (Vec::new(), Vec::new(), SmallVec::new());
+                        groups.push(Group { level, shape, steps, operands, axes, of, row: None });
+                        (groups.len() - 1, whole)
+                    });
+                    groups[g].row = row;
+                    if let Some(axis) = whole.map(|n| Axis { outer: size / n, n, inner: 1 })
+                        && !groups[g].axes.contains(&axis)
+                    {
+                        groups[g].axes.push(axis);
+                    }
+                    groups[g].add(g, at, step, &known);
+                    group_of[at] = Some(g);
+                    found = Known { level: groups[g].level, group: Some(g), made_by: Some(g), rows: None };
+                }
             }
             Role::Folds(shape, axis) => {
                 let of = known[step.inputs[0] as usize].group.filter(|&g| g >= first);
@@ -107,12 +142,14 @@ pub(crate) fn grouped(steps: &[Seen<'_>], values: usize) -> Vec<Vec<usize>> {
                     }
                     groups[g].steps.push(at);
                     group_of[at] = Some(g);
-                    found = Known { level: groups[g].level, group: None, made_by: Some(g) };
+                    let rows = (axis.inner == 1 && rows::are_short(axis.n)).then_some((g, axis.n));
+                    found = Known { level: groups[g].level, group: None, made_by: Some(g), rows };
                 }
             }
             Role::View => {
                 let input = known[step.inputs[0] as usize];
                 found.level = input.level + u32::from(input.made_by.is_some());
+                found.rows = input.rows.filter(|&(g, n)| groups[g].has_rows(n, &layouts[step.inputs[0] as usize]));
             }
             Role::Other => {}
             Role::Barrier => {
@@ -123,7 +160,34 @@ pub(crate) fn grouped(steps: &[Seen<'_>], values: usize) -> Vec<Vec<usize>> {
         top = top.max(found.level);
         step.outputs.iter().for_each(|&v| known[v as usize] = found);
     }
-    ordered(steps, values, &groups, &group_of)
+    // What is for each row is there while its group is done.
+    let is_within = |at: usize, v: u32| {
+        group_of[at].is_some_and(|g| known[v as usize].rows.is_some_and(|(of, _)| of == g))
+    };
+    ordered(steps, values, &groups, &group_of, &is_within)
+}
+
+/// For each value the shapes of what is computed of it, or of others of its size that are, or that show it.
+fn leads_to(steps: &[Seen<'_>], layouts: &[Layout]) -> Vec<SmallVec<[usize; 2]>> {
+    let mut leads: Vec<SmallVec<[usize; 2]>> = vec![SmallVec::new(); layouts.len()];
+    let size_of = |v: u32| crate::shape::size(&layouts[v as usize].0);
+    for step in steps.iter().rev() {
+        let shape = match step.role {
+            Role::Each(shape, _) | Role::Rowwise(shape, ..) => Some(shape),
+            Role::View => None,
+            Role::Folds(..) | Role::Other | Role::Barrier => continue,
+        };
+        let (size, on) = (size_of(step.outputs[0]), leads[step.outputs[0] as usize].clone());
+        for &v in step.inputs {
+            let goes_on = shape.is_none() || size_of(v) == size;
+            for shape in shape.into_iter().chain(on.iter().copied().filter(|_| goes_on)) {
+                if !leads[v as usize].contains(&shape) {
+                    leads[v as usize].push(shape);
+                }
+            }
+        }
+    }
+    leads
 }
 
 impl Group {
@@ -134,22 +198,85 @@ impl Group {
         Division::of(&axes).is_some()
     }
 
-    /// Whether a step can be one of it: what it reads is of the group, or on a level below.
-    fn takes(&self, g: usize, at: usize, step: &Seen<'_>, size: usize, known: &[Known]) -> bool {
-        let is_near = size <= LARGE || self.steps.last().is_none_or(|last| at - last <= NEAR);
-        let is_here = |v: u32| known[v as usize].group == Some(g);
-        let can_be = step.inputs.iter().all(|&v| is_here(v) || known[v as usize].level < self.level);
-        can_be
-            && is_near
+    /// Whether a value has an element for each of its rows, in order.
+    fn has_rows(&self, n: usize, layout: &Layout) -> bool {
+        rows::is_of_rows(layout, crate::shape::size(&self.of), n)
+    }
+
+    /// Whether it can be done by rows of that length.
+    fn has_row(&self, n: usize) -> bool {
+        let size = crate::shape::size(&self.of);
+        self.row.is_none_or(|row| row == n)
+            && n > 1
+            && size.is_multiple_of(n)
+            && self.is_reduced(Axis { outer: size / n, n, inner: 1 })
+    }
+
+    /// Whether a step can be one of it, for each row; then their length. It reads something that is of the rows, and nothing
+    /// else but such and single elements.
+    fn row_of(&self, g: usize, step: &Seen<'_>, layouts: &[Layout], known: &[Known]) -> Option<usize> {
+        let is_mine = |v: u32| known[v as usize].rows.filter(|&(of, _)| of == g);
+        let (_, n) = step.inputs.iter().find_map(|&v| is_mine(v))?;
+        let fits = |v: u32| {
+            let layout = &layouts[v as usize];
+            match is_mine(v) {
+                Some((_, other)) => other == n && self.has_rows(n, layout),
+                None => {
+                    let is_one = crate::shape::size(&layout.0) == 1;
+                    known[v as usize].level < self.level && (is_one || self.has_rows(n, layout))
+                }
+            }
+        };
+        (self.has_row(n)
+            && self.has_rows(n, &layouts[step.outputs[0] as usize])
             && self.steps.len() < STEPS
             && self.operands.len() + step.inputs.len() <= OPERANDS
-            && (size <= SMALL || step.inputs.iter().any(|&v| is_here(v) || self.operands.contains(&v)))
+            && step.inputs.iter().all(|&v| fits(v)))
+        .then_some(n)
+    }
+
+    /// Whether a step can be one of it: what it reads is of the group, or on a level below. Then the length of the rows.
+    fn takes(
+        &self,
+        g: usize,
+        at: usize,
+        (step, size, whole): (&Seen<'_>, usize, Option<usize>),
+        layouts: &[Layout],
+        known: &[Known],
+    ) -> Option<Option<usize>> {
+        let is_near = size <= LARGE || self.steps.last().is_none_or(|last| at - last <= NEAR);
+        let (is_here, mut row) = (|v: u32| known[v as usize].group == Some(g), self.row);
+        let mut has_common = size <= SMALL;
+        if let Some(n) = whole {
+            row = self.has_row(n).then_some(n);
+            row?;
+        }
+        for &v in step.inputs {
+            match known[v as usize].rows {
+                Some((of, n)) if of == g => {
+                    if row.is_some_and(|row| row != n)
+                        || !self.has_row(n)
+                        || !rows::are_spread(&layouts[v as usize], &self.of, n)
+                    {
+                        return None;
+                    }
+                    (row, has_common) = (Some(n), true);
+                }
+                _ if is_here(v) => has_common = true,
+                _ if known[v as usize].level >= self.level => return None,
+                _ => has_common |= self.operands.contains(&v),
+            }
+        }
+        let has_room =
+            self.steps.len() < STEPS && self.operands.len() + step.inputs.len() <= OPERANDS;
+        (is_near && has_room && has_common).then_some(row)
     }
 
     fn add(&mut self, g: usize, at: usize, step: &Seen<'_>, known: &[Known]) {
         self.steps.push(at);
         for &v in step.inputs {
-            if known[v as usize].group != Some(g) && !self.operands.contains(&v) {
+            let is_here = known[v as usize].group == Some(g) || known[v as usize].rows.is_some_and(|(of, _)| of == g);
+            if !is_here && !self.operands.contains(&v) {
                 self.operands.push(v);
             }
         }
@@ -162,7 +289,8 @@ fn ordered(
     values: usize,
     groups: &[Group],
     group_of: &[Option<usize>],
-) -> Vec<Vec<usize>> {
+    is_within: &dyn Fn(usize, u32) -> bool,
+) -> Vec<Together> {
     // Units: the groups, then the other steps.
     let mut units: Vec<Vec<usize>> = groups.iter().map(|group| group.steps.clone()).collect();
     let mut unit_of = Vec::with_capacity(steps.len());
@@ -178,7 +306,7 @@ fn ordered(
     let mut waits = vec![0; units.len()];
     for (at, step) in steps.iter().enumerate() {
         for &v in step.inputs {
-            if let Some(unit) = maker[v as usize].filter(|&unit| unit != unit_of[at]) {
+            if let Some(unit) = maker[v as usize].filter(|&unit| unit != unit_of[at] && !is_within(at, v)) {
                 after[unit as usize].push(unit_of[at]);
                 waits[unit_of[at]] += 1;
             }
@@ -209,5 +337,9 @@ fn ordered(
         start = end;
     }
     debug_assert!(order.len() == units.len());
-    order.into_iter().map(|unit| std::mem::take(&mut units[unit])).collect()
+    let together = |unit: usize| Together {
+        steps: std::mem::take(&mut units[unit]),
+        row: groups.get(unit).and_then(|group| group.row),
+    };
+    order.into_iter().map(together).collect()
 }

@@ -6,9 +6,11 @@ use crate::error::{Error, Result};
 use crate::kernels::folding::{Folded, Folding};
 use crate::kernels::map::{Block, Map, Owned1, Owned2, Owned3, Zip, Zip3};
 use crate::kernels::reduce::{Axis, Fold};
+use crate::memory::unwritten::Unwritten;
 use crate::shape::Dims;
 use smallvec::{SmallVec, smallvec};
 use std::fmt;
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 use std::sync::Arc;
 
 /// What an operation is beside others.
@@ -16,6 +18,8 @@ use std::sync::Arc;
 pub enum Fusible {
     /// A function of each element of inputs that broadcast.
     Each(Each),
+    /// A function of the rows of inputs of one shape.
+    Rowwise(Rowwise),
     /// A reduction over axes.
     Folds(Folds),
     /// The elements of its input, seen in another way: nothing is computed.
@@ -86,12 +90,100 @@ impl Fusible {
         Fusible::Folds(Folds { fold: Arc::new(Folded::<K>::new()), axes, input, out, finish: None })
     }
 
+    /// A function of rows, from so many rows of so many elements to as many.
+    pub(crate) fn rowwise<T: Element>(nanos: f64, f: OfRows<T>) -> Fusible {
+        let kernel = Arc::new(Owned { f });
+        Fusible::Rowwise(Rowwise { kernel, inputs: 1, dtype: T::DTYPE, nanos })
+    }
+
+    /// The same of two inputs.
+    pub(crate) fn rowwise_of_two<T: Element>(nanos: f64, f: OfTwo<T>) -> Fusible {
+        let kernel = Arc::new(OwnedOfTwo { f });
+        Fusible::Rowwise(Rowwise { kernel, inputs: 2, dtype: T::DTYPE, nanos })
+    }
+
     /// The same, with something that is done to the results in the end, which is told how many elements each is of.
-    pub(crate) fn then(self, f: fn(&mut Array, usize) -> Result<()>) -> Fusible {
+    pub(crate) fn then<T: Element>(self, f: fn(&mut [T], usize)) -> Fusible {
         match self {
-            Fusible::Folds(folds) => Fusible::Folds(Folds { finish: Some(f), ..folds }),
+            Fusible::Folds(folds) if folds.out == T::DTYPE => {
+                Fusible::Folds(Folds { finish: Some(Arc::new(f)), ..folds })
+            }
             each => each,
         }
+    }
+}
+
+/// What gives rows of rows.
+pub(crate) type OfRows<T> = for<'a> fn(usize, usize, &[T], &'a mut Unwritten<T>) -> &'a mut [T];
+/// The same of two inputs.
+pub(crate) type OfTwo<T> = for<'a> fn(usize, usize, &[T], &[T], &'a mut Unwritten<T>) -> &'a mut [T];
+
+/// A function of rows whose type is forgotten.
+pub(crate) trait ByRows: Send + Sync {
+    /// Does it.
+    ///
+    /// # Safety
+    /// All inputs must be readable, and the result writable, for so many rows of `n` elements of its type.
+    unsafe fn run(&self, rows: usize, n: usize, inputs: &[*const u8], out: *mut u8);
+}
+
+struct Owned<T> {
+    f: OfRows<T>,
+}
+
+impl<T: Element> ByRows for Owned<T> {
+    unsafe fn run(&self, rows: usize, n: usize, inputs: &[*const u8], out: *mut u8) {
+        // SAFETY: the caller has so many elements.
+        unsafe {
+            let x = from_raw_parts(inputs[0].cast(), rows * n);
+            (self.f)(rows, n, x, from_raw_parts_mut(out.cast(), rows * n));
+        }
+    }
+}
+
+struct OwnedOfTwo<T> {
+    f: OfTwo<T>,
+}
+
+impl<T: Element> ByRows for OwnedOfTwo<T> {
+    unsafe fn run(&self, rows: usize, n: usize, inputs: &[*const u8], out: *mut u8) {
+        // SAFETY: the caller has so many elements.
+        unsafe {
+            let [x, y] = [inputs[0], inputs[1]].map(|x| from_raw_parts(x.cast(), rows * n));
+            (self.f)(rows, n, x, y, from_raw_parts_mut(out.cast(), rows * n));
+        }
+    }
+}
+
+/// A function of rows, for inputs of one type, which is that of the result.
+#[derive(Clone)]
+pub struct Rowwise {
+    pub(super) kernel: Arc<dyn ByRows>,
+    pub(super) inputs: usize,
+    pub(super) dtype: DType,
+    /// What an element costs.
+    pub(super) nanos: f64,
+}
+
+impl fmt::Debug for Rowwise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows of {}", self.inputs, self.dtype)
+    }
+}
+
+/// What is done to the results of a reduction in the end.
+pub(crate) trait Finish: Send + Sync {
+    /// Does it to `count` results, each of `n` elements.
+    ///
+    /// # Safety
+    /// There must be as many results of the type.
+    unsafe fn finish(&self, results: *mut u8, count: usize, n: usize);
+}
+
+impl<T: Element> Finish for fn(&mut [T], usize) {
+    unsafe fn finish(&self, results: *mut u8, count: usize, n: usize) {
+        // SAFETY: the caller has as many.
+        unsafe { self(from_raw_parts_mut(results.cast(), count), n) }
     }
 }
 
@@ -102,7 +194,7 @@ pub struct Folds {
     pub(crate) axes: SmallVec<[usize; 4]>,
     pub(super) input: DType,
     pub(super) out: DType,
-    pub(super) finish: Option<fn(&mut Array, usize) -> Result<()>>,
+    pub(super) finish: Option<Arc<dyn Finish>>,
 }
 
 impl Folds {
@@ -115,8 +207,9 @@ impl Folds {
         let mut out = Array::empty("fold", shape, self.out)?;
         // SAFETY: there are as many elements of that type, and the result has a place for each of those that are made.
         unsafe { self.fold.whole(axis, x.start(), out.start_mut()) };
-        if let Some(finish) = self.finish {
-            finish(&mut out, axis.n)?;
+        if let Some(finish) = &self.finish {
+            // SAFETY: the results have just been written.
+            unsafe { finish.finish(out.start_mut(), axis.places(), axis.n) };
         }
         Ok(out)
     }

@@ -9,11 +9,12 @@ mod group;
 mod kernel;
 mod operand;
 mod program;
+mod rows;
 mod run;
 
 pub(crate) use casts::casting;
 pub(crate) use division::Division;
-pub(crate) use group::{Role, Seen, grouped};
-pub use kernel::{Each, Folds, Fusible, Part};
+pub(crate) use group::{Role, Seen, Together, grouped};
+pub use kernel::{Each, Folds, Fusible, Part, Rowwise};
 pub(crate) use program::{Program, Source, Values};
 pub(crate) use run::Given;

@@ -59,6 +59,16 @@ impl Operand {
         self.outer.is_empty() && self.run == 1
     }
 
+    /// Whether it has an element for each of so many rows of `n`, in order.
+    pub(super) fn is_of_rows(&self, rows: usize, n: usize) -> bool {
+        let outer = match self.outer[..] {
+            [] => 1,
+            [(outer, 1)] => outer,
+            _ => return false,
+        };
+        self.run == 1 && self.repeats == n && outer == rows
+    }
+
     /// Whether it jumps from element to element.
     pub(super) fn is_scattered(&self) -> bool {
         self.step != 1

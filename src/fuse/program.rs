@@ -1,8 +1,9 @@
 //! A block program: instructions over places, each a block of elements, and where these come from and go to.
 
 use super::Division;
-use super::kernel::{Each, Folds, Fusible};
+use super::kernel::{ByRows, Each, Folds, Fusible, Rowwise};
 use super::operand::{Operand, strides};
+use super::rows::are_short;
 use crate::array::{Array, Range, can_be};
 use crate::dtype::DType;
 use crate::kernels::map::Block;
@@ -45,11 +46,27 @@ pub(crate) trait Values {
     fn constant(&self, value: u32) -> Option<&Array>;
     /// Whether it is needed when the program has been done.
     fn is_wanted(&self, value: u32) -> bool;
+    /// The value whose elements it shows in the same order: itself, if it shows no other.
+    fn shown(&self, value: u32) -> u32;
 }
 
-/// One kernel on blocks.
+/// What is done to a block.
+pub(super) enum What {
+    /// A kernel for its elements.
+    Elements(Arc<dyn Block + Send>),
+    /// A kernel for what its rows have one of.
+    Rows(Arc<dyn Block + Send>),
+    /// Something for whole rows.
+    Whole(Arc<dyn ByRows>),
+    /// Each row is reduced.
+    Fold(Folds),
+    /// What rows have one of is there for each of their elements, which has so many bytes.
+    Spread(usize),
+}
+
+/// One step on blocks.
 pub(super) struct Instruction {
-    pub(super) block: Arc<dyn Block + Send>,
+    pub(super) what: What,
     pub(super) inputs: [u16; 3],
     pub(super) count: usize,
     pub(super) out: u16,
@@ -59,6 +76,8 @@ pub(super) struct Instruction {
 pub(super) enum How {
     /// It lies in order.
     Flat,
+    /// It has an element for each row, in order.
+    Rows,
     /// It is a number of the program: so many of it are at hand.
     Constant(Array),
     /// It is one element, so many of which are written to the register at this offset.
@@ -79,6 +98,8 @@ pub(super) struct Written {
     pub(super) place: u16,
     /// The operand whose memory it may take, and the offset of the register that it is computed in then.
     pub(super) takes: Option<(usize, usize)>,
+    /// The shape, if it has an element for each row.
+    pub(super) of_rows: Option<Dims>,
 }
 
 /// A place in a buffer that is folded.
@@ -115,6 +136,8 @@ pub(crate) struct Program {
     pub(super) block: usize,
     /// Blocks end at multiples of it.
     pub(super) cut: usize,
+    /// How long rows are, where something is done by rows; all blocks have whole ones then.
+    pub(super) row: Option<usize>,
     /// What an element costs.
     pub(super) nanos: f64,
     pub(super) operands: Vec<Reading>,
@@ -161,6 +184,23 @@ impl Each {
     }
 }
 
+impl Rowwise {
+    /// Whether the kernel computes a result with this layout of operands with those.
+    pub(crate) fn fits<'a>(
+        &self,
+        mut inputs: impl ExactSizeIterator<Item = &'a Layout>,
+        out: &Layout,
+    ) -> bool {
+        let (shape, strides, dtype) = out;
+        inputs.len() == self.inputs
+            && *dtype == self.dtype
+            && shape::is_row_major(shape, strides)
+            && shape.last().is_some_and(|&n| are_short(n))
+            && shape::size(shape) > 0
+            && inputs.all(|x| x.0 == *shape && x.2 == self.dtype)
+    }
+}
+
 impl Folds {
     /// The axis that is reduced of an input with this layout to a result with that one, if it can be done piece by piece.
     pub(crate) fn axis(&self, input: &Layout, out: &Layout) -> Option<Axis> {
@@ -202,38 +242,43 @@ impl Offsets {
     }
 }
 
+/// A value, for the elements or for the rows.
+type Value = (u32, bool);
+
 /// What is being made of sources.
 struct Making<'a> {
     sources: &'a [Source<'a>],
     values: &'a dyn Values,
     shape: Dims,
+    row: Option<usize>,
     /// The operands by their numbers, and which instruction reads a value last.
-    numbers: HashMap<u32, usize>,
-    operands: Vec<u32>,
+    numbers: HashMap<Value, usize>,
+    operands: Vec<Value>,
     last: HashMap<u32, usize>,
 }
 
 impl Program {
     /// The program that does all of these, with the numbers of the values that it is given and of those that it gives. Each
-    /// [fits](Each::fits) its inputs, and all have the shape in common.
-    pub(crate) fn new(sources: &[Source<'_>], values: &dyn Values) -> (Program, Vec<u32>, Vec<u32>) {
-        let first = sources.iter().find(|s| matches!(s.what, Fusible::Each(_)));
+    /// [fits](Each::fits) its inputs, and all have the shape in common; but what is done by rows of that length.
+    pub(crate) fn new(
+        sources: &[Source<'_>],
+        row: Option<usize>,
+        values: &dyn Values,
+    ) -> (Program, Vec<u32>, Vec<u32>) {
+        let first = sources.iter().find(|s| !matches!(s.what, Fusible::Folds(_)));
         let shape = first.map(|s| values.layout(s.output).0.clone()).unwrap_or_default();
-        let mut making = Making {
-            sources,
-            values,
-            shape,
-            numbers: HashMap::new(),
-            operands: Vec::new(),
-            last: HashMap::new(),
-        };
+        let (numbers, last) = (HashMap::new(), HashMap::new());
+        let mut making = Making { sources, values, shape, row, numbers, operands: Vec::new(), last };
         let mut made: Vec<u32> = Vec::new();
         for (at, source) in sources.iter().enumerate() {
+            let of_rows = making.is_of_rows(source);
             for &v in source.inputs {
-                making.last.insert(v, at);
-                if !made.contains(&v) && !making.numbers.contains_key(&v) {
-                    making.numbers.insert(v, making.operands.len());
-                    making.operands.push(v);
+                let shown = making.shown(v, &made);
+                making.last.insert(shown, at);
+                let value = (shown, of_rows);
+                if !made.contains(&shown) && !making.numbers.contains_key(&value) {
+                    making.numbers.insert(value, making.operands.len());
+                    making.operands.push(value);
                 }
             }
             made.push(source.output);
@@ -246,8 +291,21 @@ impl Making<'_> {
     fn is_each<'a>(source: &'a Source<'_>) -> Option<&'a Each> {
         match &source.what {
             Fusible::Each(each) => Some(each),
-            Fusible::Folds(_) | Fusible::View => None,
+            Fusible::Rowwise(_) | Fusible::Folds(_) | Fusible::View => None,
         }
+    }
+
+    /// Whether a step computes what rows have one of.
+    fn is_of_rows(&self, source: &Source<'_>) -> bool {
+        let size = shape::size(&self.shape);
+        let is = |n| shape::size(&self.values.layout(source.output).0) * n == size;
+        matches!(source.what, Fusible::Each(_)) && self.row.is_some_and(is)
+    }
+
+    /// What is read where a value is: of one that has been made for each row, also what shows it.
+    fn shown(&self, v: u32, made: &[u32]) -> u32 {
+        let shown = self.values.shown(v);
+        if self.row.is_some() && made.contains(&shown) { shown } else { v }
     }
 
     /// How many elements a block has: as many as leave room for all that is read and written at a time.
@@ -259,91 +317,132 @@ impl Making<'_> {
                 widest = widest.max(each.out.size());
             }
             most = most.max(alive);
-            let ends = |v: &&u32| self.last.get(v) == Some(&at) && !self.numbers.contains_key(v);
+            let ends = |v: &&u32| self.last.get(v) == Some(&at) && !self.numbers.contains_key(&(**v, false));
             alive = alive.saturating_sub(source.inputs.iter().filter(ends).count());
         }
         let streams = most + self.operands.len().min(4);
-        (CACHE / (widest * streams.max(1)) / 64 * 64).clamp(LEAST, MOST).min(size.next_multiple_of(16))
+        let block = (CACHE / (widest * streams.max(1)) / 64 * 64).clamp(LEAST, MOST);
+        match self.row {
+            Some(n) => (block / n).max(1) * n,
+            None => block.min(size.next_multiple_of(16)),
+        }
     }
 
     fn program(self) -> (Program, Vec<u32>, Vec<u32>) {
         let size = shape::size(&self.shape);
         let block = self.block(size);
+        let rows = self.row.map_or(0, |n| block / n);
         let mut offsets = Offsets::default();
         let (mut registers, mut buffers): (Vec<(u16, usize)>, Vec<Folded>) = (Vec::new(), Vec::new());
         let mut cut = usize::MAX;
         let operands: Vec<Reading> =
             self.operands.iter().map(|&v| self.reading(v, block, &mut offsets, &mut cut)).collect();
         let mut places = operands.len();
-        let mut place_of: HashMap<u32, usize> = self.numbers.clone();
+        let mut place_of: HashMap<Value, usize> = self.numbers.clone();
         let (mut instructions, mut results, mut given) = (Vec::new(), Vec::new(), Vec::new());
         let (mut folds, mut folded, mut nanos) = (Vec::new(), Vec::new(), 0.0);
-        let mut held: HashMap<u32, (usize, usize)> = HashMap::new();
+        let mut held: HashMap<u32, SmallVec<[(usize, usize); 2]>> = HashMap::new();
         let axes: SmallVec<[(u32, Axis); 4]> = self.sources.iter().filter_map(|s| self.axis(s)).collect();
-        let division = Division::of(&axes.iter().map(|&(_, axis)| axis).collect::<SmallVec<[Axis; 4]>>());
+        let by_rows = self.row.map(|n| Axis { outer: size / n, n, inner: 1 });
+        let axis_of_all = axes.iter().map(|&(_, axis)| axis).chain(by_rows.filter(|_| !axes.is_empty()));
+        let division = Division::of(&axis_of_all.collect::<SmallVec<[Axis; 4]>>());
+        let is_by_rows = |axis: Axis| Some(axis) == by_rows;
+        let is_folded = |v: u32| axes.iter().any(|&(of, axis)| of == v && !is_by_rows(axis));
         let mut taken: Vec<usize> = Vec::new();
+        let mut made: Vec<u32> = Vec::new();
         for (at, source) in self.sources.iter().enumerate() {
-            match &source.what {
-                Fusible::Each(each) => {
-                    let place = places;
+            let of_rows = self.is_of_rows(source);
+            let axis = self.axis(source).map(|(_, axis)| axis);
+            let mut inputs = [0; 3];
+            for (place, &v) in inputs.iter_mut().zip(source.inputs) {
+                let shown = self.shown(v, &made);
+                let value = (shown, of_rows);
+                if !place_of.contains_key(&value)
+                    && let Some(&from) = place_of.get(&(shown, true))
+                {
+                    // What is made for each row is read for each element.
+                    let element = self.values.layout(shown).2.size();
+                    let (out, offset) = (places, offsets.take(block * element));
                     places += 1;
-                    let bytes = block * each.out.size();
-                    if self.values.is_wanted(source.output) {
-                        let takes = self.taken(each.out, &mut taken, size);
-                        let takes = takes.map(|operand| (operand, offsets.take(bytes)));
-                        results.push(Written { dtype: each.out, place: place as u16, takes });
-                        given.push(source.output);
-                    } else if let Some(division) = division.filter(|_| axes.iter().any(|a| a.0 == source.output)) {
-                        let is_whole = axes.contains(&(source.output, division.main));
-                        let room = if is_whole { division.batch(block) } else { division.step(block) };
-                        let (place, size) = (place as u16, each.out.size());
-                        buffers.push(Folded { place, offset: offsets.fresh(room * size), size, is_whole });
-                    } else {
-                        let offset = offsets.take(bytes);
-                        registers.push((place as u16, offset));
-                        held.insert(source.output, (offset, bytes));
-                    }
-                    let mut inputs = [0; 3];
-                    for (place, v) in inputs.iter_mut().zip(source.inputs) {
-                        *place = place_of[v] as u16;
-                    }
-                    let (block, count) = (each.block.clone(), source.inputs.len());
-                    instructions.push(Instruction { block, inputs, count, out: place as u16 });
-                    place_of.insert(source.output, place);
-                    nanos += each.nanos;
+                    registers.push((out as u16, offset));
+                    held.entry(shown).or_default().push((offset, block * element));
+                    let what = What::Spread(element);
+                    instructions.push(Instruction { what, inputs: [from as u16, 0, 0], count: 1, out: out as u16 });
+                    place_of.insert(value, out);
+                    nanos += 0.1;
+                }
+                *place = place_of[&value] as u16;
+            }
+            let output = source.output;
+            let dtype = self.values.layout(output).2;
+            let (what, count) = match &source.what {
+                Fusible::Each(each) => {
+                    nanos += if of_rows { each.nanos / self.row.unwrap_or(1) as f64 } else { each.nanos };
+                    let block = each.block.clone();
+                    (if of_rows { What::Rows(block) } else { What::Elements(block) }, source.inputs.len())
+                }
+                Fusible::Rowwise(rowwise) => {
+                    nanos += rowwise.nanos;
+                    (What::Whole(rowwise.kernel.clone()), source.inputs.len())
+                }
+                Fusible::Folds(f) if axis.is_some_and(is_by_rows) => {
+                    nanos += f.input.size() as f64 / 32.0;
+                    (What::Fold(f.clone()), 1)
                 }
                 Fusible::Folds(f) => {
-                    let place = place_of[&source.inputs[0]] as u16;
-                    let result = results.iter().position(|r| r.place == place);
-                    let buffer = buffers.iter().find(|b| b.place == place);
+                    let result = results.iter().position(|r: &Written| r.place == inputs[0]);
+                    let buffer = buffers.iter().find(|b| b.place == inputs[0]);
                     let of = match (result, buffer) {
                         (Some(r), _) => Folding::Result(r),
                         (None, Some(b)) => Folding::Buffer(*b),
                         (None, None) => unreachable!("what is folded is kept"),
                     };
-                    let shape = self.values.layout(source.output).0.clone();
-                    let (_, axis) = self.axis(source).expect("it is divided");
+                    let (shape, axis) = (self.values.layout(output).0.clone(), axis.expect("it is divided"));
                     folds.push(Fold { folds: f.clone(), of, axis, shape });
-                    folded.push(source.output);
+                    folded.push(output);
                     nanos += f.input.size() as f64 / 32.0;
+                    made.push(output);
+                    self.end(at, source, &made, &mut held, &mut offsets);
+                    continue;
                 }
-                Fusible::View => {}
+                Fusible::View => continue,
+            };
+            let place = places;
+            places += 1;
+            let for_rows = matches!(what, What::Rows(_) | What::Fold(_));
+            let bytes = if for_rows { rows } else { block } * dtype.size();
+            if self.values.is_wanted(output) {
+                let takes = if for_rows { None } else { self.taken(dtype, &mut taken, size) };
+                let takes = takes.map(|operand| (operand, offsets.take(bytes)));
+                let of_rows = for_rows.then(|| self.values.layout(output).0.clone());
+                results.push(Written { dtype, place: place as u16, takes, of_rows });
+                given.push(output);
+            } else if let Some(division) = division.filter(|_| is_folded(output)) {
+                let is_whole = axes.contains(&(output, division.main));
+                let room = if is_whole { division.batch(block) } else { division.step(block) };
+                let (place, size) = (place as u16, dtype.size());
+                buffers.push(Folded { place, offset: offsets.fresh(room * size), size, is_whole });
+            } else {
+                let offset = offsets.take(bytes);
+                registers.push((place as u16, offset));
+                held.entry(output).or_default().push((offset, bytes));
             }
-            for v in source.inputs.iter().chain([&source.output]) {
-                if self.last.get(v).copied().unwrap_or(0) <= at
-                    && let Some((offset, bytes)) = held.remove(v)
-                {
-                    offsets.give(offset, bytes);
-                }
-            }
+            instructions.push(Instruction { what, inputs, count, out: place as u16 });
+            place_of.insert((output, for_rows), place);
+            made.push(output);
+            self.end(at, source, &made, &mut held, &mut offsets);
         }
         given.extend(folded);
-        let scratch = offsets.end;
+        let (scratch, row) = (offsets.end, self.row);
+        if row.is_some() {
+            cut = usize::MAX;
+        }
         let program = Program {
             shape: self.shape,
             size,
             block,
             cut,
+            row,
             nanos,
             operands,
             places,
@@ -355,7 +454,26 @@ impl Making<'_> {
             division,
             scratch,
         };
-        (program, self.operands, given)
+        (program, self.operands.iter().map(|&(v, _)| v).collect(), given)
+    }
+
+    /// Registers that nobody reads after a step are free again.
+    fn end(
+        &self,
+        at: usize,
+        source: &Source<'_>,
+        made: &[u32],
+        held: &mut HashMap<u32, SmallVec<[(usize, usize); 2]>>,
+        offsets: &mut Offsets,
+    ) {
+        let read = source.inputs.iter().map(|&v| self.shown(v, made));
+        for v in read.chain([source.output]) {
+            if self.last.get(&v).copied().unwrap_or(0) <= at {
+                for (offset, bytes) in held.remove(&v).unwrap_or_default() {
+                    offsets.give(offset, bytes);
+                }
+            }
+        }
     }
 
     /// What a reduction is of, and how the elements are divided for it.
@@ -366,8 +484,11 @@ impl Making<'_> {
     }
 
     /// How an operand is read.
-    fn reading(&self, v: u32, block: usize, offsets: &mut Offsets, cut: &mut usize) -> Reading {
+    fn reading(&self, (v, of_rows): Value, block: usize, offsets: &mut Offsets, cut: &mut usize) -> Reading {
         let layout = self.values.layout(v).clone();
+        if of_rows && shape::size(&layout.0) > 1 {
+            return Reading { layout, how: How::Rows, copied: false };
+        }
         let read = |strides_of: &Strides| {
             let strides = strides(&layout.0, strides_of, &self.shape).unwrap_or_default();
             Operand::new(&self.shape, &strides)
@@ -397,9 +518,11 @@ impl Making<'_> {
 
     /// An operand whose memory a result can take.
     fn taken(&self, dtype: DType, taken: &mut Vec<usize>, size: usize) -> Option<usize> {
-        let operand = self.operands.iter().enumerate().position(|(i, &v)| {
+        let operand = self.operands.iter().enumerate().position(|(i, &(v, _))| {
             let layout = self.values.layout(v);
-            layout.2 == dtype
+            let is_read_once = self.operands.iter().filter(|&&(other, _)| other == v).count() == 1;
+            is_read_once
+                && layout.2 == dtype
                 && layout.0 == self.shape
                 && shape::is_row_major(&layout.0, &layout.1)
                 && size * dtype.size() >= LARGE

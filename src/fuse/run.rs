@@ -1,7 +1,7 @@
 //! A block program is done: its elements are divided among the threads, and each goes through its part block by block.
 
 use super::operand::{Packed, repeat};
-use super::program::{Folded, Folding, How, Program};
+use super::program::{Folded, Folding, How, Instruction, Program, What};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::isa::{Isa, isa};
@@ -81,7 +81,7 @@ impl Program {
             let is_taken = taken.is_some();
             let mut array = match taken {
                 Some(array) => array,
-                None => Array::empty("fused", &self.shape, result.dtype)?,
+                None => Array::empty("fused", result.of_rows.as_ref().unwrap_or(&self.shape), result.dtype)?,
             };
             results.push((array.start_mut(), is_taken));
             made.push(array);
@@ -114,7 +114,8 @@ impl Program {
                 unsafe { fold.folds.fold.merge(axis, buffer.data(), array.start_mut()) };
             }
             if let Some(finish) = &fold.folds.finish {
-                finish(array, n)?;
+                // SAFETY: the array has as many results of the type, which have been written.
+                unsafe { finish.finish(array.start_mut(), fold.axis.places(), n) };
             }
         }
         Ok(made)
@@ -217,7 +218,7 @@ impl Run<'_> {
                         repeat(self.operands[i], size, target, program.block.min(program.size) * size);
                         task.places[i] = target;
                     }
-                    How::Flat | How::Packed(..) => {}
+                    How::Flat | How::Rows | How::Packed(..) => {}
                 }
             }
         }
@@ -230,6 +231,7 @@ impl Run<'_> {
     /// The elements must be within the shape and nobody else's; no more than a step of a batch where there are folds.
     unsafe fn elements(&self, task: &mut Task, batch: usize, start: usize, end: usize) {
         let program = self.program;
+        let row = program.row.unwrap_or(1);
         let mut position = start;
         while position < end {
             let mut n = program.block.min(end - position);
@@ -243,6 +245,7 @@ impl Run<'_> {
                     let size = reading.layout.2.size();
                     match &reading.how {
                         How::Flat => task.places[i] = self.operands[i].add(position * size).cast_mut(),
+                        How::Rows => task.places[i] = self.operands[i].add(position / row * size).cast_mut(),
                         How::Packed(operand, offset) => {
                             let (buffer, packed) = (task.scratch.add(*offset), &mut task.packed[i]);
                             let at = operand.at(
@@ -261,6 +264,7 @@ impl Run<'_> {
                 for (result, &(data, is_taken)) in program.results.iter().zip(&self.results) {
                     task.places[result.place as usize] = match result.takes {
                         Some((_, offset)) if is_taken => task.scratch.add(offset),
+                        _ if result.of_rows.is_some() => data.add(position / row * result.dtype.size()),
                         _ => data.add(position * result.dtype.size()),
                     };
                 }
@@ -269,9 +273,7 @@ impl Run<'_> {
                     task.places[place as usize] = task.scratch.add(offset + (position - first) * size);
                 }
                 for instruction in &program.instructions {
-                    let inputs = instruction.inputs.map(|place| task.places[place as usize].cast_const());
-                    let out = task.places[instruction.out as usize];
-                    instruction.block.run(self.isa, &inputs[..instruction.count], out, n);
+                    self.instruction(instruction, &task.places, n, row);
                 }
                 for (result, &(data, is_taken)) in program.results.iter().zip(&self.results) {
                     if is_taken {
@@ -282,6 +284,36 @@ impl Run<'_> {
                 }
             }
             position += n;
+        }
+    }
+
+    /// Does one step for `n` elements, which are whole rows where something is done by rows.
+    ///
+    /// # Safety
+    /// The places of its inputs and of its result must have as many elements, or one for each row, and be apart.
+    #[inline(always)]
+    unsafe fn instruction(&self, of: &Instruction, places: &[*mut u8], n: usize, row: usize) {
+        let inputs = of.inputs.map(|place| places[place as usize].cast_const());
+        let (inputs, out) = (&inputs[..of.count], places[of.out as usize]);
+        // SAFETY: the places have so many elements of the types that the kernels take, as this function asks.
+        unsafe {
+            match &of.what {
+                What::Elements(block) => block.run(self.isa, inputs, out, n),
+                What::Rows(block) => block.run(self.isa, inputs, out, n / row),
+                What::Whole(kernel) => kernel.run(n / row, row, inputs, out),
+                What::Fold(folds) => {
+                    let axis = Axis { outer: n / row, n: row, inner: 1 };
+                    folds.fold.piece(axis, inputs[0], out);
+                    if let Some(finish) = &folds.finish {
+                        finish.finish(out, n / row, row);
+                    }
+                }
+                What::Spread(size) => {
+                    for i in 0..n / row {
+                        repeat(inputs[0].add(i * size), *size, out.add(i * row * size), row * size);
+                    }
+                }
+            }
         }
     }
 

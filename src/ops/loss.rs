@@ -165,9 +165,8 @@ impl<D: Distance> Operation for Mean<D> {
 }
 
 /// Divides a sum by how many numbers it is of.
-fn divided<T: Element + std::ops::DivAssign>(sum: &mut Array, count: usize) -> Result<()> {
-    sum.make_mut::<T>()?.iter_mut().for_each(|sum| *sum /= T::from_f64(count as f64));
-    Ok(())
+fn divided<T: Element + std::ops::DivAssign>(sum: &mut [T], count: usize) {
+    sum.iter_mut().for_each(|sum| *sum /= T::from_f64(count as f64));
 }
 
 impl<D: Distance> Differentiable for Mean<D> {

@@ -76,10 +76,9 @@ impl Sum {
 }
 
 /// Divides sums by how many numbers they are of.
-fn divided(sums: &mut Array, count: usize) -> Result<()> {
+fn divided<T: Element>(sums: &mut [T], count: usize) {
     let n = count as f64;
-    each!(sums.dtype(), float: T => sums.make_mut::<T>()?.iter_mut().for_each(|v| *v = (*v as f64 / n) as T), else ());
-    Ok(())
+    sums.iter_mut().for_each(|v| *v = T::from_f64(v.to_f64() / n));
 }
 
 impl Operation for Sum {
@@ -88,14 +87,17 @@ impl Operation for Sum {
     }
     parameters! { axes, keepdims, mean }
     fn fused(&self, x: &[DType]) -> Option<Fusible> {
-        let sum = each!(x[0], float: T => Fusible::fold::<kernel::Sum<T>>(&self.axes), else return None);
-        Some(if self.mean { sum.then(divided) } else { sum })
+        each!(x[0], float: T => {
+            let sum = Fusible::fold::<kernel::Sum<T>>(&self.axes);
+            Some(if self.mean { sum.then(divided::<T>) } else { sum })
+        }, else None)
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = &x[0].cast(x[0].dtype().widest())?;
         let mut y = each!(x.dtype(), wide: T => fold::<kernel::Sum<T>>("sum", x, &self.axes, self.keepdims))?;
         if self.mean {
-            divided(&mut y, self.count(x.shape()))?;
+            let count = self.count(x.shape());
+            each!(y.dtype(), float: T => divided(y.make_mut::<T>()?, count), else ());
         }
         Ok(y)
     }

@@ -6,8 +6,9 @@ use super::reduce::reduced_shape;
 use super::view::narrow;
 use super::{Case, equal, multiply, select, subtract, sum};
 use crate::array::Array;
-use crate::dtype::each;
+use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
+use crate::fuse::Fusible;
 use crate::kernels::softmax as kernel;
 use crate::shape::{self, Axes};
 use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, parameters};
@@ -34,6 +35,12 @@ impl Operation for Softmax {
         if self.log { "logsoftmax" } else { "softmax" }
     }
     parameters! { log }
+    fn fused(&self, x: &[DType]) -> Option<Fusible> {
+        each!(x[0], float: T => Some(match self.log {
+            true => Fusible::rowwise::<T>(0.5, kernel::logsoftmax),
+            false => Fusible::rowwise::<T>(0.5, kernel::softmax),
+        }), else None)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let ((rows, n), op) = (rows(&x), self.name());
@@ -77,6 +84,12 @@ impl Operation for SoftmaxGradient {
         if self.log { "logsoftmax" } else { "softmax" }
     }
     parameters! { log }
+    fn fused(&self, x: &[DType]) -> Option<Fusible> {
+        each!(x[0], float: T => Some(match self.log {
+            true => Fusible::rowwise_of_two::<T>(0.5, kernel::logsoftmax_grad),
+            false => Fusible::rowwise_of_two::<T>(0.5, kernel::softmax_grad),
+        }), else None)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (y, g) = (x[0].contiguous()?, x[1].contiguous()?);
         let ((rows, n), op) = (rows(&y), self.name());

@@ -4,7 +4,7 @@ use super::capture::{Capture, Kind, Layout, Step};
 use super::parameters::{Parameters, Value};
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::fuse::{Folds, Fusible, Part, Program, Role, Seen, Source, Values, grouped};
+use crate::fuse::{Folds, Fusible, Part, Program, Role, Seen, Source, Together, Values, grouped};
 use crate::shape::{self, Dims};
 use smallvec::SmallVec;
 use std::any::{Any, TypeId};
@@ -92,25 +92,29 @@ impl Plan {
             .zip(roles)
             .map(|(step, role)| Seen { role, inputs: &step.inputs, outputs: &step.outputs })
             .collect();
-        let mut order = grouped(&seen, layouts.len());
-        repeat(&mut order, &steps, &layouts, &|n| wanted.iter().any(|&w| stands[w as usize] == n));
+        let mut order = grouped(&seen, &layouts);
+        let is_wanted = |n: u32| wanted.iter().any(|&w| stands[w as usize] == n);
+        repeat(&mut order, &steps, &layouts, &is_wanted);
+        let shown = shown(&steps, &layouts);
+        let order = without_idle(order, &steps, &shown, &is_wanted);
         let mut last = vec![0; layouts.len()];
         for (at, group) in order.iter().enumerate() {
-            let own: HashSet<u32> = group.iter().flat_map(|&i| steps[i].outputs.iter().copied()).collect();
-            let read = group.iter().flat_map(|&i| &steps[i].inputs);
-            read.filter(|n| !own.contains(n)).for_each(|&n| last[n as usize] = at);
+            reads(group, &steps, &shown).for_each(|n| last[n as usize] = at);
         }
         wanted.iter().for_each(|&n| last[stands[n as usize] as usize] = usize::MAX);
         let mut units = Vec::with_capacity(order.len());
         for (at, group) in order.iter().enumerate() {
-            let unit = match group[..] {
+            let unit = match group.steps[..] {
                 [one] if !steps[one].is_part || steps[one].is_reduction() => alone(&steps[one]),
-                _ => together(&steps, group, &Seeing { capture, layouts: &layouts, last: &last, at }),
+                _ => {
+                    let seeing = Seeing { capture, layouts: &layouts, shown: &shown, last: &last, at };
+                    together(&steps, group, &seeing)
+                }
             };
-            for &i in group {
+            for &i in &group.steps {
                 let fate = &mut fates[steps[i].at];
                 if !matches!(fate, Fate::Fused(_)) {
-                    *fate = if group.len() > 1 { Fate::Fused(units.len()) } else { Fate::Alone };
+                    *fate = if group.steps.len() > 1 { Fate::Fused(units.len()) } else { Fate::Alone };
                 }
             }
             units.push(unit);
@@ -129,6 +133,7 @@ impl Doable {
 struct Seeing<'a> {
     capture: &'a Capture,
     layouts: &'a [Layout],
+    shown: &'a [u32],
     /// The last line that reads each.
     last: &'a [usize],
     at: usize,
@@ -144,6 +149,56 @@ impl Values for Seeing<'_> {
     fn is_wanted(&self, value: u32) -> bool {
         self.last[value as usize] > self.at
     }
+    fn shown(&self, value: u32) -> u32 {
+        self.shown[value as usize]
+    }
+}
+
+/// For each value the one whose elements it shows in the same order, by way of views of elements that lie in order; or
+/// itself.
+fn shown(steps: &[Doable], layouts: &[Layout]) -> Vec<u32> {
+    let mut shown: Vec<u32> = (0..layouts.len() as u32).collect();
+    for step in steps.iter().filter(|step| matches!(step.fusible, Some(Fusible::View))) {
+        let input = step.inputs[0];
+        let (shape, strides, _) = &layouts[input as usize];
+        let (first, ..) = &layouts[shown[input as usize] as usize];
+        if shape::is_row_major(shape, strides) && shape::size(shape) == shape::size(first) {
+            shown[step.outputs[0] as usize] = shown[input as usize];
+        }
+    }
+    shown
+}
+
+/// The values that steps which are done in one go read of others.
+fn reads<'a>(group: &'a Together, steps: &'a [Doable], shown: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+    let own: HashSet<u32> = group.steps.iter().flat_map(|&i| steps[i].outputs.iter().copied()).collect();
+    let read = group.steps.iter().flat_map(|&i| steps[i].inputs.iter().copied());
+    read.filter(move |&n| {
+        !(own.contains(&n) || group.row.is_some() && own.contains(&shown[n as usize]))
+    })
+}
+
+/// The order without views of which nobody needs what they show: those who would have seen it that way have it at hand.
+fn without_idle(
+    order: Vec<Together>,
+    steps: &[Doable],
+    shown: &[u32],
+    is_wanted: &dyn Fn(u32) -> bool,
+) -> Vec<Together> {
+    let mut is_read = HashSet::new();
+    let mut kept = Vec::with_capacity(order.len());
+    for group in order.into_iter().rev() {
+        let is_idle = |&i: &usize| {
+            matches!(steps[i].fusible, Some(Fusible::View))
+                && !steps[i].outputs.iter().any(|n| is_read.contains(n) || is_wanted(*n))
+        };
+        if !group.steps.iter().all(is_idle) {
+            is_read.extend(reads(&group, steps, shown));
+            kept.push(group);
+        }
+    }
+    kept.reverse();
+    kept
 }
 
 fn alone(step: &Doable) -> Unit {
@@ -155,15 +210,15 @@ fn alone(step: &Doable) -> Unit {
     Unit { doing: Doing::Step(kind), inputs: step.inputs.clone(), outputs: step.outputs.clone() }
 }
 
-fn together(steps: &[Doable], group: &[usize], seeing: &Seeing<'_>) -> Unit {
-    let steps = group.iter().map(|&i| &steps[i]);
+fn together(steps: &[Doable], group: &Together, seeing: &Seeing<'_>) -> Unit {
+    let steps = group.steps.iter().map(|&i| &steps[i]);
     let sources: Vec<Source<'_>> = steps
         .filter_map(|step| {
             let what = step.fusible.clone()?;
             Some(Source { what, inputs: &step.inputs, output: step.outputs[0] })
         })
         .collect();
-    let (program, inputs, outputs) = Program::new(&sources, seeing);
+    let (program, inputs, outputs) = Program::new(&sources, group.row, seeing);
     Unit {
         doing: Doing::Fused(Box::new(program)),
         inputs: SmallVec::from_vec(inputs),
@@ -174,7 +229,7 @@ fn together(steps: &[Doable], group: &[usize], seeing: &Seeing<'_>) -> Unit {
 /// Puts steps that are quickly done once more into the groups that read what they give, where that is large and what they
 /// read is small: it need not go to memory then.
 fn repeat(
-    order: &mut Vec<Vec<usize>>,
+    order: &mut Vec<Together>,
     steps: &[Doable],
     layouts: &[Layout],
     is_wanted: &dyn Fn(u32) -> bool,
@@ -182,7 +237,7 @@ fn repeat(
     let size = |n: u32| shape::size(&layouts[n as usize].0);
     let mut readers: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); layouts.len()];
     for (at, group) in order.iter().enumerate() {
-        for &n in group.iter().flat_map(|&i| &steps[i].inputs) {
+        for &n in group.steps.iter().flat_map(|&i| &steps[i].inputs) {
             if readers[n as usize].last() != Some(&at) {
                 readers[n as usize].push(at);
             }
@@ -190,7 +245,7 @@ fn repeat(
     }
     let mut is_seen = vec![false; steps.len()];
     for at in 0..order.len() {
-        for i in order[at].clone() {
+        for i in order[at].steps.clone() {
             if std::mem::replace(&mut is_seen[i], true) {
                 continue;
             }
@@ -207,15 +262,16 @@ fn repeat(
             let readers = &readers[n as usize];
             let is_read_here = readers.contains(&at);
             let others = readers.iter().filter(|&&reader| reader != at);
-            if is_cheap && others.clone().all(|&reader| order[reader].iter().any(is_alike)) {
-                others.for_each(|&reader| order[reader].insert(0, i));
+            // The first of those that are done together is of their shape, where others may be of its rows.
+            if is_cheap && others.clone().all(|&reader| order[reader].steps.first().is_some_and(is_alike)) {
+                others.for_each(|&reader| order[reader].steps.insert(0, i));
                 if !is_read_here {
-                    order[at].retain(|&step| step != i);
+                    order[at].steps.retain(|&step| step != i);
                 }
             }
         }
     }
-    order.retain(|group| !group.is_empty());
+    order.retain(|group| !group.steps.is_empty());
 }
 
 /// The steps without those that do what another has done with the same values, and the value that stands for each.
@@ -380,6 +436,7 @@ fn is_possible(what: &Fusible, inputs: &[u32], output: u32, layouts: &[Layout]) 
     let layout = |n: u32| &layouts[n as usize];
     match what {
         Fusible::Each(each) => each.fits(inputs.iter().map(|&n| layout(n)), layout(output)),
+        Fusible::Rowwise(rowwise) => rowwise.fits(inputs.iter().map(|&n| layout(n)), layout(output)),
         Fusible::Folds(folds) => folds.axis(layout(inputs[0]), layout(output)).is_some(),
         Fusible::View => true,
     }
@@ -396,6 +453,10 @@ fn roles(steps: &[Doable], layouts: &[Layout]) -> Vec<Role> {
         (Some(Fusible::Each(_)), _) => {
             let shape = &layout(step.outputs[0]).0;
             Role::Each(number(shape), shape::size(shape))
+        }
+        (Some(Fusible::Rowwise(_)), _) => {
+            let shape = &layout(step.outputs[0]).0;
+            Role::Rowwise(number(shape), shape::size(shape), shape.last().copied().unwrap_or(1))
         }
         (Some(Fusible::Folds(folds)), _) => {
             let (input, output) = (layout(step.inputs[0]), layout(step.outputs[0]));
