@@ -11,6 +11,7 @@ mod current;
 mod later;
 mod operation;
 mod parameters;
+mod parts;
 mod plan;
 mod program;
 mod replay;

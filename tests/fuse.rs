@@ -86,7 +86,8 @@ fn candidates() -> Vec<Candidate> {
             capture.settle().expect("memory");
             let is_fusible = |step: &oxiflux::tape::Captured| match &step.kind {
                 oxiflux::tape::Kind::Operation(op, _) => {
-                    let layouts: Vec<_> = step.inputs.iter().map(|&n| &capture.layouts()[n as usize]).collect();
+                    let layouts: Vec<_> =
+                        step.inputs.iter().map(|&n| &capture.layouts()[n as usize]).collect();
                     let types: Vec<DType> = layouts.iter().map(|layout| layout.2).collect();
                     op.fused(&types).is_some() || !op.parts(&layouts).is_empty()
                 }

@@ -107,11 +107,13 @@ pub(crate) fn grouped(steps: &[Seen<'_>], layouts: &[Layout]) -> Vec<Together> {
                     groups[g].row = Some(row);
                     groups[g].add(g, at, step, &known);
                     group_of[at] = Some(g);
-                    found = Known { level: groups[g].level, made_by: Some(g), rows: Some((g, row)), group: None };
+                    found =
+                        Known { level: groups[g].level, made_by: Some(g), rows: Some((g, row)), group: None };
                 } else {
                     let joined = near().find_map(|g| {
                         let group = &groups[g];
-                        (group.shape == shape).then(|| Some((g, group.takes(g, at, (step, size, whole), layouts, &known)?)))?
+                        (group.shape == shape)
+                            .then(|| Some((g, group.takes(g, at, (step, size, whole), layouts, &known)?)))?
                     });
                     let (g, row) = joined.unwrap_or_else(|| {
                         let (level, of) = (found.level, layouts[step.outputs[0] as usize].0.clone());
@@ -149,7 +151,8 @@ pub(crate) fn grouped(steps: &[Seen<'_>], layouts: &[Layout]) -> Vec<Together> {
             Role::View => {
                 let input = known[step.inputs[0] as usize];
                 found.level = input.level + u32::from(input.made_by.is_some());
-                found.rows = input.rows.filter(|&(g, n)| groups[g].has_rows(n, &layouts[step.inputs[0] as usize]));
+                found.rows =
+                    input.rows.filter(|&(g, n)| groups[g].has_rows(n, &layouts[step.inputs[0] as usize]));
             }
             Role::Other => {}
             Role::Barrier => {
@@ -267,15 +270,15 @@ impl Group {
                 _ => has_common |= self.operands.contains(&v),
             }
         }
-        let has_room =
-            self.steps.len() < STEPS && self.operands.len() + step.inputs.len() <= OPERANDS;
+        let has_room = self.steps.len() < STEPS && self.operands.len() + step.inputs.len() <= OPERANDS;
         (is_near && has_room && has_common).then_some(row)
     }
 
     fn add(&mut self, g: usize, at: usize, step: &Seen<'_>, known: &[Known]) {
         self.steps.push(at);
         for &v in step.inputs {
-            let is_here = known[v as usize].group == Some(g) || known[v as usize].rows.is_some_and(|(of, _)| of == g);
+            let is_here =
+                known[v as usize].group == Some(g) || known[v as usize].rows.is_some_and(|(of, _)| of == g);
             if !is_here && !self.operands.contains(&v) {
                 self.operands.push(v);
             }

@@ -7,6 +7,7 @@ mod casts;
 mod division;
 mod group;
 mod kernel;
+mod making;
 mod operand;
 mod program;
 mod rows;

@@ -20,5 +20,6 @@ pub(crate) fn is_of_rows(layout: &Layout, size: usize, n: usize) -> bool {
 /// Whether a value, which shows one element for each row of `n`, does so for all elements of the row.
 pub(super) fn are_spread(layout: &Layout, target: &[usize], n: usize) -> bool {
     let rows = shape::size(target) / n;
-    strides(&layout.0, &layout.1, target).is_some_and(|strides| Operand::new(target, &strides).is_of_rows(rows, n))
+    strides(&layout.0, &layout.1, target)
+        .is_some_and(|strides| Operand::new(target, &strides).is_of_rows(rows, n))
 }

@@ -363,7 +363,9 @@ impl Run<'_> {
     /// It must be within the shape.
     unsafe fn result(&self, result: usize, element: usize) -> *const u8 {
         // SAFETY: handed on.
-        unsafe { self.results[result].0.add(element * self.program.results[result].dtype.size()).cast_const() }
+        unsafe {
+            self.results[result].0.add(element * self.program.results[result].dtype.size()).cast_const()
+        }
     }
 }
 

@@ -2,15 +2,15 @@
 
 use super::capture::{Capture, Kind, Layout, Step};
 use super::parameters::{Parameters, Value};
+use super::parts::in_parts;
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::fuse::{Folds, Fusible, Part, Program, Role, Seen, Source, Together, Values, grouped};
+use crate::fuse::{Fusible, Program, Role, Seen, Source, Together, Values, grouped};
 use crate::shape::{self, Dims};
 use smallvec::SmallVec;
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
 
 /// Values of so many bytes may be kept longer than they were.
 const SMALL: usize = 1 << 14;
@@ -68,14 +68,14 @@ pub(super) struct Plan {
 }
 
 /// A step that is done, with the values that stand for its inputs.
-struct Doable {
-    at: usize,
-    kind: Kind,
-    inputs: SmallVec<[u32; 4]>,
-    outputs: SmallVec<[u32; 2]>,
-    fusible: Option<Fusible>,
+pub(super) struct Doable {
+    pub(super) at: usize,
+    pub(super) kind: Kind,
+    pub(super) inputs: SmallVec<[u32; 4]>,
+    pub(super) outputs: SmallVec<[u32; 2]>,
+    pub(super) fusible: Option<Fusible>,
     /// Whether it is a part of a step.
-    is_part: bool,
+    pub(super) is_part: bool,
 }
 
 impl Plan {
@@ -173,9 +173,7 @@ fn shown(steps: &[Doable], layouts: &[Layout]) -> Vec<u32> {
 fn reads<'a>(group: &'a Together, steps: &'a [Doable], shown: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
     let own: HashSet<u32> = group.steps.iter().flat_map(|&i| steps[i].outputs.iter().copied()).collect();
     let read = group.steps.iter().flat_map(|&i| steps[i].inputs.iter().copied());
-    read.filter(move |&n| {
-        !(own.contains(&n) || group.row.is_some() && own.contains(&shown[n as usize]))
-    })
+    read.filter(move |&n| !(own.contains(&n) || group.row.is_some() && own.contains(&shown[n as usize])))
 }
 
 /// The order without views of which nobody needs what they show: those who would have seen it that way have it at hand.
@@ -228,12 +226,7 @@ fn together(steps: &[Doable], group: &Together, seeing: &Seeing<'_>) -> Unit {
 
 /// Puts steps that are quickly done once more into the groups that read what they give, where that is large and what they
 /// read is small: it need not go to memory then.
-fn repeat(
-    order: &mut Vec<Together>,
-    steps: &[Doable],
-    layouts: &[Layout],
-    is_wanted: &dyn Fn(u32) -> bool,
-) {
+fn repeat(order: &mut Vec<Together>, steps: &[Doable], layouts: &[Layout], is_wanted: &dyn Fn(u32) -> bool) {
     let size = |n: u32| shape::size(&layouts[n as usize].0);
     let mut readers: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); layouts.len()];
     for (at, group) in order.iter().enumerate() {
@@ -326,58 +319,6 @@ fn distinct(capture: &Capture, wanted: &[u32], fates: &mut [Fate]) -> (Vec<Doabl
     (steps, stands)
 }
 
-/// The steps, with the parts of those that are made of such in their place.
-fn in_parts(steps: Vec<Doable>, layouts: &mut Vec<Layout>) -> Vec<Doable> {
-    let mut all = Vec::with_capacity(steps.len());
-    for step in steps {
-        match parts(&step, layouts) {
-            Some(parts) => all.extend(parts),
-            None => all.push(step),
-        }
-    }
-    all
-}
-
-/// The parts of a step, if it has any and each can be done with others. The values between them get numbers.
-fn parts(step: &Doable, layouts: &mut Vec<Layout>) -> Option<Vec<Doable>> {
-    let (Kind::Operation(op, _), &[output]) = (&step.kind, &step.outputs[..]) else { return None };
-    let parts = {
-        let given: SmallVec<[&Layout; 4]> = step.inputs.iter().map(|&n| &layouts[n as usize]).collect();
-        op.parts(&given)
-    };
-    let (count, known) = (parts.len(), layouts.len());
-    let (mut values, mut found) = (step.inputs.clone(), Vec::with_capacity(count));
-    for (i, Part { what, inputs, shape, dtype }) in parts.into_iter().enumerate() {
-        let inputs: SmallVec<[u32; 4]> = inputs.iter().map(|&n| values[n]).collect();
-        let strides = shape::row_major(&shape);
-        let output = if i + 1 == count { output } else { layouts.len() as u32 };
-        if output as usize == layouts.len() {
-            layouts.push((shape, strides, dtype));
-        }
-        values.push(output);
-        if !is_possible(&what, &inputs, output, layouts) {
-            layouts.truncate(known);
-            return None;
-        }
-        let kind = match &what {
-            Fusible::Folds(folds) => {
-                folding(op.name(), folds, &layouts[inputs[0] as usize], &layouts[output as usize])?
-            }
-            _ => step.kind.clone(),
-        };
-        let (outputs, fusible) = (SmallVec::from_slice(&[output]), Some(what));
-        found.push(Doable { at: step.at, kind, inputs, outputs, fusible, is_part: true });
-    }
-    (count > 0).then_some(found)
-}
-
-/// A reduction that is done by itself.
-fn folding(name: &'static str, folds: &Folds, input: &Layout, output: &Layout) -> Option<Kind> {
-    let (folds, axis, shape) = (folds.clone(), folds.axis(input, output)?, output.0.clone());
-    let compute = move |x: &[&Array]| Ok(vec![folds.whole(x[0], axis, &shape)?]);
-    Some(Kind::Derived(name, Parameters::new(), Arc::new(compute)))
-}
-
 /// For each value its own number, but for numbers of the program that it has several times.
 fn same_numbers(capture: &Capture) -> Vec<u32> {
     let mut first: HashMap<(DType, &[usize], &[u8]), u32> = HashMap::new();
@@ -432,7 +373,7 @@ fn fusible(step: &Step, layouts: &[Layout]) -> Option<Fusible> {
 }
 
 /// Whether it can be done with others for values that are laid out so.
-fn is_possible(what: &Fusible, inputs: &[u32], output: u32, layouts: &[Layout]) -> bool {
+pub(super) fn is_possible(what: &Fusible, inputs: &[u32], output: u32, layouts: &[Layout]) -> bool {
     let layout = |n: u32| &layouts[n as usize];
     match what {
         Fusible::Each(each) => each.fits(inputs.iter().map(|&n| layout(n)), layout(output)),

@@ -173,8 +173,10 @@ pub struct Slot<'a, T> {
     pub n: usize,
 }
 
-/// Elements per task.
+/// Elements per task, at most and at least: so many that there are a few tasks for each of some threads.
 const CHUNK: usize = 1 << 14;
+const LEAST: usize = 1 << 12;
+const TASKS: usize = 16;
 /// Elements that go through all links of a chain before the next do, so that they stay in the fastest cache.
 const BLOCK: usize = 1 << 10;
 /// Elements updated side by side; so many that the loop over them is vectorised rather than unrolled.
@@ -195,8 +197,9 @@ pub unsafe fn update<T: Updated>(slots: &[Slot<'_, T>]) {
     }
     let slots = Shared(slots.as_ptr().cast_mut());
     // A chunk is a range of the slots laid end to end, so that many small slots are as few tasks as one large one.
-    team::run(total.div_ceil(CHUNK), streaming::<T>(moved), |task| {
-        let (mut first, last) = (task * CHUNK, total.min((task + 1) * CHUNK));
+    let chunk = (total / TASKS).next_multiple_of(LANES).clamp(LEAST, CHUNK);
+    team::run(total.div_ceil(chunk), streaming::<T>(moved), |task| {
+        let (mut first, last) = (task * chunk, total.min((task + 1) * chunk));
         let mut i = ends.partition_point(|&end| end <= first);
         while first < last {
             // SAFETY: `first` is within the slots laid end to end, so `i` is one of them.

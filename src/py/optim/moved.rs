@@ -33,7 +33,12 @@ pub(super) fn follow(found: &mut Vec<Found>, pairs: &[Pair<'_>], model: &Bound<'
     for pair in items {
         let grad = node_of(pair).and_then(|node| grads.get(&node));
         if let Some(grad) = grad.filter(|_| seen.insert(pair.tensor.as_ptr() as usize)) {
-            found.extend(Found::new(model.py(), (&pair.leaf, &pair.tensor, pair.is_item), grad.clone(), None));
+            found.extend(Found::new(
+                model.py(),
+                (&pair.leaf, &pair.tensor, pair.is_item),
+                grad.clone(),
+                None,
+            ));
         }
     }
     Ok(())
