@@ -145,15 +145,15 @@ impl<'a> Member<'a> {
 }
 
 /// A parameter whose arrays stay where they are in a step.
-pub(crate) struct InPlace<'a> {
+pub struct InPlace<'a> {
     /// The rule.
-    pub(crate) rule: &'a [Stage],
+    pub rule: &'a [Stage],
     /// The values.
-    pub(crate) value: &'a mut Array,
+    pub value: &'a mut Array,
     /// The gradient.
-    pub(crate) grad: &'a Array,
+    pub grad: &'a Array,
     /// The state of the rule.
-    pub(crate) state: SmallVec<[&'a mut Array; 3]>,
+    pub state: SmallVec<[&'a mut Array; 3]>,
 }
 
 impl InPlace<'_> {
@@ -184,7 +184,7 @@ impl InPlace<'_> {
 }
 
 /// What [`update`] does, where all arrays can stay as they are; says whether that was so. Else nothing is changed.
-pub(crate) fn update_in_place(parameters: &mut [InPlace<'_>]) -> bool {
+pub fn update_in_place(parameters: &mut [InPlace<'_>]) -> bool {
     if !parameters.iter().all(InPlace::is_plain) {
         return false;
     }
