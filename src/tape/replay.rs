@@ -7,6 +7,7 @@ use crate::array::Array;
 use crate::error::{Result, attempt};
 use crate::fuse::{Given, Program};
 use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A step over registers. Numbers below those of the constants are constants.
@@ -16,6 +17,8 @@ struct Line {
     outputs: SmallVec<[u32; 2]>,
     /// Registers that nobody reads after it.
     dying: SmallVec<[u32; 4]>,
+    /// For each input, where somebody else does the step, whether it is among these and is read by no later input.
+    lasts: SmallVec<[bool; 4]>,
     /// Whether the first input is among these, and is no other input, so that the result may take its memory.
     gives_up: bool,
 }
@@ -97,8 +100,16 @@ impl Replay {
             work += inputs.iter().map(|&n| crate::shape::size(&layouts[n as usize].0)).sum::<usize>();
             let inputs: SmallVec<[u32; 4]> = inputs.iter().map(|&n| places[n as usize]).collect();
             let outputs = outputs.iter().map(|&n| places[n as usize]).collect();
+            let mut lasts = SmallVec::new();
+            if matches!(doing, Doing::Step(Kind::Foreign(_))) {
+                let dying: HashSet<u32> = dying.iter().copied().collect();
+                let mut seen = HashSet::new();
+                let is_last = |place: &u32| seen.insert(*place) && dying.contains(place);
+                lasts = inputs.iter().rev().map(is_last).collect();
+                lasts.reverse();
+            }
             let gives_up = inputs.first().is_some_and(|x| dying.contains(x) && !inputs[1..].contains(x));
-            lines.push(Line { doing, inputs, outputs, dying, gives_up });
+            lines.push(Line { doing, inputs, outputs, dying, lasts, gives_up });
         }
         let found = wanted.iter().map(|&n| places[stands[n as usize] as usize]).collect();
         (Replay { constants, lines, count: (count - first) as usize, given, work, fates }, found)
@@ -129,12 +140,12 @@ impl Replay {
         self.constants.iter().map(|x| x.size() * x.dtype().size()).sum()
     }
 
-    /// The values at the start.
-    pub fn start(&self, given: impl Iterator<Item = Array>) -> Registers {
+    /// The values at the start: `given` has those of these numbers that somebody reads.
+    pub fn start(&self, given: impl Fn(usize) -> Array) -> Registers {
         let mut values = vec![None; self.count];
-        for (place, x) in self.given.iter().zip(given) {
+        for (number, place) in self.given.iter().enumerate() {
             if let Some(place) = place {
-                values[*place as usize - self.constants.len()] = Some(x);
+                values[*place as usize - self.constants.len()] = Some(given(number));
             }
         }
         Registers { values, next: 0 }
@@ -152,7 +163,7 @@ impl Replay {
     pub fn run(&self, registers: &mut Registers) -> Result<Option<Stop>> {
         while let Some(line) = self.lines.get(registers.next) {
             if let Doing::Step(Kind::Foreign(number)) = line.doing {
-                let inputs = line.inputs.iter().map(|&n| self.value(registers, n).clone()).collect();
+                let inputs = self.handed(line, registers);
                 self.end(line, registers);
                 registers.next += 1;
                 return Ok(Some(Stop { number, inputs }));
@@ -163,9 +174,15 @@ impl Replay {
         Ok(None)
     }
 
-    /// Whether somebody reads a value that is given.
-    pub fn is_read(&self, number: usize) -> bool {
-        self.given.get(number).is_some_and(Option::is_some)
+    /// What somebody else is given: what nobody reads after him, and he but once, is his.
+    fn handed(&self, line: &Line, registers: &mut Registers) -> Vec<Array> {
+        let first = self.constants.len();
+        let mut inputs = Vec::with_capacity(line.inputs.len());
+        for (&place, &is_last) in line.inputs.iter().zip(&line.lasts) {
+            let own = if is_last { registers.values[place as usize - first].take() } else { None };
+            inputs.push(own.unwrap_or_else(|| self.value(registers, place).clone()));
+        }
+        inputs
     }
 
     /// Takes what somebody else has made in the step that the program has stopped at: each that is read.

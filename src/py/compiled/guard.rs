@@ -97,6 +97,7 @@ impl Guard {
         found: &mut Found<'_, 'py>,
     ) -> PyResult<bool> {
         let py = args.py();
+        found.tensors.reserve(self.layouts.len());
         for root in &self.roots {
             let fits = match root {
                 Root::Arguments(node) => node.fits(args.as_any(), found)?,

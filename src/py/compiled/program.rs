@@ -4,7 +4,6 @@ use super::actions::{Action, pair};
 use super::captured::Captured;
 use super::guard::{Found, Guard};
 use super::results::Built;
-use crate::array::Array;
 use crate::py::optim::again;
 use crate::py::random::{Generator, default_generator};
 use crate::py::run::released;
@@ -66,11 +65,7 @@ impl<'py> Streams<'py> {
 impl Program {
     pub(super) fn run<'py>(&self, py: Python<'py>, found: &Found<'_, 'py>) -> PyResult<Ran<'py>> {
         let of = self.of.get();
-        let given = found.tensors.iter().enumerate().map(|(i, x)| match self.replay.is_read(i) {
-            true => x.get().lock().array().clone(),
-            false => Array::nothing(),
-        });
-        let mut registers = self.replay.start(given);
+        let mut registers = self.replay.start(|i| found.tensors[i].get().lock().array().clone());
         let (mut streams, mut is_changed) = (Streams(Vec::new()), false);
         loop {
             let next = match self.go_on(py, &mut registers)? {
