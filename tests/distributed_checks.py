@@ -173,6 +173,13 @@ def check_synchronised_statistics():
         trained(flux.Descent(0.05), True, Net(d.SyncBatchNorm(4))),
     )
     same(one, many)
+    many = Net(d.SyncBatchNorm(4))
+    state = flux.setup(d.DistributedOptimiser(flux.Descent(0.05)), many)
+    flux.freeze(state.b.bias)
+    loader = flux.DataLoader(data(), 8, shuffle=True, rng=flux.Generator(3))
+    for _ in range(3):
+        flux.train(loss, many, d.shared(loader), state)
+    same(one, many)
     many, _ = trained(flux.Descent(0.05), True, Net(flux.BatchNorm(4)))
     statistics = many.norm.mu.numpy()
     assert (d.bcast(statistics) == statistics).all()
@@ -190,6 +197,85 @@ def check_ranks_that_use_different_parameters():
     )  # fmt: skip
     share = 1 / WORLD.size
     assert np.allclose([model["a"].item(), model["b"].item(), model["c"].item()], [1 - share, share, 1.0])
+
+
+def check_a_loop_of_ones_own_with_different_parameters():
+    rule = d.DistributedOptimiser(flux.Descent(1.0))
+    model = {name: flux.ones(2, dtype=flux.float64) for name in "abc"}
+    state = flux.setup(rule, model)
+    flux.freeze(state["c"])
+
+    def step(*names):
+        grads = flux.gradient(lambda m: sum((m[name].sum() for name in names), 0.0), model)[0]
+        flux.update(state, model, grads)
+
+    share = 1 / WORLD.size
+    expected = {"a": 1.0, "b": 1.0, "c": 1.0}
+    for mine, others in [("a", "a"), ("b", "b"), ("a", "b"), ("b", "a"), ("ab", "c"), ("", "b"), ("c", "")]:
+        try:
+            step(*(mine if WORLD.rank == 0 else others))
+        except TypeError as error:
+            assert "nothing to train" in str(error) and "c" in mine + others, error
+        for name in "ab":
+            expected[name] -= share * ((name in mine) + (name in others) * (WORLD.size - 1))
+        assert is_alike(model), (mine, others)
+        for name, t in model.items():
+            assert np.allclose(t.numpy(), expected[name]), (mine, others, name)
+    other = {name: flux.ones(2, dtype=flux.float64) for name in "xyz"}
+    beside = flux.setup(rule, other)
+    try:
+        if WORLD.rank == 0:
+            step("a", "b")
+        else:
+            flux.update(beside, other, flux.gradient(lambda m: m["x"].sum() + m["y"].sum(), other)[0])
+    except d.DisagreementError as error:
+        assert "rank 0 has" in str(error), error
+    else:
+        raise AssertionError("two models were taken for one")
+
+
+def check_compiled_training_is_that_of_ranks():
+    def own(compiled, norm=None):
+        model = Net(norm)
+        state = flux.setup(d.DistributedOptimiser(flux.Adam(0.01)), model)
+        loader = flux.DataLoader(data(), 8)
+        for _ in range(3):
+            flux.train(loss, model, d.shared(loader), state, compile=compiled)
+        return model
+
+    same(own(False), own(True), 0)
+    (eager, alone), (again, history) = trained(flux.Adam(0.01), True), trained(flux.Adam(0.01), True, compile=True)
+    same(eager, again, 0)
+    assert alone["loss"] == history["loss"]
+
+
+def check_a_compiled_step_leaves_the_update_of_ranks_out():
+    model = {"w": flux.ones(2)}
+    state = flux.setup(d.DistributedOptimiser(flux.Descent(1.0)), model)
+
+    def step(x):
+        value, grads = flux.withgradient(lambda m: (m["w"] * x).sum(), model)
+        flux.update(state, model, grads[0])
+        return value
+
+    again = flux.compile(step)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        for i in range(3):
+            again(flux.tensor([1.0, WORLD.rank]))
+    assert any("its update is one of all ranks together" in str(w.message) for w in found), found
+    assert np.allclose(model["w"].numpy(), [-2.0, 1 - 3 * (WORLD.size - 1) / 2])
+
+
+def check_gradients_of_16_bits_are_widened_before_they_are_weighed():
+    model = {"w": flux.ones(1, dtype=flux.float16)}
+    state = flux.setup(d.DistributedOptimiser(flux.Descent(1.0)), model)
+    tiny = 2.0**-24  # the smallest number above 0 of its type, of which a part is 0
+    seen = []
+    rule = state["w"].rule
+    flux.update(state, model, {"w": flux.full((1,), tiny, dtype=flux.float16)})
+    (sums,) = [r for r in d.optimiser._REDUCERS[rule].values()]
+    assert sums.sums[0].sums[1 - sums.turn][0] == np.float32(tiny)
 
 
 def check_bfloat16_on_the_wire():

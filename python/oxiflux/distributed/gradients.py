@@ -29,6 +29,7 @@ class Reducer:
     unless it `copies`.
     """
 
+    tensors: list[Tensor]
     narrow: list[tuple[int, _core.DType]]
     all: np.ndarray[Any, np.dtype[np.bool_]]
     copies: bool
@@ -38,8 +39,10 @@ class Reducer:
     def __init__(
         self, world: World, names: Sequence[str], tensors: Sequence[Tensor], wire: str | None = None
     ) -> None:
-        agreed_layout(world, [[n, list(t.shape), str(t.dtype)] for n, t in zip(names, tensors, strict=True)])
         self.world = world
+        self.all = np.ones(len(tensors), bool)
+        self.rename(names, tensors)
+        agreed_layout(world, self.layout)
         kinds = [np.float64 if t.dtype == _core.float64 else np.float32 for t in tensors]
         self.sums: list[Summed] = []
         self.turn, self.copies, count = 0, False, len(tensors)
@@ -61,15 +64,24 @@ class Reducer:
                     self.found[turn][i] = _core.from_numpy(both.sums[turn][at : at + size].reshape(shape))
         wide = (_core.float32, _core.float64)
         self.narrow = [(i, t.dtype) for i, t in enumerate(tensors) if t.dtype not in wide]
-        self.all = np.ones(len(tensors), bool)
-        self.hash_of_all = float(zlib.crc32(self.all.tobytes()))
+
+    def rename(self, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
+        """Takes parameters of the same shapes and dtypes, by their names, from now on."""
+        self.tensors = list(tensors)
+        self.layout = [[n, list(t.shape), str(t.dtype)] for n, t in zip(names, tensors, strict=True)]
+        self._hash_of_layout = zlib.crc32(json.dumps(self.layout).encode())
+        self.hash_of_all = self._hashed(self.all)
+
+    def _hashed(self, has: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
+        """A number that tells parameters, and which of them have been used, from others."""
+        return float(zlib.crc32(has.tobytes(), self._hash_of_layout))
 
     def __call__(self, call: str, grads: Gradients, weight: float, *numbers: float) -> tuple[Gradients, Any]:
         """The gradients of all ranks, each times its weight, and the numbers of all, a row for each rank."""
         has, hashed = self.all, self.hash_of_all
         if any(g is None for g in grads):
             has = np.array([g is not None for g in grads])
-            hashed = float(zlib.crc32(has.tobytes()))
+            hashed = self._hashed(has)
         turn, self.turn = self.turn, 1 - self.turn
         for places, g in zip(self.places[turn], grads, strict=True):
             flat = None if g is None or weight == 0 else g.numpy().reshape(-1)
@@ -78,15 +90,19 @@ class Reducer:
                     place[...] = 0
                 elif weight == 1:
                     np.copyto(place, flat[piece], casting="unsafe")
-                else:
-                    np.multiply(flat[piece], weight, out=place, casting="unsafe")
+                elif flat.dtype == place.dtype:
+                    np.multiply(flat[piece], weight, out=place)
+                else:  # widened first, as what is small may be 0 in 16 bits
+                    np.copyto(place, flat[piece], casting="unsafe")
+                    place *= weight
         table = (
             self.sums[0].run(call, hashed, *numbers) if self.sums else self.world.meet(call, hashed, *numbers)
         )
         hashes, table = table[:, 0].copy(), table[:, 1:].copy()
         for other in self.sums[1:]:
             other.run(call)
-        if (hashes != self.hash_of_all).any():
+        if (hashes != hashed).any():
+            agreed_layout(self.world, self.layout)
             has = np.logical_or.reduce(self.world.gathered("which parameters were used", has))
         found: Gradients = [g if own else None for g, own in zip(self.found[turn], has, strict=True)]
         for i, dtype in self.narrow:

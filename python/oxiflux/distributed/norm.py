@@ -62,7 +62,17 @@ class SyncBatchNorm(BatchNorm):
 @custom_gradient
 def _summed(x: Any) -> Any:
     """The sum over ranks, whose gradient is the sum over ranks of theirs."""
-    return _sum_of_all(x), _sum_of_all
+    return _sum_of_all(x), _weighted_sum_of_all
+
+
+def _weighted_sum_of_all(dy: Tensor) -> Tensor:
+    """The sum of gradients of all ranks' losses, each of which will count by the rows of its rank."""
+    w = world("SyncBatchNorm")
+    mine, total = w.share or (1, w.size)
+    if mine * w.size == total:
+        return _sum_of_all(dy)
+    # What becomes of a rank's own gradient counts by its rows as a whole.
+    return _sum_of_all(dy * mine) / max(mine, 1)
 
 
 def _sum_of_all(x: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class DistributedOptimiser:
 
     def apply_all(self, states: list[Any], xs: list[Tensor], dxs: list[Any]) -> tuple[list[Any], list[Any]]:
         """The states and the new values of several parameters, for rules around this one."""
-        dxs = self._agreed(None, xs, dxs)
+        dxs = dxs if self._agreed is None else self._mean(None, xs, dxs)
         leaves = [Leaf(self.rule, own_of(state)) for state in states]
         values = [_core.stop_gradient(x) for x in xs]
         if any(dx is not None for dx in dxs):
@@ -78,17 +78,23 @@ class DistributedOptimiser:
         new = [None if dx is None else value for value, dx in zip(values, dxs, strict=True)]
         return [leaf.state for leaf in leaves], new
 
-    def _agreed(self, model: Any, xs: list[Tensor], dxs: list[Any]) -> list[Any]:
-        """The mean of the gradients of all ranks; `update` asks for it, and then does the steps of `rule` in place."""
+    @property
+    def _agreed(self) -> Any:
+        """What gives the mean of the gradients of all ranks; None where there is but one. `update` asks for it, and then
+        does the steps of `rule` in place.
+        """
+        return None if world("DistributedOptimiser").comm is None else self._mean
+
+    def _mean(self, model: Any, xs: list[Tensor], dxs: list[Any]) -> list[Any]:
         w = world("DistributedOptimiser")
-        if w.comm is None:
-            return dxs
         reducers = _REDUCERS.setdefault(self, {})
         key = tuple((x.shape, x.dtype) for x in xs)
         reducer = reducers.get(key)
         if reducer is None:
             reducer = reducers[key] = Reducer(w, _names(model, xs), xs, self.wire)
             reducer.copies = not are_fused(with_inner([self.rule]))
+        elif any(a is not b for a, b in zip(reducer.tensors, xs, strict=True)):
+            reducer.rename(_names(model, xs), xs)
         mine, total = w.share or (1, w.size)
         return reducer("DistributedOptimiser", dxs, mine / total)[0]
 

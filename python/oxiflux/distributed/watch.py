@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
 
-__all__ = ["Forked", "Watchdog", "abort_on_exception", "place_of_user"]
+__all__ = ["Forked", "Watchdog", "abort_on_exception", "end_on_exit", "place_of_user"]
 
 _TEXT = 512
 _WAITS = "waits in"
@@ -40,6 +42,27 @@ def abort_on_exception(comm: Any) -> None:
             comm.Abort(1)
 
     sys.excepthook = hook
+
+
+def end_on_exit(comm: Any, end: Callable[[], None]) -> None:
+    """Lets `os._exit` tell the other ranks: some MPIs take a process that leaves by it with status 0 for the end of the
+    job, kill the others, and report success.
+    """
+    before, own = os._exit, os.getpid()
+
+    def leave(status: int) -> NoReturn:
+        from mpi4py import MPI
+
+        if os.getpid() == own and not MPI.Is_finalized():
+            if status == 0 and threading.current_thread() is threading.main_thread():
+                end()
+                MPI.Finalize()
+            else:
+                os.write(2, f"rank {comm.rank} of {comm.size}: os._exit({status}) ends the job\n".encode())
+                comm.Abort(status or 1)
+        before(status)
+
+    os._exit = leave
 
 
 class Forked:
@@ -80,7 +103,8 @@ def place_of_user(frame: Any) -> str:
 
 class Watchdog:
     """A thread that ends the job when this rank has waited for the others for too long, and says where each of them is;
-    it says so before, too, after `notice` seconds.
+    it says so before, too, after `notice` seconds. It ends the job as well when a rank of this machine has died, which
+    not every launcher does.
 
     `doing` is what this rank waits in and `since` the time from which it does; both are set around each call.
     """
@@ -92,11 +116,16 @@ class Watchdog:
     doing: str
     since: float
     main: int
+    is_ending: bool
 
-    def __init__(self, comm: Any, timeout: float) -> None:
+    def __init__(self, comm: Any, timeout: float, node: Any) -> None:
         self.comm, self.timeout, self.notice = comm.Dup(), timeout, _NOTICE
         self.doing, self.since, self.asked = "", 0.0, 0
-        self.main = threading.get_ident()
+        self.main, self.is_ending = threading.get_ident(), False
+        self._near = _others_of(node, comm.rank)
+        self._deaths = select.poll()
+        for handle in self._near:
+            self._deaths.register(handle, select.POLLIN)
         self.thread = threading.Thread(target=self._run, name="oxiflux-watchdog", daemon=True)
         self.thread.start()
 
@@ -104,7 +133,8 @@ class Watchdog:
         pause, told, waited, last = min(0.5, self.timeout / 4), 0.0, 0.0, 0.0
         while True:
             start = time.monotonic()
-            time.sleep(pause)
+            for handle, _ in self._deaths.poll(1e3 * pause):
+                self._died(handle)
             since = self.since
             # A job that was stopped as a whole, or a machine that slept, has not waited meanwhile.
             waited = waited + min(time.monotonic() - start, 4 * pause) if since and since == last else 0.0
@@ -119,6 +149,18 @@ class Watchdog:
                     self._tell(waited)
             except Exception:  # MPI is being finalised
                 return
+
+    def _died(self, handle: int) -> None:
+        """Ends the job because a rank has died, unless all have come to their ends."""
+        self._deaths.unregister(handle)
+        rank, pid = self._near.pop(handle)
+        is_first = self.comm.rank < min([rank for rank, _ in self._near.values()], default=self.comm.size)
+        # One that has died after all have met at their ends has done well; and one voice is enough.
+        time.sleep(2.0 if self.is_ending else 0.0 if is_first else 1.0)
+        if self.is_ending and not self.since:
+            return
+        os.write(2, f"rank {rank} of {self.comm.size}, process {pid}, has died: the job ends\n".encode())
+        self.comm.Abort(75)
 
     def _status(self) -> str:
         """Where this rank's main thread is."""
@@ -180,3 +222,23 @@ class Watchdog:
     def _print(self, title: str, said: list[str]) -> None:
         lines = [title, *(f"  rank {rank}: {text}" for rank, text in enumerate(said))]
         print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _others_of(node: Any, rank: int) -> dict[int, tuple[int, int]]:
+    """The other ranks of this machine with their processes, by what tells of the end of each; none where the system has
+    no such thing.
+    """
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino  # a process has another number in another space
+    except OSError:
+        space = -1
+    every = np.empty((node.size, 3), np.int64)
+    node.Allgather(np.array([rank, os.getpid(), space]), every)
+    found: dict[int, tuple[int, int]] = {}
+    for other, pid, of in every.tolist():
+        if other != rank and of == space >= 0:
+            try:
+                found[os.pidfd_open(pid)] = other, pid
+            except (AttributeError, OSError):
+                continue
+    return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import _core
 from .meeting import Rows
-from .watch import Forked, Watchdog, abort_on_exception, place_of_user
+from .watch import Forked, Watchdog, abort_on_exception, end_on_exit, place_of_user
 
 __all__ = [
     "DisagreementError",
@@ -65,7 +65,7 @@ class World:
             # Never the blocking form: what meets must be of one kind, and a rank at its end sleeps while it waits.
             alone = self.node.size < self.size
             self._come = self.comm.Iallgather if alone else Rows(self.node, 1 + _NUMBERS)
-            self._watch = Watchdog(self.comm, timeout)
+            self._watch = Watchdog(self.comm, timeout, self.node)
 
     def meet(self, call: str, *numbers: float) -> Floats:
         """A few numbers of each rank, a row for each, or DisagreementError if the others call something else.
@@ -179,7 +179,9 @@ class World:
         if self.comm is None or _mpi().Is_finalized():
             return
         assert self._watch is not None
-        self._watch.timeout = np.inf
+        if self._watch.is_ending:
+            return
+        self._watch.is_ending, self._watch.timeout = True, np.inf
         self.is_crowded = True  # what still computes has the cores
         self.meet(_END)
 
@@ -235,6 +237,7 @@ def initialize(timeout: float = 300.0, threads: int | None = None) -> World:
         return _WORLD[0]
     found = World(comm.Dup(), timeout)
     abort_on_exception(found.comm)
+    end_on_exit(found.comm, found.end)
     _share_cores(found, threads)
     atexit.register(found.end)
     os.register_at_fork(after_in_child=found.leave)

@@ -83,7 +83,7 @@ def fit(
       loss is computed without.
     - `on_nan`: "raise" stops at a loss or a gradient that is not finite, "skip" warns and leaves its batch out.
     - `compile`: whether the loss and its gradient are captured and done again without their Python code, as
-      `flux.compile` does it: to the same bits, faster where tensors are small. Not with `distributed`.
+      `flux.compile` does it: to the same bits, faster where tensors are small.
     - `progress`: shows a bar with tqdm; by default if it is installed and a person watches, in a terminal or
       a notebook.
     - `log`: a TensorBoard writer, or anything with `add_scalar(name, value, step)`, or the path of a folder in which
@@ -116,8 +116,6 @@ def fit(
     True
     """
     check("fit", loss, model, data, epochs, steps, checkpoint, resume)
-    if compile and distributed:
-        raise ValueError("fit: compile=True is for one process: leave out compile or distributed")
     one = _together(model, distributed, wire)
     if one is not None:
         one.begin()

@@ -29,7 +29,7 @@ __all__ = ["train", "trainstep", "trainstep_withgradient"]
 
 OnNaN = Literal["raise", "skip"]
 # What `_core.Steps` makes of a function of the model.
-Step = Callable[[Callable[[Any], Any]], tuple[Any, float, Any, str]]
+Step = Callable[..., tuple[Any, float, Any, str]]
 
 
 @told
@@ -222,7 +222,7 @@ def among_ranks(steps: _core.Steps, state: Any) -> Step:
     # Whoever has such a rule has imported it.
     module = sys.modules.get("oxiflux.distributed.optimiser")
     agreed = None if module is None else module.agreement(state)
-    return steps if agreed is None else lambda compute: steps(compute, agreed)
+    return steps if agreed is None else lambda compute, _=None, *again: steps(compute, agreed, *again)
 
 
 def _depth_of_user() -> int:

@@ -86,25 +86,18 @@ class Together:
         return steps if self.is_alone else self._stepping(steps)
 
     def _stepping(self, steps: _core.Steps) -> Function:
-        def step(compute: Function) -> tuple[Any, float, Any, str]:
+        def step(compute: Function, _: None = None, *again: Any) -> tuple[Any, float, Any, str]:
             mine, total = self.world.share or (1, self.world.size)
-            weight = mine / total
-
-            def weighted(m: Any) -> tuple[Any, Any]:
-                value = compute(m)
-                # Each rank's loss counts by its rows, so that the gradients need but be summed.
-                return (value[0] if type(value) is tuple else value) * weight, value
-
-            value, number, grads, outcome = steps(weighted, self._agreed)
-            return value[1], number, grads, outcome
+            return steps(compute, lambda number, grads: self._agreed(number, grads, mine / total), *again)
 
         return step
 
-    def _agreed(self, number: float, grads: Any) -> tuple[float, Any]:
+    def _agreed(self, number: float, grads: Any, weight: float) -> tuple[float, Any]:
+        """The loss and the gradients of all ranks, each of which counts by its rows."""
         assert self._reducer is not None
         found = dict(_core.leaves(grads))
         given = [found.get(path) for path in self._paths]
-        grown, table = self._reducer("a step", given, 1.0, number)
+        grown, table = self._reducer("a step", given, weight, number * weight if weight else 0.0)
         total = 0.0
         for x in table[:, 0]:
             total += float(x)

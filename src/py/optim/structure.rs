@@ -244,9 +244,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             .into());
         }
         if found.state.iter().any(|t| self.seen.insert(t.as_ptr() as usize, ()).is_some()) {
-            return Err(PyValueError::new_err(
-                "update: a tensor serves two parameters' rules, or a rule twice",
-            ));
+            return Err(serves_two());
         }
         self.found.push(found);
         Ok(())
@@ -335,6 +333,11 @@ pub(super) fn holds_leaf(state: &Bound<'_, PyAny>) -> PyResult<bool> {
         }
     }
     Ok(false)
+}
+
+#[cold]
+pub(super) fn serves_two() -> PyErr {
+    PyValueError::new_err("update: a tensor serves two parameters' rules, or a rule twice")
 }
 
 #[cold]
