@@ -1,9 +1,12 @@
-"""Steps of training on several ranks, beside PyTorch's DistributedDataParallel with gloo, as a table.
+"""Steps of training on several ranks, beside PyTorch's DistributedDataParallel with gloo, as tables.
 
-python benches/python/distributed.py [--peer /path/to/python] [--seconds 1] [--part goals|scaling]
+python benches/python/distributed.py [--peer /path/to/python] [--rounds 20] [--part goals|scaling] [--page FILE]
 
-`goals` sets two ranks of one thread against one rank of two; `scaling` has the MLP of batch 2,048 on 1, 2, 4 and 8 ranks
-of one thread, strong (the batch is divided) and weak (each rank has 256 rows).
+`goals` sets two ranks of one thread against one rank of two, and beside them one rank of one thread that has half the
+batch, which two ranks cannot beat; `scaling` has the MLP on 1, 2, 4 and 8 ranks of one thread, strong (a batch of 2,048
+is divided) and weak (each rank has 256 rows). All jobs of a table are there from the beginning and take turns, a few
+steps each, so that a noisy machine disturbs all alike; a turn in which other processes had much of the machine is left
+out, if half of them are quieter. Times are medians of the turns' medians. `--page` fills the tables of a page.
 """
 
 import argparse
@@ -17,7 +20,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import report
 
+# The share of the machine that others may have in a quiet turn.
+QUIET = 0.06
 BATCHES = {"lenet_b64": 64, "encoder": 8, "mlp_b2048": 2048, "mlp_b128": 128}
 WIDTHS = [(784, 512), (512, 256), (256, 10)]
 
@@ -95,79 +101,168 @@ def torch_step(case, rows):
     def bcast(count):
         sent = torch.tensor([count])
         together.broadcast(sent, 0)
-        return int(sent)
+        if count := int(sent):
+            return count
+        return together.destroy_process_group() or 0
 
     return step, together.get_rank(), bcast
 
 
-def work(kind, case, rows, seconds):
-    """Times steps; rank 0 prints the median in milliseconds."""
+def work(kind, case, rows):
+    """Times steps whenever rank 0 is told for how long; it answers with the median in milliseconds."""
     step, rank, bcast = (flux_step if kind == "flux" else torch_step)(case, rows)
-    for _ in range(5):
+    say = lambda *words: rank == 0 and print(*words, flush=True)
+    print("process", os.getpid(), flush=True)
+    for _ in range(20):
         step()
-    start = time.perf_counter()
-    for _ in range(5):
-        step()
-    count = bcast(max(5, int(seconds / ((time.perf_counter() - start) / 5))))
-    times = []
-    for _ in range(count):
+    say("ready")
+    one = 1e-3
+    while True:
+        told = sys.stdin.readline() if rank == 0 else ""
+        count = bcast(max(3, int(float(told) / one)) if told.strip() else 0)
+        if count == 0:
+            return
+        times = []
+        for _ in range(count):
+            start = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - start)
+        one = statistics.median(times)
+        say("median", json.dumps(1e3 * one))
+
+
+class Job:
+    """Ranks that wait until they are asked for steps."""
+
+    def __init__(self, kind, case, rows, ranks, threads, options):
+        self.turns = []
+        script = [__file__, "--worker", kind, "--case", case, "--rows", rows]
+        if kind == "torch":
+            command = [options.peer, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", ranks]
+        else:
+            command = [Path(sys.executable).parent / "mpiexec", "-n", ranks, sys.executable]
+        environment = os.environ | {"OXIFLUX_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen(
+            [str(part) for part in command + script],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+        # In one line there may be what two ranks say.
+        self.pids = [int(word) for word in self._until("ready").split() if word.isdigit()]
+
+    def _until(self, word):
+        said = ""
+        while word not in said:
+            line = self.process.stdout.readline()
+            if not line:
+                raise SystemExit("a job failed; its message is above")
+            said += line
+        return said
+
+    def turn(self, seconds):
+        """Does steps for some time, and notes how long one took, beside the share of the machine that others had."""
+        busy, own = ticks(), sum(map(ticks, self.pids))
         start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    if rank == 0:
-        print("median", json.dumps(1e3 * statistics.median(times)), flush=True)
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        median = float(self._until("median").split("median")[1])
+        took = (time.perf_counter() - start) * os.sysconf("SC_CLK_TCK") * (os.cpu_count() or 1)
+        others = ticks() - busy - (sum(map(ticks, self.pids)) - own)
+        self.turns.append((others / took, median))
+
+    def median(self):
+        """The median of quiet turns, or of the quieter half."""
+        turns = sorted(self.turns)
+        quiet = [median for share, median in turns if share < QUIET]
+        self.is_noisy = len(quiet) < len(turns) / 2
+        return statistics.median(quiet if not self.is_noisy else [m for _, m in turns[: (len(turns) + 1) // 2]])
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(20)
 
 
-def measured(kind, case, rows, ranks, threads, options):
-    """The milliseconds of a step on so many ranks, each with so many rows."""
-    job = [__file__, "--worker", kind, "--case", case, "--rows", rows, "--seconds", options.seconds]
-    if kind == "torch":
-        command = [options.peer, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", ranks]
-    else:
-        command = [Path(sys.executable).parent / "mpiexec", "-n", ranks, sys.executable]
-    environment = os.environ | {"OXIFLUX_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run(
-        [str(part) for part in command + job],
-        capture_output=True, text=True, timeout=120, env=environment, check=False,
-    )  # fmt: skip
-    if "median" not in done.stdout:
-        raise SystemExit(done.stdout + done.stderr)
-    return float(done.stdout.split("median")[1])
+def ticks(pid=None):
+    """How long a process, or all processors, have computed."""
+    if pid is None:
+        fields = [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+        return sum(fields[:3]) + sum(fields[5:8])
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def measured(jobs, options):
+    """The milliseconds of a step in each of some jobs, which take turns."""
+    for _ in range(options.rounds):
+        for job in jobs.values():
+            job.turn(options.seconds)
+    found = {name: job.median() for name, job in jobs.items()}
+    for name, job in jobs.items():
+        if job.is_noisy:
+            print(f"noisy: {name}", file=sys.stderr)
+        job.end()
+    return found
 
 
 def goals(options):
-    print("| step | package | 1 rank, 2 threads | 2 ranks, 1 thread | efficiency |\n|---|---|---|---|---|")
+    """Two ranks of one thread against one rank of two."""
+    rows = []
     for case, batch in BATCHES.items():
-        for kind in ["flux", "torch"] if options.peer else ["flux"]:
-            one = measured(kind, case, batch, 1, 2, options)
-            two = measured(kind, case, batch // 2, 2, 1, options)
-            name = "oxiflux" if kind == "flux" else "PyTorch, DDP with gloo"
-            print(f"| `{case}` | {name} | {one:.2f} ms | {two:.2f} ms | {one / two:.2f} |", flush=True)
+        if options.case not in (None, case):
+            continue
+        kinds = {"flux": "oxiflux", "torch": "PyTorch, DDP with gloo"}
+        if not options.peer:
+            del kinds["torch"]
+        jobs = {}
+        for kind in kinds:
+            jobs[kind, "one"] = Job(kind, case, batch, 1, 2, options)
+            jobs[kind, "two"] = Job(kind, case, batch // 2, 2, 1, options)
+            jobs[kind, "half"] = Job(kind, case, batch // 2, 1, 1, options)
+        found = measured(jobs, options)
+        for kind, name in kinds.items():
+            one, two, half = (found[kind, part] for part in ("one", "two", "half"))
+            cells = [f"{one:.2f} ms", f"{two:.2f} ms", f"{one / two:.2f}", f"{half:.2f} ms", f"{one / half:.2f}"]
+            rows.append([f"`{case}`, {name}", *cells])
+            print(*rows[-1], sep=" | ", flush=True)
+    return report.table(
+        ["step", "1 rank, 2 threads", "2 ranks, 1 thread", "efficiency", "half the batch alone", "at most"], rows
+    )
 
 
 def scaling(options):
-    print("| ranks | strong: batch 2,048 | weak: 256 rows each |\n|---|---|---|")
+    """Strong and weak, on more ranks than there are cores too."""
+    jobs = {}
     for ranks in (1, 2, 4, 8):
-        strong = measured("flux", "mlp_b2048", 2048 // ranks, ranks, 1, options)
-        weak = measured("flux", "mlp_b2048", 256, ranks, 1, options)
-        print(f"| {ranks} | {strong:.1f} ms | {weak:.1f} ms |", flush=True)
+        jobs[ranks, "strong"] = Job("flux", "mlp_b2048", 2048 // ranks, ranks, 1, options)
+        jobs[ranks, "weak"] = Job("flux", "mlp_b2048", 256, ranks, 1, options)
+    found = measured(jobs, options)
+    rows = []
+    for ranks in (1, 2, 4, 8):
+        strong, weak = found[ranks, "strong"], found[ranks, "weak"]
+        rows.append([str(ranks), f"{strong:.1f} ms", f"{weak:.1f} ms", f"{1e3 * weak / (256 * ranks):.1f} us"])
+        print(*rows[-1], sep=" | ", flush=True)
+    return report.table(["ranks", "strong: batch 2,048", "weak: 256 rows each", "weak, for each row"], rows)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--peer", help="a Python with PyTorch")
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--seconds", type=float, default=0.3, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--part", choices=["goals", "scaling"])
+    parser.add_argument("--page", type=Path, help="a page of the documentation to write the tables into")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--case", choices=[*BATCHES], help="one of the steps alone")
     parser.add_argument("--rows", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.worker, options.case, options.rows, options.seconds)
+        work(options.worker, options.case, options.rows)
         return
     for part in (goals, scaling):
         if options.part in (None, part.__name__):
-            part(options)
+            text = part(options)
+            if options.page:
+                said = f"{report.machine()}, {os.cpu_count()} cores; {report.versions('mpi4py', 'mpich')}"
+                report.fill(options.page, part.__name__, f"{said}.\n\n{text}")
 
 
 if __name__ == "__main__":

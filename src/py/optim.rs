@@ -37,6 +37,7 @@ fn update<'py>(
     grads: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     let mut all = parameters(state, model, grads, None)?;
+    shared::agree(state, model, &mut all)?;
     if !all.has_gradients && holds_leaf(state)? {
         return Err(PyTypeError::new_err(
             "update: nothing to train: no parameter that has a rule has a gradient: the loss does not depend on any of \
@@ -44,7 +45,6 @@ fn update<'py>(
              float(), save() or stop_gradient()",
         ));
     }
-    shared::agree(model, &mut all.found)?;
     change(model, all.found, step::is_open(false))
 }
 
@@ -67,10 +67,10 @@ pub(super) fn update_if_finite<'py>(
     grads: &Bound<'py, PyAny>,
 ) -> PyResult<Outcome> {
     let mut all = parameters(state, model, grads, Some(caller))?;
+    shared::agree(state, model, &mut all)?;
     if !all.has_gradients {
         return Ok(Outcome::NoGradient);
     }
-    shared::agree(model, &mut all.found)?;
     let found = &all.found;
     let size = found.iter().map(|f| f.grad.size()).sum();
     // From the end: see `kernels::update::is_finite`.

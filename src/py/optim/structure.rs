@@ -23,6 +23,8 @@ pub(super) struct Parameters {
     pub(super) found: Vec<Found>,
     /// Whether any parameter has a gradient, be it frozen.
     pub(super) has_gradients: bool,
+    /// Whether a part of the state has no gradient.
+    pub(super) has_gaps: bool,
 }
 
 /// Walks a state, a model and its gradients together. With a `caller` the state must fit the model everywhere, also where
@@ -36,17 +38,17 @@ pub(super) fn parameters<'py>(
     let mut walk = Walk::new([state, model], caller);
     let grads = Some(grads.clone()).filter(|g| !g.is_none());
     walk.all(Trees { state: state.clone(), model: model.clone(), grads, is_item: false })?;
-    let (mut found, has_gradients) = (walk.found, walk.has_gradients);
+    let (mut found, has_gradients, has_gaps) = (walk.found, walk.has_gradients, walk.has_gaps);
     if walk.has_moved {
         let pairs = pairs(state, model)?;
         follow(&mut found, &pairs, model)?;
     }
-    Ok(Parameters { found, has_gradients })
+    Ok(Parameters { found, has_gradients, has_gaps })
 }
 
 /// All parameters of a state with their rules.
 #[cold]
-fn pairs<'py>(state: &Bound<'py, PyAny>, model: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>> {
+pub(super) fn pairs<'py>(state: &Bound<'py, PyAny>, model: &Bound<'py, PyAny>) -> PyResult<Vec<Pair<'py>>> {
     let mut walk = Walk::new([state, model], Some("update"));
     walk.all(Trees { state: state.clone(), model: model.clone(), grads: None, is_item: false })?;
     Ok(walk.pairs)
@@ -93,6 +95,7 @@ struct Walk<'a, 'py> {
     /// Parameters of which no gradient is given.
     pairs: Vec<Pair<'py>>,
     has_gradients: bool,
+    has_gaps: bool,
     /// Whether a gradient was taken for another tensor than the one that is in its place.
     has_moved: bool,
 }
@@ -103,7 +106,8 @@ impl<'a, 'py> Walk<'a, 'py> {
         let seen = HashMap::with_capacity_and_hasher(28, Default::default());
         let (walked, pending, found) = (ByAddress::default(), Vec::with_capacity(8), Vec::with_capacity(8));
         let pairs = Vec::new();
-        Walk { root, caller, seen, walked, pending, found, pairs, has_gradients: false, has_moved: false }
+        let (has_gradients, has_gaps, has_moved) = (false, false, false);
+        Walk { root, caller, seen, walked, pending, found, pairs, has_gradients, has_gaps, has_moved }
     }
 
     /// A loop and not a recursion: trees may be deeper than the stack of this thread.
@@ -188,6 +192,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             }
             None => None,
         };
+        self.has_gaps |= grads.is_none();
         if grads.is_none() && self.caller.is_none() {
             return Ok(());
         }
