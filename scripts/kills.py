@@ -1,6 +1,8 @@
 """Kills a rank of a training by SIGKILL, at random moments, again and again: jobs end, and checkpoints are whole.
 
-python scripts/kills.py [--kills 50] [--ranks 2]
+python scripts/kills.py [--kills 50] [--ranks 2] [--jobs 2]
+
+So many jobs run side by side, each with a checkpoint of its own, from which its next one goes on.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import oxiflux as flux
@@ -44,11 +47,30 @@ def killed(path: Path, ranks: int, pause: float) -> float:
         os.kill(random.choice(pids), signal.SIGKILL)
         start = time.monotonic()
         try:
-            job.wait(timeout=10)
+            status = job.wait(timeout=10)
         except subprocess.TimeoutExpired:
             os.killpg(job.pid, signal.SIGKILL)
             raise SystemExit("a job did not end within 10 s of the kill of a rank") from None
-        return time.monotonic() - start
+        seconds = time.monotonic() - start
+        while any(Path(f"/proc/{pid}").exists() for pid in pids):
+            if time.monotonic() - start > 10:
+                raise SystemExit(f"a rank of {pids} was there 10 s after the kill of one")
+            time.sleep(0.01)
+        if status == 0:
+            raise SystemExit("a job of which a rank was killed said that all went well")
+        return seconds
+
+
+def several(folder: Path, kills: int, ranks: int) -> tuple[list[float], int]:
+    """The seconds of some kills, one after the other, and after how many of them there was a checkpoint."""
+    path = folder / "run.safetensors"
+    seconds, found = [], 0
+    for _ in range(kills):
+        seconds.append(killed(path, ranks, random.uniform(0, 0.2)))
+        if path.exists():
+            found += 1
+            flux.load_checkpoint(path, model=flux.Dense(8, 8))
+    return seconds, found
 
 
 def main() -> None:
@@ -56,18 +78,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    seconds, found = [], 0
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "run.safetensors"
-        for _ in range(options.kills):
-            seconds.append(killed(path, options.ranks, random.uniform(0, 0.5)))
-            found += path.exists()
-            if path.exists():
-                flux.load_checkpoint(path, model=flux.Dense(8, 8))
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.jobs) as threads:
+        folders = [Path(tempfile.mkdtemp(dir=folder)) for _ in range(options.jobs)]
+        kills = [
+            options.kills // options.jobs + (i < options.kills % options.jobs) for i in range(options.jobs)
+        ]
+        found = list(threads.map(several, folders, kills, [options.ranks] * options.jobs))
+    seconds = [each for those, _ in found for each in those]
     print(
-        f"{options.kills} kills: the longest job ended {max(seconds):.2f} s after its kill, "
-        f"{found} checkpoints were whole"
+        f"{len(seconds)} kills in {time.monotonic() - start:.0f} s: the longest job ended {max(seconds):.2f} s after "
+        f"its kill, {sum(count for _, count in found)} checkpoints were whole"
     )
 
 

@@ -5,6 +5,8 @@ import math
 import os
 import sys
 import tempfile
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -223,6 +225,7 @@ def check_a_loop_of_ones_own_with_different_parameters():
             assert np.allclose(t.numpy(), expected[name]), (mine, others, name)
     other = {name: flux.ones(2, dtype=flux.float64) for name in "xyz"}
     beside = flux.setup(rule, other)
+    flux.freeze(beside["z"])
     try:
         if WORLD.rank == 0:
             step("a", "b")
@@ -244,7 +247,10 @@ def check_compiled_training_is_that_of_ranks():
         return model
 
     same(own(False), own(True), 0)
-    (eager, alone), (again, history) = trained(flux.Adam(0.01), True), trained(flux.Adam(0.01), True, compile=True)
+    (eager, alone), (again, history) = (
+        trained(flux.Adam(0.01), True),
+        trained(flux.Adam(0.01), True, compile=True),
+    )
     same(eager, again, 0)
     assert alone["loss"] == history["loss"]
 
@@ -271,11 +277,10 @@ def check_gradients_of_16_bits_are_widened_before_they_are_weighed():
     model = {"w": flux.ones(1, dtype=flux.float16)}
     state = flux.setup(d.DistributedOptimiser(flux.Descent(1.0)), model)
     tiny = 2.0**-24  # the smallest number above 0 of its type, of which a part is 0
-    seen = []
     rule = state["w"].rule
     flux.update(state, model, {"w": flux.full((1,), tiny, dtype=flux.float16)})
-    (sums,) = [r for r in d.optimiser._REDUCERS[rule].values()]
-    assert sums.sums[0].sums[1 - sums.turn][0] == np.float32(tiny)
+    (reducer,) = d.optimiser._REDUCERS[rule].values()
+    assert reducer.sums[0].sums[1 - reducer.turn][0] == np.float32(tiny)
 
 
 def check_bfloat16_on_the_wire():
@@ -427,6 +432,50 @@ def check_reductions():
     assert sum(WORLD.meet("items", len(part))[:, 0]) == 10
 
 
+def check_weights_of_classes_are_refused_and_rows_weighed_instead():
+    x, y, weight = data()[0], (data()[0][:, 0] > 0).astype(int), [1.0, 3.0]
+    net = lambda: flux.f64(flux.Dense(4, 2, init=flux.ones))
+
+    def weighted(m, x, y, weight=weight):
+        return flux.logitcrossentropy(m(x), y, weight=weight, agg=lambda each: each.mean())
+
+    try:
+        flux.fit(
+            weighted, net(), flux.DataLoader((x, y), 8), flux.Descent(), class_weight=weight, distributed=True
+        )
+    except ValueError as error:
+        assert "agg=lambda each: each.mean()" in str(error)
+    else:
+        raise AssertionError("a mean that is weighted within each batch was shared out")
+    one, many = net(), net()
+    flux.fit(weighted, one, flux.DataLoader((x, y), 8), flux.Descent(0.1), epochs=2)
+    flux.fit(weighted, many, flux.DataLoader((x, y), 8), flux.Descent(0.1), epochs=2, distributed=True)
+    same(one, many)
+
+
+def check_two_threads_of_a_rank_do_not_meet_the_others_at_once():
+    second = []
+    if WORLD.rank == 0:
+
+        def other():
+            while not WORLD._watch.since:
+                time.sleep(1e-3)
+            try:
+                d.barrier()
+            except RuntimeError as error:
+                second.append(str(error))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+    else:
+        time.sleep(0.3)
+    d.allreduce(1.0)
+    if WORLD.rank == 0:
+        thread.join()
+        assert "another thread of rank 0 is in allreduce('sum')" in second[0], second
+    d.barrier()
+
+
 def check_what_differs_is_named():
     def ordered(names):
         return {name: flux.ones(2) for name in names}
@@ -434,9 +483,12 @@ def check_what_differs_is_named():
     def fitted(model):
         flux.fit(lambda m, x: _sum(m), model, [np.zeros((6, 1))], flux.Descent(), distributed=True)
 
-    def step(model):
-        state = flux.setup(d.DistributedOptimiser(flux.Descent()), model)
+    def step(model, rule=None):
+        state = flux.setup(d.DistributedOptimiser(rule or flux.Descent()), model)
         flux.update(state, model, flux.gradient(_sum, model)[0])
+
+    def rows(n):
+        return flux.DataLoader(tuple(part[:n] for part in data()), 8)
 
     for call in [
         lambda: d.allreduce(np.zeros(2 + WORLD.rank)),
@@ -447,8 +499,15 @@ def check_what_differs_is_named():
         lambda: step(ordered("ab" if WORLD.rank else "ba")),
         lambda: step(ordered("abc" if WORLD.rank else "ab")),
         lambda: step(flux.f64(ordered("a")) if WORLD.rank else ordered("a")),
+        lambda: step(ordered("a"), [flux.Adam(), flux.Descent()][WORLD.rank % 2]),
         lambda: d.barrier() if WORLD.rank else d.allreduce(1.0),
         lambda: flux.fit(loss, Net(), [data()] * (1 + WORLD.rank), flux.Adam(), distributed=True),
+        lambda: flux.fit(loss, Net(), rows(20 - WORLD.rank), flux.Adam(), distributed=True),
+        lambda: flux.fit(loss, Net(), rows(20), flux.Adam(1e-3 * (1 + WORLD.rank)), distributed=True),
+        lambda: flux.fit(loss, Net(), rows(20), flux.Adam(), epochs=1 + WORLD.rank, distributed=True),
+        lambda: flux.fit(
+            loss, Net(), rows(20), flux.Adam(), metrics=["mae", "r2"][WORLD.rank % 2 :], distributed=True
+        ),
     ]:
         try:
             call()

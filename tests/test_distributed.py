@@ -9,6 +9,8 @@ import pytest
 
 import oxiflux as flux
 
+from oxiflux.distributed.watch import Watchdog
+
 pytest.importorskip("mpi4py")
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
 CHECKS = Path(__file__).parent / "distributed_checks.py"
@@ -59,6 +61,12 @@ FAILURES = {
     ),
     "is killed": ("if w.rank == 1: os.kill(os.getpid(), signal.SIGKILL)\nfit(epochs=10**6)", ["9"]),
     "returns early": ("if w.rank == 1: sys.exit(0)\nfit()", ["rank 1 has ended", "rank 0 in"]),
+    "leaves by os._exit": ("if w.rank == 1: os._exit(0)\nfit()", ["rank 1 has ended", "rank 0 in"]),
+    "leaves by os._exit in a thread": (
+        "import threading\nif w.rank == 1: threading.Thread(target=os._exit, args=(0,)).start()\nfit(epochs=10**6)",
+        ["rank 1 of 2: os._exit(0) ends the job"],
+    ),
+    "leaves with a status": ("if w.rank == 1: os._exit(3)\nfit()", ["rank 1 of 2: os._exit(3) ends the job"]),
     "takes another path": ("d.barrier() if w.rank else fit()", ["rank 1 in barrier", "rank 0 in"]),
     "never comes": (
         "if w.rank == 1: time.sleep(100)\nfit()",
@@ -95,6 +103,62 @@ def test_a_job_ends_when_a_rank(how):
     assert seconds < 15, seconds
     for part in said:
         assert part in text, text
+
+
+def test_all_may_leave_by_os_exit():
+    text, status, _ = mpiexec(2, "-c", START + "fit()\nos._exit(0)", timeout=30)
+    assert status == 0, text
+
+
+class _Alone:
+    """A communicator of two ranks, of which the other one is a process that is no rank."""
+
+    rank, size = 0, 2
+
+    def __init__(self, pid):
+        self.pid, self.status = pid, None
+
+    def Dup(self):  # noqa: N802
+        return self
+
+    def Iprobe(self, tag):  # noqa: N802
+        return False
+
+    def Allgather(self, mine, every):  # noqa: N802
+        every[:] = [mine, [1, self.pid, mine[2]]]
+
+    def Abort(self, status):  # noqa: N802
+        self.status = status
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="nothing tells of the end of a process")
+def test_the_death_of_a_rank_ends_the_job_also_where_the_launcher_lets_it(capfd):
+    for is_ending in (False, True):
+        with subprocess.Popen(["sleep", "30"]) as other:
+            comm = _Alone(other.pid)
+            watch = Watchdog(comm, 60, comm)
+            watch.is_ending = is_ending
+            other.kill()
+        until = time.monotonic() + 10
+        while comm.status is None and not is_ending and time.monotonic() < until:
+            time.sleep(0.01)
+        while watch._near and time.monotonic() < until:
+            time.sleep(0.01)
+        if is_ending:
+            time.sleep(2.5)
+            assert comm.status is None
+        else:
+            assert comm.status == 75
+            assert f"rank 1 of 2, process {other.pid}, has died" in capfd.readouterr().err
+
+
+def test_fifty_kills_end_their_jobs_and_leave_whole_checkpoints():
+    script = Path(__file__).parents[1] / "scripts" / "kills.py"
+    done = subprocess.run(
+        [sys.executable, script, "--kills", "50"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "50 kills" in done.stdout
 
 
 def test_a_long_wait_is_spoken_of_before_it_ends_the_job():

@@ -91,6 +91,7 @@ class SharedLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         w, n, size = self._world, self._count or 0, self.batchsize or 1
+        w.agree("data", f"{n} items in batches of {size}")
         if w.comm is not None and self.shuffle and self._next.order is None:
             order = w.plain("the order of a pass", generator(self.rng).get_state())
             permutation(self.rng, n)  # draws what a pass of one process draws

@@ -61,7 +61,10 @@ class DistributedOptimiser:
 
     def adjusted(self, hyper: dict[str, Any], known: set[str]) -> DistributedOptimiser:
         """This rule with those hyper-parameters that the rule within it has; their names are added to `known`."""
-        return DistributedOptimiser(with_hyper(self.rule, hyper, known), self.wire)
+        new = DistributedOptimiser(with_hyper(self.rule, hyper, known), self.wire)
+        if self in _REDUCERS:
+            _REDUCERS[new] = _REDUCERS[self]
+        return new
 
     def apply(self, state: Any, x: Tensor, dx: Any) -> tuple[Any, Any]:
         """One step for one parameter."""
@@ -91,6 +94,7 @@ class DistributedOptimiser:
         key = tuple((x.shape, x.dtype) for x in xs)
         reducer = reducers.get(key)
         if reducer is None:
+            w.agree("rules", self)
             reducer = reducers[key] = Reducer(w, _names(model, xs), xs, self.wire)
             reducer.copies = not are_fused(with_inner([self.rule]))
         elif any(a is not b for a, b in zip(reducer.tensors, xs, strict=True)):

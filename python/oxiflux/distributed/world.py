@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import sys
+import threading
 import time
 import zlib
 from typing import Any
@@ -60,6 +62,7 @@ class World:
         self._all = np.zeros((self.size, 1 + _NUMBERS))
         self._watch: Watchdog | None = None
         self._come: Any = None
+        self._call = threading.RLock()
         if self.comm is not None:
             self.node = self.comm.Split_type(_mpi().COMM_TYPE_SHARED)
             # Never the blocking form: what meets must be of one kind, and a rank at its end sleeps while it waits.
@@ -74,14 +77,23 @@ class World:
         [[0.5, 3.0]]
         """
         mine = self._mine
-        mine[0] = zlib.crc32(call.encode())
-        mine[1 : 1 + len(numbers)] = numbers
-        if self.comm is None:
-            return mine[None, 1:]
-        self._wait(call, self._come, mine, self._all)
-        if (self._all[:, 0] != mine[0]).any():
-            self._disagree(call)
-        return self._all[:, 1:]
+        if not self._call.acquire(blocking=False):
+            doing = "a call" if self._watch is None else self._watch.doing
+            raise RuntimeError(
+                f"{call}: another thread of rank {self.rank} is in {doing}; the ranks meet call by call, so that only one "
+                "thread of each may make them"
+            )
+        try:
+            mine[0] = zlib.crc32(call.encode())
+            mine[1 : 1 + len(numbers)] = numbers
+            if self.comm is None:
+                return mine[None, 1:]
+            self._wait(call, self._come, mine, self._all)
+            if (self._all[:, 0] != mine[0]).any():
+                self._disagree(call)
+            return self._all[:, 1:]
+        finally:
+            self._call.release()
 
     def _wait(self, call: str, f: Any, *args: Any) -> None:
         """A call of MPI's, watched. With more threads than cores a rank that waits sleeps now and then, so that those
@@ -100,7 +112,9 @@ class World:
                     tries += 1
                     if tries > patience:
                         time.sleep(pause)
-                        pause = min(1e-3, pause * 1.2)
+                        # Whoever has waited for seconds does so for some milliseconds more.
+                        longest = min(max(1e-3, 0.01 * (time.monotonic() - watch.since)), 0.02)
+                        pause = min(longest, pause * 1.2)
         finally:
             watch.since = outer
 
@@ -163,6 +177,20 @@ class World:
             part.view(np.dtype(dtype)).reshape(shape)
             for part, (dtype, shape) in zip(parts, shapes, strict=True)
         ]
+
+    def agree(self, what: str, given: Any) -> None:
+        """Raises DisagreementError, which names both sides, unless all ranks give the same text."""
+        if self.comm is None:
+            return
+        text = re.sub(" at 0x[0-9a-f]+", "", str(given))  # functions and objects print where they are
+        hashes = self.meet(f"agreement on {what}", zlib.crc32(text.encode()))[:, 0]
+        if (hashes == hashes[0]).all():
+            return
+        every = self.texts(text)
+        other = next(rank for rank in range(1, self.size) if hashes[rank] != hashes[0])
+        raise DisagreementError(
+            f"the ranks have different {what}: rank 0 has {every[0]} where rank {other} has {every[other]}"
+        )
 
     def any(self, call: str, flag: bool) -> bool:
         """Whether it is so on one of the ranks."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ..data.guarded import guarded
 from ..files import load_checkpoint, save_checkpoint
 from ..hints import told
-from ..optimisers.state import rule_classes
+from ..optimisers.state import rule_classes, rules_within
 from .arguments import Pace, check, passes_of, state_of, writer_of
 from .balance import weighted_by_class
 from .batches import spread
@@ -118,12 +118,22 @@ def fit(
     check("fit", loss, model, data, epochs, steps, checkpoint, resume)
     one = _together(model, distributed, wire)
     if one is not None:
-        one.begin()
+        if class_weight is not None and not one.is_alone:
+            raise ValueError(
+                "fit: class_weight= makes the loss a mean that is weighted within each batch, of which no rank knows its "
+                "part: leave it out on several ranks, and let the loss be a mean over the rows: logitcrossentropy(m(x), y, "
+                "weight=weight, agg=lambda each: each.mean())"
+            )
+        one.begin(
+            epochs=epochs, steps=steps, metrics=metrics, on_nan=on_nan, wire=wire, resume=resume, per=per
+        )
         progress, log = (progress, log) if one.is_first else (False, None)
     step_loss = loss if class_weight is None else weighted_by_class(loss, class_weight, data)
     state = state_of("fit", model, rule)
     step_once: Any = steps_of("fit", model, state)
     again = done_again("fit", step_loss) if compile else None
+    if one is not None:
+        one.agree(rules=list(dict.fromkeys(map(repr, rules_within(state)))))
     measures = measures_of("fit", metrics)
     Meter("fit", measures, outputs)  # an error now, not after an epoch
     watch = Callbacks(callbacks)

@@ -53,10 +53,16 @@ class Together:
         self._reducer: Reducer | None = None
         self._trees: dict[tuple[int, ...], Any] = {}
 
-    def begin(self) -> None:
+    def agree(self, **given: Any) -> None:
+        """Raises an error where ranks have called `fit` with other arguments."""
+        for name, value in given.items():
+            self.world.agree(name, repr(value))
+
+    def begin(self, **given: Any) -> None:
         """Gives all ranks the parameters of rank 0, and each of them random numbers of its own."""
         if self.is_alone:
             return
+        self.agree(**given)
         sent_tensors(self.world, "the beginning of fit", _core.leaves(self.model))
         self._scatter_seeds()
         found = _core.leaves(self.model, trainable=True)
