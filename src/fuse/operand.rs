@@ -135,6 +135,10 @@ impl Operand {
                 return buffer.add(phase * size);
             }
             packed.holds = None;
+            if self.run == 1 {
+                self.spread(data, size, elements, buffer);
+                return buffer;
+            }
             let (mut which, mut offset, mut done) = (which, offset, 0);
             while done < n {
                 let phase = offset % self.run;
@@ -155,6 +159,78 @@ impl Operand {
             }
         }
         buffer
+    }
+
+    /// [`Operand::at`] for single elements that come again and again, into the buffer.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn spread(&self, data: *const u8, size: usize, elements: Range<usize>, buffer: *mut u8) {
+        let (neighbours, step) = self.outer.last().copied().unwrap_or((1, 0));
+        let (mut which, n) = (elements.start / self.repeats, elements.len());
+        let mut done = 0;
+        while done < n {
+            // As many as follow each other along the last axis; of the first and the last perhaps only a part.
+            let begun = (elements.start + done) % self.repeats;
+            let near = neighbours - which % neighbours;
+            let (count, left) = if begun > 0 { (1, self.repeats - begun) } else { (near, self.repeats) };
+            let (count, left) = match (n - done) / left {
+                0 => (1, n - done),
+                whole => (count.min(whole), left),
+            };
+            // SAFETY: the places are those of elements that the shape has, and the buffer has room, as this function asks.
+            unsafe {
+                let source = data.offset(self.start(which) * size as isize);
+                each_repeated(source, step, size, count, buffer.add(done * size), left);
+            }
+            done += count * left;
+            which += if begun + left < self.repeats { 0 } else { count };
+        }
+    }
+}
+
+/// Writes each of `count` elements, which are `step` apart, so many times.
+///
+/// # Safety
+/// The source must be readable at all of them, the target writable for as many as they become.
+pub(super) unsafe fn each_repeated(
+    source: *const u8,
+    step: isize,
+    size: usize,
+    count: usize,
+    target: *mut u8,
+    times: usize,
+) {
+    macro_rules! by {
+        ($t:ty: $($times:literal)+) => {
+            match times {
+                $($times => {
+                    for i in 0..count {
+                        // SAFETY: the element is one of them, and its copies have room.
+                        unsafe {
+                            let value = source.cast::<$t>().offset(i as isize * step).read_unaligned();
+                            target.cast::<[$t; $times]>().add(i).write_unaligned([value; $times]);
+                        }
+                    }
+                })+
+                _ => {
+                    for i in 0..count {
+                        // SAFETY: as above.
+                        unsafe {
+                            let value = source.cast::<$t>().offset(i as isize * step).read_unaligned();
+                            let target = target.cast::<$t>().add(i * times);
+                            (0..times).for_each(|k| target.add(k).write_unaligned(value));
+                        }
+                    }
+                }
+            }
+        };
+    }
+    match size {
+        1 => by!(u8: 2 4 8),
+        2 => by!(u16: 2 4 8),
+        4 => by!(u32: 2 3 4 8 16),
+        _ => by!(u64: 2 3 4 8 16),
     }
 }
 

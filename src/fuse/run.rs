@@ -1,6 +1,6 @@
 //! A block program is done: its elements are divided among the threads, and each goes through its part block by block.
 
-use super::operand::{Packed, repeat};
+use super::operand::{Packed, each_repeated, repeat};
 use super::program::{Folded, Folding, How, Instruction, Program, What};
 use crate::array::Array;
 use crate::error::{Error, Result};
@@ -308,11 +308,7 @@ impl Run<'_> {
                         finish.finish(out, n / row, row);
                     }
                 }
-                What::Spread(size) => {
-                    for i in 0..n / row {
-                        repeat(inputs[0].add(i * size), *size, out.add(i * row * size), row * size);
-                    }
-                }
+                What::Spread(size) => each_repeated(inputs[0], 1, *size, n / row, out, row),
             }
         }
     }
