@@ -4,21 +4,21 @@ use super::Array;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many captures are open, on whatever threads. Nearly always there is none, which this tells sooner than a word of
+/// How many captures and recordings are open, on whatever threads. Nearly always there is none, which this tells sooner than a word of
 /// the thread's own, for which a library has to call.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// To be called when a capture is opened.
+/// To be called when one is opened.
 pub(crate) fn opened() {
     OPEN.fetch_add(1, Ordering::Relaxed);
 }
 
-/// To be called when a capture has ended.
+/// To be called when one has ended.
 pub(crate) fn closed() {
     OPEN.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Whether a capture is open on any thread. A thread sees its own at once.
+/// Whether one is open on any thread. A thread sees its own at once.
 #[inline]
 pub(crate) fn is_any_open() -> bool {
     OPEN.load(Ordering::Relaxed) != 0

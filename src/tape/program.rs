@@ -6,7 +6,7 @@ use super::capture::{self, is_captured};
 use super::current::CURRENT;
 use super::operation::Operation;
 use super::parameters::Parameters;
-use crate::array::{Array, is_noted};
+use crate::array::{self, Array, is_noted};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::{Dims, Strides};
@@ -95,6 +95,7 @@ impl Recording {
             open.push((program, stop));
             open.len()
         });
+        array::opened();
         capture::refuse(|| "what is done is recorded".into());
         CURRENT.with(|c| c.is_written.set(true));
         Recording { depth, _thread: PhantomData }
@@ -113,6 +114,7 @@ impl Recording {
         });
         // What programs hold is dropped here, where none is borrowed. A thread that ends writes nothing more.
         let (ended, was_last) = ended.ok()?;
+        ended.iter().for_each(|_| array::closed());
         if was_last {
             let _ = CURRENT.try_with(|c| c.is_written.set(c.is_captured.get()));
         }
@@ -129,7 +131,7 @@ impl Drop for Recording {
 /// Whether what this thread computes is written down.
 #[inline]
 pub fn is_written() -> bool {
-    CURRENT.with(|c| c.is_written.get())
+    array::is_any_open() && CURRENT.with(|c| c.is_written.get())
 }
 
 /// Does the work of an operation: those that it is done with are not written beside it.

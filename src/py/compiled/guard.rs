@@ -124,23 +124,24 @@ impl Guard {
 
     /// Whether no two places hold one object: two places of one are one in the picture.
     fn are_distinct(&self, found: &Found<'_, '_>) -> bool {
-        if found.tensors.len() + found.leaves.len() + found.generators.len() < 2 {
+        let count = found.tensors.len() + found.leaves.len() + found.generators.len();
+        if count < 2 {
             return true;
         }
         let tensors = found.tensors.iter().map(|x| x.as_ptr() as usize);
         let leaves = found.leaves.iter().map(|x| x.as_ptr() as usize);
-        let generators = found.generators.iter().map(|x| x.as_ptr() as usize);
-        let mut all: SmallVec<[usize; 32]> = tensors.chain(leaves).chain(generators).collect();
+        let all = tensors.chain(leaves).chain(found.generators.iter().map(|x| x.as_ptr() as usize));
         // Nearly always they are those of the call before.
         let mut last = self.distinct.lock().unwrap_or_else(PoisonError::into_inner);
-        if last[..] == all[..] {
+        if last.len() == count && last.iter().copied().eq(all.clone()) {
             return true;
         }
-        let given = all.clone();
-        all.sort_unstable();
-        let are = all.windows(2).all(|two| two[0] != two[1]);
+        let given: Vec<usize> = all.collect();
+        let mut sorted = given.clone();
+        sorted.sort_unstable();
+        let are = sorted.windows(2).all(|two| two[0] != two[1]);
         if are {
-            *last = given.into_vec();
+            *last = given;
         }
         are
     }

@@ -44,7 +44,8 @@ pub(super) fn agree<'py>(
     }
     all.has_gradients |= all.found.len() > before;
     let mut seen = HashSet::new();
-    let tensors = |f: &Found| std::iter::once(&f.tensor).chain(&f.state).map(|t| t.as_ptr()).collect::<Vec<_>>();
+    let tensors =
+        |f: &Found| std::iter::once(&f.tensor).chain(&f.state).map(|t| t.as_ptr()).collect::<Vec<_>>();
     match all.found.len() > before && !all.found.iter().flat_map(tensors).all(|t| seen.insert(t)) {
         true => Err(serves_two()),
         false => Ok(()),
