@@ -4,8 +4,8 @@ use super::Array;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many captures and recordings are open, on whatever threads. Nearly always there is none, which this tells sooner than a word of
-/// the thread's own, for which a library has to call.
+/// How many captures and recordings are open, on whatever threads. Nearly always there is none, which this tells sooner
+/// than a word of the thread's own, for which a library has to call.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// To be called when one is opened.

@@ -138,7 +138,7 @@ fn share<'py>(
             Member::Given(i) => all[*i].grad = grad,
             Member::Gap(pair) => {
                 check_assignable(tensor)?;
-                all.extend(Found::new(py, pair, grad, None));
+                all.extend(Found::new(py, (&pair.leaf, &pair.tensor, pair.is_item), grad, None));
             }
         }
     }
