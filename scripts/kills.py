@@ -44,6 +44,7 @@ def killed(path: Path, ranks: int, pause: float) -> float:
             if len(pids) == ranks:
                 break
         time.sleep(pause)
+        memory = {name for pid in pids for name in mapped(pid)}
         os.kill(random.choice(pids), signal.SIGKILL)
         start = time.monotonic()
         try:
@@ -58,7 +59,15 @@ def killed(path: Path, ranks: int, pause: float) -> float:
             time.sleep(0.01)
         if status == 0:
             raise SystemExit("a job of which a rank was killed said that all went well")
+        for name in memory:
+            Path(name).unlink(missing_ok=True)  # MPI leaves it
         return seconds
+
+
+def mapped(pid: int) -> list[str]:
+    """The files in memory that a process shares with others."""
+    words = Path(f"/proc/{pid}/maps").read_text().split()
+    return [word for word in words if word.startswith("/dev/shm/")]
 
 
 def several(folder: Path, kills: int, ranks: int) -> tuple[list[float], int]:

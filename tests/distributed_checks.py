@@ -1,5 +1,6 @@
 """What several ranks find out together; test_distributed.py runs it by mpiexec."""
 
+import gc
 import hashlib
 import math
 import os
@@ -326,6 +327,33 @@ def check_only_rank_0_writes_and_averages_are_alike():
             assert len({*WORLD.texts(repr([*history]))}) == 1, average
         written = {*os.listdir(folder)}
         assert written == ({"run.safetensors", "run.safetensors.best", "log"} if WORLD.rank == 0 else set())
+
+
+def check_memory_is_used_again():
+    def fitted(n):
+        flux.fit(
+            lambda m, x: flux.square(m(x)).mean(),
+            flux.Dense(n, n),
+            [np.ones((6, n))],
+            flux.Adam(),
+            distributed=True,
+        )
+
+    for n in (50, 20):
+        fitted(n)
+    gc.collect()
+    count = len(WORLD.shared)
+    for n in (50, 20, 49, 50):
+        fitted(n)
+    assert len(WORLD.shared) == count
+    # A state that changes with every step has the memory of the one before.
+    model = {"w": flux.ones(40)}
+    state = flux.setup(d.DistributedOptimiser(flux.Adam()), model)
+    for i in range(5):
+        flux.update(state, model, {"w": flux.ones(40)})
+        flux.adjust(state, 0.1 / (1 + i))
+    assert len(WORLD.shared) <= count + 1
+    assert is_alike(model)
 
 
 def check_a_fit_within_a_callback_of_all():

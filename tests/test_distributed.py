@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import oxiflux as flux
-
 from oxiflux.distributed.watch import Watchdog
 
 pytest.importorskip("mpi4py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from typing import Any
 
 import numpy as np
@@ -56,14 +57,12 @@ class Summed:
         return not self.world.any("memory for gradients", not enough)
 
     def _share(self, padded: int) -> None:
-        from mpi4py import MPI
-
         world, size = self.world, padded * self.dtype.itemsize
         # Each begins on a page of its own: the numbers of a rank, and after those of the first the two sums.
         extent = -(-size // 4096) * 4096
-        self.window = MPI.Win.Allocate_shared(extent * (1 if world.rank else 3), 1, comm=world.node)
-        self.window.Lock_all(MPI.MODE_NOCHECK)
-        memory = [np.frombuffer(self.window.Shared_query(rank)[0], np.uint8) for rank in range(world.size)]
+        shared = _shared(world, extent)
+        weakref.finalize(self, setattr, shared, "is_free", True)
+        self.window, memory = shared.window, shared.memory
         each = [segment[:size].view(self.dtype) for segment in memory]
         self.mine = each[world.rank]
         self.others = [numbers[self.own] for rank, numbers in enumerate(each) if rank != world.rank]
@@ -116,6 +115,39 @@ class Summed:
         every = np.empty_like(sent)
         world._wait(call, comm.Iallgather, narrow(np.add.reduce(widen(parts), axis=0)), every)
         self.sums[0][:] = widen(every)
+
+
+class _Shared:
+    """Memory that the ranks of a machine share, of `extent` bytes for each, and thrice as many for the first. It is never
+    given back to MPI, for which all ranks would have to let go of it at once.
+    """
+
+    is_free = False
+
+    def __init__(self, world: World, extent: int) -> None:
+        from mpi4py import MPI
+
+        self.extent = extent
+        self.window = MPI.Win.Allocate_shared(extent * (1 if world.rank else 3), 1, comm=world.node)
+        self.window.Lock_all(MPI.MODE_NOCHECK)
+        self.memory = [
+            np.frombuffer(self.window.Shared_query(rank)[0], np.uint8) for rank in range(world.size)
+        ]
+
+
+def _shared(world: World, extent: int) -> _Shared:
+    """Memory that none of the ranks uses any more, or new memory."""
+    free = 0
+    for i, shared in enumerate(world.shared[:50]):  # as many as a number tells the others of
+        if shared.is_free and extent <= shared.extent <= 2 * extent:
+            free |= 1 << i
+    common = np.bitwise_and.reduce(world.meet("memory to use again", free)[:, 0].astype(np.int64))
+    if common:
+        found: _Shared = world.shared[(int(common) & -int(common)).bit_length() - 1]
+        found.is_free = False
+        return found
+    world.shared.append(_Shared(world, extent))
+    return world.shared[-1]
 
 
 def summed(world: World, call: str, array: Array) -> Array:

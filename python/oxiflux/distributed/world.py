@@ -58,6 +58,8 @@ class World:
         self.node: Any = None
         # The rows of the batch that a loader has handed out last, and those of all ranks, where they are known.
         self.share: tuple[int, int] | None = None
+        # The memory that all ranks have taken to share, in the same order.
+        self.shared: list[Any] = []
         self._mine = np.zeros(1 + _NUMBERS)
         self._all = np.zeros((self.size, 1 + _NUMBERS))
         self._watch: Watchdog | None = None
