@@ -268,7 +268,7 @@ def check_a_compiled_step_leaves_the_update_of_ranks_out():
     again = flux.compile(step)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        for i in range(3):
+        for _ in range(3):
             again(flux.tensor([1.0, WORLD.rank]))
     assert any("its update is one of all ranks together" in str(w.message) for w in found), found
     assert np.allclose(model["w"].numpy(), [-2.0, 1 - 3 * (WORLD.size - 1) / 2])

@@ -83,8 +83,8 @@ class DistributedOptimiser:
 
     @property
     def _agreed(self) -> Any:
-        """What gives the mean of the gradients of all ranks; None where there is but one. `update` asks for it, and then
-        does the steps of `rule` in place.
+        """What gives the mean of the gradients of all ranks; None where there is but one. `update` asks for it, and
+        then does the steps of `rule` in place.
         """
         return None if world("DistributedOptimiser").comm is None else self._mean
 

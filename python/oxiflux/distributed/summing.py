@@ -118,17 +118,21 @@ class Summed:
 
 
 class _Shared:
-    """Memory that the ranks of a machine share, of `extent` bytes for each, and thrice as many for the first. It is never
-    given back to MPI, for which all ranks would have to let go of it at once.
+    """Memory that the ranks of a machine share, of `extent` bytes for each, and thrice as many for the first. It is
+    never given back to MPI, for which all ranks would have to let go of it at once.
     """
 
     is_free = False
+    extent: int
+    window: Any
+    memory: list[Array]
 
     def __init__(self, world: World, extent: int) -> None:
         from mpi4py import MPI
 
         self.extent = extent
-        self.window = MPI.Win.Allocate_shared(extent * (1 if world.rank else 3), 1, comm=world.node)
+        allocate: Any = MPI.Win.Allocate_shared
+        self.window = allocate(extent * (1 if world.rank else 3), 1, comm=world.node)
         self.window.Lock_all(MPI.MODE_NOCHECK)
         self.memory = [
             np.frombuffer(self.window.Shared_query(rank)[0], np.uint8) for rank in range(world.size)
@@ -143,11 +147,12 @@ def _shared(world: World, extent: int) -> _Shared:
             free |= 1 << i
     common = np.bitwise_and.reduce(world.meet("memory to use again", free)[:, 0].astype(np.int64))
     if common:
-        found: _Shared = world.shared[(int(common) & -int(common)).bit_length() - 1]
-        found.is_free = False
-        return found
-    world.shared.append(_Shared(world, extent))
-    return world.shared[-1]
+        again: _Shared = world.shared[(int(common) & -int(common)).bit_length() - 1]
+        again.is_free = False
+        return again
+    new = _Shared(world, extent)
+    world.shared.append(new)
+    return new
 
 
 def summed(world: World, call: str, array: Array) -> Array:

@@ -82,8 +82,8 @@ class World:
         if not self._call.acquire(blocking=False):
             doing = "a call" if self._watch is None else self._watch.doing
             raise RuntimeError(
-                f"{call}: another thread of rank {self.rank} is in {doing}; the ranks meet call by call, so that only one "
-                "thread of each may make them"
+                f"{call}: another thread of rank {self.rank} is in {doing}; the ranks meet call by call, so that only "
+                "one thread of each may make them"
             )
         try:
             mine[0] = zlib.crc32(call.encode())

@@ -120,9 +120,9 @@ def fit(
     if one is not None:
         if class_weight is not None and not one.is_alone:
             raise ValueError(
-                "fit: class_weight= makes the loss a mean that is weighted within each batch, of which no rank knows its "
-                "part: leave it out on several ranks, and let the loss be a mean over the rows: logitcrossentropy(m(x), y, "
-                "weight=weight, agg=lambda each: each.mean())"
+                "fit: class_weight= makes the loss a mean that is weighted within each batch, of which no rank knows "
+                "its part: leave it out on several ranks, and let the loss be a mean over the rows: "
+                "logitcrossentropy(m(x), y, weight=weight, agg=lambda each: each.mean())"
             )
         one.begin(
             epochs=epochs, steps=steps, metrics=metrics, on_nan=on_nan, wire=wire, resume=resume, per=per
