@@ -26,6 +26,7 @@ WHOLE = {"functions", "layers", "optimisers"}
 # By module: the names that only other modules of the package use; no names: none of them is exported.
 PRIVATE: dict[str, set[str]] = {
     "files.checkpoints": {"keeps_its_place"},
+    "files.programs": {"is_program", "read_program", "save_program"},
     "files.store": {"Path", "read", "write"},
     "layers.cells": {"Cell", "State", "scan"},
     "layers.container": set(),
@@ -34,7 +35,7 @@ PRIVATE: dict[str, set[str]] = {
     "training.prediction": {"measured"},
     # Operations under functions of the same name, and parts of them.
     "_core": {
-        "At", "Captured", "Guard", "Namespace", "Part", "Snapshot", "Steps", "add_along_axis", "all_finite",
+        "At", "Captured", "Guard", "Namespace", "Part", "Saved", "Snapshot", "Steps", "add_along_axis", "all_finite",
         "are_below", "are_where", "argfirst", "argranked", "assign", "attention", "attention_apply",
         "attention_scores", "bins", "capture", "children", "cholesky", "compiled", "conv", "conv_transpose",
         "counts", "ctc_loss", "custom", "dense", "det", "distances", "dropout", "eigh", "eigvalsh", "fft",
@@ -42,7 +43,7 @@ PRIVATE: dict[str, set[str]] = {
         "istft_sum", "kernels", "leaves", "logitbinarycrossentropy_each", "logitcrossentropy_labels",
         "logitcrossentropy_mean", "mae", "maxpool", "meanpool", "mse", "norm", "norm_with", "op_names",
         "pad_constant", "paused_for", "pinv_with", "polygamma", "pullback", "put_along_axis", "qr",
-        "read_tensors", "record", "recurrent", "repeat", "replay", "resample", "rfft", "rms_norm",
+        "read_program", "read_tensors", "record", "recurrent", "repeat", "replay", "resample", "rfft", "rms_norm",
         "running_places", "scatter", "set_strict", "slogdet", "solve", "stft", "stop_gradient", "strict_here",
         "sumpool", "svd", "svdvals", "track", "update", "withgradient", "write_tensors",
     },

@@ -11,6 +11,8 @@ mod view;
 pub(crate) use cast::{Cast, Narrow, Widen};
 pub(crate) use notes::{Noted, closed, is_any_open, is_noted, noted, opened};
 pub use view::Range;
+#[cfg(feature = "safetensors")]
+pub(crate) use view::span;
 
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result, attempt};

@@ -81,7 +81,7 @@
 //! # Features
 //!
 //! - `ndarray` (on): arrays from and to the crate of that name.
-//! - `safetensors` (on): [`files`].
+//! - `safetensors` (on): [`files`] and [`programs`].
 //! - `python`: the Python module, for maturin alone.
 
 // Each module uses those listed above it, never those below.
@@ -113,6 +113,8 @@ pub mod optim;
 mod nn;
 #[cfg(feature = "safetensors")]
 pub mod files;
+#[cfg(feature = "safetensors")]
+pub mod programs;
 #[cfg(feature = "python")]
 mod py;
 

@@ -6,8 +6,10 @@ use crate::dtype::{self, DType};
 use crate::error::{Error, Result};
 use crate::kernels::update::{self, Link, Slot, Updated};
 use crate::shape;
+use crate::tape::Compute;
 use smallvec::SmallVec;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A parameter on its way through a step: its values, its gradient and what its rule remembers.
 pub struct Parameter {
@@ -266,6 +268,36 @@ pub fn is_finite(grad: &Array) -> Result<bool> {
         _ => Some(true),
     };
     Ok(found.unwrap_or(false))
+}
+
+/// What looks whether all numbers are finite, in a program; `what` is to be said where one is not.
+pub(crate) fn finite(what: &'static str) -> Compute {
+    Arc::new(move |x| match is_finite(x[0])? {
+        true => Ok(Vec::new()),
+        false => Err(Error::Value(format!("a number {what}"))),
+    })
+}
+
+/// What running statistics, a mean and a variance, become with those of a batch. An error where they are not finite.
+pub(crate) fn tracked(x: &[&Array], momentum: f64, correction: f64) -> Result<Vec<Array>> {
+    let both =
+        vec![moved(x[0], x[2], momentum, momentum)?, moved(x[1], x[3], momentum, momentum * correction)?];
+    match is_finite(&both[0])? && is_finite(&both[1])? {
+        true => Ok(both),
+        false => Err(Error::Value("track: the statistics are not finite".into())),
+    }
+}
+
+/// `(1 - momentum) * old + weight * new` in the type of `old`.
+pub(crate) fn moved(old: &Array, new: &Array, momentum: f64, weight: f64) -> Result<Array> {
+    if old.shape() != new.shape() {
+        return Err(Error::Shape("track: statistics of different shapes".into()));
+    }
+    let (wide, new) = (old.cast(DType::F64)?.contiguous()?, new.cast(DType::F64)?.contiguous()?);
+    let [from, to] =
+        [&wide, &new].map(|a| a.as_slice::<f64>().expect("both were cast to float64 and made contiguous"));
+    let moved = |i: usize| (1.0 - momentum) * from[i] + weight * to[i];
+    Array::from_fn("track", old.shape(), moved)?.cast(old.dtype())
 }
 
 /// One step for groups of parameters. Where something does not fit, none is changed.

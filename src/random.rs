@@ -3,8 +3,11 @@
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result, attempt};
+use crate::kernels::dropout;
 use crate::kernels::random::{self, Position};
-use crate::tape::Tensor;
+use crate::shape::{self, Dims};
+use crate::tape::{Known, Operation, Tensor, choice, parameters, readers};
+use std::fmt;
 
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
 /// threads. A draw that fails leaves it where it was.
@@ -98,3 +101,106 @@ impl Generator {
 fn not_float(dtype: DType) -> Error {
     Error::DType(format!("random: {dtype} is not a floating type"))
 }
+
+/// What is drawn from a stream. In a program it is an operation, of the place of the stream: beside what is drawn it gives the
+/// place after that.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Draw {
+    pub(crate) what: Drawn,
+    pub(crate) shape: Dims,
+    pub(crate) dtype: DType,
+    /// Integers are from here on.
+    pub(crate) low: i64,
+    /// And below this.
+    pub(crate) high: i64,
+}
+
+/// The kinds of draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drawn {
+    Uniform,
+    Normal,
+    Integers,
+    Permutation,
+    /// The place itself, of so many elements that a dropout draws from there.
+    Place,
+}
+
+choice!(Drawn: Uniform, Normal, Integers, Permutation, Place);
+
+impl Draw {
+    /// Numbers of a shape that know no limits.
+    pub(crate) fn new(what: Drawn, shape: &[usize], dtype: DType) -> Draw {
+        Draw { what, shape: Dims::from_slice(shape), dtype, low: 0, high: 0 }
+    }
+
+    /// Draws from a stream, which moves on.
+    pub(crate) fn of(&self, stream: &mut Generator) -> Result<Array> {
+        let drawn = match self.what {
+            Drawn::Uniform => stream.rand(&self.shape, self.dtype)?,
+            Drawn::Normal => stream.randn(&self.shape, self.dtype)?,
+            Drawn::Integers => stream.randint(self.low, self.high, &self.shape)?,
+            Drawn::Permutation => stream.randperm(self.shape.first().copied().unwrap_or(0))?,
+            Drawn::Place => {
+                let before = stream.place();
+                *stream = Generator::at(dropout::after(before, shape::size(&self.shape)));
+                return words(before);
+            }
+        };
+        drawn.into_array().cast(self.dtype)
+    }
+}
+
+/// A place in a stream as two words.
+fn words(place: Position) -> Result<Array> {
+    Array::from_slice(&[2], &[place.key, place.counter])
+}
+
+impl fmt::Display for Draw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Draw { what, shape, dtype, low, high } = self;
+        let shape = shape::show(shape);
+        match what {
+            Drawn::Uniform => write!(f, "rand {shape} {dtype}"),
+            Drawn::Normal => write!(f, "randn {shape} {dtype}"),
+            Drawn::Integers => write!(f, "randint {low} {high} {shape} {dtype}"),
+            Drawn::Permutation => write!(f, "randperm {shape}"),
+            Drawn::Place => write!(f, "a place for {shape}"),
+        }
+    }
+}
+
+impl Operation for Draw {
+    fn name(&self) -> &'static str {
+        "draw"
+    }
+    parameters! { what, shape, dtype, low, high }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.typed(0, DType::U64)?;
+        x.shaped(0, &[2])?;
+        x.row_major(0)?;
+        let fits = match self.what {
+            Drawn::Uniform | Drawn::Normal => self.dtype.is_float(),
+            Drawn::Integers => self.low < self.high,
+            Drawn::Permutation => self.shape.len() == 1,
+            Drawn::Place => true,
+        };
+        x.holds(fits, || format!("there is no draw of {self}"))?;
+        x.there_is(&self.shape)
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        Ok(self.forward_beside(x)?.0)
+    }
+    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let words_of = x[0].values::<u64>("draw")?;
+        let &[key, counter] = words_of else {
+            return Err(Error::Value("draw: the place of a generator is two words".into()));
+        };
+        let mut stream = Generator::at(Position { key, counter });
+        let drawn = self.of(&mut stream)?;
+        Ok((drawn, vec![words(stream.place())?]))
+    }
+}
+
+readers! { "draw" => Draw }

@@ -8,6 +8,7 @@ mod apply;
 mod capture;
 mod convert;
 mod current;
+mod known;
 mod later;
 mod operation;
 mod parameters;
@@ -28,7 +29,7 @@ use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::fmt;
 
-pub use apply::{apply, apply_beside, cast, compute, record};
+pub use apply::{again, apply, apply_beside, cast, compute, record};
 pub(crate) use apply::{compute_beside, compute_into, in_single};
 #[cfg(feature = "python")]
 pub(crate) use capture::say_where;
@@ -37,17 +38,22 @@ pub use capture::{derive, foreign, is_captured, looked_at, made, met, refuse};
 #[cfg(feature = "python")]
 pub(crate) use current::{Open, is_left_out, is_plain, is_watching};
 pub use current::{Paused, Scope, is_recorded, is_recording, is_training};
+pub(crate) use known::readers;
+pub use known::{Known, Reader};
 pub use operation::{Context, Differentiable, Grads, Keeps, Operation};
-pub use parameters::{Parameter, Parameters, Value};
+pub use parameters::{Parameter, Parameters, Value, parameter};
 pub(crate) use parameters::{choice, fields, parameters};
 pub use plan::Fate;
 pub use program::{Instruction, Program, Recording, is_written};
-pub use replay::{Registers, Replay, Stop};
+pub use replay::{Registers, Replay, Stop, is_laid};
 #[cfg(feature = "python")]
 pub(crate) use threads::is_anothers;
 pub(crate) use trace::Step;
 pub use trace::Trace;
 pub use trainable::Trainable;
+
+/// The operations of this module, by their names in files.
+pub(crate) const READERS: [&[Reader]; 2] = [apply::READERS, current::READERS];
 
 /// A place on a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

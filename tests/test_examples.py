@@ -45,6 +45,16 @@ def test_the_digits_of_many_processes_are_learnt_by_one():
     assert int(re.search(r"1 processes, 5 epochs: test accuracy (\d+)", out).group(1)) > 80
 
 
+def test_a_network_of_digits_is_saved_for_rust(tmp_path):
+    out = run("save_digits.py", "--epochs", 15, "--out", tmp_path)
+    assert int(re.search(r"(\d+)\.\d % of 360 digits", out).group(1)) > 85
+    program = flux.load(tmp_path / "digits.program")
+    rows = np.loadtxt(tmp_path / "digits.csv", delimiter=",", dtype="float32")
+    known = [program(row[None, :64]).argmax().item() == row[64] for row in rows]
+    assert len(known) == 20
+    assert sum(known) > 15
+
+
 def test_wine_goes_on_where_it_ended(tmp_path):
     options = ["--out", tmp_path / "wine.png"]
     assert "after 3 epochs" in run("wine.py", "--epochs", 3, *options)

@@ -312,7 +312,7 @@ def test_the_crate_shows_what_is_for_its_users_alone():
     text = code_of(RUST / "lib.rs")
     public = set(re.findall(r"^pub mod (\w+);", text, re.MULTILINE))
     hidden = set(re.findall(r"#\[doc\(hidden\)\]\npub mod (\w+);", text))
-    assert public - hidden == {"array", "dtype", "error", "files", "ops", "tape"}
+    assert public - hidden == {"array", "dtype", "error", "files", "ops", "programs", "tape"}
 
 
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="needs cargo")
@@ -324,7 +324,7 @@ def test_the_package_of_the_crate_has_what_a_user_of_rust_needs():
     texts = {"Cargo.toml", "README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"}
     assert {str(f) for f in files if f.parent == Path()} - written == texts
     assert {f.parts[0] for f in files if len(f.parts) > 1} == {"src", "tests", "benches", "examples"}
-    assert {f.suffix for f in files if len(f.parts) > 1} == {".rs", ".md", ".csv"}
+    assert {f.suffix for f in files if len(f.parts) > 1} == {".rs", ".md", ".csv", ".program"}
     # What sources take in by name is among them.
     for path in [*RUST.rglob("*.rs"), *(ROOT / "examples").glob("*.rs")]:
         for name in re.findall(r'include_str!\("(.+?)"\)', path.read_text()):

@@ -91,7 +91,8 @@ def captured(function: Any, name: str) -> _core.compiled:
 
 @told
 def show_program(step: Callable[..., Any]) -> str:
-    """The programs of a compiled function as text, a line for each step: what it makes, its shape, and of what.
+    """The programs of a compiled function, or of a file, as text, a line for each step: what it makes, its shape,
+    and of what.
 
     Steps that are done together end in the same ``[in 0]``: what one makes is read by the next a block at a time. One
     that is ``[done already]`` does what another has done, and what is ``[not needed]`` is left out. Empty where
@@ -107,9 +108,12 @@ def show_program(step: Callable[..., Any]) -> str:
     %3: float32 (3,) = tanh(%2)  [in 0]
     %4: float32 () = sum(%3, axes=(0), keepdims=false, mean=false)  [in 0]
     """
-    if not isinstance(step, _core.compiled):
-        raise TypeError(f"show_program: expected a function of flux.compile, got {step!r}")
-    return "\n".join(step.shown()).rstrip("\n")
+    shown = getattr(type(step), "shown", None)
+    if shown is None:
+        raise TypeError(
+            f"show_program: expected a function of flux.compile, or a program of flux.load, got {step!r}"
+        )
+    return "\n".join(shown(step)).rstrip("\n")
 
 
 class Life:

@@ -1,6 +1,7 @@
 //! Views: the same elements with another shape, in another order, or some of them. Nothing is copied where strides will do.
 
 use super::Array;
+use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::shape::{self, Dims, Strides};
 use smallvec::SmallVec;
@@ -23,7 +24,7 @@ impl Range {
     }
 
     /// Whether all of it lies on an axis of `n` elements.
-    fn fits(self, n: usize) -> bool {
+    pub(crate) fn fits(self, n: usize) -> bool {
         let Some(further) = self.length.checked_sub(1) else { return true };
         let last = isize::try_from(further)
             .ok()
@@ -41,6 +42,31 @@ impl Array {
         let start = self.start.wrapping_offset(offset * self.dtype.size() as isize);
         let row_major = shape::is_row_major(&shape, &strides);
         Array { buffer: self.buffer.clone(), start, shape, strides, dtype: self.dtype, row_major }
+    }
+
+    /// The same elements at these distances from each other, if no distance is much longer than all elements.
+    pub fn laid(&self, strides: &[isize]) -> Result<Array> {
+        let axes = || self.shape.iter().zip(strides).filter(|&(&n, _)| n != 1);
+        if strides.len() != self.ndim() {
+            return Err(Error::Shape(format!(
+                "laid: {strides:?} are no strides of shape {}",
+                shape::show(&self.shape)
+            )));
+        }
+        let is_so = self.size() == 0 || axes().map(|(_, s)| s).eq(axes_of(&self.shape, &self.strides));
+        if is_so {
+            return Ok(self.view(0, self.shape.clone(), Strides::from_slice(strides)));
+        }
+        let (start, end) = span(&self.shape, strides).ok_or_else(|| too_far(strides))?;
+        let from = self.contiguous()?;
+        let mut out = Array::filled("laid", &[start + end + 1], 0.0, self.dtype)?;
+        each!(self.dtype, moved: T => {
+            let (from, to) = (from.values::<T>("laid")?, out.values_mut::<T>("laid")?);
+            for (i, &x) in from.iter().enumerate() {
+                to[start.wrapping_add_signed(shape::offset(i, &self.shape, strides))] = x;
+            }
+        });
+        Ok(out.view(start as isize, self.shape.clone(), Strides::from_slice(strides)))
     }
 
     /// The elements in row-major order with another shape of the same size; a view where the strides allow.
@@ -165,4 +191,26 @@ impl Array {
         strides.push(self.strides[i] + self.strides[j]);
         Ok(self.view(0, shape, strides))
     }
+}
+
+/// How far strides lead below and above the first element, if that is not much further than all elements are long.
+pub(crate) fn span(shape: &[usize], strides: &[isize]) -> Option<(usize, usize)> {
+    let (mut low, mut high) = (0usize, 0usize);
+    for (&n, &stride) in shape.iter().zip(strides) {
+        let reach = n.saturating_sub(1).checked_mul(stride.unsigned_abs())?;
+        let end = if stride < 0 { &mut low } else { &mut high };
+        *end = end.checked_add(reach)?;
+    }
+    let is_near = low.checked_add(high)? / 256 <= shape::size(shape);
+    is_near.then_some((low, high))
+}
+
+/// The strides of axes of more than one element.
+fn axes_of<'a>(shape: &'a [usize], strides: &'a [isize]) -> impl Iterator<Item = &'a isize> {
+    shape.iter().zip(strides).filter(|&(&n, _)| n != 1).map(|(_, stride)| stride)
+}
+
+#[cold]
+fn too_far(strides: &[isize]) -> Error {
+    Error::Value(format!("laid: elements {strides:?} from each other are too far apart"))
 }

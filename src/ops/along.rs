@@ -12,7 +12,8 @@ use crate::kernels::reduce::{Axis, Sum};
 use crate::shape::{self, Axes};
 use crate::tape::made;
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, fields, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute, fields, parameters,
+    readers,
 };
 
 /// The axis, and its length in the tensor whose elements are numbered.
@@ -34,6 +35,12 @@ impl Along {
         shape[self.axis] = self.n;
         shape
     }
+    /// That an input is of numbers along the axis: they are looked at as they are read.
+    fn check(self, x: &Known<'_>, places: usize) -> Result<()> {
+        x.typed(places, DType::I64)?;
+        x.row_major(places)?;
+        x.ascending(places, &[self.axis])
+    }
     /// The error for the first of the numbers that is not along the axis.
     #[cold]
     fn outside(self, places: &[i64]) -> Error {
@@ -53,6 +60,11 @@ impl Operation for GatherAlong {
         "take_along_axis"
     }
     parameters! { 0: along }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        self.0.check(x, 1)?;
+        x.shaped(0, &self.0.shape(x.shape(1)))
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -88,6 +100,18 @@ impl Operation for AddAlong {
         "add_along_axis"
     }
     parameters! { 0: along }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.between(2, 3)?;
+        self.0.check(x, 1)?;
+        x.shaped(0, x.shape(1))?;
+        x.there_is(&self.0.shape(x.shape(1)))?;
+        x.holds(x.dtype(0) == x.dtype(0).widest(), || "the sums have no room".into())?;
+        if x.len() < 3 {
+            return Ok(());
+        }
+        x.typed(2, x.dtype(0))?;
+        x.shaped(2, &self.0.shape(x.shape(1)))
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (values, places, view) = (x[0].contiguous()?, given(x[1]), self.0.view(x[1].shape()));
         let mut out = match x.get(2) {
@@ -124,6 +148,13 @@ impl Operation for PutAlong {
         "put_along_axis"
     }
     parameters! { 0: along }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        self.0.check(x, 2)?;
+        x.typed(1, x.dtype(0))?;
+        x.shaped(1, x.shape(2))?;
+        x.shaped(0, &self.0.shape(x.shape(2)))
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -167,6 +198,8 @@ impl Differentiable for PutAlong {
         Ok(Grads::from_iter([dx, dvalues, None]))
     }
 }
+
+readers! { "take_along_axis" => GatherAlong, "add_along_axis" => AddAlong, "put_along_axis" => PutAlong }
 
 operations! {
     /// For each place along the other axes, the elements along `axis` that an integer tensor names there.

@@ -4,8 +4,8 @@ use super::binary::number;
 use super::index::{Named, Resolved, is_whole, resolve, spread};
 use super::movement::{permute, reshape_to};
 use super::numbers::{Numbers, given};
-use super::scatter::{Gather, scatter_rows};
-use super::view::{put, slice};
+use super::scatter::{Gather, rows_of, scatter_rows};
+use super::view::{put, ranges_of, slice};
 use super::{Index, add, astype, divide, equal, maximum, minimum, multiply, select};
 use crate::array::{Array, Range};
 use crate::dtype::{DType, each};
@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 use crate::kernels::reduce::{Max, Min, Sum};
 use crate::kernels::scatter as kernel;
 use crate::shape::Dims;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, parameters, readers,
+};
 use smallvec::SmallVec;
 
 /// What becomes of a part and the values that come to it.
@@ -54,6 +56,12 @@ impl Operation for Put {
         "put"
     }
     parameters! { 0: ranges }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.alike()?;
+        ranges_of(x, x.shape(0), &self.0)?;
+        x.shaped(1, &self.0.iter().map(|r| r.length).collect::<Dims>())
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -91,6 +99,11 @@ impl Operation for PutRows {
         "put"
     }
     parameters! { of }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        x.typed(1, x.dtype(0))?;
+        rows_of(x, 0, Some(1), 2, self.of)
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -152,6 +165,11 @@ impl Operation for AddRows {
         "index_add"
     }
     parameters! { of }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        x.typed(1, x.dtype(0))?;
+        rows_of(x, 0, Some(1), 2, self.of)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (rows, values, mut out) = (given(x[2]), x[1].contiguous()?, x[0].copy()?);
         let (outer, width) = (out.shape()[0], out.shape()[2]);
@@ -186,6 +204,11 @@ impl Operation for ExtremeRows {
         if self.largest { "max" } else { "min" }
     }
     parameters! { of, largest }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        x.typed(1, x.dtype(0))?;
+        rows_of(x, 0, Some(1), 2, self.of)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (rows, values, mut out) = (given(x[2]), x[1].contiguous()?, x[0].copy()?);
         let (outer, width) = (out.shape()[0], out.shape()[2]);
@@ -278,6 +301,8 @@ pub fn changed(x: &Tensor, key: &[Index], value: &Tensor, change: Change) -> Res
     let lengths: Dims = ranges.iter().map(|r| r.length).collect();
     apply(Put(ranges.iter().copied().collect()), &[x, &reshape_to(&new, &lengths)?])
 }
+
+readers! { "put" => Put, "put_rows" => PutRows, "add_rows" => AddRows, "extreme_rows" => ExtremeRows }
 
 /// In Python it is a method, `x.at[key].set(value)`, whose tests check the gradients of all kinds of keys.
 pub(super) const OPS: &[super::Op] = &[];

@@ -14,8 +14,8 @@ use crate::kernels::softmax::Logit;
 use crate::shape::{self, Dims};
 use crate::tape::made;
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_beside, fields, in_single,
-    parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute_beside, fields,
+    in_single, parameters, readers,
 };
 use std::borrow::Cow;
 
@@ -72,6 +72,37 @@ impl Attention {
         let bias = if self.bias { more.next() } else { None };
         let mask = if self.mask { more.next() } else { None };
         Parts { q: x[0], k: x[1], v: x[2], bias, mask }
+    }
+    /// That the first inputs are those of an attention, and of which sizes.
+    fn check_inputs(&self, x: &Known<'_>) -> Result<Sizes> {
+        x.floats(0..3 + usize::from(self.bias))?;
+        (0..3).try_for_each(|i| x.axes(i, 3))?;
+        let ([q, k, v], Heads { queries, keys }) = ([0, 1, 2].map(|i| x.shape(i)), self.heads);
+        let fits = queries > 0
+            && keys > 0
+            && queries.is_multiple_of(keys)
+            && [(q, queries), (k, keys), (v, keys)].iter().all(|(x, n)| x[2].is_multiple_of(*n))
+            && q[2] / queries == k[2] / keys
+            && q[0] == k[0]
+            && q[0] == v[0]
+            && k[1] == v[1];
+        x.holds(fits, || format!("{queries} and {keys} heads do not divide shapes {q:?}, {k:?} and {v:?}"))?;
+        let sizes = Sizes {
+            batch: q[0],
+            heads: queries,
+            sharing: queries / keys,
+            queries: q[1],
+            keys: k[1],
+            features: q[2] / queries,
+            values: v[2] / keys,
+        };
+        let scores = [sizes.batch, sizes.heads, sizes.queries, sizes.keys];
+        x.there_is(&scores)?;
+        (3..self.inputs()).try_for_each(|i| x.broadcasts_to(i, &scores))?;
+        if self.mask {
+            x.typed(self.inputs() - 1, DType::Bool)?;
+        }
+        Ok(sizes)
     }
     /// How many inputs it has.
     fn inputs(&self) -> usize {
@@ -143,6 +174,10 @@ impl Operation for Attention {
         "attention"
     }
     parameters! { heads, bias, mask, causal }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(self.inputs())?;
+        self.check_inputs(x).map(drop)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -224,6 +259,19 @@ impl Operation for AttentionGradient {
         "attention"
     }
     parameters! { of, wanted }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        let n = self.of.inputs();
+        x.count(n + 3)?;
+        let sizes = self.of.check_inputs(x)?;
+        x.floats([0, n, n + 1, n + 2])?;
+        let result = [sizes.batch, sizes.queries, sizes.heads * sizes.values];
+        x.shaped(n, &result)?;
+        x.row_major(n)?;
+        x.shaped(n + 1, &[sizes.batch, sizes.heads, sizes.queries, 2])?;
+        x.row_major(n + 1)?;
+        x.shaped(n + 2, &result)?;
+        x.holds(self.of.bias || !self.wanted[3], || "there is no bias".into())
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -457,6 +505,8 @@ fn some_seen(shape: &[usize]) -> Result<Mask> {
 }
 
 const CAUSAL: Mask = Mask { seen: None, causal: true };
+
+readers! { "attention" => Attention, "attention_gradient" => AttentionGradient }
 
 pub(super) const OPS: &[super::Op] = &[
     super::Op {

@@ -15,7 +15,7 @@ use crate::kernels::map::Zip;
 use crate::kernels::math::{double, single};
 use crate::shape::Axes;
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute_into, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute_into, parameters, readers,
 };
 use std::borrow::Cow;
 
@@ -68,6 +68,11 @@ macro_rules! binary {
                     stringify!($name)
                 }
                 parameters! {}
+                fn check(&self, x: &Known<'_>) -> Result<()> {
+                    x.count(2)?;
+                    x.alike()?;
+                    x.broadcast()
+                }
                 fn fused(&self, x: &[DType]) -> Option<Fusible> {
                     each!(x[0], $set: T => {
                         Some(Fusible::zip($name::Kernel::<T>(std::marker::PhantomData)))
@@ -107,6 +112,7 @@ macro_rules! binary {
                 apply($name::Rule, &[&a, &b])
             }
         )+
+        readers! { $(@$name => $name::Rule),+ }
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[
             Case { f: |t| $name(&t[0], &t[1]), shapes: &[&[2, 3], &[2, 3]], domain: $domain },
             Case { f: |t| $name(&t[0], &t[1]), shapes: &[&[2, 1, 3], &[4, 1]], domain: $domain },

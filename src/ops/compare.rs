@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fuse::Fusible;
 use crate::kernels::arithmetic::{Arithmetic, Bits};
 use crate::kernels::map::Zip;
-use crate::tape::{Operation, Tensor, cast, compute, parameters};
+use crate::tape::{Known, Operation, Tensor, cast, compute, parameters, readers};
 use std::marker::PhantomData;
 
 macro_rules! compare {
@@ -33,6 +33,11 @@ macro_rules! compare {
                     stringify!($name)
                 }
                 parameters! {}
+                fn check(&self, x: &Known<'_>) -> Result<()> {
+                    x.count(2)?;
+                    x.alike()?;
+                    x.broadcast()
+                }
                 fn moves(&self) -> bool {
                     compare!(@has_half $set)
                 }
@@ -52,6 +57,7 @@ macro_rules! compare {
                 compute($name::Test, &[&a, &b])
             }
         )+
+        readers! { $(@$name => $name::Test),+ }
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
         crate::bind! { compare $($(#[$doc])+ $name -> $out;)+ }
     };

@@ -4,7 +4,7 @@ use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::count as kernel;
-use crate::tape::{Operation, compute, parameters};
+use crate::tape::{Known, Operation, compute, parameters, readers};
 
 /// How often each of the numbers below `n` is in a vector.
 #[derive(Clone, Debug)]
@@ -17,6 +17,12 @@ impl Operation for Counts {
         "counts"
     }
     parameters! { n }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.holds(!x.dtype(0).is_float(), || "numbers are counted".into())?;
+        x.axes(0, 1)?;
+        x.there_is(&[self.n])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].cast(DType::I64)?.contiguous()?;
         let mut counts = Array::full("bincount", &[self.n], 0i64)?;
@@ -36,6 +42,10 @@ impl Operation for Bins {
         "bins"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.axes(1, 1)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let [x, edges] = [x[0], x[1]].map(|x| x.cast(x.dtype().widest())?.contiguous());
         let (x, edges) = (x?, edges?);
@@ -51,6 +61,8 @@ impl Operation for Bins {
         }, else Err(Error::DType(format!("histogram: not defined for {}", x.dtype()))))
     }
 }
+
+readers! { "counts" => Counts, "bins" => Bins }
 
 operations! {
     /// How often each of the numbers from 0 on and below `n` is among integers.

@@ -3,8 +3,8 @@
 use crate::array::Array;
 use crate::dtype::{DType, Element, Kind, each};
 use crate::error::{Error, Result};
-use crate::shape::Dims;
-use crate::tape::{Operation, Tensor, compute, parameters};
+use crate::shape::{self, Dims};
+use crate::tape::{Known, Operation, Tensor, compute, parameters, readers};
 
 /// An error unless the type holds the numbers; integers without their fractions.
 pub(super) fn within(op: &str, numbers: &[f64], dtype: DType) -> Result<()> {
@@ -42,6 +42,10 @@ impl Operation for Arange {
         "arange"
     }
     parameters! { start, step, n, dtype }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(0)?;
+        x.there_is(&[self.n])
+    }
     fn forward(&self, _: &[&Array]) -> Result<Array> {
         let value = |i: usize| self.start + i as f64 * self.step;
         each!(self.dtype, all: T => Array::from_fn("arange", &[self.n], |i| T::from_f64(value(i))))
@@ -75,6 +79,10 @@ impl Operation for Linspace {
         "linspace"
     }
     parameters! { start, stop, n, endpoint, dtype }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(0)?;
+        x.there_is(&[self.n])
+    }
     fn forward(&self, _: &[&Array]) -> Result<Array> {
         let Linspace { start, stop, n, endpoint, dtype } = *self;
         let parts = if endpoint { n.saturating_sub(1) } else { n }.max(1) as f64;
@@ -105,6 +113,10 @@ impl Operation for Eye {
         "eye"
     }
     parameters! { shape, diagonal, dtype }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(0)?;
+        x.there_is(&self.shape)
+    }
     fn forward(&self, _: &[&Array]) -> Result<Array> {
         let [rows, columns] = self.shape;
         let mut out = Array::filled("eye", &self.shape, 0.0, self.dtype)?;
@@ -137,6 +149,10 @@ impl Operation for OneHot {
         "one_hot"
     }
     parameters! { n, dtype }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.there_is(&[shape::size(x.shape(0)), self.n])
+    }
     fn forward(&self, labels: &[&Array]) -> Result<Array> {
         let mut dims = Dims::from_slice(labels[0].shape());
         dims.push(self.n);
@@ -165,5 +181,7 @@ pub fn one_hot(labels: &Tensor, n: usize, dtype: DType) -> Result<Tensor> {
     }
     compute(OneHot { n, dtype }, &[labels])
 }
+
+readers! { "arange" => Arange, "linspace" => Linspace, "eye" => Eye, "one_hot" => OneHot }
 
 pub(super) const OPS: &[super::Op] = &[];

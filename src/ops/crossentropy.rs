@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::kernels::cross_entropy as kernel;
 use crate::shape::{self, Axes};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single, made, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute, in_single, made,
+    parameters, readers,
 };
 
 /// `-log softmax(x)[label]` for each row of logits, or the mean over the rows.
@@ -28,6 +29,10 @@ impl Operation for CrossEntropy {
         "logitcrossentropy"
     }
     parameters! { mean }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        classes(x).map(drop)
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(inputs)?.0)
     }
@@ -86,6 +91,15 @@ impl Operation for CrossEntropyGradient {
         "logitcrossentropy"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(4)?;
+        let rows = classes(x)?;
+        x.floats([0, 2, 3])?;
+        x.shaped(2, &[rows, 2])?;
+        x.row_major(2)?;
+        let g = shape::size(x.shape(3));
+        x.holds(g == rows || g == 1, || "the gradient is of other rows".into())
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, labels, found, g) = (inputs[0], given(inputs[1]), inputs[2], inputs[3].contiguous()?);
         let (op, n) = (self.name(), x.shape()[x.ndim() - 1]);
@@ -96,9 +110,24 @@ impl Operation for CrossEntropyGradient {
     }
 }
 
+/// That the first input is of logits and the second of their labels; how many rows there are.
+fn classes(x: &Known<'_>) -> Result<usize> {
+    x.floats([0])?;
+    x.least_axes(0, 1)?;
+    x.row_major(0)?;
+    let (logits, labels) = (x.shape(0), x.shape(1));
+    let classes = logits[labels.len().min(logits.len() - 1)];
+    x.shaped(0, &[labels, &[classes]].concat())?;
+    x.there_is(&[shape::size(labels), 2])?;
+    x.numbers(1, classes)?;
+    Ok(shape::size(labels))
+}
+
 fn not_float(x: &Array) -> Error {
     Error::DType(format!("logitcrossentropy: not defined for {}", x.dtype()))
 }
+
+readers! { "crossentropy" => CrossEntropy, "crossentropy_gradient" => CrossEntropyGradient }
 
 operations! {
     /// `-log softmax(x)[label]` for each row: logits of shape `(.., classes)`, integer labels of shape `(..)`.

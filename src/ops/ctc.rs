@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::kernels::ctc::Alignments;
 use crate::memory::{collected, filled};
 use crate::shape;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, in_single, parameters, readers,
+};
 
 /// The loss of logits and labels. Its gradient is found in the same walk over the alignments and given beside it.
 #[derive(Clone, Debug)]
@@ -33,6 +35,14 @@ impl Operation for CtcLoss {
         "ctc_loss"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.floats([0])?;
+        x.axes(0, 2)?;
+        x.holds(x.shape(0)[1] > 0, || "there are no classes".into())?;
+        x.axes(1, 1)?;
+        x.numbers(1, x.shape(0)[1])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(computed(x[0], given(x[1]), false)?.0)
     }
@@ -98,6 +108,8 @@ fn recursion(x: &Tensor, labels: &[i64]) -> Result<Tensor> {
 fn some_labels() -> Result<Tensor> {
     Ok(Array::from_slice(&[3], &[1_i64, 1, 0])?.into())
 }
+
+readers! { "ctc_loss" => CtcLoss }
 
 operations! {
     /// The loss of connectionist temporal classification: minus the logarithm of the probability that logits of shape

@@ -9,7 +9,9 @@ use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Epilogue};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, parameters, readers,
+};
 
 /// `activation(x @ weight + bias)` for `x` of shape `(.., in)` and `weight` of shape `(in, out)`.
 #[derive(Clone, Debug)]
@@ -59,6 +61,16 @@ impl Operation for Dense {
         "dense"
     }
     parameters! { activation }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.between(2, 3)?;
+        x.floats(0..x.len())?;
+        x.least_axes(0, 2)?;
+        x.axes(1, 2)?;
+        let (given, weight) = (x.shape(0), x.shape(1));
+        x.holds(given[given.len() - 1] == weight[0], || "the product is of other features".into())?;
+        x.there_is(&[&given[..given.len() - 1], &[weight[1]]].concat())?;
+        if x.len() > 2 { x.shaped(2, &[weight[1]]) } else { Ok(()) }
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, weight) = (flat(inputs[0])?, inputs[1]);
         let (m, k, n) = (x.shape()[0], x.shape()[1], weight.shape()[1]);
@@ -147,6 +159,8 @@ pub fn dense(
         None => Ok(y),
     }
 }
+
+readers! { "dense" => Dense }
 
 pub(super) const OPS: &[super::Op] = &[super::Op {
     name: "dense",

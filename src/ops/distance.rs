@@ -8,7 +8,9 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::distance as kernel;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, in_single, parameters, readers,
+};
 
 /// The distances of all points `(batch, n, width)` from all `(batch, m, width)`.
 #[derive(Clone, Debug)]
@@ -19,6 +21,15 @@ impl Operation for Distances {
         "distances"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.floats([0, 1])?;
+        x.axes(0, 3)?;
+        x.axes(1, 3)?;
+        let (a, b) = (x.shape(0), x.shape(1));
+        x.shaped(1, &[a[0], b[1], a[2]])?;
+        x.there_is(&[a[0], a[1], b[1]])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b) = (x[0].contiguous()?, x[1].permute(&[0, 2, 1])?.contiguous()?);
         let (batch, n, width, m) = (a.shape()[0], a.shape()[1], a.shape()[2], b.shape()[2]);
@@ -50,6 +61,8 @@ impl Differentiable for Distances {
         })
     }
 }
+
+readers! { "distances" => Distances }
 
 operations! {
     /// The Euclidean distances of the points `a`, `(..., n, width)`, from the points `b`, `(..., m, width)`, by their

@@ -3,12 +3,14 @@
 use super::Case;
 use super::binary::as_float;
 use crate::array::Array;
-use crate::dtype::{Element, each};
+use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::dropout::{self as kernel, Rule};
 use crate::kernels::random::Position;
 use crate::random::Generator;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, fields, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, fields, parameters, readers,
+};
 
 /// What becomes of an element: with probability `keep` it is `x * scale + shift`, else `dropped`.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,13 @@ impl Operation for Dropout {
         "dropout"
     }
     parameters! { 0: fate }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.shaped(1, &[2])?;
+        x.typed(1, DType::U64)?;
+        x.row_major(1)?;
+        x.holds((0.0..=1.0).contains(&self.0.keep), || format!("{} is no probability", self.0.keep))
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (place, x) = (place_of(x[1]), x[0].contiguous()?);
         let Fate { keep, scale, shift, dropped } = self.0;
@@ -88,6 +97,8 @@ fn place_of(x: &Array) -> Position {
 }
 
 const SOME: Position = Position { key: 3, counter: 5 };
+
+readers! { "dropout" => Dropout }
 
 pub(super) const OPS: &[super::Op] = &[super::Op {
     name: "dropout",

@@ -8,7 +8,9 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::fourier::{self as kernel, Direction, Rows};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, choice, fields, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Known, Operation, Tensor, apply, choice, fields, parameters, readers,
+};
 use smallvec::SmallVec;
 
 /// The transform of pairs along an axis.
@@ -58,6 +60,18 @@ impl Along {
         (Rows { rows, from: shape[at], n: self.n, to: self.to, inner: 1, scale: self.scale }, out)
     }
 
+    /// That there is such a transform of an input whose axis is that far from its end, of so many numbers for each place.
+    fn check(self, x: &Known<'_>, from_end: usize, [_, to]: [usize; 2]) -> Result<()> {
+        x.floats([0])?;
+        let mut shape = Dims::from_slice(x.shape(0));
+        let at = shape.len() - from_end;
+        shape[at] = self.to;
+        shape.push(to);
+        x.there_is(&shape)?;
+        x.there_is(&[self.n, 4])?;
+        x.holds(self.n > 0, || "a transform is of one number at least".into())
+    }
+
     /// The transform that takes a gradient back to an axis of that length.
     fn back(self, to: usize) -> Along {
         Along { to, ..self }
@@ -69,7 +83,7 @@ fn not_float(op: &str, x: &Array) -> Error {
 }
 
 fields!(Along: n, to, scale);
-choice!(Direction);
+choice!(Direction: Forward, Inverse);
 
 /// The length of the axis of an input.
 fn length(cx: &Context<'_>, from: usize) -> usize {
@@ -85,6 +99,15 @@ impl Operation for Pairs {
         }
     }
     parameters! { direction, along, from_end }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.least_axes(0, 2)?;
+        let shape = x.shape(0);
+        x.holds((2..=shape.len()).contains(&self.from_end) && shape[shape.len() - 1] == 2, || {
+            "there are no such pairs".into()
+        })?;
+        self.along.check(x, self.from_end, [2, 2])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let mut shape = Dims::from_slice(x.shape());
@@ -112,6 +135,11 @@ impl Operation for Reals {
         "rfft"
     }
     parameters! { along, stands_for_mirror }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.least_axes(0, 1)?;
+        self.along.check(x, 1, [1, 2])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let (rows, shape) = self.along.rows(x.shape(), [1, 2]);
@@ -134,6 +162,12 @@ impl Operation for Halves {
         "irfft"
     }
     parameters! { along, stands_for_mirror }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.least_axes(0, 2)?;
+        x.holds(x.shape(0).ends_with(&[2]), || "there are no pairs".into())?;
+        self.along.check(x, 2, [2, 1])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let (rows, shape) = self.along.rows(x.shape(), [2, 1]);
@@ -150,6 +184,8 @@ impl Differentiable for Halves {
         cx.each(|_| apply(back(length(cx, 2)), &[g]))
     }
 }
+
+readers! { "fft" => Pairs, "rfft" => Reals, "irfft" => Halves }
 
 operations! {
     /// The discrete Fourier transform of pairs `(…, m, 2)` along an axis: element `k` of the result is the sum of

@@ -5,7 +5,9 @@ use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::map::Map;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, parameters, readers,
+};
 
 /// What stands in for NaN, infinity and minus infinity.
 #[derive(Clone, Debug)]
@@ -43,6 +45,10 @@ impl Operation for NanToNum {
         "nan_to_num"
     }
     parameters! { nan, posinf, neginf }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.floats([0])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0];
         each!(x.dtype(), float: T => {
@@ -66,6 +72,8 @@ impl Differentiable for NanToNum {
         })
     }
 }
+
+readers! { "nan_to_num" => NanToNum }
 
 operations! {
     /// `x` with `nan` in the place of NaN, and with `posinf` and `neginf` in the place of the infinities, by default the

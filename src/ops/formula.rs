@@ -12,7 +12,8 @@ use crate::fuse::Fusible;
 use crate::kernels::map::{Map, Zip, map_in_place};
 use crate::kernels::real::{Lane, Literal, Real};
 use crate::tape::{
-    self, Context, Differentiable, Grads, Keeps, Operation, Parameter, Tensor, Value, compute, is_recording,
+    self, Context, Differentiable, Grads, Keeps, Known, Operation, Parameter, Tensor, Value, compute,
+    is_recording, parameter,
 };
 use smallvec::smallvec;
 use std::fmt;
@@ -87,7 +88,16 @@ impl<K: Row> fmt::Debug for Unary<K> {
 
 /// The parameters of a row as data.
 fn named(names: &[&'static str], parameters: &Parameters) -> tape::Parameters {
-    names.iter().copied().zip(parameters.iter().map(Parameter::value)).collect()
+    names.iter().map(|&name| name.into()).zip(parameters.iter().map(Parameter::value)).collect()
+}
+
+/// The opposite: what a row does not have is 0.
+fn given(names: &[&'static str], parameters: &tape::Parameters) -> Option<Parameters> {
+    let mut given = [0.0; 2];
+    for (given, name) in given.iter_mut().zip(names) {
+        *given = parameter(parameters, name)?;
+    }
+    Some(given)
 }
 
 /// The parameters of a row, in brackets.
@@ -108,6 +118,13 @@ impl<K: Row> Operation for Unary<K> {
     }
     fn parameters(&self) -> tape::Parameters {
         named(K::PARAMETERS, &self.0)
+    }
+    fn read(parameters: &tape::Parameters) -> Option<Self> {
+        Some(Unary(given(K::PARAMETERS, parameters)?, PhantomData))
+    }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.floats([0])
     }
     fn fused(&self, x: &[DType]) -> Option<Fusible> {
         each!(x[0], float: T => Some(Fusible::map(Forward::<K, T>(self.0, PhantomData))), else None)
@@ -144,7 +161,7 @@ fn composed<K: Row>(g: &Tensor, v: &Tensor, p: Parameters) -> Result<Tensor> {
 }
 
 /// `g * d(v)` of a row in one pass.
-struct Slope<K>(Parameters, PhantomData<K>);
+pub(crate) struct Slope<K>(Parameters, PhantomData<K>);
 
 impl<K: Row> fmt::Debug for Slope<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,8 +178,16 @@ impl<K: Row> Operation for Slope<K> {
     }
     fn parameters(&self) -> tape::Parameters {
         let mut parameters = named(K::PARAMETERS, &self.0);
-        parameters.push(("gradient", Value::Bool(true)));
+        parameters.push(("gradient".into(), Value::Bool(true)));
         parameters
+    }
+    fn read(parameters: &tape::Parameters) -> Option<Self> {
+        Some(Slope(given(K::PARAMETERS, parameters)?, PhantomData))
+    }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.floats([0, 1])?;
+        x.broadcast()
     }
     fn fused(&self, x: &[DType]) -> Option<Fusible> {
         each!(x[1], float: T => Some(Fusible::zip(Backward::<K, T>(self.0, PhantomData))), else None)
@@ -218,9 +243,15 @@ impl Activation {
 impl Parameter for &'static Activation {
     fn value(&self) -> Value {
         let (names, parameters) = &self.parameters;
-        let mut fields = vec![("function", self.name.value())];
+        let mut fields = vec![("function".into(), Value::Name(self.name.into()))];
         fields.extend(named(names, parameters));
         Value::Fields(fields)
+    }
+    fn read(value: &Value) -> Option<Self> {
+        let Value::Fields(fields) = value else { return None };
+        let (_, Value::Name(name)) = fields.iter().find(|(name, _)| name == "function")? else { return None };
+        // Its parameters are the defaults.
+        super::activation(name).ok().filter(|activation| activation.value() == *value)
     }
 }
 
@@ -322,6 +353,10 @@ macro_rules! rows {
                 crate::tape::apply(super::formula::Unary::<$name::Kernel>(p, std::marker::PhantomData), &[&x])
             }
         )+
+        pub(super) const READERS: &[crate::tape::Reader] = &[$(
+            crate::tape::Reader::of::<super::formula::Unary<$name::Kernel>>(stringify!($name)),
+            crate::tape::Reader::of::<super::formula::Slope<$name::Kernel>>(concat!(stringify!($name), "_gradient")),
+        )+];
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[
             super::Case { f: |t| $name(&t[0] $(, $($($pd)? $($example)?),+)?), shapes: &[&[3, 5]], domain: $domain },
         ] }),+];

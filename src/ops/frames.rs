@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::kernels::fourier::Frames;
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, choice, fields, in_single, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, choice, fields, in_single,
+    parameters, readers,
 };
 use std::borrow::Cow;
 
@@ -53,7 +54,7 @@ impl Framed {
 }
 
 fields!(Frames: n, hop, lead, frames, time, reflects, stands_for_mirror, scale);
-choice!(Factor);
+choice!(Factor: Sound, Window, Spectra);
 
 impl Operation for Framed {
     fn name(&self) -> &'static str {
@@ -63,6 +64,25 @@ impl Operation for Framed {
         }
     }
     parameters! { frames, wanted }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.floats([0, 1])?;
+        let Frames { n, hop, lead, frames, time, reflects, .. } = self.frames;
+        let most =
+            frames.checked_mul(hop).and_then(|end| end.checked_add(n)).and_then(|end| end.checked_add(lead));
+        let is_frame = n > 0
+            && hop > 0
+            && (!reflects || lead < time)
+            && most.is_some_and(|most| most < isize::MAX as usize);
+        x.holds(is_frame, || format!("{:?} are no frames", self.frames))?;
+        let of_rows = if self.wanted == Sound { 1 } else { 0 };
+        x.least_axes(of_rows, 1)?;
+        let rows = x.shape(of_rows)[0];
+        for (i, factor) in self.inputs().into_iter().enumerate() {
+            x.shaped(i, &Framed { wanted: factor, ..*self }.shape(rows))?;
+        }
+        x.there_is(&self.shape(rows))
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (name, frames) = (self.name(), self.frames);
         let [a, b] = [inputs[0].contiguous()?, inputs[1].contiguous()?];
@@ -91,6 +111,8 @@ impl Differentiable for Framed {
         })
     }
 }
+
+readers! { "stft" => Framed }
 
 operations! {
     /// The Fourier transforms of frames of sound `(…, time)`, times a window `(n,)`, as pairs `(…, frames, n / 2 + 1, 2)` of real and

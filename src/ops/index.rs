@@ -10,7 +10,7 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result, attempt};
 use crate::memory::collected;
 use crate::shape::{self, Dims};
-use crate::tape::{Operation, Tensor, compute, parameters};
+use crate::tape::{Known, Operation, Tensor, compute, parameters, readers};
 
 /// One part of an index.
 #[derive(Clone, Debug)]
@@ -226,6 +226,12 @@ impl Operation for Rows {
         "rows"
     }
     parameters! { axes, lengths }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.between(1, self.axes.len())?;
+        x.count(self.lengths.len())?;
+        x.there_is(&self.lengths)?;
+        x.broadcast()
+    }
     fn forward(&self, arrays: &[&Array]) -> Result<Array> {
         let mut shape = Dims::new();
         for a in arrays {
@@ -293,6 +299,8 @@ pub(super) fn spread(value: &Tensor, shape: &[usize]) -> Result<Tensor> {
         Error::Shape(format!("index: values of shape {v} do not broadcast to the part of shape {to}"))
     })
 }
+
+readers! { "rows" => Rows }
 
 operations! {
     /// The elements that an integer tensor names along an axis, the first unless another is given.

@@ -8,7 +8,7 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::put as kernel;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, parameters};
+use crate::tape::{Context, Differentiable, Grads, Known, Operation, Tensor, apply, parameters, readers};
 use std::borrow::Cow;
 
 #[derive(Clone, Debug)]
@@ -22,6 +22,22 @@ impl Operation for Concat {
         "concat"
     }
     parameters! { axis, lengths }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.between(1, usize::MAX)?;
+        x.alike()?;
+        let first = x.shape(0);
+        x.holds(self.axis < first.len() && self.lengths.len() == x.len(), || {
+            format!("{self:?} is of other inputs")
+        })?;
+        for (i, &n) in self.lengths.iter().enumerate() {
+            let mut shape = Dims::from_slice(first);
+            shape[self.axis] = n;
+            x.shaped(i, &shape)?;
+        }
+        let mut shape = Dims::from_slice(first);
+        shape[self.axis] = self.lengths.iter().fold(0, |all: usize, &n| all.saturating_add(n));
+        x.there_is(&shape)
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -79,6 +95,8 @@ pub fn stack(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
     let columns: Vec<Tensor> = tensors.iter().map(|t| reshape_to(t, &dims)).collect::<Result<_>>()?;
     concat(&columns.iter().collect::<Vec<_>>(), at as isize)
 }
+
+readers! { "concat" => Concat }
 
 pub(super) const OPS: &[super::Op] = &[
     super::Op {

@@ -7,7 +7,9 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::fuse::Fusible;
 use crate::kernels::map::Zip3;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, parameters, readers,
+};
 use std::marker::PhantomData;
 
 #[derive(Clone, Debug)]
@@ -38,6 +40,11 @@ impl Operation for Lerp {
         "lerp"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        x.floats([0, 1, 2])?;
+        x.broadcast()
+    }
     fn fused(&self, x: &[DType]) -> Option<Fusible> {
         each!(x[0], float: T => Some(Fusible::zip3_as(x[0], Kernel::<T>(PhantomData))), else None)
     }
@@ -61,6 +68,8 @@ impl Differentiable for Lerp {
         })
     }
 }
+
+readers! { "lerp" => Lerp }
 
 operations! {
     /// `a + weight * (b - a)`: `a` where `weight` is 0, `b` where it is 1. All three broadcast, in a floating type.

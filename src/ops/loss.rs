@@ -10,7 +10,8 @@ use crate::kernels::map::{Map, Zip, Zip3};
 use crate::kernels::reduce::{Axis, Sum, reduce};
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Layout, Operation, Parameters, Tensor, Value, apply, compute,
+    Context, Differentiable, Grads, Keeps, Known, Layout, Operation, Parameters, Tensor, Value, apply, compute,
+    readers,
 };
 use smallvec::{SmallVec, smallvec};
 use std::marker::PhantomData;
@@ -150,6 +151,14 @@ impl<D: Distance> Operation for Mean<D> {
             },
         ], else Vec::new())
     }
+    fn read(_: &Parameters) -> Option<Self> {
+        Some(Mean(PhantomData))
+    }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.floats([0, 1])?;
+        x.shaped(1, x.shape(0))
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let axis = Axis { outer: 1, n: x[0].size(), inner: 1 };
         each!(x[0].dtype(), float: T => {
@@ -199,7 +208,16 @@ impl<D: Distance> Operation for MeanGradient<D> {
         Some(Arc::new(MeanGradient::<D>(PhantomData)))
     }
     fn parameters(&self) -> Parameters {
-        vec![("gradient", Value::Bool(true))]
+        vec![("gradient".into(), Value::Bool(true))]
+    }
+    fn read(_: &Parameters) -> Option<Self> {
+        Some(MeanGradient(PhantomData))
+    }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        x.floats([0, 1, 2])?;
+        x.shaped(1, x.shape(0))?;
+        x.sized(2, 1)
     }
     fn parts(&self, x: &[&Layout]) -> Vec<Part> {
         let (shape, dtype, n) = (x[0].0.clone(), x[0].2, shape::size(&x[0].0));
@@ -232,6 +250,13 @@ impl<D: Distance> Operation for MeanGradient<D> {
 
 fn not_float<D: Distance>(x: &Array) -> Result<Array> {
     Err(Error::DType(format!("{}: not defined for {}", D::NAME, x.dtype())))
+}
+
+readers! {
+    "mse" => Mean<Squared>,
+    "mse_gradient" => MeanGradient<Squared>,
+    "mae" => Mean<Absolute>,
+    "mae_gradient" => MeanGradient<Absolute>,
 }
 
 operations! {

@@ -8,7 +8,9 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Epilogue, Operand};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, cast, parameters, readers,
+};
 
 /// `(.., m, k) @ (.., k, n)`, where the leading axes broadcast.
 #[derive(Clone, Debug)]
@@ -32,6 +34,15 @@ impl Operation for Matmul {
         "matmul"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.floats([0, 1])?;
+        [0, 1].into_iter().try_for_each(|i| x.least_axes(i, 2))?;
+        let (a, b) = (x.shape(0), x.shape(1));
+        let (lead, n) = (shape::broadcast("matmul", &a[..a.len() - 2], &b[..b.len() - 2])?, b[b.len() - 1]);
+        x.holds(a[a.len() - 1] == b[b.len() - 2], || "the matrices have no product".into())?;
+        x.there_is(&[&lead[..], &[a[a.len() - 2], n]].concat())
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b) = (x[0], x[1]);
         let (na, nb) = (a.ndim(), b.ndim());
@@ -113,6 +124,12 @@ impl Operation for Dot {
         "matmul"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.floats([0, 1])?;
+        x.axes(0, 1)?;
+        x.shaped(1, x.shape(0))
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b) = (x[0], x[1]);
         let mut out = Array::empty("matmul", &[], a.dtype())?;
@@ -134,6 +151,8 @@ impl Differentiable for Dot {
         cx.each(|i| super::multiply(g, cx.input(1 - i)))
     }
 }
+
+readers! { "matmul" => Matmul, "dot" => Dot }
 
 operations! {
     /// The matrix product, on the last two axes; the leading axes broadcast. A vector counts as a row on the left and as a column on the right.

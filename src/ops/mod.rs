@@ -21,7 +21,7 @@
 // an independent oracle.
 
 use crate::error::Result;
-use crate::tape::Tensor;
+use crate::tape::{Parameter, Reader, Tensor, Value};
 
 /// What the tests, the benches and the Python module know of an operation.
 #[doc(hidden)]
@@ -30,6 +30,20 @@ pub struct Op {
     pub name: &'static str,
     /// Calls on which its gradient is checked; none where it has no gradient.
     pub cases: &'static [Case],
+}
+
+/// The name of an operation's function, as a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name(pub(crate) &'static str);
+
+impl Parameter for Name {
+    fn value(&self) -> Value {
+        Value::Name(self.0.into())
+    }
+    fn read(value: &Value) -> Option<Self> {
+        let Value::Name(name) = value else { return None };
+        OPS.iter().copied().flatten().find(|op| op.name == name).map(|op| Name(op.name))
+    }
 }
 
 /// A call to check: the function, the shapes of its arguments, and the interval their values come from.
@@ -59,6 +73,18 @@ macro_rules! operations {
         )+
         pub(in crate::ops) const OPS: &[crate::ops::Op] = &[$(crate::ops::Op { name: stringify!($name), cases: &[$($case),*] }),+];
         crate::bind! { meet $($(#[$doc])+ $name($($x),+ $(; $($k: $t $(= $d)?),+)?);)+ }
+    };
+}
+
+/// The operations of these files, and those of the tape, by their names in files.
+macro_rules! readers_of {
+    ($($file:ident)+) => {
+        /// Every operation by its name in files.
+        #[doc(hidden)]
+        pub fn readers() -> impl Iterator<Item = &'static Reader> {
+            let ours = [$($file::READERS),+];
+            crate::tape::READERS.into_iter().chain([crate::random::READERS]).chain(ours).chain(linalg::READERS).flatten()
+        }
     };
 }
 
@@ -124,6 +150,8 @@ pub use formula::Activation;
 use norm::normalise;
 #[cfg(feature = "python")]
 pub(crate) use numbers::{are_below, copy, holds};
+#[cfg(feature = "safetensors")]
+pub(crate) use numbers::{below, still};
 
 list! {
     tables:
@@ -131,4 +159,10 @@ list! {
         sort count ranks matmul distance softmax normalise loss crossentropy pool ctc fft frames;
     files:
         select at join creation dense attention conv norm dropout recurrent linalg
+}
+
+readers_of! {
+    numbers unary activation rounding binary compare select finite lerp movement view at join creation index along scatter
+    reduce scan running sort count ranks matmul distance softmax dense attention conv norm dropout loss crossentropy pool ctc
+    fft frames recurrent
 }

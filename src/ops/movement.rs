@@ -6,7 +6,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::fuse::Fusible;
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, parameters};
+use crate::tape::{Context, Differentiable, Grads, Known, Operation, Tensor, apply, parameters, readers};
 use smallvec::SmallVec;
 
 #[derive(Clone, Debug)]
@@ -17,6 +17,11 @@ impl Operation for Reshape {
         "reshape"
     }
     parameters! { 0: shape }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.there_is(&self.0)?;
+        x.sized(0, shape::size(&self.0))
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -47,6 +52,12 @@ impl Operation for Permute {
         "permute_dims"
     }
     parameters! { 0: order }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.axes(0, self.0.len())?;
+        let names_each = (0..self.0.len()).all(|axis| self.0.contains(&axis));
+        x.holds(names_each, || format!("{:?} are no axes in another order", self.0))
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -81,6 +92,11 @@ impl Operation for BroadcastTo {
         "broadcast_to"
     }
     parameters! { 0: shape }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.there_is(&self.0)?;
+        x.broadcasts_to(0, &self.0)
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -102,6 +118,8 @@ impl Differentiable for BroadcastTo {
 pub fn broadcast_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     if x.shape() == shape { Ok(x.clone()) } else { apply(BroadcastTo(Dims::from_slice(shape)), &[x]) }
 }
+
+readers! { "reshape" => Reshape, "permute_dims" => Permute, "broadcast_to" => BroadcastTo }
 
 operations! {
     /// The elements in row-major order with another shape; one length may be -1, to be worked out.

@@ -6,7 +6,9 @@
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::tape::{Operation, Parameter, Tensor, compute_into, derive, is_captured, parameters};
+use crate::tape::{
+    Compute, Known, Operation, Parameter, Tensor, compute_into, derive, is_captured, parameters, readers,
+};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -33,11 +35,7 @@ impl Numbers {
     /// These numbers, which have been found to be below `n` and not negative: where a program takes others, these are too.
     pub(super) fn each_below(self, n: usize) -> Numbers {
         if is_captured() {
-            let look = move |x: &[&Array]| match given(x[0]).iter().all(|i| (0..n as i64).contains(i)) {
-                true => Ok(Vec::new()),
-                false => Err(Error::Index(format!("a number is out of range for {n} places"))),
-            };
-            derive("below", vec![("n", n.value())], &[self.0.array()], &[], Arc::new(look));
+            derive("below", vec![("n".into(), n.value())], &[self.0.array()], &[], below(n));
         }
         self
     }
@@ -71,6 +69,9 @@ impl Operation for Own {
         "own"
     }
     parameters! { dtype }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -94,21 +95,26 @@ pub(crate) fn copy(x: &Tensor) -> Result<Tensor> {
     Ok(owned(x.array().clone(), x.dtype())?.at(x.place()))
 }
 
+fn each_is_below(x: &Array, n: usize) -> Result<bool> {
+    let x = x.cast(DType::I64)?.contiguous()?;
+    Ok(given(&x).iter().all(|&i| i >= 0 && (i as u64) < n as u64))
+}
+
+/// What looks whether numbers are at least 0 and below `n`, in a program.
+pub(crate) fn below(n: usize) -> Compute {
+    Arc::new(move |x| match each_is_below(x[0], n)? {
+        true => Ok(Vec::new()),
+        false => Err(Error::Index(format!("a number is out of range for {n} places"))),
+    })
+}
+
 /// Whether all numbers are at least 0 and below `n`. Where a program takes others, they are looked at again.
 #[cfg(feature = "python")]
 pub(crate) fn are_below(numbers: &Tensor, n: usize) -> Result<bool> {
-    let look = move |x: &Array| -> Result<bool> {
-        let x = x.cast(DType::I64)?.contiguous()?;
-        Ok(given(&x).iter().all(|i| (0..n as i64).contains(i)))
-    };
-    let found = look(numbers.array())?;
+    let found = each_is_below(numbers.array(), n)?;
     match is_captured() {
         true if found => {
-            let again = move |x: &[&Array]| match look(x[0])? {
-                true => Ok(Vec::new()),
-                false => Err(Error::Index(format!("a number is out of range for {n} places"))),
-            };
-            derive("below", vec![("n", n.value())], &[numbers.array()], &[], Arc::new(again));
+            derive("below", vec![("n".into(), n.value())], &[numbers.array()], &[], below(n));
         }
         true => numbers.array().is_looked_at(),
         false => {}
@@ -116,22 +122,27 @@ pub(crate) fn are_below(numbers: &Tensor, n: usize) -> Result<bool> {
     Ok(found)
 }
 
+fn is_true(x: &Array) -> Result<bool> {
+    let x = x.cast(DType::F64)?.contiguous()?;
+    Ok(x.values::<f64>("holds")?.first().is_some_and(|&x| x != 0.0))
+}
+
+/// What looks whether the truth of one element is still that, in a program.
+pub(crate) fn still(found: bool) -> Compute {
+    Arc::new(move |x| match is_true(x[0])? == found {
+        true => Ok(Vec::new()),
+        false => Err(Error::Value("what was so is not so any more".into())),
+    })
+}
+
 /// The truth of one element. Where a program does this again, it is to be the same.
 #[cfg(feature = "python")]
 pub(crate) fn holds(x: &Tensor) -> Result<bool> {
-    let look = |x: &Array| -> Result<bool> {
-        let x = x.cast(DType::F64)?.contiguous()?;
-        Ok(x.values::<f64>("holds")?.first().is_some_and(|&x| x != 0.0))
-    };
-    let found = look(x.array())?;
+    let found = is_true(x.array())?;
     if !is_captured() {
         return Ok(found);
     }
-    let again = move |x: &[&Array]| match look(x[0])? == found {
-        true => Ok(Vec::new()),
-        false => Err(Error::Value("what was so is not so any more".into())),
-    };
-    derive("holds", vec![("is", found.value())], &[x.array()], &[], Arc::new(again));
+    derive("holds", vec![("is".into(), found.value())], &[x.array()], &[], still(found));
     Ok(found)
 }
 
@@ -140,6 +151,8 @@ pub(crate) fn holds(x: &Tensor) -> Result<bool> {
 pub(super) fn given(numbers: &Array) -> &[i64] {
     numbers.as_slice().expect("numbers are row-major int64")
 }
+
+readers! { "own" => Own }
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Pooling over windows of channels-last images of one to three spatial axes.
 
 use super::binary::as_float;
-use super::{Case, multiply};
+use super::{Case, Name, multiply};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
@@ -10,13 +10,14 @@ use crate::memory::unwritten::Unwritten;
 use crate::shape::{self, Axes, Dims};
 use crate::tape::made;
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, fields, in_single, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, fields, in_single, parameters,
+    readers,
 };
 
 /// The windows of a pooling, and the shapes of its two sides.
 #[derive(Clone, Debug)]
 struct Pooling {
-    op: &'static str,
+    op: Name,
     windows: Windows,
     input: Dims,
     output: Dims,
@@ -62,18 +63,23 @@ macro_rules! places {
 
 impl Operation for MaxPool {
     fn name(&self) -> &'static str {
-        self.0.op
+        self.0.op.0
     }
     parameters! { 0: pooling }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        self.0.check()?;
+        x.shaped(0, &self.0.input)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (x, Pooling { op, windows, output, .. }) = (x[0].contiguous()?, &self.0);
+        let (x, Pooling { op: Name(op), windows, output, .. }) = (x[0].contiguous()?, &self.0);
         each!(x.dtype(), float: T => {
             let values = x.values::<T>(op)?;
             Array::written(op, output, |out| kernel::maxpool(windows, values, out))
         }, else Err(self.0.not_float(&x)))
     }
     fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
-        let (x, Pooling { op, windows, output, .. }) = (x[0].contiguous()?, &self.0);
+        let (x, Pooling { op: Name(op), windows, output, .. }) = (x[0].contiguous()?, &self.0);
         let stored = if windows.area() <= 1 << 8 { DType::U8 } else { DType::U32 };
         each!(x.dtype(), float: T => places!(stored, P => {
             let values = x.values::<T>(op)?;
@@ -96,6 +102,11 @@ impl Operation for Spread {
         "maxpool_back"
     }
     parameters! { 0: pooling }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        self.0.check_places(x)?;
+        x.shaped(0, &self.0.output)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (op, places, g, Pooling { windows, input, .. }) =
             (self.name(), x[1], x[0].contiguous()?, &self.0);
@@ -120,6 +131,11 @@ impl Operation for Pick {
         "maxpool_pick"
     }
     parameters! { 0: pooling }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        self.0.check_places(x)?;
+        x.shaped(0, &self.0.input)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (op, places, x, Pooling { windows, output, .. }) =
             (self.name(), x[1], x[0].contiguous()?, &self.0);
@@ -141,20 +157,25 @@ impl Differentiable for Pick {
 
 impl Operation for SumPool {
     fn name(&self) -> &'static str {
-        if self.transposed { "sumpool_back" } else { self.pooling.op }
+        if self.transposed { "sumpool_back" } else { self.pooling.op.0 }
     }
     parameters! { pooling, scale, transposed }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        self.pooling.check()?;
+        x.shaped(0, if self.transposed { &self.pooling.output } else { &self.pooling.input })
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (pooling, windows) = (&self.pooling, &self.pooling.windows);
         let x = x[0].contiguous()?;
         each!(x.dtype(), float: T => {
-            let (values, scale) = (x.values::<T>(pooling.op)?, self.scale as T);
+            let (values, scale) = (x.values::<T>(pooling.op.0)?, self.scale as T);
             let (shape, pool) = if self.transposed {
                 (&pooling.input, kernel::meanpool_back::<T> as kernel::Mean<T>)
             } else {
                 (&pooling.output, kernel::meanpool::<T> as kernel::Mean<T>)
             };
-            Array::written(pooling.op, shape, |out| pool(windows, values, scale, out))
+            Array::written(pooling.op.0, shape, |out| pool(windows, values, scale, out))
         }, else Err(pooling.not_float(&x)))
     }
 }
@@ -165,6 +186,8 @@ impl Differentiable for SumPool {
         cx.each(|_| apply(SumPool { pooling: pooling.clone(), scale: *scale, transposed: !transposed }, &[g]))
     }
 }
+
+readers! { "maxpool" => MaxPool, "maxpool_back" => Spread, "maxpool_pick" => Pick, "sumpool" => SumPool }
 
 operations! {
     /// The largest element of each window of images `(batch, *lengths, channels)` with one to three lengths; NaN if there
@@ -281,7 +304,7 @@ impl Pooling {
         if shape::checked_size(&size).is_none_or(|n| n > u32::MAX as usize) {
             return Err(Error::Value(format!("{op}: the window {size:?} is too large")));
         }
-        Ok(Pooling { op, windows, input: Dims::from_slice(x), output, after: past })
+        Ok(Pooling { op: Name(op), windows, input: Dims::from_slice(x), output, after: past })
     }
 
     /// One over the number of elements of each window that count, `(1, *windows, 1)`; what of it lies past the padding does
@@ -300,11 +323,53 @@ impl Pooling {
         };
         let mut dims = self.output.clone();
         (dims[0], dims[self.output.len() - 1]) = (1, 1);
-        Ok(made(Array::from_fn(self.op, &dims, share)?.cast(dtype)?).into())
+        Ok(made(Array::from_fn(self.op.0, &dims, share)?.cast(dtype)?).into())
+    }
+
+    /// That it is of windows that lie on its images.
+    fn check(&self) -> Result<()> {
+        let (w, skip) = (&self.windows, 5usize.saturating_sub(self.input.len()));
+        let images = |lengths: &[usize; 3]| [&[w.batch], &lengths[skip.min(3)..], &[w.channels]].concat();
+        let fits = (0..3).all(|i| {
+            if i < skip {
+                return [w.input[i], w.output[i], w.size[i], w.stride[i], w.dilation[i]] == [1; 5]
+                    && [w.before[i], self.after[i]] == [0; 2];
+            }
+            let (before, after) = (w.before[i], self.after[i]);
+            let reach =
+                (w.size[i].max(1) - 1).checked_mul(w.dilation[i]).and_then(|reach| reach.checked_add(1));
+            let Some(reach) = reach.filter(|&reach| before < reach && after < reach) else { return false };
+            let is_count =
+                |ceil| count(w.input[i], before, after, reach, w.stride[i], ceil) == Some(w.output[i]);
+            w.size[i] > 0
+                && w.stride[i] > 0
+                && w.dilation[i] > 0
+                && [w.input[i], w.output[i], reach, w.stride[i]].iter().all(|&n| n < isize::MAX as usize / 4)
+                && (is_count(false) || is_count(true))
+                && (w.dilation[i] == 1 || !w.counts(i, w.input[i], true).contains(&0))
+        });
+        let is_small = shape::checked_size(&w.size).is_some_and(|n| n <= u32::MAX as usize);
+        let is_whole = (3..=5).contains(&self.input.len())
+            && self.input[..] == images(&w.input)
+            && self.output[..] == images(&w.output)
+            && shape::checked_size(&self.output).is_some_and(|n| n <= isize::MAX as usize / 16);
+        match fits && is_small && is_whole {
+            true => Ok(()),
+            false => Err(Error::Value(format!("{w:?} are no windows"))),
+        }
+    }
+
+    /// The same, and that the second input is of places in them.
+    fn check_places(&self, x: &Known<'_>) -> Result<()> {
+        self.check()?;
+        x.floats([0])?;
+        x.shaped(1, &self.output)?;
+        x.row_major(1)?;
+        x.holds(matches!(x.dtype(1), DType::U8 | DType::U32), || "places are uint8 or uint32".into())
     }
 
     fn not_float(&self, x: &Array) -> Error {
-        Error::DType(format!("{}: not defined for {}", self.op, x.dtype()))
+        Error::DType(format!("{}: not defined for {}", self.op.0, x.dtype()))
     }
 }
 

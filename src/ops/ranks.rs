@@ -6,7 +6,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::ranks as kernel;
 use crate::shape::{self, Dims};
-use crate::tape::{Operation, Tensor, compute, parameters};
+use crate::tape::{Known, Operation, Tensor, compute, parameters, readers};
 use smallvec::SmallVec;
 
 /// The places of the first `k` elements in order along an axis.
@@ -46,6 +46,11 @@ impl Operation for First {
         "argfirst"
     }
     parameters! { k, axis, descending }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.ascending(0, &[self.axis])?;
+        x.holds(self.k <= x.shape(0)[self.axis], || format!("there are no {} elements", self.k))
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         by_rows(x[0], self.axis, self.k, |x, [rows, n], shape| {
             each!(x.dtype(), wide: T => {
@@ -63,6 +68,13 @@ impl Operation for Ranked {
         "argranked"
     }
     parameters! { ranks, axis }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.ascending(0, &[self.axis])?;
+        let n = x.shape(0)[self.axis];
+        let fits = self.ranks.is_sorted() && self.ranks.iter().all(|&rank| rank < n);
+        x.holds(fits, || format!("{:?} are no ranks of {n}", self.ranks))
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         by_rows(x[0], self.axis, self.ranks.len(), |x, [rows, n], shape| {
             each!(x.dtype(), wide: T => {
@@ -72,6 +84,8 @@ impl Operation for Ranked {
         })
     }
 }
+
+readers! { "argfirst" => First, "argranked" => Ranked }
 
 operations! {
     /// The places of the first `k` elements in ascending order along an axis, NaN last. Equal elements keep their order.

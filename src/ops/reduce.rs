@@ -3,7 +3,7 @@
 use super::binary::{as_float, number};
 use super::compare::truth;
 use super::movement::{broadcast_to, reshape_to};
-use super::{Case, astype, divide, equal, isnan, logical_not, multiply, select, subtract};
+use super::{Case, Name, astype, divide, equal, isnan, logical_not, multiply, select, subtract};
 use crate::array::Array;
 use crate::dtype::{DType, Element, each};
 use crate::error::{Error, Result};
@@ -13,7 +13,8 @@ use crate::kernels::reduce::{self as kernel, Axis, Fold};
 use crate::kernels::variance::{Variance, centred};
 use crate::shape::{self, Axes, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, fields, in_single, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute, fields, in_single,
+    parameters, readers,
 };
 use smallvec::SmallVec;
 
@@ -86,6 +87,11 @@ impl Operation for Sum {
         if self.mean { "mean" } else { "sum" }
     }
     parameters! { axes, keepdims, mean }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.holds(!self.mean || x.dtype(0).is_float(), || "a mean is of floats".into())?;
+        x.ascending(0, &self.axes)
+    }
     fn fused(&self, x: &[DType]) -> Option<Fusible> {
         each!(x[0], float: T => {
             let sum = Fusible::fold::<kernel::Sum<T>>(&self.axes);
@@ -127,6 +133,10 @@ impl Operation for NanSum {
         "nansum"
     }
     parameters! { axes, keepdims }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.ascending(0, &self.axes)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = &x[0].cast(x[0].dtype().widest())?;
         each!(x.dtype(), wide: T => fold::<kernel::KnownSum<T>>("nansum", x, &self.axes, self.keepdims))
@@ -162,6 +172,9 @@ impl Operation for Extreme {
         if self.largest { "max" } else { "min" }
     }
     parameters! { axes, keepdims, largest }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        has_elements(x, &self.axes)
+    }
     fn fused(&self, x: &[DType]) -> Option<Fusible> {
         each!(x[0], float: T => Some(match self.largest {
             true => Fusible::fold::<kernel::Max<T>>(&self.axes),
@@ -206,6 +219,15 @@ pub fn sum_to(x: &Tensor, shape: &[usize]) -> Result<Tensor> {
     reshape_to(&apply(Sum { axes, keepdims: false, mean: false }, &[x])?, shape)
 }
 
+/// That extremes of an input over axes are there.
+fn has_elements(x: &Known<'_>, axes: &[usize]) -> Result<()> {
+    x.count(1)?;
+    x.ascending(0, axes)?;
+    let shape = x.shape(0);
+    let is_empty = axes.iter().any(|&i| shape[i] == 0) && shape::size(&reduced_shape(shape, axes, true)) > 0;
+    x.holds(!is_empty, || format!("shape {} has no extremes over axes {axes:?}", shape::show(shape)))
+}
+
 fn nonempty(op: &str, x: &Array, axes: &[usize]) -> Result<()> {
     match axes.iter().find(|&&i| x.shape()[i] == 0) {
         Some(i) if shape::size(&reduced_shape(x.shape(), axes, true)) > 0 => {
@@ -215,6 +237,8 @@ fn nonempty(op: &str, x: &Array, axes: &[usize]) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+readers! { "sum" => Sum, "nansum" => NanSum, "extreme" => Extreme, "spread" => Spread, "spread_gradient" => Centred, "truths" => Truths, "argextreme" => ArgExtreme }
 
 operations! {
     /// The sum over axes. Integers are summed in 64 bits.
@@ -322,6 +346,10 @@ impl Operation for Spread {
         if self.what.root { "std" } else { "var" }
     }
     parameters! { axes, keepdims, what }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.ascending(0, &self.axes)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, axis) = side_by_side(x[0], &self.axes)?;
         let shape = reduced_shape(x[0].shape(), &self.axes, self.keepdims);
@@ -346,7 +374,10 @@ impl Differentiable for Spread {
     fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
         Some(cx.each(|i| {
             let [unit, scale] = self.unit_and_scale(cx, g)?;
-            compute(Centred { axes: self.axes.clone(), what: self.name() }, &[cx.input(i), &unit, &scale])
+            compute(
+                Centred { axes: self.axes.clone(), what: Name(self.name()) },
+                &[cx.input(i), &unit, &scale],
+            )
         }))
     }
 }
@@ -375,14 +406,21 @@ impl Spread {
 #[derive(Clone, Debug)]
 struct Centred {
     axes: AxisList,
-    what: &'static str,
+    what: Name,
 }
 
 impl Operation for Centred {
     fn name(&self) -> &'static str {
-        self.what
+        self.what.0
     }
     parameters! { axes, what }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        x.floats([0, 1, 2])?;
+        x.ascending(0, &self.axes)?;
+        let kept = reduced_shape(x.shape(0), &self.axes, true);
+        [1, 2].into_iter().try_for_each(|i| x.broadcasts_to(i, &kept))
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, unit, scale) = (inputs[0], inputs[1], inputs[2]);
         let kept = reduced_shape(x.shape(), &self.axes, true);
@@ -390,7 +428,7 @@ impl Operation for Centred {
         let (a, axis) = side_by_side(&x.contiguous()?, &self.axes)?;
         let [unit, scale] = [unit, scale].map(|v| v.broadcast_to(&kept).and_then(|v| v.contiguous()));
         let (unit, scale) = (unit?, scale?);
-        let op = self.what;
+        let op = self.what.0;
         let out = each!(a.dtype(), float: T => {
             let (x, unit, scale) = (a.values::<T>(op)?, unit.values(op)?, scale.values(op)?);
             Array::written(op, a.shape(), |out| centred(axis, x, unit, scale, out))?
@@ -419,6 +457,11 @@ impl Operation for Truths {
         if self.counted { "count_nonzero" } else { "any" }
     }
     parameters! { axes, keepdims, counted }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.typed(0, DType::Bool)?;
+        x.ascending(0, &self.axes)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         match self.counted {
             true => fold::<kernel::Sum<bool>>(self.name(), x[0], &self.axes, self.keepdims),
@@ -445,6 +488,9 @@ impl Operation for ArgExtreme {
         if self.largest { "argmax" } else { "argmin" }
     }
     parameters! { axes, keepdims, largest }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        has_elements(x, &self.axes)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, view) = side_by_side(&x[0].cast(x[0].dtype().widest())?, &self.axes)?;
         let shape = reduced_shape(x[0].shape(), &self.axes, self.keepdims);

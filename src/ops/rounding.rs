@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fuse::Fusible;
 use crate::kernels::arithmetic::{Arithmetic, Bits};
 use crate::kernels::map::Map;
-use crate::tape::{Operation, Tensor, compute, parameters};
+use crate::tape::{Known, Operation, Tensor, compute, parameters, readers};
 use std::marker::PhantomData;
 
 /// Element types that can be rounded and tested; integers are whole and finite already.
@@ -95,6 +95,9 @@ macro_rules! steps {
                     stringify!($name)
                 }
                 parameters! {}
+                fn check(&self, x: &Known<'_>) -> Result<()> {
+                    x.count(1)
+                }
                 fn moves(&self) -> bool {
                     steps!(@has_half $set)
                 }
@@ -113,6 +116,7 @@ macro_rules! steps {
                 compute($name::Step, &[&x])
             }
         )+
+        readers! { $(@$name => $name::Step),+ }
         pub(super) const OPS: &[super::Op] = &[$(super::Op { name: stringify!($name), cases: &[] }),+];
         crate::bind! { step $($(#[$doc])+ $name;)+ }
     };

@@ -12,7 +12,8 @@ use crate::kernels::reduce::Axis;
 use crate::kernels::running as kernel;
 use crate::shape;
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, in_single, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute, in_single, parameters,
+    readers,
 };
 use smallvec::SmallVec;
 
@@ -28,6 +29,10 @@ impl Operation for Places {
         "running_places"
     }
     parameters! { axis, smallest }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.ascending(0, &[self.axis])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
         let s = x.shape();
@@ -52,6 +57,10 @@ impl Operation for LogCumSumExp {
         "logcumsumexp"
     }
     parameters! { 0: axis }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.ascending(0, &[self.0])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let mut order: SmallVec<[usize; 4]> = (0..x[0].ndim()).collect();
         order.swap(self.0, x[0].ndim() - 1);
@@ -89,6 +98,8 @@ impl Differentiable for LogCumSumExp {
         cx.each(|_| subtract(&part(&greater(g, &zero)?)?, &part(&less(g, &zero)?)?))
     }
 }
+
+readers! { "running_places" => Places, "logcumsumexp" => LogCumSumExp }
 
 operations! {
     /// The place along an axis of the last largest element up to each, or of the last NaN; or of the last smallest.

@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 use crate::kernels::reduce::{Axis, Fold, Prod, Sum};
 use crate::kernels::scan as kernel;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, in_single, parameters, readers,
+};
 use smallvec::SmallVec;
 
 /// The folds of the elements of a row-major array up to each, along an axis.
@@ -30,6 +32,10 @@ impl Operation for CumulativeSum {
         "cumulative_sum"
     }
     parameters! { 0: axis }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.ascending(0, &[self.0])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
         each!(x.dtype(), wide: T => running::<Sum<T>>(self.name(), &x, self.0))
@@ -53,6 +59,10 @@ impl Operation for CumulativeProduct {
         "cumulative_prod"
     }
     parameters! { 0: axis }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.ascending(0, &[self.0])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].cast(x[0].dtype().widest())?.contiguous()?;
         each!(x.dtype(), wide: T => running::<Prod<T>>(self.name(), &x, self.0))
@@ -67,6 +77,8 @@ impl Differentiable for CumulativeProduct {
         through(cx, g, |x| doubled(&x[0], self.0))
     }
 }
+
+readers! { "cumulative_sum" => CumulativeSum, "cumulative_prod" => CumulativeProduct }
 
 operations! {
     /// The sum of the elements up to each, along an axis, which only a vector may leave out. Integers are summed in 64 bits.

@@ -12,7 +12,8 @@ use crate::kernels::{put, scatter as kernel};
 use crate::memory::{collected, filled};
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, choice, in_single, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, choice, in_single, parameters,
+    readers,
 };
 
 /// Rows of matrices by number: `(outer, of, width)` and numbers of rows become `(outer, rows, width)`.
@@ -28,7 +29,27 @@ struct Scatter {
     fold: Folding,
 }
 
-choice!(Folding);
+choice!(Folding: Sum, Product, Max, Min);
+
+/// That an input is of matrices `(outer, of, width)`, that one is of numbers of their rows, and that one, if there is such,
+/// is of these rows.
+pub(super) fn rows_of(
+    x: &Known<'_>,
+    matrices: usize,
+    rows: Option<usize>,
+    numbers: usize,
+    of: usize,
+) -> Result<()> {
+    x.axes(matrices, 3)?;
+    let &[outer, _, width] = x.shape(matrices) else { return Ok(()) };
+    let count = shape::size(x.shape(numbers));
+    x.shaped(matrices, &[outer, of, width])?;
+    x.there_is(&[outer, count, width])?;
+    if let Some(rows) = rows {
+        x.shaped(rows, &[outer, count, width])?;
+    }
+    x.numbers(numbers, of)
+}
 
 /// The rows of matrices `(outer, of, width)` that have these numbers, each below `of`.
 pub(super) fn gather(x: &Tensor, rows: &Numbers, of: usize) -> Result<Tensor> {
@@ -49,6 +70,10 @@ impl Operation for Gather {
         "gather"
     }
     parameters! { of }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        rows_of(x, 0, None, 1, self.of)
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -88,6 +113,14 @@ impl Operation for Scatter {
         "scatter"
     }
     parameters! { of, fold }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.axes(0, 3)?;
+        let &[outer, rows, width] = x.shape(0) else { return Ok(()) };
+        x.holds(shape::size(x.shape(1)) == rows, || "there are other numbers than rows".into())?;
+        x.there_is(&[outer, self.of, width])?;
+        x.numbers(1, self.of)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (x, rows) = (x[0].cast(x[0].dtype().widest())?.contiguous()?, given(x[1]));
         each!(x.dtype(), wide: T => match self.fold {
@@ -203,6 +236,24 @@ impl Operation for Resample {
         "resample"
     }
     parameters! { of }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(4)?;
+        x.floats([0])?;
+        x.axes(0, 3)?;
+        x.shaped(0, &[x.shape(0)[0], self.of, x.shape(0)[2]])?;
+        let (starts, columns) = (x.constant(1)?, x.shape(2));
+        x.shaped(3, columns)?;
+        x.typed(3, DType::F64)?;
+        x.row_major(3)?;
+        x.axes(2, 1)?;
+        x.axes(1, 1)?;
+        x.numbers(1, columns[0] + 1)?;
+        x.numbers(2, self.of)?;
+        let starts = starts.to_vec::<i64>()?;
+        let fits =
+            starts.is_sorted() && starts.first() == Some(&0) && starts.last() == Some(&(columns[0] as i64));
+        x.holds(fits, || "that is no sparse matrix".into())
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (starts, columns, weights) = (given(x[1]), given(x[2]), x[3]);
         let (x, outer, width) = (x[0].contiguous()?, x[0].shape()[0], x[0].shape()[2]);
@@ -233,6 +284,8 @@ impl Differentiable for Resample {
         Ok(Grads::from_iter([Some(dx), None, None, None]))
     }
 }
+
+readers! { "gather" => Gather, "scatter" => Scatter, "resample" => Resample }
 
 operations! {
     /// The opposite of `take`: the elements of `x` whose places along `axis` have the same index, folded together.

@@ -7,7 +7,9 @@ use crate::dtype::{DType, Element, each};
 use crate::error::Result;
 use crate::fuse::Fusible;
 use crate::kernels::map::Zip3;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, cast, parameters, readers,
+};
 use std::marker::PhantomData;
 
 #[derive(Clone, Debug)]
@@ -32,6 +34,12 @@ impl Operation for Select {
         "where"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        x.typed(0, DType::Bool)?;
+        x.typed(2, x.dtype(1))?;
+        x.broadcast()
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -62,6 +70,8 @@ pub fn select(test: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let test = cast(test, DType::Bool)?;
     apply(Select, &[&test, &*as_dtype(a, dtype)?, &*as_dtype(b, dtype)?])
 }
+
+readers! { "where" => Select }
 
 pub(super) const OPS: &[super::Op] = &[super::Op {
     name: "where",

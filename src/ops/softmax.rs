@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 use crate::fuse::Fusible;
 use crate::kernels::softmax as kernel;
 use crate::shape::{self, Axes};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, compute, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute, parameters, readers,
+};
 use smallvec::SmallVec;
 
 /// Rows and their length, of a tensor that is normalised along its last axis.
@@ -40,6 +42,10 @@ impl Operation for Softmax {
             true => Fusible::rowwise::<T>(0.5, kernel::logsoftmax),
             false => Fusible::rowwise::<T>(0.5, kernel::softmax),
         }), else None)
+    }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.least_axes(0, 1)
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
@@ -90,6 +96,12 @@ impl Operation for SoftmaxGradient {
             false => Fusible::rowwise_of_two::<T>(0.5, kernel::softmax_grad),
         }), else None)
     }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.least_axes(0, 1)?;
+        x.shaped(1, x.shape(0))?;
+        x.alike()
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (y, g) = (x[0].contiguous()?, x[1].contiguous()?);
         let ((rows, n), op) = (rows(&y), self.name());
@@ -112,6 +124,10 @@ impl Operation for LogSumExp {
         "logsumexp"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.least_axes(0, 1)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let x = x[0].contiguous()?;
         let ((rows, n), lead) = (rows(&x), &x.shape()[..x.ndim() - 1]);
@@ -146,6 +162,8 @@ fn even(x: &Tensor, most: &Tensor) -> Result<Tensor> {
     let rows = reduced_shape(x.shape(), &[x.ndim() - 1], true);
     select(&reshape_to(&empty, &rows)?, &number(0.0, x)?, x)
 }
+
+readers! { "softmax" => Softmax, "softmax_gradient" => SoftmaxGradient, "logsumexp" => LogSumExp }
 
 operations! {
     /// `exp(x)` scaled to sum to 1 along an axis, safe for large `x`.

@@ -6,8 +6,10 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::sort as kernel;
 use crate::shape;
-use crate::tape::{Operation, Tensor, compute, parameters};
+use crate::tape::{Known, Operation, Tensor, compute, parameters, readers};
 use smallvec::SmallVec;
+
+readers! { "argsort" => Argsort, "searchsorted" => SearchSorted }
 
 operations! {
     /// The elements in ascending order along an axis, NaN last. Equal elements keep their order.
@@ -36,6 +38,10 @@ impl Operation for Argsort {
         "argsort"
     }
     parameters! { axis, descending }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.ascending(0, &[self.axis])
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let mut order: SmallVec<[usize; 4]> = (0..x[0].ndim()).collect();
         order.swap(self.axis, x[0].ndim() - 1);
@@ -67,6 +73,10 @@ impl Operation for SearchSorted {
         "searchsorted"
     }
     parameters! { right }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.axes(0, 1)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let dtype = x[0].dtype().promote(x[1].dtype()).widest();
         let (x, v) = (x[0].cast(dtype)?.contiguous()?, x[1].cast(dtype)?.contiguous()?);

@@ -7,7 +7,7 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::put as kernel;
 use crate::shape::{self, Axes, Dims};
-use crate::tape::{Context, Differentiable, Grads, Operation, Tensor, apply, parameters};
+use crate::tape::{Context, Differentiable, Grads, Known, Operation, Tensor, apply, parameters, readers};
 use smallvec::SmallVec;
 
 type Ranges = SmallVec<[Range; 4]>;
@@ -29,6 +29,10 @@ impl Operation for Slice {
         "slice"
     }
     parameters! { 0: ranges }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        ranges_of(x, x.shape(0), &self.0)
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -50,6 +54,13 @@ impl Operation for Embed {
         "pad_constant"
     }
     parameters! { ranges, shape, around }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.there_is(&self.shape)?;
+        x.axes(0, self.shape.len())?;
+        ranges_of(x, &self.shape, &self.ranges)?;
+        x.shaped(0, &self.ranges.iter().map(|r| r.length).collect::<Dims>())
+    }
     fn moves(&self) -> bool {
         true
     }
@@ -64,6 +75,13 @@ impl Differentiable for Embed {
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         cx.each(|_| slice(g, &self.ranges))
     }
+}
+
+/// That ranges lie on the axes of a shape, and name each place once.
+pub(super) fn ranges_of(x: &Known<'_>, shape: &[usize], ranges: &[Range]) -> Result<()> {
+    let is_there = |(r, &n): (&Range, &usize)| r.fits(n) && (r.length < 2 || r.step != 0);
+    let fits = ranges.len() == shape.len() && ranges.iter().zip(shape).all(is_there);
+    x.holds(fits, || format!("{ranges:?} do not lie on shape {}", shape::show(shape)))
 }
 
 /// Writes `x` into ranges of the axes of `out`, which is made unique first; the type must be the same.
@@ -90,6 +108,8 @@ pub(crate) fn narrow(x: &Tensor, axis: usize, start: usize, length: usize) -> Re
     ranges[axis] = Range { start, step: 1, length };
     slice(x, &ranges)
 }
+
+readers! { "slice" => Slice, "pad_constant" => Embed }
 
 operations! {
     /// The elements in reverse order along axes.

@@ -26,6 +26,7 @@ mod ops;
 mod optim;
 mod plan;
 mod program;
+mod programs;
 mod random;
 mod rules;
 mod run;
@@ -79,6 +80,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     dtype::register(m)?;
     error::register(m)?;
     files::register(m)?;
+    programs::register(m)?;
     gradient::register(m)?;
     numpy::register(m)?;
     optim::register(m)?;

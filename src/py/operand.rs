@@ -6,14 +6,13 @@ use super::{numpy, variables};
 use crate::array::Array;
 use crate::dtype::{DType, Kind, each};
 use crate::error::Error;
-use crate::ops;
 use crate::shape::{self, Axes, MOST_AXES};
 use crate::tape::{self, Tensor};
+use crate::{ops, optim};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 /// A tensor argument: a Tensor, a NumPy array, a number, or nested lists of numbers.
 pub(crate) struct Operand(pub(crate) Tensor);
@@ -154,11 +153,7 @@ fn too_large(value: f64, dtype: DType) -> PyErr {
 /// Numbers that were none too large are looked at again where a program does this again.
 fn fits_each_time(y: &Tensor) {
     if tape::is_captured() {
-        let look = |y: &[&Array]| match crate::optim::is_finite(y[0])? {
-            true => Ok(Vec::new()),
-            false => Err(Error::Value("a number is out of range".into())),
-        };
-        tape::derive("fits", Vec::new(), &[y.array()], &[], Arc::new(look));
+        tape::derive("fits", Vec::new(), &[y.array()], &[], optim::finite("is out of range"));
     }
 }
 

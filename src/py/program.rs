@@ -25,7 +25,7 @@ fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
 fn dict<'py>(py: Python<'py>, parameters: &Parameters) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, value) in parameters {
-        dict.set_item(name, object(py, value)?)?;
+        dict.set_item(&**name, object(py, value)?)?;
     }
     Ok(dict)
 }

@@ -12,14 +12,14 @@ use crate::error::Result;
 use crate::kernels::dropout as kernel;
 use crate::kernels::random::Position;
 use crate::ops::{self, Fate};
-use crate::random::Generator as Stream;
+use crate::random::{Draw, Drawn, Generator as Stream};
 use crate::shape::{self, Axes};
 use crate::tape::{self, Tensor, is_captured};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
 /// threads.
@@ -66,19 +66,13 @@ impl Generator {
         }
     }
 
-    /// [`Generator::draw`] for one tensor. `what` is all that `f` knows.
-    fn tensor(
-        slf: &Bound<'_, Self>,
-        size: usize,
-        what: impl FnOnce() -> String,
-        f: impl Fn(&mut Stream) -> Result<Tensor> + Send + Sync + 'static,
-    ) -> PyResult<PyTensor> {
-        let made = slf.get().draw(slf.py(), size, &f)?;
+    /// [`Generator::draw`] for one tensor.
+    fn tensor(slf: &Bound<'_, Self>, what: Draw) -> PyResult<PyTensor> {
+        let made = slf.get().draw(slf.py(), size_of(&what.shape), |stream| what.of(stream))?;
         if is_captured() {
-            let draw = move |stream: &mut Stream| Ok(f(stream)?.into_array());
-            drawn(slf, what(), made.array(), Arc::new(draw));
+            drawn(slf, what, &made);
         }
-        Ok(made.into())
+        Ok(Tensor::from(made).into())
     }
 
     pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
@@ -117,16 +111,12 @@ impl Generator {
     /// Numbers equally likely in [0, 1).
     #[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "($self, *shape, dtype='float32')")]
     fn rand(slf: &Bound<'_, Self>, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-        let dims = dims(shape)?;
-        let (size, what) = (size_of(&dims), format!("rand {dims:?} {dtype}"));
-        Self::tensor(slf, size, || what, move |stream| stream.rand(&dims, dtype))
+        Self::tensor(slf, Draw::new(Drawn::Uniform, &dims(shape)?, dtype))
     }
     /// Normal numbers of mean 0 and variance 1.
     #[pyo3(signature = (*shape, dtype = DType::F32), text_signature = "($self, *shape, dtype='float32')")]
     fn randn(slf: &Bound<'_, Self>, shape: &Bound<'_, PyTuple>, dtype: DType) -> PyResult<PyTensor> {
-        let dims = dims(shape)?;
-        let (size, what) = (size_of(&dims), format!("randn {dims:?} {dtype}"));
-        Self::tensor(slf, size, || what, move |stream| stream.randn(&dims, dtype))
+        Self::tensor(slf, Draw::new(Drawn::Normal, &dims(shape)?, dtype))
     }
     /// Integers equally likely from `low` to `high`, which is not among them.
     #[pyo3(
@@ -159,14 +149,13 @@ impl Generator {
                 })
                 .collect::<PyResult<_>>()?,
         };
-        let (size, what) = (size_of(&lengths), format!("randint {low} {high} {lengths:?} {dtype}"));
-        Self::tensor(slf, size, || what, move |stream| stream.randint(low, high, &lengths)?.cast(dtype))
+        Self::tensor(slf, Draw { low, high, ..Draw::new(Drawn::Integers, &lengths, dtype) })
     }
     /// The numbers below `n` in random order.
     fn randperm(slf: &Bound<'_, Self>, n: isize) -> PyResult<PyTensor> {
         let n = usize::try_from(n)
             .map_err(|_| PyValueError::new_err(format!("randperm: {n} is not a number of elements")))?;
-        Self::tensor(slf, n, || format!("randperm {n}"), move |stream| stream.randperm(n))
+        Self::tensor(slf, Draw::new(Drawn::Permutation, &[n], DType::I64))
     }
     /// `n` generators whose streams have nothing in common with each other or with this one.
     fn split(&self, py: Python<'_>, n: usize) -> PyResult<Vec<Generator>> {

@@ -4,8 +4,6 @@ use super::operand::Operand;
 use super::step;
 use super::tensor::PyTensor;
 use crate::array::Array;
-use crate::dtype::DType;
-use crate::error::{Error, Result};
 use crate::optim;
 use crate::tape::{self, Tensor, Value};
 use pyo3::prelude::*;
@@ -26,8 +24,9 @@ fn track(
     if tape::is_captured() {
         return tracked(mu, var, &mean.0, &variance.0, momentum, correction);
     }
-    let mean = moved(mu.get().get().array(), mean.0.array(), momentum, momentum)?;
-    let variance = moved(var.get().get().array(), variance.0.array(), momentum, momentum * correction)?;
+    let mean = optim::moved(mu.get().get().array(), mean.0.array(), momentum, momentum)?;
+    let variance =
+        optim::moved(var.get().get().array(), variance.0.array(), momentum, momentum * correction)?;
     if !(optim::is_finite(&mean)? && optim::is_finite(&variance)?) {
         return Ok(false);
     }
@@ -48,36 +47,18 @@ fn tracked(
     momentum: f64,
     correction: f64,
 ) -> PyResult<bool> {
-    let f = move |x: &[&Array]| {
-        let both =
-            vec![moved(x[0], x[2], momentum, momentum)?, moved(x[1], x[3], momentum, momentum * correction)?];
-        match optim::is_finite(&both[0])? && optim::is_finite(&both[1])? {
-            true => Ok(both),
-            false => Err(Error::Value("track: the statistics are not finite".into())),
-        }
-    };
+    let f = move |x: &[&Array]| optim::tracked(x, momentum, correction);
     let (old_mu, old_var) = (mu.get().get(), var.get().get());
     let inputs = [old_mu.array(), old_var.array(), mean.array(), variance.array()];
     let both = f(&inputs)?;
-    let key = vec![("momentum", Value::Float(momentum)), ("correction", Value::Float(correction))];
+    let key =
+        vec![("momentum".into(), Value::Float(momentum)), ("correction".into(), Value::Float(correction))];
     tape::derive("track", key, &inputs, &[&both[0], &both[1]], Arc::new(f));
     for (running, moved) in [mu, var].into_iter().zip(both) {
         step::note(running);
         running.get().set(moved.into());
     }
     Ok(true)
-}
-
-/// `(1 - momentum) * old + weight * new` in the type of `old`.
-fn moved(old: &Array, new: &Array, momentum: f64, weight: f64) -> Result<Array> {
-    if old.shape() != new.shape() {
-        return Err(Error::Shape("track: statistics of different shapes".into()));
-    }
-    let (wide, new) = (old.cast(DType::F64)?.contiguous()?, new.cast(DType::F64)?.contiguous()?);
-    let [from, to] =
-        [&wide, &new].map(|a| a.as_slice::<f64>().expect("both were cast to float64 and made contiguous"));
-    let moved = |i: usize| (1.0 - momentum) * from[i] + weight * to[i];
-    Array::from_fn("track", old.shape(), moved)?.cast(old.dtype())
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -9,14 +9,14 @@ use super::{dlpack, hints, index, numpy, released, run, step};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
-use crate::ops;
 use crate::shape::{self, Axes};
 use crate::tape::{self, Place, Tensor, is_captured};
+use crate::{ops, optim};
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A dense array of numbers of one type, on the CPU.
 ///
@@ -807,11 +807,7 @@ fn all_finite(py: Python<'_>, x: Operand) -> PyResult<bool> {
 /// Numbers that were finite are looked at again where a program does this again.
 #[cold]
 fn finite_each_time(x: &Tensor) {
-    let look = |x: &[&Array]| match crate::optim::is_finite(x[0])? {
-        true => Ok(Vec::new()),
-        false => Err(Error::Value("a number is not finite".into())),
-    };
-    tape::derive("finite", Vec::new(), &[x.array()], &[], Arc::new(look));
+    tape::derive("finite", Vec::new(), &[x.array()], &[], optim::finite("is not finite"));
 }
 
 /// Gives a tensor the values of another, in place; shape must be equal, the element type is kept.

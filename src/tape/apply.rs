@@ -1,6 +1,7 @@
 //! The door through which every operation is done: [`apply`] with a gradient rule, [`compute`] without one.
 
 use super::current::CURRENT;
+use super::known::{Known, readers};
 use super::later::{is_unrecorded, not_recorded};
 use super::operation::{Context, Differentiable, Grads, Operation};
 use super::parameters::parameters;
@@ -46,6 +47,22 @@ fn forward_beside(op: &dyn Operation, inputs: &[&Tensor]) -> Result<(Array, Vec<
     let (value, beside) = unwritten(|| attempt(op.name(), || op.forward_beside(&inputs)))?;
     write(op, true, &inputs, std::iter::once(&value).chain(&beside))?;
     Ok((value, beside))
+}
+
+/// What an operation of a program gives, the result first and with `is_beside` all that is beside it.
+pub fn again(op: &dyn Operation, is_beside: bool, inputs: &[&Array]) -> Result<Vec<Array>> {
+    let done = || match is_beside {
+        true => {
+            op.forward_beside(inputs).map(|(y, beside)| std::iter::once(y).chain(beside).collect::<Vec<_>>())
+        }
+        false => Ok(vec![op.forward(inputs)?]),
+    };
+    if !is_written() {
+        return attempt(op.name(), done);
+    }
+    let made = unwritten(|| attempt(op.name(), done))?;
+    write(op, is_beside, inputs, made.iter())?;
+    Ok(made)
 }
 
 /// An operation on its way to the tape.
@@ -157,6 +174,9 @@ impl Operation for Cast {
         "astype"
     }
     parameters! { 0: dtype }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)
+    }
     fn fused(&self, x: &[DType]) -> Option<Fusible> {
         casting(x[0], self.0)
     }
@@ -241,3 +261,5 @@ fn record_of(name: &'static str, inputs: &[&Tensor]) -> Result<Record> {
     }
     Ok(Record::At(None))
 }
+
+readers! { "astype" => Cast }

@@ -84,6 +84,8 @@ pub struct Capture {
     layouts: Vec<Layout>,
     /// Those that were not.
     constants: Vec<Option<Array>>,
+    /// Whether a file says all this.
+    is_read: bool,
 }
 
 /// How an array is laid out.
@@ -103,6 +105,20 @@ pub(crate) fn say_where(place: fn() -> String) {
 }
 
 impl Capture {
+    /// What a file says was done: the values are laid out so, of which the first are given and some are constants.
+    pub fn read(
+        steps: Vec<Step>,
+        layouts: Vec<Layout>,
+        constants: Vec<Option<Array>>,
+        given: usize,
+    ) -> Capture {
+        let is_constant = constants.iter().map(Option::is_some).collect();
+        Capture { steps, layouts, constants, is_constant, given, is_read: true, ..Capture::default() }
+    }
+    /// Whether it was read from a file, so that results may be laid out in another way than it says.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_read
+    }
     /// What was done, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps

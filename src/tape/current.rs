@@ -1,5 +1,6 @@
 //! What a thread does with what it computes: it records it, lets it be, or leaves it to later.
 
+use super::known::{Known, readers};
 use super::later::{Later, Who, is_unrecorded, not_recorded};
 use super::operation::{Context, Differentiable, Grads, Operation};
 use super::parameters::parameters;
@@ -215,6 +216,9 @@ impl Operation for Same {
         "same"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[0].clone())
     }
@@ -290,3 +294,5 @@ impl Default for Paused {
         Paused::new()
     }
 }
+
+readers! { "same" => Same }

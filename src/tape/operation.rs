@@ -2,10 +2,11 @@
 
 use super::Tensor;
 use super::capture::Layout;
+use super::known::Known;
 use super::parameters::Parameters;
 use crate::array::Array;
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fuse::{Fusible, Part};
 use crate::shape::Dims;
 use smallvec::SmallVec;
@@ -45,6 +46,20 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
     /// The operation once more, to be kept in a program that does it again; `None` where that cannot be.
     fn kept(&self) -> Option<Arc<dyn Operation>> {
         None
+    }
+
+    /// The operation that has these parameters, which [`parameters!`](super::parameters) reads; `None` if there is none.
+    fn read(_parameters: &Parameters) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// Whether it can be done with inputs of which that is known, and whatever values: all that [`Operation::forward`] relies on is
+    /// looked at here, because parameters may come from a file, which nobody has made with the functions of this crate.
+    fn check(&self, _inputs: &Known<'_>) -> Result<()> {
+        Err(Error::Unsupported("it is not done from files".into()))
     }
 
     /// What it is to those who do several operations together, for inputs of these types; `None` if it is done by itself.

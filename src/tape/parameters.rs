@@ -3,6 +3,7 @@
 use crate::array::Range;
 use crate::dtype::DType;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::fmt;
 
 /// A parameter, or a part of one.
@@ -42,12 +43,21 @@ impl fmt::Display for Value {
 }
 
 /// The parameters of an operation by their names, in the order of its struct.
-pub type Parameters = Vec<(&'static str, Value)>;
+pub type Parameters = Vec<(Cow<'static, str>, Value)>;
 
 /// What can be a parameter.
-pub trait Parameter {
+pub trait Parameter: Sized {
     /// The same as data.
     fn value(&self) -> Value;
+
+    /// What the data says, if it is one of these.
+    fn read(value: &Value) -> Option<Self>;
+}
+
+/// The parameter of a name, if it is there and is one of these.
+pub fn parameter<T: Parameter>(parameters: &Parameters, name: &str) -> Option<T> {
+    let (_, value) = parameters.iter().find(|(other, _)| other == name)?;
+    T::read(value)
 }
 
 macro_rules! integers {
@@ -56,6 +66,10 @@ macro_rules! integers {
             fn value(&self) -> Value {
                 // No length and no axis is beyond it.
                 Value::Integer(*self as i64)
+            }
+            fn read(value: &Value) -> Option<Self> {
+                let Value::Integer(x) = *value else { return None };
+                Self::try_from(x).ok()
             }
         }
     )+};
@@ -66,17 +80,19 @@ impl Parameter for bool {
     fn value(&self) -> Value {
         Value::Bool(*self)
     }
+    fn read(value: &Value) -> Option<Self> {
+        let Value::Bool(x) = *value else { return None };
+        Some(x)
+    }
 }
 
 impl Parameter for f64 {
     fn value(&self) -> Value {
         Value::Float(*self)
     }
-}
-
-impl Parameter for &'static str {
-    fn value(&self) -> Value {
-        Value::Name((*self).into())
+    fn read(value: &Value) -> Option<Self> {
+        let Value::Float(x) = *value else { return None };
+        Some(x)
     }
 }
 
@@ -84,11 +100,18 @@ impl Parameter for DType {
     fn value(&self) -> Value {
         Value::Name(self.to_string())
     }
+    fn read(value: &Value) -> Option<Self> {
+        let Value::Name(name) = value else { return None };
+        DType::parse(name)
+    }
 }
 
 impl<T: Parameter> Parameter for Option<T> {
     fn value(&self) -> Value {
         self.as_ref().map_or(Value::Nothing, T::value)
+    }
+    fn read(value: &Value) -> Option<Self> {
+        if *value == Value::Nothing { Some(None) } else { T::read(value).map(Some) }
     }
 }
 
@@ -96,35 +119,48 @@ impl<T: Parameter, const N: usize> Parameter for [T; N] {
     fn value(&self) -> Value {
         Value::List(self.iter().map(T::value).collect())
     }
+    fn read(value: &Value) -> Option<Self> {
+        let Value::List(items) = value else { return None };
+        items.iter().map(T::read).collect::<Option<Vec<T>>>()?.try_into().ok()
+    }
 }
 
 impl<T: Parameter, const N: usize> Parameter for SmallVec<[T; N]> {
     fn value(&self) -> Value {
         Value::List(self.iter().map(T::value).collect())
     }
+    fn read(value: &Value) -> Option<Self> {
+        let Value::List(items) = value else { return None };
+        items.iter().map(T::read).collect()
+    }
 }
 
-/// The methods of an operation that give it once more, and its parameters: all of its fields, for a pattern that leaves one out does not
-/// compile. Those of a tuple are given names: `parameters! { 0: axis }`.
+/// The methods of an operation that give it once more, its parameters, and it of these: all of its fields, for a pattern that leaves
+/// one out does not compile. Those of a tuple are given names: `parameters! { 0: axis }`.
 macro_rules! parameters {
     () => {
-        fn kept(&self) -> Option<std::sync::Arc<dyn $crate::tape::Operation>> {
-            Some(std::sync::Arc::new(self.clone()))
-        }
-        fn parameters(&self) -> $crate::tape::Parameters {
-            Vec::new()
-        }
+        parameters! { @with }
     };
     ($($field:ident),+) => {
-        parameters! { $($field: $field),+ }
+        parameters! { @with $($field: $field),+ }
     };
     ($($field:tt: $name:ident),+) => {
+        parameters! { @with $($field: $name),+ }
+    };
+    (@with $($field:tt: $name:ident),*) => {
         fn kept(&self) -> Option<std::sync::Arc<dyn $crate::tape::Operation>> {
             Some(std::sync::Arc::new(self.clone()))
         }
         fn parameters(&self) -> $crate::tape::Parameters {
-            let Self { $($field: $name),+ } = self;
-            vec![$((stringify!($name), $crate::tape::Parameter::value($name))),+]
+            let Self { $($field: $name),* } = self;
+            vec![$((stringify!($name).into(), $crate::tape::Parameter::value($name))),*]
+        }
+        fn read(parameters: &$crate::tape::Parameters) -> Option<Self> {
+            let count = <[&str]>::len(&[$(stringify!($name)),*]);
+            if parameters.len() != count {
+                return None;
+            }
+            Some(Self { $($field: $crate::tape::parameter(parameters, stringify!($name))?),* })
         }
     };
 }
@@ -136,7 +172,13 @@ macro_rules! fields {
         impl $crate::tape::Parameter for $t {
             fn value(&self) -> $crate::tape::Value {
                 let Self { $($field),+ } = self;
-                $crate::tape::Value::Fields(vec![$((stringify!($field), $crate::tape::Parameter::value($field))),+])
+                $crate::tape::Value::Fields(vec![
+                    $((stringify!($field).into(), $crate::tape::Parameter::value($field))),+
+                ])
+            }
+            fn read(value: &$crate::tape::Value) -> Option<Self> {
+                let $crate::tape::Value::Fields(fields) = value else { return None };
+                Some(Self { $($field: $crate::tape::parameter(fields, stringify!($field))?),+ })
             }
         }
     };
@@ -145,10 +187,20 @@ pub(crate) use fields;
 
 /// An enum without fields that is a parameter: the name of the variant.
 macro_rules! choice {
-    ($t:ty) => {
+    ($t:ident: $($variant:ident),+) => {
         impl $crate::tape::Parameter for $t {
             fn value(&self) -> $crate::tape::Value {
-                $crate::tape::Value::Name(format!("{self:?}"))
+                let name = match self {
+                    $($t::$variant => stringify!($variant)),+
+                };
+                $crate::tape::Value::Name(name.into())
+            }
+            fn read(value: &$crate::tape::Value) -> Option<Self> {
+                let $crate::tape::Value::Name(name) = value else { return None };
+                match name.as_str() {
+                    $(stringify!($variant) => Some($t::$variant),)+
+                    _ => None,
+                }
             }
         }
     };

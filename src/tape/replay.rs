@@ -1,10 +1,10 @@
 //! A captured program, ready to be done again: steps over numbered registers, each free again after its last use.
 
-use super::capture::{Capture, Kind};
+use super::capture::{Capture, Kind, Layout};
 use super::operation::Operation;
 use super::plan::{Doing, Fate, Plan, Unit};
 use crate::array::Array;
-use crate::error::{Result, attempt};
+use crate::error::{Error, Result, attempt};
 use crate::fuse::{Given, Program};
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -21,6 +21,8 @@ struct Line {
     lasts: SmallVec<[bool; 4]>,
     /// Whether the first input is among these, and is no other input, so that the result may take its memory.
     gives_up: bool,
+    /// How the results are laid out, if that is only said.
+    said: SmallVec<[Layout; 2]>,
 }
 
 /// A program over registers.
@@ -98,6 +100,8 @@ impl Replay {
             }
             free.extend(dying.iter().copied());
             work += inputs.iter().map(|&n| crate::shape::size(&layouts[n as usize].0)).sum::<usize>();
+            let is_said = capture.is_read() && matches!(doing, Doing::Step(_));
+            let said = outputs.iter().filter(|_| is_said).map(|&n| layouts[n as usize].clone()).collect();
             let inputs: SmallVec<[u32; 4]> = inputs.iter().map(|&n| places[n as usize]).collect();
             let outputs = outputs.iter().map(|&n| places[n as usize]).collect();
             let mut lasts = SmallVec::new();
@@ -109,7 +113,7 @@ impl Replay {
                 lasts.reverse();
             }
             let gives_up = inputs.first().is_some_and(|x| dying.contains(x) && !inputs[1..].contains(x));
-            lines.push(Line { doing, inputs, outputs, dying, lasts, gives_up });
+            lines.push(Line { doing, inputs, outputs, dying, lasts, gives_up, said });
         }
         let found = wanted.iter().map(|&n| places[stands[n as usize] as usize]).collect();
         (Replay { constants, lines, count: (count - first) as usize, given, work, fates }, found)
@@ -229,6 +233,11 @@ impl Replay {
                 }
             }
         }
+        if !line.said.is_empty()
+            && !(made.len() == line.said.len() && made.iter().zip(&line.said).all(is_laid))
+        {
+            return Err(not_said(kind, &made));
+        }
         for (&place, x) in line.outputs.iter().zip(made) {
             registers.values[place as usize - first] = Some(x);
         }
@@ -274,4 +283,26 @@ impl Replay {
         let rest: SmallVec<[&Array; 4]> = rest.iter().map(|&n| self.value(registers, n)).collect();
         attempt(op.name(), || op.forward_into(first, &rest))
     }
+}
+
+/// Whether an array is laid out so. It does not matter how far apart the elements of an axis of one are.
+pub fn is_laid((x, layout): (&Array, &Layout)) -> bool {
+    let (shape, strides, dtype) = layout;
+    let mut strides = x.strides().iter().zip(strides).zip(&shape[..]);
+    x.shape() == &shape[..]
+        && x.dtype() == *dtype
+        && (x.size() == 0 || strides.all(|((a, b), &n)| n == 1 || a == b))
+}
+
+/// The error of a step that gives something else than is said of it.
+#[cold]
+fn not_said(kind: &Kind, made: &[Array]) -> Error {
+    let name = match kind {
+        Kind::Operation(op, _) => op.name(),
+        Kind::Derived(name, ..) => name,
+        Kind::Foreign(_) => "foreign",
+    };
+    let made: Vec<String> =
+        made.iter().map(|x| format!("{} {}", x.dtype(), crate::shape::show(x.shape()))).collect();
+    Error::Value(format!("program: a step {name} gives {}, which is not what the file says", made.join(", ")))
 }

@@ -12,6 +12,7 @@ from .. import _core
 from .._core import Tensor
 from ..hints import told
 from .names import classes as known_classes
+from .programs import is_program, read_program, save_program
 from .reading import InvalidError, Reader
 from .writing import Writer
 
@@ -25,7 +26,8 @@ _VERSION = 1
 
 @told
 def save(path: Path, model: Any, *, classes: Iterable[type] = ()) -> None:
-    """Writes a model made of layers, a `state`, or any other tree of tensors and plain data to a file.
+    """Writes a model made of layers, a `state`, or any other tree of tensors and plain data to a file, or the programs
+    of a compiled function (see `Program`).
 
     The file is in the safetensors format: the tensors under the paths that lead to them, and in its metadata a
     description of everything else in JSON, from which `load` builds the model again. It can hold layers, rules,
@@ -46,12 +48,15 @@ def save(path: Path, model: Any, *, classes: Iterable[type] = ()) -> None:
       Dense(3 => 1),                        # 4 parameters
     )                   # Total: 4 arrays, 13 parameters, 52 bytes.
     """
-    write("save", path, model, classes)
+    if is_program(model):
+        save_program(path, model)
+    else:
+        write("save", path, model, classes)
 
 
 @told
 def load(path: Path, *, classes: Iterable[type] = ()) -> Any:
-    """Reads what `save` wrote: the model, the state or the tree, with new tensors.
+    """Reads what `save` wrote: the model, the state or the tree, with new tensors; of a compiled function a `Program`.
 
     Of any other safetensors file the result is a dict of its tensors by name.
     No code of a file is run: it names classes and functions, which must be among those of this package or in
@@ -102,6 +107,11 @@ def read(caller: str, path: Path, classes: Iterable[type]) -> Any:
 
     known = known_classes(caller, classes)
     tensors, notes = _core.read_tensors(fsdecode(path))
+    try:
+        if (program := read_program(tensors, notes)) is not None:
+            return program
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{caller}: the program in {path} is not valid: {error}") from None
     if _KEY not in notes:
         return tensors
     try:

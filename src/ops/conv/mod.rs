@@ -5,10 +5,12 @@ mod operation;
 use super::formula::{Activation, planned};
 use super::movement::reshape_to;
 use super::{Case, add, dense, repeat, sum};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::conv::{Geometry, Window};
 use crate::shape::{self, Dims};
 use crate::tape::{Tensor, apply};
+pub(super) use operation::READERS;
 use operation::{Conv, InputGradient, Sizes};
 use std::borrow::Cow;
 
@@ -65,11 +67,16 @@ fn check_room(windows: &[Window], weight: &Tensor, s: &Sliding<'_>) -> Result<()
     let sides = s.pad.chunks(2).map(|side| side[0].saturating_add(side[1]));
     let padded: Dims = windows.iter().zip(sides).map(|(w, sides)| w.input.saturating_add(sides)).collect();
     let image: Dims = windows.iter().map(|w| w.input).collect();
-    let most = size(&image).unwrap_or(usize::MAX).saturating_mul(8).max(ROOM);
-    if size(&padded).is_some_and(|n| n <= most) {
-        return Ok(());
+    check_size(size(&image), size(&padded), (&padded, weight.dtype()))
+}
+
+/// That a padded image of so many elements is not too large beside the image.
+fn check_size(image: Option<usize>, padded: Option<usize>, (shape, dtype): (&[usize], DType)) -> Result<()> {
+    let most = image.unwrap_or(usize::MAX).saturating_mul(8).max(ROOM);
+    match padded.is_some_and(|n| n <= most) {
+        true => Ok(()),
+        false => Err(Error::Memory { op: "conv", shape: shape.to_vec(), dtype }),
     }
-    Err(Error::Memory { op: "conv", shape: padded.to_vec(), dtype: weight.dtype() })
 }
 
 /// The window in each dimension, where `lengths` works out the lengths of input and output of dimension `i` from what the

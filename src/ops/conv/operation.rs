@@ -6,12 +6,14 @@ use super::super::formula::Activation;
 use super::super::movement::reshape_to;
 use super::super::{dense, sum};
 use crate::array::Array;
-use crate::dtype::each;
+use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::conv::{self, Geometry, Window};
 use crate::kernels::gemm::Epilogue;
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, fields, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, fields, parameters, readers,
+};
 
 /// The sizes of a convolution and how many spatial dimensions they stand for.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,45 @@ impl Sizes {
     }
     fn windows(&self) -> &[Window] {
         &self.geometry.windows[3 - self.dims..]
+    }
+    /// That the windows lie on the images, and the groups divide the channels.
+    fn check(&self) -> Result<()> {
+        let Geometry { batch, inputs, outputs, groups, windows } = self.geometry;
+        let is_size = |n: usize| n < 1 << 40;
+        let is_window = |(i, w): (usize, &Window)| {
+            if i < 3 - self.dims.min(3) {
+                let one = Window { input: 1, kernel: 1, output: 1, stride: 1, dilation: 1, before: 0 };
+                return *w == one && self.after[i] == 0;
+            }
+            let sizes = [w.input, w.kernel, w.output, w.stride, w.dilation, w.before, self.after[i]];
+            if !sizes.into_iter().all(is_size) || w.kernel == 0 || w.stride == 0 || w.dilation == 0 {
+                return false;
+            }
+            let reach = (w.kernel - 1).saturating_mul(w.dilation).saturating_add(1);
+            let room = (w.input + w.before + self.after[i]).checked_sub(reach);
+            room.is_some_and(|room| room / w.stride + 1 == w.output)
+        };
+        let fits = (1..=3).contains(&self.dims)
+            && windows.iter().enumerate().all(is_window)
+            && [batch, inputs, outputs].into_iter().all(is_size)
+            && groups > 0
+            && inputs.is_multiple_of(groups)
+            && outputs.is_multiple_of(groups);
+        if !fits {
+            return Err(Error::Value(format!("{:?} is no convolution", self.geometry)));
+        }
+        let padded = |w: &Window, after: usize| w.input + w.before + after;
+        let image: Vec<usize> = windows.iter().map(|w| w.input).chain([inputs, batch]).collect();
+        let more: Vec<usize> =
+            windows.iter().zip(self.after).map(|(w, after)| padded(w, after)).chain([inputs]).collect();
+        let [size, padded] = [&image[..4], &more].map(shape::checked_size);
+        super::check_size(size, padded, (&more, DType::F32))?;
+        let all = [image, self.y().to_vec(), self.weight().to_vec()];
+        match all.iter().all(|shape| shape::checked_size(shape).is_some_and(|n| n < isize::MAX as usize / 16))
+        {
+            true => Ok(()),
+            false => Err(Error::Value(format!("{:?} is too large", self.geometry))),
+        }
     }
     fn x(&self) -> Dims {
         self.images(self.geometry.inputs, |w| w.input)
@@ -65,6 +106,14 @@ impl Operation for Conv {
         "conv"
     }
     parameters! { sizes, activation }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.between(2, 3)?;
+        x.floats(0..x.len())?;
+        self.sizes.check()?;
+        x.shaped(0, &self.sizes.x())?;
+        x.shaped(1, &self.sizes.weight())?;
+        if x.len() > 2 { x.shaped(2, &[self.sizes.geometry.outputs]) } else { Ok(()) }
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
         let bias = inputs.get(2).map(|b| b.contiguous()).transpose()?;
@@ -122,6 +171,13 @@ impl Operation for InputGradient {
         "conv_transpose"
     }
     parameters! { 0: sizes }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.floats([0, 1])?;
+        self.0.check()?;
+        x.shaped(0, &self.0.y())?;
+        x.shaped(1, &self.0.weight())
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (dy, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
         let mut dx = Array::empty("conv_transpose", &self.0.x(), dy.dtype())?;
@@ -154,6 +210,13 @@ impl Operation for WeightGradient {
         "conv_weight_gradient"
     }
     parameters! { 0: sizes }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        x.floats([0, 1])?;
+        self.0.check()?;
+        x.shaped(0, &self.0.x())?;
+        x.shaped(1, &self.0.y())
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, dy) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
         let mut dweight = Array::empty("conv_weight_gradient", &self.0.weight(), x.dtype())?;
@@ -176,3 +239,5 @@ impl Differentiable for WeightGradient {
         })
     }
 }
+
+readers! { "conv" => Conv, "conv_transpose" => InputGradient, "conv_weight_gradient" => WeightGradient }

@@ -1,7 +1,7 @@
 //! `A = L Lᵀ`.
 
 use super::triangular::{solve_triangular, triangle_of};
-use super::{failed, lead, own, square};
+use super::{are_square, failed, lead, own, square};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
@@ -9,7 +9,9 @@ use crate::kernels::linalg::cholesky as kernel;
 use crate::ops::matmul::matrix_product;
 use crate::ops::movement::transpose_last;
 use crate::ops::{Case, Op, add, multiply};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, in_single, parameters, readers,
+};
 
 /// The lower factor of matrices that are made symmetric first.
 #[derive(Clone, Debug)]
@@ -20,6 +22,10 @@ impl Operation for Cholesky {
         "cholesky"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        are_square(x, 0)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let shape = x[0].shape();
         let mut l = own(x[0])?;
@@ -72,3 +78,5 @@ pub(super) const CHOLESKY: Op = Op {
 fn positive(a: &Tensor) -> Result<Tensor> {
     super::solve::regular(&matrix_product(a, &transpose_last(a)?)?)
 }
+
+readers! { "cholesky" => Cholesky }

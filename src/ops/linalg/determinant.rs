@@ -4,7 +4,7 @@ use super::factors::Factors;
 use super::parts::{column, scaled_product};
 use super::solve::{inverse, regular};
 use super::svd::svd;
-use super::{lead, square};
+use super::{factored, lead, square};
 use crate::array::Array;
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
@@ -15,7 +15,8 @@ use crate::ops::movement::transpose_last;
 use crate::ops::numbers::given;
 use crate::ops::{Case, Op, multiply};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, apply_beside, in_single, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, apply_beside, in_single,
+    parameters, readers,
 };
 
 /// The determinants of the first input by its factors, the other two.
@@ -45,6 +46,10 @@ impl Operation for Det {
         "det"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        factored(x, 0, 1, 2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
             folded::<T, T>([x[0], x[1], x[2]], sign, |y, x| y * x, |y| y)
@@ -86,6 +91,9 @@ impl Operation for Cofactors {
         "det"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[1].clone())
     }
@@ -119,6 +127,10 @@ impl Operation for LogDet {
         "slogdet"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        factored(x, 0, 1, 2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         each!(x[1].dtype(), float: T => {
             // Logarithms take long: one is taken of as large a product as there is.
@@ -188,3 +200,5 @@ pub(super) const SLOGDET: Op = Op {
         Case { f: |t| Ok(slogdet(&regular(&t[0])?)?[1].clone()), shapes: &[&[2, 2, 2]], domain: (-1.0, 1.0) },
     ],
 };
+
+readers! { "det" => Det, "det_cofactors" => Cofactors, "slogdet" => LogDet }

@@ -2,7 +2,7 @@
 
 use super::cholesky::symmetric;
 use super::parts::{apart, check_apart, column, divided_beside_diagonal, inner, row, scaled_product};
-use super::{failed, lead, own, square};
+use super::{are_square, failed, lead, own, square};
 use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
@@ -11,8 +11,8 @@ use crate::ops::matmul::matrix_product;
 use crate::ops::movement::transpose_last;
 use crate::ops::{Case, Op, subtract};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, compute_beside, in_single,
-    parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, cast, compute_beside, in_single,
+    parameters, readers,
 };
 
 /// The eigenvalues of symmetric matrices, and beside them the eigenvectors, each a row.
@@ -24,6 +24,10 @@ impl Operation for Eigh {
         "eigh"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        are_square(x, 0)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let shape = x[0].shape();
         let (mut a, n) = (own(x[0])?, shape[shape.len() - 1]);
@@ -73,6 +77,9 @@ impl Operation for Values {
         "eigh"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[1].clone())
     }
@@ -97,6 +104,10 @@ impl Operation for Vectors {
         "eigh"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        x.least_axes(2, 2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let n = x[2].ndim();
         let mut order: crate::shape::Dims = (0..n).collect();
@@ -164,3 +175,5 @@ pub(super) const EIGH: Op = Op {
         },
     ],
 };
+
+readers! { "eigh" => Eigh, "eigh_values" => Values, "eigh_vectors" => Vectors }

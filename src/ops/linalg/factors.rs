@@ -1,11 +1,11 @@
 //! `P A = L U`, which solves systems and gives determinants.
 
-use super::{failed, lead, own};
+use super::{are_square, failed, lead, own};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::kernels::linalg::{Failure, lu};
-use crate::tape::{Operation, Tensor, compute_beside, parameters};
+use crate::tape::{Known, Operation, Tensor, compute_beside, parameters, readers};
 
 /// Factors and order of rows of square matrices.
 #[derive(Clone, Debug)]
@@ -16,6 +16,10 @@ impl Operation for Lu {
         "lu_factor"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        are_square(x, 0)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -72,3 +76,5 @@ impl Factors {
         }, else Ok(None))
     }
 }
+
+readers! { "lu_factor" => Lu }

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::kernels::linalg::{Failed, Failure};
 use crate::memory::collected;
 use crate::shape;
-use crate::tape::Tensor;
+use crate::tape::{Known, Tensor};
 
 pub(super) const OPS: &[Op] = &[
     solve::SOLVE,
@@ -130,3 +130,48 @@ fn own(x: &Array) -> Result<Array> {
     debug_assert!(matches!(x.dtype(), DType::F32 | DType::F64));
     x.copy()
 }
+
+/// That an input is of square matrices of floats.
+fn are_square(x: &Known<'_>, i: usize) -> Result<()> {
+    x.floats([i])?;
+    x.least_axes(i, 2)?;
+    let shape = x.shape(i);
+    x.holds(shape[shape.len() - 1] == shape[shape.len() - 2], || {
+        format!("input {i} is of no square matrices")
+    })
+}
+
+/// That inputs are of square matrices, their factors and the order of their rows.
+fn factored(x: &Known<'_>, matrices: usize, factors: usize, rows: usize) -> Result<()> {
+    x.floats([matrices, factors])?;
+    are_square(x, matrices)?;
+    let shape = x.shape(matrices);
+    x.shaped(factors, shape)?;
+    x.row_major(factors)?;
+    x.shaped(rows, &shape[..shape.len() - 1])?;
+    x.numbers(rows, shape[shape.len() - 1])
+}
+
+/// That an input is of right-hand sides for the square matrices of another.
+fn right_hand_sides(x: &Known<'_>, matrices: usize, sides: usize) -> Result<()> {
+    x.floats([matrices, sides])?;
+    x.least_axes(sides, 2)?;
+    let (a, b) = (x.shape(matrices), x.shape(sides));
+    x.holds(a[a.len() - 1] == b[b.len() - 2], || "the right-hand sides are of other rows".into())?;
+    let stack = crate::shape::broadcast("solve", &a[..a.len() - 2], &b[..b.len() - 2])?;
+    x.there_is(&[&stack[..], &b[b.len() - 2..]].concat())
+}
+
+/// The operations of this folder by their names in files.
+pub(super) const READERS: [&[crate::tape::Reader]; 10] = [
+    cholesky::READERS,
+    determinant::READERS,
+    eigh::READERS,
+    factors::READERS,
+    parts::READERS,
+    pinv::READERS,
+    qr::READERS,
+    solve::READERS,
+    svd::READERS,
+    triangular::READERS,
+];

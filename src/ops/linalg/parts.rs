@@ -5,9 +5,11 @@ use crate::dtype::each;
 use crate::error::{Error, Result};
 use crate::ops::matmul::matrix_product;
 use crate::ops::movement::{reshape_to, transpose_last};
-use crate::ops::{divide, multiply, subtract};
+use crate::ops::{Name, divide, multiply, subtract};
 use crate::shape::Dims;
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, parameters, readers,
+};
 
 /// `Aᵀ B`.
 pub(super) fn inner(a: &Tensor, b: &Tensor) -> Result<Tensor> {
@@ -76,14 +78,17 @@ pub(super) fn check_apart(vectors: &str, values: &Tensor, stack: &[usize]) -> Re
 /// depends on them has a gradient.
 #[derive(Clone, Debug)]
 struct Rest {
-    name: &'static str,
+    name: Name,
 }
 
 impl Operation for Rest {
     fn name(&self) -> &'static str {
-        self.name
+        self.name.0
     }
     parameters! { name }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[1].clone())
     }
@@ -98,7 +103,7 @@ impl Differentiable for Rest {
             return Err(Error::Value(format!(
                 "{}: the vectors that complete a basis are not determined and have no gradient; leave them out with \
                  full_matrices=False or mode=\"reduced\"",
-                self.name
+                self.name.0
             )));
         }
         Ok(Grads::from_iter([None, None]))
@@ -107,7 +112,7 @@ impl Differentiable for Rest {
 
 /// The vectors `rest`, which complete those of matrices `a` to a basis.
 pub(super) fn completing(name: &'static str, a: &Tensor, rest: &Tensor) -> Result<Tensor> {
-    apply(Rest { name }, &[a, rest])
+    apply(Rest { name: Name(name) }, &[a, rest])
 }
 
 /// Matrices whose singular values and eigenvalues are far from each other and from zero, of any of numbers within 1.
@@ -120,3 +125,5 @@ pub(super) fn apart(a: &Tensor) -> Result<Tensor> {
     let small = multiply(a, &Array::filled("apart", &[], 0.3, a.dtype())?.into())?;
     crate::ops::add(&small, &diagonal.cast(a.dtype())?.into())
 }
+
+readers! { "rest" => Rest }

@@ -6,7 +6,9 @@ use crate::error::Result;
 use crate::ops::matmul::matrix_product;
 use crate::ops::movement::transpose_last;
 use crate::ops::{Case, Op, add, subtract};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, parameters, readers,
+};
 
 /// The pseudo-inverse of the first input, which is the second.
 #[derive(Clone, Debug)]
@@ -17,6 +19,9 @@ impl Operation for Pinv {
         "pinv"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[1].clone())
     }
@@ -63,3 +68,5 @@ fn pinv_case(t: &[Tensor]) -> Result<Tensor> {
     let right = crate::ops::divide(&transpose_last(&vh)?, &super::parts::row(&s)?)?;
     pinv_with(&a, &matrix_product(&right, &transpose_last(&u)?)?)
 }
+
+readers! { "pinv_part" => Pinv }

@@ -14,7 +14,8 @@ use crate::ops::view::narrow;
 use crate::ops::{Case, Op, add, concat, negative};
 use crate::shape::Dims;
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, compute_beside, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, cast, compute_beside, parameters,
+    readers,
 };
 
 /// The rows of R that are not zero, and beside them the columns of Q, each a row: as many, or all.
@@ -28,6 +29,11 @@ impl Operation for Qr {
         "qr"
     }
     parameters! { complete }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.floats([0])?;
+        x.least_axes(0, 2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -123,6 +129,10 @@ impl Operation for Q {
         "qr"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        x.least_axes(1, 2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let n = x[1].ndim();
         let mut order: Dims = (0..n).collect();
@@ -136,6 +146,9 @@ impl Operation for R {
         "qr"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[2].clone())
     }
@@ -217,3 +230,5 @@ pub(super) const QR: Op = Op {
         Case { f: |t| Ok(qr(&apart(&t[0])?, true)?[1].clone()), shapes: &[&[2, 4]], domain: (-1.0, 1.0) },
     ],
 };
+
+readers! { "qr" => Qr, "qr_q" => Q, "qr_r" => R }

@@ -2,7 +2,7 @@
 
 use super::factors::Factors;
 use super::svd::identities;
-use super::{failed, lead, own, real, square, which};
+use super::{factored, failed, lead, own, real, right_hand_sides, square, which};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
@@ -13,7 +13,9 @@ use crate::ops::movement::{reshape_to, transpose_last};
 use crate::ops::numbers::given;
 use crate::ops::{Case, Op, negative};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, in_single, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, in_single, parameters, readers,
+};
 
 /// What solves `A X = B`, or with the transpose of A, of inputs A, B, and the factors of A.
 #[derive(Clone, Debug)]
@@ -38,6 +40,11 @@ impl Operation for Solve {
         "solve"
     }
     parameters! { transposed }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(4)?;
+        factored(x, 0, 2, 3)?;
+        right_hand_sides(x, 2, 1)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (b, lu) = (x[1], x[2]);
         let stack = shape::broadcast("solve", lead(lu.shape(), 2), lead(b.shape(), 2))?;
@@ -72,6 +79,10 @@ impl Operation for Inverse {
         "inv"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        factored(x, 0, 1, 2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let shape = x[0].shape();
         let n = shape[shape.len() - 1];
@@ -161,3 +172,5 @@ pub(super) fn regular(a: &Tensor) -> Result<Tensor> {
     let three = Array::from_fn("regular", &[n, n], |i| if i % (n + 1) == 0 { 3.0 } else { 0.0 })?;
     crate::ops::add(a, &three.into())
 }
+
+readers! { "solve" => Solve, "inverse" => Inverse }

@@ -14,8 +14,8 @@ use crate::ops::view::narrow;
 use crate::ops::{Case, Op, add, concat, divide, multiply, subtract};
 use crate::shape::Dims;
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, cast, compute_beside, in_single,
-    parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, cast, compute_beside, in_single,
+    parameters, readers,
 };
 
 /// The singular values, and beside them the left singular vectors and the right ones, each a row: as many as there are
@@ -30,6 +30,11 @@ impl Operation for Svd {
         "svd"
     }
     parameters! { full }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(1)?;
+        x.floats([0])?;
+        x.least_axes(0, 2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, stack, m, n) = sizes(x[0])?;
         let dims: Dims = stack.iter().copied().chain([m.min(n)]).collect();
@@ -145,6 +150,10 @@ impl Operation for Left {
         "svd"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(4)?;
+        x.least_axes(1, 2)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let n = x[1].ndim();
         let mut order: Dims = (0..n).collect();
@@ -158,6 +167,9 @@ impl Operation for Values {
         "svd"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(4)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[2].clone())
     }
@@ -168,6 +180,9 @@ impl Operation for Right {
         "svd"
     }
     parameters! {}
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(4)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(x[3].clone())
     }
@@ -292,3 +307,5 @@ pub(super) const SVD: Op = Op {
         Case { f: |t| Ok(svd(&apart(&t[0])?, true)?[1].clone()), shapes: &[&[3, 3]], domain: (-1.0, 1.0) },
     ],
 };
+
+readers! { "svd" => Svd, "svd_left" => Left, "svd_values" => Values, "svd_right" => Right }

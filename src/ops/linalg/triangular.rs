@@ -1,6 +1,6 @@
 //! Systems whose matrix is triangular.
 
-use super::{failed, lead, own, square, which};
+use super::{are_square, failed, lead, own, right_hand_sides, square, which};
 use crate::array::Array;
 use crate::dtype::each;
 use crate::error::{Error, Result};
@@ -9,7 +9,9 @@ use crate::ops::matmul::matrix_product;
 use crate::ops::movement::transpose_last;
 use crate::ops::{multiply, negative};
 use crate::shape::{self, Dims};
-use crate::tape::{Context, Differentiable, Grads, Keeps, Operation, Tensor, apply, parameters};
+use crate::tape::{
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, parameters, readers,
+};
 
 /// What solves `T X = B`, or with the transpose of T. Nothing is read of T but its triangle.
 #[derive(Clone, Debug)]
@@ -23,6 +25,11 @@ impl Operation for SolveTriangular {
         "solve_triangular"
     }
     parameters! { lower, transposed }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(2)?;
+        are_square(x, 0)?;
+        right_hand_sides(x, 0, 1)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let name = "solve_triangular";
         let (t, b) = (x[0].contiguous()?, x[1]);
@@ -80,3 +87,5 @@ pub fn solve_triangular(t: &Tensor, b: &Tensor, lower: bool, transposed: bool) -
     square("solve_triangular", t)?;
     apply(SolveTriangular { lower, transposed }, &[t, b])
 }
+
+readers! { "solve_triangular" => SolveTriangular }

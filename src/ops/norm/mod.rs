@@ -9,6 +9,7 @@ use crate::kernels::norm::Grouping;
 use crate::ops::movement::reshape_to;
 use crate::shape;
 use crate::tape::{Tensor, apply, apply_beside, cast};
+pub(super) use operation::READERS;
 use operation::{About, Norm};
 use std::borrow::Cow;
 

@@ -8,7 +8,8 @@ use crate::ops::binary::number;
 use crate::ops::movement::reshape_to;
 use crate::ops::{add, divide, mean, multiply, sqrt, square, subtract, sum};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, choice, compute_beside, fields, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, choice, compute_beside, fields,
+    parameters, readers,
 };
 
 /// `(x - mean) / sqrt(var + eps) * scale + bias`, with the moments of each group or with given ones.
@@ -22,7 +23,7 @@ pub(super) struct Norm {
 }
 
 fields!(Grouping: outer, n, groups, width);
-choice!(About);
+choice!(About: Mean, Zero, Given);
 
 /// What the elements are compared to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,20 @@ fn not_float(x: &Array) -> Error {
 }
 
 impl Norm {
+    /// That inputs are of the elements and of the scales of columns.
+    fn check_inputs(&self, x: &Known<'_>, [elements, scale]: [usize; 2]) -> Result<()> {
+        let Grouping { outer, n, groups, width } = self.layout;
+        x.there_is(&[outer, n, groups, width])?;
+        x.holds(self.about != About::Zero || (n == 1 && groups == 1), || "the groups are no rows".into())?;
+        x.sized(elements, self.layout.size())?;
+        x.sized(scale, self.layout.columns())
+    }
+
+    /// That inputs are of means and variances.
+    fn check_moments(&self, x: &Known<'_>, these: [usize; 2]) -> Result<()> {
+        these.into_iter().try_for_each(|i| x.sized(i, self.layout.outer * self.layout.groups))
+    }
+
     /// The gradients of `x`, `scale` and `bias`, composed of operations that have gradients themselves.
     fn composed(
         &self,
@@ -92,6 +107,14 @@ impl Operation for Norm {
         "norm"
     }
     parameters! { layout, eps, about }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        let is_given = self.about == About::Given;
+        x.count(if is_given { 5 } else { 3 })?;
+        self.check_inputs(x, [0, 1])?;
+        x.sized(2, self.layout.columns())?;
+        x.floats(0..x.len())?;
+        if is_given { self.check_moments(x, [3, 4]) } else { Ok(()) }
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(inputs)?.0)
     }
@@ -166,6 +189,14 @@ impl Operation for NormGradient {
         "norm"
     }
     parameters! { layout, eps, about }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(5)?;
+        let op = Norm { layout: self.layout, eps: self.eps, about: self.about };
+        op.check_inputs(x, [0, 1])?;
+        op.check_moments(x, [2, 3])?;
+        x.floats(0..5)?;
+        x.sized(4, op.layout.size())
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(inputs)?.0)
     }
@@ -182,3 +213,5 @@ impl Operation for NormGradient {
         }, else Err(not_float(&x)))
     }
 }
+
+readers! { "norm" => Norm, "norm_gradient" => NormGradient }

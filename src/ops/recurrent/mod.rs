@@ -10,6 +10,7 @@ use super::{Case, concat};
 use crate::error::{Error, Result};
 use crate::shape::{self, Dims};
 use crate::tape::{Tensor, apply};
+pub(super) use operation::READERS;
 use operation::Recurrent;
 
 pub use operation::Kind;

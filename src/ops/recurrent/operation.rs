@@ -13,7 +13,8 @@ use crate::kernels::gemm;
 use crate::kernels::number::Float;
 use crate::kernels::recurrent::{self as kernel, Gradients, Gru, Lstm, Pass, Relu, Sizes, Tanh};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Operation, Tensor, choice, compute_beside, fields, parameters,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, choice, compute_beside, fields,
+    parameters, readers,
 };
 
 /// A kind of cell; the formulas are those of `kernels/recurrent/cells.rs`.
@@ -29,7 +30,7 @@ pub enum Kind {
     Gru,
 }
 
-choice!(Kind);
+choice!(Kind: Tanh, Relu, Lstm, Gru);
 fields!(Recurrent: kind, bias, bias_hh, memory);
 
 impl Kind {
@@ -116,6 +117,31 @@ impl Recurrent {
         let find = |role| self.roles().zip(all).find(|(r, _)| *r == role).map(|(_, x)| *x);
         let [memory, bias, bias_hh] = [Role::Memory, Role::Bias, Role::BiasHh].map(find);
         Inputs { x: all[0], weight_ih: all[1], weight_hh: all[2], state: all[3], memory, bias, bias_hh }
+    }
+
+    /// That the first inputs are those of a layer, and of which sizes.
+    fn check_inputs(&self, x: &Known<'_>) -> Result<Sizes> {
+        let gates = self.kind.gates();
+        x.holds(self.kind.has_memory() || !self.memory, || "there is no memory".into())?;
+        x.floats(0..self.roles().count())?;
+        x.axes(0, 3)?;
+        x.axes(2, 2)?;
+        let (&[batch, time, features], &[hidden, _]) = (x.shape(0), x.shape(2)) else {
+            return Ok(Sizes { batch: 0, time: 0, hidden: 0 });
+        };
+        x.there_is(&[batch, time, hidden, gates])?;
+        x.holds(time > 0, || "the sequence is empty".into())?;
+        let width = gates * hidden;
+        for (i, role) in self.roles().enumerate() {
+            match role {
+                Role::X => {}
+                Role::WeightIh => x.shaped(i, &[features, width])?,
+                Role::WeightHh => x.shaped(i, &[hidden, width])?,
+                Role::State | Role::Memory => x.shaped(i, &[batch, hidden])?,
+                Role::Bias | Role::BiasHh => x.shaped(i, &[width])?,
+            }
+        }
+        Ok(Sizes { batch, time, hidden })
     }
 
     /// The result, and beside it the gates and the memories or products apart (see [`Pass`]), unless the result says it all.
@@ -208,6 +234,10 @@ impl Operation for Recurrent {
         "recurrent"
     }
     parameters! { kind, bias, bias_hh, memory }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(self.roles().count())?;
+        self.check_inputs(x).map(drop)
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -241,6 +271,25 @@ impl Operation for RecurrentGradient {
         "recurrent"
     }
     parameters! { 0: of }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        let (op, n) = (&self.0, self.0.roles().count());
+        let gates = op.kind.gates();
+        x.count(n + if gates > 1 { 4 } else { 2 })?;
+        let Sizes { batch, time, hidden } = op.check_inputs(x)?;
+        x.floats(0..x.len())?;
+        let states = [batch, time, hidden];
+        let whole = [batch * time * hidden + batch * hidden];
+        for i in [n, n + 1] {
+            x.shaped(i, if op.memory { &whole } else { &states })?;
+        }
+        x.row_major(n)?;
+        if gates == 1 {
+            return Ok(());
+        }
+        x.shaped(n + 2, &[batch, time, gates * hidden])?;
+        x.shaped(n + 3, &states)?;
+        [n + 2, n + 3].into_iter().try_for_each(|i| x.row_major(i))
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         Ok(self.forward_beside(x)?.0)
     }
@@ -328,3 +377,5 @@ impl Starts {
         Pass { sizes, weight: operand(weight, 0), h, memory, gates, more, y }
     }
 }
+
+readers! { "recurrent" => Recurrent, "recurrent_gradient" => RecurrentGradient }

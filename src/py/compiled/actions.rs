@@ -2,21 +2,16 @@
 
 use super::guard::Found;
 use crate::array::Array;
-use crate::error::Result;
-use crate::kernels::dropout;
+use crate::dtype::DType;
 use crate::py::optim::Update;
 use crate::py::random::{Generator, default_generator};
 use crate::py::state::Leaf;
 use crate::py::tensor::PyTensor;
-use crate::random::Generator as Stream;
+use crate::random::{Draw, Drawn};
 use crate::tape;
 use pyo3::prelude::*;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
-
-/// What is drawn.
-pub(in crate::py) type Draw = Arc<dyn Fn(&mut Stream) -> Result<Array> + Send + Sync>;
 
 /// Something that a program does beside computing.
 pub(super) enum Action {
@@ -24,7 +19,7 @@ pub(super) enum Action {
     /// an item of a list. Then the places of all tensors that it changes.
     Update(Vec<(usize, usize, bool)>, Vec<usize>),
     /// A draw from the generator of a place, or from the one that everybody shares.
-    Draw(Option<usize>, String, Draw),
+    Draw(Option<usize>, Draw),
 }
 
 impl Action {
@@ -32,7 +27,7 @@ impl Action {
     pub(super) fn is_like(&self, other: &Action) -> bool {
         match (self, other) {
             (Action::Update(a, b), Action::Update(c, d)) => a == c && b == d,
-            (Action::Draw(a, b, _), Action::Draw(c, d, _)) => a == c && b == d,
+            (Action::Draw(a, b), Action::Draw(c, d)) => a == c && b == d,
             _ => false,
         }
     }
@@ -84,16 +79,16 @@ fn with(f: impl FnOnce(&mut Actions)) {
     });
 }
 
-/// To be told of what was drawn from a generator: `what` is all that `draw` knows.
+/// To be told of what was drawn from a generator.
 #[cold]
-pub(in crate::py) fn drawn(generator: &Bound<'_, Generator>, what: String, drawn: &Array, draw: Draw) {
+pub(in crate::py) fn drawn(generator: &Bound<'_, Generator>, draw: Draw, drawn: &Array) {
     let shared = default_generator(generator.py()).is_ok_and(|shared| shared.is(generator));
     with(|open| {
         let place = open.generators.get(&(generator.as_ptr() as usize)).copied();
         if place.is_none() && !shared {
             return tape::refuse(|| "a generator is made in the function".into());
         }
-        open.list.push(Action::Draw(place, what, draw));
+        open.list.push(Action::Draw(place, draw));
         tape::foreign(open.list.len() - 1, "draw", &[], &[drawn]);
     });
 }
@@ -101,12 +96,7 @@ pub(in crate::py) fn drawn(generator: &Bound<'_, Generator>, what: String, drawn
 /// The place that a dropout of so many elements draws from.
 #[cold]
 pub(in crate::py) fn drawn_place(generator: &Bound<'_, Generator>, size: usize, place: &Array) {
-    let draw = move |stream: &mut Stream| {
-        let before = stream.place();
-        *stream = Stream::at(dropout::after(before, size));
-        Array::from_slice(&[2], &[before.key, before.counter])
-    };
-    drawn(generator, format!("a place for {size}"), place, Arc::new(draw));
+    drawn(generator, Draw::new(Drawn::Place, &[size], DType::U64), place);
 }
 
 /// A step of an optimiser that is about to be done, if it can be done again.

@@ -147,7 +147,7 @@ impl Captured {
     pub(super) fn shown(&self, replay: &Replay) -> String {
         let of = |action: &usize| match &self.actions[*action] {
             Action::Update(pairs, _) => format!("update {} parameters", pairs.len()),
-            Action::Draw(_, what, _) => format!("draw {what}"),
+            Action::Draw(_, what) => format!("draw {what}"),
         };
         let mut text = self.capture.shown(&|action| of(&action), &|step| replay.fate(step).to_string());
         for &(place, number) in &self.stores {

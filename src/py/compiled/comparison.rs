@@ -213,7 +213,7 @@ fn fits_items<'py>(
 }
 
 /// Whether a value is another's equal in class and to the bit; anything else is equal to itself alone.
-pub(super) fn is_same_value(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> bool {
+pub(in crate::py) fn is_same_value(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> bool {
     if a.is(b) {
         return true;
     }

@@ -3,12 +3,15 @@
 use super::captured::Captured;
 use super::guard::Found;
 use super::program::{Program, Ran};
+use super::saved::saved;
+use crate::py::programs::Saved;
 use crate::py::{call, step};
 use crate::tape::{self, Replay};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -66,6 +69,20 @@ impl Compiled {
     fn shown(&self) -> Vec<String> {
         let programs: Vec<_> = locked(&self.programs).iter().cloned().collect();
         programs.iter().map(|program| program.of.get().shown(&program.replay)).collect()
+    }
+
+    /// The programs as they are written to files, and the tensors that they keep by name: `names` has some by their addresses.
+    /// Those of a method are of the object that it is `bound` to.
+    #[pyo3(signature = (names, bound = None, /))]
+    fn saved<'py>(
+        &self,
+        py: Python<'py>,
+        names: HashMap<usize, String>,
+        bound: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Saved, Bound<'py, PyDict>)> {
+        let programs: Vec<_> = locked(&self.programs).iter().cloned().collect();
+        let all: Vec<&Captured> = programs.iter().map(|program| program.of.get()).collect();
+        saved(py, &all, bound, &names)
     }
 
     /// Captures nothing any more.

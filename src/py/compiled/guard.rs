@@ -27,7 +27,7 @@ impl Layout {
         let (_, shape, strides, dtype) = x.identity();
         Layout { shape, strides, dtype }
     }
-    fn fits(&self, x: &Array) -> bool {
+    pub(super) fn fits(&self, x: &Array) -> bool {
         self.dtype == x.dtype() && self.shape[..] == *x.shape() && self.strides[..] == *x.strides()
     }
 }
@@ -79,11 +79,11 @@ impl<'a, 'py> Found<'a, 'py> {
 /// The picture of what a function can reach.
 #[pyclass(frozen, module = "oxiflux._core")]
 pub(super) struct Guard {
-    roots: Vec<Root>,
+    pub(super) roots: Vec<Root>,
     /// Which of the objects others refer to, by their numbers.
     named: Vec<bool>,
     /// The tensors of its places, at first without layouts.
-    layouts: Vec<Layout>,
+    pub(super) layouts: Vec<Layout>,
     /// The addresses in its places that were last found to be of as many objects.
     distinct: Mutex<Vec<usize>>,
 }
@@ -123,7 +123,7 @@ impl Guard {
     }
 
     /// Whether no two places hold one object: two places of one are one in the picture.
-    fn are_distinct(&self, found: &Found<'_, '_>) -> bool {
+    pub(super) fn are_distinct(&self, found: &Found<'_, '_>) -> bool {
         let count = found.tensors.len() + found.leaves.len() + found.generators.len();
         if count < 2 {
             return true;

@@ -4,13 +4,16 @@ mod actions;
 mod captured;
 mod comparison;
 mod fields;
+mod forms;
 mod function;
 mod guard;
 mod picture;
 mod program;
 mod results;
+mod saved;
 
 pub(super) use actions::{drawn, drawn_place, updated, updating};
+pub(super) use comparison::is_same_value;
 pub(super) use function::Compiled;
 
 use super::hints::add_function;

@@ -76,12 +76,12 @@ impl Program {
             };
             let Some(stop) = next else { break };
             match &of.actions[stop.number] {
-                Action::Draw(place, _, draw) => {
+                Action::Draw(place, draw) => {
                     let generator = match place {
                         Some(place) => found.generators[*place].clone(),
                         None => default_generator(py)?.into_bound(py),
                     };
-                    match draw(streams.of(generator)) {
+                    match draw.of(streams.of(generator)) {
                         Ok(drawn) => self.replay.give(&mut registers, |_| drawn.clone()),
                         Err(e) if is_changed => return Err(e.into()),
                         Err(_) => return Ok(Ran::NotDone),

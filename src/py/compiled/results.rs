@@ -3,8 +3,10 @@
 use super::guard::Found;
 use crate::array::Array;
 use crate::py::plan::namespace;
+use crate::py::programs::Form;
 use crate::py::tensor::PyTensor;
 use crate::tape::Capture;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use std::collections::HashMap;
@@ -182,6 +184,51 @@ impl Part {
         Ok(made)
     }
 
+    /// The same as it is written to a file, where that can be: `found` says which tensor an object of that number is.
+    pub(super) fn form(
+        &self,
+        py: Python<'_>,
+        found: &mut dyn FnMut(usize) -> Option<usize>,
+        counts: &mut Counts,
+    ) -> PyResult<Form> {
+        let mut all = |parts: &mut dyn Iterator<Item = &Part>, counts: &mut Counts| {
+            parts.map(|part| part.form(py, found, counts)).collect::<PyResult<Vec<_>>>()
+        };
+        let items = |items: &[(Py<PyAny>, Part)], parts: Vec<Form>| {
+            items.iter().map(|(key, _)| key.clone_ref(py)).zip(parts).collect()
+        };
+        let form = match self {
+            Part::Found(number) => {
+                let slot = found(*number).ok_or_else(|| {
+                    PyTypeError::new_err(
+                        "save: the program returns an object that it reaches; let it return tensors",
+                    )
+                })?;
+                counts.now += 1;
+                return Ok(Form::Tensor(slot));
+            }
+            Part::Tensor(n) => Form::Tensor(*n),
+            Part::Value(value) => return Ok(Form::Value(value.clone_ref(py))),
+            Part::Tuple(parts) => Form::Tuple(all(&mut parts.iter(), counts)?),
+            Part::Named(..) => {
+                return Err(PyTypeError::new_err(
+                    "save: the program returns a named tuple, whose class is no part of a file; let it return a tuple or a dict",
+                ));
+            }
+            Part::List(parts) => Form::List(all(&mut parts.iter(), counts)?),
+            Part::Dict(parts) => {
+                Form::Dict(items(parts, all(&mut parts.iter().map(|(_, part)| part), counts)?))
+            }
+            Part::Namespace(parts) => {
+                Form::Namespace(items(parts, all(&mut parts.iter().map(|(_, part)| part), counts)?))
+            }
+            Part::Again(at) => return Ok(Form::Again(counts.then[*at])),
+        };
+        counts.then.push(counts.now);
+        counts.now += 1;
+        Ok(form)
+    }
+
     /// The numbers of the objects in it that are found, and whether some part is in it again.
     pub(super) fn survey(&self, found: &mut Vec<usize>) -> bool {
         let mut all = |parts: &[Part]| parts.iter().fold(false, |again, part| part.survey(found) | again);
@@ -205,4 +252,11 @@ impl Part {
 pub(super) struct Built<'py> {
     pub(super) is_kept: bool,
     pub(super) parts: Vec<Bound<'py, PyAny>>,
+}
+
+/// The numbers of parts as they were built, and as those of a form are.
+#[derive(Default)]
+pub(super) struct Counts {
+    then: Vec<usize>,
+    now: usize,
 }

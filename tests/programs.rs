@@ -1,0 +1,98 @@
+//! Programs in files: the same results from a file, and errors instead of harm.
+
+#![cfg(feature = "safetensors")]
+#![forbid(unsafe_code)]
+
+use oxiflux::files::{self, Notes};
+use oxiflux::{Adam, Chain, DType, Dense, Generator, Layer, Result, Tensor, ops, programs, withgradient};
+use std::path::PathBuf;
+
+/// A file of this test alone.
+fn path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("oxiflux-{}-{name}.program", std::process::id()))
+}
+
+fn model(rng: &mut Generator) -> Result<Chain> {
+    Ok(Chain::new()
+        .then(Dense::new(4, 16, "relu", rng)?)
+        .then(Dense::new(16, 3, "identity", rng)?)
+        .map(|x| ops::softmax(x, -1)))
+}
+
+#[test]
+fn a_program_gives_the_same_bits_from_a_file() -> Result<()> {
+    let mut rng = Generator::new(0);
+    let model = model(&mut rng)?;
+    let (x, path) = (rng.randn(&[5, 4], DType::F32)?, path("same"));
+    let program = programs::captured(&model, &[x.clone()], |model, x| Ok(vec![model.call(&x[0])?]))?;
+    programs::save(&path, &program)?;
+    let loaded = programs::load(&path)?;
+    std::fs::remove_file(&path).expect("it was written");
+    for _ in 0..3 {
+        let x = rng.randn(&[5, 4], DType::F32)?;
+        let wanted = model.call(&x)?.to_vec::<f32>()?;
+        assert_eq!(program.call(&[x.clone()])?[0].to_vec::<f32>()?, wanted);
+        assert_eq!(loaded.call(&[x])?[0].to_vec::<f32>()?, wanted);
+    }
+    assert_eq!(loaded.state().len(), 4);
+    let one = &loaded.programs()[0];
+    assert_eq!((one.argument(0), one.result(0)), ((&[5, 4][..], DType::F32), (&[5, 3][..], DType::F32)));
+    let error = loaded.call(&[rng.randn(&[6, 4], DType::F32)?]).err().expect("the shape is another");
+    assert!(error.to_string().contains("(6, 4)"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn gradients_are_programs_too_but_none_is_taken_through_one() -> Result<()> {
+    let mut rng = Generator::new(1);
+    let model = Dense::new(4, 2, "tanh", &mut rng)?;
+    let x = rng.randn(&[5, 4], DType::F32)?;
+    let slopes = |model: &Dense, x: &[Tensor]| {
+        let (loss, g) = withgradient(|x| ops::sum(&model.call(x)?, oxiflux::Axes::All, false), &x[0])?;
+        Ok(vec![loss, g])
+    };
+    let program = programs::captured(&model, &[x.clone()], slopes)?;
+    let (ours, theirs) = (program.call(&[x.clone()])?, slopes(&model, &[x.clone()])?);
+    for (a, b) in ours.iter().zip(&theirs) {
+        assert_eq!(a.to_vec::<f32>()?, b.to_vec::<f32>()?);
+    }
+    let error =
+        withgradient(|x| Ok(program.call(&[x.clone()])?.remove(0)), &x).err().expect("it has no gradient");
+    assert!(error.to_string().contains("gradient"), "{error}");
+    let _ = Adam::new(0.1);
+    Ok(())
+}
+
+#[test]
+fn what_looks_at_values_is_no_program() -> Result<()> {
+    let x = Tensor::ones(&[3], DType::F32)?;
+    let looks = |_: &Tensor, x: &[Tensor]| {
+        let total = x[0].sum(oxiflux::Axes::All, false)?.item()?;
+        Ok(vec![if total > 1.0 { x[0].clone() } else { x[0].sqrt()? }])
+    };
+    let error = programs::captured(&x, &[x.clone()], looks).err().expect("it looks");
+    assert!(error.to_string().contains("looked at"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_file_without_a_program_is_an_error() -> Result<()> {
+    let path = path("none");
+    files::write(&path, &[], &Notes::from([("oxiflux".into(), "{}".into())]))?;
+    let error = programs::load(&path).err().expect("there is none");
+    assert!(error.to_string().contains("there is no program"), "{error}");
+    files::write(&path, &[], &Notes::from([("oxiflux.program".into(), "{".into())]))?;
+    let error = programs::load(&path).err().expect("it is no description");
+    assert!(error.to_string().contains("not valid"), "{error}");
+    std::fs::remove_file(&path).expect("it was written");
+    Ok(())
+}
+
+#[test]
+fn names_in_files_are_told_apart() {
+    let mut names: Vec<&str> = ops::readers().map(|reader| reader.name).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
