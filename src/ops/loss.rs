@@ -10,8 +10,8 @@ use crate::kernels::map::{Map, Zip, Zip3};
 use crate::kernels::reduce::{Axis, Sum, reduce};
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Known, Layout, Operation, Parameters, Tensor, Value, apply, compute,
-    readers,
+    Context, Differentiable, Grads, Keeps, Known, Layout, Operation, Parameters, Tensor, Value, apply,
+    compute, readers,
 };
 use smallvec::{SmallVec, smallvec};
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-"""Models, states and whole runs in files: what is written, read and restored; PyTorch's state dicts."""
+"""Models, states, programs and whole runs in files: what is written, read and restored; PyTorch's state dicts."""
 
 from .checkpoints import load_checkpoint, save_checkpoint
 from .pytorch import load_torch, to_torch
