@@ -157,7 +157,7 @@ impl Program {
     }
 
     fn replayed(&self, given: Vec<Array>) -> Result<Vec<Array>> {
-        let mut registers = self.replay.start(given.into_iter());
+        let mut registers = self.replay.start(|n| given[n].clone());
         match self.replay.run(&mut registers)? {
             None => {
                 Ok(self.places.iter().map(|&place| self.replay.value(&registers, place).clone()).collect())
