@@ -158,6 +158,7 @@ impl Program {
 
     fn replayed(&self, given: Vec<Array>) -> Result<Vec<Array>> {
         let mut registers = self.replay.start(|n| given[n].clone());
+        drop(given);
         match self.replay.run(&mut registers)? {
             None => {
                 Ok(self.places.iter().map(|&place| self.replay.value(&registers, place).clone()).collect())
