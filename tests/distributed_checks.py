@@ -16,6 +16,16 @@ import oxiflux as flux
 from oxiflux import distributed as d
 
 WORLD = d.initialize(timeout=60)
+
+
+def _refuse(*_):
+    raise AssertionError("something is pickled")
+
+
+if WORLD.comm is not None:
+    from mpi4py import MPI
+
+    MPI.pickle.__init__(dumps=_refuse, loads=_refuse)
 ROWS = 23  # of batches of 8 the last has 7, and with 3 ranks none is divided evenly
 
 
@@ -502,6 +512,15 @@ def check_two_threads_of_a_rank_do_not_meet_the_others_at_once():
         thread.join()
         assert "another thread of rank 0 is in allreduce('sum')" in second[0], second
     d.barrier()
+
+
+def check_no_pickle_crosses_ranks():
+    try:
+        WORLD.comm.allgather({"an": "object"})
+    except AssertionError as error:
+        assert "something is pickled" in str(error)
+    else:
+        raise AssertionError("what all checks are held to is not looked for")
 
 
 def check_what_differs_is_named():

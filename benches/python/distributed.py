@@ -282,6 +282,9 @@ def main():
             text = part(options)
             if options.page:
                 said = f"{report.machine()}, {os.cpu_count()} cores; {report.versions('mpi4py', 'mpich')}"
+                if options.peer:
+                    asked = [options.peer, "-c", "import torch; print(torch.__version__.split('+')[0])"]
+                    said += f", PyTorch {subprocess.check_output(asked, text=True).strip()}"
                 report.fill(options.page, part.__name__, f"{said}.\n\n{text}")
 
 
