@@ -492,8 +492,9 @@ def check_weights_of_classes_are_refused_and_rows_weighed_instead():
 
 
 def check_two_threads_of_a_rank_do_not_meet_the_others_at_once():
-    second = []
-    if WORLD.rank == 0:
+    said = []
+    with tempfile.TemporaryDirectory() as folder:
+        is_refused = os.path.join(WORLD.plain("a folder", folder), "refused")
 
         def other():
             while not WORLD._watch.since:
@@ -501,17 +502,21 @@ def check_two_threads_of_a_rank_do_not_meet_the_others_at_once():
             try:
                 d.barrier()
             except RuntimeError as error:
-                second.append(str(error))
+                said.append(str(error))
+            with open(is_refused, "w"):
+                pass
 
+        # The other ranks let rank 0 wait until that has happened.
         thread = threading.Thread(target=other)
-        thread.start()
-    else:
-        time.sleep(0.3)
-    d.allreduce(1.0)
-    if WORLD.rank == 0:
-        thread.join()
-        assert "another thread of rank 0 is in allreduce('sum')" in second[0], second
-    d.barrier()
+        if WORLD.rank == 0:
+            thread.start()
+        while WORLD.rank and not os.path.exists(is_refused):
+            time.sleep(1e-3)
+        d.allreduce(1.0)
+        if WORLD.rank == 0:
+            thread.join()
+            assert "another thread of rank 0 is in allreduce('sum')" in said[0], said
+        d.barrier()
 
 
 def check_no_pickle_crosses_ranks():
