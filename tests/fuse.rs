@@ -283,10 +283,8 @@ const BY_ROWS: &[Known] = &[
     (
         |x| {
             let mean = ops::mean(x, Axes::from(-1), false)?;
-            let mut one: Vec<usize> = mean.shape().to_vec();
-            one.push(1);
-            let one: Vec<isize> = one.iter().map(|&n| n as isize).collect();
-            let c = ops::subtract(&ops::multiply(x, x)?, &ops::reshape(&mean, &one)?)?;
+            let one = mean.shape().iter().map(|&n| n as isize).chain([1]).collect();
+            let c = ops::subtract(&ops::multiply(x, x)?, &ops::reshape(&mean, Axes::These(one))?)?;
             let var = ops::mean(&ops::multiply(&c, &c)?, Axes::from(-1), true)?;
             ops::divide(&c, &ops::sqrt(&ops::add(&var, &Tensor::from(Array::scalar(0.5f32)?))?)?)
         },
