@@ -158,3 +158,61 @@ def test_integers_masks_and_counts_are_computed_with_together() -> None:
     n = flux.tensor(np.random.default_rng(0).integers(-9, 9, (40, 30)))
     text = compiled(f, normal(0, 40, 30), n)
     assert alone(text) == [], text
+
+
+SHAPES = [(3, 5), (64, 16), (2, 3, 7), (300, 33), (5, 4, 3, 2), (1, 9), (9, 1), (128, 256), (40, 1000)]
+REDUCED = [flux.sum, flux.mean, flux.max, flux.min, flux.logsumexp, flux.var]
+OF_ONE = [flux.tanh, flux.exp, flux.sigmoid, flux.relu, flux.square, flux.abs, flux.softmax, flux.logsoftmax]
+OF_TWO: list[Step] = [
+    lambda a, b: a + b,
+    lambda a, b: a - b,
+    lambda a, b: a * b,
+    lambda a, b: flux.where(a > b, a, b),
+    lambda a, b: a / (flux.abs(b) + 1.0),
+]
+
+
+def random_program(r: np.random.Generator, shape: tuple[int, ...], given: int) -> Step:
+    """Functions, and reductions that keep their axis, of what came before: mostly of the last values."""
+    plan = []
+    for n in range(given, given + r.integers(3, 16)):
+        i, j = (n - 1 - min(r.integers(n, size=2)) for _ in range(2))
+        plan.append((r.integers(3), r.integers(100), i, j, int(r.integers(-len(shape), 0))))
+    wanted = [-1, *r.integers(given + len(plan), size=2)]
+
+    def program(*values: flux.Tensor) -> list[flux.Tensor]:
+        found = list(values)
+        for kind, which, i, j, axis in plan:
+            a, b = found[i], found[j]
+            if kind == 0:
+                y = OF_ONE[which % len(OF_ONE)](a)
+            elif kind == 1:
+                y = OF_TWO[which % len(OF_TWO)](a, b)
+            elif a.ndim < -axis:
+                y = a
+            else:
+                y = REDUCED[which % len(REDUCED)](a, axis=axis if which % 2 else -1, keepdims=True)
+            found.append(y)
+        return [found[n] for n in wanted]
+
+    return program
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_programs_of_rows_have_the_same_bits(seed: int) -> None:
+    r = np.random.default_rng(seed)
+    shape, dtype = SHAPES[r.integers(len(SHAPES))], str(r.choice(["float32", "float64"]))
+    shapes = (shape, shape, shape[-1:], (*shape[:-1], 1))
+    given = [normal(seed + i, *of, dtype=dtype) for i, of in enumerate(shapes)]
+    program = random_program(r, shape, len(given))
+
+    def step(*values: flux.Tensor) -> Any:
+        loss: Step = lambda *x: sum((flux.sum(y) for y in program(*x)), flux.tensor(0.0))
+        return flux.withgradient(loss, *values) if seed % 3 == 0 else program(*values)
+
+    before = flux.get_num_threads()
+    try:
+        flux.set_num_threads(1 + seed % 2)
+        compiled(step, *given)
+    finally:
+        flux.set_num_threads(before)

@@ -12,7 +12,7 @@ use crate::fuse::Fusible;
 use crate::kernels::softmax as kernel;
 use crate::shape::{self, Axes};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute, parameters, readers,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute, is_captured, parameters, readers,
 };
 use smallvec::SmallVec;
 
@@ -156,7 +156,8 @@ impl Differentiable for LogSumExp {
 /// The tensor with zeros in the rows whose `logsumexp` is `-inf`: nothing but `-inf`, they share alike, as in `logaddexp`.
 fn even(x: &Tensor, most: &Tensor) -> Result<Tensor> {
     let empty = equal(most, &number(f64::NEG_INFINITY, most)?)?;
-    if !empty.array().to_vec::<bool>()?.contains(&true) {
+    // A program has none today and may have some tomorrow.
+    if !is_captured() && !empty.array().to_vec::<bool>()?.contains(&true) {
         return Ok(x.clone());
     }
     let rows = reduced_shape(x.shape(), &[x.ndim() - 1], true);
