@@ -38,7 +38,7 @@ PRIVATE: dict[str, set[str]] = {
         "At", "Captured", "Guard", "Namespace", "Part", "Saved", "Snapshot", "Steps", "add_along_axis", "all_finite",
         "are_below", "are_where", "argfirst", "argranked", "assign", "attention", "attention_apply",
         "attention_scores", "bins", "capture", "children", "cholesky", "compiled", "conv", "conv_transpose",
-        "counts", "ctc_loss", "custom", "dense", "det", "distances", "dropout", "eigh", "eigvalsh", "fft",
+        "counts", "ctc_loss", "ctc_losses", "custom", "dense", "det", "distances", "dropout", "eigh", "eigvalsh", "fft",
         "gradient", "holds", "ifft", "inv", "irfft", "is_left_out", "is_strict", "is_written", "isa",
         "istft_sum", "kernels", "leaves", "logitbinarycrossentropy_each", "logitcrossentropy_labels",
         "logitcrossentropy_mean", "mae", "maxpool", "meanpool", "mse", "norm", "norm_with", "op_names",

@@ -40,6 +40,7 @@ TESTED_ELSEWHERE = {
     "put_along_axis": "test_places.py",
     "running_places": "test_running.py",
     "ctc_loss": "test_ctc.py",
+    "ctc_losses": "test_ctc.py",
     "cholesky": "test_linalg.py",
     "cumulative_prod": "test_manipulation_numpy.py",
     "det": "test_linalg.py",

@@ -300,8 +300,10 @@ def ctc_loss(
             )
         times = _counts("input_lengths", input_lengths, x.shape[0], x.shape[1])
         ends = _counts("target_lengths", target_lengths, x.shape[0], labels.shape[1])
-        rows = zip(times, ends, strict=True)
-        return agg(_core.stack([_core.ctc_loss(x[i, :t], labels[i, :n]) for i, (t, n) in enumerate(rows)]))
+        if target_lengths is not None:  # what does not count may be any number
+            labels = labels[:, : max(ends)]
+            labels = where(np.arange(max(ends)) < np.array(ends)[:, None], labels, 0)
+        return agg(_core.ctc_losses(x, labels, np.stack([times, ends], axis=1)))
     if input_lengths is not None or target_lengths is not None:
         raise ShapeError(f"ctc_loss: lengths are for logits (batch, time, classes), got shape {x.shape}")
     return agg(_core.ctc_loss(x, labels))

@@ -1,7 +1,7 @@
 //! Cross-entropy of logits with integer labels, and its gradient.
 
 use super::real::Real;
-use super::softmax::{Logit, RowOp, ScaledExp, each, infinite, is_infinite, is_rows, normaliser, run, share};
+use super::softmax::{Logit, RowOp, ScaledExp, each, infinite, is_infinite, is_rows, each_normaliser, run, share};
 use crate::memory::unwritten::{Unwritten, Writer, assume_written};
 use crate::team::Pieces;
 use std::mem::MaybeUninit;
@@ -25,9 +25,8 @@ impl<'a, T: Logit> RowOp<Losses<'a, T>> for CrossEntropy<'_, T> {
     ) -> (&'a mut [T], &'a mut [T]) {
         let (n, all) = (self.n, &self.x[first * self.n..][..loss.len() * self.n]);
         let mut kept = Writer::new(kept);
-        for (i, loss) in loss.iter_mut().enumerate() {
-            let x = &all[i * n..];
-            let (max, sum) = normaliser::<T, FMA>(x, n);
+        each_normaliser::<T, FMA>(all, loss.len(), n, |i, max, sum| {
+            let (x, loss) = (&all[i * n..], &mut loss[i]);
             let wanted = x[..n][self.labels[first + i] as usize];
             if is_infinite(max, &x[..n]) {
                 let count = infinite(&x[..n]);
@@ -38,8 +37,8 @@ impl<'a, T: Logit> RowOp<Losses<'a, T>> for CrossEntropy<'_, T> {
                 let rest = max.lane::<FMA>() - wanted.lane::<FMA>();
                 loss.write(T::of::<FMA>(sum.lane::<FMA>().ln() + rest));
             }
-        }
-        // SAFETY: the loop has gone over all places of the losses, and has written each.
+        });
+        // SAFETY: each row has been found, and its loss is written then.
         (unsafe { assume_written(loss) }, kept.finish())
     }
 }

@@ -5,8 +5,94 @@
 //! Ref: Graves et al. 2006, Connectionist temporal classification.
 
 use super::dispatch::{Compute, compute};
+use super::number::Float;
 use super::real::{Lane, Real};
+use crate::dtype::Element;
+use crate::memory::unwritten::{Unwritten, fill_with};
 use crate::memory::{collected, filled};
+use crate::team::{self, Pieces};
+
+/// What a state takes at one time, in nanoseconds: on the way there, and on the way back.
+const NANOS: usize = 8;
+
+/// Sequences of the same length, of each of which a part counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequences<'a, T> {
+    /// How many there are, the times of each, and the classes, the last of which is the blank.
+    pub shape: [usize; 3],
+    /// The logarithms of the probabilities, of that shape.
+    pub log_probabilities: &'a [T],
+    /// As many for each sequence, each below the last class.
+    pub labels: &'a [i64],
+    /// How many times and how many labels of each sequence count.
+    pub lengths: &'a [i64],
+}
+
+impl<T: Float + Element> Sequences<'_, T> {
+    /// # Panics
+    /// Where there are not as many numbers as the shape says, or lengths are longer than that.
+    fn check(&self) {
+        let ([batch, times, classes], labels) = (self.shape, self.labels.len());
+        let fits = self.log_probabilities.len() == batch * times * classes
+            && self.lengths.len() == 2 * batch
+            && labels.is_multiple_of(batch.max(1))
+            && self.lengths.chunks_exact(2).all(|n| {
+                (0..=times as i64).contains(&n[0]) && (0..=(labels / batch) as i64).contains(&n[1])
+            });
+        assert!(fits, "ctc: {labels} labels and these lengths do not fit {:?}", self.shape);
+    }
+
+    /// The loss of a sequence, and with `wanted` the gradient for its logits as far as its times count.
+    fn of(&self, i: usize, wanted: bool) -> (f64, Vec<f64>) {
+        let ([batch, times, classes], all) = (self.shape, self.labels.len() / self.shape[0]);
+        debug_assert!(i < batch);
+        let [counted, labels] = [self.lengths[2 * i] as usize, self.lengths[2 * i + 1] as usize];
+        let row = &self.log_probabilities[i * times * classes..][..counted * classes];
+        let log_probabilities: Vec<f64> = collected(row.iter().map(|x| x.to_f64()));
+        let mut gradient = filled(if wanted { row.len() } else { 0 }, 0.0);
+        let labels = &self.labels[i * all..][..labels];
+        let alignments = Alignments { log_probabilities: &log_probabilities, classes, labels };
+        (alignments.loss(wanted.then_some(&mut gradient)), gradient)
+    }
+
+    fn nanos(&self) -> usize {
+        let states = 2 * self.labels.len() + self.shape[0];
+        states.saturating_mul(self.shape[1]).saturating_mul(NANOS)
+    }
+
+    /// The loss of each sequence.
+    ///
+    /// # Panics
+    /// Where the arrays have not as many elements as the shape says.
+    pub fn losses<'o>(&self, out: &'o mut Unwritten<T>) -> &'o mut [T] {
+        self.check();
+        assert!(out.len() == self.shape[0], "ctc: {} losses of {} sequences", out.len(), self.shape[0]);
+        team::fill(Pieces::of(out, 1), self.nanos(), |i, out| {
+            fill_with(out, |_| T::from_f64(self.of(i, false).0))
+        })
+    }
+
+    /// The loss of each sequence, and the gradients of the losses for the logits, zero where they do not count.
+    ///
+    /// # Panics
+    /// As for [`Sequences::losses`].
+    pub fn with_gradients<'o, 'g>(
+        &self,
+        out: &'o mut Unwritten<T>,
+        gradients: &'g mut Unwritten<T>,
+    ) -> (&'o mut [T], &'g mut [T]) {
+        self.check();
+        let [batch, times, classes] = self.shape;
+        let fits = out.len() == batch && gradients.len() == self.log_probabilities.len();
+        assert!(fits, "ctc: {} losses of {batch} sequences", out.len());
+        let share = (Pieces::of(out, 1), Pieces::of(gradients, times * classes));
+        team::fill(share, 2 * self.nanos(), |i, (out, gradients)| {
+            let (loss, gradient) = self.of(i, true);
+            let gradients = fill_with(gradients, |at| gradient.get(at).map_or(T::ZERO, |&g| T::from_f64(g)));
+            (fill_with(out, |_| T::from_f64(loss)), gradients)
+        })
+    }
+}
 
 /// The logarithm of the probabilities of `classes` at each time, the last of which is the blank, and the labels sought.
 #[derive(Clone, Copy, Debug)]

@@ -111,8 +111,12 @@ pub(crate) unsafe fn store<T: Copy, const L: usize>(out: *mut T, len: usize, v: 
     }
 }
 
-/// Work on neighbouring elements, `L` from `at` on at a time; it may be done twice to some.
+/// Work on neighbouring elements, `L` from `at` on at a time. It may be done twice to some: to those from `at` to the next
+/// multiple of `L` it is done already.
 pub(crate) trait Lanes {
+    /// The most elements at a time.
+    const WIDEST: usize;
+
     /// Does the work.
     ///
     /// # Safety
@@ -127,26 +131,21 @@ pub(crate) trait Lanes {
 #[inline(always)]
 pub(crate) unsafe fn across<K: Lanes>(op: &K, n: usize) {
     let mut at = 0;
-    // SAFETY: each call is for elements below `n`, for which the caller has asked `op`.
-    unsafe {
-        while at + 64 <= n {
-            op.lanes::<64>(at);
-            at += 64;
-        }
-        while at + 16 <= n {
-            op.lanes::<16>(at);
-            at += 16;
-        }
-        while at + 4 <= n {
-            op.lanes::<4>(at);
-            at += 4;
-        }
-        match n {
-            _ if at == n => (),
-            1 => op.lanes::<1>(0),
-            2 => op.lanes::<2>(0),
-            3 => op.lanes::<3>(0),
-            _ => op.lanes::<4>(n - 4),
-        }
+    macro_rules! widths {
+        ($($lanes:literal),+) => {$(
+            // What is left takes one vector, which ends at the last element, or two of half the length.
+            if K::WIDEST >= $lanes {
+                while at + $lanes <= n {
+                    // SAFETY: the elements are below `n`, and the caller has asked `op` for those.
+                    unsafe { op.lanes::<$lanes>(at) };
+                    at += $lanes;
+                }
+                if at < n && (n - at) * 2 > $lanes && n >= $lanes {
+                    // SAFETY: the elements are below `n`, and the caller has asked `op` for those.
+                    return unsafe { op.lanes::<$lanes>(n - $lanes) };
+                }
+            }
+        )+};
     }
+    widths!(64, 32, 16, 8, 4, 2, 1);
 }

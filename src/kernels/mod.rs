@@ -5,6 +5,7 @@ pub mod real;
 pub mod number;
 pub mod arithmetic;
 mod lanes;
+mod abreast;
 mod dispatch;
 mod cost;
 pub mod map;

@@ -114,6 +114,7 @@ struct Pixel<'a, K> {
 }
 
 impl<K: Pool> Lanes for Pixel<'_, K> {
+    const WIDEST: usize = 64;
     #[inline(always)]
     unsafe fn lanes<const L: usize>(&self, c: usize) {
         let (Walk { channels, source: [planes, rows, columns], apart, steps, .. }, op) = (self.walk, self.op);

@@ -4,12 +4,13 @@
 //! vectors are consecutive pieces of a row, or pieces of consecutive rows. They are merged pairwise, so that the error
 //! of a sum of `n` numbers grows with `log n`.
 
+use super::abreast::{ROWS, SHORT, for_each, turn};
 use super::cost::reading;
 use super::dispatch::{Compute, compute};
-use super::lanes::Vectors;
+use super::lanes::{Vectors, write};
 use super::number::Number;
 use crate::memory::room;
-use crate::memory::unwritten::{Unwritten, assume_written, copy_from};
+use crate::memory::unwritten::{Unwritten, assume_written, copy_from, fill_with};
 use crate::team::{self, Pieces};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -113,6 +114,8 @@ pub(super) const LANES: usize = 64;
 pub(super) const FEW: usize = 8;
 /// Vectors folded one after another; beyond that, pairwise.
 pub(super) const BLOCK: usize = 32;
+/// Elements of rows that are folded side by side, at most.
+const TURNED: usize = 16;
 /// Levels of the pairwise merge: enough for `BLOCK * 2^LEVELS` vectors.
 const LEVELS: usize = 40;
 
@@ -201,6 +204,9 @@ impl<'a, K: Fold> Compute for Rows<'_, 'a, K> {
     #[inline(always)]
     fn compute<const FMA: bool>(self) -> &'a mut [K::Out] {
         let Rows { axis: Axis { outer, n, inner }, x, out } = self;
+        if inner == 1 && (1..=TURNED).contains(&n) && size_of::<K::In>() >= 4 {
+            return fold_short::<K>(x, n, out);
+        }
         if inner == 1 {
             for (o, out) in out.iter_mut().enumerate() {
                 out.write(fold_row::<K>(&x[o * n..][..n]));
@@ -242,22 +248,50 @@ impl<'a, K: Fold> Compute for Columns<'_, 'a, K> {
 /// Folds a row.
 #[inline(always)]
 pub(super) fn fold_row<K: Fold>(x: &[K::In]) -> K::Out {
-    let (mut acc, mut rest) = (K::START, x);
+    let (mut lanes, mut rest) = ([K::START; FEW], x);
     if rest.len() >= LANES {
         let vectors = rest.len() / LANES;
-        acc = fold_across::<K, LANES>(fold_lanes::<K, LANES>(Vectors::new(rest, vectors, LANES)));
+        lanes = fold_to::<K, LANES, FEW>(fold_lanes::<K, LANES>(Vectors::new(rest, vectors, LANES)));
         rest = &rest[vectors * LANES..];
     }
-    if rest.len() >= FEW {
-        let vectors = rest.len() / FEW;
-        let few = fold_across::<K, FEW>(fold_lanes::<K, FEW>(Vectors::new(rest, vectors, FEW)));
-        acc = K::merge(acc, few);
-        rest = &rest[vectors * FEW..];
+    // What is left are fewer than are folded one after another.
+    for x in Vectors::<_, FEW>::new(rest, rest.len() / FEW, FEW) {
+        for (lane, &x) in lanes.iter_mut().zip(x) {
+            *lane = K::push(*lane, x);
+        }
     }
-    for &x in rest {
-        acc = K::push(acc, x);
+    rest = &rest[rest.len() / FEW * FEW..];
+    match x.last_chunk::<FEW>() {
+        // The end of a last vector, of which the lanes that are done are skipped.
+        Some(last) if !rest.is_empty() => {
+            let skip = FEW - rest.len();
+            for l in 0..FEW {
+                lanes[l] = if l < skip { lanes[l] } else { K::push(lanes[l], last[l]) };
+            }
+        }
+        Some(_) => {}
+        None => return rest.iter().fold(K::START, |acc, &x| K::push(acc, x)),
     }
-    acc
+    fold_across::<K, FEW>(lanes)
+}
+
+/// Folds each of short rows of `n` elements, as many as there are results, side by side.
+#[inline(always)]
+fn fold_short<'a, K: Fold>(x: &[K::In], n: usize, out: &'a mut Unwritten<K::Out>) -> &'a mut [K::Out] {
+    let Some(&first) = x.first() else { return fill_with(out, |_| K::START) };
+    let mut columns = [[first; ROWS]; SHORT];
+    for (x, out) in x.chunks(ROWS * n).zip(out.chunks_mut(ROWS)) {
+        turn(x, n, &mut columns);
+        let mut acc = [K::START; ROWS];
+        for_each(n, |c| {
+            for l in 0..ROWS {
+                acc[l] = K::push(acc[l], columns[c][l]);
+            }
+        });
+        write(out, &acc);
+    }
+    // SAFETY: there are as many rows as places, and each gets its own.
+    unsafe { assume_written(out) }
 }
 
 /// Folds each of as many columns as there are results, over `n` rows that are `stride` apart.
@@ -349,13 +383,19 @@ fn merge_lanes<K: Fold, const L: usize>(a: [K::Out; L], b: [K::Out; L]) -> [K::O
 
 /// Folds the lanes of a vector into one, halving it; `L` is a power of two.
 #[inline(always)]
-pub(super) fn fold_across<K: Fold, const L: usize>(mut lanes: [K::Out; L]) -> K::Out {
+pub(super) fn fold_across<K: Fold, const L: usize>(lanes: [K::Out; L]) -> K::Out {
+    fold_to::<K, L, 1>(lanes)[0]
+}
+
+/// Folds the lanes of a vector into fewer, halving it; both are powers of two.
+#[inline(always)]
+pub(super) fn fold_to<K: Fold, const L: usize, const FEWER: usize>(mut lanes: [K::Out; L]) -> [K::Out; FEWER] {
     let mut half = L / 2;
-    while half > 0 {
+    while half >= FEWER {
         for l in 0..half {
             lanes[l] = K::merge(lanes[l], lanes[l + half]);
         }
         half /= 2;
     }
-    lanes[0]
+    std::array::from_fn(|l| lanes[l])
 }

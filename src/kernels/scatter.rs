@@ -149,6 +149,7 @@ struct MixedRow<'x, T, const FMA: bool> {
 }
 
 impl<T: Float, const FMA: bool> Lanes for MixedRow<'_, T, FMA> {
+    const WIDEST: usize = 64;
     #[inline(always)]
     unsafe fn lanes<const L: usize>(&self, at: usize) {
         let mut sum = [T::ZERO; L];

@@ -2,8 +2,10 @@
 //!
 //! All subtract the maximum of the row first, so nothing overflows; a row is read from cache after its first pass.
 
+mod short;
 mod walk;
 
+use super::abreast::SHORT;
 use super::cost::rowwise;
 use super::dispatch::{Compute, compute};
 use super::number::Float;
@@ -13,7 +15,7 @@ use crate::memory::unwritten::{Unwritten, assume_written, fill_with};
 use crate::team::{self, Fill, Pieces};
 use std::mem::MaybeUninit;
 pub(super) use walk::{Each, change, each, highest, sum_of};
-use walk::{FEW, LANES};
+use walk::FEW;
 
 /// A result that has as many rows as the argument.
 type Rowwise<'a, T> = Pieces<'a, MaybeUninit<T>>;
@@ -107,6 +109,23 @@ pub(super) fn normaliser<T: Logit, const FMA: bool>(x: &[T], n: usize) -> (T, T)
     (max, sum_of::<T, _, FMA>(&Exp(max), [x, x], n))
 }
 
+/// The [`normaliser`] of each of so many rows of `n` elements, for `found`, which gets the number of the row with it.
+#[inline(always)]
+pub(super) fn each_normaliser<T: Logit, const FMA: bool>(
+    x: &[T],
+    rows: usize,
+    n: usize,
+    mut found: impl FnMut(usize, T, T),
+) {
+    if 0 < n && n < SHORT {
+        return short::each_normaliser::<T, FMA>(x, n, found);
+    }
+    for row in 0..rows {
+        let (max, sum) = normaliser::<T, FMA>(&x[row * n..], n);
+        found(row, max, sum);
+    }
+}
+
 /// Whether the largest element of a row is infinite and none is NaN; `max` is that of [`normaliser`].
 #[inline(always)]
 pub(super) fn is_infinite<T: Float>(max: T, x: &[T]) -> bool {
@@ -175,31 +194,43 @@ impl<'a, T: Logit> RowOp<Rowwise<'a, T>> for Softmax<'_, T> {
     #[inline(always)]
     fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
         let (n, all) = (self.n, &self.x[first * self.n..][..out.len()]);
+        if n < SHORT {
+            return short_rows::<T, FMA, false>(all, n, out, share_equally::<T, FMA>);
+        }
         for (i, out) in out.chunks_exact_mut(n).enumerate() {
             let x = &all[i * n..];
-            // A short row is cheaper computed again than stored and read back.
-            if n < LANES {
-                let (max, sum) = normaliser::<T, FMA>(x, n);
-                if is_infinite(max, &x[..n]) {
-                    share_equally::<T, FMA>(&x[..n], out);
-                } else {
-                    let scale = T::of::<FMA>(T::ONE.lane::<FMA>() / sum.lane::<FMA>());
-                    each::<T, _, FMA, false>(&ScaledExp { max, scale }, [x, x], out);
-                }
+            let max = highest(x, n);
+            let (terms, sum) = each::<T, _, FMA, true>(&Exp(max), [x, x], out);
+            if is_infinite(max, &x[..n]) {
+                share_equally::<T, FMA>(&x[..n], out);
             } else {
-                let max = highest(x, n);
-                let (terms, sum) = each::<T, _, FMA, true>(&Exp(max), [x, x], out);
-                if is_infinite(max, &x[..n]) {
-                    share_equally::<T, FMA>(&x[..n], out);
-                } else {
-                    let scale = T::of::<FMA>(T::ONE.lane::<FMA>() / sum.lane::<FMA>());
-                    change::<T, _, FMA, false>(&Scale(scale), terms, None, n);
-                }
+                let scale = T::of::<FMA>(T::ONE.lane::<FMA>() / sum.lane::<FMA>());
+                change::<T, _, FMA, false>(&Scale(scale), terms, None, n);
             }
         }
-        // SAFETY: tasks get whole rows, and each of the branches above writes all of one.
+        // SAFETY: tasks get whole rows, and both branches write all of one.
         unsafe { assume_written(out) }
     }
+}
+
+/// Softmax of short rows, or its logarithm; `shared` is for those that have infinite elements and no NaN.
+#[inline(always)]
+fn short_rows<'a, T: Logit, const FMA: bool, const LOG: bool>(
+    x: &[T],
+    n: usize,
+    out: &'a mut Unwritten<T>,
+    shared: impl Fn(&[T], &mut Unwritten<T>),
+) -> &'a mut [T] {
+    let infinite = |x: &[T], out: &mut Unwritten<T>| {
+        if x.contains(&T::HIGHEST) && is_infinite(T::HIGHEST, x) {
+            shared(x, out);
+        }
+    };
+    if n > 0 {
+        short::softmax::<T, FMA, LOG>(x, n, out, infinite);
+    }
+    // SAFETY: tasks get whole rows, each of which is written; of none, there is no place.
+    unsafe { assume_written(out) }
 }
 
 /// How many elements of a row are infinite.
@@ -212,6 +243,13 @@ pub(super) fn infinite<T: Logit>(x: &[T]) -> T {
 #[cold]
 fn share_equally<T: Logit, const FMA: bool>(x: &[T], out: &mut Unwritten<T>) {
     share(x, out, T::of::<FMA>(T::ONE.lane::<FMA>() / infinite(x).lane::<FMA>()), T::ZERO);
+}
+
+/// The logarithm of what [`share_equally`] gives.
+#[cold]
+fn log_of_shares<T: Logit, const FMA: bool>(x: &[T], out: &mut Unwritten<T>) {
+    let part = T::of::<FMA>((T::ONE.lane::<FMA>() / infinite(x).lane::<FMA>()).ln());
+    share(x, out, part, T::LOWEST);
 }
 
 /// `part` for the infinite elements of a row, `rest` for the others.
@@ -254,12 +292,14 @@ impl<'a, T: Logit> RowOp<Rowwise<'a, T>> for LogSoftmax<'_, T> {
     #[inline(always)]
     fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
         let (n, all) = (self.n, &self.x[first * self.n..][..out.len()]);
+        if n < SHORT {
+            return short_rows::<T, FMA, true>(all, n, out, log_of_shares::<T, FMA>);
+        }
         for (i, out) in out.chunks_exact_mut(n).enumerate() {
             let x = &all[i * n..];
             let (max, sum) = normaliser::<T, FMA>(x, n);
             if is_infinite(max, &x[..n]) {
-                let log = T::of::<FMA>((T::ONE.lane::<FMA>() / infinite(&x[..n]).lane::<FMA>()).ln());
-                share(&x[..n], out, log, T::LOWEST);
+                log_of_shares::<T, FMA>(&x[..n], out);
             } else {
                 let log_sum = T::of::<FMA>(sum.lane::<FMA>().ln());
                 each::<T, _, FMA, false>(&Shift { max, log_sum }, [x, x], out);
@@ -294,17 +334,15 @@ impl<'a, T: Logit> RowOp<Rowwise<'a, T>> for LogSumExp<'_, T> {
     #[inline(always)]
     fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
         let (n, all) = (self.n, &self.x[first * self.n..][..out.len() * self.n]);
-        for (i, out) in out.iter_mut().enumerate() {
-            let x = &all[i * n..];
-            let (max, sum) = normaliser::<T, FMA>(x, n);
-            out.write(if max == T::HIGHEST || max == T::LOWEST {
+        each_normaliser::<T, FMA>(all, out.len(), n, |i, max, sum| {
+            out[i].write(if max == T::HIGHEST || max == T::LOWEST {
                 // `exp(x - max)` is NaN where both are infinite; the result is then `max` itself, or NaN.
-                fold_row::<Max<T>>(&x[..n])
+                fold_row::<Max<T>>(&all[i * n..][..n])
             } else {
                 T::of::<FMA>(max.lane::<FMA>() + sum.lane::<FMA>().ln())
             });
-        }
-        // SAFETY: the loop has gone over all places, and has written each.
+        });
+        // SAFETY: each row has been found, and its place is written then.
         unsafe { assume_written(out) }
     }
 }
@@ -351,6 +389,11 @@ impl<'a, T: Logit, const LOG: bool> RowOp<Rowwise<'a, T>> for Gradient<'_, T, LO
     fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
         let n = self.n;
         let [ys, gs] = [self.y, self.g].map(|x| &x[first * n..][..out.len()]);
+        if 0 < n && n < SHORT {
+            short::gradient::<T, FMA, LOG>([ys, gs], n, out);
+            // SAFETY: tasks get whole rows, each of which is written.
+            return unsafe { assume_written(out) };
+        }
         for (i, out) in out.chunks_exact_mut(n).enumerate() {
             let (y, g) = (&ys[i * n..], &gs[i * n..]);
             if LOG {

@@ -8,26 +8,40 @@ use super::scatter::checked;
 use super::view::narrow;
 use super::{Case, add, concat, logsoftmax, logsumexp, multiply, negative, stack, take};
 use crate::array::Array;
+use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
-use crate::kernels::ctc::Alignments;
-use crate::memory::{collected, filled};
+use crate::kernels::ctc::Sequences;
+use crate::memory::collected;
 use crate::shape;
 use crate::tape::{
     Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, in_single, parameters, readers,
 };
 
-/// The loss of logits and labels. Its gradient is found in the same walk over the alignments and given beside it.
+/// The losses of logits, labels, and how many times and labels of each sequence count. Their gradients are found in the
+/// same walk over the alignments and given beside them.
 #[derive(Clone, Debug)]
 struct CtcLoss;
 
-/// The loss of logits `(times, classes)` and, if that is wanted, its gradient.
-fn computed(x: &Array, labels: &[i64], wanted: bool) -> Result<(Array, Array)> {
-    let log_probabilities = logsoftmax(&x.clone().into(), -1)?.to_vec::<f64>()?;
-    let alignments = Alignments { log_probabilities: &log_probabilities, classes: x.shape()[1], labels };
-    let mut gradient = filled(if wanted { x.size() } else { 0 }, 0.0);
-    let loss = Array::scalar(alignments.loss(wanted.then_some(&mut gradient)))?.cast(x.dtype())?;
-    let shape = if wanted { x.shape() } else { &[0] };
-    Ok((loss, Array::from_slice(shape, &gradient)?.cast(x.dtype())?))
+/// The loss of each of logits `(batch, times, classes)` and, if that is wanted, the gradients.
+fn computed(x: &[&Array], wanted: bool) -> Result<(Array, Option<Array>)> {
+    let log = logsoftmax(&x[0].clone().into(), -1)?.array().contiguous()?;
+    let &[batch, times, classes] = x[0].shape() else { return Err(other_shapes(x[0].shape(), x[1].shape())) };
+    check_lengths(given(x[2]), times, x[1].shape()[1])?;
+    each!(log.dtype(), float: T => {
+        let sequences = Sequences {
+            shape: [batch, times, classes],
+            log_probabilities: log.values::<T>("ctc_loss")?,
+            labels: given(x[1]),
+            lengths: given(x[2]),
+        };
+        if !wanted {
+            return Ok((Array::written("ctc_loss", &[batch], |out| sequences.losses(out))?, None));
+        }
+        let [losses, gradients] = Array::written_all("ctc_loss", [&[batch], x[0].shape()], |[losses, gradients]| {
+            sequences.with_gradients(losses, gradients).into()
+        })?;
+        Ok((losses, Some(gradients)))
+    }, else Err(other_shapes(x[0].shape(), x[1].shape())))
 }
 
 impl Operation for CtcLoss {
@@ -36,19 +50,23 @@ impl Operation for CtcLoss {
     }
     parameters! {}
     fn check(&self, x: &Known<'_>) -> Result<()> {
-        x.count(2)?;
+        x.count(3)?;
         x.floats([0])?;
-        x.axes(0, 2)?;
-        x.holds(x.shape(0)[1] > 0, || "there are no classes".into())?;
-        x.axes(1, 1)?;
-        x.numbers(1, x.shape(0)[1])
+        x.axes(0, 3)?;
+        let &[batch, times, classes] = x.shape(0) else { return Ok(()) };
+        x.holds(batch * times * classes > 0, || "there are no logits".into())?;
+        x.axes(1, 2)?;
+        x.shaped(1, &[batch, x.shape(1)[1]])?;
+        x.shaped(2, &[batch, 2])?;
+        x.numbers(1, classes)?;
+        x.numbers(2, times.max(x.shape(1)[1]) + 1)
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        Ok(computed(x[0], given(x[1]), false)?.0)
+        Ok(computed(x, false)?.0)
     }
     fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
-        let (loss, gradient) = computed(x[0], given(x[1]), true)?;
-        Ok((loss, vec![gradient]))
+        let (losses, gradients) = computed(x, true)?;
+        Ok((losses, gradients.into_iter().collect()))
     }
 }
 
@@ -58,10 +76,25 @@ impl Differentiable for CtcLoss {
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
         // Labels that the times are too few for have no alignment, and no gradient to compose.
-        if !cx.output().item()?.is_finite() {
+        let losses = cx.output().array().cast(DType::F64)?.to_vec::<f64>()?;
+        if !losses.iter().any(|loss| loss.is_finite()) {
             return self.scaled(cx, g);
         }
-        through(cx, g, |x| recursion(&x[0], given(x[1].array())))
+        let (labels, lengths) = (given(cx.input(1).array()), given(cx.input(2).array()));
+        let each = labels.len() / losses.len();
+        through(cx, g, |x| {
+            let of = |(i, &loss): (usize, &f64)| {
+                if loss == f64::INFINITY {
+                    return Ok(Array::scalar(loss)?.cast(x[0].dtype())?.into());
+                }
+                let [times, labelled] = [lengths[2 * i] as usize, lengths[2 * i + 1] as usize];
+                let row = narrow(&narrow(&x[0], 0, i, 1)?, 1, 0, times)?;
+                let row = reshape_to(&row, &[times, x[0].shape()[2]])?;
+                recursion(&row, &labels[i * each..][..labelled])
+            };
+            let each = losses.iter().enumerate().map(of).collect::<Result<Vec<Tensor>>>()?;
+            stack(&each.iter().collect::<Vec<_>>(), 0)
+        })
     }
     fn backward_fused(&self, cx: &Context<'_>, g: &Tensor) -> Option<Result<Grads>> {
         Some(self.scaled(cx, g))
@@ -70,7 +103,8 @@ impl Differentiable for CtcLoss {
 
 impl CtcLoss {
     fn scaled(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        Ok(Grads::from_iter([Some(multiply(g, &cx.beside()[0].clone().into())?), None]))
+        let g = reshape_to(g, &[g.shape()[0], 1, 1])?;
+        Ok(Grads::from_iter([Some(multiply(&g, &cx.beside()[0].clone().into())?), None, None]))
     }
 }
 
@@ -109,29 +143,84 @@ fn some_labels() -> Result<Tensor> {
     Ok(Array::from_slice(&[3], &[1_i64, 1, 0])?.into())
 }
 
+fn two_of_them() -> Result<[Tensor; 2]> {
+    let [labels, lengths] = [[1_i64, 1, 0, 0], [4, 2, 3, 1]];
+    Ok([Array::from_slice(&[2, 2], &labels)?.into(), Array::from_slice(&[2, 2], &lengths)?.into()])
+}
+
 readers! { "ctc_loss" => CtcLoss }
 
 operations! {
     /// The loss of connectionist temporal classification: minus the logarithm of the probability that logits of shape
     /// `(times, classes)` make the labels, over all alignments. The last class is the blank.
     ctc_loss(logits, labels) {
-        loss(logits, labels)
+        if logits.ndim() != 2 || labels.ndim() != 1 || logits.size() == 0 {
+            return Err(other_shapes(logits.shape(), labels.shape()));
+        }
+        let (times, n) = (logits.shape()[0], labels.shape()[0]);
+        let lengths = Array::from_slice(&[1, 2], &[times as i64, n as i64])?.into();
+        let logits = reshape_to(logits, &[1, times, logits.shape()[1]])?;
+        reshape_to(&losses(&logits, &reshape_to(labels, &[1, n])?, &lengths)?, &[])
     } cases [
         Case { f: |t| ctc_loss(&t[0], &some_labels()?), shapes: &[&[6, 3]], domain: (-1.0, 1.0) },
     ];
+    /// `ctc_loss` of each sequence of logits `(batch, times, classes)`, with labels `(batch, n)`. How many times and labels
+    /// of each sequence count is in `lengths`, integers of shape `(batch, 2)`; labels that do not count are below the last
+    /// class all the same.
+    ctc_losses(logits, labels, lengths) {
+        losses(logits, labels, lengths)
+    } cases [
+        Case {
+            f: |t| {
+                let [labels, lengths] = two_of_them()?;
+                ctc_losses(&t[0], &labels, &lengths)
+            },
+            shapes: &[&[2, 4, 3]],
+            domain: (-1.0, 1.0),
+        },
+    ];
 }
 
-fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+fn losses(logits: &Tensor, labels: &Tensor, lengths: &Tensor) -> Result<Tensor> {
     if logits.dtype().is_half() {
-        return in_single(&[logits], |x| loss(x[0], labels));
+        return in_single(&[logits], |x| losses(x[0], labels, lengths));
     }
     let x = as_float(logits)?;
-    if x.ndim() != 2 || labels.ndim() != 1 || x.size() == 0 {
-        let (a, b) = (shape::show(x.shape()), shape::show(labels.shape()));
+    let (shape, of_labels) = (x.shape(), labels.shape());
+    if x.ndim() != 3 || labels.ndim() != 2 || of_labels[0] != shape[0] || x.size() == 0 {
+        return Err(other_shapes(shape, of_labels));
+    }
+    let most = shape[1].max(of_labels[1]);
+    let counts = checked("ctc_loss", lengths, most.saturating_add(1))?;
+    if counts.shape() != [shape[0], 2] {
+        let (given, batch) = (shape::show(counts.shape()), shape[0]);
         return Err(Error::Shape(format!(
-            "ctc_loss: expected logits (times, classes) and a vector of labels, got shapes {a} and {b}"
+            "ctc_loss: expected lengths (batch, 2) for a batch of {batch}, got shape {given}"
         )));
     }
-    let labels = checked("ctc_loss", labels, x.shape()[1] - 1)?;
-    apply(CtcLoss, &[&x, labels.tensor()])
+    counts.are_looked_at();
+    check_lengths(&counts, shape[1], of_labels[1])?;
+    let labels = checked("ctc_loss", labels, shape[2] - 1)?;
+    apply(CtcLoss, &[&x, labels.tensor(), counts.tensor()])
+}
+
+/// That of each sequence some of its times count, and no more labels than it has.
+fn check_lengths(counts: &[i64], times: usize, labels: usize) -> Result<()> {
+    for pair in counts.chunks_exact(2) {
+        let [counting, labelled] = [pair[0], pair[1]];
+        if !(1..=times as i64).contains(&counting) || !(0..=labels as i64).contains(&labelled) {
+            return Err(Error::Value(format!(
+                "ctc_loss: {counting} times and {labelled} labels of a sequence count, of {times} and {labels}; at least \
+                 one time does"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn other_shapes(logits: &[usize], labels: &[usize]) -> Error {
+    let (a, b) = (shape::show(logits), shape::show(labels));
+    Error::Shape(format!(
+        "ctc_loss: expected logits (times, classes) and a vector of labels, or a batch of both, got shapes {a} and {b}"
+    ))
 }

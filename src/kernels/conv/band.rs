@@ -86,6 +86,11 @@ impl<'a> Cut<'a> {
         }
     }
 
+    /// Positions of a line that are in a unit, at most.
+    pub(super) fn across(&self) -> usize {
+        self.axes[2].count.div_ceil(self.parts[2])
+    }
+
     pub(super) fn len(&self) -> usize {
         self.parts.iter().product::<usize>() * self.axes[0].count
     }

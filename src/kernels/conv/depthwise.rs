@@ -1,35 +1,43 @@
 //! Convolutions whose channels do not meet: no products of matrices, but sums over the window channel by channel.
+//!
+//! A few pixels that are side by side are computed as one, whose channels are those of each in turn: so vectors are full
+//! whatever the number of channels.
 
 use super::axis::Axis;
 use super::band::{Band, Cut, Images, Unit};
 use super::correlate::{Filters, Target};
 use super::weight::{Rows, sum_units};
-use crate::kernels::dispatch::{Kernel, dispatch};
+use crate::kernels::dispatch::{Kernel, Shared, dispatch};
+use crate::kernels::gemm::scratch::{self, Slot};
 use crate::kernels::gemm::{Activation, Scalar};
-use crate::kernels::lanes::{load, store};
+use crate::kernels::lanes::{Lanes, across};
 use crate::kernels::number::Float;
 use crate::kernels::real::Real;
+use crate::memory::collected;
 use crate::team;
 use smallvec::SmallVec;
 
-/// Channels that are computed side by side.
+/// Channels that are computed side by side, at most.
 const LANES: usize = 16;
 
-/// Sums of so many channels that are kept in registers: of pixels, or of elements of the window.
+/// Sums of so many vectors that are kept in registers: of pixels, or of elements of the window.
 const ABREAST: usize = 6;
 
 /// Pixels that are computed at a time, at most.
 const PIXELS: usize = 1024;
 
+/// Pixels that are computed as one, at most, and the channels that they have then, as a rule: the filters for them stay in
+/// the first cache.
+const TOGETHER: usize = 16;
+const WIDE: usize = 256;
+
 /// What one element of the window costs for one number, in nanoseconds.
 const NANOS: f64 = 0.05;
 
-type Lanes<T> = [T; LANES];
-
 /// `sum + a * b`, lane by lane.
 #[inline(always)]
-fn multiply_add<T: Float, const FMA: bool>(a: &Lanes<T>, b: &Lanes<T>, sum: &mut Lanes<T>) {
-    for i in 0..LANES {
+fn multiply_add<T: Float, const FMA: bool, const L: usize>(a: &[T; L], b: &[T; L], sum: &mut [T; L]) {
+    for i in 0..L {
         let lane = a[i].lane::<FMA>().mul_add(b[i].lane::<FMA>(), sum[i].lane::<FMA>());
         sum[i] = T::of::<FMA>(lane);
     }
@@ -37,8 +45,25 @@ fn multiply_add<T: Float, const FMA: bool>(a: &Lanes<T>, b: &Lanes<T>, sum: &mut
 
 fn nanos(images: usize, axes: &[Axis; 3], channels: usize) -> usize {
     let work: usize = axes.iter().map(|a| a.count * a.taps.len()).product();
-    (work.saturating_mul(images).saturating_mul(channels.next_multiple_of(LANES)) as f64 * NANOS) as usize
+    (work.saturating_mul(images).saturating_mul(channels.max(LANES)) as f64 * NANOS) as usize
 }
+
+/// How many pixels of a line of `pixels` are computed as one: so many that it takes the fewest vectors.
+fn together(pixels: usize, channels: usize) -> usize {
+    let vectors = |numbers: usize| match numbers {
+        0 => 0,
+        LANES.. => numbers.div_ceil(LANES),
+        _ => numbers.div_ceil(1 << numbers.ilog2()),
+    };
+    // Vectors that are abreast share what they are multiplied with, which takes as long to read as one of them.
+    let abreast = |n: usize| n / ABREAST * (ABREAST + 1) + n % ABREAST / HALF * (HALF + 1) + n % HALF * 2;
+    let cost = |k: usize| vectors(k * channels) * abreast(pixels / k) + 2 * vectors(pixels % k * channels);
+    let most = (WIDE / channels).clamp(1, TOGETHER.min(pixels));
+    (1..=most).min_by_key(|&k| cost(k)).unwrap_or(1)
+}
+
+/// What is left of pixels by [`ABREAST`] is computed so many at a time.
+const HALF: usize = ABREAST / 2;
 
 /// Writes the target, where each channel of the source is correlated with its own column of the filters.
 ///
@@ -52,30 +77,50 @@ pub(super) unsafe fn correlate<T: Scalar + Float>(
 ) {
     let (axes, channels) = (target.axes, target.columns);
     let cut = Cut::new(axes, images, channels, PIXELS);
-    let filters: SmallVec<[Filter<T>; 32]> = filters.taps(axes).into_iter().map(Filter).collect();
+    if cut.len() * channels == 0 {
+        return;
+    }
+    // Pixels are neighbours in memory where there is nothing between them.
+    let is_dense = axes[2].stride == 1 && target.step() == channels;
+    let together = if is_dense { together(cut.across(), channels) } else { 1 };
+    let mut columns: SmallVec<[Column<T>; 32]> = filters.taps(axes).into_iter().map(Column).collect();
+    columns.extend((!target.epilogue.bias.is_null()).then_some(Column(target.epilogue.bias)));
+    let repeated: Vec<T> = if together == 1 {
+        Vec::new()
+    } else {
+        // SAFETY: filters and bias have as many numbers as there are channels, as `correlate` asks.
+        let of = |column: &Column<T>, i: usize| unsafe { *column.0.add(i % channels) };
+        collected(columns.iter().flat_map(|column| (0..together * channels).map(move |i| of(column, i))))
+    };
+    for (column, repeated) in columns.iter_mut().zip(repeated.chunks(together * channels)) {
+        *column = Column(repeated.as_ptr());
+    }
     team::run(cut.len(), nanos(images, axes, channels), |i| {
         let unit = cut.unit(i);
         // SAFETY: all is where axes and channels say, as `correlate` asks; the units are disjoint.
         unsafe {
             Band::with(axes, &source, channels, &unit, |band| {
-                dispatch(Correlate { unit: &unit, band, runs: &band.runs(1), filters: &filters, target });
+                let runs = &band.runs(1);
+                dispatch(Correlate { unit: &unit, band, runs, columns: &columns, together, target });
             });
             target.map(&unit, 0..channels);
         }
     });
 }
 
-/// The column of one element of the window.
-struct Filter<T>(*const T);
+/// A number for each channel: the filters of one element of the window, or the bias.
+struct Column<T>(*const T);
 
 // SAFETY: it is only read.
-unsafe impl<T: Sync> Sync for Filter<T> {}
+unsafe impl<T: Sync> Sync for Column<T> {}
 
 struct Correlate<'a, T> {
     unit: &'a Unit,
     band: &'a Band<'a, T>,
     runs: &'a [isize],
-    filters: &'a [Filter<T>],
+    /// One for each run, and maybe the bias.
+    columns: &'a [Column<T>],
+    together: usize,
     target: &'a Target<'a, T>,
 }
 
@@ -83,18 +128,26 @@ impl<T: Scalar + Float> Kernel for Correlate<'_, T> {
     type Out = ();
     #[inline(always)]
     unsafe fn run<const FMA: bool>(self) {
-        let across = self.unit.across.len();
+        let (together, pixels) = (self.together, self.unit.across.len());
+        let (groups, rest) = (pixels / together, pixels % together);
         for (image, line) in self.unit.each_line() {
             // SAFETY: the pixels are inside of the unit, which is this task's, and what they read inside of the band.
             unsafe {
                 let mut i = 0;
-                while i + ABREAST <= across {
-                    self.pixels::<ABREAST, FMA>(image, line, i);
+                while i + ABREAST <= groups {
+                    self.groups::<ABREAST, FMA>(image, line, i * together, together);
                     i += ABREAST;
                 }
-                while i < across {
-                    self.pixels::<1, FMA>(image, line, i);
+                while i + HALF <= groups {
+                    self.groups::<HALF, FMA>(image, line, i * together, together);
+                    i += HALF;
+                }
+                while i < groups {
+                    self.groups::<1, FMA>(image, line, i * together, together);
                     i += 1;
+                }
+                if rest > 0 {
+                    self.groups::<1, FMA>(image, line, groups * together, rest);
                 }
             }
         }
@@ -102,43 +155,81 @@ impl<T: Scalar + Float> Kernel for Correlate<'_, T> {
 }
 
 impl<T: Scalar + Float> Correlate<'_, T> {
-    /// `N` pixels side by side.
+    /// `N` groups of pixels side by side.
     ///
     /// # Safety
     /// They must be inside of the unit, which nobody else may use, and what they read inside of the band.
     #[inline(always)]
-    unsafe fn pixels<const N: usize, const FMA: bool>(&self, image: usize, line: usize, across: usize) {
-        let (source, pixel) = (self.band.at(image, line, across), self.band.pixel());
-        let (result, step) = (self.target.pixel(self.unit, image, line, across), self.target.step());
-        let epilogue = self.target.epilogue;
+    unsafe fn groups<const N: usize, const FMA: bool>(
+        &self,
+        image: usize,
+        line: usize,
+        at: usize,
+        pixels: usize,
+    ) {
+        let (columns, bias) = self.columns.split_at(self.runs.len());
+        let groups = Groups::<T, N, FMA> {
+            runs: self.runs,
+            columns,
+            bias: bias.first(),
+            is_relu: matches!(self.target.epilogue.activation, Activation::Relu),
+            source: self.band.at(image, line, at),
+            apart: pixels * self.band.pixel(),
+            result: Shared(self.target.pixel(self.unit, image, line, at)),
+            step: pixels * self.target.step(),
+        };
+        // SAFETY: source and filters have the channels of these pixels to read, and the target has them to write, as this
+        // function asks.
+        unsafe { across(&groups, pixels * self.target.columns) };
+    }
+}
+
+/// `N` results and what they are sums of, all as far apart.
+struct Groups<'a, T, const N: usize, const FMA: bool> {
+    runs: &'a [isize],
+    columns: &'a [Column<T>],
+    bias: Option<&'a Column<T>>,
+    is_relu: bool,
+    source: *const T,
+    apart: usize,
+    result: Shared<T>,
+    step: usize,
+}
+
+impl<T: Scalar + Float, const N: usize, const FMA: bool> Lanes for Groups<'_, T, N, FMA> {
+    const WIDEST: usize = LANES;
+
+    #[inline(always)]
+    unsafe fn lanes<const L: usize>(&self, c: usize) {
         let zero = <T as Scalar>::ZERO;
-        for c in (0..self.target.columns).step_by(LANES) {
-            let len = self.target.columns - c;
-            // SAFETY: source and filters have this pixel's channels to read, and the target has them to write; no
-            // channel beyond the last is touched.
-            unsafe {
-                let bias = if epilogue.bias.is_null() {
-                    [zero; LANES]
-                } else {
-                    load(epilogue.bias.add(c), len, zero)
-                };
-                let mut sums: [Lanes<T>; N] = [bias; N];
-                for (&run, filter) in self.runs.iter().zip(self.filters) {
-                    let filter = load(filter.0.add(c), len, zero);
-                    let seen = source.wrapping_offset(run).wrapping_add(c);
-                    for (i, sum) in sums.iter_mut().enumerate() {
-                        multiply_add::<T, FMA>(&load(seen.add(i * pixel), len, zero), &filter, sum);
-                    }
-                }
+        // SAFETY: source and filters have `L` channels there to read, and the target has them to write.
+        unsafe {
+            let mut sums = [self.bias.map_or([zero; L], |bias| read(bias.0, c)); N];
+            for (&run, column) in self.runs.iter().zip(self.columns) {
+                let filter: [T; L] = read(column.0, c);
+                let seen = self.source.wrapping_offset(run);
                 for (i, sum) in sums.iter_mut().enumerate() {
-                    if matches!(epilogue.activation, Activation::Relu) {
-                        *sum = sum.map(|x| if x < zero { zero } else { x });
-                    }
-                    store(result.add(i * step + c), len, sum);
+                    multiply_add::<T, FMA, L>(&read(seen, i * self.apart + c), &filter, sum);
                 }
+            }
+            for (i, sum) in sums.iter_mut().enumerate() {
+                if self.is_relu {
+                    *sum = sum.map(|x| if x < zero { zero } else { x });
+                }
+                *self.result.at(i * self.step + c).cast::<[T; L]>() = *sum;
             }
         }
     }
+}
+
+/// `L` elements from element `i` on.
+///
+/// # Safety
+/// They must be readable.
+#[inline(always)]
+unsafe fn read<T: Copy, const L: usize>(x: *const T, i: usize) -> [T; L] {
+    // SAFETY: the caller says that so many elements can be read.
+    unsafe { *x.wrapping_add(i).cast::<[T; L]>() }
 }
 
 /// Writes the gradient for the weight, a column for each channel.
@@ -155,16 +246,29 @@ pub(super) unsafe fn weight_gradient<T: Scalar + Float>(
     let rows = axes.iter().map(|a| a.taps.len()).product();
     let cut = Cut::new(axes, images, channels, PIXELS);
     let nanos = nanos(images, axes, channels);
+    let is_dense = axes[2].stride == 1 && dy.pitch == channels;
+    let together = if is_dense && channels > 0 { together(cut.across(), channels) } else { 1 };
+    let width = together * channels;
     // SAFETY: images, gradient and weight are where axes and channels say, as this function asks; the sums of a unit
-    // are given to one task.
+    // are given to one task, and are all written before they are read.
     unsafe {
         sum_units(cut.len(), [rows, channels], 1, nanos, dweight, |units, _, to| {
-            for i in units.clone() {
-                let (unit, accumulate) = (&cut.unit(i), i > units.start);
-                Band::with(axes, &source, channels, unit, |band| {
-                    dispatch(Weight { unit, band, runs: &band.runs(1), dy: &dy, channels, to, accumulate });
-                });
-            }
+            scratch::with(Slot::Caller, rows * width, |sums: *mut T| {
+                sums.write_bytes(0, rows * width);
+                for i in units {
+                    let unit = &cut.unit(i);
+                    Band::with(axes, &source, channels, unit, |band| {
+                        let (runs, sums) = (&band.runs(1), Shared(sums));
+                        dispatch(Weight { unit, band, runs, dy: &dy, channels, together, sums });
+                    });
+                }
+                for row in 0..rows {
+                    for c in 0..channels {
+                        let of = |i: usize| *sums.add(row * width + i * channels + c);
+                        *to.0.add(row * to.1 + c) = (1..together).fold(of(0), |sum, i| sum + of(i));
+                    }
+                }
+            });
         });
     }
 }
@@ -175,68 +279,90 @@ struct Weight<'a, T> {
     runs: &'a [isize],
     dy: &'a Images<T>,
     channels: usize,
-    to: Rows<T>,
-    accumulate: bool,
+    together: usize,
+    /// For each run a row of sums, one for each channel of the pixels that are together.
+    sums: Shared<T>,
 }
 
 impl<T: Scalar + Float> Kernel for Weight<'_, T> {
     type Out = ();
     #[inline(always)]
     unsafe fn run<const FMA: bool>(self) {
-        for c in (0..self.channels).step_by(LANES) {
-            // SAFETY: the taps are those of the window and the channels those of the unit, which is in the band; the
-            // sums are this task's.
-            unsafe {
-                let mut tap = 0;
-                while tap + ABREAST <= self.runs.len() {
-                    self.taps::<ABREAST, FMA>(tap, c);
-                    tap += ABREAST;
-                }
-                while tap < self.runs.len() {
-                    self.taps::<1, FMA>(tap, c);
-                    tap += 1;
-                }
+        let (together, pixels) = (self.together, self.unit.across.len());
+        let (groups, rest) = (pixels / together, pixels % together);
+        // SAFETY: the pixels are all those of the unit, which is in the band; the sums are this task's.
+        unsafe {
+            across(&Pixels::<T, FMA> { of: &self, first: 0, groups }, together * self.channels);
+            let first = groups * together;
+            across(&Pixels::<T, FMA> { of: &self, first, groups: usize::from(rest > 0) }, rest * self.channels);
+        }
+    }
+}
+
+/// Groups of pixels that are in each line, from the same one on.
+struct Pixels<'a, T, const FMA: bool> {
+    of: &'a Weight<'a, T>,
+    first: usize,
+    groups: usize,
+}
+
+impl<T: Scalar + Float, const FMA: bool> Lanes for Pixels<'_, T, FMA> {
+    const WIDEST: usize = LANES;
+
+    #[inline(always)]
+    unsafe fn lanes<const L: usize>(&self, c: usize) {
+        // SAFETY: handed on from `across`, which is asked for the channels of the pixels alone.
+        unsafe {
+            let (mut tap, taps) = (0, self.of.runs.len());
+            while tap + ABREAST <= taps {
+                self.taps::<ABREAST, L>(tap, c);
+                tap += ABREAST;
+            }
+            while tap + HALF <= taps {
+                self.taps::<HALF, L>(tap, c);
+                tap += HALF;
+            }
+            while tap < taps {
+                self.taps::<1, L>(tap, c);
+                tap += 1;
             }
         }
     }
 }
 
-impl<T: Scalar + Float> Weight<'_, T> {
+impl<T: Scalar + Float, const FMA: bool> Pixels<'_, T, FMA> {
     /// `N` elements of the window.
     ///
     /// # Safety
-    /// They must be of the window and the channel of the images, and nobody else use the sums meanwhile.
+    /// They must be of the window and the channels of the pixels, and nobody else use the sums meanwhile.
     #[inline(always)]
-    unsafe fn taps<const N: usize, const FMA: bool>(&self, tap: usize, c: usize) {
-        let len = self.channels - c;
-        let zero = <T as Scalar>::ZERO;
-        let runs: [isize; N] = std::array::from_fn(|i| self.runs[tap + i]);
-        let mut sums = [[zero; LANES]; N];
-        let first = [self.unit.plane, self.unit.lines.start, self.unit.across.start];
-        let mut dy = self.dy.at(self.unit.images.start, first).cast_const().wrapping_add(c);
-        // SAFETY: the band and `dy` have the channels of the unit's pixels to read, which follow each other, and the
-        // sums are ours; no channel beyond the last is touched.
+    unsafe fn taps<const N: usize, const L: usize>(&self, tap: usize, c: usize) {
+        let Weight { unit, band, runs, dy, channels, together, sums } = self.of;
+        let runs: [isize; N] = std::array::from_fn(|i| runs[tap + i]);
+        let mut found = [[<T as Scalar>::ZERO; L]; N];
+        let [apart, step] = [band.pixel(), dy.pitch].map(|pixel| together * pixel);
+        // SAFETY: the band and `dy` have the channels of the unit's pixels to read, whose lines follow each other, and the
+        // sums are ours.
         unsafe {
-            for (image, line) in self.unit.each_line() {
-                let mut seen = self.band.at(image, line, 0).wrapping_add(c);
-                for _ in 0..self.unit.across.len() {
-                    let g = load(dy, len, zero);
-                    for (sum, run) in sums.iter_mut().zip(runs) {
-                        multiply_add::<T, FMA>(&load(seen.wrapping_offset(run), len, zero), &g, sum);
+            let start = [unit.plane, unit.lines.start, unit.across.start + self.first];
+            let mut line_of_dy = dy.at(unit.images.start, start).cast_const();
+            for (image, line) in unit.each_line() {
+                let (mut seen, mut g) = (band.at(image, line, self.first), line_of_dy);
+                for _ in 0..self.groups {
+                    let of_dy: [T; L] = read(g, c);
+                    for (sum, run) in found.iter_mut().zip(runs) {
+                        multiply_add::<T, FMA, L>(&read(seen.wrapping_offset(run), c), &of_dy, sum);
                     }
-                    seen = seen.wrapping_add(self.band.pixel());
-                    dy = dy.wrapping_add(self.dy.pitch);
+                    seen = seen.wrapping_add(apart);
+                    g = g.wrapping_add(step);
                 }
+                line_of_dy = line_of_dy.wrapping_add(unit.across.len() * dy.pitch);
             }
-            for (i, sum) in sums.iter_mut().enumerate() {
-                let to = self.to.0.add((tap + i) * self.to.1 + c);
-                if self.accumulate {
-                    let old: Lanes<T> = load(to, len, zero);
-                    for (x, old) in sum.iter_mut().zip(old) {
-                        *x = *x + old;
-                    }
-                }
-                store(to, len, sum);
+            let done = c.next_multiple_of(L) - c;
+            for (i, found) in found.iter().enumerate() {
+                let to = sums.at((tap + i) * together * channels + c).cast::<[T; L]>();
+                let old = *to;
+                *to = std::array::from_fn(|l| if l < done { old[l] } else { old[l] + found[l] });
             }
         }
     }

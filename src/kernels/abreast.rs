@@ -1,0 +1,152 @@
+//! Short rows side by side, one in each lane of a vector: nothing is folded across the lanes, and no vector is half empty.
+
+use super::lanes::read;
+use crate::memory::unwritten::{Unwritten, fill_with};
+use std::hint::black_box;
+
+/// Rows that are side by side.
+pub(super) const ROWS: usize = 16;
+/// Rows shorter than this are worth turning.
+pub(super) const SHORT: usize = 64;
+
+/// Elements of rows that are side by side: of each place in the row a vector.
+pub(super) type Columns<T> = [[T; ROWS]; SHORT];
+
+/// Does something for each place of a row.
+#[inline(always)]
+pub(super) fn for_each(n: usize, mut f: impl FnMut(usize)) {
+    for c in 0..n {
+        // Vectors are made of the lanes, not of steps of this loop, whose elements are far apart: so its count is hidden.
+        f(black_box(c));
+    }
+}
+
+/// The columns of rows of `n` elements, at most [`ROWS`] and at least one; where there are fewer, the last one is there
+/// several times.
+///
+/// # Panics
+/// Where rows are not shorter than [`SHORT`].
+#[inline(always)]
+pub(super) fn turn<T: Copy>(x: &[T], n: usize, to: &mut Columns<T>) {
+    assert!(0 < n && n < SHORT && x.len() >= n, "rows of {n} are not short");
+    if x.len() < ROWS * n {
+        let last = x.len() / n - 1;
+        return for_each(n, |c| to[c] = std::array::from_fn(|r| x[r.min(last) * n + c]));
+    }
+    // Four elements of four rows at a time; the last four of a row, where some of them are done.
+    match n {
+        1 => to[0] = read(x, x[0]),
+        2 => narrow::<T, 2>(x, to),
+        3 => narrow::<T, 3>(x, to),
+        _ => for_each(n.div_ceil(4), |i| {
+            let c = (4 * i).min(n - 4);
+            for r in (0..ROWS).step_by(4) {
+                // SAFETY: the rows have four elements from `c` on, and there are as many rows as lanes.
+                let columns = unsafe {
+                    let x = x.as_ptr().add(r * n + c);
+                    transposed([x, x.add(n), x.add(2 * n), x.add(3 * n)].map(|x| x.cast::<[T; 4]>()))
+                };
+                for (to, column) in to[c..c + 4].iter_mut().zip(columns) {
+                    to[r..r + 4].copy_from_slice(&column);
+                }
+            }
+        }),
+    }
+}
+
+/// [`turn`] for rows of few elements.
+#[inline(always)]
+fn narrow<T: Copy, const N: usize>(x: &[T], to: &mut Columns<T>) {
+    for (c, to) in to[..N].iter_mut().enumerate() {
+        *to = std::array::from_fn(|r| x[r * N + c]);
+    }
+}
+
+/// The rows of these columns, as many as there are places for: the way back of [`turn`].
+#[inline(always)]
+pub(super) fn turn_back<'a, T: Copy>(
+    columns: &Columns<T>,
+    n: usize,
+    out: &'a mut Unwritten<T>,
+) -> &'a mut [T] {
+    assert!(0 < n && n < SHORT, "rows of {n} are not short");
+    if n < 4 || out.len() < ROWS * n {
+        let (mut r, mut c) = (0, 0);
+        return fill_with(out, |_| {
+            let x = columns[c][r];
+            (r, c) = if c + 1 == n { (r + 1, 0) } else { (r, c + 1) };
+            x
+        });
+    }
+    for_each(n.div_ceil(4), |i| {
+        let c = (4 * i).min(n - 4);
+        for r in (0..ROWS).step_by(4) {
+            // SAFETY: four columns from `c` on have four elements from `r` on; the rows have places for four elements from
+            // `c` on, and there are as many rows as lanes.
+            unsafe {
+                let column = |i: usize| columns[c + i][r..].as_ptr().cast::<[T; 4]>();
+                let rows = transposed([column(0), column(1), column(2), column(3)]);
+                for (i, row) in rows.into_iter().enumerate() {
+                    out.as_mut_ptr().add((r + i) * n + c).cast::<[T; 4]>().write_unaligned(row);
+                }
+            }
+        }
+    });
+    // SAFETY: each row is written four elements at a time, of which the last are its own last ones.
+    unsafe { crate::memory::unwritten::assume_written(&mut out[..]) }
+}
+
+/// Four vectors of four, read and transposed.
+///
+/// # Safety
+/// They must be readable.
+#[inline(always)]
+unsafe fn transposed<T: Copy>(x: [*const [T; 4]; 4]) -> [[T; 4]; 4] {
+    #[cfg(target_arch = "x86_64")]
+    if size_of::<T>() == 4 {
+        use std::arch::x86_64::*;
+        // SAFETY: the vectors are of four elements of four bytes, which are moved as they are; these instructions are
+        // those of every processor of the kind.
+        return unsafe {
+            let [a, b, c, d] = x.map(|x| _mm_loadu_ps(x.cast()));
+            let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
+            let (ef, gh) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+            let columns =
+                [_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab), _mm_movelh_ps(ef, gh), _mm_movehl_ps(gh, ef)];
+            std::mem::transmute_copy(&columns)
+        };
+    }
+    // SAFETY: handed on from this function's caller.
+    let x = unsafe { x.map(|x| x.read_unaligned()) };
+    std::array::from_fn(|c| std::array::from_fn(|r| x[r][c]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::MaybeUninit;
+
+    fn there_and_back<T: Copy + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> T) {
+        for n in 1..SHORT {
+            for rows in [1, 2, 15, ROWS] {
+                let x: Vec<T> = (0..rows * n).map(&of).collect();
+                let mut columns = [[of(0); ROWS]; SHORT];
+                turn(&x, n, &mut columns);
+                for (c, column) in columns[..n].iter().enumerate() {
+                    for (r, &found) in column.iter().enumerate() {
+                        assert_eq!(found, x[r.min(rows - 1) * n + c], "{rows} rows of {n}");
+                    }
+                }
+                let mut out = vec![MaybeUninit::uninit(); rows * n];
+                assert_eq!(turn_back(&columns, n, &mut out), x, "{rows} rows of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_every_length_are_turned_and_turned_back() {
+        there_and_back(|i| i as f32);
+        there_and_back(|i| i as f64);
+        there_and_back(|i| i as u8);
+    }
+}
