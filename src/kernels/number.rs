@@ -92,6 +92,8 @@ impl Number for bool {
 
 /// A floating element type, whose mathematics is that of its [`Lane`].
 pub trait Float: Number<Wide = Self> {
+    /// The smallest positive number with all its digits.
+    const SMALLEST: Self;
     /// The type that computes, with or without a fused multiply-add.
     type Lane<const FMA: bool>: Real;
     /// The value as a lane.
@@ -103,6 +105,7 @@ pub trait Float: Number<Wide = Self> {
 macro_rules! lanes {
     ($($t:ident)*) => {$(
         impl Float for $t {
+            const SMALLEST: $t = $t::MIN_POSITIVE;
             type Lane<const FMA: bool> = Lane<$t, FMA>;
             #[inline(always)]
             fn lane<const FMA: bool>(self) -> Lane<$t, FMA> { Lane(self) }

@@ -7,7 +7,8 @@ use super::super::real::Real;
 use super::super::reduce::{self, Axis, Sum};
 use super::blocks::{Blocks, Coefficients, Tile, each};
 use super::terms::{Itself, TILE, Terms};
-use super::{Grouping, Moments, Parameters, count, inverse_deviation};
+use super::{Grouping, Moments, Parameters, count, inverse, inverse_deviation};
+use crate::dtype::Element;
 use crate::memory::unwritten::{Unwritten, Writer};
 use crate::memory::{filled, room};
 use crate::team::{self, Pieces, Tiles};
@@ -157,27 +158,38 @@ struct Column<'a, T> {
     layout: Grouping,
     p: Parameters<'a, T>,
     moments: Moments<'a, T>,
+    /// The elements, if the moments are theirs.
+    of: Option<&'a [T]>,
 }
 
-impl<T: Float> Column<'_, T> {
+impl<T: Float + Element> Column<'_, T> {
     /// The mean, `1 / sqrt(var + eps)` and the scale of a column.
     fn at(&self, o: usize, j: usize) -> [T; 3] {
-        let group = o * self.layout.groups + j / self.layout.width;
-        let inverse = inverse_deviation(self.moments.var[group].lane::<false>(), self.p.eps);
-        [self.moments.mean[group], T::of::<false>(inverse), self.p.scale[j]]
+        let Grouping { n, groups, width, .. } = self.layout;
+        let group = j / width;
+        let (mean, var) = (self.moments.mean[o * groups + group], self.moments.var[o * groups + group]);
+        let Some(x) = self.of else {
+            let inverse = inverse_deviation(var.lane::<false>(), self.p.eps);
+            return [mean, T::of::<false>(inverse), self.p.scale[j]];
+        };
+        let row = |i: usize| &x[((o * n + i) * groups + group) * width..][..width];
+        let elements = || (0..n).flat_map(move |i| row(i).iter().copied());
+        let (mean, _, inverse) = inverse::<T, false, _>((mean, var), &self.p, elements);
+        [mean, inverse, self.p.scale[j]]
     }
 }
 
-/// `out = (x - mean) / sqrt(var + eps) * scale + bias`.
-pub(super) fn shift_and_scale<'a, T: Float>(
+/// `out = (x - mean) / sqrt(var + eps) * scale + bias`; whether the moments are given.
+pub(super) fn shift_and_scale<'a, T: Float + Element>(
     layout: Grouping,
+    is_given: bool,
     x: &[T],
     p: Parameters<'_, T>,
     moments: Moments<'_, T>,
     out: &'a mut Unwritten<T>,
 ) -> &'a mut [T] {
     let plan = Blocks::new(layout, usize::MAX);
-    let column = Column { layout, p, moments };
+    let column = Column { layout, p, moments, of: (!is_given).then_some(x) };
     let coefficients = Coefficients::new(plan, |o, j| {
         let [mean, inverse, scale] = column.at(o, j);
         [mean, T::of::<false>(inverse.lane::<false>() * scale.lane::<false>()), p.bias[j]]
@@ -256,7 +268,7 @@ impl<T: Float> Terms<T, 1> for Input<'_, T> {
 }
 
 /// [`super::gradient`], from two passes: one for the sums of the columns, one for the gradient of the input.
-pub(super) fn gradient<'a, T: Float>(
+pub(super) fn gradient<'a, T: Float + Element>(
     layout: Grouping,
     is_given: bool,
     [x, g]: [&[T]; 2],
@@ -266,7 +278,7 @@ pub(super) fn gradient<'a, T: Float>(
 ) -> [&'a mut [T]; 3] {
     let Grouping { outer, n, width, .. } = layout;
     let (plan, columns) = (Blocks::new(layout, TILE), layout.columns());
-    let column = Column { layout, p, moments };
+    let column = Column { layout, p, moments, of: (!is_given).then_some(x) };
     let mut parts = filled(outer * plan.blocks() * 2 * columns, T::ZERO);
     let means = Coefficients::new(Blocks { fold: 1, ..plan }, |o, j| [column.at(o, j)[0]]);
     team::each(Tiles::of(&mut parts, 2, columns, TILE), summing(2 * layout.size()), |task, out| {

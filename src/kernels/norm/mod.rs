@@ -6,10 +6,12 @@
 mod blocks;
 mod columns;
 mod rows;
+mod short;
 mod terms;
 
 use super::number::Float;
 use super::real::Real;
+use crate::dtype::Element;
 use crate::memory::unwritten::{Unwritten, fill_with};
 
 /// An array seen as row-major `(outer, n, groups, width)`. A mean and a variance belong to each `(outer, group)`; scale
@@ -86,7 +88,7 @@ fn zeros<T: Float>(out: &mut Unwritten<T>) -> &mut [T] {
 ///
 /// # Panics
 /// Where the arrays have not as many elements as the layout.
-pub fn normalise<'a, T: Float>(
+pub fn normalise<'a, T: Float + Element>(
     layout: Grouping,
     x: &[T],
     p: Parameters<'_, T>,
@@ -101,7 +103,7 @@ pub fn normalise<'a, T: Float>(
     }
     assert!(!p.about_zero, "norm: only rows are taken to have the mean 0");
     let [mean, var] = columns::moments(layout, x, [mean, var]);
-    let out = columns::shift_and_scale(layout, x, p, Moments { mean, var }, out);
+    let out = columns::shift_and_scale(layout, false, x, p, Moments { mean, var }, out);
     [out, mean, var]
 }
 
@@ -109,7 +111,7 @@ pub fn normalise<'a, T: Float>(
 ///
 /// # Panics
 /// As for [`normalise`].
-pub fn normalise_with<'a, T: Float>(
+pub fn normalise_with<'a, T: Float + Element>(
     layout: Grouping,
     x: &[T],
     p: Parameters<'_, T>,
@@ -117,7 +119,7 @@ pub fn normalise_with<'a, T: Float>(
     out: &'a mut Unwritten<T>,
 ) -> &'a mut [T] {
     check(layout, x, out, p, [moments.mean.len(), moments.var.len()]);
-    if layout.size() == 0 { zeros(out) } else { columns::shift_and_scale(layout, x, p, moments, out) }
+    if layout.size() == 0 { zeros(out) } else { columns::shift_and_scale(layout, true, x, p, moments, out) }
 }
 
 /// The gradients of [`normalise`] for an incoming gradient `g`, or with `is_given` those of [`normalise_with`]: of the
@@ -125,7 +127,7 @@ pub fn normalise_with<'a, T: Float>(
 ///
 /// # Panics
 /// As for [`normalise`].
-pub fn gradient<'a, T: Float>(
+pub fn gradient<'a, T: Float + Element>(
     layout: Grouping,
     is_given: bool,
     [x, g]: [&[T]; 2],
@@ -150,6 +152,43 @@ pub fn gradient<'a, T: Float>(
 #[inline(always)]
 fn inverse_deviation<R: Real>(var: R, eps: f64) -> R {
     R::lit(1.0) / (var + eps).sqrt()
+}
+
+/// The mean and the variance of a group as they were found, and `1 / sqrt(var + eps)`. Where the squares are too large or
+/// too small to be summed up, all three are found anew from the elements.
+#[inline(always)]
+fn inverse<T: Float + Element, const FMA: bool, I: Iterator<Item = T>>(
+    (mean, var): (T, T),
+    p: &Parameters<'_, T>,
+    elements: impl Fn() -> I,
+) -> (T, T, T) {
+    let padded = T::of::<FMA>(var.lane::<FMA>() + p.eps);
+    if T::SMALLEST <= padded && padded < T::HIGHEST {
+        return (mean, var, T::of::<FMA>(inverse_deviation(var.lane::<FMA>(), p.eps)));
+    }
+    let elements = || elements().map(Element::to_f64);
+    match extreme(elements, p) {
+        Some([mean, var, inverse]) => (T::from_f64(mean), T::from_f64(var), T::from_f64(inverse)),
+        None => (mean, var, T::of::<FMA>(inverse_deviation(var.lane::<FMA>(), p.eps))),
+    }
+}
+
+/// The mean, the variance and the inverse of the padded deviation of elements of whatever size; `None` where one is not
+/// finite, or all are zero.
+#[cold]
+fn extreme<T, I: Iterator<Item = f64>>(
+    elements: impl Fn() -> I,
+    p: &Parameters<'_, T>,
+) -> Option<[f64; 3]> {
+    let largest = elements().fold(0.0, |most: f64, x| if x.abs() <= most { most } else { x.abs() });
+    if !(0.0 < largest && largest < f64::INFINITY) {
+        return None;
+    }
+    let n = elements().count() as f64;
+    let mean = if p.about_zero { 0.0 } else { elements().map(|x| x / largest).sum::<f64>() / n };
+    let var = elements().map(|x| (x / largest - mean).powi(2)).sum::<f64>() / n;
+    let deviation = largest * var.sqrt();
+    Some([mean * largest, deviation * deviation, 1.0 / deviation.hypot(p.eps.sqrt())])
 }
 
 /// A count as a number to compute with.

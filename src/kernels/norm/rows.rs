@@ -5,9 +5,11 @@ use super::super::dispatch::{Compute, compute};
 use super::super::number::Float;
 use super::super::real::Real;
 use super::super::reduce::{self, Axis, Sum};
+use super::super::abreast::SHORT;
 use super::super::softmax::{self, RowOp};
 use super::terms::{Itself, Terms, add, row_sums, write};
-use super::{Moments, Parameters, count, inverse_deviation, zeros};
+use super::{Moments, Parameters, count, inverse, short, zeros};
+use crate::dtype::Element;
 use crate::memory::room;
 use crate::memory::unwritten::{Unwritten, assume_written};
 use crate::team::{self, Pieces};
@@ -18,10 +20,10 @@ const CHUNK: usize = 1 << 15;
 /// Rows that such a task has at least, so that its sums are few beside what they are sums of.
 const ROWS: usize = 8;
 
-struct Normalise<'x, T> {
-    x: &'x [T],
-    p: Parameters<'x, T>,
-    n: usize,
+pub(super) struct Normalise<'x, T> {
+    pub(super) x: &'x [T],
+    pub(super) p: Parameters<'x, T>,
+    pub(super) n: usize,
 }
 
 /// The distance from a number, and its square.
@@ -98,7 +100,7 @@ impl<T: Float> Terms<T, 1> for Normalised<'_, T> {
 /// The results of rows, and the mean and the variance of each.
 type Results<'a, T> = (Pieces<'a, MaybeUninit<T>>, Pieces<'a, MaybeUninit<T>>, Pieces<'a, MaybeUninit<T>>);
 
-impl<'a, T: Float> RowOp<Results<'a, T>> for Normalise<'_, T> {
+impl<'a, T: Float + Element> RowOp<Results<'a, T>> for Normalise<'_, T> {
     const NANOS: f64 = 0.3;
     #[inline(always)]
     fn rows<const FMA: bool>(
@@ -108,14 +110,18 @@ impl<'a, T: Float> RowOp<Results<'a, T>> for Normalise<'_, T> {
     ) -> (&'a mut [T], &'a mut [T], &'a mut [T]) {
         let (Normalise { x, p, n }, rows) = (self, means.len());
         assert!(vars.len() == rows && out.len() == rows * n, "a task has {rows} rows of {n}");
-        let Parameters { scale, bias, eps, about_zero } = *p;
+        let Parameters { scale, bias, about_zero, .. } = *p;
+        if *n < SHORT {
+            short::normalise::<T, FMA>(self, first, out, [&mut *means, &mut *vars]);
+            // SAFETY: each of the rows is written, and so are its mean and its variance.
+            return unsafe { (assume_written(out), assume_written(means), assume_written(vars)) };
+        }
         for (i, out) in out.chunks_exact_mut(*n).enumerate() {
             let x = &x[(first + i) * n..][..*n];
-            let (mean, var) =
-                if about_zero { (T::ZERO, mean_square::<T, FMA>(x)) } else { moments::<T, FMA>(x) };
+            let found = if about_zero { (T::ZERO, mean_square::<T, FMA>(x)) } else { moments::<T, FMA>(x) };
+            let (mean, var, inverse) = inverse::<T, FMA, _>(found, &self.p, || x.iter().copied());
             means[i].write(mean);
             vars[i].write(var);
-            let inverse = T::of::<FMA>(inverse_deviation(var.lane::<FMA>(), eps));
             write::<T, _, FMA>(&Normalised { x, scale, bias, mean, inverse }, 0, out);
         }
         // SAFETY: the loop has gone over all rows, as many as there are means and variances, and has written all of each.
@@ -124,7 +130,7 @@ impl<'a, T: Float> RowOp<Results<'a, T>> for Normalise<'_, T> {
 }
 
 /// [`super::normalise`] for rows of `n` elements.
-pub(super) fn normalise<'a, T: Float>(
+pub(super) fn normalise<'a, T: Float + Element>(
     rows: usize,
     n: usize,
     x: &[T],
@@ -216,28 +222,39 @@ impl<T: Float> Terms<T, 2> for Affine<'_, T> {
     }
 }
 
-/// The gradient of some rows from row `first` on, with their sums for scale and for bias.
-struct Part<'x, 'a, 's, T> {
-    n: usize,
-    first: usize,
-    x: &'x [T],
-    g: &'x [T],
-    p: Parameters<'x, T>,
-    moments: Moments<'x, T>,
+/// What the gradient of some rows from row `first` on depends on.
+pub(super) struct Part<'x, T> {
+    pub(super) n: usize,
+    pub(super) first: usize,
+    pub(super) x: &'x [T],
+    pub(super) g: &'x [T],
+    pub(super) p: Parameters<'x, T>,
+    pub(super) moments: Moments<'x, T>,
+}
+
+/// The gradient of a part, and the sums of its rows for scale and for bias.
+struct Gradient<'x, 'a, 's, T> {
+    part: Part<'x, T>,
     dx: &'a mut Unwritten<T>,
     affine: [&'s mut Unwritten<T>; 2],
 }
 
-impl<'a, 's, T: Float> Compute for Part<'_, 'a, 's, T> {
+impl<'a, 's, T: Float + Element> Compute for Gradient<'_, 'a, 's, T> {
     type Out = (&'a mut [T], &'s mut [T], &'s mut [T]);
     #[inline(always)]
     fn compute<const FMA: bool>(self) -> Self::Out {
-        let Part { n, first, x, g, p, moments, dx, affine } = self;
+        let Gradient { part, dx, affine } = self;
         let [scales, biases] = affine.map(zeros);
+        if part.n < SHORT {
+            short::gradient::<T, FMA>(&part, dx, [&mut *scales, &mut *biases]);
+            // SAFETY: tasks get whole rows, each of which is written.
+            return (unsafe { assume_written(dx) }, scales, biases);
+        }
+        let Part { n, first, x, g, p, moments } = part;
         for (i, dx) in dx.chunks_exact_mut(n).enumerate() {
             let r = first + i;
-            let inverse = inverse_deviation(moments.var[r].lane::<FMA>(), p.eps);
-            let (mean, inverse) = (moments.mean[r], T::of::<FMA>(inverse));
+            let elements = || x[r * n..][..n].iter().copied();
+            let (mean, _, inverse) = inverse::<T, FMA, _>((moments.mean[r], moments.var[r]), &p, elements);
             let row = RowTerms { x: &x[r * n..][..n], g: &g[r * n..][..n], scale: p.scale, mean, inverse };
             let sums = row_sums::<T, _, FMA, 2>(&Products(&row), n);
             let [mean, along] = sums.map(|sum| T::of::<FMA>(sum.lane::<FMA>() / count::<T, FMA>(n)));
@@ -251,7 +268,7 @@ impl<'a, 's, T: Float> Compute for Part<'_, 'a, 's, T> {
 }
 
 /// [`super::gradient`] for rows of `n` elements.
-pub(super) fn gradient<'a, T: Float>(
+pub(super) fn gradient<'a, T: Float + Element>(
     rows: usize,
     n: usize,
     [x, g]: [&[T]; 2],
@@ -265,7 +282,8 @@ pub(super) fn gradient<'a, T: Float>(
     let (scales, biases) = sums.spare_capacity_mut()[..2 * parts * n].split_at_mut(parts * n);
     let share = (Pieces::of(dx, group * n), Pieces::of(scales, n), Pieces::of(biases, n));
     let (dx, scales, biases) = team::fill(share, rowwise(rows, n, 0.5), |task, (dx, scales, biases)| {
-        compute(Part { n, first: task * group, x, g, p, moments, dx, affine: [scales, biases] })
+        let part = Part { n, first: task * group, x, g, p, moments };
+        compute(Gradient { part, dx, affine: [scales, biases] })
     });
     let axis = Axis { outer: 1, n: parts, inner: n };
     let dscale = reduce::reduce::<Sum<T>>(axis, scales, dscale);

@@ -1,0 +1,159 @@
+//! Normalisation of short rows, which are computed side by side.
+
+use super::super::abreast::{Columns, ROWS, SHORT, for_each, turn, turn_back};
+use super::super::number::Float;
+use super::super::real::Real;
+use super::super::reduce::{Sum, fold_across};
+use super::rows::{Part, Normalise};
+use super::{count, inverse};
+use crate::dtype::Element;
+use crate::memory::unwritten::Unwritten;
+
+/// Terms that are added one after another before they join the total: keeps the error small.
+const BLOCK: usize = 8;
+
+/// A number for each row.
+type Side<T> = [T; ROWS];
+
+/// `f` of each lane.
+#[inline(always)]
+fn lanes<T: Float, const FMA: bool>(f: impl Fn(usize) -> T::Lane<FMA>) -> Side<T> {
+    std::array::from_fn(|l| T::of::<FMA>(f(l)))
+}
+
+/// The means of `N` terms of each place.
+#[inline(always)]
+fn means<T: Float, const FMA: bool, const N: usize>(
+    n: usize,
+    term: impl Fn(usize) -> [Side<T>; N],
+) -> [Side<T>; N] {
+    let mut total = [[T::ZERO; ROWS]; N];
+    for_each(n.div_ceil(BLOCK), |b| {
+        let mut block = [[T::ZERO; ROWS]; N];
+        for_each(BLOCK.min(n - b * BLOCK), |c| {
+            let terms = term(b * BLOCK + c);
+            for s in 0..N {
+                for l in 0..ROWS {
+                    block[s][l] = block[s][l].plus(terms[s][l]);
+                }
+            }
+        });
+        for s in 0..N {
+            for l in 0..ROWS {
+                total[s][l] = total[s][l].plus(block[s][l]);
+            }
+        }
+    });
+    let length = count::<T, FMA>(n);
+    total.map(|total| lanes::<T, FMA>(|l| total[l].lane::<FMA>() / length))
+}
+
+/// The distance from a number for each row, and its square.
+#[inline(always)]
+fn spread<T: Float, const FMA: bool>(x: &Columns<T>, n: usize, from: &Side<T>) -> [Side<T>; 2] {
+    means::<T, FMA, 2>(n, |c| {
+        let d = lanes::<T, FMA>(|l| x[c][l].lane::<FMA>() - from[l].lane::<FMA>());
+        [d, lanes::<T, FMA>(|l| d[l].lane::<FMA>() * d[l].lane::<FMA>())]
+    })
+}
+
+/// [`super::normalise`] of rows of a task, from row `first` of the array on.
+#[inline(always)]
+pub(super) fn normalise<T: Float + Element, const FMA: bool>(
+    of: &Normalise<'_, T>,
+    first: usize,
+    out: &mut Unwritten<T>,
+    [means_out, vars_out]: [&mut Unwritten<T>; 2],
+) {
+    let (n, p) = (of.n, &of.p);
+    let (mut x, zeros) = ([[T::ZERO; ROWS]; SHORT], [T::ZERO; ROWS]);
+    let rows = of.x[first * n..][..out.len()].chunks(ROWS * n);
+    for (i, (row, out)) in rows.zip(out.chunks_mut(ROWS * n)).enumerate() {
+        turn(row, n, &mut x);
+        let (mut mean, mut var) = (zeros, zeros);
+        if p.about_zero {
+            [_, var] = spread::<T, FMA>(&x, n, &zeros);
+        } else {
+            let [near] = self::means::<T, FMA, 1>(n, |c| [x[c]]);
+            let [d, squares] = spread::<T, FMA>(&x, n, &near);
+            mean = lanes::<T, FMA>(|l| near[l].lane::<FMA>() + d[l].lane::<FMA>());
+            var = lanes::<T, FMA>(|l| {
+                let d = d[l].lane::<FMA>();
+                (squares[l].lane::<FMA>() - d * d).max(T::Lane::<FMA>::lit(0.0))
+            });
+        }
+        let mut inverses = zeros;
+        let rows = row.len() / n;
+        for l in 0..ROWS {
+            let row = &row[l.min(rows - 1) * n..][..n];
+            (mean[l], var[l], inverses[l]) = inverse::<T, FMA, _>((mean[l], var[l]), p, || row.iter().copied());
+        }
+        for_each(n, |c| {
+            let (scale, bias) = (p.scale[c].lane::<FMA>(), p.bias[c].lane::<FMA>());
+            x[c] = lanes::<T, FMA>(|l| {
+                let normal = (x[c][l].lane::<FMA>() - mean[l].lane::<FMA>()) * inverses[l].lane::<FMA>();
+                normal.mul_add(scale, bias)
+            });
+        });
+        turn_back(&x, n, out);
+        for l in 0..rows {
+            means_out[i * ROWS + l].write(mean[l]);
+            vars_out[i * ROWS + l].write(var[l]);
+        }
+    }
+}
+
+/// [`super::gradient`] of rows of a task; adds those of scale and bias to sums.
+#[inline(always)]
+pub(super) fn gradient<T: Float + Element, const FMA: bool>(
+    of: &Part<'_, T>,
+    dx: &mut Unwritten<T>,
+    [scales, biases]: [&mut [T]; 2],
+) {
+    let (n, p, first) = (of.n, &of.p, of.first);
+    let [mut x, mut g, mut along_scale, mut along_bias] = [[[T::ZERO; ROWS]; SHORT]; 4];
+    for (i, dx) in dx.chunks_mut(ROWS * n).enumerate() {
+        let (row, rows) = (first + i * ROWS, dx.len() / n);
+        let of_x = &of.x[row * n..][..dx.len()];
+        turn(of_x, n, &mut x);
+        turn(&of.g[row * n..][..dx.len()], n, &mut g);
+        let (mut mean, mut inverses) = ([T::ZERO; ROWS], [T::ZERO; ROWS]);
+        for l in 0..ROWS {
+            let r = l.min(rows - 1);
+            let moments = (of.moments.mean[row + r], of.moments.var[row + r]);
+            let elements = || of_x[r * n..][..n].iter().copied();
+            (mean[l], _, inverses[l]) = inverse::<T, FMA, _>(moments, p, elements);
+        }
+        for_each(n, |c| {
+            x[c] = lanes::<T, FMA>(|l| {
+                (x[c][l].lane::<FMA>() - mean[l].lane::<FMA>()) * inverses[l].lane::<FMA>()
+            });
+            for l in 0..ROWS {
+                // Lanes beyond the last row have a row that is there already.
+                let (normal, g) = (x[c][l].lane::<FMA>(), g[c][l].lane::<FMA>());
+                let [scale, bias] = [g * normal, g].map(|x| if l < rows { T::of::<FMA>(x) } else { T::ZERO });
+                along_scale[c][l] = along_scale[c][l].plus(scale);
+                along_bias[c][l] = along_bias[c][l].plus(bias);
+            }
+            let scale = p.scale[c].lane::<FMA>();
+            g[c] = lanes::<T, FMA>(|l| g[c][l].lane::<FMA>() * scale);
+        });
+        let [mut mean, along] = means::<T, FMA, 2>(n, |c| {
+            [g[c], lanes::<T, FMA>(|l| g[c][l].lane::<FMA>() * x[c][l].lane::<FMA>())]
+        });
+        if p.about_zero {
+            mean = [T::ZERO; ROWS];
+        }
+        for_each(n, |c| {
+            x[c] = lanes::<T, FMA>(|l| {
+                let left = g[c][l].lane::<FMA>() - mean[l].lane::<FMA>();
+                (left - x[c][l].lane::<FMA>() * along[l].lane::<FMA>()) * inverses[l].lane::<FMA>()
+            });
+        });
+        turn_back(&x, n, dx);
+    }
+    for c in 0..n {
+        scales[c] = scales[c].plus(fold_across::<Sum<T>, ROWS>(along_scale[c]));
+        biases[c] = biases[c].plus(fold_across::<Sum<T>, ROWS>(along_bias[c]));
+    }
+}
