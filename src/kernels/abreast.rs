@@ -3,6 +3,7 @@
 use super::lanes::read;
 use crate::memory::unwritten::{Unwritten, fill_with};
 use std::hint::black_box;
+use std::ops::Range;
 
 /// Rows that are side by side.
 pub(super) const ROWS: usize = 16;
@@ -12,14 +13,43 @@ pub(super) const SHORT: usize = 64;
 /// Elements of rows that are side by side: of each place in the row a vector.
 pub(super) type Columns<T> = [[T; ROWS]; SHORT];
 
-/// Does something for each place of a row.
+/// Terms that are added one after another before they join the total: keeps the error of sums small.
+pub(super) const BLOCK: usize = 8;
+
+/// The places of a row from the first to the last. Vectors are made of the lanes, not of steps of a loop over them, whose
+/// elements are far apart: so the compiler is kept from knowing these.
 #[inline(always)]
-pub(super) fn for_each(n: usize, mut f: impl FnMut(usize)) {
-    for c in 0..n {
-        // Vectors are made of the lanes, not of steps of this loop, whose elements are far apart: so its count is hidden.
-        f(black_box(c));
-    }
+pub(super) fn places(range: Range<usize>) -> impl Iterator<Item = usize> {
+    range.map(black_box)
 }
+
+/// The sums, lane by lane, over the places of a row of `$n`, of arrays of vectors. No closure makes the terms: it would
+/// have to be inlined.
+macro_rules! lane_sums {
+    ($T:ident, $n:expr, |$c:ident| $terms:expr) => {{
+        let zeros = [[$T::ZERO; ROWS]; _];
+        let (mut total, mut start) = (zeros, 0);
+        while start < $n {
+            let (mut block, end) = (zeros, $n.min(start + BLOCK));
+            for $c in places(start..end) {
+                let terms = $terms;
+                for (sum, term) in block.iter_mut().zip(&terms) {
+                    for l in 0..ROWS {
+                        sum[l] = sum[l].plus(term[l]);
+                    }
+                }
+            }
+            for (sum, block) in total.iter_mut().zip(&block) {
+                for l in 0..ROWS {
+                    sum[l] = sum[l].plus(block[l]);
+                }
+            }
+            start = end;
+        }
+        total
+    }};
+}
+pub(super) use lane_sums;
 
 /// The columns of rows of `n` elements, at most [`ROWS`] and at least one; where there are fewer, the last one is there
 /// several times.
@@ -31,14 +61,17 @@ pub(super) fn turn<T: Copy>(x: &[T], n: usize, to: &mut Columns<T>) {
     assert!(0 < n && n < SHORT && x.len() >= n, "rows of {n} are not short");
     if x.len() < ROWS * n {
         let last = x.len() / n - 1;
-        return for_each(n, |c| to[c] = std::array::from_fn(|r| x[r.min(last) * n + c]));
+        for c in places(0..n) {
+            to[c] = std::array::from_fn(|r| x[r.min(last) * n + c]);
+        }
+        return;
     }
     // Four elements of four rows at a time; the last four of a row, where some of them are done.
     match n {
         1 => to[0] = read(x, x[0]),
         2 => narrow::<T, 2>(x, to),
         3 => narrow::<T, 3>(x, to),
-        _ => for_each(n.div_ceil(4), |i| {
+        _ => for i in places(0..n.div_ceil(4)) {
             let c = (4 * i).min(n - 4);
             for r in (0..ROWS).step_by(4) {
                 // SAFETY: the rows have four elements from `c` on, and there are as many rows as lanes.
@@ -50,7 +83,7 @@ pub(super) fn turn<T: Copy>(x: &[T], n: usize, to: &mut Columns<T>) {
                     to[r..r + 4].copy_from_slice(&column);
                 }
             }
-        }),
+        },
     }
 }
 
@@ -78,7 +111,7 @@ pub(super) fn turn_back<'a, T: Copy>(
             x
         });
     }
-    for_each(n.div_ceil(4), |i| {
+    for i in places(0..n.div_ceil(4)) {
         let c = (4 * i).min(n - 4);
         for r in (0..ROWS).step_by(4) {
             // SAFETY: four columns from `c` on have four elements from `r` on; the rows have places for four elements from
@@ -91,7 +124,7 @@ pub(super) fn turn_back<'a, T: Copy>(
                 }
             }
         }
-    });
+    }
     // SAFETY: each row is written four elements at a time, of which the last are its own last ones.
     unsafe { crate::memory::unwritten::assume_written(&mut out[..]) }
 }

@@ -4,7 +4,7 @@
 //! vectors are consecutive pieces of a row, or pieces of consecutive rows. They are merged pairwise, so that the error
 //! of a sum of `n` numbers grows with `log n`.
 
-use super::abreast::{ROWS, SHORT, for_each, turn};
+use super::abreast::{ROWS, SHORT, places, turn};
 use super::cost::reading;
 use super::dispatch::{Compute, compute};
 use super::lanes::{Vectors, write};
@@ -283,11 +283,11 @@ fn fold_short<'a, K: Fold>(x: &[K::In], n: usize, out: &'a mut Unwritten<K::Out>
     for (x, out) in x.chunks(ROWS * n).zip(out.chunks_mut(ROWS)) {
         turn(x, n, &mut columns);
         let mut acc = [K::START; ROWS];
-        for_each(n, |c| {
+        for c in places(0..n) {
             for l in 0..ROWS {
                 acc[l] = K::push(acc[l], columns[c][l]);
             }
-        });
+        }
         write(out, &acc);
     }
     // SAFETY: there are as many rows as places, and each gets its own.

@@ -1,6 +1,6 @@
 //! Normalisation of short rows, which are computed side by side.
 
-use super::super::abreast::{Columns, ROWS, SHORT, for_each, turn, turn_back};
+use super::super::abreast::{BLOCK, Columns, ROWS, SHORT, lane_sums, places, turn, turn_back};
 use super::super::number::Float;
 use super::super::real::Real;
 use super::super::reduce::{Sum, fold_across};
@@ -9,52 +9,34 @@ use super::{count, inverse};
 use crate::dtype::Element;
 use crate::memory::unwritten::Unwritten;
 
-/// Terms that are added one after another before they join the total: keeps the error small.
-const BLOCK: usize = 8;
-
 /// A number for each row.
 type Side<T> = [T; ROWS];
 
 /// `f` of each lane.
 #[inline(always)]
 fn lanes<T: Float, const FMA: bool>(f: impl Fn(usize) -> T::Lane<FMA>) -> Side<T> {
-    std::array::from_fn(|l| T::of::<FMA>(f(l)))
+    let mut y = [T::ZERO; ROWS];
+    for (l, y) in y.iter_mut().enumerate() {
+        *y = T::of::<FMA>(f(l));
+    }
+    y
 }
 
-/// The means of `N` terms of each place.
+/// Sums of rows of `n` elements as means.
 #[inline(always)]
-fn means<T: Float, const FMA: bool, const N: usize>(
-    n: usize,
-    term: impl Fn(usize) -> [Side<T>; N],
-) -> [Side<T>; N] {
-    let mut total = [[T::ZERO; ROWS]; N];
-    for_each(n.div_ceil(BLOCK), |b| {
-        let mut block = [[T::ZERO; ROWS]; N];
-        for_each(BLOCK.min(n - b * BLOCK), |c| {
-            let terms = term(b * BLOCK + c);
-            for s in 0..N {
-                for l in 0..ROWS {
-                    block[s][l] = block[s][l].plus(terms[s][l]);
-                }
-            }
-        });
-        for s in 0..N {
-            for l in 0..ROWS {
-                total[s][l] = total[s][l].plus(block[s][l]);
-            }
-        }
-    });
+fn means<T: Float, const FMA: bool, const N: usize>(n: usize, sums: [Side<T>; N]) -> [Side<T>; N] {
     let length = count::<T, FMA>(n);
-    total.map(|total| lanes::<T, FMA>(|l| total[l].lane::<FMA>() / length))
+    sums.map(|sum| lanes::<T, FMA>(|l| sum[l].lane::<FMA>() / length))
 }
 
-/// The distance from a number for each row, and its square.
+/// The mean distance from a number for each row, and that of the squares.
 #[inline(always)]
 fn spread<T: Float, const FMA: bool>(x: &Columns<T>, n: usize, from: &Side<T>) -> [Side<T>; 2] {
-    means::<T, FMA, 2>(n, |c| {
+    let sums = lane_sums!(T, n, |c| {
         let d = lanes::<T, FMA>(|l| x[c][l].lane::<FMA>() - from[l].lane::<FMA>());
         [d, lanes::<T, FMA>(|l| d[l].lane::<FMA>() * d[l].lane::<FMA>())]
-    })
+    });
+    means::<T, FMA, 2>(n, sums)
 }
 
 /// [`super::normalise`] of rows of a task, from row `first` of the array on.
@@ -74,7 +56,7 @@ pub(super) fn normalise<T: Float + Element, const FMA: bool>(
         if p.about_zero {
             [_, var] = spread::<T, FMA>(&x, n, &zeros);
         } else {
-            let [near] = self::means::<T, FMA, 1>(n, |c| [x[c]]);
+            let [near] = self::means::<T, FMA, 1>(n, lane_sums!(T, n, |c| [x[c]]));
             let [d, squares] = spread::<T, FMA>(&x, n, &near);
             mean = lanes::<T, FMA>(|l| near[l].lane::<FMA>() + d[l].lane::<FMA>());
             var = lanes::<T, FMA>(|l| {
@@ -88,13 +70,13 @@ pub(super) fn normalise<T: Float + Element, const FMA: bool>(
             let row = &row[l.min(rows - 1) * n..][..n];
             (mean[l], var[l], inverses[l]) = inverse::<T, FMA, _>((mean[l], var[l]), p, || row.iter().copied());
         }
-        for_each(n, |c| {
+        for c in places(0..n) {
             let (scale, bias) = (p.scale[c].lane::<FMA>(), p.bias[c].lane::<FMA>());
             x[c] = lanes::<T, FMA>(|l| {
                 let normal = (x[c][l].lane::<FMA>() - mean[l].lane::<FMA>()) * inverses[l].lane::<FMA>();
                 normal.mul_add(scale, bias)
             });
-        });
+        }
         turn_back(&x, n, out);
         for l in 0..rows {
             means_out[i * ROWS + l].write(mean[l]);
@@ -124,7 +106,7 @@ pub(super) fn gradient<T: Float + Element, const FMA: bool>(
             let elements = || of_x[r * n..][..n].iter().copied();
             (mean[l], _, inverses[l]) = inverse::<T, FMA, _>(moments, p, elements);
         }
-        for_each(n, |c| {
+        for c in places(0..n) {
             x[c] = lanes::<T, FMA>(|l| {
                 (x[c][l].lane::<FMA>() - mean[l].lane::<FMA>()) * inverses[l].lane::<FMA>()
             });
@@ -137,19 +119,20 @@ pub(super) fn gradient<T: Float + Element, const FMA: bool>(
             }
             let scale = p.scale[c].lane::<FMA>();
             g[c] = lanes::<T, FMA>(|l| g[c][l].lane::<FMA>() * scale);
-        });
-        let [mut mean, along] = means::<T, FMA, 2>(n, |c| {
+        }
+        let sums = lane_sums!(T, n, |c| {
             [g[c], lanes::<T, FMA>(|l| g[c][l].lane::<FMA>() * x[c][l].lane::<FMA>())]
         });
+        let [mut mean, along] = means::<T, FMA, 2>(n, sums);
         if p.about_zero {
             mean = [T::ZERO; ROWS];
         }
-        for_each(n, |c| {
+        for c in places(0..n) {
             x[c] = lanes::<T, FMA>(|l| {
                 let left = g[c][l].lane::<FMA>() - mean[l].lane::<FMA>();
                 (left - x[c][l].lane::<FMA>() * along[l].lane::<FMA>()) * inverses[l].lane::<FMA>()
             });
-        });
+        }
         turn_back(&x, n, dx);
     }
     for c in 0..n {
