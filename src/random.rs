@@ -45,7 +45,7 @@ impl Generator {
         let mut next = self.0;
         let mut out = each!(drawn, float: T => {
             Array::written("rand", shape, |out| random::uniform::<T>(&mut next, out))?
-        }, else return Err(not_float(dtype)));
+        }, else return Err(not_float("rand", dtype)));
         if dtype.is_half() {
             // Cut, not rounded: 1 is not among them.
             let parts = if dtype == DType::F16 { 2048.0 } else { 256.0 };
@@ -60,7 +60,7 @@ impl Generator {
         let mut next = self.0;
         let out = each!(drawn, float: T => {
             Array::written("randn", shape, |out| random::normal::<T>(&mut next, out))?
-        }, else return Err(not_float(dtype)));
+        }, else return Err(not_float("randn", dtype)));
         self.give(next, out.cast(dtype)?)
     }
 
@@ -98,8 +98,8 @@ impl Generator {
     }
 }
 
-fn not_float(dtype: DType) -> Error {
-    Error::DType(format!("random: {dtype} is not a floating type"))
+fn not_float(op: &str, dtype: DType) -> Error {
+    Error::DType(format!("{op}: {dtype} is not a floating type; randint draws integers"))
 }
 
 /// What is drawn from a stream. In a program it is an operation, of the place of the stream: beside what is drawn it gives the

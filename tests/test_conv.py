@@ -176,6 +176,40 @@ def test_depthwiseconv_filters_each_channel_by_itself(multiplier):
             np.testing.assert_allclose(y[..., c * multiplier + m], one[..., 0], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("channels", [*range(2, 71), 96, 130])
+def test_depthwise_convolutions_of_every_number_of_channels_are_their_definition(channels):
+    for height, width, stride, window in [
+        (5, 7, 1, (3, 3)),
+        (4, 13, 1, (2, 5)),
+        (6, 5, 2, (3, 3)),
+        (3, 1, 1, (3, 1)),
+    ]:
+        x, w = (
+            numbers(2, height, width, channels, dtype=np.float32),
+            numbers(*window, 1, channels, dtype=np.float32),
+        )
+        pad = tuple((k - 1) // 2 for k in window)
+        conv = lambda x, w: flux.conv(x, w, pad=pad, stride=stride, groups=channels)
+        y = conv(x, w)
+        wide = correlation(
+            *(a.astype(float) for a in (x, w)), (stride,) * 2, tuple(np.repeat(pad, 2)), (1, 1), channels
+        )
+        np.testing.assert_allclose(y.numpy(), wide, rtol=1e-5, atol=1e-5)
+        g = numbers(*y.shape, dtype=np.float32)
+        found = flux.gradient(lambda x, w: (conv(x, w) * g).sum(), x, w)
+        exact = flux.gradient(lambda x, w: (conv(x, w) * g).sum(), x.astype(float), w.astype(float))
+        # By parts of a channel each, which are no depthwise convolutions.
+        for c in {0, channels // 2, channels - 1}:
+            one = [x[..., c : c + 1].astype(float), w[..., c : c + 1].astype(float)]
+            f = lambda x, w, c=c: (flux.conv(x, w, pad=pad, stride=stride) * g[..., c : c + 1]).sum()
+            for whole, part in zip(exact, flux.gradient(f, *one), strict=True):
+                np.testing.assert_allclose(
+                    whole.numpy()[..., c], part.numpy()[..., 0], rtol=1e-10, atol=1e-10
+                )
+        for a, b in zip(found, exact, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("groups", [1, 2, 6])
 def test_images_and_weights_of_any_strides_are_taken(groups):
     x = numbers(6, 7, 5, 8).transpose(3, 1, 2, 0)[::-2]

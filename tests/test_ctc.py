@@ -110,6 +110,42 @@ def test_of_a_batch_each_row_counts_as_far_as_its_lengths_say(dtype):
     assert loss(x, flux.mean).item() == pytest.approx(np.mean([v.item() for v in each]), rel=1e-6)
 
 
+def test_labels_that_do_not_count_may_be_any_number():
+    x = flux.tensor(x_of(2, 6, 4))
+    ends = {"target_lengths": [2, 0], "agg": flux.identity}
+    padded, clean = (flux.ctc_loss(x, y, **ends) for y in ([[0, 1, 9], [-1, 3, 7]], [[0, 1, 0], [0, 0, 0]]))
+    np.testing.assert_array_equal(padded.numpy(), clean.numpy())
+    assert flux.ctc_loss(x, np.zeros((2, 0), int), agg=flux.identity).shape == (2,)
+
+
+def test_a_row_that_is_impossible_leaves_the_second_gradient_of_the_others():
+    x, y = x_of(2, 4, 3), np.array([[0, 1, 0], [1, 1, 1]])
+    slopes = lambda x: flux.gradient(lambda x: flux.ctc_loss(x, y, agg=flux.sum), x)[0]
+    alone = lambda x: flux.gradient(lambda x: flux.ctc_loss(x, y[0]), x)[0]
+    (second,) = flux.gradient(lambda x: (slopes(x) ** 2).sum(), x)
+    (expected,) = flux.gradient(lambda x: (alone(x) ** 2).sum(), x[0])
+    np.testing.assert_allclose(second.numpy()[0], expected.numpy(), rtol=1e-9, atol=1e-12)
+    assert not second.numpy()[1].any()
+
+
+def test_a_sequence_without_times_is_an_error():
+    with pytest.raises(ValueError, match="ctc_loss: 0 times"):
+        flux.ctc_loss(flux.zeros((2, 4, 3)), [[0], [1]], input_lengths=[0, 4])
+
+
+def test_a_batch_has_the_same_bits_on_any_number_of_threads():
+    x, y = flux.tensor(x_of(9, 200, 12).astype(np.float32)), np.random.default_rng(2).integers(0, 11, (9, 40))
+    before, results = flux.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            flux.set_num_threads(threads)
+            loss, (g,) = flux.withgradient(lambda x: flux.ctc_loss(x, y), x)
+            results.append((loss.item(), g.numpy().tobytes()))
+    finally:
+        flux.set_num_threads(before)
+    assert len(set(results)) == 1
+
+
 def test_the_gradient_of_a_batch_matches_finite_differences():
     x, y = flux.tensor(x_of(2, 4, 3)), np.array([[0, 1], [1, 1]])
     assert flux.gradcheck(lambda x: flux.ctc_loss(x, y, input_lengths=[4, 3], target_lengths=[2, 1]), x)

@@ -129,6 +129,9 @@ def test_zero_times_a_logarithm_is_zero(name, edge):
     da, db = flux.gradient(lambda a, b: f(a, b).sum(), np.zeros(2), np.array([edge, edge - 1]))
     assert da.tolist() == [0, 0] and db.tolist() == [0, 0]
     assert flux.gradcheck(f, [0.0, 0.5, -2.0], [0.7, 2.0, 1.5], order=2)
+    slope = lambda a, b: sum(g.sum() for g in flux.gradient(lambda a, b: f(a, b).sum(), a, b))
+    for second in flux.gradient(slope, np.zeros(2), np.array([edge, edge - 1])):
+        assert second is None or second.tolist() == [0, 0]
 
 
 def test_prelu_has_a_slope_for_each_channel():

@@ -965,6 +965,12 @@ def ctc_loss(logits: ArrayLike, labels: ArrayLike, /) -> Tensor:
     `(times, classes)` make the labels, over all alignments. The last class is the blank.
     """
 
+def ctc_losses(logits: ArrayLike, labels: ArrayLike, lengths: ArrayLike, /) -> Tensor:
+    """`ctc_loss` of each sequence of logits `(batch, times, classes)`, with labels `(batch, n)`. How many times and labels
+    of each sequence count is in `lengths`, integers of shape `(batch, 2)`; labels that do not count are below the last
+    class all the same.
+    """
+
 def det(x: ArrayLike, /) -> Tensor:
     """The determinants of square matrices."""
 

@@ -8,7 +8,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from . import _core
-from ._core import Generator, ShapeError, Tensor
+from ._core import DTypeError, Generator, ShapeError, Tensor
 from .functions import broadcast_arrays
 from .functions.axes import flag
 from .functions.numbers import floating
@@ -54,6 +54,8 @@ def normal(
         raise ValueError(f"normal: a standard deviation is 0 or more, got {float(_core.min(std))}")
     wanted = _shape(broadcast_arrays(mean, std)[0], shape)
     dtype = _core.dtype(mean.dtype if dtype is None else dtype)
+    if not _core.isdtype(dtype, "real floating"):
+        raise DTypeError(f"normal: {dtype} is not a floating type; randint draws integers")
     noise = generator(rng).randn(*wanted, dtype=dtype)
     return _core.astype(mean, dtype) + _core.astype(std, dtype) * noise
 

@@ -1,14 +1,13 @@
 //! Short rows side by side, one in each lane of a vector: nothing is folded across the lanes, and no vector is half empty.
 
-use super::lanes::read;
-use crate::memory::unwritten::{Unwritten, fill_with};
+use crate::memory::unwritten::{Unwritten, assume_written, copy_from, fill_with};
 use std::hint::black_box;
 use std::ops::Range;
 
 /// Rows that are side by side.
 pub(super) const ROWS: usize = 16;
 /// Rows shorter than this are worth turning.
-pub(super) const SHORT: usize = 64;
+pub(super) const SHORT: usize = 128;
 
 /// Elements of rows that are side by side: of each place in the row a vector.
 pub(super) type Columns<T> = [[T; ROWS]; SHORT];
@@ -66,32 +65,35 @@ pub(super) fn turn<T: Copy>(x: &[T], n: usize, to: &mut Columns<T>) {
         }
         return;
     }
-    // Four elements of four rows at a time; the last four of a row, where some of them are done.
-    match n {
-        1 => to[0] = read(x, x[0]),
-        2 => narrow::<T, 2>(x, to),
-        3 => narrow::<T, 3>(x, to),
-        _ => for i in places(0..n.div_ceil(4)) {
-            let c = (4 * i).min(n - 4);
-            for r in (0..ROWS).step_by(4) {
-                // SAFETY: the rows have four elements from `c` on, and there are as many rows as lanes.
-                let columns = unsafe {
-                    let x = x.as_ptr().add(r * n + c);
-                    transposed([x, x.add(n), x.add(2 * n), x.add(3 * n)].map(|x| x.cast::<[T; 4]>()))
-                };
-                for (to, column) in to[c..c + 4].iter_mut().zip(columns) {
-                    to[r..r + 4].copy_from_slice(&column);
-                }
-            }
-        },
+    if n < 4 {
+        // Of rows of four elements, the last of which are those of the next row.
+        let mut padded = [x[0]; 4 * ROWS];
+        padded[..ROWS * n].copy_from_slice(&x[..ROWS * n]);
+        // SAFETY: the last of the rows, which are less than four elements apart, has four too.
+        return unsafe { four_columns(padded.as_ptr(), n, 0, to) };
+    }
+    // Four elements of each row at a time; the last four, of which some may be done.
+    for i in places(0..n.div_ceil(4)) {
+        // SAFETY: the rows have four elements from there on, and there are as many rows as lanes.
+        unsafe { four_columns(x.as_ptr(), n, (4 * i).min(n - 4), to) };
     }
 }
 
-/// [`turn`] for rows of few elements.
+/// Columns `c` to `c + 3` of [`ROWS`] rows that are `n` apart.
+///
+/// # Safety
+/// Each row must have that many elements.
 #[inline(always)]
-fn narrow<T: Copy, const N: usize>(x: &[T], to: &mut Columns<T>) {
-    for (c, to) in to[..N].iter_mut().enumerate() {
-        *to = std::array::from_fn(|r| x[r * N + c]);
+unsafe fn four_columns<T: Copy>(x: *const T, n: usize, c: usize, to: &mut Columns<T>) {
+    for r in (0..ROWS).step_by(4) {
+        // SAFETY: handed on from this function's caller.
+        let columns = unsafe {
+            let x = x.add(r * n + c);
+            transposed([x, x.add(n), x.add(2 * n), x.add(3 * n)].map(|x| x.cast::<[T; 4]>()))
+        };
+        for (to, column) in to[c..c + 4].iter_mut().zip(columns) {
+            to[r..r + 4].copy_from_slice(&column);
+        }
     }
 }
 
@@ -103,7 +105,7 @@ pub(super) fn turn_back<'a, T: Copy>(
     out: &'a mut Unwritten<T>,
 ) -> &'a mut [T] {
     assert!(0 < n && n < SHORT, "rows of {n} are not short");
-    if n < 4 || out.len() < ROWS * n {
+    if out.len() < ROWS * n {
         let (mut r, mut c) = (0, 0);
         return fill_with(out, |_| {
             let x = columns[c][r];
@@ -111,22 +113,38 @@ pub(super) fn turn_back<'a, T: Copy>(
             x
         });
     }
+    let out = &mut out[..ROWS * n];
+    if n < 4 {
+        // As in `turn`; what a row has too many is written over by the next.
+        let mut padded = [columns[0][0]; 4 * ROWS];
+        // SAFETY: the last of the rows, which are less than four elements apart, has places for four too.
+        unsafe { four_of_each(columns, n, 0, padded.as_mut_ptr()) };
+        return copy_from(out, &padded[..ROWS * n]);
+    }
     for i in places(0..n.div_ceil(4)) {
-        let c = (4 * i).min(n - 4);
-        for r in (0..ROWS).step_by(4) {
-            // SAFETY: four columns from `c` on have four elements from `r` on; the rows have places for four elements from
-            // `c` on, and there are as many rows as lanes.
-            unsafe {
-                let column = |i: usize| columns[c + i][r..].as_ptr().cast::<[T; 4]>();
-                let rows = transposed([column(0), column(1), column(2), column(3)]);
-                for (i, row) in rows.into_iter().enumerate() {
-                    out.as_mut_ptr().add((r + i) * n + c).cast::<[T; 4]>().write_unaligned(row);
-                }
+        // SAFETY: the rows have places for four elements from there on, and there are as many rows as lanes.
+        unsafe { four_of_each(columns, n, (4 * i).min(n - 4), out.as_mut_ptr().cast()) };
+    }
+    // SAFETY: each row is written four elements at a time, of which the last are its own last ones.
+    unsafe { assume_written(out) }
+}
+
+/// Writes elements `c` to `c + 3` of [`ROWS`] rows that are `n` apart, one row after the other.
+///
+/// # Safety
+/// Each row must have places for that many elements.
+#[inline(always)]
+unsafe fn four_of_each<T: Copy>(columns: &Columns<T>, n: usize, c: usize, out: *mut T) {
+    let columns: &[[T; ROWS]; 4] = columns[c..].first_chunk().expect("there are columns to the last of a row");
+    for r in (0..ROWS).step_by(4) {
+        // SAFETY: columns have four elements from `r` on; the rows have the places, as this function asks.
+        unsafe {
+            let rows = transposed(columns.each_ref().map(|column| column[r..].as_ptr().cast::<[T; 4]>()));
+            for (i, row) in rows.into_iter().enumerate() {
+                out.add((r + i) * n + c).cast::<[T; 4]>().write_unaligned(row);
             }
         }
     }
-    // SAFETY: each row is written four elements at a time, of which the last are its own last ones.
-    unsafe { crate::memory::unwritten::assume_written(&mut out[..]) }
 }
 
 /// Four vectors of four, read and transposed.

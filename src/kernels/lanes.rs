@@ -147,5 +147,15 @@ pub(crate) unsafe fn across<K: Lanes>(op: &K, n: usize) {
             }
         )+};
     }
-    widths!(64, 32, 16, 8, 4, 2, 1);
+    widths!(64, 32, 16, 8, 4);
+    // SAFETY: as above; four elements that end at the last are there where vectors have been before.
+    unsafe {
+        match n {
+            _ if at == n => (),
+            1 => op.lanes::<1>(0),
+            2 => op.lanes::<2>(0),
+            3 => op.lanes::<3>(0),
+            _ => op.lanes::<4>(n - 4),
+        }
+    }
 }

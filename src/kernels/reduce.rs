@@ -115,7 +115,7 @@ pub(super) const FEW: usize = 8;
 /// Vectors folded one after another; beyond that, pairwise.
 pub(super) const BLOCK: usize = 32;
 /// Elements of rows that are folded side by side, at most.
-const TURNED: usize = 16;
+const TURNED: usize = 31;
 /// Levels of the pairwise merge: enough for `BLOCK * 2^LEVELS` vectors.
 const LEVELS: usize = 40;
 
@@ -248,31 +248,22 @@ impl<'a, K: Fold> Compute for Columns<'_, 'a, K> {
 /// Folds a row.
 #[inline(always)]
 pub(super) fn fold_row<K: Fold>(x: &[K::In]) -> K::Out {
-    let (mut lanes, mut rest) = ([K::START; FEW], x);
+    let (mut acc, mut rest) = (K::START, x);
     if rest.len() >= LANES {
         let vectors = rest.len() / LANES;
-        lanes = fold_to::<K, LANES, FEW>(fold_lanes::<K, LANES>(Vectors::new(rest, vectors, LANES)));
+        acc = fold_across::<K, LANES>(fold_lanes::<K, LANES>(Vectors::new(rest, vectors, LANES)));
         rest = &rest[vectors * LANES..];
     }
-    // What is left are fewer than are folded one after another.
-    for x in Vectors::<_, FEW>::new(rest, rest.len() / FEW, FEW) {
-        for (lane, &x) in lanes.iter_mut().zip(x) {
-            *lane = K::push(*lane, x);
-        }
+    if rest.len() >= FEW {
+        let vectors = rest.len() / FEW;
+        let few = fold_across::<K, FEW>(fold_lanes::<K, FEW>(Vectors::new(rest, vectors, FEW)));
+        acc = K::merge(acc, few);
+        rest = &rest[vectors * FEW..];
     }
-    rest = &rest[rest.len() / FEW * FEW..];
-    match x.last_chunk::<FEW>() {
-        // The end of a last vector, of which the lanes that are done are skipped.
-        Some(last) if !rest.is_empty() => {
-            let skip = FEW - rest.len();
-            for l in 0..FEW {
-                lanes[l] = if l < skip { lanes[l] } else { K::push(lanes[l], last[l]) };
-            }
-        }
-        Some(_) => {}
-        None => return rest.iter().fold(K::START, |acc, &x| K::push(acc, x)),
+    for &x in rest {
+        acc = K::push(acc, x);
     }
-    fold_across::<K, FEW>(lanes)
+    acc
 }
 
 /// Folds each of short rows of `n` elements, as many as there are results, side by side.
@@ -383,19 +374,13 @@ fn merge_lanes<K: Fold, const L: usize>(a: [K::Out; L], b: [K::Out; L]) -> [K::O
 
 /// Folds the lanes of a vector into one, halving it; `L` is a power of two.
 #[inline(always)]
-pub(super) fn fold_across<K: Fold, const L: usize>(lanes: [K::Out; L]) -> K::Out {
-    fold_to::<K, L, 1>(lanes)[0]
-}
-
-/// Folds the lanes of a vector into fewer, halving it; both are powers of two.
-#[inline(always)]
-pub(super) fn fold_to<K: Fold, const L: usize, const FEWER: usize>(mut lanes: [K::Out; L]) -> [K::Out; FEWER] {
+pub(super) fn fold_across<K: Fold, const L: usize>(mut lanes: [K::Out; L]) -> K::Out {
     let mut half = L / 2;
-    while half >= FEWER {
+    while half > 0 {
         for l in 0..half {
             lanes[l] = K::merge(lanes[l], lanes[l + half]);
         }
         half /= 2;
     }
-    std::array::from_fn(|l| lanes[l])
+    lanes[0]
 }

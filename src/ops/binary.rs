@@ -246,12 +246,17 @@ fn share_of_numbers(a: &Tensor, b: &Tensor, share: &Tensor) -> Result<Tensor> {
     select(&isnan(a)?, &zero, &select(&isnan(b)?, &one, share)?)
 }
 
-/// The slope, but 0 where `a` is 0 and `b` at the edge of the logarithm or beyond: there the product is 0, whatever `b` is.
-fn but_at_zero(c: &Context<'_>, edge: f64, slope: &Tensor) -> Result<Tensor> {
+/// The slope for each `b`, but 0 where `a` is 0 and `b` at the edge of the logarithm or beyond: there the product is 0,
+/// whatever `b` is. The slope is asked for one at another `b`, so that its own slope is no infinity.
+fn but_at_zero(
+    c: &Context<'_>,
+    edge: f64,
+    slope: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
     let (a, b) = (c.input(0), c.input(1));
     let at_edge = logical_not(&greater(b, &number(edge, b)?)?)?;
     let none = logical_and(&equal(a, &number(0.0, a)?)?, &logical_and(&at_edge, &logical_not(&isnan(b)?)?)?)?;
-    select(&none, &number(0.0, b)?, slope)
+    select(&none, &number(0.0, b)?, &slope(&select(&none, &number(edge + 1.0, b)?, b)?)?)
 }
 
 /// The tensor with the largest numbers in place of the infinities, whose quotients are their limits.
@@ -350,14 +355,14 @@ binary! {
         on (-2.0, 2.0), instead of_truth(bitwise_and);
     /// `a log(b)`, 0 where `a` is 0.
     xlogy(float: Real2) = T::xlogy, keeps Inputs,
-        da = |c, g| multiply(g, &but_at_zero(c, 0.0, &log(c.input(1))?)?),
-        db = |c, g| multiply(g, &but_at_zero(c, 0.0, &divide(c.input(0), c.input(1))?)?), on (0.5, 2.0);
+        da = |c, g| multiply(g, &but_at_zero(c, 0.0, log)?),
+        db = |c, g| multiply(g, &but_at_zero(c, 0.0, |b| divide(c.input(0), b))?), on (0.5, 2.0);
     /// `a log(1 + b)`, 0 where `a` is 0.
     xlog1py(float: Real2) = T::xlog1py, keeps Inputs,
-        da = |c, g| multiply(g, &but_at_zero(c, -1.0, &log1p(c.input(1))?)?),
+        da = |c, g| multiply(g, &but_at_zero(c, -1.0, log1p)?),
         db = |c, g| {
-            let below = add(c.input(1), &number(1.0, c.input(1))?)?;
-            multiply(g, &but_at_zero(c, -1.0, &divide(c.input(0), &below)?)?)
+            let slope = |b: &Tensor| divide(c.input(0), &add(b, &number(1.0, b)?)?);
+            multiply(g, &but_at_zero(c, -1.0, slope)?)
         }, on (0.5, 2.0);
     /// `a` where it is above 0, else `a * b`: a slope that is learned, for each channel on the last axis or for all. At 0
     /// the gradient is the slope.

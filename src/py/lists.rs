@@ -65,7 +65,7 @@ fn ragged(ob: &Bound<'_, PyAny>, e: PyErr) -> PyErr {
     });
     match lengths {
         Ok(lengths) => super::error::ShapeError::new_err(format!(
-            "tensor: nested lists of unequal lengths: {}",
+            "tensor: nested lists of unequal lengths: {}; fill them up to one length, or make a list of tensors",
             lengths.join(", ")
         )),
         Err(_) => e,

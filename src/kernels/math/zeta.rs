@@ -23,7 +23,12 @@ fn zeta(s: f64, x: f64) -> f64 {
     let enough = s + 8.0;
     let (mut sum, mut a) = (0.0, x);
     while a < enough {
-        sum += 1.0 / power(a);
+        let term = 1.0 / power(a);
+        sum += term;
+        // All that follow are less than this together.
+        if term * a / (s - 1.0) <= sum * (f64::EPSILON / 8.0) {
+            return sum;
+        }
         a += 1.0;
     }
     let mut term = 1.0 / power(a);

@@ -2,7 +2,7 @@
 
 use crate::kernels::lanes::{read, write};
 use crate::kernels::number::{Float, Number};
-use crate::kernels::reduce::{Fold, Sum, fold_across, fold_row, fold_to};
+use crate::kernels::reduce::{Fold, Sum, fold_across, fold_row};
 use crate::memory::unwritten::{Unwritten, assume_written, copy_from};
 use std::marker::PhantomData;
 
@@ -106,8 +106,7 @@ fn walk<T: Float, K: Each<T>, const FMA: bool, const SUM: bool>(
     mut row: impl Operands<T>,
     n: usize,
 ) -> T {
-    // What each of the last vectors' lanes add up to.
-    let mut total = [T::ZERO; FEW];
+    let mut total = T::ZERO;
     let mut i = 0;
     if n >= LANES {
         let mut sums = [T::ZERO; LANES];
@@ -128,21 +127,18 @@ fn walk<T: Float, K: Each<T>, const FMA: bool, const SUM: bool>(
                 sums[l] = sums[l].plus(block[l]);
             }
         }
-        if SUM {
-            total = fold_to::<Sum<T>, LANES, FEW>(sums);
-        }
+        total = fold_across::<Sum<T>, LANES>(sums);
     }
     while i < n {
         let v = of_lanes::<T, K, FMA, FEW>(k, row.load_rest(i));
         if SUM {
-            for l in 0..FEW {
-                total[l] = total[l].plus(if l < n - i { v[l] } else { T::ZERO });
-            }
+            let few = std::array::from_fn(|l| if l < n - i { v[l] } else { T::ZERO });
+            total = total.plus(fold_across::<Sum<T>, FEW>(few));
         }
         row.store_rest(i, n, &v);
         i += FEW;
     }
-    if SUM { fold_across::<Sum<T>, FEW>(total) } else { T::ZERO }
+    total
 }
 
 #[inline(always)]
