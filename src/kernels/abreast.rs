@@ -135,7 +135,8 @@ pub(super) fn turn_back<'a, T: Copy>(
 /// Each row must have places for that many elements.
 #[inline(always)]
 unsafe fn four_of_each<T: Copy>(columns: &Columns<T>, n: usize, c: usize, out: *mut T) {
-    let columns: &[[T; ROWS]; 4] = columns[c..].first_chunk().expect("there are columns to the last of a row");
+    let columns: &[[T; ROWS]; 4] =
+        columns[c..].first_chunk().expect("there are columns to the last of a row");
     for r in (0..ROWS).step_by(4) {
         // SAFETY: columns have four elements from `r` on; the rows have the places, as this function asks.
         unsafe {

@@ -1,7 +1,9 @@
 //! Cross-entropy of logits with integer labels, and its gradient.
 
 use super::real::Real;
-use super::softmax::{Logit, RowOp, ScaledExp, each, infinite, is_infinite, is_rows, each_normaliser, run, share};
+use super::softmax::{
+    Logit, RowOp, ScaledExp, each, each_normaliser, infinite, is_infinite, is_rows, run, share,
+};
 use crate::memory::unwritten::{Unwritten, Writer, assume_written};
 use crate::team::Pieces;
 use std::mem::MaybeUninit;

@@ -36,9 +36,10 @@ impl<T: Float + Element> Sequences<'_, T> {
         let fits = self.log_probabilities.len() == batch * times * classes
             && self.lengths.len() == 2 * batch
             && labels.is_multiple_of(batch.max(1))
-            && self.lengths.chunks_exact(2).all(|n| {
-                (0..=times as i64).contains(&n[0]) && (0..=(labels / batch) as i64).contains(&n[1])
-            });
+            && self
+                .lengths
+                .chunks_exact(2)
+                .all(|n| (0..=times as i64).contains(&n[0]) && (0..=(labels / batch) as i64).contains(&n[1]));
         assert!(fits, "ctc: {labels} labels and these lengths do not fit {:?}", self.shape);
     }
 

@@ -248,11 +248,7 @@ fn share_of_numbers(a: &Tensor, b: &Tensor, share: &Tensor) -> Result<Tensor> {
 
 /// The slope for each `b`, but 0 where `a` is 0 and `b` at the edge of the logarithm or beyond: there the product is 0,
 /// whatever `b` is. The slope is asked for one at another `b`, so that its own slope is no infinity.
-fn but_at_zero(
-    c: &Context<'_>,
-    edge: f64,
-    slope: impl FnOnce(&Tensor) -> Result<Tensor>,
-) -> Result<Tensor> {
+fn but_at_zero(c: &Context<'_>, edge: f64, slope: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let (a, b) = (c.input(0), c.input(1));
     let at_edge = logical_not(&greater(b, &number(edge, b)?)?)?;
     let none = logical_and(&equal(a, &number(0.0, a)?)?, &logical_and(&at_edge, &logical_not(&isnan(b)?)?)?)?;

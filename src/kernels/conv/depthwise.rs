@@ -294,7 +294,10 @@ impl<T: Scalar + Float> Kernel for Weight<'_, T> {
         unsafe {
             across(&Pixels::<T, FMA> { of: &self, first: 0, groups }, together * self.channels);
             let first = groups * together;
-            across(&Pixels::<T, FMA> { of: &self, first, groups: usize::from(rest > 0) }, rest * self.channels);
+            across(
+                &Pixels::<T, FMA> { of: &self, first, groups: usize::from(rest > 0) },
+                rest * self.channels,
+            );
         }
     }
 }

@@ -176,10 +176,7 @@ fn inverse<T: Float + Element, const FMA: bool, I: Iterator<Item = T>>(
 /// The mean, the variance and the inverse of the padded deviation of elements of whatever size; `None` where one is not
 /// finite, or all are zero.
 #[cold]
-fn extreme<T, I: Iterator<Item = f64>>(
-    elements: impl Fn() -> I,
-    p: &Parameters<'_, T>,
-) -> Option<[f64; 3]> {
+fn extreme<T, I: Iterator<Item = f64>>(elements: impl Fn() -> I, p: &Parameters<'_, T>) -> Option<[f64; 3]> {
     let largest = elements().fold(0.0, |most: f64, x| if x.abs() <= most { most } else { x.abs() });
     if !(0.0 < largest && largest < f64::INFINITY) {
         return None;

@@ -1,11 +1,11 @@
 //! Normalisation of rows of memory: a row is read from cache after its first pass.
 
+use super::super::abreast::SHORT;
 use super::super::cost::rowwise;
 use super::super::dispatch::{Compute, compute};
 use super::super::number::Float;
 use super::super::real::Real;
 use super::super::reduce::{self, Axis, Sum};
-use super::super::abreast::SHORT;
 use super::super::softmax::{self, RowOp};
 use super::terms::{Itself, Terms, add, row_sums, write};
 use super::{Moments, Parameters, count, inverse, short, zeros};

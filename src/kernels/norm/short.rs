@@ -4,7 +4,7 @@ use super::super::abreast::{BLOCK, Columns, ROWS, SHORT, lane_sums, places, turn
 use super::super::number::Float;
 use super::super::real::Real;
 use super::super::reduce::{Sum, fold_across};
-use super::rows::{Part, Normalise};
+use super::rows::{Normalise, Part};
 use super::{count, inverse};
 use crate::dtype::Element;
 use crate::memory::unwritten::Unwritten;
@@ -52,23 +52,25 @@ pub(super) fn normalise<T: Float + Element, const FMA: bool>(
     let rows = of.x[first * n..][..out.len()].chunks(ROWS * n);
     for (i, (row, out)) in rows.zip(out.chunks_mut(ROWS * n)).enumerate() {
         turn(row, n, &mut x);
-        let (mut mean, mut var) = (zeros, zeros);
-        if p.about_zero {
-            [_, var] = spread::<T, FMA>(&x, n, &zeros);
+        let (mut mean, mut var) = if p.about_zero {
+            let [_, squares] = spread::<T, FMA>(&x, n, &zeros);
+            (zeros, squares)
         } else {
             let [near] = self::means::<T, FMA, 1>(n, lane_sums!(T, n, |c| [x[c]]));
             let [d, squares] = spread::<T, FMA>(&x, n, &near);
-            mean = lanes::<T, FMA>(|l| near[l].lane::<FMA>() + d[l].lane::<FMA>());
-            var = lanes::<T, FMA>(|l| {
+            let mean = lanes::<T, FMA>(|l| near[l].lane::<FMA>() + d[l].lane::<FMA>());
+            let var = lanes::<T, FMA>(|l| {
                 let d = d[l].lane::<FMA>();
                 (squares[l].lane::<FMA>() - d * d).max(T::Lane::<FMA>::lit(0.0))
             });
-        }
+            (mean, var)
+        };
         let mut inverses = zeros;
         let rows = row.len() / n;
         for l in 0..ROWS {
             let row = &row[l.min(rows - 1) * n..][..n];
-            (mean[l], var[l], inverses[l]) = inverse::<T, FMA, _>((mean[l], var[l]), p, || row.iter().copied());
+            (mean[l], var[l], inverses[l]) =
+                inverse::<T, FMA, _>((mean[l], var[l]), p, || row.iter().copied());
         }
         for c in places(0..n) {
             let (scale, bias) = (p.scale[c].lane::<FMA>(), p.bias[c].lane::<FMA>());

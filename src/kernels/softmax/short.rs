@@ -22,11 +22,7 @@ fn highest<T: Logit>(x: &Columns<T>, n: usize) -> Side<T> {
 
 /// `f(a, b)` for each row at one place.
 #[inline(always)]
-fn at<T: Logit, K: Each<T>, const FMA: bool>(
-    f: impl Fn(usize) -> K,
-    a: &Side<T>,
-    b: &Side<T>,
-) -> Side<T> {
+fn at<T: Logit, K: Each<T>, const FMA: bool>(f: impl Fn(usize) -> K, a: &Side<T>, b: &Side<T>) -> Side<T> {
     let mut y = *a;
     for l in 0..ROWS {
         y[l] = T::of::<FMA>(f(l).each::<FMA>(a[l].lane::<FMA>(), b[l].lane::<FMA>()));
