@@ -1,6 +1,6 @@
 //! Short rows side by side, one in each lane of a vector: nothing is folded across the lanes, and no vector is half empty.
 
-use crate::memory::unwritten::{Unwritten, assume_written, copy_from, fill_with};
+use crate::memory::unwritten::{Unwritten, assume_written, fill_with};
 use std::hint::black_box;
 use std::ops::Range;
 
@@ -50,15 +50,15 @@ macro_rules! lane_sums {
 }
 pub(super) use lane_sums;
 
-/// The columns of rows of `n` elements, at most [`ROWS`] and at least one; where there are fewer, the last one is there
-/// several times.
+/// The columns of the first [`ROWS`] rows of `n` elements; where there are fewer, the last one is there several times.
 ///
 /// # Panics
-/// Where rows are not shorter than [`SHORT`].
+/// Where rows are not shorter than [`SHORT`], or there is none.
 #[inline(always)]
 pub(super) fn turn<T: Copy>(x: &[T], n: usize, to: &mut Columns<T>) {
     assert!(0 < n && n < SHORT && x.len() >= n, "rows of {n} are not short");
-    if x.len() < ROWS * n {
+    // Rows of less than four elements are read with the first ones of the next row.
+    if x.len() < ROWS * n + 4_usize.saturating_sub(n) {
         let last = x.len() / n - 1;
         for c in places(0..n) {
             to[c] = std::array::from_fn(|r| x[r.min(last) * n + c]);
@@ -66,11 +66,8 @@ pub(super) fn turn<T: Copy>(x: &[T], n: usize, to: &mut Columns<T>) {
         return;
     }
     if n < 4 {
-        // Of rows of four elements, the last of which are those of the next row.
-        let mut padded = [x[0]; 4 * ROWS];
-        padded[..ROWS * n].copy_from_slice(&x[..ROWS * n]);
-        // SAFETY: the last of the rows, which are less than four elements apart, has four too.
-        return unsafe { four_columns(padded.as_ptr(), n, 0, to) };
+        // SAFETY: there are as many rows as lanes, and behind the last as many elements as make it four.
+        return unsafe { four_columns(x.as_ptr(), n, 0, to) };
     }
     // Four elements of each row at a time; the last four, of which some may be done.
     for i in places(0..n.div_ceil(4)) {
@@ -114,25 +111,19 @@ pub(super) fn turn_back<'a, T: Copy>(
         });
     }
     let out = &mut out[..ROWS * n];
-    if n < 4 {
-        // As in `turn`; what a row has too many is written over by the next.
-        let mut padded = [columns[0][0]; 4 * ROWS];
-        // SAFETY: the last of the rows, which are less than four elements apart, has places for four too.
-        unsafe { four_of_each(columns, n, 0, padded.as_mut_ptr()) };
-        return copy_from(out, &padded[..ROWS * n]);
-    }
     for i in places(0..n.div_ceil(4)) {
-        // SAFETY: the rows have places for four elements from there on, and there are as many rows as lanes.
-        unsafe { four_of_each(columns, n, (4 * i).min(n - 4), out.as_mut_ptr().cast()) };
+        // SAFETY: there are as many rows as lanes, and columns to four from there on.
+        unsafe { four_of_each(columns, n, (4 * i).min(n.saturating_sub(4)), out.as_mut_ptr().cast()) };
     }
-    // SAFETY: each row is written four elements at a time, of which the last are its own last ones.
+    // SAFETY: each row is written, four elements at a time or as many as it has.
     unsafe { assume_written(out) }
 }
 
-/// Writes elements `c` to `c + 3` of [`ROWS`] rows that are `n` apart, one row after the other.
+/// Writes elements `c` to `c + 3` of [`ROWS`] rows that are `n` apart, one row after the other. What a row has too many is
+/// written over by the next; the last has none.
 ///
 /// # Safety
-/// Each row must have places for that many elements.
+/// The rows must have places for their `n` elements, of which those that are written are the last.
 #[inline(always)]
 unsafe fn four_of_each<T: Copy>(columns: &Columns<T>, n: usize, c: usize, out: *mut T) {
     let columns: &[[T; ROWS]; 4] =
@@ -142,7 +133,14 @@ unsafe fn four_of_each<T: Copy>(columns: &Columns<T>, n: usize, c: usize, out: *
         unsafe {
             let rows = transposed(columns.each_ref().map(|column| column[r..].as_ptr().cast::<[T; 4]>()));
             for (i, row) in rows.into_iter().enumerate() {
-                out.add((r + i) * n + c).cast::<[T; 4]>().write_unaligned(row);
+                let to = out.add((r + i) * n + c);
+                if r + i + 1 < ROWS || n >= 4 {
+                    to.cast::<[T; 4]>().write_unaligned(row);
+                } else {
+                    for (j, &x) in row[..n].iter().enumerate() {
+                        *to.add(j) = x;
+                    }
+                }
             }
         }
     }

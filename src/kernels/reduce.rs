@@ -271,8 +271,8 @@ pub(super) fn fold_row<K: Fold>(x: &[K::In]) -> K::Out {
 fn fold_short<'a, K: Fold>(x: &[K::In], n: usize, out: &'a mut Unwritten<K::Out>) -> &'a mut [K::Out] {
     let Some(&first) = x.first() else { return fill_with(out, |_| K::START) };
     let mut columns = [[first; ROWS]; SHORT];
-    for (x, out) in x.chunks(ROWS * n).zip(out.chunks_mut(ROWS)) {
-        turn(x, n, &mut columns);
+    for (i, out) in out.chunks_mut(ROWS).enumerate() {
+        turn(&x[i * ROWS * n..], n, &mut columns);
         let mut acc = [K::START; ROWS];
         for c in places(0..n) {
             for l in 0..ROWS {

@@ -5,7 +5,7 @@ use super::super::number::Float;
 use super::super::real::Real;
 use super::super::reduce::{Sum, fold_across};
 use super::rows::{Normalise, Part};
-use super::{count, inverse};
+use super::{Parameters, count, inverse, inverse_deviation};
 use crate::dtype::Element;
 use crate::memory::unwritten::Unwritten;
 
@@ -39,6 +39,27 @@ fn spread<T: Float, const FMA: bool>(x: &Columns<T>, n: usize, from: &Side<T>) -
     means::<T, FMA, 2>(n, sums)
 }
 
+/// `1 / sqrt(var + eps)` of each row, by [`inverse`] where there is one that it finds anew.
+#[inline(always)]
+fn inverses<T: Float + Element, const FMA: bool, I: Iterator<Item = T>>(
+    (mean, var): (&mut Side<T>, &mut Side<T>),
+    p: &Parameters<'_, T>,
+    row: impl Fn(usize) -> I,
+) -> Side<T> {
+    let mut found = lanes::<T, FMA>(|l| inverse_deviation(var[l].lane::<FMA>(), p.eps));
+    let mut usual = true;
+    for l in 0..ROWS {
+        let padded = T::of::<FMA>(var[l].lane::<FMA>() + p.eps);
+        usual &= (T::SMALLEST <= padded) & (padded < T::HIGHEST);
+    }
+    if !usual {
+        for l in 0..ROWS {
+            (mean[l], var[l], found[l]) = inverse::<T, FMA, _>((mean[l], var[l]), p, || row(l));
+        }
+    }
+    found
+}
+
 /// [`super::normalise`] of rows of a task, from row `first` of the array on.
 #[inline(always)]
 pub(super) fn normalise<T: Float + Element, const FMA: bool>(
@@ -49,8 +70,8 @@ pub(super) fn normalise<T: Float + Element, const FMA: bool>(
 ) {
     let (n, p) = (of.n, &of.p);
     let (mut x, zeros) = ([[T::ZERO; ROWS]; SHORT], [T::ZERO; ROWS]);
-    let rows = of.x[first * n..][..out.len()].chunks(ROWS * n);
-    for (i, (row, out)) in rows.zip(out.chunks_mut(ROWS * n)).enumerate() {
+    for (i, out) in out.chunks_mut(ROWS * n).enumerate() {
+        let (row, rows) = (&of.x[(first + i * ROWS) * n..], out.len() / n);
         turn(row, n, &mut x);
         let (mut mean, mut var) = if p.about_zero {
             let [_, squares] = spread::<T, FMA>(&x, n, &zeros);
@@ -65,13 +86,8 @@ pub(super) fn normalise<T: Float + Element, const FMA: bool>(
             });
             (mean, var)
         };
-        let mut inverses = zeros;
-        let rows = row.len() / n;
-        for l in 0..ROWS {
-            let row = &row[l.min(rows - 1) * n..][..n];
-            (mean[l], var[l], inverses[l]) =
-                inverse::<T, FMA, _>((mean[l], var[l]), p, || row.iter().copied());
-        }
+        let row = |l: usize| row[l.min(rows - 1) * n..][..n].iter().copied();
+        let inverses = inverses::<T, FMA, _>((&mut mean, &mut var), p, row);
         for c in places(0..n) {
             let (scale, bias) = (p.scale[c].lane::<FMA>(), p.bias[c].lane::<FMA>());
             x[c] = lanes::<T, FMA>(|l| {
@@ -98,16 +114,13 @@ pub(super) fn gradient<T: Float + Element, const FMA: bool>(
     let [mut x, mut g, mut along_scale, mut along_bias] = [[[T::ZERO; ROWS]; SHORT]; 4];
     for (i, dx) in dx.chunks_mut(ROWS * n).enumerate() {
         let (row, rows) = (first + i * ROWS, dx.len() / n);
-        let of_x = &of.x[row * n..][..dx.len()];
+        let of_x = &of.x[row * n..];
         turn(of_x, n, &mut x);
-        turn(&of.g[row * n..][..dx.len()], n, &mut g);
-        let (mut mean, mut inverses) = ([T::ZERO; ROWS], [T::ZERO; ROWS]);
-        for l in 0..ROWS {
-            let r = l.min(rows - 1);
-            let moments = (of.moments.mean[row + r], of.moments.var[row + r]);
-            let elements = || of_x[r * n..][..n].iter().copied();
-            (mean[l], _, inverses[l]) = inverse::<T, FMA, _>(moments, p, elements);
-        }
+        turn(&of.g[row * n..], n, &mut g);
+        let moment = |of: &[T]| std::array::from_fn(|l| of[row + l.min(rows - 1)]);
+        let [mut mean, mut var] = [of.moments.mean, of.moments.var].map(moment);
+        let elements = |l: usize| of_x[l.min(rows - 1) * n..][..n].iter().copied();
+        let inverses = inverses::<T, FMA, _>((&mut mean, &mut var), p, elements);
         for c in places(0..n) {
             x[c] = lanes::<T, FMA>(|l| {
                 (x[c][l].lane::<FMA>() - mean[l].lane::<FMA>()) * inverses[l].lane::<FMA>()

@@ -57,7 +57,8 @@ pub(super) fn softmax<T: Logit, const FMA: bool, const LOG: bool>(
     infinite: impl Fn(&[T], &mut Unwritten<T>),
 ) {
     let mut columns = [[T::ZERO; ROWS]; SHORT];
-    for (x, out) in x.chunks(ROWS * n).zip(out.chunks_mut(ROWS * n)) {
+    for (i, out) in out.chunks_mut(ROWS * n).enumerate() {
+        let x = &x[i * ROWS * n..];
         turn(x, n, &mut columns);
         let max = if LOG {
             let [max, sums] = normalisers::<T, FMA>(&columns, n);
@@ -96,12 +97,12 @@ pub(super) fn each_normaliser<T: Logit, const FMA: bool>(
     n: usize,
     mut found: impl FnMut(usize, T, T),
 ) {
-    let mut columns = [[T::ZERO; ROWS]; SHORT];
-    for (i, x) in x.chunks(ROWS * n).enumerate() {
-        turn(x, n, &mut columns);
+    let (mut columns, rows) = ([[T::ZERO; ROWS]; SHORT], x.len() / n);
+    for first in (0..rows).step_by(ROWS) {
+        turn(&x[first * n..], n, &mut columns);
         let [max, sum] = normalisers::<T, FMA>(&columns, n);
-        for l in 0..x.len() / n {
-            found(i * ROWS + l, max[l], sum[l]);
+        for l in 0..ROWS.min(rows - first) {
+            found(first + l, max[l], sum[l]);
         }
     }
 }
@@ -114,9 +115,9 @@ pub(super) fn gradient<T: Logit, const FMA: bool, const LOG: bool>(
     out: &mut Unwritten<T>,
 ) {
     let [mut of_y, mut of_g] = [[[T::ZERO; ROWS]; SHORT]; 2];
-    for ((y, g), out) in y.chunks(ROWS * n).zip(g.chunks(ROWS * n)).zip(out.chunks_mut(ROWS * n)) {
-        turn(y, n, &mut of_y);
-        turn(g, n, &mut of_g);
+    for (i, out) in out.chunks_mut(ROWS * n).enumerate() {
+        turn(&y[i * ROWS * n..], n, &mut of_y);
+        turn(&g[i * ROWS * n..], n, &mut of_g);
         if LOG {
             let [sums] = lane_sums!(T, n, |c| [of_g[c]]);
             for c in places(0..n) {
