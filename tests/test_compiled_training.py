@@ -140,6 +140,12 @@ def test_fit_gives_the_same_table_and_model_compiled() -> None:
     assert left(True) == left(False)
 
 
-def test_a_training_of_many_processes_is_not_compiled() -> None:
-    with pytest.raises(ValueError, match="leave out compile or distributed"):
-        flux.fit(mse, small(), batches(), flux.Adam(), compile=True, distributed=True)
+def test_a_training_that_many_processes_may_share_is_compiled() -> None:
+    flux.distributed.initialize()
+    found = []
+    for compiled in (False, True):
+        flux.seed(0)
+        model = small()
+        flux.fit(mse, model, batches(), flux.Adam(), epochs=3, compile=compiled, distributed=True)
+        found.append([t.tolist() for _, t in flux._core.leaves(model)])
+    assert found[0] == found[1]
