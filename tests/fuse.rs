@@ -72,6 +72,17 @@ struct Random {
 /// An operation that is done beside others, and a call of it.
 type Candidate = (&'static str, &'static Case);
 
+/// Whether the result of a call, which is of so many elements, grows faster than what it is given, such as the distances of
+/// all pairs: of large tensors that would be gigabytes.
+fn outgrows(case: &Case, size: usize) -> bool {
+    let longer = |shape: &&[usize]| -> Vec<usize> {
+        shape.iter().enumerate().map(|(axis, &n)| if axis == 0 { 8 * n } else { n }).collect()
+    };
+    let given: Vec<Tensor> =
+        case.shapes.iter().map(|shape| Numbers(3).array(&longer(shape), DType::F32, false).into()).collect();
+    (case.f)(&given).is_ok_and(|y| y.size() > 8 * size)
+}
+
 /// All of them.
 fn candidates() -> Vec<Candidate> {
     let mut found = Vec::new();
@@ -93,7 +104,8 @@ fn candidates() -> Vec<Candidate> {
                 }
                 _ => false,
             };
-            if result.is_ok() && capture.refusal().is_none() && capture.steps().iter().any(is_fusible) {
+            let is_possible = result.is_ok_and(|y| !outgrows(case, y.size()));
+            if is_possible && capture.refusal().is_none() && capture.steps().iter().any(is_fusible) {
                 found.push((op.name, case));
             }
         }

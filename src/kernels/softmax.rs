@@ -14,8 +14,8 @@ use super::reduce::{Max, Sum, fold_row};
 use crate::memory::unwritten::{Unwritten, assume_written, fill_with};
 use crate::team::{self, Fill, Pieces};
 use std::mem::MaybeUninit;
-pub(super) use walk::{Each, change, each, highest, sum_of};
 use walk::FEW;
+pub(super) use walk::{Each, change, each, highest, sum_of};
 
 /// A result that has as many rows as the argument.
 type Rowwise<'a, T> = Pieces<'a, MaybeUninit<T>>;

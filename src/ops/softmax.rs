@@ -12,7 +12,8 @@ use crate::fuse::Fusible;
 use crate::kernels::softmax as kernel;
 use crate::shape::{self, Axes};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute, is_captured, parameters, readers,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, compute, is_captured, parameters,
+    readers,
 };
 use smallvec::SmallVec;
 
