@@ -164,7 +164,10 @@ impl Random {
 fn bits(x: &Array) -> (Vec<usize>, Vec<isize>, DType, Vec<u64>) {
     let values = x.to_vec::<f64>().expect("memory");
     let bits = values.into_iter().map(|v| if v.is_nan() { u64::MAX } else { v.to_bits() }).collect();
-    let strides = if x.size() == 0 { Vec::new() } else { x.strides().to_vec() };
+    // No element is reached by the stride of an axis that has one place.
+    let reach = |(&stride, &n): (&isize, &usize)| if n == 1 { 0 } else { stride };
+    let strides =
+        if x.size() == 0 { Vec::new() } else { x.strides().iter().zip(x.shape()).map(reach).collect() };
     (x.shape().to_vec(), strides, x.dtype(), bits)
 }
 
