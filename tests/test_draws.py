@@ -125,3 +125,16 @@ def test_the_hard_choice_has_the_gradient_of_the_soft_one():
 def test_gumbel_softmax_of_other_types(dtype):
     y = flux.gumbel_softmax(flux.zeros((50, 4), dtype=dtype), hard=True)
     assert y.dtype == dtype and y.sum(1).tolist() == [1] * 50
+
+
+DRAWS = {
+    "normal": lambda d: flux.normal(dtype=d),
+    "randn": lambda d: flux.randn(3, dtype=d),
+    "rand": lambda d: flux.rand(3, dtype=d),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_integers_are_no_type_of_random_floats(name):
+    with pytest.raises(flux.DTypeError, match=f"{name}: int32 is not a floating type; randint"):
+        DRAWS[name]("int32")

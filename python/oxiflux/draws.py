@@ -54,7 +54,7 @@ def normal(
         raise ValueError(f"normal: a standard deviation is 0 or more, got {float(_core.min(std))}")
     wanted = _shape(broadcast_arrays(mean, std)[0], shape)
     dtype = _core.dtype(mean.dtype if dtype is None else dtype)
-    if not _core.isdtype(dtype, "real floating"):
+    if dtype.kind != "f":
         raise DTypeError(f"normal: {dtype} is not a floating type; randint draws integers")
     noise = generator(rng).randn(*wanted, dtype=dtype)
     return _core.astype(mean, dtype) + _core.astype(std, dtype) * noise
