@@ -35,14 +35,14 @@ PRIVATE: dict[str, set[str]] = {
     "training.prediction": {"measured"},
     # Operations under functions of the same name, and parts of them.
     "_core": {
-        "At", "Captured", "Guard", "Namespace", "Part", "Saved", "Snapshot", "Steps", "add_along_axis", "all_finite",
-        "are_below", "are_where", "argfirst", "argranked", "assign", "attention", "attention_apply",
+        "At", "Captured", "Guard", "Namespace", "Part", "Profiling", "Saved", "Snapshot", "Steps",
+        "add_along_axis", "all_finite", "are_below", "are_where", "argfirst", "argranked", "assign", "attention", "attention_apply",
         "attention_scores", "bins", "capture", "children", "cholesky", "compiled", "conv", "conv_transpose",
         "counts", "ctc_loss", "ctc_losses", "custom", "dense", "det", "distances", "dropout", "eigh", "eigvalsh", "fft",
         "gradient", "holds", "ifft", "inv", "irfft", "is_left_out", "is_strict", "is_written", "isa",
         "istft_sum", "kernels", "leaves", "logitbinarycrossentropy_each", "logitcrossentropy_labels",
-        "logitcrossentropy_mean", "mae", "maxpool", "meanpool", "mse", "norm", "norm_with", "op_names",
-        "pad_constant", "paused_for", "pinv_with", "polygamma", "pullback", "put_along_axis", "qr",
+        "logitcrossentropy_mean", "mae", "maxpool", "meanpool", "memory_peak", "mse", "norm", "norm_with",
+        "op_names", "pad_constant", "paused_for", "pinv_with", "polygamma", "pullback", "put_along_axis", "qr",
         "read_program", "read_tensors", "record", "recurrent", "repeat", "replay", "resample", "rfft", "rms_norm",
         "running_places", "scatter", "set_strict", "slogdet", "solve", "stft", "stop_gradient", "strict_here",
         "sumpool", "svd", "svdvals", "track", "update", "withgradient", "write_tensors",

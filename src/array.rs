@@ -5,6 +5,7 @@ mod elementwise;
 #[cfg(feature = "ndarray")]
 mod nd;
 mod notes;
+mod place;
 mod show;
 mod view;
 
@@ -107,20 +108,6 @@ impl Array {
         }
         thread_local!(static NOTHING: Array = made());
         NOTHING.try_with(Clone::clone).unwrap_or_else(|_| made())
-    }
-
-    /// Where its elements are and how they are laid out: what tells it from others that are alive.
-    pub(crate) fn identity(&self) -> (usize, Dims, Strides, DType) {
-        (self.start.addr(), Dims::from_slice(&self.shape), Strides::from_slice(&self.strides), self.dtype)
-    }
-
-    /// Whether another that is alive has the same elements in the same memory.
-    #[cfg(feature = "python")]
-    pub(crate) fn is_where(&self, other: &Array) -> bool {
-        self.start == other.start
-            && self.dtype == other.dtype
-            && self.shape == other.shape
-            && self.strides == other.strides
     }
 
     fn from_buffer(buffer: Buffer, shape: &[usize], dtype: DType) -> Array {
@@ -295,27 +282,6 @@ impl Array {
     #[inline]
     pub(crate) fn is_looked_at(&self) {
         notes::read(self);
-    }
-
-    /// The addresses between which the elements are.
-    #[cfg(feature = "python")]
-    pub(crate) fn span(&self) -> (usize, usize) {
-        let (mut first, mut last) = (0, 0);
-        for (&n, &stride) in self.shape.iter().zip(&self.strides) {
-            let reach = (n as isize - 1).wrapping_mul(stride);
-            if reach < 0 { first += reach } else { last += reach }
-        }
-        if self.size() == 0 {
-            return (0, 0);
-        }
-        let (start, size) = (self.start.addr() as isize, self.dtype.size() as isize);
-        ((start + first * size) as usize, (start + (last + 1) * size) as usize)
-    }
-
-    /// Whether the elements begin where those of another array do.
-    #[cfg(feature = "python")]
-    pub(crate) fn shares_memory(&self, other: &Array) -> bool {
-        self.start == other.start
     }
 
     /// Where the first element is. The caller has matched `T` to the dtype.

@@ -12,7 +12,7 @@ use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// Alignment of every buffer, in bytes: a cache line and the widest vector.
 pub const ALIGNMENT: usize = 64;
@@ -30,6 +30,12 @@ const KEPT_LARGE: usize = 1 << 30;
 const EXACT: bool = cfg!(exact_blocks);
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// The most that was, since somebody asked for it to be forgotten.
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// How many want blocks to be told apart, even from those that had their memory before.
+static TELLING: AtomicUsize = AtomicUsize::new(0);
+/// Counts the blocks that are told apart.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
 /// Only ever tried: a child forked while another thread held it must not wait for ever.
 static LARGE: Mutex<Large> = Mutex::new(Large { bytes: 0, blocks: Vec::new() });
 
@@ -41,6 +47,10 @@ struct Header {
     /// Bytes of data that the block holds; 0 for foreign memory.
     capacity: usize,
     owner: Option<Box<dyn Any + Send + Sync>>,
+    /// Tells it from all other blocks that ever were; 0 for one that was made while nobody wanted that.
+    number: u64,
+    /// Whether somebody knows its contents by its number: they stay what they are.
+    is_known: AtomicBool,
 }
 
 /// A shared block of memory. Clones share it; it returns to the cache with the last of them.
@@ -118,7 +128,8 @@ fn fresh(capacity: usize) -> Option<Block> {
     // SAFETY: the block is large enough for the header, aligned, and ours.
     unsafe {
         let data = header.as_ptr().cast::<u8>().add(size_of::<Header>());
-        header.as_ptr().write(Header { count: AtomicUsize::new(1), data, capacity, owner: None });
+        let (count, is_known) = (AtomicUsize::new(1), AtomicBool::new(false));
+        header.as_ptr().write(Header { count, data, capacity, owner: None, number: 0, is_known });
     }
     Some(Block(header))
 }
@@ -143,9 +154,18 @@ impl Buffer {
             Some(block) => block,
             None => fresh(capacity)?,
         };
-        LIVE.fetch_add(capacity, Ordering::Relaxed);
+        let live = LIVE.fetch_add(capacity, Ordering::Relaxed) + capacity;
+        if live > PEAK.load(Ordering::Relaxed) {
+            PEAK.fetch_max(live, Ordering::Relaxed);
+        }
+        let number = if is_telling() { NUMBER.fetch_add(1, Ordering::Relaxed) } else { 0 };
         // SAFETY: a block from the cache or fresh has no other owner.
-        unsafe { *block.0.as_ref().count.as_ptr() = 1 };
+        unsafe {
+            let header = &mut *block.0.as_ptr();
+            *header.count.get_mut() = 1;
+            header.number = number;
+            *header.is_known.get_mut() = false;
+        }
         Some(Buffer(block.0))
     }
 
@@ -154,8 +174,14 @@ impl Buffer {
     /// # Safety
     /// `data` must stay valid for reads, and unchanged, while `owner` lives.
     pub unsafe fn foreign(data: *const u8, owner: Box<dyn Any + Send + Sync>) -> Buffer {
-        let header =
-            Header { count: AtomicUsize::new(1), data: data.cast_mut(), capacity: 0, owner: Some(owner) };
+        let header = Header {
+            count: AtomicUsize::new(1),
+            data: data.cast_mut(),
+            capacity: 0,
+            owner: Some(owner),
+            number: 0,
+            is_known: AtomicBool::new(false),
+        };
         Buffer(NonNull::from(Box::leak(Box::new(header))))
     }
 
@@ -180,8 +206,48 @@ impl Buffer {
     /// True when nobody else holds the block and it may be written.
     #[inline]
     pub fn is_unique(&self) -> bool {
-        !self.is_foreign() && self.header().count.load(Ordering::Acquire) == 1
+        let header = self.header();
+        let is_known = || is_telling() && header.is_known.load(Ordering::Relaxed);
+        !self.is_foreign() && header.count.load(Ordering::Acquire) == 1 && !is_known()
     }
+
+    /// What tells the block from all others that ever were; `None` of foreign memory, and of a block that was made while
+    /// nobody was [`Telling`].
+    pub(crate) fn number(&self) -> Option<u64> {
+        Some(self.header().number).filter(|&number| number != 0)
+    }
+
+    /// Its contents stay what they are for as long as anybody is [`Telling`]: whoever wants to write it has to copy it.
+    pub(crate) fn is_to_stay(&self) {
+        self.header().is_known.store(true, Ordering::Relaxed);
+    }
+
+    /// How many bytes the block has; 0 for foreign memory.
+    pub(crate) fn capacity(&self) -> usize {
+        self.header().capacity
+    }
+}
+
+/// While one lives, each block that is made has a number of its own.
+pub(crate) struct Telling(());
+
+impl Telling {
+    pub(crate) fn new() -> Telling {
+        TELLING.fetch_add(1, Ordering::Relaxed);
+        Telling(())
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        TELLING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether blocks are told apart. A thread sees its own wish at once.
+#[inline]
+pub(crate) fn is_telling() -> bool {
+    TELLING.load(Ordering::Relaxed) != 0
 }
 
 impl Clone for Buffer {
@@ -302,6 +368,16 @@ pub(crate) fn collected<T>(values: impl IntoIterator<Item = T>) -> Vec<T> {
 /// Bytes held by living buffers, rounded up to their size classes; foreign memory is not counted.
 pub fn in_use() -> usize {
     LIVE.load(Ordering::Relaxed)
+}
+
+/// The most bytes that living buffers have held at a time since [`forget_peak`].
+pub fn peak() -> usize {
+    PEAK.load(Ordering::Relaxed)
+}
+
+/// What [`peak`] has seen so far does not count any more.
+pub fn forget_peak() {
+    PEAK.store(in_use(), Ordering::Relaxed);
 }
 
 /// Gives the large freed blocks that are kept for reuse back to the system.

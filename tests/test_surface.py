@@ -35,7 +35,7 @@ LEVELS = [
     {"entropies", "margins"},
     {"init", "losses", "custom", "gradient", "optimisers", "onehot", "show"},
     {"checkpoint", "draws", "gradcheck", "reached"},
-    {"compiled"},
+    {"compiled", "profiling"},
     {"layers"},
     {"augment", "data", "files", "metrics", "shapes", "einops"},
     {"distributed", "huggingface"},

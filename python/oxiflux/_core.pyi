@@ -296,6 +296,10 @@ class Guard:
     def __new__(cls, roots: object, tensors: Sequence[Tensor], count: int) -> Self: ...
     def fits(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> bool:
         """Whether all is as it was."""
+    def difference(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any] | None, names: Sequence[str], /
+    ) -> str | None:
+        """What is not as it was, in words; `names` are those of the arguments by position."""
 
 @final
 class Captured:
@@ -309,8 +313,14 @@ class compiled:
     def __new__(cls, function: object, missed: object) -> Self: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, ob: object, _class: object = None, /) -> Any: ...
-    def add(self, captured: Captured) -> None:
-        """Adds the program of what was captured."""
+    def add(self, captured: Captured, reason: str | None = None) -> None:
+        """Adds the program of what was captured; `reason` is why those that there are did not do."""
+    def difference(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any] | None, names: Sequence[str], /
+    ) -> str | None:
+        """What a call differs in from those that the program is for which was done last, in words; `names` are those of the
+        arguments by position.
+        """
     def settle(self) -> None:
         """Captures nothing any more."""
     def shown(self) -> list[str]:
@@ -332,6 +342,18 @@ def capture(
     """What a call of `f` returns, and what was captured of it or why that cannot be done again; `None` if it has changed what
     it depends on.
     """
+
+@final
+class Profiling:
+    """A profile that is open: operations are timed until it is closed."""
+    def __new__(cls) -> Self:
+        """Starts; an error while another is open."""
+    def now(self) -> tuple[int, int]:
+        """Nanoseconds since it was opened, and the number of this thread."""
+    def close(self) -> tuple[list[tuple[Any, ...]], list[tuple[int, str]], int, int]:
+        """Ends it: what was done, the names of the threads by their numbers, how many operations found no room, and the most
+        bytes that tensors held.
+        """
 
 @final
 class Snapshot:
@@ -442,6 +464,9 @@ def set_strict(on: bool, /) -> None:
 
 def strict_here(on: bool | None, /) -> bool | None:
     """Leaves less accurate algorithms out for this thread or doesn't, or does what holds for all; gives what was before."""
+
+def memory_peak() -> int:
+    """Bytes that living tensors have held at most since this was asked the last time."""
 
 def memory_in_use() -> int:
     """Bytes that living tensors hold, rounded up to the sizes that memory is handed out in."""

@@ -71,6 +71,9 @@ impl Operation for Dense {
         x.there_is(&[&given[..given.len() - 1], &[weight[1]]].concat())?;
         if x.len() > 2 { x.shaped(2, &[weight[1]]) } else { Ok(()) }
     }
+    fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
+        2 * (shape::size(output) * inputs[1][0]) as u64
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, weight) = (flat(inputs[0])?, inputs[1]);
         let (m, k, n) = (x.shape()[0], x.shape()[1], weight.shape()[1]);

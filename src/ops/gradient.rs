@@ -5,6 +5,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape;
+use crate::tape::profile::{During, Pass};
 use crate::tape::{Context, Grads, Scope, Step, Tensor, Trace, Trainable, is_recording};
 use std::borrow::Borrow;
 
@@ -28,6 +29,7 @@ pub(crate) fn walk(
     keep: bool,
     call: impl Fn(&Step, &Tensor) -> Result<Grads>,
 ) -> Result<Vec<Option<Tensor>>> {
+    let _pass = During::new(Pass::Backward);
     let line_of = |(y, g): &'_ (Tensor, Tensor)| match trace.line(y)? {
         Some(line) => Ok(Some((line, like(g, y)?))),
         None => Ok(None),

@@ -43,6 +43,9 @@ impl Operation for Matmul {
         x.holds(a[a.len() - 1] == b[b.len() - 2], || "the matrices have no product".into())?;
         x.there_is(&[&lead[..], &[a[a.len() - 2], n]].concat())
     }
+    fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
+        2 * (shape::size(output) * inputs[0].last().copied().unwrap_or(0)) as u64
+    }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (a, b) = (x[0], x[1]);
         let (na, nb) = (a.ndim(), b.ndim());

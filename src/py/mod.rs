@@ -25,6 +25,7 @@ mod operand;
 mod ops;
 mod optim;
 mod plan;
+mod profile;
 mod program;
 mod programs;
 mod random;
@@ -84,6 +85,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     gradient::register(m)?;
     numpy::register(m)?;
     optim::register(m)?;
+    profile::register(m)?;
     program::register(m)?;
     random::register(m)?;
     statistics::register(m)?;

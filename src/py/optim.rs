@@ -18,6 +18,7 @@ use super::step;
 use super::tensor::{PyTensor, check_assignable};
 use crate::array::Array;
 use crate::optim;
+use crate::tape::profile::{During, Pass};
 use crate::tape::{self, Tensor, is_captured};
 use found::Found;
 use pyo3::exceptions::PyTypeError;
@@ -85,6 +86,7 @@ pub(super) fn update_if_finite<'py>(
 /// Changes the parameters and their states, all or none; `is_within` a step that may be undone.
 fn change(model: &Bound<'_, PyAny>, mut rest: Vec<Found>, is_within: bool) -> PyResult<()> {
     let py = model.py();
+    let _pass = During::new(Pass::Update);
     let captured = if is_captured() { noted(py, &rest) } else { None };
     for f in rest.iter().filter(|_| is_within) {
         step::note(f.tensor.bind(py));

@@ -5,6 +5,7 @@ use super::known::{Known, readers};
 use super::later::{is_unrecorded, not_recorded};
 use super::operation::{Context, Differentiable, Grads, Operation};
 use super::parameters::parameters;
+use super::profile::{Begun, is_profiled};
 use super::program::{is_written, unwritten, write};
 use super::threads::{from_another_thread, is_anothers, on_another_thread};
 use super::{ELSEWHERE, Place, Tape, Tensor, is_recording};
@@ -31,20 +32,72 @@ fn sees_half(op: &dyn Operation, inputs: &[&Tensor]) -> bool {
 fn forward(op: &dyn Operation, inputs: &[&Tensor]) -> Result<Array> {
     let inputs = arrays(inputs);
     if !is_written() {
-        return attempt(op.name(), || op.forward(&inputs));
+        return result_of(op, &inputs);
     }
-    let value = unwritten(|| attempt(op.name(), || op.forward(&inputs)))?;
+    let value = unwritten(|| result_of(op, &inputs))?;
     write(op, false, &inputs, std::iter::once(&value))?;
     Ok(value)
+}
+
+/// The result itself.
+#[inline]
+pub(super) fn result_of(op: &dyn Operation, inputs: &[&Array]) -> Result<Array> {
+    if is_profiled() {
+        return timed(op, inputs, || attempt(op.name(), || op.forward(inputs)));
+    }
+    attempt(op.name(), || op.forward(inputs))
+}
+
+/// The same with what the operation gives beside it.
+#[inline]
+pub(super) fn results_of(op: &dyn Operation, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
+    if is_profiled() {
+        return timed_beside(op, inputs);
+    }
+    attempt(op.name(), || op.forward_beside(inputs))
+}
+
+#[cold]
+fn timed(op: &dyn Operation, inputs: &[&Array], f: impl FnOnce() -> Result<Array>) -> Result<Array> {
+    let begun = Begun::on(|| op.name().into(), inputs.iter().copied());
+    let value = f()?;
+    if let Some(begun) = begun {
+        begun.done(op, std::iter::once(&value));
+    }
+    Ok(value)
+}
+
+#[cold]
+fn timed_beside(op: &dyn Operation, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
+    let begun = Begun::on(|| op.name().into(), inputs.iter().copied());
+    let (value, beside) = attempt(op.name(), || op.forward_beside(inputs))?;
+    if let Some(begun) = begun {
+        begun.done(op, std::iter::once(&value).chain(&beside));
+    }
+    Ok((value, beside))
+}
+
+/// The result in the memory of the first input, where that can be done.
+#[inline]
+pub(super) fn result_into(op: &dyn Operation, first: Array, rest: &[&Array]) -> Result<Array> {
+    if is_profiled() {
+        let begun = Begun::on(|| op.name().into(), std::iter::once(&first).chain(rest.iter().copied()));
+        let value = attempt(op.name(), || op.forward_into(first, rest))?;
+        if let Some(begun) = begun {
+            begun.done(op, std::iter::once(&value));
+        }
+        return Ok(value);
+    }
+    attempt(op.name(), || op.forward_into(first, rest))
 }
 
 /// The same with what the operation gives beside it.
 fn forward_beside(op: &dyn Operation, inputs: &[&Tensor]) -> Result<(Array, Vec<Array>)> {
     let inputs = arrays(inputs);
     if !is_written() {
-        return attempt(op.name(), || op.forward_beside(&inputs));
+        return results_of(op, &inputs);
     }
-    let (value, beside) = unwritten(|| attempt(op.name(), || op.forward_beside(&inputs)))?;
+    let (value, beside) = unwritten(|| results_of(op, &inputs))?;
     write(op, true, &inputs, std::iter::once(&value).chain(&beside))?;
     Ok((value, beside))
 }
@@ -129,7 +182,7 @@ pub(crate) fn compute_into<O: Operation>(op: O, first: Tensor, rest: &[&Tensor])
         let inputs: SmallVec<[&Tensor; 4]> = std::iter::once(&first).chain(rest.iter().copied()).collect();
         return compute(op, &inputs);
     }
-    Ok(attempt(op.name(), || op.forward_into(first.into_array(), &arrays(rest)))?.into())
+    Ok(result_into(&op, first.into_array(), &arrays(rest))?.into())
 }
 
 /// [`compute`] for those who want all that the operation gives, the result first. No input has 16 bits.

@@ -8,9 +8,11 @@
 use super::current::CURRENT;
 use super::operation::Operation;
 use super::parameters::Parameters;
+use super::profile::{self, Pass};
 use crate::array::{self, Array, Noted, is_noted, noted};
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::memory::Telling;
 use crate::shape::{Dims, Strides};
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -67,23 +69,35 @@ impl Step {
     }
 }
 
-/// Two arrays with the same one have the same elements: a capture holds all that it has met.
-type Identity = (usize, Dims, Strides, DType);
+/// Where the elements of a value begin.
+#[derive(PartialEq, Eq, Hash)]
+enum Start {
+    /// At this address, of memory that the capture holds.
+    At(usize),
+    /// In the block of this number, which no other will ever have.
+    In(u64, usize),
+}
+
+/// Two arrays with the same one have the same elements: of what a capture has met, nobody writes into the memory.
+type Identity = (Start, Dims, Strides, DType);
 
 /// What was done while it was open.
 #[derive(Default)]
 pub struct Capture {
     steps: Vec<Step>,
-    values: Vec<Array>,
+    /// What each is done for.
+    passes: Vec<Pass>,
+    /// How the values are laid out.
+    layouts: Vec<Layout>,
     /// Which of the values follow from numbers of the program alone.
     is_constant: Vec<bool>,
+    /// These, and until it has settled what was given and all that nothing but its address tells from others: a value that
+    /// is known by the number of its block may go.
+    held: Vec<Option<Array>>,
     numbers: HashMap<Identity, u32>,
     given: usize,
     refusal: Option<String>,
-    /// How the values are laid out, once they have been let go of.
-    layouts: Vec<Layout>,
-    /// Those that were not.
-    constants: Vec<Option<Array>>,
+    telling: Option<Telling>,
     /// Whether a file says all this.
     is_read: bool,
 }
@@ -113,7 +127,7 @@ impl Capture {
         given: usize,
     ) -> Capture {
         let is_constant = constants.iter().map(Option::is_some).collect();
-        Capture { steps, layouts, constants, is_constant, given, is_read: true, ..Capture::default() }
+        Capture { steps, layouts, held: constants, is_constant, given, is_read: true, ..Capture::default() }
     }
     /// Whether it was read from a file, so that results may be laid out in another way than it says.
     pub(super) fn is_read(&self) -> bool {
@@ -127,9 +141,13 @@ impl Capture {
     pub fn layouts(&self) -> &[Layout] {
         &self.layouts
     }
+    /// What the step of that number is done for.
+    pub fn pass(&self, step: usize) -> Pass {
+        self.passes.get(step).copied().unwrap_or_default()
+    }
     /// A value that follows from numbers of the program alone.
     pub fn constant(&self, number: u32) -> Option<&Array> {
-        self.constants.get(number as usize)?.as_ref()
+        self.held.get(number as usize)?.as_ref().filter(|_| self.is_constant[number as usize])
     }
     /// How many values were given.
     pub fn given(&self) -> usize {
@@ -145,22 +163,28 @@ impl Capture {
     }
     /// The number of a value, if it is known.
     pub fn number(&self, value: &Array) -> Option<u32> {
-        self.numbers.get(&value.identity()).copied()
+        let (address, shape, strides, dtype) = value.identity();
+        let mut identity = (Start::At(address), shape, strides, dtype);
+        if let Some((block, offset)) = value.told() {
+            identity.0 = Start::In(block, offset);
+            if let Some(&number) = self.numbers.get(&identity) {
+                return Some(number);
+            }
+            identity.0 = Start::At(address);
+        }
+        self.numbers.get(&identity).copied()
     }
 
     /// Lets go of all values but the constants. Of memory that is somebody else's, and may be written, these are copies.
     pub fn settle(&mut self) -> Result<()> {
-        let values = std::mem::take(&mut self.values);
         self.numbers.clear();
-        for (x, &is_constant) in values.into_iter().zip(&self.is_constant) {
-            let (_, shape, strides, dtype) = x.identity();
-            self.layouts.push((shape, strides, dtype));
-            self.constants.push(match is_constant {
-                true if x.is_foreign() => Some(x.copy()?),
-                true => Some(x),
-                false => None,
-            });
+        for (held, &is_constant) in self.held.iter_mut().zip(&self.is_constant) {
+            *held = match held.take().filter(|_| is_constant) {
+                Some(x) if x.is_foreign() => Some(x.copy()?),
+                x => x,
+            };
         }
+        self.telling = None;
         Ok(())
     }
 
@@ -175,50 +199,24 @@ impl Capture {
             && self.layouts == other.layouts
             && self.steps.len() == other.steps.len()
             && self.steps.iter().zip(&other.steps).all(|(a, b)| a.is_like(b))
-            && self.constants.len() == other.constants.len()
-            && self.constants.iter().zip(&other.constants).all(same)
-    }
-
-    /// The steps as text, a line for each, once it has settled; `foreign` names what somebody else does, and `note` what became
-    /// of the step of that number.
-    pub fn shown(&self, foreign: &dyn Fn(usize) -> String, note: &dyn Fn(usize) -> String) -> String {
-        let mut text = String::new();
-        let value = |n: &u32| match self.constant(*n) {
-            Some(x) if x.size() == 1 => x.item().map_or_else(|_| "?".into(), |x| x.to_string()),
-            Some(x) => format!("constant{}", crate::shape::show(x.shape())),
-            None => format!("%{n}"),
-        };
-        let layout = |n: &u32| {
-            let (shape, _, dtype) = &self.layouts[*n as usize];
-            format!("%{n}: {dtype} {}", crate::shape::show(shape))
-        };
-        for n in 0..self.given as u32 {
-            text += &format!("{} = given\n", layout(&n));
-        }
-        for (at, step) in self.steps.iter().enumerate() {
-            if !step.outputs.is_empty() && step.outputs.iter().all(|&n| self.is_constant(n)) {
-                continue; // computed once
-            }
-            let (name, parameters) = match &step.kind {
-                Kind::Operation(op, _) => (op.name().into(), op.parameters()),
-                Kind::Derived(name, key, _) => (String::from(*name), key.clone()),
-                Kind::Foreign(number) => (foreign(*number), Parameters::new()),
-            };
-            let mut inside: Vec<String> = step.inputs.iter().map(value).collect();
-            inside.extend(parameters.iter().map(|(name, value)| format!("{name}={value}")));
-            let outputs: Vec<String> = step.outputs.iter().map(layout).collect();
-            let made = if outputs.is_empty() { String::new() } else { outputs.join(", ") + " = " };
-            let (inside, note) = (inside.join(", "), note(at));
-            let space = if note.is_empty() { "" } else { "  " };
-            text += &format!("{made}{name}({inside}){space}{note}\n");
-        }
-        text
+            && self.held.iter().zip(&other.held).all(same)
     }
 
     fn add(&mut self, value: &Array, is_constant: bool) -> u32 {
-        let number = self.values.len() as u32;
-        self.numbers.insert(value.identity(), number);
-        self.values.push(value.clone());
+        let number = self.layouts.len() as u32;
+        let (address, shape, strides, dtype) = value.identity();
+        let identity = |start| (start, shape.clone(), strides.clone(), dtype);
+        let told = value.told();
+        if let Some((block, offset)) = told {
+            self.numbers.insert(identity(Start::In(block, offset)), number);
+        }
+        let is_held = is_constant || self.layouts.len() < self.given || told.is_none();
+        if is_held {
+            self.numbers.insert(identity(Start::At(address)), number);
+        }
+        value.is_to_stay();
+        self.held.push(is_held.then(|| value.clone()));
+        self.layouts.push((shape, strides, dtype));
         self.is_constant.push(is_constant);
         number
     }
@@ -229,7 +227,8 @@ impl Capture {
             let place = PLACE.get().map_or_else(String::new, |place| place());
             self.refusal = Some(reason() + &place);
             // Nothing of it is wanted any more.
-            *self = Capture { refusal: self.refusal.take(), ..Capture::default() };
+            let (refusal, telling) = (self.refusal.take(), self.telling.take());
+            *self = Capture { refusal, telling, ..Capture::default() };
         }
     }
 
@@ -279,6 +278,7 @@ impl Capture {
         let is_constant = matches!(kind, Kind::Operation(..)) && numbers.iter().all(|&n| self.is_constant(n));
         let outputs = outputs.map(|y| self.add(y, is_constant)).collect();
         self.steps.push(Step { kind, inputs: numbers, outputs });
+        self.passes.push(profile::pass());
     }
 }
 
@@ -298,7 +298,8 @@ pub struct Capturing {
 impl Capturing {
     /// Starts, with what is known: the first of it may have other values the next time, the rest not.
     pub fn open(given: &[Array], constants: &[Array]) -> Capturing {
-        let mut capture = Capture { given: given.len(), ..Capture::default() };
+        let telling = Some(Telling::new());
+        let mut capture = Capture { given: given.len(), telling, ..Capture::default() };
         for x in given {
             capture.add(x, false);
         }

@@ -88,6 +88,12 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
         self.forward(&inputs)
     }
 
+    /// How many products and sums of numbers it takes for inputs and a result of these shapes, where that is what it costs:
+    /// for a profile.
+    fn flops(&self, _inputs: &[&[usize]], _output: &[usize]) -> u64 {
+        0
+    }
+
     /// Whether it only moves elements, of whatever type: such operations see numbers of 16 bits as they are, all others
     /// see them as float32.
     fn moves(&self) -> bool {

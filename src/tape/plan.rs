@@ -65,6 +65,8 @@ pub(super) struct Plan {
     /// How the values are laid out: those of the capture, then those between the parts of its steps.
     pub(super) layouts: Vec<Layout>,
     pub(super) fates: Vec<Fate>,
+    /// The steps that each line does.
+    pub(super) steps: Vec<Vec<usize>>,
 }
 
 /// A step that is done, with the values that stand for its inputs.
@@ -103,6 +105,7 @@ impl Plan {
         }
         wanted.iter().for_each(|&n| last[stands[n as usize] as usize] = usize::MAX);
         let mut units = Vec::with_capacity(order.len());
+        let done = order.iter().map(|group| group.steps.iter().map(|&i| steps[i].at).collect()).collect();
         for (at, group) in order.iter().enumerate() {
             let unit = match group.steps[..] {
                 [one] if !steps[one].is_part || steps[one].is_reduction() => alone(&steps[one]),
@@ -119,7 +122,7 @@ impl Plan {
             }
             units.push(unit);
         }
-        Plan { units, stands, layouts, fates }
+        Plan { units, stands, layouts, fates, steps: done }
     }
 }
 

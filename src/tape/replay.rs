@@ -1,20 +1,25 @@
 //! A captured program, ready to be done again: steps over numbered registers, each free again after its last use.
 
 use super::capture::{Capture, Kind, Layout};
+use super::observed::{Home, Look, Observed};
 use super::operation::Operation;
 use super::plan::{Doing, Fate, Plan, Unit};
+use super::profile::{Begun, Pass, is_profiled};
 use crate::array::Array;
 use crate::error::{Error, Result, attempt};
 use crate::fuse::{Given, Program};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// A step over registers. Numbers below those of the constants are constants.
-struct Line {
+pub(super) struct Line {
     doing: Doing,
     inputs: SmallVec<[u32; 4]>,
-    outputs: SmallVec<[u32; 2]>,
+    pub(super) outputs: SmallVec<[u32; 2]>,
     /// Registers that nobody reads after it.
     dying: SmallVec<[u32; 4]>,
     /// For each input, where somebody else does the step, whether it is among these and is read by no later input.
@@ -23,19 +28,55 @@ struct Line {
     gives_up: bool,
     /// How the results are laid out, if that is only said.
     said: SmallVec<[Layout; 2]>,
+    pub(super) label: Label,
+}
+
+/// What a line is to who reads the program.
+pub(super) struct Label {
+    name: Cow<'static, str>,
+    pass: Pass,
+    /// The steps of the capture.
+    pub(super) steps: Vec<usize>,
+    /// What goes in and comes out, by the numbers of the capture.
+    pub(super) inputs: SmallVec<[u32; 4]>,
+    pub(super) outputs: SmallVec<[u32; 2]>,
+}
+
+/// So many operations that are done together are named.
+const NAMES: usize = 6;
+
+impl Label {
+    fn new(capture: &Capture, unit: &Unit, steps: Vec<usize>) -> Label {
+        let mut names: SmallVec<[&'static str; 8]> = SmallVec::new();
+        for name in steps.iter().map(|&at| capture.steps()[at].name()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let name = match names[..] {
+            [one] => one.into(),
+            _ if names.len() > NAMES => format!("{} + …", names[..NAMES].join(" + ")).into(),
+            _ => names.join(" + ").into(),
+        };
+        let pass = steps.last().map_or(Pass::Forward, |&at| capture.pass(at));
+        Label { name, pass, steps, inputs: unit.inputs.clone(), outputs: unit.outputs.clone() }
+    }
 }
 
 /// A program over registers.
 pub struct Replay {
-    constants: Vec<Array>,
-    lines: Vec<Line>,
+    pub(super) constants: Vec<Array>,
+    pub(super) lines: Vec<Line>,
     /// How many registers there are.
-    count: usize,
+    pub(super) count: usize,
     /// Where the values that are given go; `None` for those that nobody reads.
-    given: Vec<Option<u32>>,
+    pub(super) given: Vec<Option<u32>>,
     /// How many elements all steps look at.
     work: usize,
     fates: Vec<Fate>,
+    /// What was seen of it, and whether something was.
+    observed: Mutex<Observed>,
+    is_observed: AtomicBool,
 }
 
 /// The values of a program while it runs.
@@ -43,6 +84,7 @@ pub struct Registers {
     values: Vec<Option<Array>>,
     /// The step that comes next.
     next: usize,
+    look: Option<Box<Look>>,
 }
 
 /// What a program has met that it cannot do itself.
@@ -57,7 +99,7 @@ impl Replay {
     /// The program of what was captured, and where it leaves the values of these numbers in the end: what follows from
     /// constants alone has been computed.
     pub fn of(capture: &Capture, wanted: &[u32]) -> (Replay, Vec<u32>) {
-        let Plan { units, stands, layouts, fates } = Plan::of(capture, wanted);
+        let Plan { units, stands, layouts, fates, steps } = Plan::of(capture, wanted);
         let mut places = vec![u32::MAX; layouts.len()];
         let mut constants = Vec::new();
         let mut last = vec![0; layouts.len()];
@@ -87,7 +129,9 @@ impl Replay {
             }));
         }
         let (mut lines, mut work) = (Vec::with_capacity(units.len()), 0);
-        for (at, Unit { doing, inputs, outputs }) in units.into_iter().enumerate() {
+        for ((at, unit), steps) in units.into_iter().enumerate().zip(steps) {
+            let label = Label::new(capture, &unit, steps);
+            let Unit { doing, inputs, outputs } = unit;
             for &n in &outputs {
                 places[n as usize] = register(&mut free);
             }
@@ -113,10 +157,12 @@ impl Replay {
                 lasts.reverse();
             }
             let gives_up = inputs.first().is_some_and(|x| dying.contains(x) && !inputs[1..].contains(x));
-            lines.push(Line { doing, inputs, outputs, dying, lasts, gives_up, said });
+            lines.push(Line { doing, inputs, outputs, dying, lasts, gives_up, said, label });
         }
         let found = wanted.iter().map(|&n| places[stands[n as usize] as usize]).collect();
-        (Replay { constants, lines, count: (count - first) as usize, given, work, fates }, found)
+        let (observed, is_observed) = (Mutex::default(), AtomicBool::new(false));
+        let count = (count - first) as usize;
+        (Replay { constants, lines, count, given, work, fates, observed, is_observed }, found)
     }
 
     /// What became of a step of the capture.
@@ -152,7 +198,10 @@ impl Replay {
                 values[*place as usize - self.constants.len()] = Some(given(number));
             }
         }
-        Registers { values, next: 0 }
+        let is_looked_at = is_profiled() || !self.is_observed.load(Ordering::Relaxed);
+        let look = is_looked_at
+            .then(|| Box::new(Look::new(self.lines.len(), values.iter().flatten().chain(&self.constants))));
+        Registers { values, next: 0, look }
     }
 
     /// A value, as [`Replay::of`] said where it is.
@@ -165,17 +214,73 @@ impl Replay {
 
     /// Goes on to the next step that somebody else has to do, or to the end.
     pub fn run(&self, registers: &mut Registers) -> Result<Option<Stop>> {
+        if let (Some(look), Some(last)) = (&mut registers.look, registers.next.checked_sub(1)) {
+            look.goes_on(last);
+        }
         while let Some(line) = self.lines.get(registers.next) {
             if let Doing::Step(Kind::Foreign(number)) = line.doing {
                 let inputs = self.handed(line, registers);
                 self.end(line, registers);
                 registers.next += 1;
+                if let Some(look) = &mut registers.look {
+                    look.wait();
+                }
                 return Ok(Some(Stop { number, inputs }));
             }
-            self.line(line, registers)?;
+            match registers.look.take() {
+                None => self.line(line, registers)?,
+                Some(mut look) => {
+                    self.line_looked_at(line, registers, &mut look)?;
+                    registers.look = Some(look);
+                }
+            }
             registers.next += 1;
         }
+        if let Some(look) = registers.look.take() {
+            self.observed().take(*look);
+            self.is_observed.store(true, Ordering::Relaxed);
+        }
         Ok(None)
+    }
+
+    /// Does a line, and looks at what that takes.
+    #[cold]
+    fn line_looked_at(&self, line: &Line, registers: &mut Registers, look: &mut Look) -> Result<()> {
+        // Blocks alone: what is held beside the registers would not be written in place.
+        let before: Vec<(usize, usize)> = registers.values.iter().flatten().map(Array::block).collect();
+        let given: SmallVec<[(usize, usize); 4]> =
+            line.inputs.iter().map(|&n| self.value(registers, n).block()).collect();
+        let begun = match look.is_timed() {
+            true => {
+                let inputs = line.inputs.iter().map(|&n| self.value(registers, n));
+                Begun::of(line.label.name.clone(), line.label.pass, inputs)
+            }
+            false => None,
+        };
+        let start = Instant::now();
+        self.line(line, registers)?;
+        let took = start.elapsed();
+        let first = self.constants.len();
+        let made = line.outputs.iter().map(|&place| registers.values[place as usize - first].as_ref());
+        if let Some(begun) = begun {
+            match &line.doing {
+                Doing::Step(Kind::Operation(op, _)) => begun.done(&**op, made.clone().flatten()),
+                _ => begun.together(made.clone().flatten()),
+            }
+        }
+        let moves = matches!(&line.doing, Doing::Step(Kind::Operation(op, _)) if op.moves());
+        let home = |x: &Array| match given.iter().position(|&(block, _)| block == x.block().0) {
+            None => Home::Own,
+            Some(input) if moves => Home::View(input),
+            Some(input) => Home::Over(input),
+        };
+        let homes = made.clone().map(|x| x.map_or(Home::Own, home)).collect();
+        look.line(registers.next, took, before.into_iter().chain(made.flatten().map(Array::block)), homes);
+        Ok(())
+    }
+
+    pub(super) fn observed(&self) -> MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What somebody else is given: what nobody reads after him, and he but once, is his.
@@ -194,7 +299,11 @@ impl Replay {
         let Some(line) = registers.next.checked_sub(1).and_then(|at| self.lines.get(at)) else { return };
         for (i, &place) in line.outputs.iter().enumerate() {
             if !line.dying.contains(&place) {
-                registers.values[place as usize - self.constants.len()] = Some(made(i));
+                let x = made(i);
+                if let Some(look) = &mut registers.look {
+                    look.is_given(&x);
+                }
+                registers.values[place as usize - self.constants.len()] = Some(x);
             }
         }
     }

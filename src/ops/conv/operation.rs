@@ -79,6 +79,12 @@ impl Sizes {
     fn y(&self) -> Dims {
         self.images(self.geometry.outputs, |w| w.output)
     }
+    /// Products and sums of the convolution, and of either of its gradients.
+    fn flops(&self) -> u64 {
+        let Geometry { inputs, groups, .. } = self.geometry;
+        let window: usize = self.windows().iter().map(|w| w.kernel).product();
+        2 * (shape::size(&self.y()) * window * (inputs / groups.max(1))) as u64
+    }
     fn weight(&self) -> Dims {
         let mut shape: Dims = self.windows().iter().map(|w| w.kernel).collect();
         shape.extend([self.geometry.inputs / self.geometry.groups, self.geometry.outputs]);
@@ -113,6 +119,9 @@ impl Operation for Conv {
         x.shaped(0, &self.sizes.x())?;
         x.shaped(1, &self.sizes.weight())?;
         if x.len() > 2 { x.shaped(2, &[self.sizes.geometry.outputs]) } else { Ok(()) }
+    }
+    fn flops(&self, _: &[&[usize]], _: &[usize]) -> u64 {
+        self.sizes.flops()
     }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
@@ -178,6 +187,9 @@ impl Operation for InputGradient {
         x.shaped(0, &self.0.y())?;
         x.shaped(1, &self.0.weight())
     }
+    fn flops(&self, _: &[&[usize]], _: &[usize]) -> u64 {
+        self.0.flops()
+    }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (dy, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
         let mut dx = Array::empty("conv_transpose", &self.0.x(), dy.dtype())?;
@@ -216,6 +228,9 @@ impl Operation for WeightGradient {
         self.0.check()?;
         x.shaped(0, &self.0.x())?;
         x.shaped(1, &self.0.y())
+    }
+    fn flops(&self, _: &[&[usize]], _: &[usize]) -> u64 {
+        self.0.flops()
     }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
         let (x, dy) = (inputs[0].contiguous()?, inputs[1].contiguous()?);

@@ -149,10 +149,11 @@ impl Captured {
             Action::Update(pairs, _) => format!("update {} parameters", pairs.len()),
             Action::Draw(_, what) => format!("draw {what}"),
         };
-        let mut text = self.capture.shown(&|action| of(&action), &|step| replay.fate(step).to_string());
+        let mut text =
+            self.capture.shown(&|action| of(&action), &|n| replay.home(n), &|step| replay.note(step));
         for &(place, number) in &self.stores {
             text += &format!("%{place} := %{}\n", self.wanted[number]);
         }
-        text
+        text + &replay.summary() + "\n"
     }
 }

@@ -9,7 +9,9 @@ use crate::py::rules::{self, Links};
 use crate::py::run::detached;
 use crate::py::state::Clocks;
 use crate::py::tensor::{foreign, take};
+use crate::shape::Dims;
 use crate::tape::Tensor;
+use crate::tape::profile::{Begun, Pass, Shapes, is_profiled};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -91,6 +93,13 @@ impl<'a> Locked<'a> {
     }
 }
 
+/// For a profile: a step of so many numbers.
+fn begun(groups: &[Vec<Alike>], size: usize) -> Option<Begun> {
+    let dtype = groups.iter().flatten().flat_map(|a| &a.together).next()?.grad.dtype();
+    let shapes = || Shapes::from_iter([(Dims::from_slice(&[size]), dtype)]);
+    if is_profiled() { Begun::now("update".into(), Pass::Update, shapes()) } else { None }
+}
+
 /// Does the steps of all kernels, or none where one does not fit. A group is what shares a rule.
 pub(super) fn step(py: Python<'_>, groups: &[Vec<Alike>]) -> PyResult<()> {
     let found = || groups.iter().flatten().flat_map(|a| &a.together);
@@ -117,7 +126,12 @@ pub(super) fn step(py: Python<'_>, groups: &[Vec<Alike>]) -> PyResult<()> {
         drop(locked);
         (done, others)
     };
+    let begun = begun(groups, size);
     let (done, _others): (Result<()>, _) = detached(py, size, || Ok(fork::whole(all)))?;
+    if let Some(begun) = begun {
+        // A parameter is read and written, and so is each that is kept for it; its gradient is read.
+        begun.moved(found().map(|f| f.grad.size() * f.grad.dtype().size() * (3 + 2 * f.state.len())).sum());
+    }
     Ok(done?)
 }
 
