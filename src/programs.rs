@@ -111,7 +111,8 @@ impl Program {
 
     /// Its steps as text, a line for each.
     pub fn shown(&self) -> String {
-        let mut text = self.capture.shown(&|_| String::new(), &|n| self.replay.home(n), &|step| self.replay.note(step));
+        let mut text =
+            self.capture.shown(&|_| String::new(), &|n| self.replay.home(n), &|step| self.replay.note(step));
         for (&to, &value) in self.stores.iter().zip(&self.wanted[self.results()..]) {
             text += &format!("kept {to} := %{value}\n");
         }

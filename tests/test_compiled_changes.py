@@ -646,3 +646,99 @@ def test_many_steps_of_changing_shapes_keep_memory_flat_and_advise_once() -> Non
     assert step.counts[0] <= 8
     assert len(told) == 1
     assert "give batches of one shape" in str(told[0].message)
+
+
+def reasons(f: Any, calls: list[tuple[Any, ...]]) -> str:
+    """What is told of a function whose calls differ."""
+    g = flux.compile(f)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for args in calls:
+            g(*args)
+    assert len(told) == 1
+    return str(told[0].message)
+
+
+def test_a_warning_names_what_differed():
+    shapes = reasons(lambda x: x + 1.0, [(flux.ones((n, 4)),) for n in range(1, 9) for _ in range(2)])
+    assert "argument x: shape (8, 4), was (7, 4)" in shapes
+    numbers = reasons(lambda x, scale: x * scale, [(flux.ones(2), i / 10) for i in range(40)])
+    assert "at last argument scale: 3.1, was 3.0" in numbers or "argument scale:" in numbers
+
+
+def test_a_program_tells_why_it_was_made_anew():
+    scale, items, options = 0.1, [1.0, 2.0], {"a": 1}
+
+    class Box:
+        def __init__(self) -> None:
+            self.rate = 1.0
+
+    box = Box()
+
+    def f(x: Any, *, k: float = 1.0) -> Any:
+        return x * scale * items[0] * options["a"] * box.rate * k
+
+    g = flux.compile(f)
+
+    def reason(x: Any = flux.ones(2), **kwargs: Any) -> str:  # noqa: B008
+        for _ in range(3):
+            g(x, **kwargs)
+        first = flux.show_program(g).splitlines()[0]
+        return first[len("since ") : -1] if first.startswith("since ") else ""
+
+    assert reason() == ""
+    scale = 0.2
+    assert reason() == "closure scale: 0.2, was 0.1"
+    items[0] = 3.0
+    assert reason() == "closure items[0]: 3.0, was 1.0"
+    options["a"] = 2
+    assert reason() == "closure options['a']: 2, was 1"
+    box.rate = 5.0
+    assert reason() == "closure box.rate: 5.0, was 1.0"
+    assert reason(flux.ones((3, 2))) == "argument x: shape (3, 2), was (2,)"
+    assert reason(flux.ones((3, 2), dtype=flux.float64)) == "argument x: float64, was float32"
+
+
+def test_a_counter_is_named():
+    class Counts:
+        def __init__(self) -> None:
+            self.count = 0
+
+        def __call__(self, x: Any) -> Any:
+            self.count += 1
+            return x + 1.0
+
+    counts = Counts()
+    text = reasons(counts, [(flux.ones(2),)] * 6)
+    assert ".count: " in text and "was" in text
+
+
+def test_what_differs_is_told_for_each_kind():
+    def told(make: Any, change: Any) -> str:
+        f, args = make()
+        g = flux.compile(f)
+        for _ in range(3):
+            g(*args)
+        changed = change(f, args)
+        for _ in range(3):
+            g(*(args if changed is None else changed))
+        first = flux.show_program(g).splitlines()[0]
+        return first[6:-1] if first.startswith("since ") else ""
+
+    x = flux.ones(3)
+    assert (
+        told(lambda: (lambda a: a[0], ([x, x + 1.0],)), lambda f, a: ([x],)) == "argument a: 1 items, were 2"
+    )
+    assert told(lambda: (lambda a: a[0], ([x],)), lambda f, a: ((x,),)) == "argument a: a tuple, was a list"
+    assert "argument a['k']" in told(
+        lambda: (lambda a: a["k"] * 1.0, ({"k": x},)), lambda f, a: ({"k": x[:2]},)
+    )
+    frozen = flux.Dense(2, 2)
+    text = told(
+        lambda: (lambda m, x: m(x), (frozen, flux.ones((1, 2)))),
+        lambda f, a: setattr(frozen, "activation", flux.tanh),
+    )
+    assert text.startswith("argument m.")
+    assert "argument b: one" in told(
+        lambda: (lambda a, b: a + b, (x, x + 1.0)), lambda f, a: (x, 1.0)
+    ) or told(lambda: (lambda a, b: a + b, (x, x + 1.0)), lambda f, a: (x, 1.0)).startswith("argument b: ")

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 
@@ -92,21 +92,24 @@ def captured(function: Any, name: str) -> _core.compiled:
 @told
 def show_program(step: Callable[..., Any]) -> str:
     """The programs of a compiled function, or of a file, as text, a line for each step: what it makes, its shape,
-    and of what.
+    where, and of what.
 
     Steps that are done together end in the same ``[in 0]``: what one makes is read by the next a block at a time. One
-    that is ``[done already]`` does what another has done, and what is ``[not needed]`` is left out. Empty where
-    there is no program yet. Raises TypeError for a function that is not compiled.
+    that is ``[done already]`` does what another has done, and what is ``[not needed]`` is left out. A value that is in
+    memory has a register; ``over %4`` says that it takes the place of that value, and ``of %0`` that it shows the
+    elements of that one. After `profile` each line ends with its share of the time. Empty where there is no program
+    yet. Raises TypeError for a function that is not compiled.
 
     >>> import oxiflux as flux
     >>> f = flux.compile(lambda x: flux.tanh(x * 2.0).sum())
     >>> for _ in range(3):
     ...     y = f(flux.ones(3))
     >>> print(flux.show_program(f))
-    %0: float32 (3,) = given
+    %0: float32 (3,) in r0 = given
     %2: float32 (3,) = multiply(%0, 2)  [in 0]
     %3: float32 (3,) = tanh(%2)  [in 0]
-    %4: float32 () = sum(%3, axes=(0), keepdims=false, mean=false)  [in 0]
+    %4: float32 () in r1 = sum(%3, axes=(0), keepdims=false, mean=false)  [in 0]
+    2 registers, at most 64 B of its own in them at a time, 4 B of constants
     """
     shown = getattr(type(step), "shown", None)
     if shown is None:
@@ -128,6 +131,8 @@ class Life:
         self.more: dict[types.CodeType, dict[str, Any]] = {}
         self.captures = 0
         self.failures = 0
+        # Why the last capture was made, where there was one before.
+        self.reason: str | None = None
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
         given = kwargs or {}
@@ -142,6 +147,7 @@ class Life:
             else:
                 reach = Reach(self.function, args, given, self.more.items())
                 guard, known = reach.guard, reach.codes
+                self.reason = self.differs(args, kwargs) or self.reason
         except Unseen as unseen:
             self.end(str(unseen))
             return self.function(*args, **given)
@@ -165,7 +171,11 @@ class Life:
             self.more.update(unknown)
             self.fail("it calls functions that it did not reach before")
         elif captured is None:
-            self.fail("a call changes what the next depends on, such as a counter, a list or an attribute")
+            changed = guard.difference(args, kwargs, positional(self.function))
+            self.fail(
+                "a call changes what the next depends on, such as a counter, a list or an attribute"
+                + (f": {changed}" if changed else "")
+            )
         elif first is None:
             self.seen = [*self.seen[1 - MOST_PROGRAMS :], (guard, known, captured)]
         elif not first.is_like(captured):
@@ -173,17 +183,31 @@ class Life:
         else:
             self.add(captured)
         if self.captures >= MOST_CAPTURES:
-            self.end(f"its arguments, or what it depends on, are others at almost every call: {ADVICE}")
+            self.end(
+                f"its arguments, or what it depends on, are others at almost every call{self.last()}: {ADVICE}"
+            )
         return result
+
+    def differs(self, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> str | None:
+        """In what a call differs from the one before."""
+        names, compiled = positional(self.function), self.compiled()
+        if compiled is not None and compiled.counts[0]:
+            return cast("str | None", compiled.difference(args, kwargs, names))
+        return self.seen[-1][0].difference(args, kwargs, names) if self.seen else None
+
+    def last(self) -> str:
+        return f", at last {self.reason}" if self.reason else ""
 
     def add(self, captured: Any) -> None:
         compiled = self.compiled()
         if compiled is None:
             return
-        compiled.add(captured)
+        compiled.add(captured, self.reason)
         self.failures = 0
         if compiled.counts[0] >= MOST_PROGRAMS:
-            self.end(f"there are {MOST_PROGRAMS} programs already, for other shapes or values: {ADVICE}")
+            self.end(
+                f"there are {MOST_PROGRAMS} programs already, for other shapes or values{self.last()}: {ADVICE}"
+            )
         elif compiled.counts[1] > MOST_BYTES:
             self.end(
                 f"its programs hold more than {MOST_BYTES >> 20} MiB of constants: make these outside, once"
@@ -252,6 +276,17 @@ class Watch:
     def refuse(self, name: str) -> None:
         if self.fickle is None:
             self.fickle = f"it calls {name}, which may give something else the next time{line()}"
+
+
+def positional(function: Any) -> list[str]:
+    """The names of a function's arguments by position, as far as they are known."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        code = getattr(type(function).__call__, "__code__", None)
+    if not isinstance(code, types.CodeType):
+        return []
+    is_bound = not isinstance(function, types.FunctionType)
+    return list(code.co_varnames[int(is_bound) : code.co_argcount])
 
 
 def line() -> str:

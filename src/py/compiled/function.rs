@@ -53,22 +53,39 @@ impl Compiled {
         self.call(args, kwargs, false)
     }
 
-    /// Adds the program of what was captured.
-    fn add(&self, captured: &Bound<'_, Captured>) {
+    /// Adds the program of what was captured; `reason` is why those that there are did not do.
+    #[pyo3(signature = (captured, reason = None))]
+    fn add(&self, captured: &Bound<'_, Captured>, reason: Option<String>) {
         let of = captured.get();
         let (replay, places) = Replay::of(&of.capture, &of.wanted);
         let guard = of.guard.clone_ref(captured.py());
         let mut found = Vec::new();
         let has_again = of.result.survey(&mut found);
         let wanted = guard.get().wanted(&found);
-        let program = Program { replay, of: captured.clone().unbind(), guard, places, wanted, has_again };
+        let of = captured.clone().unbind();
+        let program = Program { replay, of, guard, reason, places, wanted, has_again };
         locked(&self.programs).insert(0, Arc::new(program));
     }
 
     /// The programs as text, a line for each step, the one that was done last before the others.
     fn shown(&self) -> Vec<String> {
         let programs: Vec<_> = locked(&self.programs).iter().cloned().collect();
-        programs.iter().map(|program| program.of.get().shown(&program.replay)).collect()
+        programs.iter().map(|program| program.shown()).collect()
+    }
+
+    /// What a call differs in from those that the program is for which was done last, in words; `names` are those of the
+    /// arguments by position.
+    #[pyo3(signature = (args, kwargs, names, /))]
+    fn difference(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+        names: Vec<String>,
+    ) -> PyResult<Option<String>> {
+        match locked(&self.programs).first().cloned() {
+            Some(program) => program.guard.get().differs(args, kwargs, &names),
+            None => Ok(None),
+        }
     }
 
     /// The programs as they are written to files, and the tensors that they keep by name: `names` has some by their addresses.

@@ -27,6 +27,9 @@ impl Layout {
         let (_, shape, strides, dtype) = x.identity();
         Layout { shape, strides, dtype }
     }
+    pub(super) fn parts(&self) -> (&[usize], &[isize], DType) {
+        (&self.shape, &self.strides, self.dtype)
+    }
     pub(super) fn fits(&self, x: &Array) -> bool {
         self.dtype == x.dtype() && self.shape[..] == *x.shape() && self.strides[..] == *x.strides()
     }
@@ -122,6 +125,14 @@ impl Guard {
             && self.are_distinct(found))
     }
 
+    pub(super) fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    pub(super) fn layouts(&self) -> &[Layout] {
+        &self.layouts
+    }
+
     /// Whether no two places hold one object: two places of one are one in the picture.
     pub(super) fn are_distinct(&self, found: &Found<'_, '_>) -> bool {
         let count = found.tensors.len() + found.leaves.len() + found.generators.len();
@@ -187,6 +198,17 @@ impl Guard {
     /// Whether all is as it was.
     fn fits(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
         self.look(args, kwargs, &mut Found::wanting(&self.named))
+    }
+
+    /// What is not as it was, in words; `names` are those of the arguments by position.
+    #[pyo3(signature = (args, kwargs, names, /))]
+    fn difference(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+        names: Vec<String>,
+    ) -> PyResult<Option<String>> {
+        self.differs(args, kwargs, &names)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

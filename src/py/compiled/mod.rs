@@ -3,6 +3,7 @@
 mod actions;
 mod captured;
 mod comparison;
+mod difference;
 mod fields;
 mod forms;
 mod function;

@@ -18,6 +18,8 @@ pub(super) struct Program {
     pub(super) replay: Replay,
     pub(super) of: Py<Captured>,
     pub(super) guard: Py<Guard>,
+    /// Why the programs before it did not do.
+    pub(super) reason: Option<String>,
     /// Where the wanted values are in the end.
     pub(super) places: Vec<u32>,
     /// The objects that are to be kept of what the guard finds.
@@ -63,6 +65,12 @@ impl<'py> Streams<'py> {
 }
 
 impl Program {
+    /// A line for each step, and why it was made.
+    pub(super) fn shown(&self) -> String {
+        let reason = self.reason.iter().map(|reason| format!("since {reason}:\n")).collect::<String>();
+        reason + &self.of.get().shown(&self.replay)
+    }
+
     pub(super) fn run<'py>(&self, py: Python<'py>, found: &Found<'_, 'py>) -> PyResult<Ran<'py>> {
         let of = self.of.get();
         let mut registers = self.replay.start(|i| found.tensors[i].get().lock().array().clone());
