@@ -36,8 +36,9 @@ PRIVATE: dict[str, set[str]] = {
     # Operations under functions of the same name, and parts of them.
     "_core": {
         "At", "Captured", "Guard", "Namespace", "Part", "Profiling", "Saved", "Snapshot", "Steps",
-        "add_along_axis", "all_finite", "are_below", "are_where", "argfirst", "argranked", "assign", "attention", "attention_apply",
-        "attention_scores", "bins", "capture", "children", "cholesky", "compiled", "conv", "conv_transpose",
+        "add_along_axis", "all_finite", "are_below", "are_where", "argfirst", "argranked", "assign", "attention",
+        "attention_apply", "attention_scores", "bins", "capture", "children", "cholesky", "compiled", "conv",
+        "conv_transpose",
         "counts", "ctc_loss", "ctc_losses", "custom", "dense", "det", "distances", "dropout", "eigh", "eigvalsh", "fft",
         "gradient", "holds", "ifft", "inv", "irfft", "is_left_out", "is_strict", "is_written", "isa",
         "istft_sum", "kernels", "leaves", "logitbinarycrossentropy_each", "logitcrossentropy_labels",
