@@ -207,7 +207,8 @@ fn compare(
             let at = found.3.iter().zip(&expected.3).position(|(a, b)| a != b);
             let pair = at.map(|i| (f64::from_bits(found.3[i]), f64::from_bits(expected.3[i])));
             let layouts = ((found.0, found.1, found.2), (expected.0, expected.1, expected.2));
-            let shown = capture.shown(&|_| String::new(), &|_| String::new(), &|at| format!("{:?}", replay.fate(at)));
+            let shown =
+                capture.shown(&|_| String::new(), &|_| String::new(), &|at| format!("{:?}", replay.fate(at)));
             panic!("{what}, {threads} threads: %{number} differs at {at:?}: {pair:?}, {layouts:?}\n{shown}");
         }
     }
