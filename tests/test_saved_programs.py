@@ -602,10 +602,10 @@ SCENES: dict[str, Any] = {
         [flux.ones((1, 3, 4)), flux.tensor([0, 1, 3])],
     ),
     "places": lambda: (
-        lambda x, i: (x.at[i].add(2.0), flux.gather(x, i), flux.gradient(lambda x: (x[i] ** 2).sum(), x)),
+        lambda x, i: (x.at[i].add(2.0), flux.gradient(lambda x: (x[i] ** 2).sum(), x)),
         [flux.ones((4, 2)), flux.tensor([0, 3, 3])],
     ),
-    "sound": lambda: (lambda x: flux.stft(x, 4, hop_length=2), [flux.ones(12)]),
+    "sound": lambda: (lambda x: flux.stft(x, n_fft=4, hop_length=2), [flux.ones(12)]),
     "draws": lambda: (lambda x: flux.rand(3) * x + flux.randint(0, 5, (3,)), [flux.ones(3)]),
     "decompositions": lambda: (
         lambda x: (flux.linalg.svdvals(x), flux.linalg.det(x + flux.eye(3))),

@@ -308,6 +308,17 @@ class Captured:
         """Whether another call did the same."""
 
 @final
+class Saved:
+    """Programs of one function, each with the forms of its calls and of its results."""
+    def call(self, state: list[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        """What a call returns, by the first program that takes its arguments; `state` are the tensors that are kept."""
+    def shown(self) -> list[str]:
+        """The programs as text, a line for each step."""
+    def signatures(self) -> list[str]:
+        """How it can be called, a line for each program."""
+    def write(self, path: str | PathLike[str], state: list[tuple[str, Tensor]]) -> None:
+        """Writes them to a file with the tensors that they keep."""
+
 class compiled:
     """A function that is captured and done again."""
     def __new__(cls, function: object, missed: object) -> Self: ...
@@ -320,6 +331,10 @@ class compiled:
     ) -> str | None:
         """What a call differs in from those that the program is for which was done last, in words; `names` are those of the
         arguments by position.
+        """
+    def saved(self, names: dict[int, str], bound: object | None = None, /) -> tuple[Saved, dict[str, Tensor]]:
+        """The programs as they are written to files, and the tensors that they keep by name: `names` has some by their addresses.
+        Those of a method are of the object that it is `bound` to.
         """
     def settle(self) -> None:
         """Captures nothing any more."""
@@ -517,6 +532,11 @@ def pullback(f: Callable[..., _T], /, *args: Any) -> tuple[_T, Callable[..., tup
 
 def custom(value: ArrayLike, inputs: Iterable[Any], rule: Callable[..., Any], /) -> Tensor:
     """Records that `value` was computed from `inputs` and that `rule` takes a gradient of it back to each of them."""
+
+def read_program(
+    tensors: list[tuple[str, Tensor]], notes: dict[str, str], /
+) -> tuple[Saved, list[tuple[str, Tensor]]] | None:
+    """The programs of a file of these tensors and notes, and the tensors that they keep by name; `None` if it has none."""
 
 def read_tensors(path: str | PathLike[str], /) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file by name, in the order of their data, and the texts of its metadata."""
