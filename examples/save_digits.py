@@ -30,11 +30,14 @@ def main() -> None:
     loader = flux.DataLoader(((x / 16).astype("float32"), y), batchsize=64, shuffle=True)
     for _ in range(args.epochs):
         flux.train(lambda m, x, y: flux.logitcrossentropy(m(x), y), model, loader, state)
-    right = (model(flux.tensor(x_test / 16)).argmax(axis=1) == flux.tensor(y_test)).mean()
-    print(f"{100 * right.item():.1f} % of {len(y_test)} digits are known")
+    guess = np.argmax(model(flux.tensor(x_test / 16)).numpy(), axis=1)
+    print(f"{100 * np.mean(guess == y_test):.1f} % of {len(y_test)} digits are known")
 
     # What is captured takes one image, as it is in the table, and gives the probability of each digit.
-    predict = flux.compile(lambda x: flux.softmax(model(x / 16)))
+    @flux.compile
+    def predict(x: flux.Tensor) -> flux.Tensor:
+        return flux.softmax(model(x / 16))
+
     for image in x_test[:3]:
         predict(flux.tensor(image[None].astype("float32")))
     args.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-//! Reductions over axes: sums and means, extremes and their places, counts.
+//! Reductions over axes: sums and means, extremes and their places, counts. It is one file, since all of them bring axes side by
+//! side in one way.
 
 use super::binary::{as_float, number};
 use super::compare::truth;
