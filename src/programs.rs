@@ -33,6 +33,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result, attempt};
 use crate::shape::show;
 use crate::tape::{self, Capture, Kind, Layout, Replay, Tensor, is_laid, is_written};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where a program takes a value from that it is given.
@@ -223,6 +224,14 @@ pub struct Programs {
     programs: Vec<Arc<Program>>,
     names: Vec<String>,
     state: Mutex<Vec<Array>>,
+}
+
+/// The names of what it keeps, and what its programs do.
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Programs of {:?}", self.names)?;
+        self.programs.iter().try_for_each(|program| f.write_str(&program.shown()))
+    }
 }
 
 impl Programs {

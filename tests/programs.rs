@@ -24,20 +24,21 @@ fn a_program_gives_the_same_bits_from_a_file() -> Result<()> {
     let mut rng = Generator::new(0);
     let model = model(&mut rng)?;
     let (x, path) = (rng.randn(&[5, 4], DType::F32)?, path("same"));
-    let program = programs::captured(&model, &[x.clone()], |model, x| Ok(vec![model.call(&x[0])?]))?;
+    let program =
+        programs::captured(&model, std::slice::from_ref(&x), |model, x| Ok(vec![model.call(&x[0])?]))?;
     programs::save(&path, &program)?;
     let loaded = programs::load(&path)?;
     std::fs::remove_file(&path).expect("it was written");
     for _ in 0..3 {
         let x = rng.randn(&[5, 4], DType::F32)?;
         let wanted = model.call(&x)?.to_vec::<f32>()?;
-        assert_eq!(program.call(&[x.clone()])?[0].to_vec::<f32>()?, wanted);
+        assert_eq!(program.call(std::slice::from_ref(&x))?[0].to_vec::<f32>()?, wanted);
         assert_eq!(loaded.call(&[x])?[0].to_vec::<f32>()?, wanted);
     }
     assert_eq!(loaded.state().len(), 4);
     let one = &loaded.programs()[0];
     assert_eq!((one.argument(0), one.result(0)), ((&[5, 4][..], DType::F32), (&[5, 3][..], DType::F32)));
-    let error = loaded.call(&[rng.randn(&[6, 4], DType::F32)?]).err().expect("the shape is another");
+    let error = loaded.call(&[rng.randn(&[6, 4], DType::F32)?]).expect_err("the shape is another");
     assert!(error.to_string().contains("(6, 4)"), "{error}");
     Ok(())
 }
@@ -51,13 +52,13 @@ fn gradients_are_programs_too_but_none_is_taken_through_one() -> Result<()> {
         let (loss, g) = withgradient(|x| ops::sum(&model.call(x)?, oxiflux::Axes::All, false), &x[0])?;
         Ok(std::iter::once(loss).chain(g.into_iter().flatten()).collect())
     };
-    let program = programs::captured(&model, &[x.clone()], slopes)?;
-    let (ours, theirs) = (program.call(&[x.clone()])?, slopes(&model, &[x.clone()])?);
+    let program = programs::captured(&model, std::slice::from_ref(&x), slopes)?;
+    let (ours, theirs) = (program.call(std::slice::from_ref(&x))?, slopes(&model, std::slice::from_ref(&x))?);
     for (a, b) in ours.iter().zip(&theirs) {
         assert_eq!(a.to_vec::<f32>()?, b.to_vec::<f32>()?);
     }
-    let through = |x: &Tensor| -> Result<Tensor> { Ok(program.call(&[x.clone()])?.remove(0)) };
-    let error = withgradient(through, &x).err().expect("it has no gradient");
+    let through = |x: &Tensor| -> Result<Tensor> { Ok(program.call(std::slice::from_ref(x))?.remove(0)) };
+    let error = withgradient(through, &x).expect_err("it has no gradient");
     assert!(error.to_string().contains("gradient"), "{error}");
     Ok(())
 }
@@ -69,7 +70,7 @@ fn what_looks_at_values_is_no_program() -> Result<()> {
         let total = x[0].sum(oxiflux::Axes::All, false)?.item()?;
         Ok(vec![if total > 1.0 { x[0].clone() } else { x[0].sqrt()? }])
     };
-    let error = programs::captured(&x, &[x.clone()], looks).err().expect("it looks");
+    let error = programs::captured(&x, std::slice::from_ref(&x), looks).expect_err("it looks");
     assert!(error.to_string().contains("looked at"), "{error}");
     Ok(())
 }
@@ -78,10 +79,10 @@ fn what_looks_at_values_is_no_program() -> Result<()> {
 fn a_file_without_a_program_is_an_error() -> Result<()> {
     let path = path("none");
     files::write(&path, &[], &Notes::from([("oxiflux".into(), "{}".into())]))?;
-    let error = programs::load(&path).err().expect("there is none");
+    let error = programs::load(&path).expect_err("there is none");
     assert!(error.to_string().contains("there is no program"), "{error}");
     files::write(&path, &[], &Notes::from([("oxiflux.program".into(), "{".into())]))?;
-    let error = programs::load(&path).err().expect("it is no description");
+    let error = programs::load(&path).expect_err("it is no description");
     assert!(error.to_string().contains("not valid"), "{error}");
     std::fs::remove_file(&path).expect("it was written");
     Ok(())

@@ -215,7 +215,7 @@ pub(super) unsafe fn each_repeated(
                 })+
                 _ => {
                     for i in 0..count {
-                        // SAFETY: as above.
+                        // SAFETY: the element is one of them, and there is room for so many of it.
                         unsafe {
                             let value = source.cast::<$t>().offset(i as isize * step).read_unaligned();
                             let target = target.cast::<$t>().add(i * times);

@@ -44,7 +44,7 @@ pub fn load(path: &Path) -> Result<Programs> {
 pub(crate) fn read(tensors: Vec<(String, Array)>, notes: &Notes) -> Result<Option<Programs>> {
     let Some(text) = notes.get(KEY) else { return Ok(None) };
     let mut description: Json = serde_json::from_str(text).map_err(|e| Error::Value(e.to_string()))?;
-    if description["version"] != Json::from(VERSION) {
+    if description["version"] != VERSION {
         return wrong(format!("it is of version {} and not {VERSION}", description["version"]));
     }
     let crc = description.as_object_mut().and_then(|all| all.remove("crc32"));

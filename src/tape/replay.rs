@@ -342,9 +342,8 @@ impl Replay {
                 }
             }
         }
-        if !line.said.is_empty()
-            && !(made.len() == line.said.len() && made.iter().zip(&line.said).all(is_laid))
-        {
+        let is_as_said = made.len() == line.said.len() && made.iter().zip(&line.said).all(is_laid);
+        if !line.said.is_empty() && !is_as_said {
             return Err(not_said(kind, &made));
         }
         for (&place, x) in line.outputs.iter().zip(made) {
