@@ -120,7 +120,7 @@ pub(super) fn turn_back<'a, T: Copy>(
 }
 
 /// Writes elements `c` to `c + 3` of [`ROWS`] rows that are `n` apart, one row after the other. What a row has too many is
-/// written over by the next; the last has none.
+/// written over by the next ones; those behind which there are not so many places have none.
 ///
 /// # Safety
 /// The rows must have places for their `n` elements, of which those that are written are the last.
@@ -134,7 +134,7 @@ unsafe fn four_of_each<T: Copy>(columns: &Columns<T>, n: usize, c: usize, out: *
             let rows = transposed(columns.each_ref().map(|column| column[r..].as_ptr().cast::<[T; 4]>()));
             for (i, row) in rows.into_iter().enumerate() {
                 let to = out.add((r + i) * n + c);
-                if r + i + 1 < ROWS || n >= 4 {
+                if n >= 4 || (r + i) * n + 4 <= ROWS * n {
                     to.cast::<[T; 4]>().write_unaligned(row);
                 } else {
                     for (j, &x) in row[..n].iter().enumerate() {
@@ -187,8 +187,14 @@ mod tests {
                         assert_eq!(found, x[r.min(rows - 1) * n + c], "{rows} rows of {n}");
                     }
                 }
-                let mut out = vec![MaybeUninit::uninit(); rows * n];
-                assert_eq!(turn_back(&columns, n, &mut out), x, "{rows} rows of {n}");
+                // What is behind the rows is not theirs.
+                let mut out = vec![MaybeUninit::new(of(1)); rows * n + 4];
+                let (own, others) = out.split_at_mut(rows * n);
+                assert_eq!(turn_back(&columns, n, own), x, "{rows} rows of {n}");
+                for other in others {
+                    // SAFETY: they were made of a value.
+                    assert_eq!(unsafe { other.assume_init() }, of(1), "behind {rows} rows of {n}");
+                }
             }
         }
     }
