@@ -6,9 +6,11 @@ use crate::dtype::{self, DType};
 use crate::error::{Error, Result};
 use crate::kernels::update::{self, Link, Slot, Updated};
 use crate::shape;
+#[cfg(feature = "safetensors")]
 use crate::tape::Compute;
 use smallvec::SmallVec;
 use std::ops::Range;
+#[cfg(feature = "safetensors")]
 use std::sync::Arc;
 
 /// A parameter on its way through a step: its values, its gradient and what its rule remembers.
@@ -271,6 +273,7 @@ pub fn is_finite(grad: &Array) -> Result<bool> {
 }
 
 /// What looks whether all numbers are finite, in a program; `what` is to be said where one is not.
+#[cfg(feature = "safetensors")]
 pub(crate) fn finite(what: &'static str) -> Compute {
     Arc::new(move |x| match is_finite(x[0])? {
         true => Ok(Vec::new()),
@@ -279,6 +282,7 @@ pub(crate) fn finite(what: &'static str) -> Compute {
 }
 
 /// What running statistics, a mean and a variance, become with those of a batch. An error where they are not finite.
+#[cfg(feature = "safetensors")]
 pub(crate) fn tracked(x: &[&Array], momentum: f64, correction: f64) -> Result<Vec<Array>> {
     let both =
         vec![moved(x[0], x[2], momentum, momentum)?, moved(x[1], x[3], momentum, momentum * correction)?];
@@ -289,6 +293,7 @@ pub(crate) fn tracked(x: &[&Array], momentum: f64, correction: f64) -> Result<Ve
 }
 
 /// `(1 - momentum) * old + weight * new` in the type of `old`.
+#[cfg(feature = "safetensors")]
 pub(crate) fn moved(old: &Array, new: &Array, momentum: f64, weight: f64) -> Result<Array> {
     if old.shape() != new.shape() {
         return Err(Error::Shape("track: statistics of different shapes".into()));

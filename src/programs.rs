@@ -121,6 +121,7 @@ impl Program {
     }
 
     /// How much there is to do, in elements.
+    #[cfg(feature = "python")]
     pub(crate) fn work(&self) -> usize {
         self.replay.work()
     }

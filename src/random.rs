@@ -130,6 +130,7 @@ choice!(Drawn: Uniform, Normal, Integers, Permutation, Place);
 
 impl Draw {
     /// Numbers of a shape that know no limits.
+    #[cfg(feature = "python")]
     pub(crate) fn new(what: Drawn, shape: &[usize], dtype: DType) -> Draw {
         Draw { what, shape: Dims::from_slice(shape), dtype, low: 0, high: 0 }
     }

@@ -122,12 +122,14 @@ pub(crate) fn are_below(numbers: &Tensor, n: usize) -> Result<bool> {
     Ok(found)
 }
 
+#[cfg(feature = "safetensors")]
 fn is_true(x: &Array) -> Result<bool> {
     let x = x.cast(DType::F64)?.contiguous()?;
     Ok(x.values::<f64>("holds")?.first().is_some_and(|&x| x != 0.0))
 }
 
 /// What looks whether the truth of one element is still that, in a program.
+#[cfg(feature = "safetensors")]
 pub(crate) fn still(found: bool) -> Compute {
     Arc::new(move |x| match is_true(x[0])? == found {
         true => Ok(Vec::new()),
