@@ -1,6 +1,6 @@
 """Saves a program for examples/serve_digits.rs: a small network learns digits of 8 x 8 pixels, and is run from Rust.
 
-python examples/save_digits.py [--epochs 60] [--seed 0] [--out examples/out]
+python examples/save_digits.py [--epochs 60] [--seed 0] [--folder examples/out]
 """
 
 import argparse
@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("examples/out"))
+    parser.add_argument("--folder", type=Path, default=Path("examples/out"))
     args = parser.parse_args()
 
     flux.seed(args.seed)
@@ -40,11 +40,11 @@ def main() -> None:
 
     for image in x_test[:3]:
         predict(flux.tensor(image[None].astype("float32")))
-    args.out.mkdir(parents=True, exist_ok=True)
-    flux.save(args.out / "digits.program", predict)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    flux.save(args.folder / "digits.program", predict)
     table = np.concatenate([x_test[:20], y_test[:20, None]], axis=1).astype(int)
-    np.savetxt(args.out / "digits.csv", table, fmt="%d", delimiter=",")
-    print(f"saved {args.out / 'digits.program'}")
+    np.savetxt(args.folder / "digits.csv", table, fmt="%d", delimiter=",")
+    print(f"saved {args.folder / 'digits.program'}")
 
 
 if __name__ == "__main__":

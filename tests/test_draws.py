@@ -38,6 +38,8 @@ def test_normal_has_its_moments_and_its_gradients():
     )
     assert flux.normal(mean.reshape(3, 1), std).shape == (3, 3)
     assert flux.normal(2.0, 0.0, (2,)).tolist() == [2, 2]
+    with pytest.raises(ValueError, match="at most 64 axes"):
+        flux.normal(shape=range(2**40))
     with pytest.raises(ValueError, match="normal: a standard deviation is 0 or more, got -1"):
         flux.normal(0.0, [-1.0, 1.0])
 

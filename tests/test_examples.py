@@ -46,7 +46,7 @@ def test_the_digits_of_many_processes_are_learnt_by_one():
 
 
 def test_a_network_of_digits_is_saved_for_rust(tmp_path):
-    out = run("save_digits.py", "--epochs", 15, "--out", tmp_path)
+    out = run("save_digits.py", "--epochs", 15, "--folder", tmp_path)
     assert int(re.search(r"(\d+)\.\d % of 360 digits", out).group(1)) > 85
     program = flux.load(tmp_path / "digits.program")
     rows = np.loadtxt(tmp_path / "digits.csv", delimiter=",", dtype="float32")

@@ -91,6 +91,7 @@ def test_a_long_table_ends_with_the_rest():
 
 
 def test_a_context_sees_what_is_done_within():
+    """Without `fn` it is one."""
     with flux.profile() as p:
         flux.exp(flux.ones((2, 3)))
         flux.gradient(lambda x: flux.sin(x).sum(), flux.ones(3))
@@ -147,6 +148,12 @@ def test_bad_arguments_are_told():
         flux.profile(flux.exp, flux.ones(1), repeats=0)
     with pytest.raises(ValueError, match="warmup must be a whole number of at least 0, got True"):
         flux.profile(flux.exp, flux.ones(1), warmup=True)
+
+
+def test_calls_that_are_seen_and_unseen_are_as_many_as_it_is_told():
+    done: list[int] = []
+    assert flux.profile(lambda: done.append(1)).calls == 10 and len(done) == 13
+    assert flux.profile(lambda: done.append(1), repeats=4, warmup=2).calls == 4 and len(done) == 19
 
 
 def test_keywords_go_to_the_function():

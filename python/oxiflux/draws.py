@@ -28,7 +28,11 @@ def _shape(x: Tensor, shape: Shape | None) -> tuple[int, ...]:
     """The shape that is asked for, to which parameters broadcast; theirs unless another is given."""
     if shape is None:
         return tuple(x.shape)
-    return (index(shape),) if isinstance(shape, SupportsIndex) else tuple(index(n) for n in shape)
+    if isinstance(shape, SupportsIndex):
+        return (index(shape),)
+    if len(shape) > 64:
+        raise ValueError("shape: a tensor has at most 64 axes, got more")
+    return tuple(index(n) for n in shape)
 
 
 @told
@@ -52,10 +56,10 @@ def normal(
     mean, std = (floating(x) for x in _core._meet(mean, std))
     if _core.holds(_core.any(_core.less(std, 0.0))):
         raise ValueError(f"normal: a standard deviation is 0 or more, got {float(_core.min(std))}")
-    wanted = _shape(broadcast_arrays(mean, std)[0], shape)
     dtype = _core.dtype(mean.dtype if dtype is None else dtype)
     if dtype.kind != "f":
         raise DTypeError(f"normal: {dtype} is not a floating type; randint draws integers")
+    wanted = _shape(broadcast_arrays(mean, std)[0], shape)
     noise = generator(rng).randn(*wanted, dtype=dtype)
     return _core.astype(mean, dtype) + _core.astype(std, dtype) * noise
 

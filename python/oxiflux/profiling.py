@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from . import _core
-from .hints import told
+from .hints import Told, keyword, told
 
 __all__ = ["Profile", "ProfileRow", "profile"]
 
@@ -56,7 +56,7 @@ class Event(NamedTuple):
     thread: int
 
 
-class Profile:
+class Profile(Told):
     """What was done while it was open, as a table when printed; see `profile`.
 
     `rows` has the lines of the table as data, the longest time first, `calls` and `seconds` the number of calls and
@@ -228,7 +228,7 @@ def profile(
 
     >>> import oxiflux as flux
     >>> model = flux.Dense(3, 2, flux.tanh)
-    >>> p = flux.profile(flux.gradient, lambda m: (m(flux.ones(4, 3)) ** 2).sum(), model)
+    >>> p = flux.profile(flux.gradient, lambda m: (m(flux.ones((4, 3))) ** 2).sum(), model)
     >>> p.calls, [row.calls for row in p.rows if row.operation == "dense"]
     (10, [10])
     >>> with flux.profile() as p:
@@ -237,7 +237,9 @@ def profile(
     [('exp', 'forward', (((2,), 'float32'),))]
     """
     if fn is None:
-        if args or kwargs:
+        if kwargs:
+            raise TypeError(keyword("profile()", next(iter(kwargs)), ["repeats", "warmup"]))
+        if args:
             raise TypeError("profile: expected a function first: profile(step, x)")
         return Profile()
     if not callable(fn):

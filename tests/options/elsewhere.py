@@ -179,6 +179,11 @@ TESTED = {
         "layout": "parity/test_transformers.py::test_the_way_back_gives_their_state_dict_to_the_bit",
         "numpy": "test_to_torch.py::test_the_kind_of_the_arrays_is_asked_for",
     },
+    "profile": {
+        "fn": "test_profile.py::test_a_context_sees_what_is_done_within",
+        "repeats": "test_profile.py::test_calls_that_are_seen_and_unseen_are_as_many_as_it_is_told",
+        "warmup": "test_profile.py::test_calls_that_are_seen_and_unseen_are_as_many_as_it_is_told",
+    },
     "rand": {"dtype": "test_options.py::test_random_numbers_have_the_dtype_they_are_asked_for"},
     "randint": {
         "dtype": "test_options.py::test_random_numbers_have_the_dtype_they_are_asked_for",

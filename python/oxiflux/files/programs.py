@@ -9,11 +9,12 @@ from typing import Any
 
 from .. import _core
 from .._core import Tensor
+from ..hints import Told
 
 __all__ = ["Program", "is_program", "read_program", "save_program"]
 
 
-class Program:
+class Program(Told):
     """What `flux.load` gives of a file with the programs of a compiled function: a function of the same tensors, which
     returns the same results, to the bit.
 
