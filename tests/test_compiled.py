@@ -3,8 +3,10 @@
 import copy
 import functools
 import gc
+import os
 import random
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -1237,3 +1239,21 @@ def test_strictness_outside_is_that_of_the_call() -> None:
             return [*plain, f(x)]
 
     both(play)
+
+
+def test_what_is_imported_in_a_call_is_no_part_of_the_next(tmp_path):
+    (tmp_path / "own.py").write_text("import time\nSTART = time.time()\ndef twice(x):\n    return 2 * x\n")
+    code = """
+import oxiflux as flux
+
+@flux.compile
+def step(x):
+    import own
+    return flux.mse(own.twice(x), flux.tensor([3.0]))  # the module of losses is found here for the first time
+
+print([step(flux.tensor([i])).item() for i in (0.0, 1.0, 2.0, 1.0, 0.0)], step.counts[2] > 0)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout == "[9.0, 1.0, 1.0, 1.0, 9.0] True\n", done.stderr

@@ -175,3 +175,19 @@ def _():
     s = dict(x=_f(r, 32, 8, 128), y=_f(r, 32, 1), conv=_f(r, 32, 8, 5, scale=0.2), cb=_f(r, 32, scale=0.01))
     s |= dict(wih=_f(r, 256, 32, scale=0.15), whh=_f(r, 256, 64, scale=0.1))
     return s | dict(bih=_f(r, 256, scale=0.05), bhh=_f(r, 256, scale=0.05), **dense(r, 64, 1))
+
+
+@case("rbf", note="regression of 500 rows of 8 by 400 Gaussians, whose centres, widths and weights learn, SGD",
+      gflop=2 * 3 * 500 * 400 * 8 / 1e9)  # fmt: skip
+def _():
+    r = _rng(40)
+    s = dict(x=_f(r, 500, 8), y=_f(r, 500), centres=_f(r, 400, 8), widths=_f(r, 400, scale=0.1))
+    return s | dict(weights=_f(r, 400, scale=0.1), lr=1e-2)
+
+
+@case("pinn", note="a network 1-64-64-64-1 whose second derivative is that of a sine at 512 points, Adam",
+      gflop=3 * flops(512, 1, 64, 64, 64, 1))  # fmt: skip
+def _():
+    r = _rng(41)
+    x = np.linspace(0, 3, 512, dtype=np.float32)[:, None]
+    return dict(x=x, wanted=-np.sin(x)) | dense(r, 1, 64, 64, 64, 1)

@@ -238,3 +238,28 @@ def _(spec):
     x, y = flux.tensor(np.ascontiguousarray(spec["x"].swapaxes(1, 2))), flux.tensor(spec["y"])
     model = flux.Chain(conv, layer, lambda h: h[:, -1], *chain(spec, flux.relu))
     return training(lambda m: flux.mse(m(x), y), model)
+
+
+@impl("rbf", "oxiflux")
+def _(spec):
+    x, y = flux.tensor(spec["x"]), flux.tensor(spec["y"])
+    model = {k: flux.tensor(spec[k]) for k in ("centres", "widths", "weights")}
+
+    def loss(m):
+        squares = flux.square(x[:, None] - m["centres"]).sum(axis=-1)
+        return flux.mse((flux.exp(-flux.exp(m["widths"]) * squares) * m["weights"]).sum(axis=-1), y)
+
+    return training(loss, model, flux.Descent(spec["lr"]))
+
+
+@impl("pinn", "oxiflux")
+def _(spec):
+    x, wanted, model = flux.tensor(spec["x"]), flux.tensor(spec["wanted"]), chain(spec, flux.tanh)
+
+    def loss(m):
+        def slope(x):
+            return flux.gradient(lambda x: m(x).sum(), x)[0]
+
+        return flux.mse(flux.gradient(lambda x: slope(x).sum(), x)[0], wanted)
+
+    return training(loss, model)

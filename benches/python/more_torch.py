@@ -318,3 +318,64 @@ def _(s):
         return torch.nn.functional.mse_loss(chain(m(h)[0][:, -1], p, torch.relu), y)
 
     return t_train(loss, t_adam([*m.parameters(), *p.values(), conv, bias]))
+
+
+@impl("rbf", TB)
+def _(s):
+    import torch
+
+    x, y = T(s["x"]), T(s["y"])
+    centres, widths, weights = (TP(s[k]) for k in ("centres", "widths", "weights"))
+
+    def loss():
+        squares = ((x[:, None] - centres) ** 2).sum(-1)
+        return torch.nn.functional.mse_loss((torch.exp(-torch.exp(widths) * squares) * weights).sum(-1), y)
+
+    return t_train(loss, torch.optim.SGD([centres, widths, weights], lr=s["lr"]))
+
+
+@impl("rbf", "jax")
+def _(s):
+    import jax
+
+    def loss(p, d):
+        squares = ((d[0][:, None] - p[0]) ** 2).sum(-1)
+        rows = (jax.numpy.exp(-jax.numpy.exp(p[1]) * squares) * p[2]).sum(-1)
+        return ((rows - d[1]) ** 2).mean()
+
+    p = [J(s[k]) for k in ("centres", "widths", "weights")]
+    return j_train(loss, p, (J(s["x"]), J(s["y"])), "sgd", s["lr"])
+
+
+@impl("pinn", EAGER)
+def _(s):
+    import torch
+
+    p, x, wanted = of_layers(s), TP(s["x"]), T(s["wanted"])
+
+    def loss():
+        u = chain(x, p, torch.tanh)
+        (du,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+        (ddu,) = torch.autograd.grad(du.sum(), x, create_graph=True)
+        return torch.nn.functional.mse_loss(ddu, wanted)
+
+    return t_train(loss, t_adam(list(p.values())))
+
+
+@impl("pinn", "jax")
+def _(s):
+    import jax
+
+    def network(p, x):
+        for i in range(4):
+            x = x @ p[f"w{i}"].T + p[f"b{i}"]
+            x = jax.numpy.tanh(x) if i < 3 else x
+        return x.sum()
+
+    def loss(p, d):
+        slope = jax.grad(network, 1)
+        curvature = jax.grad(lambda x: slope(p, x).sum())(d[0])
+        return ((curvature - d[1]) ** 2).mean()
+
+    p = {k: J(v) for k, v in s.items() if k[0] in "wb" and k[-1].isdigit()}
+    return j_train(loss, p, (J(s["x"]), J(s["wanted"])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 import warnings
@@ -35,6 +36,7 @@ FICKLE = {
 }  # fmt: skip
 FICKLE_BUILTINS = {"eval", "exec", "globals", "input", "locals", "open", "vars", "next", "__import__"}
 PACKAGE = str(Path(__file__).parent)
+IMPORT = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 
 
 @overload
@@ -239,6 +241,8 @@ class Watch:
         self.frames: dict[types.CodeType, dict[str, Any]] = {}
         self.seen: set[types.CodeType] = set()
         self.fickle: str | None = None
+        # What a module does when it is first imported is no part of later calls.
+        self.imports = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         sys.setprofile(self.note)
@@ -248,8 +252,12 @@ class Watch:
             sys.setprofile(None)
 
     def note(self, frame: types.FrameType, event: str, arg: Any) -> None:
-        if event == "call":
-            code = frame.f_code
+        code = frame.f_code
+        if code is IMPORT:
+            self.imports += {"call": 1, "return": -1}.get(event, 0)
+        elif self.imports:
+            return
+        elif event == "call":
             if code in self.seen:
                 return
             self.seen.add(code)
@@ -263,7 +271,7 @@ class Watch:
             module = getattr(arg, "__module__", None) or type(owner).__module__
             if isinstance(owner, type):
                 module = owner.__module__
-            is_ours = frame.f_code.co_filename.startswith(PACKAGE)
+            is_ours = code.co_filename.startswith(PACKAGE)
             if module in FICKLE and not is_ours and (module != "_io" or arg.__name__.startswith("read")):
                 self.refuse(f"{module}.{arg.__name__}")
             elif (
