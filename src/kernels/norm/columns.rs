@@ -153,29 +153,37 @@ impl<T: Float> Terms<T, 1> for Affine<'_, T> {
     }
 }
 
-/// The parameters and moments of the columns.
+/// What the columns are scaled by, and the mean and `1 / sqrt(var + eps)` of each group.
 struct Column<'a, T> {
     layout: Grouping,
-    p: Parameters<'a, T>,
-    moments: Moments<'a, T>,
-    /// The elements, if the moments are theirs.
-    of: Option<&'a [T]>,
+    scale: &'a [T],
+    groups: Vec<[T; 2]>,
 }
 
-impl<T: Float + Element> Column<'_, T> {
+impl<'a, T: Float + Element> Column<'a, T> {
+    /// That of moments; `of` has the elements, if the moments are theirs.
+    fn new(layout: Grouping, p: Parameters<'a, T>, moments: Moments<'_, T>, of: Option<&[T]>) -> Self {
+        let Grouping { n, groups, width, .. } = layout;
+        let mut found = room(moments.mean.len());
+        for (at, (&mean, &var)) in moments.mean.iter().zip(moments.var).enumerate() {
+            found.push(match of {
+                None => [mean, T::of::<false>(inverse_deviation(var.lane::<false>(), p.eps))],
+                Some(x) => {
+                    let (o, group) = (at / groups, at % groups);
+                    let row = |i: usize| &x[((o * n + i) * groups + group) * width..][..width];
+                    let elements = || (0..n).flat_map(move |i| row(i).iter().copied());
+                    let (mean, _, inverse) = inverse::<T, false, _>((mean, var), &p, elements);
+                    [mean, inverse]
+                }
+            });
+        }
+        Column { layout, scale: p.scale, groups: found }
+    }
+
     /// The mean, `1 / sqrt(var + eps)` and the scale of a column.
     fn at(&self, o: usize, j: usize) -> [T; 3] {
-        let Grouping { n, groups, width, .. } = self.layout;
-        let group = j / width;
-        let (mean, var) = (self.moments.mean[o * groups + group], self.moments.var[o * groups + group]);
-        let Some(x) = self.of else {
-            let inverse = inverse_deviation(var.lane::<false>(), self.p.eps);
-            return [mean, T::of::<false>(inverse), self.p.scale[j]];
-        };
-        let row = |i: usize| &x[((o * n + i) * groups + group) * width..][..width];
-        let elements = || (0..n).flat_map(move |i| row(i).iter().copied());
-        let (mean, _, inverse) = inverse::<T, false, _>((mean, var), &self.p, elements);
-        [mean, inverse, self.p.scale[j]]
+        let [mean, inverse] = self.groups[o * self.layout.groups + j / self.layout.width];
+        [mean, inverse, self.scale[j]]
     }
 }
 
@@ -189,7 +197,7 @@ pub(super) fn shift_and_scale<'a, T: Float + Element>(
     out: &'a mut Unwritten<T>,
 ) -> &'a mut [T] {
     let plan = Blocks::new(layout, usize::MAX);
-    let column = Column { layout, p, moments, of: (!is_given).then_some(x) };
+    let column = Column::new(layout, p, moments, (!is_given).then_some(x));
     let coefficients = Coefficients::new(plan, |o, j| {
         let [mean, inverse, scale] = column.at(o, j);
         [mean, T::of::<false>(inverse.lane::<false>() * scale.lane::<false>()), p.bias[j]]
@@ -278,7 +286,7 @@ pub(super) fn gradient<'a, T: Float + Element>(
 ) -> [&'a mut [T]; 3] {
     let Grouping { outer, n, width, .. } = layout;
     let (plan, columns) = (Blocks::new(layout, TILE), layout.columns());
-    let column = Column { layout, p, moments, of: (!is_given).then_some(x) };
+    let column = Column::new(layout, p, moments, (!is_given).then_some(x));
     let mut parts = filled(outer * plan.blocks() * 2 * columns, T::ZERO);
     let means = Coefficients::new(Blocks { fold: 1, ..plan }, |o, j| [column.at(o, j)[0]]);
     team::each(Tiles::of(&mut parts, 2, columns, TILE), summing(2 * layout.size()), |task, out| {
