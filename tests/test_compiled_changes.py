@@ -1,10 +1,16 @@
 """More that may change between the calls of a compiled function, and what it shares the process with."""
 
+import contextvars
+import ctypes
 import dataclasses
 import enum
 import functools
+import importlib
+import operator
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import types
@@ -742,3 +748,93 @@ def test_what_differs_is_told_for_each_kind():
     assert "argument b: one" in told(
         lambda: (lambda a, b: a + b, (x, x + 1.0)), lambda f, a: (x, 1.0)
     ) or told(lambda: (lambda a, b: a + b, (x, x + 1.0)), lambda f, a: (x, 1.0)).startswith("argument b: ")
+
+
+def stale(f: Any, change: Any, x: Any) -> bool:
+    """Whether a compiled function, called before and after a change, gives something else than the function itself."""
+    compiled = flux.compile(f)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(4):
+            compiled(x)
+        change()
+        return compiled(x).tolist() != f(x).tolist()
+
+
+def module_of_ones_own() -> Any:
+    config = types.ModuleType("a_config_of_ones_own")
+    config.K = 2.0
+    config.act = lambda x: x * 2
+    return config
+
+
+@pytest.mark.parametrize(
+    "held", ["closure", "attribute", "list", "default", "partial", "class", "getter", "sys", "import"]
+)
+def test_a_module_is_looked_into_wherever_it_is(held: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = module_of_ones_own()
+    monkeypatch.setitem(sys.modules, config.__name__, config)
+    name = config.__name__
+
+    class Holder:
+        place = config
+
+        def __init__(self) -> None:
+            self.config = config
+
+    holder, modules = Holder(), [config]
+    f = {
+        "closure": lambda x: config.act(x) * config.K,
+        "attribute": lambda x: holder.config.act(x) * holder.config.K,
+        "list": lambda x: modules[0].act(x) * modules[0].K,
+        "default": lambda x, config=config: config.act(x) * config.K,
+        "partial": functools.partial(lambda config, x: config.act(x) * config.K, config),
+        "class": lambda x: Holder.place.act(x) * Holder.place.K,
+        "getter": lambda x: x * operator.attrgetter("K")(config),
+        "sys": lambda x: x * sys.modules[name].K,
+        "import": lambda x: x * importlib.import_module(name).K,
+    }[held]
+    x = flux.ones(1)
+    assert not stale(f, lambda: setattr(config, "K", 5.0), x)
+    assert not stale(f, lambda: setattr(config, "act", lambda x: x), x)
+
+
+def test_what_has_no_attributes_to_compare_is_not_compiled() -> None:
+    class Meta(type):
+        K = 2.0
+
+    class Kind(metaclass=Meta):
+        pass
+
+    class Numbers(ctypes.Structure):
+        _fields_ = (("a", ctypes.c_double),)
+
+    data, variable, numbers, number = (
+        {"a": 2.0},
+        contextvars.ContextVar("v", default=2.0),
+        Numbers(2.0),
+        ctypes.c_double(2.0),
+    )
+    shown, values, x = types.MappingProxyType(data), data.values(), flux.ones(1)
+    for f, change in [
+        (lambda x: x * shown["a"], lambda: data.update(a=5.0)),
+        (lambda x: x * sum(values), lambda: data.update(a=6.0)),
+        (lambda x: x * variable.get(), lambda: variable.set(5.0)),
+        (lambda x: x * numbers.a, lambda: setattr(numbers, "a", 5.0)),
+        (lambda x: x * number.value, lambda: setattr(number, "value", 5.0)),
+        (lambda x: x * Kind.K, lambda: setattr(Meta, "K", 5.0)),
+    ]:
+        assert not stale(f, change, x)
+
+
+def test_a_function_of_the_package_may_be_replaced() -> None:
+    # In a process of its own, where the module of losses is not imported yet.
+    code = """
+import oxiflux as flux
+f = flux.compile(lambda y: flux.mse(y, y * 2))
+before = [f(flux.ones(3)).item() for _ in range(4)]
+flux.mse = lambda a, b: a.sum() + 100
+print(before, f(flux.ones(3)).item())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[1.0, 1.0, 1.0, 1.0] 103.0\n"

@@ -319,6 +319,7 @@ class Saved:
     def write(self, path: str | PathLike[str], state: list[tuple[str, Tensor]]) -> None:
         """Writes them to a file with the tensors that they keep."""
 
+@final
 class compiled:
     """A function that is captured and done again."""
     def __new__(cls, function: object, missed: object) -> Self: ...

@@ -36,6 +36,7 @@ FICKLE = {
 }  # fmt: skip
 FICKLE_BUILTINS = {"eval", "exec", "globals", "input", "locals", "open", "vars", "next", "__import__"}
 PACKAGE = str(Path(__file__).parent)
+IMPORT_MODULE = importlib.import_module.__code__
 IMPORT = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 
 
@@ -253,6 +254,12 @@ class Watch:
 
     def note(self, frame: types.FrameType, event: str, arg: Any) -> None:
         code = frame.f_code
+        if (
+            code is IMPORT_MODULE
+            and event == "call"
+            and not (frame.f_back and is_trusted(frame.f_back.f_globals.get("__name__")))
+        ):
+            self.refuse("importlib.import_module")
         if code is IMPORT:
             self.imports += {"call": 1, "return": -1}.get(event, 0)
         elif self.imports:

@@ -7,10 +7,15 @@ cannot be described raises `Unseen`.
 from __future__ import annotations
 
 import collections
+import datetime as dt
+import decimal
 import functools
 import gc
+import operator
+import re
 import sys
 import sysconfig
+import threading
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -44,6 +49,13 @@ DESCRIPTORS = (
     types.ClassMethodDescriptorType,
 )
 # Parts of a class that no call looks at, or that only a new class changes.
+# What stays what it is, or is never asked what it is.
+UNCHANGING = {
+    *VALUES, complex, BaseException, Exception, collections.defaultdict, functools.partial, type(...),
+    type(NotImplemented), types.GenericAlias, types.UnionType, re.Pattern, dt.date, dt.time, dt.datetime, dt.timedelta,
+    dt.timezone, decimal.Decimal, operator.attrgetter, operator.itemgetter, operator.methodcaller,
+    type(vars(collections.namedtuple("_", "field"))["field"]), type(threading.Lock()), type(threading.RLock()),
+}  # fmt: skip
 UNSEEN_PARTS = {
     "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__static_attributes__",
     "__firstlineno__", "__abstractmethods__", "_abc_impl", "__dataclass_fields__", "__dataclass_params__",
@@ -115,14 +127,23 @@ class Reach:
         self.looked_up: set[tuple[int, str]] = set()
         self.pending: list[Callable[[], None]] = []
         self.classes: set[type] = set()
+        # Modules that are held by something else than a name of a module.
+        self.loose: list[types.ModuleType] = []
         self.depth = 0
         self.roots.append(("args", self.node(args)))
         self.roots.append(("kwargs", self.node(kwargs) if kwargs else ("value", None)))
         self.roots.append(("fixed", function, self.node(function)))
         for code, names in more:
             self.code(code, names)
-        while self.pending:
-            self.pending.pop(0)()
+        met = (-1, -1)
+        while self.pending or met != (len(self.codes), len(self.loose)):
+            if self.pending:
+                self.pending.pop(0)()
+                continue
+            met = (len(self.codes), len(self.loose))
+            named = [name for code in self.codes for name in names_of(code)]
+            for module in list(self.loose):
+                self.module(module, named)
         self.guard = _core.Guard(self.roots, self.tensors, self.count)
 
     def number(self, x: Any) -> None:
@@ -169,7 +190,10 @@ class Reach:
         if isinstance(x, type):
             self.later_class(x)
             return ("is", x)
-        if isinstance(x, (types.ModuleType, Code, *DESCRIPTORS)):
+        if isinstance(x, types.ModuleType):
+            self.loose.append(x)
+            return ("is", x)
+        if isinstance(x, (Code, *DESCRIPTORS)) or kind.__module__ == "inspect":
             return ("is", x)
         if isinstance(x, OPAQUE):
             owner = getattr(x, "__self__", None)
@@ -248,6 +272,12 @@ class Reach:
     def module(self, module: types.ModuleType, names: list[str]) -> None:
         """What code can reach of a module, by its names."""
         namespace = vars(module)
+        if module is sys and "modules" in names:
+            raise Unseen("it may look any module up in sys.modules")
+        if module is sys.modules[__package__]:
+            for name in names:
+                if name in module.__dir__():
+                    getattr(module, name)  # what is imported at its first use is guarded as the rest is
         if not is_trusted(module.__name__):
             found = [name for name in names if name in namespace or name in {"__dict__"}]
             if "__dict__" in found or "__getattr__" in namespace:
@@ -266,13 +296,16 @@ class Reach:
                     self.module(value, names)
 
     def later_class(self, kind: type) -> None:
-        for part in kind.__mro__:
+        meta: type = type(kind)
+        for part in (*kind.__mro__, *meta.__mro__):
             if part not in self.classes and not is_trusted(part.__module__):
                 self.classes.add(part)
                 self.pending.append(functools.partial(self.of_class, part))
 
     def of_class(self, kind: type) -> None:
-        own = next(x for x in gc.get_referents(kind.__dict__) if type(x) is dict)
+        own = next((x for x in gc.get_referents(kind.__dict__) if type(x) is dict), None)
+        if own is None:
+            raise Unseen(f"it can reach the class {kind.__name__}, which is not looked into")
         for key, value in list(own.items()):
             if key in UNSEEN_PARTS:
                 continue
@@ -295,7 +328,8 @@ class Reach:
             raise Unseen(f"it can reach {x!r}, which a call may move on")
         parts: list[Node] = []
         self.later_class(kind)
-        if not all(part.__flags__ & IS_PYTHON or part in PLAIN for part in kind.__mro__):
+        foreign = [part for part in kind.__mro__ if not (part.__flags__ & IS_PYTHON or part in PLAIN)]
+        if foreign:
             parts.append(("is", x))  # such as a number with attributes: what it is cannot be read off these
         if isinstance(x, tuple):
             self.number(x)
@@ -352,6 +386,11 @@ class Reach:
             items = [self.node(y) for y in own.values()]
             held = [None if y is _ABSENT else self.node(y) for y in slots.values()]
             parts.append(("object", kind, list(own), items, list(slots), held))
+        if not all(
+            part in UNCHANGING or part.__module__.partition(".")[0] in ("oxiflux", "numpy")
+            for part in foreign
+        ):
+            raise Unseen(f"it can reach a {kind.__name__}, which is not looked into: {x!r:.60}")
         if not parts:
             return ("is", x)
         return parts[0] if len(parts) == 1 else ("all", parts)

@@ -8,8 +8,8 @@ from os import PathLike, fsdecode
 from typing import Any
 
 from .. import _core
-from .._core import Tensor
-from ..hints import Told
+from .._core import ShapeError, Tensor
+from ..hints import Told, unknown
 
 __all__ = ["Program", "is_program", "read_program", "save_program"]
 
@@ -42,10 +42,33 @@ class Program(Told):
 
     def __init__(self, programs: _core.Saved, state: dict[str, Tensor]) -> None:
         self._programs = programs
+        self._laid = {name: (x.shape, x.dtype) for name, x in state.items()}
         self.state = state
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._programs.call(list(self.state.values()), args, kwargs)
+        state = self.state
+        if state.keys() != self._laid.keys():
+            self._check()
+        try:
+            return self._programs.call([state[name] for name in self._laid], args, kwargs)
+        except (TypeError, ValueError):
+            self._check()
+            raise
+
+    def _check(self) -> None:
+        """Looks whether the state has what it had, and no more, of the same shapes and types."""
+        for name in self._laid.keys() - self.state.keys():
+            raise ValueError(f"Program: the state has no {name!r}, which the programs read")
+        for name in self.state.keys() - self._laid.keys():
+            raise ValueError(unknown("Program: no program reads the state's ", name, self._laid))
+        for name, (shape, dtype) in self._laid.items():
+            x = self.state[name]
+            if not isinstance(x, Tensor):
+                raise TypeError(f"Program: the state's {name} must be a tensor, got {type(x).__name__}")
+            if (x.shape, x.dtype) != (shape, dtype):
+                raise ShapeError(
+                    f"Program: the state's {name} is {dtype} of shape {shape}, got {x.dtype} of {x.shape}"
+                )
 
     def __repr__(self) -> str:
         return f"Program({' or '.join(self._programs.signatures())})"
@@ -61,7 +84,8 @@ class Program(Told):
 def save_program(path: str | PathLike[str], step: Any) -> None:
     """Writes a compiled function with its programs, or a Program, to a file."""
     if isinstance(step, Program):
-        programs, state = step._programs, step.state
+        step._check()
+        programs, state = step._programs, {name: step.state[name] for name in step._laid}
     else:
         bound = getattr(step, "__self__", None)
         step = getattr(step, "__func__", step)
