@@ -701,3 +701,8 @@ def test_bytes_that_are_changed_or_missing_are_an_error(path: Path, at: int) -> 
     path.write_bytes(whole[:place])
     with pytest.raises((ValueError, TypeError)):
         flux.load(path)
+
+
+def test_a_program_is_made_by_load_alone() -> None:
+    with pytest.raises(TypeError, match=r"read from a file, flux\.load"):
+        flux.Program(flux.ones(2), {})  # type: ignore[arg-type]

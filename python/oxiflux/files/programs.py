@@ -41,6 +41,10 @@ class Program(Told):
     """
 
     def __init__(self, programs: _core.Saved, state: dict[str, Tensor]) -> None:
+        if not isinstance(programs, _core.Saved):
+            raise TypeError(
+                "Program: it is read from a file, flux.load(path), which flux.save(path, compiled) wrote"
+            )
         self._programs = programs
         self._laid = {name: (x.shape, x.dtype) for name, x in state.items()}
         self.state = state
