@@ -113,7 +113,7 @@ def long(runs: dict[str, dict[str, Any]], chosen: str) -> str:
         of = [name for name in names if "ratio" in runs[other]["res"].get(name, ())]
         if of:
             ours, theirs = (run["machine"].partition(",")[0] for run in (two, runs[other]))
-            elsewhere = "" if ours == theirs else f", on another machine ({theirs}) and before this version"
+            elsewhere = "" if ours == theirs else f", on another machine and day ({theirs})"
             said.append(f"{titles[other]}{elsewhere}: {summary(runs[other], of)}.")
     return f"{' '.join(said)}\n\n{report.table(head, rows)}"
 
