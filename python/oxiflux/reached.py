@@ -193,6 +193,7 @@ class Reach:
         if isinstance(x, types.ModuleType):
             self.loose.append(x)
             return ("is", x)
+        # A signature, which decorators leave on functions, is not changed but replaced.
         if isinstance(x, (Code, *DESCRIPTORS)) or kind.__module__ == "inspect":
             return ("is", x)
         if isinstance(x, OPAQUE):

@@ -3,7 +3,7 @@
 
 use super::fields::{self, Part};
 use super::guard::Found;
-use super::picture::{Function, Node};
+use super::picture::{Function, Node, Root};
 use crate::py::attributes::dict_of;
 use crate::py::numpy;
 use crate::py::once::intern;
@@ -12,6 +12,22 @@ use crate::py::state::Leaf;
 use crate::py::tensor::PyTensor;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+
+impl Root {
+    /// Whether what it reaches without arguments is as it was. Arguments are looked at by whoever has them.
+    #[inline]
+    pub(super) fn is_there<'py>(&self, py: Python<'py>, found: &mut Found<'_, 'py>) -> PyResult<bool> {
+        match self {
+            Root::Arguments(_) | Root::Keywords(_) => Ok(true),
+            Root::Fixed(ob, node) => node.fits(ob.bind(py), found),
+            Root::Lookup(dict, name, node) => match (dict.bind(py).get_item(name)?, node) {
+                (Some(x), Some(node)) => node.fits(&x, found),
+                (None, None) => Ok(true),
+                _ => Ok(false),
+            },
+        }
+    }
+}
 
 impl Node {
     /// Whether the object is as it was.

@@ -226,8 +226,8 @@ impl Guard {
         names: &[String],
     ) -> Differs {
         let py = args.py();
-        let mut walk = Walk { py, layouts: self.layouts(), found: Found::default() };
-        for root in self.roots() {
+        let mut walk = Walk { py, layouts: &self.layouts, found: Found::default() };
+        for root in &self.roots {
             let found = match root {
                 Root::Arguments(Node::Tuple(_, nodes)) if nodes.len() == args.len() => {
                     walk.found.meet(args.as_any());

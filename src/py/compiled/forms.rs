@@ -83,7 +83,7 @@ impl Guard {
     ) -> PyResult<Option<Result<[Form; 2], String>>> {
         let mut forms = Vec::new();
         for root in &self.roots {
-            let fits = match (root, bound) {
+            let root = match (root, bound) {
                 (Root::Arguments(Node::Tuple(_, nodes)), Some(bound)) => {
                     found.pass();
                     let Some((first, rest)) = nodes.split_first() else { return Ok(None) };
@@ -98,7 +98,7 @@ impl Guard {
                 }
                 (root, _) => root,
             };
-            let fits = match fits {
+            let fits = match root {
                 Root::Arguments(node) | Root::Keywords(node) => match node.form(py, found)? {
                     Ok(form) => {
                         forms.push(form);
@@ -106,12 +106,7 @@ impl Guard {
                     }
                     Err(what) => return Ok(Some(Err(what))),
                 },
-                Root::Fixed(ob, node) => node.fits(ob.bind(py), found)?,
-                Root::Lookup(dict, name, node) => match (dict.bind(py).get_item(name)?, node) {
-                    (Some(x), Some(node)) => node.fits(&x, found)?,
-                    (None, None) => true,
-                    _ => false,
-                },
+                Root::Fixed(..) | Root::Lookup(..) => root.is_there(py, found)?,
             };
             if !fits {
                 return Ok(None);

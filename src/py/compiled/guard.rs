@@ -108,12 +108,7 @@ impl Guard {
                     Some(kwargs) => node.fits(kwargs.as_any(), found)?,
                     None => matches!(node, Node::Value(_)),
                 },
-                Root::Fixed(ob, node) => node.fits(ob.bind(py), found)?,
-                Root::Lookup(dict, name, node) => match (dict.bind(py).get_item(name)?, node) {
-                    (Some(x), Some(node)) => node.fits(&x, found)?,
-                    (None, None) => true,
-                    _ => false,
-                },
+                Root::Fixed(..) | Root::Lookup(..) => root.is_there(py, found)?,
             };
             if !fits {
                 return Ok(false);
@@ -123,14 +118,6 @@ impl Guard {
         Ok(self.layouts.len() == found.tensors.len()
             && self.layouts.iter().zip(&found.tensors).all(same)
             && self.are_distinct(found))
-    }
-
-    pub(super) fn roots(&self) -> &[Root] {
-        &self.roots
-    }
-
-    pub(super) fn layouts(&self) -> &[Layout] {
-        &self.layouts
     }
 
     /// Whether no two places hold one object: two places of one are one in the picture.
