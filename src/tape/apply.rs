@@ -29,13 +29,12 @@ fn sees_half(op: &dyn Operation, inputs: &[&Tensor]) -> bool {
 }
 
 /// The result of an operation, which goes into the program that is written.
-fn forward(op: &dyn Operation, inputs: &[&Tensor]) -> Result<Array> {
-    let inputs = arrays(inputs);
+fn forward(op: &dyn Operation, inputs: &[&Array]) -> Result<Array> {
     if !is_written() {
-        return result_of(op, &inputs);
+        return result_of(op, inputs);
     }
-    let value = unwritten(|| result_of(op, &inputs))?;
-    write(op, false, &inputs, std::iter::once(&value))?;
+    let value = unwritten(|| result_of(op, inputs))?;
+    write(op, false, inputs, std::iter::once(&value))?;
     Ok(value)
 }
 
@@ -92,30 +91,21 @@ pub(super) fn result_into(op: &dyn Operation, first: Array, rest: &[&Array]) -> 
 }
 
 /// The same with what the operation gives beside it.
-fn forward_beside(op: &dyn Operation, inputs: &[&Tensor]) -> Result<(Array, Vec<Array>)> {
-    let inputs = arrays(inputs);
+fn forward_beside(op: &dyn Operation, inputs: &[&Array]) -> Result<(Array, Vec<Array>)> {
     if !is_written() {
-        return results_of(op, &inputs);
+        return results_of(op, inputs);
     }
-    let (value, beside) = unwritten(|| results_of(op, &inputs))?;
-    write(op, true, &inputs, std::iter::once(&value).chain(&beside))?;
+    let (value, beside) = unwritten(|| results_of(op, inputs))?;
+    write(op, true, inputs, std::iter::once(&value).chain(&beside))?;
     Ok((value, beside))
 }
 
 /// What an operation of a program gives, the result first and with `is_beside` all that is beside it.
 pub fn again(op: &dyn Operation, is_beside: bool, inputs: &[&Array]) -> Result<Vec<Array>> {
-    let done = || match is_beside {
-        true => {
-            op.forward_beside(inputs).map(|(y, beside)| std::iter::once(y).chain(beside).collect::<Vec<_>>())
-        }
-        false => Ok(vec![op.forward(inputs)?]),
-    };
-    if !is_written() {
-        return attempt(op.name(), done);
+    match is_beside {
+        true => forward_beside(op, inputs).map(|(y, beside)| std::iter::once(y).chain(beside).collect()),
+        false => Ok(vec![forward(op, inputs)?]),
     }
-    let made = unwritten(|| attempt(op.name(), done))?;
-    write(op, is_beside, inputs, made.iter())?;
-    Ok(made)
 }
 
 /// An operation on its way to the tape.
@@ -149,16 +139,16 @@ fn applied(op: &mut dyn Passing, inputs: &[&Tensor]) -> Result<Tensor> {
 
 fn done(op: &mut dyn Passing, inputs: &[&Tensor]) -> Result<Tensor> {
     let (value, beside) = if is_recording() && inputs.iter().any(|t| t.place.is_some()) {
-        forward_beside(op.operation(), inputs)?
+        forward_beside(op.operation(), &arrays(inputs))?
     } else {
-        (forward(op.operation(), inputs)?, Vec::new())
+        (forward(op.operation(), &arrays(inputs))?, Vec::new())
     };
     recorded(op, inputs, value, beside)
 }
 
 /// [`apply`] for those who want what the operation gives beside its result. No input has 16 bits.
 pub fn apply_beside<O: Differentiable>(op: O, inputs: &[&Tensor]) -> Result<(Tensor, Vec<Array>)> {
-    let (value, beside) = forward_beside(&op, inputs)?;
+    let (value, beside) = forward_beside(&op, &arrays(inputs))?;
     Ok((record(op, inputs, value, beside.clone())?, beside))
 }
 
@@ -170,9 +160,9 @@ pub fn compute<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tensor> {
 
 fn computed(op: &dyn Operation, inputs: &[&Tensor]) -> Result<Tensor> {
     if sees_half(op, inputs) {
-        return in_single(inputs, |inputs| Ok(forward(op, inputs)?.into()));
+        return in_single(inputs, |inputs| Ok(forward(op, &arrays(inputs))?.into()));
     }
-    Ok(forward(op, inputs)?.into())
+    Ok(forward(op, &arrays(inputs))?.into())
 }
 
 /// [`compute`] in the memory of the first input, where that can be done.
@@ -187,7 +177,7 @@ pub(crate) fn compute_into<O: Operation>(op: O, first: Tensor, rest: &[&Tensor])
 
 /// [`compute`] for those who want all that the operation gives, the result first. No input has 16 bits.
 pub(crate) fn compute_beside<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    let (value, beside) = forward_beside(&op, inputs)?;
+    let (value, beside) = forward_beside(&op, &arrays(inputs))?;
     Ok(std::iter::once(value).chain(beside).map(Tensor::from).collect())
 }
 
