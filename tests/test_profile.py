@@ -297,6 +297,12 @@ def test_names_of_any_kind_are_written(tmp_path: Path):
     assert 'a "quoted" näme\n\x00' in {e["name"] for e in events}
 
 
+def test_an_error_of_writing_names_the_file_that_was_asked_for(tmp_path: Path):
+    with pytest.raises(FileNotFoundError) as told:
+        flux.profile(flux.exp, flux.ones(1), repeats=1).save(tmp_path / "nowhere" / "t.json")
+    assert told.value.filename == str(tmp_path / "nowhere" / "t.json")
+
+
 def test_threads_of_others_do_not_lose_their_operations():
     x = flux.ones(16)
 

@@ -203,6 +203,8 @@ class Profile(Told):
         try:
             beside.write_text(json.dumps({"traceEvents": events, "displayTimeUnit": "ms"}), encoding="utf-8")
             beside.replace(target)
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(target)) from None
         finally:
             beside.unlink(missing_ok=True)
 

@@ -80,6 +80,11 @@ def write(caller: str, path: Path, tree: Any, classes: Iterable[type], is_strict
         root = writer.node(tree, "")
     except RecursionError:
         raise ValueError(f"{caller}: the model is nested too deep for a file") from None
+    for name in writer.tensors:
+        if not name.isascii() and name.encode("utf-8", "replace").decode() != name:
+            raise ValueError(
+                f"{caller}: the name {name!a} is no text that a file can hold: it has half of a character"
+            )
     if _core.is_recording():
         for name, x in writer.tensors.items():
             _refuse_recorded(caller, name, x)
@@ -113,6 +118,8 @@ def read(caller: str, path: Path, classes: Iterable[type]) -> Any:
     except (ValueError, TypeError) as error:
         raise ValueError(f"{caller}: the program in {path} is not valid: {error}") from None
     if _KEY not in notes:
+        if any('"crc32":' in note[:32] for note in notes.values()):
+            raise ValueError(f"{caller}: {path} is damaged: the name of its description is another")
         return tensors
     try:
         description = json.loads(notes[_KEY])

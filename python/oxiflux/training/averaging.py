@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
@@ -160,10 +161,20 @@ class SWA(Average):
         super().on_train_begin(run)
         if _tracking(run.model):
             self._data(run)
+        if (first := self._first(run)) > run.epochs:
+            warnings.warn(
+                f"SWA: averages are taken from epoch {first} on, and this run ends with epoch {run.epochs}: the "
+                "weights stay as they are; SWA(0.75) begins after three quarters of the epochs",
+                stacklevel=2,
+            )
+
+    def _first(self, run: Run) -> int:
+        """The first epoch that counts."""
+        return int(self.start if self.start >= 1 else self.start * run.epochs + 1)
 
     def standing(self, run: Run) -> Any:
         """The time in which the averages stand in the place of the weights, those of this epoch among them."""
-        first = self.start if self.start >= 1 else int(self.start * run.epochs) + 1
+        first = self._first(run)
         if run.epoch >= first and (run.epoch - first) % self.every == 0:
             self._take(run, 1 / (self.count + 1))
         return super().standing(run)
