@@ -470,24 +470,59 @@ def check_reductions():
     assert sum(WORLD.meet("items", len(part))[:, 0]) == 10
 
 
-def check_weights_of_classes_are_refused_and_rows_weighed_instead():
-    x, y, weight = data()[0], (data()[0][:, 0] > 0).astype(int), [1.0, 3.0]
-    net = lambda: flux.f64(flux.Dense(4, 2, init=flux.ones))
+def check_means_by_weights_are_those_of_all_ranks():
+    x, labels = data()[0], (data()[0][:, 0] > 0).astype(int)
+    some = np.where(np.arange(ROWS) % 8 < 3, -1, labels)  # of several ranks the first has none that counts
+    weight = [1.0, 3.0]
+    soft = np.stack([labels, 1 - labels], axis=1) * 0.9
 
-    def weighted(m, x, y, weight=weight):
-        return flux.logitcrossentropy(m(x), y, weight=weight, agg=lambda each: each.mean())
+    def plain(m, x, y, weight=None):
+        return flux.logitcrossentropy(m(x), y, weight=weight)
 
+    def mixed(m, x, y):
+        parted = flux.crossentropy(flux.softmax(m(x)), y, ignore_index=-1, weight=weight)
+        return parted + 0.1 * flux.square(m(x)).mean()
+
+    def ignoring(m, x, y):
+        return flux.logitcrossentropy(m(x), y, ignore_index=-1)
+
+    def of_each(m, x, y):
+        return flux.logitcrossentropy(m(x), y, weight=weight)
+
+    for loss, y, options in [
+        (plain, labels, {"class_weight": weight}),
+        (plain, labels, {"class_weight": "balanced"}),
+        (mixed, some, {}),
+        (ignoring, some, {}),
+        (ignoring, labels, {}),
+        (ignoring, some, {"compile": True}),
+        (of_each, soft, {}),
+    ]:
+        histories, models = [], []
+        for together in (False, True):
+            models.append(flux.f64(flux.Dense(4, 2, init=flux.ones)))
+            loader = flux.DataLoader((x, y), 8)
+            options |= {"validation": (x, y)} if loss is not plain else {}
+            fitted = flux.fit(
+                loss, models[-1], loader, flux.Descent(0.1), epochs=2, distributed=together, **options
+            )
+            histories.append(fitted)
+        same(*models)
+        for name in histories[0].columns[2:-1]:
+            assert np.allclose(histories[0][name], histories[1][name], rtol=0, atol=1e-6), (loss, y, name)
+    none = np.full(ROWS, -1)
     try:
         flux.fit(
-            weighted, net(), flux.DataLoader((x, y), 8), flux.Descent(), class_weight=weight, distributed=True
+            ignoring, flux.Dense(4, 2), flux.DataLoader((x, none), 8), flux.Descent(0.1), distributed=True
         )
     except ValueError as error:
-        assert "agg=lambda each: each.mean()" in str(error)
+        assert "there is nothing to take the mean of" in str(error), error
     else:
-        raise AssertionError("a mean that is weighted within each batch was shared out")
-    one, many = net(), net()
-    flux.fit(weighted, one, flux.DataLoader((x, y), 8), flux.Descent(0.1), epochs=2)
-    flux.fit(weighted, many, flux.DataLoader((x, y), 8), flux.Descent(0.1), epochs=2, distributed=True)
+        raise AssertionError("a mean of nothing was taken")
+    one, many = (flux.f64(flux.Dense(4, 2, init=flux.ones)) for _ in range(2))
+    flux.train(ignoring, one, flux.DataLoader((x, some), 8), flux.setup(flux.Descent(0.1), one))
+    state = flux.setup(d.DistributedOptimiser(flux.Descent(0.1)), many)
+    flux.train(ignoring, many, d.shared(flux.DataLoader((x, some), 8)), state)
     same(one, many)
 
 

@@ -7,6 +7,7 @@ ignored ones have none.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from .edges import finite
 from .targets import floating, labelled, one_hot_like
 
 if TYPE_CHECKING:
+    from .distributed.world import World
     from .typing import ArrayLike
 
 __all__ = ["Classes", "binary_weights"]
@@ -106,12 +108,27 @@ class Classes:
         if agg is not mean or not self.are_labels:
             return agg(losses)
         counts = self.counts
+        if self.weight is not None or self.ignore_index is not None:
+            ranks = _ranks()
+            if ranks is not None:
+                return self._reduced_among(ranks, losses)
         if counts is None:
             return mean(losses)
         total = counts.sum()
         if _core.holds(_core.equal(_core.stop_gradient(total), 0)):
             raise ValueError(self._nothing())
         return losses.sum() / total
+
+    def _reduced_among(self, ranks: World, losses: Tensor) -> Tensor:
+        """What the labels of this rank add to the mean of all, for those who count it by the rows of this rank."""
+        assert ranks.share is not None
+        mine, rows = ranks.share
+        counts = self.counts
+        own = self.y.size if counts is None else _core.stop_gradient(counts).sum().item()
+        total = float(ranks.meet(f"{self.name} with weights", own if mine else 0.0)[:, 0].sum())
+        if not total:
+            raise ValueError(self._nothing())
+        return losses.sum() * (rows / max(mine, 1) / total)
 
     def _nothing(self) -> str:
         of = "label" if self.y.size == 1 else "labels"
@@ -120,6 +137,12 @@ class Classes:
         else:
             what = f"the weights of {self.y.size} {of} add up to 0"
         return f"{self.name}: there is nothing to take the mean of, {what}; agg=flux.sum gives 0"
+
+
+def _ranks() -> World | None:
+    """The processes among which the rows of a batch are shared out at this moment, if they are."""
+    module = sys.modules.get(f"{__package__}.distributed.world")
+    return None if module is None else module.sharing()
 
 
 def binary_weights(name: str, option: str, given: ArrayLike | None, yhat: Tensor) -> Tensor | None:

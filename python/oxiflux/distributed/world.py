@@ -296,6 +296,13 @@ def world(caller: str) -> World:
     return _WORLD[0]
 
 
+def sharing() -> World | None:
+    """The World of this process while it has a batch of which other ranks have the other rows."""
+    if not _WORLD or _WORLD[0].comm is None or _WORLD[0].share is None:
+        return None
+    return _WORLD[0]
+
+
 def local_rank() -> int:
     """The number of this process, from 0 to `total_workers() - 1`. Ref: Flux.jl, `DistributedUtils.local_rank`.
 

@@ -95,8 +95,9 @@ def fit(
     - `distributed`: trains on all processes that `mpiexec` has started, each with its rows of every batch, to the
       result of one process; alone without mpiexec. All ranks call `fit` with the same arguments. They begin with the
       parameters of rank 0, which alone shows progress, logs and writes files; validation is shared out, callbacks run
-      on all ranks, and one that ends the training on one ends it on all. The loss must be a mean over the rows. With
-      `wire="bfloat16"` the gradients are sent as such numbers and summed in float32. See `flux.distributed`.
+      on all ranks, and one that ends the training on one ends it on all. The loss must be a mean over the rows, or over
+      labels by weights. With `wire="bfloat16"` the gradients are sent as such numbers and summed in float32. See
+      `flux.distributed`.
 
     Ctrl-C ends the training with the model as it was after the last whole step; the table then has the epochs before
     that and is `interrupted`.
@@ -118,12 +119,6 @@ def fit(
     check("fit", loss, model, data, epochs, steps, checkpoint, resume)
     one = _together(model, distributed, wire)
     if one is not None:
-        if class_weight is not None and not one.is_alone:
-            raise ValueError(
-                "fit: class_weight= makes the loss a mean that is weighted within each batch, of which no rank knows "
-                "its part: leave it out on several ranks, and let the loss be a mean over the rows: "
-                "logitcrossentropy(m(x), y, weight=weight, agg=lambda each: each.mean())"
-            )
         one.begin(
             epochs=epochs, steps=steps, metrics=metrics, on_nan=on_nan, wire=wire, resume=resume, per=per
         )

@@ -209,8 +209,10 @@ class Together:
             if n >= self.world.size:
                 args = cut(args, first, last, n)
             kept = dict(meter.means.sums), meter.means.weight, list(meter.parts)
+            mine = last - first if n >= self.world.size else n * self.is_first
             with testing(model):
-                value = loss(model, *args)
+                with self._shared_out(mine, n):
+                    value = loss(model, *args)
                 number = number_of("fit", "the loss", value[0] if type(value) is tuple else value)
                 meter.add(model, args)
             if counts:
@@ -224,6 +226,15 @@ class Together:
             return None
         self._add_up(means)
         return means.means() | self.seen(meter).results()
+
+    @contextmanager
+    def _shared_out(self, mine: int, rows: int) -> Iterator[None]:
+        """The time in which this rank has some rows of a batch."""
+        self.world.share = mine, rows
+        try:
+            yield
+        finally:
+            self.world.share = None
 
     def _add_up(self, means: Means) -> None:
         names = list(means.sums)
