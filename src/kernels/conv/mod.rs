@@ -3,13 +3,15 @@
 //! No matrix of patches is made: the micro-kernel of the matrix product reads the pixels where they are, or in a copy
 //! of a band of lines with zeros around ([`band`]). Its sums go over the taps of the window, one run of contiguous
 //! elements after the other. The gradient for the input is the same correlation with the taps the other way round, once
-//! for each phase of the stride (`correlate`); the gradient for the weight is a product whose sums go over the pixels
+//! for each phase of the stride (`correlate`), or, of few channels, products that are added where they belong
+//! ([`scattered`]); the gradient for the weight is a product whose sums go over the pixels
 //! ([`weight`]). Where each channel is a group of its own there are no products of matrices ([`depthwise`]).
 
 mod axis;
 mod band;
 mod correlate;
 mod depthwise;
+mod scattered;
 mod weight;
 mod winograd;
 
@@ -120,6 +122,19 @@ pub unsafe fn forward<T: Tiled + Float>(
 /// As for [`forward`], with `dx` written and `dy` and `weight` read.
 pub unsafe fn input_gradient<T: Tiled + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
     let g = &g.with_lines();
+    if scattered::gains::<T>(g) {
+        // SAFETY: handed on from this function's caller.
+        return unsafe { scattered::input_gradient(g, g.y(dy, 0), weight, g.x(dx, 0)) };
+    }
+    // SAFETY: handed on from this function's caller.
+    unsafe { by_taps(g, dy, weight, dx) };
+}
+
+/// [`input_gradient`] as sums over the taps that see each pixel.
+///
+/// # Safety
+/// As for [`input_gradient`].
+unsafe fn by_taps<T: Tiled + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
     let phases = g.windows.map(|w| w.phases());
     if phases.iter().flatten().any(|axis| axis.taps.is_empty()) {
         let pixels: usize = g.windows.iter().map(|w| w.input).product();

@@ -114,7 +114,7 @@ const DEPTH: usize = 64;
 ///
 /// # Safety
 /// A, by its layout, and B must be readable, C writable and nobody else use it meanwhile.
-unsafe fn multiply<T: Scalar>(
+pub(super) unsafe fn multiply<T: Scalar>(
     kernels: &Kernels<T>,
     layout: Access,
     [rows, terms, columns]: [usize; 3],
