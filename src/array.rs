@@ -82,6 +82,14 @@ impl Array {
         Ok(Array::from_buffer(buffer, shape, dtype))
     }
 
+    /// An error, unless it is what [`Array::empty`] gives for these.
+    pub(crate) fn is_empty_of(&self, op: &str, shape: &[usize], dtype: DType) -> Result<()> {
+        match self.is_unique() && self.shape() == shape && self.dtype == dtype && self.is_row_major() {
+            true => Ok(()),
+            false => Err(Error::Unsupported(format!("{op}: the result is not laid out as it was"))),
+        }
+    }
+
     /// [`Array::empty`] for elements that will have the bits of a `T`: of its type, or of any of the same size that all bits
     /// are values of.
     #[inline]

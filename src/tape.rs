@@ -4,6 +4,7 @@
 //! a long tape is walked or dropped. Outside a scope nothing is recorded. A scope opened inside another writes on the
 //! same tape, which is what makes a gradient differentiable.
 
+mod after;
 mod apply;
 mod capture;
 mod convert;

@@ -155,6 +155,7 @@ impl Case {
             accumulate: self.accumulate,
             bias: if self.bias { bias.as_ptr() } else { std::ptr::null() },
             activation: self.activation::<T>(),
+            then: None,
         };
         // SAFETY: the matrices have the sizes that are said, and C is apart from them.
         unsafe { gemm(m, n, k, a.operand(), b.operand(), c.as_mut_ptr(), ldc, &epilogue) };

@@ -71,6 +71,15 @@ pub(crate) struct Together {
     pub(crate) steps: Vec<usize>,
     /// The length of the rows of the shape, where something is done by rows.
     pub(crate) row: Option<usize>,
+    /// The step that is done first, whose result they are done to as its elements are finished.
+    pub(crate) after: Option<usize>,
+}
+
+impl Together {
+    /// All of them, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = usize> + Clone + '_ {
+        self.after.into_iter().chain(self.steps.iter().copied())
+    }
 }
 
 /// What is known of a value: the level of the step that makes it, and its group, if it is there while that is done.
@@ -343,6 +352,7 @@ fn ordered(
     let together = |unit: usize| Together {
         steps: std::mem::take(&mut units[unit]),
         row: groups.get(unit).and_then(|group| group.row),
+        after: None,
     };
     order.into_iter().map(together).collect()
 }

@@ -59,6 +59,8 @@ struct Making<'a> {
     values: &'a dyn Values,
     shape: Dims,
     row: Option<usize>,
+    /// The operand that is finished piece by piece.
+    after: Option<u32>,
     /// The operands by their numbers, and which instruction reads a value last.
     numbers: HashMap<Value, usize>,
     operands: Vec<Value>,
@@ -67,16 +69,18 @@ struct Making<'a> {
 
 impl Program {
     /// The program that does all of these, with the numbers of the values that it is given and of those that it gives. Each
-    /// [fits](Each::fits) its inputs, and all have the shape in common; but what is done by rows of that length.
+    /// [fits](Each::fits) its inputs, and all have the shape in common; but what is done by rows of that length. With `after`
+    /// it is done to the elements of that value as they are finished.
     pub(crate) fn new(
         sources: &[Source<'_>],
         row: Option<usize>,
+        after: Option<u32>,
         values: &dyn Values,
     ) -> (Program, Vec<u32>, Vec<u32>) {
         let first = sources.iter().find(|s| !matches!(s.what, Fusible::Folds(_)));
         let shape = first.map(|s| values.layout(s.output).0.clone()).unwrap_or_default();
         let (numbers, last) = (HashMap::new(), HashMap::new());
-        let mut making = Making { sources, values, shape, row, numbers, operands: Vec::new(), last };
+        let mut making = Making { sources, values, shape, row, after, numbers, operands: Vec::new(), last };
         let mut made: Vec<u32> = Vec::new();
         for (at, source) in sources.iter().enumerate() {
             let of_rows = making.is_of_rows(source);
@@ -334,7 +338,10 @@ impl Making<'_> {
         let operand = self.operands.iter().enumerate().position(|(i, &(v, _))| {
             let layout = self.values.layout(v);
             let is_read_once = self.operands.iter().filter(|&&(other, _)| other == v).count() == 1;
+            // What is finished piece by piece is perhaps made of the others, and some of it twice.
+            let is_free = self.after.is_none_or(|after| after == v);
             is_read_once
+                && is_free
                 && layout.2 == dtype
                 && layout.0 == self.shape
                 && shape::is_row_major(&layout.0, &layout.1)

@@ -3,6 +3,7 @@
 //!
 //! The kernels are those of the operations themselves, so that results have the same bits. Nothing here knows a tape.
 
+mod after;
 mod casts;
 mod division;
 mod group;

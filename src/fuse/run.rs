@@ -32,13 +32,17 @@ impl Given<'_> {
     }
 }
 
+/// Where operands are.
+pub(super) type Operands = SmallVec<[*const u8; 16]>;
+/// Where results go, and whether by way of registers.
+pub(super) type Results = SmallVec<[(*mut u8, bool); 8]>;
+
 /// What all tasks of a run share.
-struct Run<'a> {
-    program: &'a Program,
+pub(super) struct Run<'a> {
+    pub(super) program: &'a Program,
     isa: Isa,
-    operands: SmallVec<[*const u8; 16]>,
-    /// Where results go, and whether by way of registers.
-    results: SmallVec<[(*mut u8, bool); 8]>,
+    operands: Operands,
+    results: Results,
     /// Where folds, or those of pieces, go.
     folds: SmallVec<[*mut u8; 4]>,
 }
@@ -52,10 +56,10 @@ impl Program {
         self.results.iter().filter_map(|r| r.takes.map(|(operand, _)| operand))
     }
 
-    /// What all steps make of the operands: first what is as large as they, then what is folded.
-    pub(crate) fn run(&self, given: &mut [Given<'_>]) -> Result<SmallVec<[Array; 4]>> {
+    /// Where the operands are, of which some are copies in order.
+    pub(super) fn operands(&self, given: &[Given<'_>]) -> Result<(Operands, SmallVec<[Array; 4]>)> {
         let mut copies: SmallVec<[Array; 4]> = SmallVec::new();
-        let mut operands: SmallVec<[*const u8; 16]> = SmallVec::new();
+        let mut operands = Operands::new();
         if given.len() != self.operands.len() {
             return Err(changed());
         }
@@ -71,8 +75,12 @@ impl Program {
                 x.start()
             });
         }
-        let mut made: SmallVec<[Array; 4]> = SmallVec::new();
-        let (mut results, mut folds) = (SmallVec::new(), SmallVec::new());
+        Ok((operands, copies))
+    }
+
+    /// Where the results go, and what they are, some of them in the memory of what was given.
+    pub(super) fn results(&self, given: &mut [Given<'_>]) -> Result<(Results, SmallVec<[Array; 4]>)> {
+        let (mut results, mut made) = (Results::new(), SmallVec::new());
         for result in &self.results {
             let taken = result.takes.and_then(|(operand, _)| match &mut given[operand] {
                 Given::Left(x) if x.is_unique() => Some(std::mem::replace(x, Array::nothing())),
@@ -86,6 +94,25 @@ impl Program {
             results.push((array.start_mut(), is_taken));
             made.push(array);
         }
+        Ok((results, made))
+    }
+
+    /// How long it takes for so many elements on one thread, in nanoseconds.
+    pub(super) fn nanos_of(&self, elements: usize) -> usize {
+        let each = self.nanos + CALL * self.instructions.len() as f64 / self.block as f64;
+        (elements as f64 * each) as usize
+    }
+
+    /// The memory of a task.
+    pub(super) fn scratch(&self) -> Buffer {
+        Buffer::new(self.scratch).unwrap_or_else(|| exhausted())
+    }
+
+    /// What all steps make of the operands: first what is as large as they, then what is folded.
+    pub(crate) fn run(&self, given: &mut [Given<'_>]) -> Result<SmallVec<[Array; 4]>> {
+        let (operands, _copies) = self.operands(given)?;
+        let (results, mut made) = self.results(given)?;
+        let mut folds = SmallVec::new();
         let mut partial: SmallVec<[Buffer; 4]> = SmallVec::new();
         for fold in &self.folds {
             let mut array = Array::empty("fused", &fold.shape, fold.folds.out)?;
@@ -99,8 +126,7 @@ impl Program {
             }
             made.push(array);
         }
-        let run = Run { program: self, isa: isa(), operands, results, folds };
-        run.go();
+        Run::new(self, operands, results, folds).go();
         let (first, mut partial) = (self.results.len(), partial.iter());
         for (fold, array) in self.folds.iter().zip(&mut made[first..]) {
             let Axis { outer, n, inner } = fold.axis;
@@ -129,7 +155,7 @@ fn changed() -> Error {
 }
 
 /// A task's own.
-struct Task {
+pub(super) struct Task {
     /// Where the elements of each place are.
     places: SmallVec<[*mut u8; 64]>,
     packed: SmallVec<[Packed; 8]>,
@@ -137,17 +163,26 @@ struct Task {
 }
 
 impl Run<'_> {
+    pub(super) fn new(
+        program: &Program,
+        operands: Operands,
+        results: Results,
+        folds: SmallVec<[*mut u8; 4]>,
+    ) -> Run<'_> {
+        Run { program, isa: isa(), operands, results, folds }
+    }
+
     fn go(&self) {
         let program = self.program;
         let nanos = program.nanos + CALL * program.instructions.len() as f64 / program.block as f64;
-        let cost = (program.size as f64 * nanos) as usize;
+        let cost = program.nanos_of(program.size);
         match program.division {
             None => {
                 let blocks = ((PIECE / nanos) as usize / program.block).clamp(1, 16);
                 let chunk = blocks * program.block;
                 team::run(program.size.div_ceil(chunk), cost, |i| {
                     let mut task = Task::new(program);
-                    let scratch = scratch(program);
+                    let scratch = program.scratch();
                     // SAFETY: the task's elements are within the shape and nobody else's; the scratch is its own.
                     unsafe {
                         self.begin(&mut task, scratch.data());
@@ -168,7 +203,7 @@ impl Run<'_> {
                 let group = ((PIECE / each) as usize).clamp(1, batches);
                 team::run(batches.div_ceil(group), cost, |i| {
                     let mut task = Task::new(program);
-                    let scratch = scratch(program);
+                    let scratch = program.scratch();
                     // SAFETY: batches are within the shape, each of elements and results that are nobody else's; the
                     // scratch is the task's own.
                     unsafe {
@@ -202,7 +237,7 @@ impl Run<'_> {
     ///
     /// # Safety
     /// `scratch` must have the program's bytes, and be nobody else's.
-    unsafe fn begin(&self, task: &mut Task, scratch: *mut u8) {
+    pub(super) unsafe fn begin(&self, task: &mut Task, scratch: *mut u8) {
         let program = self.program;
         task.scratch = scratch;
         // SAFETY: offsets are within the scratch, which leaves room for a block of each; the operands are readable.
@@ -229,7 +264,7 @@ impl Run<'_> {
     ///
     /// # Safety
     /// The elements must be within the shape and nobody else's; no more than a step of a batch where there are folds.
-    unsafe fn elements(&self, task: &mut Task, batch: usize, start: usize, end: usize) {
+    pub(super) unsafe fn elements(&self, task: &mut Task, batch: usize, start: usize, end: usize) {
         let program = self.program;
         let row = program.row.unwrap_or(1);
         let mut position = start;
@@ -366,7 +401,7 @@ impl Run<'_> {
 }
 
 impl Task {
-    fn new(program: &Program) -> Task {
+    pub(super) fn new(program: &Program) -> Task {
         let packed = program.operands.iter().map(|_| Packed::NOTHING).collect();
         Task {
             places: smallvec![std::ptr::null_mut(); program.places],
@@ -374,9 +409,4 @@ impl Task {
             scratch: std::ptr::null_mut(),
         }
     }
-}
-
-/// The memory of a task.
-fn scratch(program: &Program) -> Buffer {
-    Buffer::new(program.scratch).unwrap_or_else(|| exhausted())
 }

@@ -28,6 +28,7 @@ pub mod random;
 pub mod dropout;
 pub mod norm;
 pub mod pool;
+pub mod then;
 pub mod gemm;
 pub mod linalg;
 pub mod conv;

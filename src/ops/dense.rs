@@ -8,9 +8,10 @@ use crate::array::Array;
 use crate::dtype::{Element, each};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Epilogue};
+use crate::kernels::then::Then;
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, parameters, readers,
+    Context, Differentiable, Grads, Keeps, Known, Layout, Operation, Tensor, apply, parameters, readers,
 };
 
 /// `activation(x @ weight + bias)` for `x` of shape `(.., in)` and `weight` of shape `(in, out)`.
@@ -75,21 +76,38 @@ impl Operation for Dense {
         2 * (shape::size(output) * inputs[1][0]) as u64
     }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        let mut out = Array::empty("dense", &Self::shape(inputs), inputs[0].dtype())?;
+        self.write(inputs, &mut out, None)?;
+        Ok(out)
+    }
+    fn tells(&self, _: &[&Layout]) -> bool {
+        true
+    }
+    fn forward_then(&self, inputs: &[&Array], out: &mut Array, then: &dyn Then) -> Result<()> {
+        out.is_empty_of("dense", &Self::shape(inputs), inputs[0].dtype())?;
+        self.write(inputs, out, Some(then))
+    }
+}
+
+impl Dense {
+    /// The shape of the result.
+    fn shape(inputs: &[&Array]) -> Dims {
+        let (x, weight) = (inputs[0].shape(), inputs[1].shape());
+        x[..x.len() - 1].iter().copied().chain([weight[1]]).collect()
+    }
+
+    /// Writes it to a fresh array of that shape.
+    fn write(&self, inputs: &[&Array], out: &mut Array, then: Option<&dyn Then>) -> Result<()> {
         let (x, weight) = (flat(inputs[0])?, inputs[1]);
         let (m, k, n) = (x.shape()[0], x.shape()[1], weight.shape()[1]);
         let bias = inputs.get(2).map(|b| b.contiguous()).transpose()?;
-        let mut dims = Dims::from_slice(inputs[0].shape());
-        if let Some(last) = dims.last_mut() {
-            *last = n;
-        }
-        let mut out = Array::empty("dense", &dims, x.dtype())?;
         each!(x.dtype(), float: T => {
             let bias = bias.as_ref().map_or(std::ptr::null(), Array::ptr::<T>);
-            let epilogue = Epilogue { accumulate: false, bias, activation: fused(self.activation) };
+            let epilogue = Epilogue { accumulate: false, bias, activation: fused(self.activation), then };
             // SAFETY: shapes and strides are those of the arrays; `dense` has checked that they fit; the output is fresh.
             unsafe { gemm::gemm(m, n, k, operand::<T>(&x, 0), operand(weight, 0), out.fresh_ptr(), n, &epilogue) };
         }, else return Err(Error::DType(format!("dense: not defined for {}", x.dtype()))));
-        Ok(out)
+        Ok(())
     }
 }
 

@@ -7,9 +7,10 @@ use crate::array::Array;
 use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Epilogue, Operand};
+use crate::kernels::then::Then;
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, cast, parameters, readers,
+    Context, Differentiable, Grads, Keeps, Known, Layout, Operation, Tensor, apply, cast, parameters, readers,
 };
 
 /// `(.., m, k) @ (.., k, n)`, where the leading axes broadcast.
@@ -47,28 +48,48 @@ impl Operation for Matmul {
         2 * (shape::size(output) * inputs[0].last().copied().unwrap_or(0)) as u64
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
-        let (a, b) = (x[0], x[1]);
+        let mut out = Array::empty("matmul", &Self::shape(x[0], x[1])?, x[0].dtype())?;
+        Self::write(x[0], x[1], &mut out, None)?;
+        Ok(out)
+    }
+    fn tells(&self, _: &[&Layout]) -> bool {
+        true
+    }
+    fn forward_then(&self, x: &[&Array], out: &mut Array, then: &dyn Then) -> Result<()> {
+        out.is_empty_of("matmul", &Self::shape(x[0], x[1])?, x[0].dtype())?;
+        Self::write(x[0], x[1], out, Some(then))
+    }
+}
+
+impl Matmul {
+    /// The shape of the product.
+    fn shape(a: &Array, b: &Array) -> Result<Dims> {
         let (na, nb) = (a.ndim(), b.ndim());
-        let (m, k, n) = (a.shape()[na - 2], a.shape()[na - 1], b.shape()[nb - 1]);
-        if b.shape()[nb - 2] != k {
+        if b.shape()[nb - 2] != a.shape()[na - 1] {
             return Err(mismatch(a, b));
         }
-        let stack = shape::broadcast("matmul", &a.shape()[..na - 2], &b.shape()[..nb - 2]).map_err(|_| {
+        let stack = shape::broadcast("matmul", &a.shape()[..na - 2], &b.shape()[..nb - 2]);
+        let mut dims = stack.map_err(|_| {
             let (a, b) = (shape::show(a.shape()), shape::show(b.shape()));
             Error::Shape(format!("matmul: the leading axes of shapes {a} and {b} do not broadcast together"))
         })?;
-        let mut dims = stack.clone();
-        dims.extend([m, n]);
-        let mut out = Array::empty("matmul", &dims, a.dtype())?;
+        dims.extend([a.shape()[na - 2], b.shape()[nb - 1]]);
+        Ok(dims)
+    }
+
+    /// Writes it to a fresh array of that shape.
+    fn write(a: &Array, b: &Array, out: &mut Array, then: Option<&dyn Then>) -> Result<()> {
+        let stack = Dims::from_slice(&out.shape()[..out.ndim() - 2]);
+        let (m, k, n) = (a.shape()[a.ndim() - 2], a.shape()[a.ndim() - 1], b.shape()[b.ndim() - 1]);
         let stack_strides = |x: &Array| {
             let lead = x.ndim() - 2;
             shape::broadcast_strides(&x.shape()[..lead], &x.strides()[..lead], &stack)
         };
         each!(a.dtype(), float: T => {
-            let c = out.fresh_ptr::<T>();
+            let (c, epilogue) = (out.fresh_ptr::<T>(), &Epilogue { then, ..Epilogue::NONE });
             if stack.is_empty() {
                 // SAFETY: shapes and strides are those of the arrays; the output is fresh.
-                unsafe { gemm::gemm(m, n, k, operand::<T>(a, 0), operand(b, 0), c, n, &Epilogue::NONE) };
+                unsafe { gemm::gemm(m, n, k, operand::<T>(a, 0), operand(b, 0), c, n, epilogue) };
             } else {
                 let (sa, sb) = (stack_strides(a), stack_strides(b));
                 let at = |i: usize, strides: &[isize]| shape::offset(i, &stack, strides);
@@ -78,11 +99,11 @@ impl Operation for Matmul {
                 unsafe {
                     gemm::gemm_batched(shape::size(&stack), m, n, k,
                         |i| operand::<T>(a.get(), at(i, &sa)), |i| operand::<T>(b.get(), at(i, &sb)),
-                        |i| c.get().cast_mut().add(i * m * n), n, &Epilogue::NONE);
+                        |i| c.get().cast_mut().add(i * m * n), n, epilogue);
                 }
             }
         }, else return Err(Error::DType(format!("matmul: not defined for {}", a.dtype()))));
-        Ok(out)
+        Ok(())
     }
 }
 

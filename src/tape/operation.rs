@@ -8,6 +8,7 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::fuse::{Fusible, Part};
+use crate::kernels::then::Then;
 use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::any::Any;
@@ -86,6 +87,17 @@ pub trait Operation: Any + fmt::Debug + Send + Sync {
     fn forward_into(&self, first: Array, rest: &[&Array]) -> Result<Array> {
         let inputs: SmallVec<[&Array; 4]> = std::iter::once(&first).chain(rest.iter().copied()).collect();
         self.forward(&inputs)
+    }
+
+    /// Whether [`Operation::forward_then`] can be done with inputs that are laid out so.
+    fn tells(&self, _inputs: &[&Layout]) -> bool {
+        false
+    }
+
+    /// The result, in an array that is laid out as it is and that nobody else has; `then` is done to its elements as they
+    /// are finished.
+    fn forward_then(&self, _inputs: &[&Array], _out: &mut Array, _then: &dyn Then) -> Result<()> {
+        Err(Error::Unsupported(format!("{}: it does not tell what is finished", self.name())))
     }
 
     /// How many products and sums of numbers it takes for inputs and a result of these shapes, where that is what it costs:

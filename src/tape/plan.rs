@@ -1,5 +1,6 @@
 //! What of a captured program is done, in which order, and what of it together.
 
+use super::after::{After, followed};
 use super::capture::{Capture, Kind, Layout, Step};
 use super::parameters::{Parameters, Value};
 use super::parts::in_parts;
@@ -24,6 +25,8 @@ pub(super) enum Doing {
     Step(Kind),
     /// Several, element by element.
     Fused(Box<Program>),
+    /// One, and several to the elements of its result.
+    After(Box<After>),
 }
 
 /// A line of a program. Values are named by the numbers of the capture.
@@ -40,6 +43,8 @@ pub enum Fate {
     Alone,
     /// It is done with others, as the line of this number.
     Fused(usize),
+    /// It is done there to the elements of what the operation of that name gives, as they are finished.
+    Folded(usize, &'static str),
     /// It does what another has done already.
     Merged,
     /// Nobody needs what it gives.
@@ -51,6 +56,7 @@ impl fmt::Display for Fate {
         match self {
             Fate::Alone => Ok(()),
             Fate::Fused(line) => write!(f, "[in {line}]"),
+            Fate::Folded(line, name) => write!(f, "[in {line}, folded into {name}]"),
             Fate::Merged => f.write_str("[done already]"),
             Fate::Dropped => f.write_str("[not needed]"),
         }
@@ -99,25 +105,30 @@ impl Plan {
         repeat(&mut order, &steps, &layouts, &is_wanted);
         let shown = shown(&steps, &layouts);
         let order = without_idle(order, &steps, &shown, &is_wanted);
+        let order = followed(order, &steps, &layouts, &shown, &is_wanted);
         let mut last = vec![0; layouts.len()];
         for (at, group) in order.iter().enumerate() {
             reads(group, &steps, &shown).for_each(|n| last[n as usize] = at);
         }
         wanted.iter().for_each(|&n| last[stands[n as usize] as usize] = usize::MAX);
         let mut units = Vec::with_capacity(order.len());
-        let done = order.iter().map(|group| group.steps.iter().map(|&i| steps[i].at).collect()).collect();
+        let done = order.iter().map(|group| group.all().map(|i| steps[i].at).collect()).collect();
         for (at, group) in order.iter().enumerate() {
-            let unit = match group.steps[..] {
-                [one] if !steps[one].is_part || steps[one].is_reduction() => alone(&steps[one]),
-                _ => {
-                    let seeing = Seeing { capture, layouts: &layouts, shown: &shown, last: &last, at };
-                    together(&steps, group, &seeing)
-                }
+            let seeing = Seeing { capture, layouts: &layouts, shown: &shown, last: &last, at };
+            let unit = match (&group.steps[..], group.after) {
+                (_, Some(first)) => after(&steps, group, &steps[first], &seeing),
+                (&[one], None) if !steps[one].is_part || steps[one].is_reduction() => alone(&steps[one]),
+                _ => together(&steps, group, &seeing),
             };
-            for &i in &group.steps {
+            let line = units.len();
+            for i in group.all() {
                 let fate = &mut fates[steps[i].at];
-                if !matches!(fate, Fate::Fused(_)) {
-                    *fate = if group.steps.len() > 1 { Fate::Fused(units.len()) } else { Fate::Alone };
+                if !matches!(fate, Fate::Fused(_) | Fate::Folded(..)) {
+                    *fate = match group.after {
+                        Some(first) if first != i => Fate::Folded(line, steps[first].name()),
+                        None if group.steps.len() == 1 => Fate::Alone,
+                        _ => Fate::Fused(line),
+                    };
                 }
             }
             units.push(unit);
@@ -127,6 +138,13 @@ impl Plan {
 }
 
 impl Doable {
+    fn name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Operation(op, _) => op.name(),
+            Kind::Derived(name, ..) => name,
+            Kind::Foreign(_) => "foreign",
+        }
+    }
     fn is_reduction(&self) -> bool {
         matches!(self.fusible, Some(Fusible::Folds(_)))
     }
@@ -173,9 +191,13 @@ fn shown(steps: &[Doable], layouts: &[Layout]) -> Vec<u32> {
 }
 
 /// The values that steps which are done in one go read of others.
-fn reads<'a>(group: &'a Together, steps: &'a [Doable], shown: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
-    let own: HashSet<u32> = group.steps.iter().flat_map(|&i| steps[i].outputs.iter().copied()).collect();
-    let read = group.steps.iter().flat_map(|&i| steps[i].inputs.iter().copied());
+pub(super) fn reads<'a>(
+    group: &'a Together,
+    steps: &'a [Doable],
+    shown: &'a [u32],
+) -> impl Iterator<Item = u32> + 'a {
+    let own: HashSet<u32> = group.all().flat_map(|i| steps[i].outputs.iter().copied()).collect();
+    let read = group.all().flat_map(|i| steps[i].inputs.iter().copied());
     read.filter(move |&n| !(own.contains(&n) || group.row.is_some() && own.contains(&shown[n as usize])))
 }
 
@@ -211,18 +233,40 @@ fn alone(step: &Doable) -> Unit {
     Unit { doing: Doing::Step(kind), inputs: step.inputs.clone(), outputs: step.outputs.clone() }
 }
 
-fn together(steps: &[Doable], group: &Together, seeing: &Seeing<'_>) -> Unit {
+fn sources<'a>(steps: &'a [Doable], group: &Together) -> Vec<Source<'a>> {
     let steps = group.steps.iter().map(|&i| &steps[i]);
-    let sources: Vec<Source<'_>> = steps
+    steps
         .filter_map(|step| {
             let what = step.fusible.clone()?;
             Some(Source { what, inputs: &step.inputs, output: step.outputs[0] })
         })
-        .collect();
-    let (program, inputs, outputs) = Program::new(&sources, group.row, seeing);
+        .collect()
+}
+
+fn together(steps: &[Doable], group: &Together, seeing: &Seeing<'_>) -> Unit {
+    let (program, inputs, outputs) = Program::new(&sources(steps, group), group.row, None, seeing);
     Unit {
         doing: Doing::Fused(Box::new(program)),
         inputs: SmallVec::from_vec(inputs),
+        outputs: SmallVec::from_vec(outputs),
+    }
+}
+
+/// The first step, and the others to the elements of its result: it is the last of the outputs.
+fn after(steps: &[Doable], group: &Together, first: &Doable, seeing: &Seeing<'_>) -> Unit {
+    let result = first.outputs[0];
+    let (program, operands, mut outputs) = Program::new(&sources(steps, group), None, Some(result), seeing);
+    let operand = operands.iter().position(|&v| v == result);
+    let (Kind::Operation(op, _), Some(operand)) = (&first.kind, operand) else {
+        unreachable!("it is an operation whose result they read");
+    };
+    debug_assert!(program.is_by_elements_of(operand));
+    let count = first.inputs.len();
+    let inputs = first.inputs.iter().copied().chain(operands.into_iter().filter(|&v| v != result)).collect();
+    outputs.push(result);
+    Unit {
+        doing: Doing::After(Box::new(After { op: op.clone(), count, program, operand })),
+        inputs,
         outputs: SmallVec::from_vec(outputs),
     }
 }

@@ -285,6 +285,21 @@ impl Begun {
         self.keep(nanos, outputs, bytes, flops);
     }
 
+    /// To be called when an operation on the first inputs has been done, which gives a result of that shape, and others to
+    /// its elements.
+    pub(super) fn followed<'a>(
+        self,
+        op: &dyn Operation,
+        inputs: usize,
+        result: &[usize],
+        outputs: impl Iterator<Item = &'a Array>,
+    ) {
+        let (nanos, outputs) = (self.elapsed(), shapes(outputs));
+        let given: Vec<&[usize]> = self.inputs[..inputs].iter().map(|(shape, _)| &shape[..]).collect();
+        let (bytes, flops) = (bytes(&self.inputs) + bytes(&outputs), op.flops(&given, result));
+        self.keep(nanos, outputs, bytes, flops);
+    }
+
     /// To be called when several have been done together.
     pub(super) fn together<'a>(self, outputs: impl Iterator<Item = &'a Array>) {
         let (nanos, outputs) = (self.elapsed(), shapes(outputs));

@@ -1,5 +1,6 @@
 //! A captured program, ready to be done again: steps over numbered registers, each free again after its last use.
 
+use super::after::After;
 use super::capture::{Capture, Kind, Layout};
 use super::observed::{Home, Look, Observed};
 use super::operation::Operation;
@@ -8,6 +9,7 @@ use super::profile::{Begun, Pass, is_profiled};
 use crate::array::Array;
 use crate::error::{Error, Result, attempt};
 use crate::fuse::{Given, Program};
+use crate::kernels::then::Then;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -265,6 +267,10 @@ impl Replay {
         if let Some(begun) = begun {
             match &line.doing {
                 Doing::Step(Kind::Operation(op, _)) => begun.done(&**op, made.clone().flatten()),
+                Doing::After(after) => {
+                    let result = after.program.shape();
+                    begun.followed(&*after.op, after.count, result, made.clone().flatten());
+                }
                 _ => begun.together(made.clone().flatten()),
             }
         }
@@ -321,6 +327,7 @@ impl Replay {
         let kind = match &line.doing {
             Doing::Step(kind) => kind,
             Doing::Fused(program) => return self.fused(line, program, registers),
+            Doing::After(after) => return self.after(line, after, registers),
         };
         match kind {
             Kind::Operation(op, false) if line.gives_up => {
@@ -376,6 +383,24 @@ impl Replay {
         drop(given);
         for (&place, x) in line.outputs.iter().zip(made) {
             registers.values[place as usize - first] = Some(x);
+        }
+        self.end(line, registers);
+        Ok(())
+    }
+
+    /// A step, and others to the elements of its result.
+    fn after(&self, line: &Line, after: &After, registers: &mut Registers) -> Result<()> {
+        let After { op, count, program, operand } = after;
+        let values: SmallVec<[&Array; 8]> = line.inputs.iter().map(|&n| self.value(registers, n)).collect();
+        let (inputs, others) = values.split_at(*count);
+        let mut given: SmallVec<[Given<'_>; 8]> = others.iter().map(|&x| Given::Lent(x)).collect();
+        given.insert(*operand, Given::Left(Array::nothing()));
+        let make = |out: &mut Array, then: &dyn Then| op.forward_then(inputs, out, then);
+        let (result, made) = attempt(op.name(), || program.run_after(*operand, &mut given, make))?;
+        drop((given, values));
+        let first = self.constants.len();
+        for (&place, x) in line.outputs.iter().zip(made.into_iter().map(Some).chain([result])) {
+            registers.values[place as usize - first] = x;
         }
         self.end(line, registers);
         Ok(())

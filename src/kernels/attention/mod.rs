@@ -151,7 +151,7 @@ fn share(tasks: usize, nanos: usize, task: impl Fn(usize) + Sync) {
     team::run(tasks, nanos.saturating_mul(tasks), task);
 }
 
-fn add_up<T>() -> Epilogue<T> {
+fn add_up<T>() -> Epilogue<'static, T> {
     Epilogue { accumulate: true, ..Epilogue::NONE }
 }
 

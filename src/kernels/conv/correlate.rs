@@ -12,6 +12,7 @@ use crate::kernels::gemm::scratch::{self, Slot};
 use crate::kernels::gemm::table::{Access, Kernels};
 use crate::kernels::gemm::tile::Tile;
 use crate::kernels::gemm::{Activation, Epilogue, Scalar};
+use crate::kernels::then;
 use crate::team;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -72,7 +73,7 @@ pub(super) struct Target<'a, T> {
     pub axes: &'a [Axis; 3],
     pub images: Images<T>,
     pub columns: usize,
-    pub epilogue: &'a Epilogue<T>,
+    pub epilogue: &'a Epilogue<'a, T>,
 }
 
 // SAFETY: tasks write pixels or channels of their own, and only read the bias.
@@ -91,22 +92,26 @@ impl<T: Scalar> Target<'_, T> {
         self.axes[2].step * self.images.pitch
     }
 
-    /// Applies a `Map` to the finished columns of a unit.
+    /// Does what is done last to the finished columns of a unit.
     ///
     /// # Safety
     /// The columns must be written, and nobody else use them meanwhile.
-    pub(super) unsafe fn map(&self, unit: &Unit, columns: Range<usize>) {
-        let Activation::Map(map) = self.epilogue.activation else { return };
+    pub(super) unsafe fn end(&self, unit: &Unit, columns: Range<usize>) {
         let pixels = unit.across.len();
         // Pixels side by side with all their channels are one piece.
         let is_whole = columns.len() == self.step();
         let (pieces, len) = if is_whole { (1, pixels * columns.len()) } else { (pixels, columns.len()) };
-        for (image, line) in unit.each_line() {
-            for i in 0..pieces {
-                let piece = self.pixel(unit, image, line, i).wrapping_add(columns.start);
+        let each = || unit.each_line().flat_map(|(image, line)| (0..pieces).map(move |i| (image, line, i)));
+        let run = |(image, line, i)| self.pixel(unit, image, line, i).wrapping_add(columns.start);
+        if let Activation::Map(map) = self.epilogue.activation {
+            for piece in each().map(run) {
                 // SAFETY: the piece is inside of the unit, whose columns are by the caller's word written and ours.
                 map(unsafe { std::slice::from_raw_parts_mut(piece, len) });
             }
+        }
+        if let Some(then) = self.epilogue.then {
+            // SAFETY: as for the map.
+            unsafe { then.done(&mut each().map(|at| (run(at).cast(), len))) };
         }
     }
 }
@@ -154,7 +159,8 @@ pub(super) unsafe fn plain<T: Scalar>(
     let job = |panels| Job { kernels, source, channels, target, terms, filters, taps: &taps, panels };
     let pieces = ENOUGH.div_ceil(cut.len()).min(tiles);
     let positions = images * axes.iter().map(|a| a.count).product::<usize>();
-    let nanos = nanos(kernels.lanes, positions, columns, terms);
+    let nanos = nanos(kernels.lanes, positions, columns, terms)
+        + then::nanos(target.epilogue.then, positions * columns);
     let run = |job: &Job<'_, T>, nanos: usize| {
         team::run(cut.len() * pieces, nanos, |i| {
             // SAFETY: source and target are where axes and channels say, as `plain` asks; the panels are packed,
@@ -276,7 +282,7 @@ impl<T: Scalar> Job<'_, T> {
                 });
             });
             let cols = self.kernels.cols();
-            self.target.map(unit, tiles.start * cols..(tiles.end * cols).min(self.target.columns));
+            self.target.end(unit, tiles.start * cols..(tiles.end * cols).min(self.target.columns));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::kernels::gemm::{Activation, Scalar};
 use crate::kernels::lanes::{Lanes, across};
 use crate::kernels::number::Float;
 use crate::kernels::real::Real;
+use crate::kernels::then;
 use crate::memory::collected;
 use crate::team;
 use smallvec::SmallVec;
@@ -95,7 +96,9 @@ pub(super) unsafe fn correlate<T: Scalar + Float>(
     for (column, repeated) in columns.iter_mut().zip(repeated.chunks(together * channels)) {
         *column = Column(repeated.as_ptr());
     }
-    team::run(cut.len(), nanos(images, axes, channels), |i| {
+    let positions = images * axes.iter().map(|a| a.count).product::<usize>();
+    let nanos = nanos(images, axes, channels) + then::nanos(target.epilogue.then, positions * channels);
+    team::run(cut.len(), nanos, |i| {
         let unit = cut.unit(i);
         // SAFETY: all is where axes and channels say, as `correlate` asks; the units are disjoint.
         unsafe {
@@ -103,7 +106,7 @@ pub(super) unsafe fn correlate<T: Scalar + Float>(
                 let runs = &band.runs(1);
                 dispatch(Correlate { unit: &unit, band, runs, columns: &columns, together, target });
             });
-            target.map(&unit, 0..channels);
+            target.end(&unit, 0..channels);
         }
     });
 }

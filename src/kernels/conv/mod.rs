@@ -17,6 +17,7 @@ mod winograd;
 
 use super::gemm::Epilogue;
 use super::number::Float;
+use super::then::Then;
 use axis::Axis;
 pub use axis::Window;
 use band::Images;
@@ -93,7 +94,7 @@ pub unsafe fn forward<T: Tiled + Float>(
     x: *const T,
     weight: *const T,
     y: *mut T,
-    epilogue: &Epilogue<T>,
+    epilogue: &Epilogue<'_, T>,
 ) {
     let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
@@ -120,7 +121,13 @@ pub unsafe fn forward<T: Tiled + Float>(
 ///
 /// # Safety
 /// As for [`forward`], with `dx` written and `dy` and `weight` read.
-pub unsafe fn input_gradient<T: Tiled + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
+pub unsafe fn input_gradient<T: Tiled + Float>(
+    g: &Geometry,
+    dy: *const T,
+    weight: *const T,
+    dx: *mut T,
+    then: Option<&dyn Then>,
+) {
     let g = &g.with_lines();
     if scattered::gains::<T>(g) {
         // SAFETY: handed on from this function's caller.
@@ -136,19 +143,21 @@ pub unsafe fn input_gradient<T: Tiled + Float>(g: &Geometry, dy: *const T, weigh
 /// As for [`input_gradient`].
 unsafe fn by_taps<T: Tiled + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
     let phases = g.windows.map(|w| w.phases());
-    if phases.iter().flatten().any(|axis| axis.taps.is_empty()) {
-        let pixels: usize = g.windows.iter().map(|w| w.input).product();
+    let size = g.batch * g.windows.iter().map(|w| w.input).product::<usize>() * g.inputs;
+    let has_gaps = phases.iter().flatten().any(|axis| axis.taps.is_empty());
+    if has_gaps {
         // SAFETY: `dx` has as many elements as the images of `g`, and is ours; zero bytes are the number 0.
-        unsafe { dx.write_bytes(0, g.batch * pixels * g.inputs) };
+        unsafe { dx.write_bytes(0, size) };
     }
+    // Pixels that no phase computes are finished with all the others.
+    let epilogue = &Epilogue { then: then.filter(|_| !has_gaps), ..Epilogue::NONE };
     let [d, h, w] = &phases;
     for (d, h, w) in d.iter().flat_map(|d| h.iter().flat_map(move |h| w.iter().map(move |w| (d, h, w)))) {
         let axes: &[Axis; 3] = &[d.clone(), h.clone(), w.clone()];
         if axes.iter().any(|axis| axis.taps.is_empty()) {
             continue;
         }
-        let target =
-            |group, columns| Target { axes, images: g.x(dx, group), columns, epilogue: &Epilogue::NONE };
+        let target = |group, columns| Target { axes, images: g.x(dx, group), columns, epilogue };
         // SAFETY: the arrays are of the shapes of `g`, as this function asks; the phases are of pixels that no other
         // has.
         unsafe {
@@ -161,6 +170,10 @@ unsafe fn by_taps<T: Tiled + Float>(g: &Geometry, dy: *const T, weight: *const T
                 correlate(g.batch, source, filters, &target(group, g.group_inputs()));
             }
         }
+    }
+    if let Some(then) = then.filter(|_| has_gaps && size > 0) {
+        // SAFETY: all of `dx` is written and ours.
+        unsafe { then.done(&mut std::iter::once((dx.cast(), size))) };
     }
 }
 

@@ -121,7 +121,7 @@ impl<T: Scalar> Product<'_, T> {
         });
         if depths.end == self.depths() {
             // SAFETY: these rows and columns of C are the chunk's, and finished.
-            unsafe { self.map(panels.all.clone(), columns) };
+            unsafe { self.end(panels.all.clone(), columns) };
         }
     }
 }

@@ -117,7 +117,7 @@ impl<T: Scalar> Product<'_, T> {
                 }
             }
             // SAFETY: these rows and columns of C are the chunk's, and finished.
-            unsafe { self.map(rows.clone(), columns.clone()) };
+            unsafe { self.end(rows.clone(), columns.clone()) };
         };
         match from {
             RowsOf::InPlace(_) => through(std::ptr::null_mut()),

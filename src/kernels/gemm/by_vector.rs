@@ -77,6 +77,6 @@ impl<T: Scalar> Product<'_, T> {
             }
         }
         // SAFETY: the piece of C is ours, and finished.
-        unsafe { if self.n == 1 { self.map(piece, 0..1) } else { self.map(0..1, piece) } };
+        unsafe { if self.n == 1 { self.end(piece, 0..1) } else { self.end(0..1, piece) } };
     }
 }

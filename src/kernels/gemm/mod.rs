@@ -22,6 +22,7 @@ pub(super) mod table;
 pub(super) mod tile;
 mod vector;
 
+use super::then::{self, Then};
 use crate::isa::{Isa, isa};
 use crate::team;
 pub use packed::Packed;
@@ -109,26 +110,29 @@ pub enum Activation<T> {
 
 /// What is done to the product before it is stored.
 #[derive(Clone, Copy, Debug)]
-pub struct Epilogue<T> {
+pub struct Epilogue<'a, T> {
     /// Whether to add what C holds.
     pub accumulate: bool,
     /// A value for each column of C, contiguous, or null.
     pub bias: *const T,
     /// What is done last.
     pub activation: Activation<T>,
+    /// What somebody else does to the elements after that.
+    pub then: Option<&'a dyn Then>,
 }
 
 // SAFETY: the bias is only read, like a shared slice.
-unsafe impl<T: Sync> Send for Epilogue<T> {}
+unsafe impl<T: Sync> Send for Epilogue<'_, T> {}
 // SAFETY: as for `Send`: the bias is read alone.
-unsafe impl<T: Sync> Sync for Epilogue<T> {}
+unsafe impl<T: Sync> Sync for Epilogue<'_, T> {}
 
-impl<T> Epilogue<T> {
+impl<T> Epilogue<'_, T> {
     /// The plain product.
-    pub const NONE: Self = Self { accumulate: false, bias: std::ptr::null(), activation: Activation::None };
+    pub const NONE: Self =
+        Self { accumulate: false, bias: std::ptr::null(), activation: Activation::None, then: None };
 }
 
-impl<T: Scalar> Epilogue<T> {
+impl<T: Scalar> Epilogue<'_, T> {
     /// Finishes one element, all but a `Map`.
     #[inline]
     fn finish(&self, sum: T, c: T, bias: T) -> T {
@@ -157,7 +161,7 @@ pub unsafe fn gemm<T: Scalar>(
     b: Operand<T>,
     c: *mut T,
     ldc: usize,
-    epilogue: &Epilogue<T>,
+    epilogue: &Epilogue<'_, T>,
 ) {
     if m == 0 || n == 0 {
         return;
@@ -193,11 +197,11 @@ pub unsafe fn gemm_batched<T: Scalar>(
     b: impl Fn(usize) -> Operand<T> + Sync,
     c: impl Fn(usize) -> *mut T + Sync,
     ldc: usize,
-    epilogue: &Epilogue<T>,
+    epilogue: &Epilogue<'_, T>,
 ) {
     // SAFETY: the operands and C of each product are valid, as this function asks, and no two products share a C.
     let one = |i: usize| unsafe { gemm(m, n, k, a(i), b(i), c(i), ldc, epilogue) };
-    let nanos = product::nanos(T::kernels(isa()).lanes, m, n, k);
+    let nanos = product::nanos(T::kernels(isa()).lanes, m, n, k) + then::nanos(epilogue.then, m * n);
     if batch < LONG_BATCH && nanos > LONG_PRODUCT {
         return (0..batch).for_each(one);
     }

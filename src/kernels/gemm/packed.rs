@@ -47,16 +47,16 @@ impl<T: Scalar> Packed<T> {
         a: Operand<T>,
         c: *mut T,
         ldc: usize,
-        epilogue: &'a Epilogue<T>,
+        epilogue: &'a Epilogue<'a, T>,
     ) -> Product<'a, T> {
         Product { kernels: self.kernels, m, n: self.n, k: self.k, a, b: self.b, c, ldc, epilogue }
     }
 
-    /// [`gemm`](super::gemm) with this B, for an epilogue without a `Map`.
+    /// [`gemm`](super::gemm) with this B, for an epilogue without a `Map` and without what somebody else does.
     ///
     /// # Safety
     /// As for [`gemm`](super::gemm).
-    pub unsafe fn gemm(&self, m: usize, a: Operand<T>, c: *mut T, ldc: usize, epilogue: &Epilogue<T>) {
+    pub unsafe fn gemm(&self, m: usize, a: Operand<T>, c: *mut T, ldc: usize, epilogue: &Epilogue<'_, T>) {
         let (n, cols) = (self.n, self.kernels.cols());
         if m == 0 || n == 0 {
             return;

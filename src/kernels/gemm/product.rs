@@ -3,6 +3,7 @@
 //! There are two ways to go through a chunk, [by rows](super::by_rows) and [by columns](super::by_columns), and each packs
 //! one operand panel by panel, just before it is used. A vector has [a way of its own](super::by_vector).
 
+use super::super::then;
 use super::pack::Pack;
 use super::table::{Access, Kernels};
 use super::tile::{Tile, WHOLE};
@@ -61,7 +62,7 @@ pub(super) struct Product<'a, T: 'static> {
     pub(super) b: Operand<T>,
     pub(super) c: *mut T,
     pub(super) ldc: usize,
-    pub(super) epilogue: &'a Epilogue<T>,
+    pub(super) epilogue: &'a Epilogue<'a, T>,
 }
 
 // SAFETY: the chunks of a product read A, B and the bias, and write disjoint parts of C.
@@ -90,25 +91,29 @@ impl<T: Scalar> Product<'_, T> {
             }
         }
         // SAFETY: the loops have written all of C, which the caller has given to this thread alone.
-        unsafe { self.map(0..self.m, 0..self.n) };
+        unsafe { self.end(0..self.m, 0..self.n) };
     }
 
-    /// Applies a `Map` to finished rows.
+    /// Does what is done last to finished rows.
     ///
     /// # Safety
     /// These rows and columns of C must be written, and nobody else use them meanwhile.
-    pub(super) unsafe fn map(&self, rows: Range<usize>, cols: Range<usize>) {
+    pub(super) unsafe fn end(&self, rows: Range<usize>, cols: Range<usize>) {
+        // Whole rows follow on each other, and a run of many elements is quicker than one of each row's.
+        let (count, len) = match cols.len() == self.ldc {
+            true => (1, rows.len() * self.ldc),
+            false => (rows.len(), cols.len()),
+        };
+        let run = |i: usize| self.c.wrapping_add((rows.start + i) * self.ldc + cols.start);
         if let Activation::Map(map) = self.epilogue.activation {
-            // Whole rows follow on each other, and a map of many elements is quicker than one of each row's.
-            if cols.len() == self.ldc {
-                let all = rows.len() * self.ldc;
-                // SAFETY: these rows are inside C, and by the caller's word written and ours.
-                return map(unsafe { from_raw_parts_mut(self.c.add(rows.start * self.ldc), all) });
+            for i in 0..count {
+                // SAFETY: the run is inside C, and by the caller's word written and ours.
+                map(unsafe { from_raw_parts_mut(run(i), len) });
             }
-            for i in rows {
-                // SAFETY: the piece of row `i` is inside C, and by the caller's word written and ours.
-                map(unsafe { from_raw_parts_mut(self.c.add(i * self.ldc + cols.start), cols.len()) });
-            }
+        }
+        if let Some(then) = self.epilogue.then {
+            // SAFETY: as for the map.
+            unsafe { then.done(&mut (0..count).map(|i| (run(i).cast(), len))) };
         }
     }
 
@@ -146,7 +151,7 @@ impl<T: Scalar> Product<'_, T> {
     }
 
     pub(super) fn nanos(&self) -> usize {
-        nanos(self.kernels.lanes, self.m, self.n, self.k)
+        nanos(self.kernels.lanes, self.m, self.n, self.k) + then::nanos(self.epilogue.then, self.m * self.n)
     }
 
     /// The parts of the sums, short enough for the first cache.

@@ -10,9 +10,11 @@ use crate::dtype::{DType, each};
 use crate::error::{Error, Result};
 use crate::kernels::conv::{self, Geometry, Window};
 use crate::kernels::gemm::Epilogue;
+use crate::kernels::then::Then;
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, fields, parameters, readers,
+    Context, Differentiable, Grads, Keeps, Known, Layout, Operation, Tensor, apply, fields, parameters,
+    readers,
 };
 
 /// The sizes of a convolution and how many spatial dimensions they stand for.
@@ -79,6 +81,11 @@ impl Sizes {
     fn y(&self) -> Dims {
         self.images(self.geometry.outputs, |w| w.output)
     }
+    /// Whether images are computed pixel after pixel: with groups of several channels they are not.
+    fn are_in_order(&self) -> bool {
+        let Geometry { groups, inputs, outputs, .. } = self.geometry;
+        groups == 1 || (groups == inputs && groups == outputs)
+    }
     /// Products and sums of the convolution, and of either of its gradients.
     fn flops(&self) -> u64 {
         let Geometry { inputs, groups, .. } = self.geometry;
@@ -124,16 +131,31 @@ impl Operation for Conv {
         self.sizes.flops()
     }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        let mut y = Array::empty("conv", &self.sizes.y(), inputs[0].dtype())?;
+        self.write(inputs, &mut y, None)?;
+        Ok(y)
+    }
+    fn tells(&self, _: &[&Layout]) -> bool {
+        self.sizes.are_in_order()
+    }
+    fn forward_then(&self, inputs: &[&Array], out: &mut Array, then: &dyn Then) -> Result<()> {
+        out.is_empty_of("conv", &self.sizes.y(), inputs[0].dtype())?;
+        self.write(inputs, out, Some(then))
+    }
+}
+
+impl Conv {
+    /// Writes it to a fresh array of its shape.
+    fn write(&self, inputs: &[&Array], y: &mut Array, then: Option<&dyn Then>) -> Result<()> {
         let (x, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
         let bias = inputs.get(2).map(|b| b.contiguous()).transpose()?;
-        let mut y = Array::empty("conv", &self.sizes.y(), x.dtype())?;
         each!(x.dtype(), float: T => {
             let bias = bias.as_ref().map_or(std::ptr::null(), Array::ptr::<T>);
-            let epilogue = Epilogue { accumulate: false, bias, activation: dense::fused(self.activation) };
+            let epilogue = Epilogue { accumulate: false, bias, activation: dense::fused(self.activation), then };
             // SAFETY: the arrays are row-major and of the shapes of the geometry; the output is fresh.
             unsafe { conv::forward::<T>(&self.sizes.geometry, x.ptr(), weight.ptr(), y.fresh_ptr(), &epilogue) };
         }, else return Err(not_float(&x)));
-        Ok(y)
+        Ok(())
     }
 }
 
@@ -191,13 +213,28 @@ impl Operation for InputGradient {
         self.0.flops()
     }
     fn forward(&self, inputs: &[&Array]) -> Result<Array> {
+        let mut dx = Array::empty("conv_transpose", &self.0.x(), inputs[0].dtype())?;
+        self.write(inputs, &mut dx, None)?;
+        Ok(dx)
+    }
+    fn tells(&self, _: &[&Layout]) -> bool {
+        self.0.geometry.windows.iter().all(|w| w.stride == 1) && self.0.are_in_order()
+    }
+    fn forward_then(&self, inputs: &[&Array], out: &mut Array, then: &dyn Then) -> Result<()> {
+        out.is_empty_of("conv_transpose", &self.0.x(), inputs[0].dtype())?;
+        self.write(inputs, out, Some(then))
+    }
+}
+
+impl InputGradient {
+    /// Writes it to a fresh array of its shape.
+    fn write(&self, inputs: &[&Array], dx: &mut Array, then: Option<&dyn Then>) -> Result<()> {
         let (dy, weight) = (inputs[0].contiguous()?, inputs[1].contiguous()?);
-        let mut dx = Array::empty("conv_transpose", &self.0.x(), dy.dtype())?;
         each!(dy.dtype(), float: T => {
             // SAFETY: the arrays are row-major and of the shapes of the geometry; the output is fresh.
-            unsafe { conv::input_gradient::<T>(&self.0.geometry, dy.ptr(), weight.ptr(), dx.fresh_ptr()) };
+            unsafe { conv::input_gradient::<T>(&self.0.geometry, dy.ptr(), weight.ptr(), dx.fresh_ptr(), then) };
         }, else return Err(not_float(&dy)));
-        Ok(dx)
+        Ok(())
     }
 }
 

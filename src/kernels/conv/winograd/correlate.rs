@@ -230,12 +230,32 @@ impl<T: Tiled> Job<'_, T> {
 
     /// Writes some tiles of the target.
     unsafe fn collect(&self, tiles: Range<usize>, products: &Points<T>, columns: &Range<usize>) {
-        for (i, place) in tiles.map(|tile| self.tiles.place(tile)).enumerate() {
+        for (i, place) in tiles.clone().map(|tile| self.tiles.place(tile)).enumerate() {
             // SAFETY: the products are written, as this method asks.
             if !unsafe { self.collect_one(&place, products, i, columns) } {
                 self.not_finite[place.image].store(true, Ordering::Relaxed);
             }
         }
+        if let Some(then) = self.target.epilogue.then {
+            let mut runs = tiles.flat_map(|tile| {
+                let (runs, len) = self.runs(&self.tiles.place(tile), columns);
+                runs.map(move |run| (run.cast(), len))
+            });
+            // SAFETY: the tiles are written and ours, as this method asks.
+            unsafe { then.done(&mut runs) };
+        }
+    }
+
+    /// Where the runs of the columns of a tile begin in the target, and how long they are.
+    fn runs(&self, place: &Place, columns: &Range<usize>) -> (impl Iterator<Item = *mut T> + use<T>, usize) {
+        let images = self.target.images.flat();
+        let (line, pixel) = (images.size[2] * images.pitch, images.pitch);
+        let start = images.at(place.image, [0, place.at[0], place.at[1]]).wrapping_add(columns.start);
+        let (size, channels) = (self.tiles.inside(place), columns.len());
+        // Pixels side by side with all their channels are one run.
+        let (runs, len) = if channels == pixel { (1, size[1] * pixel) } else { (size[1], channels) };
+        let each = (0..size[0]).flat_map(move |i| (0..runs).map(move |j| (i, j)));
+        (each.map(move |(i, j)| start.wrapping_add(i * line + j * pixel)), len)
     }
 
     /// Writes one tile; says whether it is finite.
@@ -267,13 +287,10 @@ impl<T: Tiled> Job<'_, T> {
         // processor has.
         let is_finite = unsafe { (self.transforms.collect)(&collect) };
         if let Activation::Map(map) = epilogue.activation {
-            let channels = columns.len();
-            // Pixels side by side with all their channels are one piece.
-            let (pieces, len) = if channels == pixel { (1, size[1] * pixel) } else { (size[1], channels) };
-            for (i, j) in (0..size[0]).flat_map(|i| (0..pieces).map(move |j| (i, j))) {
-                let piece = pixels.wrapping_add(i * line + j * pixel);
-                // SAFETY: the piece is of this tile, which is written and ours.
-                map(unsafe { std::slice::from_raw_parts_mut(piece, len) });
+            let (runs, len) = self.runs(place, columns);
+            for run in runs {
+                // SAFETY: the run is of this tile, which is written and ours.
+                map(unsafe { std::slice::from_raw_parts_mut(run, len) });
             }
         }
         is_finite

@@ -95,7 +95,7 @@ fn pairs(axes: &[Axis; 3], images: usize) -> Vec<(usize, usize, usize)> {
 }
 
 /// A correlation by tiles; the weight is `(3, 3, channels, columns)`, or with `back` from columns to channels.
-fn by_tiles(case: &Case, back: bool, x: &[f32], weight: &[f32], epilogue: &Epilogue<f32>) -> Vec<f32> {
+fn by_tiles(case: &Case, back: bool, x: &[f32], weight: &[f32], epilogue: &Epilogue<'_, f32>) -> Vec<f32> {
     let (axes, filters) = (case.axes(back), filters(case, back, weight));
     let mut y = vec![f32::NAN; case.pixels(&axes) * case.columns];
     let target = Target {
@@ -244,7 +244,7 @@ fn the_bound_holds_for_any_magnitudes() {
 }
 
 /// The same by the plain sums.
-fn by_sums(case: &Case, x: &[f32], weight: &[f32], epilogue: &Epilogue<f32>) -> Vec<f32> {
+fn by_sums(case: &Case, x: &[f32], weight: &[f32], epilogue: &Epilogue<'_, f32>) -> Vec<f32> {
     let axes = case.axes(false);
     let mut y = vec![f32::NAN; case.pixels(&axes) * case.columns];
     let target = Target {
@@ -313,7 +313,7 @@ fn bias_and_activations_come_after_the_sums() {
         let bias = numbers(case.columns, 3);
         let shifted = |x: &mut [f32]| x.iter_mut().for_each(|x| *x = x.abs() + 1.0);
         for activation in [Activation::None, Activation::Relu, Activation::Map(shifted)] {
-            let epilogue = &Epilogue { accumulate: false, bias: bias.as_ptr(), activation };
+            let epilogue = &Epilogue { bias: bias.as_ptr(), activation, ..Epilogue::NONE };
             let (y, expected) =
                 (by_tiles(case, false, &x, &weight, epilogue), by_sums(case, &x, &weight, epilogue));
             assert!(y.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{activation:?}");
