@@ -40,8 +40,8 @@ def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
     # Objects of their own, because a step may change the others before the gradient is computed.
     given = [_core.asarray(tensor) for tensor in inputs]
     constants = {id(tensor): tensor.copy() for tensor in tensors if tensor.dtype not in FLOATS}
-    shared = _core.default_generator().get_state()
-    before = _core.Snapshot(tree)
+    shared = _core.twin()
+    before = _core.Snapshot(tree, twice=True)
     with _core.paused(inputs):
         value = f(*args)
 
@@ -53,10 +53,8 @@ def checkpoint(f: Callable[..., Tensor], *args: Any) -> Tensor:
 
     def back(dy: Tensor) -> list[Tensor | None]:
         # Other threads go on drawing from the shared generator meanwhile.
-        own = _core.Generator()
-        own.set_state(shared)
-        now = _core.Snapshot(tree)
-        outer = _core.replay(own)
+        now = _core.Snapshot(tree, twice=True)
+        outer = _core.replay(_core.twin(shared))
         before.put_back()
         try:
             grads: Any = pullback(call, given)[1](dy)[0]

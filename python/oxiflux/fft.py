@@ -323,7 +323,7 @@ def fftfreq(
     n = _points("fftfreq", n, d)
     places = np.arange(n)
     frequencies = np.where(places < (n + 1) // 2, places, places - n) / (n * d)
-    return _core.asarray(frequencies, dtype or _core.float32, device=device)
+    return _core.asarray(_core.table(frequencies), dtype or _core.float32, device=device)
 
 
 @told
@@ -337,7 +337,7 @@ def rfftfreq(
     Tensor([0.  , 0.25, 0.5 ])
     """
     n = _points("rfftfreq", n, d)
-    return _core.asarray(np.arange(n // 2 + 1) / (n * d), dtype or _core.float32, device=device)
+    return _core.asarray(_core.table(np.arange(n // 2 + 1) / (n * d)), dtype or _core.float32, device=device)
 
 
 def _shifted(owner: str, x: ArrayLike, axes: int | Sequence[int] | None, pairs: bool, sign: int) -> Tensor:

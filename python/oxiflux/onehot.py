@@ -46,14 +46,48 @@ def onehotbatch(data: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tens
     >>> flux.onehotbatch([[7, 3]], [3, 7]).tolist()
     [[[False, True], [True, False]]]
     """
-    items = data if hasattr(data, "shape") else np.asarray(list(data))
     place = _lookup("onehotbatch", labels, default)
+    if hasattr(data, "shape"):
+        found = _among(data, labels, default)
+        if found is not None:
+            return found
+    items = data if hasattr(data, "shape") else np.asarray(list(data))
     # Items of several types would all become strings in a plain array.
     mixed = (
         items if hasattr(data, "shape") or items.dtype.kind not in "US" else np.asarray(list(data), object)
     )
     places = [place(item) for item in np.asarray(mixed).ravel().tolist()]
-    return _core.one_hot(_core.tensor(np.array(places, np.int64).reshape(items.shape)), len(labels))
+    numbers = np.array(places, np.int64).reshape(items.shape)
+    # What somebody else's array holds may be another thing the next time.
+    return _core.one_hot((_core.tensor if hasattr(data, "shape") else _core.table)(numbers), len(labels))
+
+
+def _among(data: Any, labels: Sequence[Any], default: Any) -> Tensor | None:
+    """The rows of numbers among labels that are numbers; `None` for others, and where some are not among them."""
+    known = _numbers(labels)
+    if known is None or getattr(data.dtype, "kind", "") not in {"i": "iub", "f": "f"}.get(known.dtype.kind, ""):
+        return None
+    x = _core.asarray(data)
+    if x.dtype == _core.uint64:
+        return None
+    same = _core.equal(_core.expand_dims(x.astype(str(known.dtype)), -1), _core.table(known))
+    found = _core.any(same, -1)
+    if default is _RAISE:
+        return same if _core.holds(_core.all(found)) else None
+    of_default = _core.table(known == default)
+    return _core.logical_or(same, _core.logical_and(_core.expand_dims(~found, -1), of_default))
+
+
+def _numbers(labels: Sequence[Any]) -> np.ndarray | None:
+    """Labels that are different numbers, in a type that holds each as it is."""
+    if isinstance(labels, range):
+        return np.arange(labels.start, labels.stop, labels.step)
+    if not isinstance(labels, (list, tuple)) or not labels or len(set(labels)) < len(labels):
+        return None
+    kinds = set(map(type, labels))
+    if kinds <= {int, bool} and all(-(2**63) <= label < 2**63 for label in labels):
+        return np.array([int(label) for label in labels])
+    return np.array(labels) if kinds == {float} else None
 
 
 @told

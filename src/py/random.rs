@@ -24,7 +24,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A stream of random numbers: Philox 4x32-10 (Salmon et al. 2011), the same on every machine and for any number of
 /// threads.
 #[pyclass(name = "Generator", module = "oxiflux", frozen)]
-pub(super) struct Generator(Mutex<Stream>);
+pub(super) struct Generator {
+    stream: Mutex<Stream>,
+    /// Whether it draws once more what another has drawn.
+    is_twin: bool,
+}
 
 /// What a stream of random numbers begins with.
 struct Seed(u64);
@@ -38,7 +42,7 @@ impl<'py> FromPyObject<'_, 'py> for Seed {
 
 impl From<Stream> for Generator {
     fn from(stream: Stream) -> Self {
-        Generator(Mutex::new(stream))
+        Generator { stream: Mutex::new(stream), is_twin: false }
     }
 }
 
@@ -68,15 +72,14 @@ impl Generator {
 
     /// [`Generator::draw`] for one tensor.
     fn tensor(slf: &Bound<'_, Self>, what: Draw) -> PyResult<PyTensor> {
-        let made = slf.get().draw(slf.py(), size_of(&what.shape), |stream| what.of(stream))?;
-        if is_captured() {
-            drawn(slf, what, &made);
-        }
+        let draw = |stream: &mut Stream| Ok((*stream, what.of(stream)?));
+        let (before, made) = slf.get().draw(slf.py(), size_of(&what.shape), draw)?;
+        let made = if is_captured() { drawn(slf, before, what, made) } else { made };
         Ok(Tensor::from(made).into())
     }
 
     pub(super) fn stream(&self) -> MutexGuard<'_, Stream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -202,8 +205,24 @@ thread_local! {
 #[pyfunction]
 #[pyo3(signature = (generator, /))]
 fn replay(generator: Option<Py<Generator>>) -> Option<Py<Generator>> {
-    placed();
+    if !is_drawn_again() && !generator.as_ref().is_some_and(|g| g.get().is_twin) {
+        placed();
+    }
     REPLAYED.replace(generator)
+}
+
+/// Whether this thread draws once more what it has drawn.
+pub(super) fn is_drawn_again() -> bool {
+    REPLAYED.with_borrow(|own| own.as_ref().is_some_and(|g| g.get().is_twin))
+}
+
+/// A generator at the place of another, or of the shared one, to draw once more what that has drawn from there.
+#[pyfunction]
+#[pyo3(signature = (generator = None, /))]
+fn twin(py: Python<'_>, generator: Option<Py<Generator>>) -> PyResult<Generator> {
+    let of = generator.map_or_else(|| default_generator(py), Ok)?;
+    let stream = *of.get().stream();
+    Ok(Generator { stream: Mutex::new(stream), is_twin: true })
 }
 
 /// The generator that everything random draws from unless it is given another.
@@ -281,9 +300,9 @@ fn dropout(
         Ok(before)
     })?;
     let fate = Fate { keep, scale, shift, dropped };
-    let place = ops::place(stream)?;
+    let mut place = ops::place(stream)?;
     if is_captured() {
-        drawn_place(rng.bind(py), x.size(), place.array());
+        place = drawn_place(rng.bind(py), stream, x.size(), place);
     }
     super::run(&[&x], || ops::dropout_at(&x, &place, fate))
 }
@@ -291,6 +310,7 @@ fn dropout(
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Generator>()?;
     add_function!(m, replay)?;
+    add_function!(m, twin)?;
     add_function!(m, default_generator)?;
     add_function!(m, seed)?;
     add_function!(m, rand)?;

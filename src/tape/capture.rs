@@ -400,7 +400,8 @@ pub fn made(x: Array) -> Array {
 #[cold]
 fn constant(x: &Array) {
     with(|capture| {
-        if capture.refusal.is_none() {
+        let is_known = || capture.number(x).is_some_and(|n| capture.is_constant[n as usize]);
+        if capture.refusal.is_none() && !is_known() {
             capture.add(x, true);
         }
     });

@@ -38,13 +38,14 @@ def bincount(x: ArrayLike, /, weights: ArrayLike | None = None, minlength: Suppo
     if least < 0:
         raise ValueError(f"bincount: minlength is 0 or more, got {least}")
     x = _core.astype(x, _core.int64)
-    n = max(int(_core.max(x)) + 1 if x.size else 0, least)
+    is_long = least > 0 and _core.are_below(x, least)
+    n = least if is_long or not x.size else max(int(_core.max(x)) + 1, least)
     if weights is None:
         try:
             return _core.counts(x, n)
         except ValueError:
             raise _negative(x) from None
-    if x.size and int(_core.min(x)) < 0:
+    if not is_long and x.size and int(_core.min(x)) < 0:
         raise _negative(x)
     weights = _core.asarray(weights)
     if weights.shape != x.shape:

@@ -76,7 +76,7 @@ def diagonal(x: ArrayLike, /, *, offset: int = 0, axis1: int = -2, axis2: int = 
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = x.shape[-2:]
     n = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
-    i = np.arange(n)
+    i = _core.arange(n)
     return x[..., i - min(offset, 0), i + max(offset, 0)]
 
 
@@ -133,7 +133,7 @@ def tril_indices(n: int, /, k: int = 0, m: int | None = None) -> tuple[Tensor, T
     (Tensor([0, 1, 1]), Tensor([0, 0, 1]))
     """
     rows, columns = np.nonzero(np.tri(n, m, k, dtype=bool))
-    return _core.tensor(rows), _core.tensor(columns)
+    return _core.tensor(_core.table(rows)), _core.tensor(_core.table(columns))
 
 
 @told
@@ -147,7 +147,7 @@ def triu_indices(n: int, /, k: int = 0, m: int | None = None) -> tuple[Tensor, T
     (Tensor([0, 0, 1]), Tensor([0, 1, 1]))
     """
     rows, columns = np.nonzero(~np.tri(n, m, k - 1, dtype=bool))
-    return _core.tensor(rows), _core.tensor(columns)
+    return _core.tensor(_core.table(rows)), _core.tensor(_core.table(columns))
 
 
 @told

@@ -40,6 +40,9 @@ _CHOSEN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+_HALF = np.float64(0.5).reshape(())
+
+
 def _rows(function: str, x: ArrayLike, axis: Axes, keepdims: bool) -> tuple[Tensor, tuple[int, ...]]:
     """The elements over axes as rows `(…, n)` of floats, and the shape of what is found in each."""
     x, keepdims = floating(x), flag(function, "keepdims", keepdims)
@@ -59,14 +62,20 @@ def _mixed(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
     return _core.where(same, low, _core.lerp(low, _core.where(same, low, high), weight))
 
 
-def _places(function: str, q: Quantiles, n: np.ndarray, method: str) -> np.ndarray:
+def _numbers(q: Quantiles) -> np.ndarray:
+    """Quantiles as they are; what an array or a tensor holds is looked at."""
+    is_array = hasattr(q, "__array__") and not isinstance(q, np.generic)
+    return np.asarray(_core.asarray(q).numpy() if is_array else q, np.float64)
+
+
+def _places(function: str, q: np.ndarray, n: Any, method: str) -> Any:
     """Where, among `n` elements in order counted from 0, each quantile is: a fraction is between two."""
-    q = np.asarray(q, np.float64)
     if not ((q >= 0) & (q <= 1)).all():
         raise ValueError(
             f"{function}: quantiles are between 0 and 1, got {q[~((q >= 0) & (q <= 1))].flat[0]}"
         )
     q = q.reshape(q.shape + (1,) * n.ndim)
+    q = _core.table(q) if isinstance(n, Tensor) else q
     if method in _PLOTTED:
         alpha, beta = _PLOTTED[method]
         at = n * q + (alpha + q * (1 - alpha - beta)) - 1
@@ -74,7 +83,7 @@ def _places(function: str, q: Quantiles, n: np.ndarray, method: str) -> np.ndarr
         at = _CHOSEN[method]((n - 1) * q)
     else:
         raise ValueError(f"{function}: method is one of {', '.join([*_PLOTTED, *_CHOSEN])}, not {method!r}")
-    return np.clip(at, 0, np.maximum(n - 1, 0))
+    return np.minimum(np.maximum(at, 0), np.maximum(n - 1, 0))
 
 
 @told
@@ -88,7 +97,7 @@ def median(x: ArrayLike, /, axis: Axes = None, keepdims: bool = False) -> Tensor
     >>> flux.median([[1.0, 7.0, 2.0], [3.0, 4.0, 9.0]], axis=1), flux.median([1, 2, 3, 8])
     (Tensor([2., 4.]), Tensor(2.5))
     """
-    return _quantile("median", x, 0.5, axis, keepdims, "midpoint")
+    return _quantile("median", x, _HALF, axis, keepdims, "midpoint")
 
 
 @told
@@ -106,7 +115,7 @@ def quantile(
     >>> flux.quantile([0.0, 1.0, 2.0, 10.0], [0.25, 0.5, 1.0])
     Tensor([ 0.75,  1.5 , 10.  ])
     """
-    return _quantile("quantile", x, q, axis, keepdims, method)
+    return _quantile("quantile", x, _numbers(q), axis, keepdims, method)
 
 
 @told
@@ -119,10 +128,10 @@ def percentile(
     >>> flux.percentile([0.0, 1.0, 2.0, 10.0], 25)
     Tensor(0.75)
     """
-    return _quantile("percentile", x, np.asarray(q, np.float64) / 100, axis, keepdims, method)
+    return _quantile("percentile", x, _numbers(q) / 100, axis, keepdims, method)
 
 
-def _quantile(function: str, x: ArrayLike, q: Quantiles, axis: Axes, keepdims: bool, method: str) -> Tensor:
+def _quantile(function: str, x: ArrayLike, q: np.ndarray, axis: Axes, keepdims: bool, method: str) -> Tensor:
     rows, found = _rows(function, x, axis, keepdims)
     n = rows.shape[-1]
     at = _places(function, q, np.asarray(n), method)
@@ -137,10 +146,10 @@ def _selected(rows: Tensor, at: np.ndarray, last: int) -> Tensor:
     # NaN is last in order: where the last is none there is none.
     ranks = np.unique([*low, *high, last])
     values = _core.take_along_axis(rows, _core.argranked(rows, ranks.tolist()), -1)
-    end = _core.take(values, np.searchsorted(ranks, [last]), -1)
-    first, second = (_core.take(values, np.searchsorted(ranks, i), -1) for i in (low, high))
+    taken = lambda i: _core.take(values, _core.table(np.searchsorted(ranks, i)), -1)
+    end, first, second = taken([last]), taken(low), taken(high)
     if (at != low).any():
-        first = _mixed(first, second, _core.tensor(at - low, dtype=rows.dtype))
+        first = _mixed(first, second, _core.table(at - low).astype(rows.dtype))
     return _core.where(_core.isnan(end), end, first)
 
 
@@ -159,7 +168,7 @@ def nanquantile(
     >>> flux.nanquantile([1.0, float("nan"), 3.0], 0.25)
     Tensor(1.5)
     """
-    return _nanquantile("nanquantile", x, q, axis, keepdims, method)
+    return _nanquantile("nanquantile", x, _numbers(q), axis, keepdims, method)
 
 
 @told
@@ -170,23 +179,21 @@ def nanmedian(x: ArrayLike, /, axis: Axes = None, keepdims: bool = False) -> Ten
     >>> flux.nanmedian([1.0, float("nan"), 3.0])
     Tensor(2.)
     """
-    return _nanquantile("nanmedian", x, 0.5, axis, keepdims, "midpoint")
+    return _nanquantile("nanmedian", x, _HALF, axis, keepdims, "midpoint")
 
 
 def _nanquantile(
-    function: str, x: ArrayLike, q: Quantiles, axis: Axes, keepdims: bool, method: str
+    function: str, x: ArrayLike, q: np.ndarray, axis: Axes, keepdims: bool, method: str
 ) -> Tensor:
     rows, found = _rows(function, x, axis, keepdims)
-    if rows.shape[-1] == 0:
+    n = rows.shape[-1]
+    missing = _core.count_nonzero(_core.isnan(rows), -1)
+    if n == 0 or _core.holds(_core.equal(_core.sum(missing), 0)):
         return _quantile(function, x, q, axis, keepdims, method)
-    counts = rows.shape[-1] - _core.count_nonzero(_core.isnan(rows), -1).numpy()
-    at = np.moveaxis(_places(function, q, counts, method).reshape(-1, *counts.shape), 0, -1)
-    shape = (*np.shape(q), *found)
-    if counts.size and counts.min() == counts.max():
-        # As many in each row: the same ranks are looked for, the last of which is no NaN unless all are.
-        one = at.reshape(-1, at.shape[-1])[0]
-        return _reshaped(_selected(rows, one, max(int(counts.max()) - 1, 0)), shape)
-    ordered = _core.sort(rows)
-    low, high = (_core.take_along_axis(ordered, i.astype(np.int64), -1) for i in (np.floor(at), np.ceil(at)))
-    values = _mixed(low, high, _core.tensor(at - np.floor(at), dtype=rows.dtype))
-    return _reshaped(values, shape)
+    at = _core.reshape(_places(function, q, n - missing, method), (-1, *missing.shape))
+    at = _core.permute_dims(at, (*range(1, at.ndim), 0))
+    ordered, low = _core.sort(rows), _core.floor(at)
+    first, second = (
+        _core.take_along_axis(ordered, i.astype(_core.int64), -1) for i in (low, _core.ceil(at))
+    )
+    return _reshaped(_mixed(first, second, (at - low).astype(rows.dtype)), (*q.shape, *found))

@@ -64,7 +64,7 @@ def _cosine_window(
     if n == 1:
         return _core.ones(1, dtype)  # as in NumPy, SciPy and PyTorch: the middle, and not the end
     angles = 2 * math.pi * np.arange(n) / (n if periodic else n - 1)
-    return _core.tensor(alpha - beta * np.cos(angles)).astype(dtype)
+    return _core.tensor(_core.table(alpha - beta * np.cos(angles)), dtype=dtype)
 
 
 def _framing(owner: str, n_fft: Any, hop_length: Any, window: Any) -> tuple[int, int, Tensor]:
@@ -150,7 +150,8 @@ def _overlapped(weights: Tensor, hop: int, frames: int) -> Tensor:
     of_hops = _core.reshape(pad_zeros(weights, (0, parts * hop - weights.size)), (parts, hop))
     # Which part of which frame is in which hop of the whole.
     frame = np.arange(frames + parts - 1)[:, None] - np.arange(parts)
-    return _core.reshape(_core.matmul((frame >= 0) & (frame < frames), of_hops), (-1,))
+    is_there = _core.table((frame >= 0) & (frame < frames))
+    return _core.reshape(_core.matmul(is_there, of_hops), (-1,))
 
 
 @told
@@ -228,4 +229,4 @@ def melscale_filterbanks(
             f"melscale_filterbanks: filters are empty: {n_mels} mels are too many for {n_freqs} frequencies",
             stacklevel=2,
         )
-    return _core.tensor(filters.astype(np.float32))
+    return _core.tensor(_core.table(filters.astype(np.float32)))

@@ -245,11 +245,11 @@ class EmbeddingBag(_Table):
         shape = (len(sizes), self.weight.shape[1])
         rows = _core.take(self.weight, labels)
         if self.reduction is _core.mean or self.reduction is _core.sum:
-            bag = _core.tensor(np.repeat(np.arange(len(sizes)), sizes))
+            bag = _core.table(np.repeat(np.arange(len(sizes)), sizes))
             # What adds rows up is the gradient of what looks them up.
             _, add_up = _core.pullback(lambda z: _core.take(z, bag), _core.zeros(shape, dtype=rows.dtype))
             total: Tensor = add_up(rows)[0]
-            return total if self.reduction is _core.sum else total / np.array(sizes)[:, None]
+            return total if self.reduction is _core.sum else total / _core.table(np.array(sizes)[:, None])
         parts = cut(rows, [0, *itertools.accumulate(sizes)]) if sizes else []
         return _core.stack([self.reduction(part, axis=0) for part in parts]) if parts else rows.reshape(shape)
 

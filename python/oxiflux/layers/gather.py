@@ -28,10 +28,11 @@ _NAMES: dict[Any, str] = {
 }  # fmt: skip
 
 
-def _indices(owner: str, idx: Any) -> list[np.ndarray]:
+def _indices(owner: str, idx: Any) -> list[Tensor]:
     """The indices of each axis that they name, all of one shape."""
     parts = list(idx) if isinstance(idx, tuple) else [idx]
-    arrays = [np.asarray(i) if np.size(i) else np.zeros(np.shape(i), np.int64) for i in parts]
+    arrays = [_core.asarray(i) for i in parts]
+    arrays = [a if a.size else _core.zeros(a.shape, _core.int64) for a in arrays]
     if not arrays or any(a.dtype.kind not in "iu" for a in arrays):
         raise DTypeError(
             f"{owner}: indices are integers, got {', '.join(str(a.dtype) for a in arrays) or '()'}"
@@ -94,27 +95,31 @@ def scatter(
     if src.shape[: len(shape)] != shape:
         raise ShapeError(f"scatter: indices of shape {shape} do not fit a source of shape {src.shape}")
     rest = tuple(src.shape[len(shape) :])
-    size = tuple(int(a.max(initial=-1)) + 1 for a in arrays) + rest if dstsize is None else tuple(dstsize)
+    most = lambda a: int(_core.max(a)) + 1 if a.size else 0
+    size = tuple(map(most, arrays)) + rest if dstsize is None else tuple(dstsize)
     if len(size) != len(arrays) + len(rest) or size[len(arrays) :] != rest:
         raise ShapeError(f"scatter: dstsize must be {len(arrays)} lengths and {rest}, got {size}")
     for a, n in zip(arrays, size, strict=False):
-        if a.size and not (a.min() >= 0 and a.max() < n):
-            raise IndexError(f"scatter: indices from {a.min()} to {a.max()} are out of range for length {n}")
+        if a.size and not (n > 0 and _core.are_below(a, n)):
+            ends = f"from {int(_core.min(a))} to {int(_core.max(a))}"
+            raise IndexError(f"scatter: indices {ends} are out of range for length {n}")
     lengths = size[: len(arrays)]
-    flat = np.ravel_multi_index(arrays, lengths) if arrays[0].size else arrays[0]
+    flat = _core.zeros(shape, _core.int64)
+    for a, n in zip(arrays, lengths, strict=True):
+        flat = flat * n + a.astype(_core.int64)
     y = _scattered(name, src, flat, math.prod(lengths))
     y = _core.reshape(y, size)
     return y if init is None else _combined(name, init, y)
 
 
-def _scattered(name: str, src: Tensor, flat: np.ndarray, n: int) -> Tensor:
+def _scattered(name: str, src: Tensor, flat: Tensor, n: int) -> Tensor:
     """The source folded into `n` places."""
     if name == "-":
         return -_core.scatter(src, flat, n)
     if name == "/":
         return 1 / _core.scatter(src, flat, n, "*")
     if name == "mean":
-        count = np.maximum(np.bincount(flat.ravel(), minlength=n), 1)
+        count = _core.maximum(_core.counts(_core.reshape(flat, (flat.size,)), n), 1)
         return _core.scatter(src, flat, n) / count.reshape(n, *[1] * (src.ndim - flat.ndim))
     return _core.scatter(src, flat, n, name)
 
@@ -225,7 +230,7 @@ def unfold(
     if any(sides):
         x = pad_zeros(x, sides, axis=range(1, x.ndim - 1))
     batch, channels = x.shape[0], x.shape[-1]
-    places = _places(lengths, window, stride, dilation, flag("unfold", "flipped", flipped))
+    places = _core.table(_places(lengths, window, stride, dilation, flag("unfold", "flipped", flipped)))
     rows = _core.take(_core.reshape(x, (batch, math.prod(lengths), channels)), places, axis=1)
     return _core.reshape(rows, (batch, len(places), places.shape[1] * channels))
 
@@ -252,7 +257,7 @@ def fold(
     """
     y, shape = _core.asarray(y), sizes("fold", "the shape", tuple(shape), len(shape), least=0)
     lengths, window, stride, dilation, sides = _sliding("fold", shape[1:-1], window, stride, pad, dilation)
-    places = _places(lengths, window, stride, dilation, flag("fold", "flipped", flipped))
+    places = _core.table(_places(lengths, window, stride, dilation, flag("fold", "flipped", flipped)))
     batch, channels = shape[0], shape[-1]
     if y.shape != (batch, len(places), places.shape[1] * channels):
         expected = (batch, len(places), places.shape[1] * channels)

@@ -49,7 +49,7 @@ def grid_sample(x: ArrayLike, grid: ArrayLike, *, padding_mode: str = "zeros") -
     across = _taps(grid[..., 0], width, padding_mode == "border")
     down = _taps(grid[..., 1], height, padding_mode == "border")
     pixels = _core.reshape(x, (batch * height * width, channels))
-    first = np.arange(batch).reshape(-1, 1, 1) * height
+    first = _core.reshape(_core.arange(batch), (-1, 1, 1)) * height
     total = _core.zeros((), x.dtype)
     for row, row_weight in down:
         for column, column_weight in across:
@@ -58,20 +58,21 @@ def grid_sample(x: ArrayLike, grid: ArrayLike, *, padding_mode: str = "zeros") -
     return total
 
 
-def _taps(points: Tensor, n: int, border: bool) -> list[tuple[np.ndarray, Tensor]]:
+def _taps(points: Tensor, n: int, border: bool) -> list[tuple[Tensor, Tensor]]:
     """The two of `n` pixels between which each point lies, and their weights: zero for a pixel that is not there."""
     at = (points + 1) * (0.5 * (n - 1))
     # Which pixels these are does not change with the points.
-    places = _core.stop_gradient(at).numpy()
+    places = _core.stop_gradient(at)
     if border:
         # Beyond the border there is no slope.
-        ends = np.clip(places, 0, n - 1)
-        at, places = _core.where(ends == places, at, ends), ends
-    low = np.clip(np.floor(np.nan_to_num(places)), -2, n).astype(np.int64)
+        ends = _core.clip(places, 0, n - 1)
+        at, places = _core.where(_core.equal(ends, places), at, ends), ends
+    places = _core.where(_core.isnan(places), 0.0, places)
+    low = _core.clip(_core.floor(places), -2, n).astype(_core.int64)
     taps = []
     for tap, weight in ((low, low + 1 - at), (low + 1, at - low)):
-        inside = (tap >= 0) & (tap < n)
-        taps.append((np.clip(tap, 0, n - 1), _core.where(inside, weight, 0.0)))
+        inside = _core.logical_and(_core.greater_equal(tap, 0), _core.less(tap, n))
+        taps.append((_core.clip(tap, 0, n - 1), _core.where(inside, weight, 0.0)))
     return taps
 
 
@@ -110,7 +111,8 @@ def imrotate(
     kept = weights != 0
     starts = np.append(0, np.cumsum(kept.sum(axis=1)))
     pixels = _core.reshape(x, (batch, height * width, channels))
-    return _core.reshape(_core.resample(pixels, starts, places[kept], weights[kept], axis=1), x.shape)
+    matrix = map(_core.table, (starts, places[kept], weights[kept]))
+    return _core.reshape(_core.resample(pixels, *matrix, axis=1), x.shape)
 
 
 def _corners(

@@ -95,7 +95,7 @@ def _by_places(
         if max(before, after) > most(n):
             raise ShapeError(f"{owner}: axis {a} of shape {x.shape} is too short for {(before, after)} more")
         if before or after:
-            x = _core.take(x, places(np.arange(-before, n + after), n), axis=a)
+            x = _core.take(x, _core.table(places(np.arange(-before, n + after), n)), axis=a)
     return x
 
 

@@ -181,9 +181,9 @@ def _turned(x: Tensor, width: int, base: float, offset: int, interleaved: bool) 
     return turned.reshape(x.shape)
 
 
-def _speeds(count: int, size: int, base: float) -> Any:
+def _speeds(count: int, size: int, base: float) -> Tensor:
     """How fast the angles of features grow from place to place."""
-    return base ** (-2.0 * np.arange(count) / size)
+    return _core.table(base ** (-2.0 * np.arange(count) / size))
 
 
 def _waves(length: int, features: int, base: float, offset: int) -> Tensor:

@@ -86,7 +86,7 @@ def upsample_nearest(x: ArrayLike, scale: int | Sequence[int] | None = None, *, 
     for n, m in zip(old, new, strict=True):
         places = (places[:, None] * n + np.arange(m) * n // m).ravel()
     batch, channels = x.shape[0], x.shape[-1]
-    pixels = _core.take(_core.reshape(x, (batch, math.prod(old), channels)), places, axis=1)
+    pixels = _core.take(_core.reshape(x, (batch, math.prod(old), channels)), _core.table(places), axis=1)
     return _core.reshape(pixels, (batch, *new, channels))
 
 
@@ -143,7 +143,8 @@ def _upsample(
         x = x.astype(_core.float32)  # to be rounded once, after the last axis
     for axis, m in enumerate(lengths, start=1):
         if m != x.shape[axis]:
-            x = _core.resample(x, *matrix(x.shape[axis], m, align_corners), axis=axis)
+            of_axis = map(_core.table, matrix(x.shape[axis], m, align_corners))
+            x = _core.resample(x, *of_axis, axis=axis)
     return x if x.dtype == dtype else x.astype(dtype)
 
 

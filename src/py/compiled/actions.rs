@@ -4,11 +4,11 @@ use super::guard::Found;
 use crate::array::Array;
 use crate::dtype::DType;
 use crate::py::optim::Update;
-use crate::py::random::{Generator, default_generator};
+use crate::py::random::{Generator, default_generator, is_drawn_again};
 use crate::py::state::Leaf;
 use crate::py::tensor::PyTensor;
-use crate::random::{Draw, Drawn};
-use crate::tape;
+use crate::random::{Draw, Drawn, Generator as Stream};
+use crate::tape::{self, Tensor};
 use pyo3::prelude::*;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -41,6 +41,8 @@ pub(super) struct Actions {
     leaves: Places,
     generators: Places,
     pub(super) list: Vec<Action>,
+    /// What was drawn, each with its generator and the place there.
+    drawn: Vec<(Option<usize>, Stream, Draw, Array)>,
     /// The tensors by their places as the capture began, or as a step of an optimiser has left them.
     pub(super) known: Vec<Array>,
 }
@@ -60,6 +62,7 @@ impl Actions {
             leaves: places(found.leaves.iter()),
             generators: places(found.generators.iter()),
             list: Vec::new(),
+            drawn: Vec::new(),
             known: given,
         };
         OPEN.set(Some(actions));
@@ -79,24 +82,41 @@ fn with(f: impl FnOnce(&mut Actions)) {
     });
 }
 
-/// To be told of what was drawn from a generator.
+/// To be told of what was drawn from a place of a generator; gives what is to be taken. What a checkpoint draws once more
+/// is what it drew the first time, which a program has.
 #[cold]
-pub(in crate::py) fn drawn(generator: &Bound<'_, Generator>, draw: Draw, drawn: &Array) {
+pub(in crate::py) fn drawn(generator: &Bound<'_, Generator>, at: Stream, draw: Draw, made: Array) -> Array {
     let shared = default_generator(generator.py()).is_ok_and(|shared| shared.is(generator));
+    let mut taken = made;
     with(|open| {
         let place = open.generators.get(&(generator.as_ptr() as usize)).copied();
         if place.is_none() && !shared {
             return tape::refuse(|| "a generator is made in the function".into());
         }
+        if is_drawn_again() {
+            let is_it = |(p, s, d, _): &&(Option<usize>, Stream, Draw, Array)| (*p, *s, d) == (place, at, &draw);
+            match open.drawn.iter().find(is_it) {
+                Some((.., first)) => taken = first.clone(),
+                None => tape::refuse(|| "what is computed once more draws other numbers than before".into()),
+            }
+            return;
+        }
+        open.drawn.push((place, at, draw.clone(), taken.clone()));
         open.list.push(Action::Draw(place, draw));
-        tape::foreign(open.list.len() - 1, "draw", &[], &[drawn]);
+        tape::foreign(open.list.len() - 1, "draw", &[], &[&taken]);
     });
+    taken
 }
 
 /// The place that a dropout of so many elements draws from.
 #[cold]
-pub(in crate::py) fn drawn_place(generator: &Bound<'_, Generator>, size: usize, place: &Array) {
-    drawn(generator, Draw::new(Drawn::Place, &[size], DType::U64), place);
+pub(in crate::py) fn drawn_place(
+    generator: &Bound<'_, Generator>,
+    at: Stream,
+    size: usize,
+    place: Tensor,
+) -> Tensor {
+    drawn(generator, at, Draw::new(Drawn::Place, &[size], DType::U64), place.into_array()).into()
 }
 
 /// A step of an optimiser that is about to be done, if it can be done again.

@@ -4,9 +4,10 @@ use crate::array::Array;
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops;
+use crate::py::numpy::view;
 use crate::py::{Device, Operand, PyTensor, fitted, floating, weak};
 use crate::shape::Axes;
-use crate::tape::Tensor;
+use crate::tape::{Tensor, made};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt};
@@ -73,6 +74,15 @@ fn repeated(value: &Bound<'_, PyAny>, shape: &[usize], dtype: Option<DType>) -> 
         None => value.extract::<Operand>()?.0.into_array(),
     };
     Ok(Tensor::from(value.broadcast_to(shape)?.copy()?).into())
+}
+
+/// Numbers of an array of NumPy that follow from shapes and plain numbers alone, such as a table of indices: a program has
+/// them among its own, as it has those of a list.
+#[pyfunction]
+#[pyo3(signature = (numbers, /))]
+pub(super) fn table(numbers: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
+    let array = view(numbers)?.ok_or_else(|| PyTypeError::new_err("table: expected an array of NumPy"))?;
+    Ok(Tensor::from(made(array)).into())
 }
 
 /// Zeros of the shape and type of another tensor.

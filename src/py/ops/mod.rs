@@ -25,6 +25,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     add_function!(m, cast::reshape)?;
     add_function!(m, conv::conv)?;
     add_function!(m, conv::conv_transpose)?;
+    add_function!(m, creation::table)?;
     add_function!(m, creation::zeros)?;
     add_function!(m, creation::ones)?;
     add_function!(m, creation::empty)?;
