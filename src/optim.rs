@@ -1,5 +1,10 @@
 //! Update rules on arrays: one fused pass over all parameters.
 
+#[cfg(feature = "safetensors")]
+pub(crate) mod rules;
+#[cfg(feature = "safetensors")]
+pub(crate) mod saved;
+
 use crate::array::Array;
 use crate::dtype::half::{BFloat16, Float16};
 use crate::dtype::{self, DType};

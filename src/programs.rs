@@ -20,7 +20,7 @@ mod kept;
 
 pub use kept::captured;
 #[cfg(feature = "python")]
-pub(crate) use kept::{Given, kept};
+pub(crate) use kept::{Beside, Given, Source, Target, kept};
 pub use reading::load;
 #[cfg(feature = "python")]
 pub(crate) use reading::read;
@@ -251,6 +251,21 @@ impl Programs {
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let state = self.locked();
         self.names.iter().cloned().zip(state.iter().cloned().map(Tensor::from)).collect()
+    }
+
+    /// Gives the tensor of that name that is kept other values, of the same shape and type: a learning rate, say.
+    pub fn set(&self, name: &str, value: &Tensor) -> Result<()> {
+        let Some(at) = self.names.iter().position(|other| other == name) else {
+            return Err(Error::Value(format!("program: there is no {name:?} among {:?}", self.names)));
+        };
+        let (mut state, value) = (self.locked(), value.array());
+        let now = &state[at];
+        if (now.shape(), now.dtype()) != (value.shape(), value.dtype()) {
+            let (now, given) = (called(std::slice::from_ref(now)), called(std::slice::from_ref(value)));
+            return Err(Error::Shape(format!("program: {name} is {now}, and is to become {given}")));
+        }
+        state[at] = value.copy()?;
+        Ok(())
     }
 
     fn locked(&self) -> MutexGuard<'_, Vec<Array>> {

@@ -1,17 +1,16 @@
-//! From what was captured to a program that can be written: what nobody reads is left out, and draws from generators become
-//! operations of their places, which are kept like other tensors.
+//! From what was captured to a program that can be written: what nobody reads is left out, and what was done beside computing,
+//! such as draws from generators and steps of optimisers, become steps of tensors that are kept.
 
 use super::reading::check;
 use super::{Input, Parts, Program, Programs};
 use crate::array::{Array, span};
-use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::random::Draw;
-use crate::shape::{Dims, Strides, show};
+use crate::shape::show;
 use crate::tape::{Capture, Captured as Step, Capturing, Kind, Layout, Tensor, Trainable};
 use serde_json::json;
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What was captured, as whoever did it sees it.
@@ -22,11 +21,55 @@ pub(crate) struct Given<'a> {
     /// The values that are returned, and those that tensors take which are kept.
     pub(crate) results: &'a [u32],
     pub(crate) stores: &'a [(usize, u32)],
-    /// What somebody else does by its number: draws, each from the place that is kept under that number.
-    pub(crate) draws: &'a [(usize, Draw)],
+    /// What somebody else does, by its number.
+    pub(crate) besides: &'a [Beside],
+    /// How the tensors that are kept are laid out.
+    pub(crate) kept: &'a [Layout],
     /// How it is called and what it returns.
     pub(crate) call: String,
     pub(crate) result: String,
+}
+
+/// What somebody else does in a capture, as a step that takes and changes tensors that are kept.
+pub(crate) struct Beside {
+    pub(crate) kind: Kind,
+    pub(crate) inputs: Vec<Source>,
+    pub(crate) outputs: Vec<Target>,
+}
+
+/// What such a step takes.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    /// What it was given in the capture, by number.
+    Given(usize),
+    /// A tensor that is kept.
+    Kept(usize),
+}
+
+/// What becomes of a result of such a step.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    /// It is what it gave in the capture, by number.
+    Given(usize),
+    /// A tensor that is kept takes it, which nobody else reads.
+    Kept(usize),
+    /// Both.
+    Both(usize, usize),
+}
+
+impl Beside {
+    /// The tensors that it takes or changes of those that are kept.
+    fn kept(&self) -> impl Iterator<Item = usize> {
+        let source = |source: &Source| match *source {
+            Source::Given(_) => None,
+            Source::Kept(state) => Some(state),
+        };
+        let target = |target: &Target| match *target {
+            Target::Given(_) => None,
+            Target::Kept(state) | Target::Both(_, state) => Some(state),
+        };
+        self.inputs.iter().filter_map(source).chain(self.outputs.iter().filter_map(target))
+    }
 }
 
 /// The values of the program by those of the capture.
@@ -55,8 +98,15 @@ pub(crate) fn kept(given: Given<'_>) -> Result<Program> {
     let mut is_read = vec![false; capture.layouts().len()];
     steps.iter().flat_map(|step| &step.inputs).chain(wanted).for_each(|&n| is_read[n as usize] = true);
 
+    let changed: HashSet<usize> = given.besides.iter().flat_map(Beside::kept).collect();
+    for (n, input) in given.inputs.iter().enumerate() {
+        is_read[n] |= matches!(input, Input::State(state) if changed.contains(state));
+    }
+
     let mut values = Values { layouts: Vec::new(), numbers: HashMap::new() };
     let (mut inputs, mut arguments) = (Vec::new(), Vec::new());
+    // The values that tensors have which are kept.
+    let mut now: HashMap<usize, u32> = HashMap::new();
     for (n, input) in given.inputs.iter().enumerate() {
         let layout = &capture.layouts()[n];
         if matches!(input, Input::Argument(_)) {
@@ -66,17 +116,18 @@ pub(crate) fn kept(given: Given<'_>) -> Result<Program> {
             let number = values.new_value(layout.clone());
             values.numbers.insert(n as u32, number);
             inputs.push(input.clone());
+            if let Input::State(state) = *input {
+                now.insert(state, number);
+            }
         }
     }
-    // The place of each generator, which every draw moves on.
-    let mut places: HashMap<usize, u32> = HashMap::new();
-    let place = || (Dims::from_slice(&[2]), Strides::from_slice(&[1]), DType::U64);
-    for (state, _) in given.draws {
-        if !places.contains_key(state) {
-            places.insert(*state, values.new_value(place()));
-            inputs.push(Input::State(*state));
+    for state in given.besides.iter().flat_map(Beside::kept) {
+        if let Entry::Vacant(unknown) = now.entry(state) {
+            unknown.insert(values.new_value(given.kept[state].clone()));
+            inputs.push(Input::State(state));
         }
     }
+    let mut moved: BTreeSet<usize> = BTreeSet::new();
     let count = inputs.len();
     let mut constants = vec![None; count];
     for n in (0..capture.layouts().len() as u32).filter(|&n| is_read[n as usize]) {
@@ -88,25 +139,46 @@ pub(crate) fn kept(given: Given<'_>) -> Result<Program> {
     }
     let mut done = Vec::new();
     for step in steps {
-        let mut inputs = step.inputs.iter().map(|&n| values.of(n)).collect::<Result<SmallVec<[u32; 4]>>>()?;
-        let mut outputs: SmallVec<[u32; 2]> = SmallVec::new();
-        for &n in &step.outputs {
-            let number = values.new_value(capture.layouts()[n as usize].clone());
-            values.numbers.insert(n, number);
-            outputs.push(number);
-        }
-        let kind = match &step.kind {
+        let (kind, inputs, outputs) = match &step.kind {
             Kind::Foreign(number) => {
-                let Some((state, draw)) = given.draws.get(*number) else {
+                let Some(beside) = given.besides.get(*number) else {
                     return Err(Error::Unsupported("a step is somebody else's".into()));
                 };
-                let after = values.new_value(place());
-                let before = places.insert(*state, after);
-                inputs.extend(before);
-                outputs.push(after);
-                Kind::Operation(Arc::new(draw.clone()), true)
+                let (mut inputs, mut outputs) = (SmallVec::new(), SmallVec::new());
+                for source in &beside.inputs {
+                    inputs.push(match *source {
+                        Source::Given(i) => values.of(step.inputs[i])?,
+                        Source::Kept(state) => now[&state],
+                    });
+                }
+                for target in &beside.outputs {
+                    let of = |i: usize| &capture.layouts()[step.outputs[i] as usize];
+                    let (made, state, layout) = match *target {
+                        Target::Given(i) => (Some(step.outputs[i]), None, of(i)),
+                        Target::Kept(state) => (None, Some(state), &given.kept[state]),
+                        Target::Both(i, state) => (Some(step.outputs[i]), Some(state), of(i)),
+                    };
+                    let number = values.new_value(layout.clone());
+                    if let Some(n) = made {
+                        values.numbers.insert(n, number);
+                    }
+                    if let Some(state) = state {
+                        now.insert(state, number);
+                        moved.insert(state);
+                    }
+                    outputs.push(number);
+                }
+                (beside.kind.clone(), inputs, outputs)
             }
-            kind => kind.clone(),
+            kind => {
+                let inputs = step.inputs.iter().map(|&n| values.of(n)).collect::<Result<_>>()?;
+                let outputs = step.outputs.iter().map(|&n| {
+                    let number = values.new_value(capture.layouts()[n as usize].clone());
+                    values.numbers.insert(n, number);
+                    number
+                });
+                (kind.clone(), inputs, outputs.collect())
+            }
         };
         done.push(Step { kind, inputs, outputs });
     }
@@ -114,10 +186,9 @@ pub(crate) fn kept(given: Given<'_>) -> Result<Program> {
     let mut stores = Vec::new();
     for &(state, n) in given.stores {
         stores.push((state, values.of(n)?));
+        moved.remove(&state);
     }
-    let mut moved: Vec<(usize, u32)> = places.into_iter().collect();
-    moved.sort_unstable();
-    stores.extend(moved);
+    stores.extend(moved.into_iter().map(|state| (state, now[&state])));
     constants.resize(values.layouts.len(), None);
     let all = values.layouts.iter().zip(&constants).enumerate();
     for (_, ((shape, strides, _), _)) in all.filter(|(n, (_, constant))| *n < count || constant.is_some()) {
@@ -185,7 +256,8 @@ pub fn captured<M: Trainable + Clone>(
         inputs: &inputs,
         results: &numbers,
         stores: &[],
-        draws: &[],
+        besides: &[],
+        kept: &[],
         call: json!({"tuple": [tuple(arguments.len()), {"value": null}]}).to_string(),
         result: tuple(numbers.len()).to_string(),
     })?;

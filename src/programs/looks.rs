@@ -1,6 +1,7 @@
 //! What a program looks at, or computes beside operations, by its name in files.
 
 use crate::error::{Error, Result};
+use crate::optim::saved::Update;
 use crate::tape::{Compute, Known, Parameters, parameter};
 use crate::{ops, optim};
 
@@ -39,6 +40,11 @@ pub(super) fn look(
                 (momentum.ok_or_else(unknown)?, correction.ok_or_else(unknown)?);
             let f: Compute = std::sync::Arc::new(move |x| optim::tracked(x, momentum, correction));
             ("track", f, 2)
+        }
+        "update" => {
+            let update = Update::read(parameters).ok_or_else(unknown)?;
+            let results = update.check(x)?;
+            ("update", update.compute(), results)
         }
         _ => return Err(Error::Value(format!("there is no step {name:?}"))),
     })

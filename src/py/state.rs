@@ -2,6 +2,7 @@
 
 use super::step;
 use super::tensor::PyTensor;
+use crate::optim::rules::{Clock, Clocks};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt, PyTuple};
@@ -28,8 +29,6 @@ pub(super) struct Memory {
 }
 
 pub(super) type Tensors = SmallVec<[Py<PyTensor>; 3]>;
-/// One for each rule of a chain whose formula depends on the step.
-pub(super) type Clocks = SmallVec<[Clock; 1]>;
 
 impl Memory {
     pub(super) fn new(state: Bound<'_, PyAny>) -> PyResult<Memory> {
@@ -164,19 +163,6 @@ impl Leaf {
     ) -> PyResult<(Bound<'py, PyAny>, (Py<PyAny>, Py<PyAny>, bool))> {
         let (py, leaf) = (slf.py(), slf.get());
         Ok((slf.get_type().into_any(), (leaf.rule(py), leaf.state(py)?, leaf.frozen())))
-    }
-}
-
-/// The numbers in a rule's state that change from step to step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Clock {
-    pub(super) beta_t: (f64, f64),
-    pub(super) t: u64,
-}
-
-impl Clock {
-    pub(super) fn next(self, beta: (f64, f64)) -> Clock {
-        Clock { beta_t: (self.beta_t.0 * beta.0, self.beta_t.1 * beta.1), t: self.t + 1 }
     }
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import types
 from collections.abc import Callable
 from os import PathLike, fsdecode
@@ -20,7 +22,8 @@ class Program(Told):
 
     `state` has the tensors that the programs keep, by name: the parameters that the function reached, running
     statistics and places of generators. Their values are those of the moment when it was saved, and may be assigned
-    to; what the function changed in a call is changed in `state`. A call with arguments of other shapes or types than
+    to; what the function changed in a call is changed in `state`. A program of a step of training goes on with it: what
+    the optimiser remembers is there, too, and so are its hyper-parameters, such as `state["Adam.eta"]`. A call with arguments of other shapes or types than
     the programs were captured for raises ShapeError. No gradient is taken through a program: one that follows an
     argument raises ValueError. Within a function that is compiled, it becomes a part of that.
 
@@ -127,7 +130,7 @@ def names_of(function: Callable[..., Any]) -> dict[int, str]:
             continue
         seen.add(id(x))
         kept.append(x)
-        if isinstance(x, (Tensor, _core.Generator)):
+        if isinstance(x, (Tensor, _core.Generator, _core.Leaf)):
             names[id(x)] = path or "tensor"
             continue
         kids = _core.children(x)
@@ -136,6 +139,8 @@ def names_of(function: Callable[..., Any]) -> dict[int, str]:
 
 
 def _roots(function: Any) -> list[tuple[str, Any]]:
+    if isinstance(function, functools.partial):
+        return _given(function) + _roots(function.func)
     if isinstance(function, types.MethodType):
         return [("", function.__self__)]
     if not isinstance(function, types.FunctionType):
@@ -152,3 +157,12 @@ def _roots(function: Any) -> list[tuple[str, Any]]:
         if name in function.__globals__
     ]
     return [(name, x) for name, x in roots if not isinstance(x, (types.ModuleType, type))]
+
+
+def _given(function: functools.partial[Any]) -> list[tuple[str, Any]]:
+    """The arguments that a partial function has, by the names of its parameters where these are known."""
+    try:
+        given = inspect.signature(function.func).bind_partial(*function.args, **function.keywords).arguments
+    except (TypeError, ValueError):
+        return [("", x) for x in (*function.args, *function.keywords.values())]
+    return list(given.items())

@@ -1,6 +1,7 @@
 //! A parameter, its rule and its gradient.
 
-use crate::py::state::{Clocks, Held, Leaf, Tensors};
+use crate::optim::rules::Clocks;
+use crate::py::state::{Held, Leaf, Tensors};
 use crate::py::tensor::PyTensor;
 use crate::tape::{Place, Tensor};
 use pyo3::prelude::*;

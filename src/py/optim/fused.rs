@@ -4,10 +4,10 @@ use super::found::Found;
 use crate::array::Array;
 use crate::error::Result;
 use crate::fork;
+use crate::optim::rules::Clocks;
 use crate::optim::{self, InPlace, Member, Parameter, Stage};
 use crate::py::rules::{self, Links};
 use crate::py::run::detached;
-use crate::py::state::Clocks;
 use crate::py::tensor::{foreign, take};
 use crate::shape::Dims;
 use crate::tape::Tensor;
@@ -34,7 +34,7 @@ pub(super) fn alike(rule: &Bound<'_, PyAny>, plan: &Links<'_>, mut rest: Vec<Fou
     let mut found = Vec::with_capacity(1);
     while let Some(first) = rest.first() {
         let clocks = first.clocks.clone();
-        let (stages, next) = rules::stages(plan, &clocks)?;
+        let (stages, next) = rules::stages(rule, plan, &clocks)?;
         let together = match rest.iter().all(|f| f.clocks == clocks) {
             true => std::mem::take(&mut rest),
             false => rest.extract_if(.., |f| f.clocks == clocks).collect(),
