@@ -250,6 +250,31 @@ def test_leaving_a_loop_ends_workers_at_once_whatever_they_do(tmp_path):
     assert not any(map(alive, waiting(tmp_path)))
 
 
+LEAVING = """
+import numpy as np
+import oxiflux as flux
+
+class Large:
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, i):
+        return np.zeros(100_000)
+
+for _ in range(3):
+    for i, _ in enumerate(flux.DataLoader(Large(), 4, parallel=2)):
+        if i == 2:
+            break
+print("left")
+"""
+
+
+def test_leaving_a_loop_does_not_wait_for_the_rest_of_a_large_batch():
+    # What a worker sends does not fit into a pipe: one that ended in the middle of it left the parent waiting forever.
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "left\n", done.stderr
+
+
 def test_no_thread_or_process_is_left_after_a_pass():
     before, others = threading.active_count(), multiprocessing.active_children()
     assert len(list(flux.DataLoader(Squares(20), 2, parallel=2))) == 10

@@ -124,6 +124,10 @@ def can_be_sent(x: Any) -> bool:
 
 
 _make: Callable[[Any], Any] | None = None
+# Held where it changes whether a job is being done, and where this process ends because of it.
+_lock = threading.Lock()
+_is_at_work = False
+_is_told = False
 
 
 def _begin(make: Callable[[Any], Any], stopped: Any) -> None:
@@ -136,16 +140,38 @@ def _begin(make: Callable[[Any], Any], stopped: Any) -> None:
 
 
 def _end_with(stopped: Any) -> None:
-    """Ends this worker at once, whatever it is doing, when told to or when its parent is gone."""
+    """Ends this worker at once when its parent is gone, or when told to in the middle of a job. While it sends what it
+    has made it goes on: the parent, which would wait forever for the rest of that, ends it afterwards.
+    """
+    global _is_told
     import multiprocessing
     from multiprocessing.connection import wait
 
     parent = multiprocessing.parent_process()
-    wait([stopped, parent.sentinel] if parent else [stopped])
+    if stopped in wait([stopped, parent.sentinel] if parent else [stopped]):
+        with _lock:
+            _is_told = True
+            if _is_at_work:
+                os._exit(1)
+        if parent:
+            wait([parent.sentinel])
     os._exit(1)
 
 
 def _work(seed: tuple[int, ...], job: Any) -> Any:
+    global _is_at_work
+    with _lock:
+        if _is_told:
+            os._exit(1)
+        _is_at_work = True
+    try:
+        return _done(seed, job)
+    finally:
+        with _lock:
+            _is_at_work = False
+
+
+def _done(seed: tuple[int, ...], job: Any) -> Any:
     number = int(np.random.SeedSequence(seed).generate_state(1)[0])
     _core.seed(number)
     np.random.seed(number)  # noqa: NPY002  the generator that data sets written for NumPy use
