@@ -49,6 +49,8 @@ const NEAR: usize = 24;
 const OPERANDS: usize = 64;
 /// Steps of a group at most.
 const STEPS: usize = 512;
+/// Shapes that are known of what a value leads to: more would take long in a program of a file that has very many.
+const MOST_SHAPES: usize = 16;
 /// Groups that a step looks at at most.
 const LOOKS: usize = 24;
 
@@ -179,7 +181,8 @@ pub(crate) fn grouped(steps: &[Seen<'_>], layouts: &[Layout]) -> Vec<Together> {
     ordered(steps, values, &groups, &group_of, &is_within)
 }
 
-/// For each value the shapes of what is computed of it, or of others of its size that are, or that show it.
+/// For each value the shapes of what is computed of it, or of others of its size that are, or that show it: so many at
+/// most.
 fn leads_to(steps: &[Seen<'_>], layouts: &[Layout]) -> Vec<SmallVec<[usize; 2]>> {
     let mut leads: Vec<SmallVec<[usize; 2]>> = vec![SmallVec::new(); layouts.len()];
     let size_of = |v: u32| crate::shape::size(&layouts[v as usize].0);
@@ -193,7 +196,8 @@ fn leads_to(steps: &[Seen<'_>], layouts: &[Layout]) -> Vec<SmallVec<[usize; 2]>>
         for &v in step.inputs {
             let goes_on = shape.is_none() || size_of(v) == size;
             for shape in shape.into_iter().chain(on.iter().copied().filter(|_| goes_on)) {
-                if !leads[v as usize].contains(&shape) {
+                let found = &leads[v as usize];
+                if found.len() < MOST_SHAPES && !found.contains(&shape) {
                     leads[v as usize].push(shape);
                 }
             }

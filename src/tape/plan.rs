@@ -344,6 +344,8 @@ fn distinct(capture: &Capture, wanted: &[u32], fates: &mut [Fate]) -> (Vec<Doabl
                 let both = other.outputs.iter().zip(&step.outputs);
                 other.outputs.len() == step.outputs.len()
                     && have_same_bits(given, &parameters)
+                    // A program of a file may say otherwise, which is noticed when both are done.
+                    && both.clone().all(|(&a, &b)| capture.layouts()[a as usize] == capture.layouts()[b as usize])
                     && both.clone().all(|(&a, &b)| !(is_wanted[a as usize] && is_wanted[b as usize]))
                     // What is computed again to save memory is not kept instead.
                     && both.clone().all(|(&a, _)| last[a as usize] >= at || bytes(a) <= SMALL)
@@ -426,7 +428,7 @@ pub(super) fn is_possible(what: &Fusible, inputs: &[u32], output: u32, layouts: 
         Fusible::Each(each) => each.fits(inputs.iter().map(|&n| layout(n)), layout(output)),
         Fusible::Rowwise(rowwise) => rowwise.fits(inputs.iter().map(|&n| layout(n)), layout(output)),
         Fusible::Folds(folds) => folds.axis(layout(inputs[0]), layout(output)).is_some(),
-        Fusible::View => true,
+        Fusible::View => layout(inputs[0]).2 == layout(output).2,
     }
 }
 

@@ -253,7 +253,9 @@ fn program<'py>(
     let mut object = |number: usize| {
         let tensor = found.object(number)?.cast_exact::<PyTensor>().ok()?;
         let slot = found.tensors.iter().position(|other| other.is(tensor))?;
-        results.push(slot as u32);
+        // A tensor that the function changes is what it has become.
+        let stored = captured.stores.iter().find(|(changed, _)| *changed == slot);
+        results.push(stored.map_or(slot as u32, |&(_, number)| captured.wanted[number]));
         Some(results.len() - 1)
     };
     let result = captured.result.form(py, &mut object, &mut Counts::default())?;
