@@ -207,6 +207,20 @@ def test_running_statistics_go_on(path: Path) -> None:
             assert bits(kept[name]) == bits(value)
 
 
+def test_a_tensor_that_is_changed_and_returned_is_what_it_has_become(path: Path) -> None:
+    norm = flux.trainmode(flux.BatchNorm(2))
+
+    def both(x: flux.Tensor) -> Any:
+        return norm(x), norm.mu
+
+    x = flux.tensor([[1.0, 2.0], [3.0, 5.0]])
+    compiled = captured(both, x)
+    flux.save(path, compiled)
+    loaded = flux.load(path)
+    for _ in range(3):
+        assert bits(loaded(x)) == bits(compiled(x))
+
+
 @pytest.mark.parametrize("rng", [None, 5])
 def test_draws_go_on_where_the_generator_is(path: Path, rng: Any) -> None:
     generator = None if rng is None else flux.Generator(rng)
@@ -576,6 +590,37 @@ def test_a_description_that_is_none_is_an_error(path: Path, name: str, change: A
     change(description)
     with pytest.raises((ValueError, TypeError), match=r"not valid|header"):
         flux.load(signed(path, description, tensors))
+
+
+def test_equal_steps_that_claim_other_results_are_an_error(path: Path) -> None:
+    x = flux.ones(9)
+    flux.save(path, captured(lambda x: flux.exp(x) * flux.cumulative_sum(x, axis=0), x))
+    description, tensors = described(path)
+    program = description["programs"][0]
+    of = {step["do"]: step for step in program["steps"]}
+    program["values"] = [["float32", [n]] for n in (9, 9, 40, 40, 40)]
+    program["steps"] = [
+        of["cumulative_sum"] | {"of": [0], "to": [1]},
+        of["cumulative_sum"] | {"of": [0], "to": [2]},
+        of["exp"] | {"of": [2], "to": [3]},
+        of["multiply"] | {"of": [3, 2], "to": [4]},
+    ]
+    program["results"] = [1, 4]
+    with pytest.raises(ValueError, match="which is not what the file says"):
+        flux.load(signed(path, description, tensors))(x)
+
+
+def test_a_view_that_claims_another_type_is_an_error(path: Path) -> None:
+    x, z = flux.ones((2, 8)), flux.ones((2, 8), dtype=flux.float64)
+    flux.save(path, captured(lambda x, z: (flux.exp(x).sum(axis=1).reshape(2, 1), z * z), x, z))
+    description, tensors = described(path)
+    program = description["programs"][0]
+    view = next(step for step in program["steps"] if step["do"] == "reshape")["to"][0]
+    product = next(step for step in program["steps"] if step["do"] == "multiply")
+    program["values"][view] = ["float64", [2, 1]]
+    product["of"] = [view, product["of"][1]]
+    with pytest.raises(ValueError, match="which is not what the file says"):
+        flux.load(signed(path, description, tensors))(x, z)
 
 
 def leaves(x: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

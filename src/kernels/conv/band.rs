@@ -12,6 +12,9 @@ const BAND: usize = 64 << 10;
 /// Positions of a line that are not split to keep a copy small.
 const SHORT: usize = 32;
 
+/// Copies of an element that are written at a time.
+const SPLAT: usize = 8;
+
 /// A group of channels of a batch of images.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Images<T> {
@@ -118,38 +121,40 @@ pub(super) struct Band<'a, T> {
 }
 
 impl<'a, T: Copy> Band<'a, T> {
-    /// Calls `f` with what a unit sees of the first `channels` channels of the source.
+    /// Calls `f` with what a unit sees of the first channels of the source, each of them as many times as is said.
     ///
     /// # Safety
     /// The source must be readable, and the unit be of a cut of `axes`.
     pub(super) unsafe fn with<R>(
         axes: &'a [Axis; 3],
         source: &Images<T>,
-        channels: usize,
+        (channels, times): (usize, usize),
         unit: &Unit,
         f: impl FnOnce(&Self) -> R,
     ) -> R {
+        let width = channels * times;
         let counts = [1, unit.lines.len(), unit.across.len()];
         let reach: [usize; 3] = std::array::from_fn(|a| axes[a].reach(counts[a]));
         let first = [unit.plane, unit.lines.start, unit.across.start];
         let first: [isize; 3] = std::array::from_fn(|a| (first[a] * axes[a].stride) as isize + axes[a].low());
-        let strides = |size: &[usize; 3]| [size[1] * size[2] * channels, size[2] * channels, channels];
-        if source.pitch == channels && axes.iter().all(Axis::is_inside) {
+        let strides = |size: &[usize; 3]| [size[1] * size[2] * width, size[2] * width, width];
+        if source.pitch == channels && times == 1 && axes.iter().all(Axis::is_inside) {
             let ptr = source.at(unit.images.start, first.map(|i| i as usize)).cast_const();
             let strides = strides(&source.size);
             return f(&Self { axes, ptr, image: source.size[0] * strides[0], strides });
         }
         let strides = strides(&reach);
         let image = reach[0] * strides[0];
-        scratch::with(Slot::One, unit.images.len() * image, |copy: *mut T| {
+        let slack = if times > 1 { SPLAT } else { 0 };
+        scratch::with(Slot::One, unit.images.len() * image + slack, |copy: *mut T| {
             let mut dst = copy;
             for image in unit.images.clone() {
                 for d in 0..reach[0] {
                     for h in 0..reach[1] {
                         let at = [first[0] + d as isize, first[1] + h as isize, first[2]];
                         // SAFETY: the source can be read where the axes say, as this function asks; the scratch has
-                        // room for all lines.
-                        unsafe { copy_line(source, channels, image, at, dst, reach[2]) };
+                        // room for all lines, and for what is written behind the last.
+                        unsafe { copy_line(source, (channels, times), image, at, dst, reach[2]) };
                         dst = dst.wrapping_add(strides[1]);
                     }
                 }
@@ -188,30 +193,38 @@ impl<'a, T: Copy> Band<'a, T> {
     }
 }
 
-/// Copies `count` pixels from `at` on, zeros where they are outside of the image.
+/// Copies `count` pixels from `at` on, each channel as many times as is said, zeros where they are outside of the image.
 ///
 /// # Safety
-/// The image must be one of the source, which can be read, and `dst` have room for the pixels.
+/// The image must be one of the source, which can be read, and `dst` have room for the pixels; where channels are repeated,
+/// for [`SPLAT`] elements more.
 unsafe fn copy_line<T: Copy>(
     source: &Images<T>,
-    channels: usize,
+    (channels, times): (usize, usize),
     image: usize,
     at: [isize; 3],
     dst: *mut T,
     count: usize,
 ) {
     let [d, h, w] = at;
+    let width = channels * times;
     let is_inside = |a: usize| (0..source.size[a] as isize).contains(&at[a]);
     let before = if is_inside(0) && is_inside(1) { (-w).clamp(0, count as isize) as usize } else { count };
     let end = (source.size[2] as isize - w).clamp(before as isize, count as isize) as usize;
     // SAFETY: the pixels inside of the image can be read and `count` pixels of the copy are ours, as this function
     // asks; zero bytes are zeros.
     unsafe {
-        dst.write_bytes(0, before * channels);
+        dst.write_bytes(0, before * width);
         if before < end {
             let src = source.at(image, [d as usize, h as usize, (w + before as isize) as usize]);
-            let dst = dst.add(before * channels);
-            if source.pitch == channels {
+            let dst = dst.add(before * width);
+            if times > 1 {
+                for i in 0..end - before {
+                    for c in 0..channels {
+                        splat(*src.add(i * source.pitch + c), times, dst.add(i * width + c * times));
+                    }
+                }
+            } else if source.pitch == channels {
                 dst.copy_from_nonoverlapping(src, (end - before) * channels);
             } else {
                 for i in 0..end - before {
@@ -219,6 +232,18 @@ unsafe fn copy_line<T: Copy>(
                 }
             }
         }
-        dst.add(end * channels).write_bytes(0, (count - end) * channels);
+        dst.add(end * width).write_bytes(0, (count - end) * width);
+    }
+}
+
+/// Writes an element so many times, and maybe up to [`SPLAT`] times, where what is written next belongs.
+///
+/// # Safety
+/// There must be room for so many elements and [`SPLAT`].
+#[inline(always)]
+unsafe fn splat<T: Copy>(x: T, times: usize, dst: *mut T) {
+    for i in (0..times).step_by(SPLAT) {
+        // SAFETY: less than `SPLAT` elements behind those that are asked for are written.
+        unsafe { dst.add(i).cast::<[T; SPLAT]>().write_unaligned([x; SPLAT]) };
     }
 }

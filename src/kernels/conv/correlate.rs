@@ -268,7 +268,7 @@ impl<T: Scalar> Job<'_, T> {
         let run = axes[2].run();
         // SAFETY: the source can be read and the unit is ours, as this function asks.
         unsafe {
-            Band::with(axes, &self.source, self.channels, unit, |band| {
+            Band::with(axes, &self.source, (self.channels, 1), unit, |band| {
                 let runs = band.runs(run);
                 let parts = parts(runs.len(), run * self.channels);
                 let longest = parts.iter().map(Terms::len).max().unwrap_or(0);

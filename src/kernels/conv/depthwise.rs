@@ -1,5 +1,7 @@
 //! Convolutions whose channels do not meet: no products of matrices, but sums over the window channel by channel.
 //!
+//! A channel of the source may be that of several of the result, which follow each other.
+//!
 //! A few pixels that are side by side are computed as one, whose channels are those of each in turn: so vectors are full
 //! whatever the number of channels.
 
@@ -66,13 +68,13 @@ fn together(pixels: usize, channels: usize) -> usize {
 /// What is left of pixels by [`ABREAST`] is computed so many at a time.
 const HALF: usize = ABREAST / 2;
 
-/// Writes the target, where each channel of the source is correlated with its own column of the filters.
+/// Writes the target, where each channel of the source is correlated with so many columns of the filters of its own.
 ///
 /// # Safety
 /// As for [`super::correlate::correlate`].
 pub(super) unsafe fn correlate<T: Scalar + Float>(
     images: usize,
-    source: Images<T>,
+    (source, times): (Images<T>, usize),
     filters: Filters<T>,
     target: &Target<'_, T>,
 ) {
@@ -102,7 +104,7 @@ pub(super) unsafe fn correlate<T: Scalar + Float>(
         let unit = cut.unit(i);
         // SAFETY: all is where axes and channels say, as `correlate` asks; the units are disjoint.
         unsafe {
-            Band::with(axes, &source, channels, &unit, |band| {
+            Band::with(axes, &source, (channels / times, times), &unit, |band| {
                 let runs = &band.runs(1);
                 dispatch(Correlate { unit: &unit, band, runs, columns: &columns, together, target });
             });
@@ -235,14 +237,14 @@ unsafe fn read<T: Copy, const L: usize>(x: *const T, i: usize) -> [T; L] {
     unsafe { *x.wrapping_add(i).cast::<[T; L]>() }
 }
 
-/// Writes the gradient for the weight, a column for each channel.
+/// Writes the gradient for the weight, a column for each channel of `dy`, of which so many belong to each of the source.
 ///
 /// # Safety
 /// As for [`super::weight::weight_gradient`].
 pub(super) unsafe fn weight_gradient<T: Scalar + Float>(
     axes: &[Axis; 3],
     images: usize,
-    source: Images<T>,
+    (source, times): (Images<T>, usize),
     (dy, channels): (Images<T>, usize),
     dweight: Rows<T>,
 ) {
@@ -260,7 +262,7 @@ pub(super) unsafe fn weight_gradient<T: Scalar + Float>(
                 sums.write_bytes(0, rows * width);
                 for i in units {
                     let unit = &cut.unit(i);
-                    Band::with(axes, &source, channels, unit, |band| {
+                    Band::with(axes, &source, (channels / times, times), unit, |band| {
                         let (runs, sums) = (&band.runs(1), Shared(sums));
                         dispatch(Weight { unit, band, runs, dy: &dy, channels, together, sums });
                     });

@@ -5,7 +5,7 @@
 //! elements after the other. The gradient for the input is the same correlation with the taps the other way round, once
 //! for each phase of the stride (`correlate`), or, of few channels, products that are added where they belong
 //! ([`scattered`]); the gradient for the weight is a product whose sums go over the pixels
-//! ([`weight`]). Where each channel is a group of its own there are no products of matrices ([`depthwise`]).
+//! ([`weight`]). Where channels of the input do not meet there are no products of matrices ([`depthwise`]).
 
 mod axis;
 mod band;
@@ -17,6 +17,7 @@ mod winograd;
 
 use super::gemm::Epilogue;
 use super::number::Float;
+use crate::isa::isa;
 use super::then::Then;
 use axis::Axis;
 pub use axis::Window;
@@ -57,8 +58,20 @@ impl Geometry {
         g
     }
 
+    /// How many channels of the output each of the input has, where it meets no other.
+    fn times(&self) -> Option<usize> {
+        let is_alone = self.groups > 0 && self.groups == self.inputs && self.outputs.is_multiple_of(self.groups);
+        is_alone.then(|| self.outputs / self.groups).filter(|&times| times > 0)
+    }
+
+    /// The same where sums channel by channel are quicker: a product of matrices has registers of that many columns.
+    fn times_alone<T: Tiled>(&self) -> Option<usize> {
+        let lanes = T::kernels(isa()).lanes;
+        self.times().filter(|&times| self.groups > 1 || 7 * times <= 5 * times.next_multiple_of(lanes))
+    }
+
     fn is_depthwise(&self) -> bool {
-        self.groups > 1 && self.groups == self.inputs && self.groups == self.outputs
+        self.times() == Some(1)
     }
 
     fn x<T>(&self, ptr: *const T, group: usize) -> Images<T> {
@@ -98,10 +111,11 @@ pub unsafe fn forward<T: Tiled + Float>(
 ) {
     let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
-    if g.is_depthwise() {
+    if let Some(times) = g.times_alone::<T>() {
         let target = Target { axes, images: g.y(y, 0), columns: g.outputs, epilogue };
+        let filters = g.filters(weight, 0, false);
         // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are their channels alone.
-        return unsafe { depthwise::correlate(g.batch, g.x(x, 0), g.filters(weight, 0, false), &target) };
+        return unsafe { depthwise::correlate(g.batch, (g.x(x, 0), times), filters, &target) };
     }
     let columns = g.group_outputs();
     for group in 0..g.groups {
@@ -131,17 +145,23 @@ pub unsafe fn input_gradient<T: Tiled + Float>(
     let g = &g.with_lines();
     if scattered::gains::<T>(g) {
         // SAFETY: handed on from this function's caller.
-        return unsafe { scattered::input_gradient(g, g.y(dy, 0), weight, g.x(dx, 0)) };
+        return unsafe { scattered::input_gradient(g, g.y(dy, 0), weight, g.x(dx, 0), then) };
     }
     // SAFETY: handed on from this function's caller.
-    unsafe { by_taps(g, dy, weight, dx) };
+    unsafe { by_taps(g, dy, weight, dx, then) };
 }
 
 /// [`input_gradient`] as sums over the taps that see each pixel.
 ///
 /// # Safety
 /// As for [`input_gradient`].
-unsafe fn by_taps<T: Tiled + Float>(g: &Geometry, dy: *const T, weight: *const T, dx: *mut T) {
+unsafe fn by_taps<T: Tiled + Float>(
+    g: &Geometry,
+    dy: *const T,
+    weight: *const T,
+    dx: *mut T,
+    then: Option<&dyn Then>,
+) {
     let phases = g.windows.map(|w| w.phases());
     let size = g.batch * g.windows.iter().map(|w| w.input).product::<usize>() * g.inputs;
     let has_gaps = phases.iter().flatten().any(|axis| axis.taps.is_empty());
@@ -162,7 +182,8 @@ unsafe fn by_taps<T: Tiled + Float>(g: &Geometry, dy: *const T, weight: *const T
         // has.
         unsafe {
             if g.is_depthwise() {
-                depthwise::correlate(g.batch, g.y(dy, 0), g.filters(weight, 0, false), &target(0, g.inputs));
+                let (source, filters) = ((g.y(dy, 0), 1), g.filters(weight, 0, false));
+                depthwise::correlate(g.batch, source, filters, &target(0, g.inputs));
                 continue;
             }
             for group in 0..g.groups {
@@ -184,10 +205,10 @@ unsafe fn by_taps<T: Tiled + Float>(g: &Geometry, dy: *const T, weight: *const T
 pub unsafe fn filter_gradient<T: Tiled + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
     let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
-    if g.is_depthwise() {
-        let to = (dweight, g.outputs);
+    if let Some(times) = g.times_alone::<T>() {
+        let (source, dy, to) = ((g.x(x, 0), times), (g.y(dy, 0), g.outputs), (dweight, g.outputs));
         // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are their channels alone.
-        return unsafe { depthwise::weight_gradient(axes, g.batch, g.x(x, 0), (g.y(dy, 0), g.outputs), to) };
+        return unsafe { depthwise::weight_gradient(axes, g.batch, source, dy, to) };
     }
     for group in 0..g.groups {
         let (source, dy) = ((g.x(x, group), g.group_inputs()), (g.y(dy, group), g.group_outputs()));

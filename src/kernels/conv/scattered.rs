@@ -15,6 +15,7 @@ use crate::kernels::gemm::product::{nanos, part};
 use crate::kernels::gemm::scratch::{self, Slot};
 use crate::kernels::gemm::table::{Access, Kernels};
 use crate::kernels::number::Float;
+use crate::kernels::then::{self, Then};
 use crate::team;
 use std::ops::Range;
 
@@ -34,7 +35,7 @@ const LANES: usize = 8;
 /// weights are measured.
 pub(super) fn gains<T: Tiled>(g: &Geometry) -> bool {
     let across = &g.windows[2];
-    if g.groups > 1 || across.dilation > 1 || g.batch * positions(g, |w| w.output) == 0 {
+    if g.groups > 1 || g.is_depthwise() || across.dilation > 1 || g.batch * positions(g, |w| w.output) == 0 {
         return false;
     }
     let axes = g.windows.map(|w| w.phases().swap_remove(0));
@@ -94,6 +95,7 @@ pub(super) unsafe fn input_gradient<T: Tiled + Float>(
     dy: Images<T>,
     weight: *const T,
     dx: Images<T>,
+    then: Option<&dyn Then>,
 ) {
     let kernels = T::kernels(isa());
     let columns = positions(g, |w| w.kernel) * g.inputs;
@@ -111,8 +113,9 @@ pub(super) unsafe fn input_gradient<T: Tiled + Float>(
             // room for all its terms.
             unsafe { (kernels.pack)(&Pack { count, depth: g.outputs, src, across, along, dst, width }) };
         });
-        let job = Job { g, kernels, columns, dy, dx, panels };
+        let job = Job { g, kernels, columns, dy, dx, panels, then };
         let work = nanos(kernels.lanes, g.batch * positions(g, |w| w.output), columns, g.outputs);
+        let work = work + then::nanos(then, g.batch * positions(g, |w| w.input) * g.inputs);
         team::run(units.len(), work, |i| {
             let (images, lines) = units.unit(i);
             // SAFETY: the arrays are those of the geometry, as this function asks, the panels are packed, and units
@@ -130,6 +133,7 @@ struct Job<'a, T: 'static> {
     dy: Images<T>,
     dx: Images<T>,
     panels: *const T,
+    then: Option<&'a dyn Then>,
 }
 
 // SAFETY: units read the gradient and the panels, and write lines of their own.
@@ -173,6 +177,11 @@ impl<T: Tiled + Float> Job<'_, T> {
                             dispatch(Addition { job: self, image, plane, lines: &lines, some, products });
                         }
                     }
+                }
+                if let Some(then) = self.then {
+                    let line = |plane| self.dx.at(image, [plane, lines.start, 0]).cast::<u8>();
+                    // SAFETY: nothing is added to these lines of the image any more.
+                    unsafe { then.done(&mut (0..d.input).map(|plane| (line(plane), lines.len() * of_line))) };
                 }
             }
         });
@@ -298,8 +307,8 @@ mod tests {
                 let x = g.x(found.as_mut_ptr(), 0);
                 // SAFETY: the arrays are of the sizes of the geometry.
                 unsafe {
-                    input_gradient(&g, g.y(dy.as_ptr(), 0), weight.as_ptr(), x);
-                    by_taps(&g, dy.as_ptr(), weight.as_ptr(), wanted.as_mut_ptr());
+                    input_gradient(&g, g.y(dy.as_ptr(), 0), weight.as_ptr(), x, None);
+                    by_taps(&g, dy.as_ptr(), weight.as_ptr(), wanted.as_mut_ptr(), None);
                 }
             }
             // Whole numbers, so that the order of sums does not matter.

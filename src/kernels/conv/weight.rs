@@ -164,7 +164,7 @@ impl<T: Scalar> Job<'_, T> {
         // SAFETY: images and gradient can be read, and the sums are ours, as this function asks; the pixels of a unit
         // follow each other in `dy`.
         unsafe {
-            Band::with(self.axes, &self.source, self.channels, unit, |band| {
+            Band::with(self.axes, &self.source, (self.channels, 1), unit, |band| {
                 scratch::with(Slot::Many, pixels * self.kernels.cols(), |panel: *mut T| {
                     for tile in tiles {
                         let first = tile * self.kernels.cols();
