@@ -138,6 +138,15 @@ def test_rows_are_reduced_and_read_again_in_one_line(f: Step, shape: tuple[int, 
     compiled(lambda x: flux.withgradient(lambda x: flux.sum(f(x * 2.0) * x), x), x)
 
 
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 1, 1), (1, 1, 1, 1)])
+def test_one_element_is_one_for_each_row_whatever_its_shape(shape: tuple[int, ...]) -> None:
+    def f(x: flux.Tensor, c: flux.Tensor) -> flux.Tensor:
+        y = flux.exp(x)
+        return y * ((y * 2).sum(axis=1) + c).reshape(300, 1)
+
+    assert alone(compiled(f, normal(0, 300, 100), normal(1, *shape))) == []
+
+
 def test_losses_that_are_means_are_done_with_what_is_before_them() -> None:
     def step(x: flux.Tensor, y: flux.Tensor) -> Any:
         return flux.withgradient(lambda x: flux.mse(flux.tanh(x), y) + flux.mae(flux.exp(x), y), x)

@@ -307,7 +307,11 @@ impl Making<'_> {
             return Reading { layout, how: How::Rows, copied: false };
         }
         let read = |strides_of: &Strides| {
-            let strides = strides(&layout.0, strides_of, &self.shape).unwrap_or_default();
+            // One element that is read for rows may have more axes than the shape.
+            let strides = match shape::size(&layout.0) {
+                1 => self.shape.iter().map(|_| 0).collect(),
+                _ => strides(&layout.0, strides_of, &self.shape).expect("what is read broadcasts"),
+            };
             Operand::new(&self.shape, &strides)
         };
         let mut operand = read(&layout.1);
