@@ -268,3 +268,27 @@ def test_a_single_truth_value_on_no_axes():
     check(flux.tensor(a)[..., 3:1, False], a[..., 3:1, False])
     check(flux.tensor(np.array(1.0))[True], np.array(1.0)[True])
     check(flux.tensor(np.array(1.0))[False], np.array(1.0)[False])
+
+
+@pytest.mark.parametrize("start", [None, -(10**30), 2**63, 10**30, -(2**63)])
+@pytest.mark.parametrize("step", [None, 10**30, -(10**30), -(2**63), 2])
+def test_bounds_of_slices_may_lie_anywhere(start, step):
+    a = np.arange(5.0)
+    for key in (slice(start, 10**30, step), slice(start, -(10**30), step), slice(None, start, step)):
+        check(flux.tensor(a)[key], a[key])
+
+
+def test_an_index_larger_than_a_word_is_out_of_range():
+    for i in (10**30, -(10**30)):
+        with pytest.raises(IndexError, match="is out of range: no tensor has so many elements"):
+            flux.ones(3)[i]
+
+
+def test_masked_arrays_have_no_tensor_while_something_is_masked():
+    masked = np.ma.masked_array([1.0, 2.0], [False, True])
+    for f in (flux.tensor, flux.asarray, lambda a: flux.mse(flux.ones(2), a)):
+        with pytest.raises((ValueError, TypeError), match=r"masked"):
+            f(masked)
+    assert flux.tensor(masked.filled(0)).tolist() == [1, 0]
+    assert flux.tensor(np.ma.masked_array([1.0, 2.0])).tolist() == [1, 2]
+    assert flux.tensor(np.ma.masked_array([1.0], [False])).tolist() == [1]

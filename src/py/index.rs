@@ -5,13 +5,33 @@ use super::tensor::PyTensor;
 use crate::dtype::Kind;
 use crate::ops::{self, Index};
 use crate::tape::Tensor;
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PySlice, PyTuple};
 
+fn at(number: &Bound<'_, PyAny>) -> PyResult<Index> {
+    let far = |error: PyErr| {
+        if !error.is_instance_of::<PyOverflowError>(number.py()) {
+            return error;
+        }
+        PyIndexError::new_err(format!("index {number} is out of range: no tensor has so many elements"))
+    };
+    number.extract().map(Index::At).map_err(far)
+}
+
+/// The bound of a slice, which may lie anywhere beyond the ends.
+fn bound_of(number: &Bound<'_, PyAny>) -> PyResult<isize> {
+    match number.extract() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(number.py()) => {
+            Ok(if number.lt(0)? { -isize::MAX } else { isize::MAX })
+        }
+        found => found,
+    }
+}
+
 fn part(ob: &Bound<'_, PyAny>) -> PyResult<Index> {
     if ob.is_exact_instance_of::<PyInt>() {
-        return Ok(Index::At(ob.extract()?));
+        return at(ob);
     }
     if ob.is_none() {
         return Ok(Index::NewAxis);
@@ -22,7 +42,7 @@ fn part(ob: &Bound<'_, PyAny>) -> PyResult<Index> {
     if let Ok(slice) = ob.cast::<PySlice>() {
         let bound = |name: &str| -> PyResult<Option<isize>> {
             let value = slice.getattr(name)?;
-            if value.is_none() { Ok(None) } else { value.extract().map(Some) }
+            if value.is_none() { Ok(None) } else { bound_of(&value).map(Some) }
         };
         return Ok(Index::Slice { start: bound("start")?, stop: bound("stop")?, step: bound("step")? });
     }
@@ -34,7 +54,7 @@ fn part(ob: &Bound<'_, PyAny>) -> PyResult<Index> {
         && !ob.hasattr("__array__")?
         && ob.hasattr("__index__")?
     {
-        return Ok(Index::At(ob.call_method0("__index__")?.extract()?));
+        return at(&ob.call_method0("__index__")?);
     }
     let wrong = |_| {
         let class = ob.get_type().name().map_or_else(|_| "?".into(), |n| n.to_string());

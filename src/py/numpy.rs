@@ -44,6 +44,11 @@ fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
 /// for anything else.
 pub(super) fn view(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     let Ok(array) = ob.cast::<PyUntypedArray>() else { return Ok(None) };
+    if !ob.is_exact_instance_of::<PyUntypedArray>() && hides(ob)? {
+        return Err(PyValueError::new_err(
+            "a masked array has no tensor while some of its elements are masked; write array.filled(value)",
+        ));
+    }
     let descr = array.dtype();
     let Some(dtype) = dtype_of(&descr) else {
         return Err(super::error::DTypeError::new_err(foreign(ob, &descr)));
@@ -62,6 +67,14 @@ pub(super) fn view(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
         Array::foreign(data, array.shape(), &strides, given_as(dtype), Box::new(owner))
     };
     Ok(Some(taken_as(dtype, foreign)?))
+}
+
+/// Whether this is an array some of whose elements do not count.
+fn hides(array: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if !super::attributes::class_has(array, intern!(array.py(), "filled"))? {
+        return Ok(false);
+    }
+    array.getattr("mask")?.call_method0("any")?.is_truthy()
 }
 
 /// The type by which memory of others is looked at: that of a bool may hold any byte, at any time.
