@@ -24,8 +24,10 @@ pub(super) struct Line {
     pub(super) outputs: SmallVec<[u32; 2]>,
     /// Registers that nobody reads after it.
     dying: SmallVec<[u32; 4]>,
-    /// For each input, where somebody else does the step, whether it is among these and is read by no later input.
+    /// For each input, where somebody else does the step, whether it is among these and is read by no later input; and for
+    /// each output whether somebody reads it.
     lasts: SmallVec<[bool; 4]>,
+    are_read: SmallVec<[bool; 4]>,
     /// Whether the first input is among these, and is no other input, so that the result may take its memory.
     gives_up: bool,
     /// How the results are laid out, if that is only said.
@@ -76,6 +78,8 @@ pub struct Replay {
     /// How many elements all steps look at.
     work: usize,
     fates: Vec<Fate>,
+    /// The registers of a run that is over, for the next.
+    spare: Mutex<Vec<Option<Array>>>,
     /// What was seen of it, and whether something was.
     observed: Mutex<Observed>,
     is_observed: AtomicBool,
@@ -149,22 +153,23 @@ impl Replay {
             let is_said = capture.is_read() && matches!(doing, Doing::Step(_));
             let said = outputs.iter().filter(|_| is_said).map(|&n| layouts[n as usize].clone()).collect();
             let inputs: SmallVec<[u32; 4]> = inputs.iter().map(|&n| places[n as usize]).collect();
-            let outputs = outputs.iter().map(|&n| places[n as usize]).collect();
-            let mut lasts = SmallVec::new();
+            let outputs: SmallVec<[u32; 2]> = outputs.iter().map(|&n| places[n as usize]).collect();
+            let (mut lasts, mut are_read) = (SmallVec::new(), SmallVec::new());
             if matches!(doing, Doing::Step(Kind::Foreign(_))) {
                 let dying: HashSet<u32> = dying.iter().copied().collect();
+                are_read = outputs.iter().map(|place| !dying.contains(place)).collect();
                 let mut seen = HashSet::new();
                 let is_last = |place: &u32| seen.insert(*place) && dying.contains(place);
                 lasts = inputs.iter().rev().map(is_last).collect();
                 lasts.reverse();
             }
             let gives_up = inputs.first().is_some_and(|x| dying.contains(x) && !inputs[1..].contains(x));
-            lines.push(Line { doing, inputs, outputs, dying, lasts, gives_up, said, label });
+            lines.push(Line { doing, inputs, outputs, dying, lasts, are_read, gives_up, said, label });
         }
         let found = wanted.iter().map(|&n| places[stands[n as usize] as usize]).collect();
-        let (observed, is_observed) = (Mutex::default(), AtomicBool::new(false));
+        let (spare, observed, is_observed) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let count = (count - first) as usize;
-        (Replay { constants, lines, count, given, work, fates, observed, is_observed }, found)
+        (Replay { constants, lines, count, given, work, fates, spare, observed, is_observed }, found)
     }
 
     /// What became of a step of the capture.
@@ -194,7 +199,8 @@ impl Replay {
 
     /// The values at the start: `given` has those of these numbers that somebody reads.
     pub fn start(&self, given: impl Fn(usize) -> Array) -> Registers {
-        let mut values = vec![None; self.count];
+        let mut values = self.spare.try_lock().map_or_else(|_| Vec::new(), |mut spare| std::mem::take(&mut *spare));
+        values.resize(self.count, None);
         for (number, place) in self.given.iter().enumerate() {
             if let Some(place) = place {
                 values[*place as usize - self.constants.len()] = Some(given(number));
@@ -211,6 +217,22 @@ impl Replay {
         match self.constants.get(place as usize) {
             Some(x) => x,
             None => registers.values[place as usize - self.constants.len()].as_ref().expect("it is kept"),
+        }
+    }
+
+    /// The same for one who wants it no more.
+    pub fn take(&self, registers: &mut Registers, place: u32) -> Array {
+        match self.constants.get(place as usize) {
+            Some(x) => x.clone(),
+            None => registers.values[place as usize - self.constants.len()].take().expect("it is kept"),
+        }
+    }
+
+    /// To be told that nobody wants anything of a run any more.
+    pub fn close(&self, mut registers: Registers) {
+        registers.values.iter_mut().for_each(|value| *value = None);
+        if let Ok(mut spare) = self.spare.try_lock() {
+            *spare = registers.values;
         }
     }
 
@@ -303,8 +325,8 @@ impl Replay {
     /// Takes what somebody else has made in the step that the program has stopped at: each that is read.
     pub fn give(&self, registers: &mut Registers, made: impl Fn(usize) -> Array) {
         let Some(line) = registers.next.checked_sub(1).and_then(|at| self.lines.get(at)) else { return };
-        for (i, &place) in line.outputs.iter().enumerate() {
-            if !line.dying.contains(&place) {
+        for (i, (&place, &is_read)) in line.outputs.iter().zip(&line.are_read).enumerate() {
+            if is_read {
                 let x = made(i);
                 if let Some(look) = &mut registers.look {
                     look.is_given(&x);
@@ -323,38 +345,56 @@ impl Replay {
 
     fn line(&self, line: &Line, registers: &mut Registers) -> Result<()> {
         let first = self.constants.len();
-        let mut made: SmallVec<[Array; 2]> = SmallVec::new();
         let kind = match &line.doing {
             Doing::Step(kind) => kind,
             Doing::Fused(program) => return self.fused(line, program, registers),
             Doing::After(after) => return self.after(line, after, registers),
         };
-        match kind {
+        // Nearly all have one result, which is not carried about.
+        let y = match kind {
             Kind::Operation(op, false) if line.gives_up => {
                 let x = registers.values[line.inputs[0] as usize - first].take().expect("it was given");
-                made.push(self.in_place(op, x, &line.inputs[1..], registers)?);
+                self.in_place(op, x, &line.inputs[1..], registers)?
             }
-            kind => {
-                let inputs: SmallVec<[&Array; 4]> =
-                    line.inputs.iter().map(|&n| self.value(registers, n)).collect();
-                match kind {
-                    Kind::Operation(op, false) => made.push(attempt(op.name(), || op.forward(&inputs))?),
-                    Kind::Operation(op, true) => {
-                        let (y, beside) = attempt(op.name(), || op.forward_beside(&inputs))?;
-                        made.push(y);
-                        made.extend(beside);
-                    }
-                    Kind::Derived(name, _, f) => made.extend(attempt(name, || f(&inputs))?),
-                    Kind::Foreign(_) => {}
-                }
+            Kind::Operation(op, false) => {
+                let inputs = self.inputs(line, registers);
+                attempt(op.name(), || op.forward(&inputs))?
             }
+            kind => return self.several(line, kind, registers),
+        };
+        if !line.said.is_empty() && !are_laid(std::slice::from_ref(&y), &line.said) {
+            return Err(not_said(kind, &[y]));
         }
-        let is_as_said = made.len() == line.said.len() && made.iter().zip(&line.said).all(is_laid);
-        if !line.said.is_empty() && !is_as_said {
+        if let Some(&place) = line.outputs.first() {
+            registers.values[place as usize - first] = Some(y);
+        }
+        self.end(line, registers);
+        Ok(())
+    }
+
+    fn inputs<'a>(&'a self, line: &Line, registers: &'a Registers) -> SmallVec<[&'a Array; 4]> {
+        line.inputs.iter().map(|&n| self.value(registers, n)).collect()
+    }
+
+    /// A step that may have several results.
+    fn several(&self, line: &Line, kind: &Kind, registers: &mut Registers) -> Result<()> {
+        let inputs = self.inputs(line, registers);
+        let mut made: SmallVec<[Array; 2]> = SmallVec::new();
+        match kind {
+            Kind::Operation(op, _) => {
+                let (y, beside) = attempt(op.name(), || op.forward_beside(&inputs))?;
+                made.push(y);
+                made.extend(beside);
+            }
+            Kind::Derived(name, _, f) => made.extend(attempt(name, || f(&inputs))?),
+            Kind::Foreign(_) => {}
+        }
+        drop(inputs);
+        if !line.said.is_empty() && !are_laid(&made, &line.said) {
             return Err(not_said(kind, &made));
         }
         for (&place, x) in line.outputs.iter().zip(made) {
-            registers.values[place as usize - first] = Some(x);
+            registers.values[place as usize - self.constants.len()] = Some(x);
         }
         self.end(line, registers);
         Ok(())
@@ -425,6 +465,10 @@ pub fn is_laid((x, layout): (&Array, &Layout)) -> bool {
     x.shape() == &shape[..]
         && x.dtype() == *dtype
         && (x.size() == 0 || strides.all(|((a, b), &n)| n == 1 || a == b))
+}
+
+fn are_laid(made: &[Array], said: &[Layout]) -> bool {
+    made.len() == said.len() && made.iter().zip(said).all(is_laid)
 }
 
 /// The error of a step that gives something else than is said of it.

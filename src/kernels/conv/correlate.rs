@@ -109,9 +109,28 @@ impl<T: Scalar> Target<'_, T> {
                 map(unsafe { std::slice::from_raw_parts_mut(piece, len) });
             }
         }
-        if let Some(then) = self.epilogue.then {
+        // Short runs are better left until all columns are finished.
+        if let Some(then) = self.epilogue.then
+            && columns.len() == self.columns
+        {
             // SAFETY: as for the map.
             unsafe { then.done(&mut each().map(|at| (run(at).cast(), len))) };
+        }
+    }
+
+    /// Does to all that is finished what somebody else does to it, where that has been left.
+    ///
+    /// # Safety
+    /// As for [`Target::end`], for all units.
+    pub(super) unsafe fn late(&self, images: usize, channels: usize) {
+        if self.epilogue.then.is_some() {
+            let cut = Cut::new(self.axes, images, channels, PIXELS);
+            let positions = images * self.axes.iter().map(|a| a.count).product::<usize>();
+            let target = Target { epilogue: &Epilogue { then: self.epilogue.then, ..Epilogue::NONE }, ..*self };
+            team::run(cut.len(), then::nanos(self.epilogue.then, positions * self.columns), |i| {
+                // SAFETY: the units are disjoint, and all columns written.
+                unsafe { target.end(&cut.unit(i), 0..self.columns) };
+            });
         }
     }
 }
@@ -167,6 +186,10 @@ pub(super) unsafe fn plain<T: Scalar>(
             // and the chunks disjoint.
             unsafe { job.chunk(&cut.unit(i / pieces), part(tiles, pieces, i % pieces)) };
         });
+        if pieces > 1 {
+            // SAFETY: all is written, and ours.
+            unsafe { target.late(images, channels) };
+        }
     };
     if visits <= FEW && filters.is_plain(&taps, channels) {
         return run(&job(Panels::InPlace), nanos);

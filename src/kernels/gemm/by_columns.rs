@@ -2,7 +2,8 @@
 //! place or packed beforehand, and each panel of B meets all of its rows.
 
 use super::Scalar;
-use super::product::{Product, part, power_of_two};
+use super::super::then;
+use super::product::{CHUNK_NANOS, MOST_CHUNKS, Product, part, power_of_two};
 use super::scratch::{self, Slot};
 use super::table::{Access, Kernels};
 use crate::team;
@@ -23,20 +24,43 @@ const FEW_ROWS: usize = 144;
 /// Rows of A up to which A is read in place when the product goes by columns.
 const DIRECT_ROWS: usize = 144;
 
+/// What somebody else does to runs of fewer elements is better done to whole rows in the end.
+const SHORT_RUN: usize = 256;
+
 impl<T: Scalar> Product<'_, T> {
     pub(super) unsafe fn by_columns(&self) {
         let depths = self.depths();
-        if self.a.cols == 1 && self.m <= DIRECT_ROWS {
-            // SAFETY: A, B and C are valid for the product, as `scalar` asks; these are all terms.
-            return unsafe { self.slab(1, 0..depths, true) };
-        }
-        let blocks = self.m.div_ceil(BLOCK_ROWS).max(if self.m >= TWO_BLOCKS { 2 } else { 1 });
+        let in_place = self.a.cols == 1 && self.m <= DIRECT_ROWS;
+        let blocks = match in_place {
+            true => 1,
+            false => self.m.div_ceil(BLOCK_ROWS).max(if self.m >= TWO_BLOCKS { 2 } else { 1 }),
+        };
         let longest = self.m.div_ceil(blocks) * self.k.div_ceil(depths);
-        let slabs = depths.div_ceil((SLAB / longest).max(1));
+        let slabs = if in_place { 1 } else { depths.div_ceil((SLAB / longest).max(1)) };
         for s in 0..slabs {
             // SAFETY: A, B and C are valid for the product, as `scalar` asks; these terms are a part of all.
-            unsafe { self.slab(blocks, part(depths, slabs, s), false) };
+            unsafe { self.slab(blocks, part(depths, slabs, s), in_place) };
         }
+        if self.is_late(blocks) {
+            let nanos = then::nanos(self.epilogue.then, self.m * self.n);
+            let parts = power_of_two((nanos / CHUNK_NANOS).min(MOST_CHUNKS)).min(self.m);
+            team::run(parts, nanos, |i| {
+                // SAFETY: all of C is written, and these rows are this task's.
+                unsafe { self.then(&part(self.m, parts, i), &(0..self.n)) };
+            });
+        }
+    }
+
+    /// Into how many pieces the columns are cut for each of `blocks` of rows.
+    fn pieces(&self, blocks: usize) -> usize {
+        let units = self.n.div_ceil(self.kernels.lanes);
+        (self.chunks() / blocks).clamp(1, power_of_two(units / 4))
+    }
+
+    /// Whether chunks have too few columns for what somebody else does to their elements.
+    fn is_late(&self, blocks: usize) -> bool {
+        let pieces = self.pieces(blocks);
+        self.epilogue.then.is_some() && pieces > 1 && self.n / pieces < SHORT_RUN
     }
 
     /// Adds the parts `depths` of the sums, for all of C in `blocks` of rows.
@@ -45,11 +69,11 @@ impl<T: Scalar> Product<'_, T> {
     /// to fetch than to make. Chunks of one block are next to each other, so a thread seldom changes blocks.
     unsafe fn slab(&self, blocks: usize, depths: Range<usize>, in_place: bool) {
         let lanes = self.kernels.lanes;
-        let units = self.n.div_ceil(lanes);
-        let pieces = (self.chunks() / blocks).clamp(1, power_of_two(units / 4));
+        let (units, pieces) = (self.n.div_ceil(lanes), self.pieces(blocks));
         let terms = self.terms(depths.start).start..self.terms(depths.end - 1).end;
         let key = scratch::keys(blocks);
         let nanos = (self.nanos() / self.k).saturating_mul(terms.len()).max(1);
+        let is_late = self.is_late(blocks);
         team::run(blocks * pieces, nanos, |chunk| {
             let (block, units) = (chunk / pieces, part(units, pieces, chunk % pieces));
             let rows = part(self.m, blocks, block);
@@ -58,7 +82,7 @@ impl<T: Scalar> Product<'_, T> {
             // SAFETY: A, B and C are valid for the product, as `scalar` asks; the chunks are disjoint.
             unsafe {
                 if in_place {
-                    return self.columns_chunk(&panels, columns, depths.clone(), None);
+                    return self.columns_chunk(&panels, columns, depths.clone(), None, is_late);
                 }
                 scratch::filled(
                     key + block as u64,
@@ -72,7 +96,8 @@ impl<T: Scalar> Product<'_, T> {
                         }
                     },
                     |packed: *mut T| {
-                        self.columns_chunk(&panels, columns, depths.clone(), Some((packed, terms.start)))
+                        let packed = Some((packed, terms.start));
+                        self.columns_chunk(&panels, columns, depths.clone(), packed, is_late);
                     },
                 );
             }
@@ -86,6 +111,7 @@ impl<T: Scalar> Product<'_, T> {
         columns: Range<usize>,
         depths: Range<usize>,
         packed: Option<(*mut T, usize)>,
+        is_late: bool,
     ) {
         let (lanes, cols) = (self.kernels.lanes, self.kernels.cols());
         let in_place = self.b.cols == 1 && panels.all.len() <= FEW_ROWS;
@@ -121,7 +147,12 @@ impl<T: Scalar> Product<'_, T> {
         });
         if depths.end == self.depths() {
             // SAFETY: these rows and columns of C are the chunk's, and finished.
-            unsafe { self.end(panels.all.clone(), columns) };
+            unsafe {
+                self.map(&panels.all, &columns);
+                if !is_late {
+                    self.then(&panels.all, &columns);
+                }
+            }
         }
     }
 }

@@ -94,27 +94,52 @@ impl<T: Scalar> Product<'_, T> {
         unsafe { self.end(0..self.m, 0..self.n) };
     }
 
-    /// Does what is done last to finished rows.
-    ///
-    /// # Safety
-    /// These rows and columns of C must be written, and nobody else use them meanwhile.
-    pub(super) unsafe fn end(&self, rows: Range<usize>, cols: Range<usize>) {
-        // Whole rows follow on each other, and a run of many elements is quicker than one of each row's.
+    /// Some rows of some columns of C as runs. Whole rows follow on each other, and a run of many elements is quicker than
+    /// one of each row's.
+    fn runs(&self, rows: &Range<usize>, cols: &Range<usize>) -> (impl Iterator<Item = *mut T> + use<T>, usize) {
         let (count, len) = match cols.len() == self.ldc {
             true => (1, rows.len() * self.ldc),
             false => (rows.len(), cols.len()),
         };
-        let run = |i: usize| self.c.wrapping_add((rows.start + i) * self.ldc + cols.start);
+        let (first, ldc) = (self.c.wrapping_add(rows.start * self.ldc + cols.start), self.ldc);
+        ((0..count).map(move |i| first.wrapping_add(i * ldc)), len)
+    }
+
+    /// Applies a `Map` to finished rows.
+    ///
+    /// # Safety
+    /// These rows and columns of C must be written, and nobody else use them meanwhile.
+    pub(super) unsafe fn map(&self, rows: &Range<usize>, cols: &Range<usize>) {
         if let Activation::Map(map) = self.epilogue.activation {
-            for i in 0..count {
+            let (runs, len) = self.runs(rows, cols);
+            for run in runs {
                 // SAFETY: the run is inside C, and by the caller's word written and ours.
-                map(unsafe { from_raw_parts_mut(run(i), len) });
+                map(unsafe { from_raw_parts_mut(run, len) });
             }
         }
+    }
+
+    /// Does to finished rows what somebody else does to them.
+    ///
+    /// # Safety
+    /// As for [`Product::map`].
+    pub(super) unsafe fn then(&self, rows: &Range<usize>, cols: &Range<usize>) {
         if let Some(then) = self.epilogue.then {
-            // SAFETY: as for the map.
-            unsafe { then.done(&mut (0..count).map(|i| (run(i).cast(), len))) };
+            let (runs, len) = self.runs(rows, cols);
+            // SAFETY: by the caller's word these elements of C are written and ours.
+            unsafe { then.done(&mut runs.map(|run| (run.cast(), len))) };
         }
+    }
+
+    /// Does all that is done last to finished rows.
+    ///
+    /// # Safety
+    /// As for [`Product::map`].
+    pub(super) unsafe fn end(&self, rows: Range<usize>, cols: Range<usize>) {
+        // SAFETY: handed on.
+        unsafe { self.map(&rows, &cols) };
+        // SAFETY: handed on.
+        unsafe { self.then(&rows, &cols) };
     }
 
     /// Any other product.

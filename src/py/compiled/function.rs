@@ -63,7 +63,10 @@ impl Compiled {
         let has_again = of.result.survey(&mut found);
         let wanted = guard.get().wanted(&found);
         let of = captured.clone().unbind();
-        let program = Program { replay, of, guard, reason, places, wanted, has_again };
+        let mut counts: HashMap<u32, usize> = HashMap::new();
+        places.iter().for_each(|&place| *counts.entry(place).or_default() += 1);
+        let is_own = places.iter().map(|place| counts[place] == 1).collect();
+        let program = Program { replay, of, guard, reason, places, is_own, wanted, has_again };
         locked(&self.programs).insert(0, Arc::new(program));
     }
 

@@ -12,6 +12,7 @@ use crate::random::Generator as Stream;
 use crate::tape::{self, Registers, Replay, Tensor};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use std::cell::RefCell;
 
 /// A program that is ready to be done again.
 pub(super) struct Program {
@@ -24,6 +25,8 @@ pub(super) struct Program {
     pub(super) places: Vec<u32>,
     /// The objects that are to be kept of what the guard finds.
     pub(super) wanted: Vec<bool>,
+    /// Whether each of these is nowhere else.
+    pub(super) is_own: Vec<bool>,
     /// Whether a part of the result is in it again.
     pub(super) has_again: bool,
 }
@@ -118,13 +121,19 @@ impl Program {
         if !streams.keep() && !is_changed {
             return Ok(Ran::NotDone);
         }
-        let value = |n: usize| self.replay.value(&registers, self.places[n]).clone();
+        let registers = RefCell::new(registers);
+        let value = |n: usize| match self.is_own[n] {
+            true => self.replay.take(&mut registers.borrow_mut(), self.places[n]),
+            false => self.replay.value(&registers.borrow(), self.places[n]).clone(),
+        };
         for &(place, number) in &of.stores {
             step::note(&found.tensors[place]);
             found.tensors[place].get().set(Tensor::from(value(number)));
         }
         let mut built = Built { is_kept: self.has_again, ..Built::default() };
-        Ok(Ran::Done(of.result.build(py, found, &value, &mut built)?))
+        let result = of.result.build(py, found, &value, &mut built)?;
+        self.replay.close(registers.into_inner());
+        Ok(Ran::Done(result))
     }
 
     /// Goes on to the next action, without the GIL where that takes long.

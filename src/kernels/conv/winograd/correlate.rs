@@ -59,7 +59,12 @@ pub(in crate::kernels::conv) unsafe fn correlate<T: Tiled>(
         not_finite: (0..tiles.images).map(|_| AtomicBool::new(false)).collect(),
     };
     // SAFETY: source and target are where axes and channels say, as this function asks.
-    unsafe { if tiles.len() <= FEW && target.columns >= WIDE { job.by_columns() } else { job.by_tiles() } }
+    unsafe {
+        if tiles.len() <= FEW && target.columns >= WIDE { job.by_columns() } else { job.by_tiles() }
+        if !job.has_whole_blocks() {
+            target.late(images, channels);
+        }
+    }
     let planes = target.axes[0].count;
     for image in 0..images {
         let of_image = &job.not_finite[image * planes..(image + 1) * planes];
@@ -109,11 +114,22 @@ impl<T: Tiled> Job<'_, T> {
         tiles.start * cols..(tiles.end * cols).min(self.target.columns)
     }
 
+    /// Whether all columns of a tile are finished in one go.
+    fn has_whole_blocks(&self) -> bool {
+        !(self.tiles.len() <= FEW && self.target.columns >= WIDE) && self.groups() == 1
+    }
+
+    /// How many times filters are packed, each time so many as there is room for.
+    fn groups(&self) -> usize {
+        let cols = self.kernels.cols();
+        self.target.columns.div_ceil(cols).div_ceil((PACKED / filters::room(self.channels, cols)).max(1))
+    }
+
     /// Packs the filters of as many columns as there is room for, then goes through the tiles block by block.
     unsafe fn by_tiles(&self) {
         let (channels, cols) = (self.channels, self.kernels.cols());
         let all = self.target.columns.div_ceil(cols);
-        let groups = all.div_ceil((PACKED / filters::room(channels, cols)).max(1));
+        let groups = self.groups();
         for group in (0..groups).map(|i| part(all, groups, i)) {
             let columns = self.columns(group.clone());
             let width = columns.len().next_multiple_of(self.kernels.lanes);
@@ -236,14 +252,24 @@ impl<T: Tiled> Job<'_, T> {
                 self.not_finite[place.image].store(true, Ordering::Relaxed);
             }
         }
-        if let Some(then) = self.target.epilogue.then {
-            let mut runs = tiles.flat_map(|tile| {
-                let (runs, len) = self.runs(&self.tiles.place(tile), columns);
-                runs.map(move |run| (run.cast(), len))
+        if let Some(then) = self.target.epilogue.then.filter(|_| self.has_whole_blocks()) {
+            let places: SmallVec<[Place; BLOCK]> = tiles.map(|tile| self.tiles.place(tile)).collect();
+            // Line by line, so that tiles side by side make runs that follow on each other.
+            let side_by_side = places.chunk_by(|a, b| a.image == b.image && a.at[0] == b.at[0]);
+            let mut runs = side_by_side.flat_map(|places| {
+                let lines = self.tiles.inside(&places[0])[0];
+                (0..lines).flat_map(move |line| places.iter().flat_map(move |place| self.line(place, line)))
             });
             // SAFETY: the tiles are written and ours, as this method asks.
             unsafe { then.done(&mut runs) };
         }
+    }
+
+    /// The runs of a line of a tile, with all columns.
+    fn line(&self, place: &Place, line: usize) -> impl Iterator<Item = (*mut u8, usize)> + use<T> {
+        let (runs, len) = self.runs(place, &(0..self.target.columns));
+        let each = if len == self.target.columns { self.tiles.inside(place)[1] } else { 1 };
+        runs.skip(line * each).take(each).map(move |run| (run.cast(), len))
     }
 
     /// Where the runs of the columns of a tile begin in the target, and how long they are.
