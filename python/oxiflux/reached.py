@@ -105,6 +105,12 @@ def names_of(code: Code) -> list[str]:
     return list(names)
 
 
+@functools.cache
+def names_of_package() -> frozenset[str]:
+    """The names that the package has, whether or not they have been imported."""
+    return frozenset(dir(sys.modules[__package__]))
+
+
 class Reach:
     """The description of what a call of `function` with these arguments can reach."""
 
@@ -277,7 +283,7 @@ class Reach:
             raise Unseen("it may look any module up in sys.modules")
         if module is sys.modules[__package__]:
             for name in names:
-                if name in module.__dir__():
+                if name not in namespace and name in names_of_package():
                     getattr(module, name)  # what is imported at its first use is guarded as the rest is
         if not is_trusted(module.__name__):
             found = [name for name in names if name in namespace or name in {"__dict__"}]
