@@ -2,7 +2,9 @@
 //! numbers of threads.
 
 use oxiflux::kernels::gemm::{Activation, Epilogue, Operand, Scalar, gemm, gemm_batched};
+use oxiflux::kernels::then::{Runs, Then};
 use oxiflux::team;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An element that converts to and from f64, with the bound on the error of a sum of `k` products of numbers below one.
 trait Real: Scalar {
@@ -410,4 +412,82 @@ fn every_instruction_set_passes() {
         let run = std::process::Command::new(&program).env(FORCED, isa).output().expect("this test runs");
         assert!(run.status.success(), "{isa}:\n{}", String::from_utf8_lossy(&run.stdout));
     }
+}
+
+/// Doubles the elements of C that are finished, and counts how often each is.
+struct Doubling {
+    start: usize,
+    nanos: usize,
+    counts: Vec<AtomicUsize>,
+}
+
+impl Then for Doubling {
+    unsafe fn done(&self, runs: &mut Runs<'_>) {
+        for (start, n) in runs {
+            let first = (start as usize - self.start) / size_of::<f32>();
+            // SAFETY: the elements are finished, and nobody else uses them.
+            let run = unsafe { std::slice::from_raw_parts_mut(start.cast::<f32>(), n) };
+            run.iter_mut().for_each(|x| *x *= 2.0);
+            self.counts[first..first + n].iter().for_each(|count| _ = count.fetch_add(1, Ordering::Relaxed));
+        }
+    }
+    fn nanos(&self, elements: usize) -> usize {
+        elements * self.nanos
+    }
+}
+
+#[test]
+fn what_is_done_to_finished_elements_is_done_to_each_once() {
+    let before = team::threads();
+    for (batch, m, n, k) in [
+        (1, 2, 3, 4),
+        (1, 1, 300, 70),
+        (1, 3000, 1, 70),
+        (1, 70, 90, 0),
+        (1, 64, 64, 64),
+        (1, 1000, 70, 3),
+        (1, 300, 700, 90),
+        (1, 100, 600, 500),
+        (1, 450, 300, 900),
+        (1, 260, 2100, 400),
+        (40, 9, 7, 5),
+        (3, 200, 300, 300),
+    ] {
+        for (threads, nanos) in [(1, 0), (2, 0), (2, 20)] {
+            team::set_threads(threads);
+            let mut random = Random(7);
+            let (a, b) = (random.numbers::<f32>(batch * m * k), random.numbers::<f32>(batch * k * n));
+            let product = |epilogue: &Epilogue<'_, f32>, c: &mut [f32]| {
+                let (a, b, c) = (a.as_ptr() as usize, b.as_ptr() as usize, c.as_mut_ptr() as usize);
+                let at = |start: usize, of: usize, cols: usize| Operand {
+                    ptr: (start as *const f32).wrapping_add(of),
+                    rows: cols as isize,
+                    cols: 1,
+                };
+                // SAFETY: the matrices have the sizes that are said, and C is apart from them.
+                unsafe {
+                    gemm_batched(
+                        batch,
+                        m,
+                        n,
+                        k,
+                        |i| at(a, i * m * k, k),
+                        |i| at(b, i * k * n, n),
+                        |i| (c as *mut f32).wrapping_add(i * m * n),
+                        n,
+                        epilogue,
+                    );
+                }
+            };
+            let (mut plain, mut doubled) = (vec![0.0; batch * m * n], vec![0.0; batch * m * n]);
+            product(&Epilogue::NONE, &mut plain);
+            let counts = plain.iter().map(|_| AtomicUsize::new(0)).collect();
+            let then = Doubling { start: doubled.as_ptr() as usize, nanos, counts };
+            product(&Epilogue { then: Some(&then), ..Epilogue::NONE }, &mut doubled);
+            let what = format!("({batch}, {m}, {n}, {k}) on {threads} threads, {nanos} ns");
+            assert!(then.counts.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{what}");
+            assert!(plain.iter().zip(&doubled).all(|(x, y)| (2.0 * x).bits() == y.bits()), "{what}");
+        }
+    }
+    team::set_threads(before);
 }

@@ -199,14 +199,24 @@ pub unsafe fn gemm_batched<T: Scalar>(
     ldc: usize,
     epilogue: &Epilogue<'_, T>,
 ) {
-    // SAFETY: the operands and C of each product are valid, as this function asks, and no two products share a C.
-    let one = |i: usize| unsafe { gemm(m, n, k, a(i), b(i), c(i), ldc, epilogue) };
+    let one = |i: usize, epilogue: &Epilogue<'_, T>| {
+        // SAFETY: the operands and C of each product are valid, as this function asks, and no two products share a C.
+        unsafe { gemm(m, n, k, a(i), b(i), c(i), ldc, epilogue) }
+    };
     let nanos = product::nanos(T::kernels(isa()).lanes, m, n, k) + then::nanos(epilogue.then, m * n);
     if batch < LONG_BATCH && nanos > LONG_PRODUCT {
-        return (0..batch).for_each(one);
+        return (0..batch).for_each(|i| one(i, epilogue));
     }
     let group = (product::CHUNK_NANOS / (nanos + 1)).max(1);
+    // What somebody else does is done to small products together.
+    let then = epilogue.then.filter(|_| ldc == n && group > 1);
+    let epilogue = &Epilogue { then: epilogue.then.filter(|_| then.is_none()), ..*epilogue };
     team::run(batch.div_ceil(group), nanos.saturating_mul(batch), |chunk| {
-        (chunk * group..((chunk + 1) * group).min(batch)).for_each(one);
+        let these = chunk * group..((chunk + 1) * group).min(batch);
+        these.clone().for_each(|i| one(i, epilogue));
+        if let Some(then) = then {
+            // SAFETY: these matrices are written, and this task's.
+            unsafe { then.done(&mut these.map(|i| (c(i).cast(), m * n))) };
+        }
     });
 }
