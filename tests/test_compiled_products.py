@@ -1,4 +1,4 @@
-"""What is done to each element of a product, or of a convolution, as it is finished gives the bits of the operations."""
+"""What is done to the elements of products and convolutions as they are finished gives the bits of the operations."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -86,7 +86,9 @@ def test_a_sum_of_products_is_done_with_the_last_of_them(threads: int) -> None:
     def cell(x: flux.Tensor, h: flux.Tensor, w: flux.Tensor, u: flux.Tensor, b: flux.Tensor) -> flux.Tensor:
         return flux.tanh(x @ w + h @ u + b)
 
-    text = compiled(cell, normal(0, 40, 9), normal(1, 40, 30), normal(2, 9, 30), normal(3, 30, 30), normal(4, 30))
+    text = compiled(
+        cell, normal(0, 40, 9), normal(1, 40, 30), normal(2, 9, 30), normal(3, 30, 30), normal(4, 30)
+    )
     assert sorted(folded(text)) == ["add", "add", "tanh"], text
     assert alone(text) == ["matmul"], text
 
@@ -134,7 +136,9 @@ def test_what_follows_a_convolution_is_folded(
 
 def test_nan_and_infinities_go_through_as_they_are(threads: int) -> None:
     values = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 3e38, -1.0], "float32")
-    x = flux.tensor(np.random.default_rng(0).choice(values, (40, 30), p=[0.3, 0.3, 0.01, 0.01, 0.01, 0.1, 0.07, 0.2]))
+    x = flux.tensor(
+        np.random.default_rng(0).choice(values, (40, 30), p=[0.3, 0.3, 0.01, 0.01, 0.01, 0.1, 0.07, 0.2])
+    )
     for f in (flux.relu, flux.tanh, flux.elu, lambda t: flux.maximum(t, 0.0)):
         assert folded(compiled(lambda x, w, f=f: f(x @ w - w[0]), x, normal(1, 30, 50)))
     # A picture that is not finite is computed anew by the sums that convolutions stand for, after it was finished.

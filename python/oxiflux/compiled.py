@@ -98,10 +98,11 @@ def show_program(step: Callable[..., Any]) -> str:
     where, and of what.
 
     Steps that are done together end in the same ``[in 0]``: what one makes is read by the next a block at a time. Those
-    that are ``folded into matmul`` are done to the elements of that product as they are finished. One that is ``[done already]`` does what another has done, and what is ``[not needed]`` is left out. A value that is in
-    memory has a register; ``over %4`` says that it takes the place of that value, and ``of %0`` that it shows the
-    elements of that one. After `profile` each line ends with its share of the time. Empty where there is no program
-    yet. Raises TypeError for a function that is not compiled.
+    that are ``folded into matmul`` are done to the elements of that product as they are finished. One that is ``[done
+    already]`` does what another has done, and what is ``[not needed]`` is left out. A value that is in memory has a
+    register; ``over %4`` says that it takes the place of that value, and ``of %0`` that it shows the elements of that
+    one. After `profile` each line ends with its share of the time. Empty where there is no program yet. Raises
+    TypeError for a function that is not compiled.
 
     >>> import oxiflux as flux
     >>> f = flux.compile(lambda x: flux.tanh(x * 2.0).sum())
