@@ -46,7 +46,7 @@ PRIVATE: dict[str, set[str]] = {
         "op_names", "pad_constant", "paused_for", "pinv_with", "polygamma", "pullback", "put_along_axis", "qr",
         "read_program", "read_tensors", "record", "recurrent", "repeat", "replay", "resample", "rfft", "rms_norm",
         "running_places", "scatter", "set_strict", "slogdet", "solve", "stft", "stop_gradient", "strict_here",
-        "sumpool", "svd", "svdvals", "track", "update", "withgradient", "write_tensors",
+        "sumpool", "svd", "svdvals", "table", "track", "twin", "update", "withgradient", "write_tensors",
     },
 }  # fmt: skip
 

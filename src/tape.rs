@@ -7,6 +7,7 @@
 mod after;
 mod apply;
 mod capture;
+mod capturing;
 mod convert;
 mod current;
 mod known;
@@ -17,7 +18,6 @@ mod parameters;
 mod parts;
 mod plan;
 pub mod profile;
-mod program;
 mod replay;
 mod shown;
 mod threads;
@@ -35,10 +35,10 @@ use std::fmt;
 
 pub use apply::{again, apply, apply_beside, cast, compute, record};
 pub(crate) use apply::{compute_beside, compute_into, in_single};
+pub use capture::{Capture, Compute, Kind, Layout, Step as Captured};
 #[cfg(feature = "python")]
-pub(crate) use capture::say_where;
-pub use capture::{Capture, Capturing, Compute, Kind, Layout, Step as Captured};
-pub use capture::{derive, foreign, is_captured, looked_at, made, met, refuse};
+pub(crate) use capturing::say_where;
+pub use capturing::{Capturing, derive, foreign, is_captured, is_written, looked_at, made, met, refuse};
 #[cfg(feature = "python")]
 pub(crate) use current::{Open, is_left_out, is_plain, is_watching};
 pub use current::{Paused, Scope, is_recorded, is_recording, is_training};
@@ -48,7 +48,6 @@ pub use operation::{Context, Differentiable, Grads, Keeps, Operation};
 pub use parameters::{Parameter, Parameters, Value, parameter};
 pub(crate) use parameters::{choice, fields, parameters};
 pub use plan::Fate;
-pub use program::{Instruction, Program, Recording, is_written};
 pub use replay::{Registers, Replay, Stop, is_laid};
 #[cfg(feature = "python")]
 pub(crate) use threads::is_anothers;
@@ -215,6 +214,8 @@ impl Tape {
         if matches!(keeps, Keeps::Inputs | Keeps::Both) {
             kept.reserve_exact(inputs.len() + 1);
             kept.extend(inputs.iter().map(|&t| t.clone()));
+        } else if keeps == Keeps::Rest {
+            kept.extend(inputs.iter().skip(1).map(|&t| t.clone()));
         } else if keeps == Keeps::Constants {
             kept.extend(inputs.iter().filter(|t| !t.dtype().is_float()).map(|&t| t.clone()));
         }

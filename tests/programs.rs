@@ -96,3 +96,47 @@ fn names_in_files_are_told_apart() {
     names.dedup();
     assert_eq!(names.len(), count);
 }
+
+/// What Python wrote of a step of training, `flux.save(path, step)`: a dense layer of two inputs, its mean squared error, and
+/// Adam with a rate of 0.1.
+const STEP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/step.program");
+
+#[test]
+fn a_step_of_training_goes_on_from_a_file() -> Result<()> {
+    let (x, y) = (Tensor::from([[1.0f32, 2.0], [0.5, -1.0]]), Tensor::from([[1.0f32], [-1.0]]));
+    let loss = |step: &programs::Programs| -> Result<f64> { step.call(&[x.clone(), y.clone()])?[0].item() };
+    let values = |step: &programs::Programs| -> Result<Vec<(String, Vec<f64>)>> {
+        step.state().into_iter().map(|(name, x)| Ok((name, x.to_vec::<f64>()?))).collect()
+    };
+    let whole = programs::load(STEP.as_ref())?;
+    let losses = (0..40).map(|_| loss(&whole)).collect::<Result<Vec<f64>>>()?;
+    assert!(losses[39] < losses[0] / 10.0, "{losses:?}");
+
+    let (part, path) = (programs::load(STEP.as_ref())?, path("step"));
+    for wanted in &losses[..20] {
+        assert_eq!(loss(&part)?, *wanted);
+    }
+    programs::save(&path, &part)?;
+    let resumed = programs::load(&path)?;
+    std::fs::remove_file(&path).expect("it was written");
+    for wanted in &losses[20..] {
+        assert_eq!(loss(&resumed)?, *wanted);
+    }
+    assert_eq!(values(&resumed)?, values(&whole)?);
+
+    // Without a rate, parameters stay; what cannot be set stays, too.
+    let kept = |name: &str| name == "model.weight" || name == "model.bias";
+    let parameters = |step: &programs::Programs| -> Result<Vec<(String, Vec<f64>)>> {
+        Ok(values(step)?.into_iter().filter(|(name, _)| kept(name)).collect())
+    };
+    let before = parameters(&whole)?;
+    assert_eq!(before.len(), 2);
+    whole.set("Adam.eta", &Tensor::from(0.0f64))?;
+    loss(&whole)?;
+    assert_eq!(parameters(&whole)?, before);
+    let error = whole.set("Adam.rate", &Tensor::from(0.0f64)).expect_err("there is none");
+    assert!(error.to_string().contains("Adam.rate"), "{error}");
+    let error = whole.set("Adam.eta", &Tensor::from(0.0f32)).expect_err("it is of another type");
+    assert!(error.to_string().contains("float32"), "{error}");
+    Ok(())
+}

@@ -138,14 +138,10 @@ def test_so_is_its_gradient(name: str) -> None:
     same(slope(f), given)
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", [name for name in SMOOTH if name not in ("scatter *", "scatter /")])
 def test_and_the_gradient_of_that(name: str) -> None:
     f, given = SMOOTH[name]
     again = slope(lambda x: flux.sin(slope(f)(x)))
-    try:
-        again(given(0))
-    except (ValueError, NotImplementedError):
-        pytest.skip("it has no second derivative")
     same(again, given)
 
 
@@ -266,6 +262,7 @@ def test_a_checkpoint_that_draws_other_numbers_the_second_time_is_not_compiled()
 
 # What is not done again
 
+BAGS = flux.EmbeddingBag(4, 3)
 REFUSED: dict[str, tuple[Any, Any]] = {
     "nonzero": (flux.nonzero, integers(6)),
     "unique_values": (flux.unique_values, integers(6)),
@@ -274,7 +271,11 @@ REFUSED: dict[str, tuple[Any, Any]] = {
     "scatter": (lambda x: flux.scatter("+", x, x), integers(6)),
     "repeat": (lambda x: flux.repeat(x, x), integers(6)),
     "quantile": (lambda x: flux.quantile(x, abs(x[0, :1]) % 1.0), ROWS),
-    "EmbeddingBag": (lambda x: flux.EmbeddingBag(4, 3)(x, flux.cumulative_sum(x * 0 + 1) - 1), integers(6)),
+    "EmbeddingBag": (lambda x: BAGS(x, flux.cumulative_sum(x * 0 + 1) - 1), integers(6)),
+    "scatter(…)": (
+        lambda x: slope(slope(lambda x: flux.scatter("*", x, flux.astype(x * 0, "int64"), dstsize=(2,))))(x),
+        SOUND,
+    ),
 }
 
 
@@ -295,5 +296,6 @@ def test_what_the_page_says_runs_as_ever(name: str) -> None:
 def test_the_page_names_them() -> None:
     page = Path(__file__).parents[1].joinpath("docs/tutorials/compiled.md").read_text()
     (line,) = re.findall(r"- Functions whose steps follow from values: (.*?)\.\n", page, re.DOTALL)
-    assert {name.split("(")[0] for name in re.findall(r"`([^`]+)`", line)} >= set(REFUSED)
-    assert not {name.split("(")[0] for name in re.findall(r"`(\w+)`", line)} & set(EVERY) - set(REFUSED)
+    assert set(re.findall(r"`(\w+)`", line)) - {"minlength", "dstsize"} == {
+        name.split("(")[0] for name in REFUSED
+    }

@@ -451,16 +451,7 @@ def test_it_runs_in_a_process_without_the_code_that_made_it(path: Path) -> None:
 
 def test_what_cannot_be_written_is_said(path: Path) -> None:
     model = flux.Dense(3, 2)
-    state = flux.setup(flux.Adam(), model)
-    x, y = flux.ones((2, 3)), flux.ones((2, 2))
-
-    def step(x: flux.Tensor, y: flux.Tensor) -> Any:
-        loss, grads = flux.withgradient(lambda m: flux.mse(m(x), y), model)
-        flux.update(state, model, grads[0])
-        return loss
-
-    with pytest.raises(TypeError, match="updates parameters; save the model"):
-        flux.save(path, captured(step, x, y))
+    x = flux.ones((2, 3))
     with pytest.raises(TypeError, match=r"is given a Dense.*flux\.compile\(model\)"):
         flux.save(path, captured(lambda m, x: m(x), model, x))
     with pytest.raises(ValueError, match="there is no program"):

@@ -12,8 +12,8 @@ use crate::kernels::{put, scatter as kernel};
 use crate::memory::{collected, filled};
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, choice, in_single, parameters,
-    readers,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, choice, compute_beside, in_single,
+    parameters, readers,
 };
 
 /// Rows of matrices by number: `(outer, of, width)` and numbers of rows become `(outer, rows, width)`.
@@ -208,27 +208,60 @@ struct Resample {
     of: usize,
 }
 
-/// A sparse matrix with rows and columns exchanged, which had `of` columns.
-fn transposed(starts: &[i64], columns: &[i64], weights: &Array, of: usize) -> Result<[Tensor; 3]> {
-    let weights = weights.as_slice::<f64>().expect("the weights are row-major float64");
-    let mut counts = filled(of + 1, 0i64);
-    columns.iter().for_each(|&c| counts[c as usize + 1] += 1);
-    (0..of).for_each(|c| counts[c + 1] += counts[c]);
-    let (new_starts, mut next): (Vec<i64>, _) = (collected(counts.iter().copied()), counts);
-    let (mut rows, mut moved) = (filled(columns.len(), 0i64), filled(columns.len(), 0.0));
-    for (row, range) in starts.windows(2).enumerate() {
-        for k in range[0] as usize..range[1] as usize {
-            let to = &mut next[columns[k] as usize];
-            (rows[*to as usize], moved[*to as usize]) = (row as i64, weights[k]);
-            *to += 1;
-        }
+/// A sparse matrix with rows and columns exchanged, which had `of` columns: where its rows start, and beside these its columns
+/// and its weights.
+#[derive(Clone, Debug)]
+struct Transposed {
+    of: usize,
+}
+
+/// That inputs from a place on are a sparse matrix with so many columns: where its rows start, its columns, and its weights.
+fn is_sparse(x: &Known<'_>, first: usize, of: usize) -> Result<()> {
+    let (starts, columns) = (x.constant(first)?, x.shape(first + 1));
+    x.shaped(first + 2, columns)?;
+    x.typed(first + 2, DType::F64)?;
+    x.row_major(first + 2)?;
+    x.axes(first + 1, 1)?;
+    x.axes(first, 1)?;
+    x.numbers(first, columns[0] + 1)?;
+    x.numbers(first + 1, of)?;
+    let starts = starts.to_vec::<i64>()?;
+    let fits =
+        starts.is_sorted() && starts.first() == Some(&0) && starts.last() == Some(&(columns[0] as i64));
+    x.holds(fits, || "that is no sparse matrix".into())
+}
+
+impl Operation for Transposed {
+    fn name(&self) -> &'static str {
+        "transposed"
     }
-    let n = [rows.len()];
-    Ok([
-        Array::from_slice(&[of + 1], &new_starts)?.into(),
-        Array::from_slice(&n, &rows)?.into(),
-        Array::from_slice(&n, &moved)?.into(),
-    ])
+    parameters! { of }
+    fn check(&self, x: &Known<'_>) -> Result<()> {
+        x.count(3)?;
+        is_sparse(x, 0, self.of)?;
+        x.there_is(&[self.of, 1])
+    }
+    fn forward(&self, x: &[&Array]) -> Result<Array> {
+        Ok(self.forward_beside(x)?.0)
+    }
+    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
+        let (starts, columns, weights) = (given(x[0]), given(x[1]), x[2].values::<f64>("resample")?);
+        let mut counts = filled(self.of + 1, 0i64);
+        columns.iter().for_each(|&c| counts[c as usize + 1] += 1);
+        (0..self.of).for_each(|c| counts[c + 1] += counts[c]);
+        let (new_starts, mut next): (Vec<i64>, _) = (collected(counts.iter().copied()), counts);
+        let (mut rows, mut moved) = (filled(columns.len(), 0i64), filled(columns.len(), 0.0));
+        for (row, range) in starts.windows(2).enumerate() {
+            for k in range[0] as usize..range[1] as usize {
+                let to = &mut next[columns[k] as usize];
+                (rows[*to as usize], moved[*to as usize]) = (row as i64, weights[k]);
+                *to += 1;
+            }
+        }
+        let n = [rows.len()];
+        let beside = vec![Array::from_slice(&n, &rows)?, Array::from_slice(&n, &moved)?];
+        Ok((Array::from_slice(&[self.of + 1], &new_starts)?, beside))
+    }
 }
 
 impl Operation for Resample {
@@ -241,18 +274,7 @@ impl Operation for Resample {
         x.floats([0])?;
         x.axes(0, 3)?;
         x.shaped(0, &[x.shape(0)[0], self.of, x.shape(0)[2]])?;
-        let (starts, columns) = (x.constant(1)?, x.shape(2));
-        x.shaped(3, columns)?;
-        x.typed(3, DType::F64)?;
-        x.row_major(3)?;
-        x.axes(2, 1)?;
-        x.axes(1, 1)?;
-        x.numbers(1, columns[0] + 1)?;
-        x.numbers(2, self.of)?;
-        let starts = starts.to_vec::<i64>()?;
-        let fits =
-            starts.is_sorted() && starts.first() == Some(&0) && starts.last() == Some(&(columns[0] as i64));
-        x.holds(fits, || "that is no sparse matrix".into())
+        is_sparse(x, 1, self.of)
     }
     fn forward(&self, x: &[&Array]) -> Result<Array> {
         let (starts, columns, weights) = (given(x[1]), given(x[2]), x[3]);
@@ -265,27 +287,25 @@ impl Operation for Resample {
             Array::written("resample", &shape, |out| kernel::resample(outer, matrix, self.of, width, values, out))
         }, else Err(Error::DType(format!("resample: not defined for {}", x.dtype()))))
     }
-    fn forward_beside(&self, x: &[&Array]) -> Result<(Array, Vec<Array>)> {
-        Ok((self.forward(x)?, vec![x[3].clone()]))
-    }
 }
 
 impl Differentiable for Resample {
     fn keeps(&self) -> Keeps {
-        Keeps::Constants
+        Keeps::Rest
     }
     fn backward(&self, cx: &Context<'_>, g: &Tensor) -> Result<Grads> {
-        let constants = [cx.constant(0), cx.constant(1)];
-        constants.iter().for_each(|x| x.array().is_looked_at());
-        cx.beside()[0].is_looked_at();
-        let (starts, columns) = (given(constants[0].array()), given(constants[1].array()));
-        let [new_starts, rows, weights] = transposed(starts, columns, &cx.beside()[0], self.of)?;
-        let dx = apply(Resample { of: starts.len() - 1 }, &[g, &new_starts, &rows, &weights])?;
+        let matrix = [cx.rest(1), cx.rest(2), cx.rest(3)];
+        let exchanged = compute_beside(Transposed { of: self.of }, &matrix)?;
+        let [starts, columns, weights] = &exchanged[..] else {
+            return Err(Error::Value("resample: a matrix has three parts".into()));
+        };
+        let of = matrix[0].array().size() - 1;
+        let dx = apply(Resample { of }, &[g, starts, columns, weights])?;
         Ok(Grads::from_iter([Some(dx), None, None, None]))
     }
 }
 
-readers! { "gather" => Gather, "scatter" => Scatter, "resample" => Resample }
+readers! { "gather" => Gather, "scatter" => Scatter, "resample" => Resample, "transposed" => Transposed }
 
 operations! {
     /// The opposite of `take`: the elements of `x` whose places along `axis` have the same index, folded together.

@@ -158,13 +158,13 @@ pub(crate) struct Part {
     pub(crate) numbers: SmallVec<[f64; 6]>,
 }
 
-/// The stages of a chain for a parameter whose state has these clocks, and the clocks after the step; `None` where they do
-/// not fit.
-pub(crate) fn stages(parts: &[Part], clocks: &[Clock]) -> Option<(Vec<Stage>, Clocks)> {
+/// The stages of a chain for a parameter whose state has these clocks, and the clocks after the step; where they do not fit,
+/// the number of the link that misses one.
+pub(crate) fn stages(parts: &[Part], clocks: &[Clock]) -> Result<(Vec<Stage>, Clocks), usize> {
     let mut ticking = Ticking { clocks, next: Clocks::new() };
     let mut stages = vec![Stage { clip: None, links: Vec::new() }];
     let mut waits = false;
-    for Part { kernel, numbers } in parts {
+    for (at, Part { kernel, numbers }) in parts.iter().enumerate() {
         let seen = ticking.next.len();
         let (link, is_waiting): (Box<dyn Link>, bool) = match (kernel.does, &numbers[..]) {
             (Does::ClipNorm, &[omega, p, whole]) => {
@@ -173,13 +173,13 @@ pub(crate) fn stages(parts: &[Part], clocks: &[Clock]) -> Option<(Vec<Stage>, Cl
                 continue;
             }
             (Does::AccumGrad, &[n]) => {
-                let t = ticking.count(n as u64)?.t;
+                let t = ticking.count(n as u64).ok_or(at)?.t;
                 (Box::new(kernel::AccumGrad { n, t }), t < n as u64)
             }
-            (Does::Link(make), _) => (make(&mut numbers.iter().copied(), &mut ticking)?, false),
-            _ => return None,
+            (Does::Link(make), _) => (make(&mut numbers.iter().copied(), &mut ticking).ok_or(at)?, false),
+            _ => return Err(at),
         };
-        let stage = stages.last_mut()?;
+        let Some(stage) = stages.last_mut() else { continue };
         if waits {
             stage.links.push(Box::new(Waiting { states: link.states() }));
             let stay: Range<usize> = seen..ticking.next.len();
@@ -198,5 +198,5 @@ pub(crate) fn stages(parts: &[Part], clocks: &[Clock]) -> Option<(Vec<Stage>, Cl
     for stage in stages.iter_mut().filter(|stage| stage.links.is_empty()) {
         stage.links.push(Box::new(kernel::Descent { eta: 1.0 }));
     }
-    Some((stages, ticking.next))
+    Ok((stages, ticking.next))
 }

@@ -115,8 +115,10 @@ impl Update {
         }
         let mut at = kinds.len();
         for place in &self.places {
-            x.floats(at..at + 2 + place.states)?;
-            (at..at + 2 + place.states).try_for_each(|i| x.shaped(i, x.shape(at)))?;
+            for i in at..at + 2 + place.states {
+                x.shaped(i, x.shape(at))?;
+                x.holds(x.dtype(i).is_float(), || format!("input {i} is a float, not {}", x.dtype(i)))?;
+            }
             at += 2 + place.states;
             if place.clocks > 0 {
                 x.typed(at, DType::F64)?;
@@ -160,7 +162,7 @@ impl Update {
             let known = steps.iter().position(|(rule, clocks, ..)| *rule == place.rule && *clocks == now);
             at.push(known.unwrap_or(steps.len()));
             if known.is_none() {
-                let (stages, after) = stages(&chains[place.rule], &now).ok_or_else(unfit)?;
+                let (stages, after) = stages(&chains[place.rule], &now).map_err(|_| unfit())?;
                 steps.push((place.rule, now, stages, after));
             }
             let wide = match self.rules[place.rule].is_mixed {

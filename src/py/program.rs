@@ -2,7 +2,8 @@
 
 use super::hints::add_function;
 use super::{PyTensor, many};
-use crate::tape::{Instruction, Parameters, Program, Recording, Tensor, Value};
+use crate::array::Array;
+use crate::tape::{Captured, Capturing, Kind, Parameters, Tensor, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -31,9 +32,14 @@ fn dict<'py>(py: Python<'py>, parameters: &Parameters) -> PyResult<Bound<'py, Py
 }
 
 /// `(name, parameters, inputs, outputs)`.
-fn row<'py>(py: Python<'py>, step: &Instruction) -> PyResult<Bound<'py, PyAny>> {
+fn row<'py>(py: Python<'py>, step: &Captured) -> PyResult<Bound<'py, PyAny>> {
     let (inputs, outputs) = (PyTuple::new(py, &step.inputs)?, PyTuple::new(py, &step.outputs)?);
-    Ok((step.name, dict(py, &step.parameters)?, inputs, outputs).into_pyobject(py)?.into_any())
+    let parameters = match &step.kind {
+        Kind::Operation(op, _) => dict(py, &op.parameters())?,
+        Kind::Derived(_, parameters, _) => dict(py, parameters)?,
+        Kind::Foreign(_) => PyDict::new(py),
+    };
+    Ok((step.name(), parameters, inputs, outputs).into_pyobject(py)?.into_any())
 }
 
 /// What `f()` computes: its tensors as numbers of values, the operations as `(name, parameters, inputs, outputs)`, and the
@@ -46,12 +52,13 @@ fn record<'py>(
     stop: Option<usize>,
 ) -> PyResult<(Vec<u32>, Bound<'py, PyList>, Vec<PyTensor>)> {
     let py = f.py();
-    let recording = Recording::open(&many(given)?, stop);
+    let given: Vec<Array> = many(given)?.into_iter().map(Tensor::into_array).collect();
+    let capturing = Capturing::record(&given, stop);
     let results = many(&f.call0()?)?;
-    let mut program: Program = recording.close();
-    let results = results.iter().map(|y| program.number(y.array())).collect();
-    let steps = program.instructions().iter().map(|step| row(py, step)).collect::<PyResult<Vec<_>>>()?;
-    let values = program.values().iter().map(|x| PyTensor::from(Tensor::from(x.clone()))).collect();
+    let mut capture = capturing.close();
+    let results = results.iter().map(|y| capture.number_of(y.array())).collect();
+    let steps = capture.steps().iter().map(|step| row(py, step)).collect::<PyResult<Vec<_>>>()?;
+    let values = capture.values().map(|x| PyTensor::from(Tensor::from(x.clone()))).collect();
     Ok((results, PyList::new(py, steps)?, values))
 }
 

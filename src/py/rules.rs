@@ -117,11 +117,7 @@ fn role(rule: &Bound<'_, PyAny>) -> PyResult<Option<Role>> {
 }
 
 /// The stages of a chain for a parameter whose state has these clocks, and the clocks after the step.
-pub(super) fn stages(
-    rule: &Bound<'_, PyAny>,
-    plan: &Links<'_>,
-    clocks: &[Clock],
-) -> PyResult<(Vec<Stage>, Clocks)> {
-    stages_of(&plan.parts, clocks)
-        .ok_or_else(|| PyValueError::new_err(format!("update: the state does not fit the rule {rule}")))
+pub(super) fn stages(plan: &Links<'_>, clocks: &[Clock]) -> PyResult<(Vec<Stage>, Clocks)> {
+    let unfit = |at: usize| format!("update: the state does not fit the rule {}", plan.rules[at]);
+    stages_of(&plan.parts, clocks).map_err(|at| PyValueError::new_err(unfit(at)))
 }

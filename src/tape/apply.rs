@@ -1,12 +1,12 @@
 //! The door through which every operation is done: [`apply`] with a gradient rule, [`compute`] without one.
 
+use super::capturing::{is_written, unwritten, write};
 use super::current::CURRENT;
 use super::known::{Known, readers};
 use super::later::{is_unrecorded, not_recorded};
 use super::operation::{Context, Differentiable, Grads, Operation};
 use super::parameters::parameters;
 use super::profile::{Begun, is_profiled};
-use super::program::{is_written, unwritten, write};
 use super::threads::{from_another_thread, is_anothers, on_another_thread};
 use super::{ELSEWHERE, Place, Tape, Tensor, is_recording};
 use crate::array::Array;

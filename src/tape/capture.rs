@@ -1,24 +1,23 @@
-//! What a thread computes, kept to be done again: a [`Capture`] has the operations themselves, where a
-//! [`Program`](super::Program) has their names.
+//! What a thread computes, kept as data: a [`Capture`] is the flat list of the operations that went through the door while it
+//! was open, whether or not a gradient follows them.
 //!
-//! It knows where each array comes from: it was given, it follows from numbers of the program alone, or a step made it. An
-//! array from elsewhere ends the capture, and so does a look at values that may be others the next time: what is forgotten
-//! here costs speed and is never a wrong result.
+//! It knows where each array comes from: it was given, it follows from numbers of the program alone, or a step made it. If
+//! it is to be done again, an array from elsewhere ends it, and so does a look at values that may be others the next time:
+//! what is forgotten here costs speed and is never a wrong result. One that is only to be read has such arrays as values of
+//! their own, and holds all that it has met.
 
-use super::current::CURRENT;
+use super::capturing::where_it_is;
 use super::operation::Operation;
 use super::parameters::Parameters;
 use super::profile::{self, Pass};
-use crate::array::{self, Array, Noted, is_noted, noted};
+use crate::array::{Array, Noted, noted};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::memory::Telling;
 use crate::shape::{Dims, Strides};
 use smallvec::SmallVec;
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What computes arrays of arrays, or finds that it must not.
 pub type Compute = Arc<dyn Fn(&[&Array]) -> Result<Vec<Array>> + Send + Sync>;
@@ -100,25 +99,34 @@ pub struct Capture {
     telling: Option<Telling>,
     /// Whether a file says all this.
     is_read: bool,
+    /// Whether it is only to be read, and holds all values.
+    is_record: bool,
 }
 
 /// How an array is laid out.
 pub type Layout = (Dims, Strides, DType);
 
-thread_local! {
-    static OPEN: RefCell<Option<Capture>> = const { RefCell::new(None) };
-}
-
-/// Who says where the program is, for refusals.
-static PLACE: OnceLock<fn() -> String> = OnceLock::new();
-
-/// Sets who says where the program is.
-#[cfg(feature = "python")]
-pub(crate) fn say_where(place: fn() -> String) {
-    let _ = PLACE.set(place);
-}
-
 impl Capture {
+    /// One that is to be done again, with what is known: the first of it may have other values the next time, the rest not.
+    pub(super) fn new(given: &[Array], constants: &[Array]) -> Capture {
+        let telling = Some(Telling::new());
+        let mut capture = Capture { given: given.len(), telling, ..Capture::default() };
+        for x in given {
+            capture.add(x, false);
+        }
+        for x in constants {
+            capture.add(x, true);
+        }
+        capture
+    }
+    /// One that is only to be read, of what is done with `given`.
+    pub(super) fn record(given: &[Array]) -> Capture {
+        let mut capture = Capture { given: given.len(), is_record: true, ..Capture::default() };
+        for x in given {
+            capture.add(x, false);
+        }
+        capture
+    }
     /// What a file says was done: the values are laid out so, of which the first are given and some are constants.
     pub fn read(
         steps: Vec<Step>,
@@ -132,6 +140,10 @@ impl Capture {
     /// Whether it was read from a file, so that results may be laid out in another way than it says.
     pub(super) fn is_read(&self) -> bool {
         self.is_read
+    }
+    /// Whether it is only to be read.
+    pub(super) fn is_record(&self) -> bool {
+        self.is_record
     }
     /// What was done, in order.
     pub fn steps(&self) -> &[Step] {
@@ -148,6 +160,10 @@ impl Capture {
     /// A value that follows from numbers of the program alone.
     pub fn constant(&self, number: u32) -> Option<&Array> {
         self.held.get(number as usize)?.as_ref().filter(|_| self.is_constant[number as usize])
+    }
+    /// The values by their numbers, of a capture that is only to be read.
+    pub fn values(&self) -> impl Iterator<Item = &Array> {
+        self.held.iter().flatten()
     }
     /// How many values were given.
     pub fn given(&self) -> usize {
@@ -173,6 +189,11 @@ impl Capture {
             identity.0 = Start::At(address);
         }
         self.numbers.get(&identity).copied()
+    }
+
+    /// The number of a value: a new one, if it is not known.
+    pub fn number_of(&mut self, value: &Array) -> u32 {
+        self.number(value).unwrap_or_else(|| self.add(value, false))
     }
 
     /// Lets go of all values but the constants. Of memory that is somebody else's, and may be written, these are copies.
@@ -202,6 +223,23 @@ impl Capture {
             && self.held.iter().zip(&other.held).all(same)
     }
 
+    /// Adds what was made of numbers of the program alone.
+    pub(super) fn add_constant(&mut self, value: &Array) {
+        let is_known = || self.number(value).is_some_and(|n| self.is_constant[n as usize]);
+        if self.refusal.is_none() && !is_known() {
+            self.add(value, true);
+        }
+    }
+
+    /// To be told of a value that is handed to somebody: it must be known.
+    pub(super) fn meet(&mut self, value: &Array) {
+        self.take_notes();
+        if self.refusal.is_none() && self.number(value).is_none() {
+            let shape = crate::shape::show(value.shape());
+            self.refuse(|| format!("it is not known what made a tensor of shape {shape}"));
+        }
+    }
+
     fn add(&mut self, value: &Array, is_constant: bool) -> u32 {
         let number = self.layouts.len() as u32;
         let (address, shape, strides, dtype) = value.identity();
@@ -210,7 +248,7 @@ impl Capture {
         if let Some((block, offset)) = told {
             self.numbers.insert(identity(Start::In(block, offset)), number);
         }
-        let is_held = is_constant || self.layouts.len() < self.given || told.is_none();
+        let is_held = is_constant || self.is_record || self.layouts.len() < self.given || told.is_none();
         if is_held {
             self.numbers.insert(identity(Start::At(address)), number);
         }
@@ -222,10 +260,9 @@ impl Capture {
     }
 
     #[cold]
-    fn refuse(&mut self, reason: impl FnOnce() -> String) {
+    pub(super) fn refuse(&mut self, reason: impl FnOnce() -> String) {
         if self.refusal.is_none() {
-            let place = PLACE.get().map_or_else(String::new, |place| place());
-            self.refusal = Some(reason() + &place);
+            self.refusal = Some(reason() + &where_it_is());
             // Nothing of it is wanted any more.
             let (refusal, telling) = (self.refusal.take(), self.telling.take());
             *self = Capture { refusal, telling, ..Capture::default() };
@@ -233,7 +270,10 @@ impl Capture {
     }
 
     /// Takes what has been noted of arrays since the last time.
-    fn take_notes(&mut self) {
+    pub(super) fn take_notes(&mut self) {
+        if self.is_record {
+            return;
+        }
         for note in noted() {
             match note {
                 Noted::Made(x) if self.refusal.is_none() => drop(self.add(&x, true)),
@@ -247,7 +287,7 @@ impl Capture {
         }
     }
 
-    fn write<'a>(
+    pub(super) fn write<'a>(
         &mut self,
         kind: impl FnOnce() -> Option<Kind>,
         name: &str,
@@ -262,6 +302,7 @@ impl Capture {
         for x in inputs {
             match self.number(x) {
                 Some(n) => numbers.push(n),
+                None if self.is_record => numbers.push(self.add(x, false)),
                 None => {
                     let shape = crate::shape::show(x.shape());
                     return self.refuse(|| {
@@ -287,153 +328,4 @@ fn have_same_bits(a: &Array, b: &Array) -> bool {
         (Ok(a), Ok(b)) => a.as_bytes() == b.as_bytes(),
         _ => false,
     }
-}
-
-/// What this thread does is captured until it is closed, or dropped.
-pub struct Capturing {
-    /// It ends on the thread on which it began.
-    _thread: PhantomData<*const ()>,
-}
-
-impl Capturing {
-    /// Starts, with what is known: the first of it may have other values the next time, the rest not.
-    pub fn open(given: &[Array], constants: &[Array]) -> Capturing {
-        let telling = Some(Telling::new());
-        let mut capture = Capture { given: given.len(), telling, ..Capture::default() };
-        for x in given {
-            capture.add(x, false);
-        }
-        for x in constants {
-            capture.add(x, true);
-        }
-        if OPEN.replace(Some(capture)).is_none() {
-            array::opened();
-        }
-        CURRENT.with(|c| {
-            c.is_written.set(true);
-            c.is_captured.set(true);
-        });
-        is_noted(true);
-        Capturing { _thread: PhantomData }
-    }
-
-    /// Ends it.
-    pub fn close(self) -> Capture {
-        with(Capture::take_notes);
-        end().unwrap_or_default()
-    }
-}
-
-fn end() -> Option<Capture> {
-    is_noted(false);
-    drop(noted());
-    let _ = CURRENT.try_with(|c| {
-        c.is_written.set(false);
-        c.is_captured.set(false);
-    });
-    let ended = OPEN.try_with(RefCell::take).ok().flatten();
-    if ended.is_some() {
-        array::closed();
-    }
-    ended
-}
-
-impl Drop for Capturing {
-    fn drop(&mut self) {
-        if is_captured() {
-            end();
-        }
-    }
-}
-
-/// Whether what this thread computes is captured.
-#[inline]
-pub fn is_captured() -> bool {
-    array::is_any_open() && CURRENT.with(|c| c.is_captured.get())
-}
-
-/// Does something with what is captured. Python code that runs in the middle of that, such as a finaliser, is not of it: what
-/// it makes is unknown.
-fn with(f: impl FnOnce(&mut Capture)) {
-    OPEN.with(|open| {
-        if let Ok(mut open) = open.try_borrow_mut() {
-            open.as_mut().map(f);
-        }
-    });
-}
-
-/// Ends what is captured on this thread for good: a program could not do again what is done here.
-#[cold]
-pub fn refuse(reason: impl FnOnce() -> String) {
-    with(|capture| capture.refuse(reason));
-}
-
-/// To be told of a tensor that is handed to somebody: its values, and the lengths of its axes, follow from what is known.
-#[cold]
-pub fn met(x: &Array) {
-    with(|capture| {
-        capture.take_notes();
-        if capture.refusal.is_none() && capture.number(x).is_none() {
-            let shape = crate::shape::show(x.shape());
-            capture.refuse(|| format!("it is not known what made a tensor of shape {shape}"));
-        }
-    });
-}
-
-/// To be told of an array whose values decide what is done.
-#[cold]
-pub fn looked_at(x: &Array) {
-    x.is_looked_at();
-    with(Capture::take_notes);
-}
-
-/// An array that was made of nothing but shapes and parameters.
-#[inline]
-pub fn made(x: Array) -> Array {
-    if is_captured() {
-        constant(&x);
-    }
-    x
-}
-
-/// To be told of an array that was made of numbers of the program alone.
-#[cold]
-fn constant(x: &Array) {
-    with(|capture| {
-        let is_known = || capture.number(x).is_some_and(|n| capture.is_constant[n as usize]);
-        if capture.refusal.is_none() && !is_known() {
-            capture.add(x, true);
-        }
-    });
-}
-
-/// Writes down that something beside the operations made `outputs` of inputs: `f` does it again, or is an error where it
-/// would be done in another way. `key` is all that `f` knows.
-#[cold]
-pub fn derive(name: &'static str, key: Parameters, inputs: &[&Array], outputs: &[&Array], f: Compute) {
-    with(|capture| {
-        capture.write(|| Some(Kind::Derived(name, key, f)), name, inputs, outputs.iter().copied());
-    });
-}
-
-/// Writes down what the one who captures does himself.
-#[cold]
-pub fn foreign(number: usize, name: &str, inputs: &[&Array], outputs: &[&Array]) {
-    with(|capture| {
-        capture.write(|| Some(Kind::Foreign(number)), name, inputs, outputs.iter().copied());
-    });
-}
-
-/// Writes down an operation.
-#[cold]
-pub(super) fn write<'a>(
-    op: &dyn Operation,
-    is_beside: bool,
-    inputs: &[&Array],
-    outputs: impl Iterator<Item = &'a Array>,
-) {
-    with(|capture| {
-        let kind = || op.kept().map(|op| Kind::Operation(op, is_beside));
-        capture.write(kind, op.name(), inputs, outputs);
-    });
 }

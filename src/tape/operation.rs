@@ -22,6 +22,8 @@ pub enum Keeps {
     Nothing,
     /// Of the inputs those that are no floats and so have no gradient: labels, indices, masks, places of generators.
     Constants,
+    /// The inputs but the first.
+    Rest,
     /// The inputs.
     Inputs,
     /// The result.
@@ -156,6 +158,11 @@ impl Context<'_> {
     pub fn constant(&self, i: usize) -> &Tensor {
         let mut constants = self.kept.iter().filter(|t| !t.dtype().is_float());
         constants.nth(i).expect("the operation keeps its constants")
+    }
+    /// Input `i`, which is not the first, of an operation that keeps all but that.
+    pub fn rest(&self, i: usize) -> &Tensor {
+        debug_assert!(self.keeps == Keeps::Rest && i > 0);
+        &self.kept[i - 1]
     }
     /// What the forward pass gave beside the result.
     pub fn beside(&self) -> &[Array] {

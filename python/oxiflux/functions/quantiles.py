@@ -40,7 +40,7 @@ _CHOSEN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-_HALF = np.float64(0.5).reshape(())
+_HALF = np.array(0.5)
 
 
 def _rows(function: str, x: ArrayLike, axis: Axes, keepdims: bool) -> tuple[Tensor, tuple[int, ...]]:
@@ -70,6 +70,7 @@ def _numbers(q: Quantiles) -> np.ndarray:
 
 def _places(function: str, q: np.ndarray, n: Any, method: str) -> Any:
     """Where, among `n` elements in order counted from 0, each quantile is: a fraction is between two."""
+    q = np.asarray(q)
     if not ((q >= 0) & (q <= 1)).all():
         raise ValueError(
             f"{function}: quantiles are between 0 and 1, got {q[~((q >= 0) & (q <= 1))].flat[0]}"

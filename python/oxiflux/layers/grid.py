@@ -65,14 +65,14 @@ def _taps(points: Tensor, n: int, border: bool) -> list[tuple[Tensor, Tensor]]:
     places = _core.stop_gradient(at)
     if border:
         # Beyond the border there is no slope.
-        ends = _core.clip(places, 0, n - 1)
+        ends = places.clip(0, n - 1)
         at, places = _core.where(_core.equal(ends, places), at, ends), ends
     places = _core.where(_core.isnan(places), 0.0, places)
-    low = _core.clip(_core.floor(places), -2, n).astype(_core.int64)
+    low = _core.floor(places).clip(-2, n).astype(_core.int64)
     taps = []
     for tap, weight in ((low, low + 1 - at), (low + 1, at - low)):
         inside = _core.logical_and(_core.greater_equal(tap, 0), _core.less(tap, n))
-        taps.append((_core.clip(tap, 0, n - 1), _core.where(inside, weight, 0.0)))
+        taps.append((tap.clip(0, n - 1), _core.where(inside, weight, 0.0)))
     return taps
 
 

@@ -13,7 +13,6 @@ use crate::py::random::{Generator, default_generator};
 use crate::py::rules::Links;
 use crate::py::tensor::PyTensor;
 use crate::random::{Draw, Generator as Stream};
-use crate::shape::show;
 use crate::tape::{Kind, Layout, Tensor};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -226,8 +225,8 @@ fn program<'py>(
     for action in &captured.actions {
         besides.push(match action {
             Action::Update(pairs, changed) => {
-                if let Some((_, slot, _)) = pairs.iter().find(|(_, slot, _)| argument(*slot).is_some()) {
-                    return Err(given_and_changed("updates", &found.tensors[*slot]));
+                if pairs.iter().any(|(_, slot, _)| argument(*slot).is_some()) {
+                    return Err(given_and_changed("updates"));
                 }
                 updated.extend(pairs.iter().map(|(_, slot, _)| *slot));
                 updating(pairs, changed, &found, state)?
@@ -244,7 +243,7 @@ fn program<'py>(
     let mut stores = Vec::new();
     for &(slot, number) in &captured.stores {
         if argument(slot).is_some() {
-            return Err(given_and_changed("changes", &found.tensors[slot]));
+            return Err(given_and_changed("changes"));
         }
         stores.push((state.tensor(&found.tensors[slot])?, captured.wanted[number]));
     }
@@ -286,10 +285,9 @@ fn program<'py>(
 }
 
 /// The error of a program that changes what it is given.
-fn given_and_changed(does: &str, tensor: &Bound<'_, PyTensor>) -> PyErr {
-    let shape = show(tensor.get().get().shape());
+fn given_and_changed(does: &str) -> PyErr {
     PyTypeError::new_err(format!(
-        "save: the program {does} a tensor of shape {shape} that it is given as an argument; let it return the new values, or \
-         reach the tensor without arguments, as a closure does"
+        "save: the program {does} a tensor that it is given; let it return the new values, or reach the tensor without \
+         arguments, as a closure does"
     ))
 }

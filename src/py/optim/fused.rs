@@ -34,7 +34,7 @@ pub(super) fn alike(rule: &Bound<'_, PyAny>, plan: &Links<'_>, mut rest: Vec<Fou
     let mut found = Vec::with_capacity(1);
     while let Some(first) = rest.first() {
         let clocks = first.clocks.clone();
-        let (stages, next) = rules::stages(rule, plan, &clocks)?;
+        let (stages, next) = rules::stages(plan, &clocks)?;
         let together = match rest.iter().all(|f| f.clocks == clocks) {
             true => std::mem::take(&mut rest),
             false => rest.extract_if(.., |f| f.clocks == clocks).collect(),
