@@ -131,8 +131,9 @@ _is_told = False
 
 
 def _begin(make: Callable[[Any], Any], stopped: Any) -> None:
-    global _make
-    _make = make
+    global _make, _lock, _is_at_work, _is_told
+    # A worker of a worker has been forked in the middle of its parent's job.
+    _make, _lock, _is_at_work, _is_told = make, threading.Lock(), False, False
     # Ctrl-C reaches all processes of a terminal; it is the parent's to end the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _core.set_num_threads(1)
