@@ -21,7 +21,7 @@ fn at(number: &Bound<'_, PyAny>) -> PyResult<Index> {
 
 /// The bound of a slice, which may lie anywhere beyond the ends.
 fn bound_of(number: &Bound<'_, PyAny>) -> PyResult<isize> {
-    match number.extract() {
+    match number.extract::<isize>() {
         Err(error) if error.is_instance_of::<PyOverflowError>(number.py()) => {
             Ok(if number.lt(0)? { -isize::MAX } else { isize::MAX })
         }
