@@ -1,13 +1,16 @@
 """More that may change between the calls of a compiled function, and what it shares the process with."""
 
 import contextvars
+import cProfile
 import ctypes
 import dataclasses
 import enum
 import functools
+import gc
 import importlib
 import operator
 import os
+import pstats
 import signal
 import subprocess
 import sys
@@ -838,3 +841,43 @@ print(before, f(flux.ones(3)).item())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[1.0, 1.0, 1.0, 1.0] 103.0\n"
+
+
+def test_what_a_collection_runs_is_no_part_of_the_function():
+    class Loop:
+        pass
+
+    def loops():
+        for _ in range(3000):
+            loop = Loop()
+            loop.itself = loop
+
+    def on_collection(phase, info):
+        time.perf_counter()
+
+    step = flux.compile(lambda x: (loops(), flux.exp(x))[1])
+    gc.callbacks.append(on_collection)
+    try:
+        for _ in range(4):
+            step(flux.ones(3))
+    finally:
+        gc.callbacks.remove(on_collection)
+    assert step.counts[2] == 2 and gc.isenabled()
+
+
+def test_a_profiler_goes_on_after_a_capture():
+    def later():
+        pass
+
+    step, profiler = flux.compile(flux.exp), cProfile.Profile()
+    profiler.enable()
+    step(flux.ones(3))
+    later()
+    profiler.disable()
+    assert "later" in {name for _, _, name in pstats.Stats(profiler).stats}
+    names = []
+    sys.setprofile(lambda frame, event, arg: names.append(frame.f_code.co_name))
+    step(flux.ones(4))
+    later()
+    sys.setprofile(None)
+    assert "later" in names

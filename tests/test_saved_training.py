@@ -299,7 +299,9 @@ def test_it_trains_in_a_process_without_the_code_that_made_it(path: Path) -> Non
 @pytest.mark.parametrize("rule", ["Adam", "AccumGrad(3)", next(iter(CHAINS)), "mixed"])
 def test_any_change_of_a_number_is_an_error_or_a_program(path: Path, rule: str) -> None:
     mixed = rule == "mixed"
-    made = flux.MixedPrecision(flux.Adam(0.01)) if mixed else RULES[rule]() if rule in RULES else flux.Adam(0.1)
+    made = (
+        flux.MixedPrecision(flux.Adam(0.01)) if mixed else RULES[rule]() if rule in RULES else flux.Adam(0.1)
+    )
     training = Training(flux.f16(small()) if mixed else small(), made)
     for i in range(3):
         training.step(*batch(i))
@@ -308,7 +310,22 @@ def test_any_change_of_a_number_is_an_error_or_a_program(path: Path, rule: str) 
     steps = description["programs"][0]["steps"]
     (at,) = [i for i, step in enumerate(steps) if step.get("look") == "update"]
     for place in leaves(steps[at]):
-        for other in (0, 1, 2, 3, 7, -1, 1 << 40, (1 << 63) - 1, None, True, "adam", "chain", [], {"float": "nan"}):
+        for other in (
+            0,
+            1,
+            2,
+            3,
+            7,
+            -1,
+            1 << 40,
+            (1 << 63) - 1,
+            None,
+            True,
+            "adam",
+            "chain",
+            [],
+            {"float": "nan"},
+        ):
             changed = copy.deepcopy(description)
             part = changed["programs"][0]["steps"][at]
             for key in place[:-1]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import types
@@ -247,11 +248,22 @@ class Watch:
         self.imports = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        before = sys.getprofile()
+        # A collection would run code of others, such as finalizers, amid the function's.
+        collects = gc.isenabled()
+        gc.disable()
         sys.setprofile(self.note)
         try:
             return self.function(*args, **kwargs)
         finally:
-            sys.setprofile(None)
+            if callable(before):
+                sys.setprofile(before)
+            else:
+                sys.setprofile(None)
+                if before is not None:
+                    before.enable()  # one of C, as cProfile's
+            if collects:
+                gc.enable()
 
     def note(self, frame: types.FrameType, event: str, arg: Any) -> None:
         code = frame.f_code

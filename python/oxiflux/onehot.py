@@ -65,7 +65,9 @@ def onehotbatch(data: Any, labels: Sequence[Any], default: Any = _RAISE) -> Tens
 def _among(data: Any, labels: Sequence[Any], default: Any) -> Tensor | None:
     """The rows of numbers among labels that are numbers; `None` for others, and where some are not among them."""
     known = _numbers(labels)
-    if known is None or getattr(data.dtype, "kind", "") not in {"i": "iub", "f": "f"}.get(known.dtype.kind, ""):
+    if known is None or getattr(data.dtype, "kind", "") not in {"i": "iub", "f": "f"}.get(
+        known.dtype.kind, ""
+    ):
         return None
     x = _core.asarray(data)
     if x.dtype == _core.uint64:

@@ -44,11 +44,7 @@ fn dtype_of(descr: &Bound<'_, PyArrayDescr>) -> Option<DType> {
 /// for anything else.
 pub(super) fn view(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     let Ok(array) = ob.cast::<PyUntypedArray>() else { return Ok(None) };
-    if !ob.is_exact_instance_of::<PyUntypedArray>() && hides(ob)? {
-        return Err(PyValueError::new_err(
-            "a masked array has no tensor while some of its elements are masked; write array.filled(value)",
-        ));
-    }
+    refuse_hidden(ob)?;
     let descr = array.dtype();
     let Some(dtype) = dtype_of(&descr) else {
         return Err(super::error::DTypeError::new_err(foreign(ob, &descr)));
@@ -69,12 +65,16 @@ pub(super) fn view(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     Ok(Some(taken_as(dtype, foreign)?))
 }
 
-/// Whether this is an array some of whose elements do not count.
-fn hides(array: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if !super::attributes::class_has(array, intern!(array.py(), "filled"))? {
-        return Ok(false);
+/// Raises for an array some of whose elements do not count.
+fn refuse_hidden(array: &Bound<'_, PyAny>) -> PyResult<()> {
+    let may_be = !array.is_exact_instance_of::<PyUntypedArray>()
+        && super::attributes::class_has(array, intern!(array.py(), "filled"))?;
+    if may_be && array.getattr("mask")?.call_method0("any")?.is_truthy()? {
+        return Err(PyValueError::new_err(
+            "a masked array has no tensor while some of its elements are masked; write array.filled(value)",
+        ));
     }
-    array.getattr("mask")?.call_method0("any")?.is_truthy()
+    Ok(())
 }
 
 /// The type by which memory of others is looked at: that of a bool may hold any byte, at any time.
@@ -161,6 +161,7 @@ fn from_columns<'py>(ob: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny
 /// An array of NumPy, or of another library that gives one; `None` for anything else, and for arrays without a tensor.
 pub(super) fn array_like(ob: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
     if ob.is_instance_of::<PyUntypedArray>() {
+        refuse_hidden(ob)?;
         return Ok(view(ob).ok().flatten());
     }
     if is_scalar(ob, true)? || !super::attributes::class_has(ob, intern!(ob.py(), "__array__"))? {

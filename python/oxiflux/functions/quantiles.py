@@ -194,7 +194,5 @@ def _nanquantile(
     at = _core.reshape(_places(function, q, n - missing, method), (-1, *missing.shape))
     at = _core.permute_dims(at, (*range(1, at.ndim), 0))
     ordered, low = _core.sort(rows), _core.floor(at)
-    first, second = (
-        _core.take_along_axis(ordered, i.astype(_core.int64), -1) for i in (low, _core.ceil(at))
-    )
+    first, second = (_core.take_along_axis(ordered, i.astype(_core.int64), -1) for i in (low, _core.ceil(at)))
     return _reshaped(_mixed(first, second, (at - low).astype(rows.dtype)), (*q.shape, *found))

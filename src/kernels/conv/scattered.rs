@@ -35,7 +35,10 @@ const LANES: usize = 8;
 /// weights are measured.
 pub(super) fn gains<T: Tiled>(g: &Geometry) -> bool {
     let across = &g.windows[2];
-    if g.groups > 1 || g.is_depthwise() || across.dilation > 1 || g.batch * positions(g, |w| w.output) == 0 {
+    if g.groups > 1 || g.is_depthwise() || across.dilation > 1 {
+        return false;
+    }
+    if g.batch * positions(g, |w| w.input) * positions(g, |w| w.output) == 0 {
         return false;
     }
     let axes = g.windows.map(|w| w.phases().swap_remove(0));
