@@ -286,8 +286,12 @@ def test_an_index_larger_than_a_word_is_out_of_range():
 
 def test_masked_arrays_have_no_tensor_while_something_is_masked():
     masked = np.ma.masked_array([1.0, 2.0], [False, True])
-    for f in (flux.tensor, flux.asarray, lambda a: flux.mse(flux.ones(2), a)):
-        with pytest.raises((ValueError, TypeError), match=r"masked"):
+    ones = flux.ones(2)
+    for f in (
+        flux.tensor, flux.asarray, flux.exp, lambda a: ones + a, lambda a: flux.mse(ones, a),
+        lambda a: flux.binarycrossentropy(ones, a), lambda a: flux.metrics.accuracy(a, ones), flux.Dense(2, 1),
+    ):  # fmt: skip
+        with pytest.raises((ValueError, TypeError), match=r"masked|with a mask"):
             f(masked)
     assert flux.tensor(masked.filled(0)).tolist() == [1, 0]
     assert flux.tensor(np.ma.masked_array([1.0, 2.0])).tolist() == [1, 2]

@@ -48,7 +48,7 @@ def _array(x: Any) -> Any:
     """`x` as an array of NumPy, or itself if it would be one of a single object."""
     if callable(x):
         return x
-    array = np.asarray(x)
+    array = np.asanyarray(x)  # one that hides elements is refused as such
     return array if array.ndim or array.dtype.kind != "O" else x
 
 
