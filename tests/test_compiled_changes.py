@@ -8,6 +8,7 @@ import enum
 import functools
 import gc
 import importlib
+import inspect
 import operator
 import os
 import pstats
@@ -800,6 +801,61 @@ def test_a_module_is_looked_into_wherever_it_is(held: str, monkeypatch: pytest.M
     x = flux.ones(1)
     assert not stale(f, lambda: setattr(config, "K", 5.0), x)
     assert not stale(f, lambda: setattr(config, "act", lambda x: x), x)
+
+
+K1 = 2.0
+
+
+@pytest.mark.parametrize(
+    "by", ["getattr", "getter", "dir", "members", "method", "format", "tensor", "function", "frame"]
+)
+def test_names_may_be_computed(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, k = module_of_ones_own(), "".join(["K"])
+    config.tensor = flux.ones(1)
+    f, change = {
+        "getattr": (lambda x: x * getattr(config, k), None),
+        "getter": (lambda x: x * operator.attrgetter(k)(config), None),
+        "dir": (lambda x: x * getattr(config, next(n for n in dir(config) if len(n) == 1)), None),
+        "members": (lambda x: x * dict(inspect.getmembers(config))[k], None),
+        "method": (lambda x: x * object.__getattribute__(config, k), None),
+        "format": (lambda x: x * float(("{0." + k + "}").format(config)), None),
+        "tensor": (
+            lambda x: x * getattr(config, k + "T"),
+            lambda: flux._core.assign(config.KT, config.KT + 3),
+        ),
+        "function": (
+            lambda x: x * module_of_ones_own.__globals__[k + "1"],
+            lambda: monkeypatch.setitem(globals(), "K1", 5.0),
+        ),
+        "frame": (
+            lambda x: x * sys._getframe().f_globals[k + "1"],
+            lambda: monkeypatch.setitem(globals(), "K1", 5.0),
+        ),
+    }[by]
+    config.KT = flux.ones(1)
+    assert not stale(f, change or (lambda: setattr(config, "K", 5.0)), flux.ones(1))
+
+
+LOOP = """
+import oxiflux as flux
+
+class Net:
+    def __init__(self):
+        self.step = flux.ones(3)
+
+    def __call__(self, x):
+        return x * self.step
+
+compiled = flux.compile(Net().__call__)
+for step in range(9):
+    compiled(flux.ones(3))
+print(compiled.counts[2])
+"""
+
+
+def test_an_attribute_is_not_the_global_of_its_name() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOP], capture_output=True, text=True, timeout=120)
+    assert int(done.stdout) == 7, done.stderr
 
 
 def test_what_has_no_attributes_to_compare_is_not_compiled() -> None:

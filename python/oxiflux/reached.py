@@ -62,6 +62,15 @@ UNSEEN_PARTS = {
     "__match_args__", "__slots__", "__parameters__", "__orig_bases__", "__annotate__", "__annotate_func__",
     "__conditional_annotations__", "__annotations_cache__",
 }  # fmt: skip
+# Instructions that ask an object for something by its name.
+OF_OBJECTS = {"LOAD_ATTR", "STORE_ATTR", "DELETE_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"}
+# Attributes that are all globals of a function or of a frame.
+NAMESPACES = {"__globals__", "f_globals"}
+# What gives the attributes of a module by names that are no part of the code.
+COMPUTING = {
+    "getattr", "dir", "attrgetter", "getmembers", "getmembers_static", "getattr_static", "resolve_name",
+    "__getattribute__", "format", "format_map",
+}  # fmt: skip
 MOST_NODES = 20_000
 MOST_BYTES = 1 << 16
 DEEPEST = 100
@@ -100,8 +109,30 @@ def names_of(code: Code) -> list[str]:
     """The names by which code can reach something: of globals, attributes and modules, and texts."""
     names: dict[str, None] = {}
     for part in codes_of(code):
-        names.update(dict.fromkeys(part.co_names))
-        names.update((x, None) for x in part.co_consts if isinstance(x, str) and x.isidentifier())
+        names.update(dict.fromkeys((*part.co_names, *texts_of(part))))
+    return list(names)
+
+
+def texts_of(code: Code) -> list[str]:
+    """Its texts that may be names."""
+    return [x for x in code.co_consts if isinstance(x, str) and x.isidentifier()]
+
+
+@functools.lru_cache(maxsize=4096)
+def globals_of(code: Code) -> list[str]:
+    """The names by which code can reach a global. Those that it only asks objects for are none: the `step` of
+    `self.step` is not the variable of a loop around the calls.
+    """
+    import dis  # not needed by who compiles nothing
+
+    names: dict[str, None] = {}
+    for part in codes_of(code):
+        uses = [
+            (x.argval, x.opname in OF_OBJECTS) for x in dis.get_instructions(part) if x.opcode in dis.hasname
+        ]
+        others = {name for name, is_of_object in uses if not is_of_object}
+        asked = {name for name, _ in uses} - others
+        names.update(dict.fromkeys((*(x for x in part.co_names if x not in asked), *texts_of(part))))
     return list(names)
 
 
@@ -135,6 +166,7 @@ class Reach:
         self.classes: set[type] = set()
         # Modules that are held by something else than a name of a module.
         self.loose: list[types.ModuleType] = []
+        self.modules: dict[int, types.ModuleType] = {}
         self.depth = 0
         self.roots.append(("args", self.node(args)))
         self.roots.append(("kwargs", self.node(kwargs) if kwargs else ("value", None)))
@@ -150,6 +182,8 @@ class Reach:
             named = [name for code in self.codes for name in names_of(code)]
             for module in list(self.loose):
                 self.module(module, named)
+        if any(COMPUTING.intersection(names_of(code)) for code in self.codes):
+            self.glance()
         self.guard = _core.Guard(self.roots, self.tensors, self.count)
 
     def number(self, x: Any) -> None:
@@ -255,7 +289,9 @@ class Reach:
         if code in self.codes:
             return
         self.codes.update(codes_of(code))
-        self.pending.append(functools.partial(self.look_up, names, names_of(code), names_of(code)))
+        for name in NAMESPACES.intersection(names_of(code)):
+            raise Unseen(f"it may look anything up in {name}")
+        self.pending.append(functools.partial(self.look_up, names, globals_of(code), names_of(code)))
 
     def look_up(self, namespace: dict[str, Any], names: list[str], within: list[str]) -> None:
         for name in names:
@@ -286,6 +322,7 @@ class Reach:
                 if name not in namespace and name in names_of_package():
                     getattr(module, name)  # what is imported at its first use is guarded as the rest is
         if not is_trusted(module.__name__):
+            self.modules[id(module)] = module
             found = [name for name in names if name in namespace or name in {"__dict__"}]
             if "__dict__" in found or "__getattr__" in namespace:
                 raise Unseen(f"it may look anything up in the module {module.__name__}")
@@ -301,6 +338,16 @@ class Reach:
                 self.roots.append(("lookup", namespace, name, ("value" if plain else "is", value)))
                 if isinstance(value, types.ModuleType):
                     self.module(value, names)
+
+    def glance(self) -> None:
+        """What modules hold by any name: a number, a tensor, or else which object."""
+        for namespace in map(vars, self.modules.values()):
+            for name, value in list(namespace.items()):
+                if (id(namespace), name) not in self.looked_up and not name.startswith("__"):
+                    is_whole = value is None or type(value) in (*VALUES, Tensor)
+                    self.roots.append(
+                        ("lookup", namespace, name, self.node(value) if is_whole else ("is", value))
+                    )
 
     def later_class(self, kind: type) -> None:
         meta: type = type(kind)
