@@ -202,6 +202,27 @@ def test_two_optimisers_in_one_step(path: Path) -> None:
         assert bits(loaded(batch(i)[0])) == bits(compiled(batch(i)[0]))
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_parameter_that_is_returned_is_what_the_step_has_made_of_it(path: Path, times: int) -> None:
+    model = flux.Dense(3, 2)
+    state = flux.setup(flux.Adam(0.05), model)
+
+    def step(x: flux.Tensor, y: flux.Tensor) -> Any:
+        before = model.bias * 1
+        for _ in range(times):
+            loss, grads = flux.withgradient(lambda m: flux.mse(m(x), y), model)
+            flux.update(state, model, grads[0])
+        return loss, model.weight, before, model.bias
+
+    compiled = flux.compile(step)
+    for i in range(3):
+        compiled(*batch(i))
+    flux.save(path, compiled)
+    loaded = flux.load(path)
+    for i in range(3, 6):
+        assert bits(loaded(*batch(i))) == bits(compiled(*batch(i)))
+
+
 def test_tied_weights_stay_tied(path: Path) -> None:
     def tied() -> Any:
         layer = flux.Dense(3, 3, flux.tanh)

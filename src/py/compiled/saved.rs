@@ -254,7 +254,8 @@ fn program<'py>(
         let slot = found.tensors.iter().position(|other| other.is(tensor))?;
         // A tensor that the function changes is what it has become.
         let stored = captured.stores.iter().find(|(changed, _)| *changed == slot);
-        results.push(stored.map_or(slot as u32, |&(_, number)| captured.wanted[number]));
+        let stored = stored.map(|&(_, number)| captured.wanted[number]);
+        results.push(stored.or_else(|| updated_to(captured, slot)).unwrap_or(slot as u32));
         Some(results.len() - 1)
     };
     let result = captured.result.form(py, &mut object, &mut Counts::default())?;
@@ -282,6 +283,18 @@ fn program<'py>(
         call: call.text(py)?,
         result: result.text(py)?,
     })?))
+}
+
+/// The value to which steps of optimisers have brought the tensor of a place, if one has changed it.
+fn updated_to(captured: &Captured, slot: usize) -> Option<u32> {
+    let (number, at) =
+        captured.actions.iter().enumerate().rev().find_map(|(number, action)| match action {
+            Action::Update(_, changed) => Some((number, changed.iter().position(|&place| place == slot)?)),
+            Action::Draw(..) => None,
+        })?;
+    let is_it = |kind: &Kind| matches!(kind, Kind::Foreign(other) if *other == number);
+    let step = captured.capture.steps().iter().find(|step| is_it(&step.kind))?;
+    step.outputs.get(at).copied()
 }
 
 /// The error of a program that changes what it is given.
