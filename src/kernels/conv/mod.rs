@@ -17,7 +17,6 @@ mod winograd;
 
 use super::gemm::Epilogue;
 use super::number::Float;
-use crate::isa::isa;
 use super::then::Then;
 use axis::Axis;
 pub use axis::Window;
@@ -64,10 +63,9 @@ impl Geometry {
         is_alone.then(|| self.outputs / self.groups).filter(|&times| times > 0)
     }
 
-    /// The same where sums channel by channel are quicker: a product of matrices has registers of that many columns.
-    fn times_alone<T: Tiled>(&self) -> Option<usize> {
-        let lanes = T::kernels(isa()).lanes;
-        self.times().filter(|&times| self.groups > 1 || 7 * times <= 5 * times.next_multiple_of(lanes))
+    /// The same where sums channel by channel are quicker: not for one channel that is seen by several.
+    fn times_alone(&self) -> Option<usize> {
+        self.times().filter(|&times| self.groups > 1 || times == 1)
     }
 
     fn is_depthwise(&self) -> bool {
@@ -111,11 +109,15 @@ pub unsafe fn forward<T: Tiled + Float>(
 ) {
     let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
-    if let Some(times) = g.times_alone::<T>() {
+    if let Some(times) = g.times_alone() {
         let target = Target { axes, images: g.y(y, 0), columns: g.outputs, epilogue };
         let filters = g.filters(weight, 0, false);
         // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are their channels alone.
         return unsafe { depthwise::correlate(g.batch, (g.x(x, 0), times), filters, &target) };
+    }
+    if let Some(of) = scattered::turned(g).filter(|of| !epilogue.accumulate && scattered::gains::<T>(of)) {
+        // SAFETY: handed on from this function's caller.
+        return unsafe { scattered::forward(&of, g.x(x, 0), weight, g.y(y, 0), epilogue) };
     }
     let columns = g.group_outputs();
     for group in 0..g.groups {
@@ -144,8 +146,9 @@ pub unsafe fn input_gradient<T: Tiled + Float>(
 ) {
     let g = &g.with_lines();
     if scattered::gains::<T>(g) {
+        let epilogue = &Epilogue { then, ..Epilogue::NONE };
         // SAFETY: handed on from this function's caller.
-        return unsafe { scattered::input_gradient(g, g.y(dy, 0), weight, g.x(dx, 0), then) };
+        return unsafe { scattered::input_gradient(g, g.y(dy, 0), weight, g.x(dx, 0), epilogue) };
     }
     // SAFETY: handed on from this function's caller.
     unsafe { by_taps(g, dy, weight, dx, then) };
@@ -205,7 +208,7 @@ unsafe fn by_taps<T: Tiled + Float>(
 pub unsafe fn filter_gradient<T: Tiled + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
     let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
-    if let Some(times) = g.times_alone::<T>() {
+    if let Some(times) = g.times_alone() {
         let (source, dy, to) = ((g.x(x, 0), times), (g.y(dy, 0), g.outputs), (dweight, g.outputs));
         // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are their channels alone.
         return unsafe { depthwise::weight_gradient(axes, g.batch, source, dy, to) };

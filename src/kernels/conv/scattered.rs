@@ -1,8 +1,9 @@
-//! The gradient for an input of few channels: each pixel of the result gives to all that its window has seen.
+//! Images of few channels as what others give to them: the gradient for such an input, and a convolution that makes one.
 //!
-//! A sum over the taps for each pixel of the input would fill registers with as many channels as that has. The product
-//! of a pixel's gradient with the filters of the whole window fills them: its columns are those channels for one tap
-//! after the other, in the order in which a line of the window lies in the image, so that it is added line by line.
+//! A sum over the taps for each pixel would fill registers with as many channels as it has. The product of a pixel of the
+//! source with the filters of the whole window fills them: its columns are those channels for one tap after the other, in
+//! the order in which a line of the window lies in the image, so that it is added line by line. A convolution without
+//! strides is the same with its window turned round.
 
 use super::band::Images;
 use super::winograd::{self, Purpose, Tiled, multiply};
@@ -11,19 +12,21 @@ use crate::isa::isa;
 use crate::kernels::cost::packing;
 use crate::kernels::dispatch::{Kernel, Shared, dispatch};
 use crate::kernels::gemm::pack::Pack;
+use crate::kernels::gemm::{Activation, Epilogue, Scalar};
 use crate::kernels::gemm::product::{nanos, part};
 use crate::kernels::gemm::scratch::{self, Slot};
 use crate::kernels::gemm::table::{Access, Kernels};
 use crate::kernels::number::Float;
-use crate::kernels::then::{self, Then};
+use crate::kernels::then;
 use crate::team;
 use std::ops::Range;
 
 /// Elements of products that wait to be added: they stay in the second cache.
 const WAITING: usize = 32 << 10;
 
-/// Units that keep any number of threads busy.
+/// Units that keep any number of threads busy, and those that keep some busy.
 const ENOUGH: usize = 16;
+const FEW: usize = 4;
 
 /// Positions of a unit, at least, where there are more images than units need.
 const POSITIONS: usize = 256;
@@ -41,10 +44,6 @@ pub(super) fn gains<T: Tiled>(g: &Geometry) -> bool {
     if g.batch * positions(g, |w| w.input) * positions(g, |w| w.output) == 0 {
         return false;
     }
-    let axes = g.windows.map(|w| w.phases().swap_remove(0));
-    if winograd::chosen::<T>(Purpose::Images, &axes, g.batch, g.outputs, g.inputs).is_some() {
-        return false;
-    }
     let lanes = T::kernels(isa()).lanes;
     let taps = positions(g, |w| w.kernel);
     let lines = taps / across.kernel;
@@ -53,7 +52,11 @@ pub(super) fn gains<T: Tiled>(g: &Geometry) -> bool {
     let products = g.outputs * (taps * g.inputs).div_ceil(lanes);
     let additions = 3 * lines * ((across.kernel * g.inputs).div_ceil(LANES) + 3);
     let scattered = positions(g, |w| w.output) * (products + additions);
-    sums > scattered + scattered / 4 && Units::of(g).len() >= ENOUGH
+    let axes = g.windows.map(|w| w.phases().swap_remove(0));
+    let is_tiled = winograd::chosen::<T>(Purpose::Images, &axes, g.batch, g.outputs, g.inputs).is_some();
+    let needed = if is_tiled { 3 * scattered } else { scattered + scattered / 4 };
+    // Few units keep few threads busy.
+    sums * Units::of(g).len().min(FEW) > needed * FEW
 }
 
 fn positions(g: &Geometry, of: impl Fn(&Window) -> usize) -> usize {
@@ -75,7 +78,7 @@ impl Units {
         // What reaches into two parts is multiplied for both.
         let h = &g.windows[1];
         let reach = (h.kernel - 1) * h.dilation + 1;
-        let of_lines = ENOUGH.div_ceil(parts).min(h.input / (4 * reach)).max(1);
+        let of_lines = ENOUGH.div_ceil(parts).min(h.input / (2 * reach)).max(1);
         Units { images: g.batch, parts: [parts, of_lines], lines: h.input }
     }
 
@@ -89,6 +92,44 @@ impl Units {
     }
 }
 
+/// The convolution whose gradient for the input is this one, the window turned round, if there is one.
+pub(super) fn turned(g: &Geometry) -> Option<Geometry> {
+    let mut windows = g.windows;
+    for w in &mut windows {
+        let before = ((w.kernel - 1) * w.dilation).checked_sub(w.before).filter(|_| w.stride == 1)?;
+        *w = Window { input: w.output, output: w.input, before, ..*w };
+    }
+    Some(Geometry { inputs: g.outputs, outputs: g.inputs, windows, ..*g })
+}
+
+/// Writes the images that `g`, for which [`turned`] gives `of`, makes of `x`.
+///
+/// # Safety
+/// As for [`super::forward`], with a geometry for which [`gains`] holds.
+pub(super) unsafe fn forward<T: Tiled + Float>(
+    of: &Geometry,
+    x: Images<T>,
+    weight: *const T,
+    y: Images<T>,
+    epilogue: &Epilogue<T>,
+) {
+    let (taps, channels, columns) = (positions(of, |w| w.kernel), of.outputs, of.inputs);
+    scratch::with(Slot::Caller, taps * channels * columns, |filters: *mut T| {
+        let mut to = filters;
+        for tap in (0..taps).rev() {
+            for column in 0..columns {
+                for channel in 0..channels {
+                    // SAFETY: the weight has a number for each tap and channel and column, and so has the scratch.
+                    unsafe { *to = *weight.add((tap * channels + channel) * columns + column) };
+                    to = to.wrapping_add(1);
+                }
+            }
+        }
+        // SAFETY: handed on from this function's caller; the filters are written.
+        unsafe { input_gradient(of, x, filters, y, epilogue) };
+    });
+}
+
 /// Writes `dx`; see [`super::input_gradient`].
 ///
 /// # Safety
@@ -98,7 +139,7 @@ pub(super) unsafe fn input_gradient<T: Tiled + Float>(
     dy: Images<T>,
     weight: *const T,
     dx: Images<T>,
-    then: Option<&dyn Then>,
+    epilogue: &Epilogue<T>,
 ) {
     let kernels = T::kernels(isa());
     let columns = positions(g, |w| w.kernel) * g.inputs;
@@ -116,9 +157,9 @@ pub(super) unsafe fn input_gradient<T: Tiled + Float>(
             // room for all its terms.
             unsafe { (kernels.pack)(&Pack { count, depth: g.outputs, src, across, along, dst, width }) };
         });
-        let job = Job { g, kernels, columns, dy, dx, panels, then };
+        let job = Job { g, kernels, columns, dy, dx, panels, epilogue };
         let work = nanos(kernels.lanes, g.batch * positions(g, |w| w.output), columns, g.outputs);
-        let work = work + then::nanos(then, g.batch * positions(g, |w| w.input) * g.inputs);
+        let work = work + then::nanos(epilogue.then, g.batch * positions(g, |w| w.input) * g.inputs);
         team::run(units.len(), work, |i| {
             let (images, lines) = units.unit(i);
             // SAFETY: the arrays are those of the geometry, as this function asks, the panels are packed, and units
@@ -136,7 +177,7 @@ struct Job<'a, T: 'static> {
     dy: Images<T>,
     dx: Images<T>,
     panels: *const T,
-    then: Option<&'a dyn Then>,
+    epilogue: &'a Epilogue<'a, T>,
 }
 
 // SAFETY: units read the gradient and the panels, and write lines of their own.
@@ -154,10 +195,10 @@ impl<T: Tiled + Float> Job<'_, T> {
         let block = (WAITING / self.columns).clamp(1, POSITIONS);
         scratch::with(Slot::One, block * self.columns, |products: *mut T| {
             for image in images {
+                let of_plane = |plane| self.dx.at(image, [plane, lines.start, 0]);
                 for plane in 0..d.input {
-                    let first = self.dx.at(image, [plane, lines.start, 0]);
-                    // SAFETY: the lines are ours, as this function asks; zero bytes are the number 0.
-                    unsafe { first.write_bytes(0, lines.len() * of_line) };
+                    // SAFETY: the lines are ours, as this function asks.
+                    unsafe { self.begin(of_plane(plane), lines.len() * w.input) };
                 }
                 for plane in 0..d.output {
                     let positions = seeing.start * w.output..seeing.end * w.output;
@@ -181,13 +222,51 @@ impl<T: Tiled + Float> Job<'_, T> {
                         }
                     }
                 }
-                if let Some(then) = self.then {
-                    let line = |plane| self.dx.at(image, [plane, lines.start, 0]).cast::<u8>();
+                for plane in 0..d.input {
                     // SAFETY: nothing is added to these lines of the image any more.
-                    unsafe { then.done(&mut (0..d.input).map(|plane| (line(plane), lines.len() * of_line))) };
+                    unsafe { self.end(of_plane(plane), lines.len() * of_line) };
+                }
+                if let Some(then) = self.epilogue.then {
+                    let runs = (0..d.input).map(|plane| (of_plane(plane).cast(), lines.len() * of_line));
+                    // SAFETY: as above.
+                    unsafe { then.done(&mut { runs }) };
                 }
             }
         });
+    }
+}
+
+impl<T: Tiled + Float> Job<'_, T> {
+    /// Writes what is added to.
+    ///
+    /// # Safety
+    /// So many pixels must be ours.
+    unsafe fn begin(&self, first: *mut T, pixels: usize) {
+        let (bias, channels) = (self.epilogue.bias, self.g.inputs);
+        // SAFETY: the bias has a number for each channel; zero bytes are the number 0.
+        unsafe {
+            if bias.is_null() {
+                return first.write_bytes(0, pixels * channels);
+            }
+            for i in 0..pixels {
+                first.add(i * channels).copy_from_nonoverlapping(bias, channels);
+            }
+        }
+    }
+
+    /// Does what is done last.
+    ///
+    /// # Safety
+    /// So many numbers must be written and ours.
+    unsafe fn end(&self, first: *mut T, n: usize) {
+        // SAFETY: as this function asks.
+        let all = unsafe { std::slice::from_raw_parts_mut(first, n) };
+        let zero = <T as Scalar>::ZERO;
+        match self.epilogue.activation {
+            Activation::None => {}
+            Activation::Relu => all.iter_mut().for_each(|x| *x = if *x < zero { zero } else { *x }),
+            Activation::Map(map) => map(all),
+        }
     }
 }
 
@@ -275,6 +354,7 @@ unsafe fn add<T: Float>(n: usize, src: *const T, dst: *mut T) {
 #[cfg(test)]
 mod tests {
     use super::super::by_taps;
+    use super::super::correlate::{Target, plain};
     use super::*;
 
     #[test]
@@ -310,8 +390,21 @@ mod tests {
                 let x = g.x(found.as_mut_ptr(), 0);
                 // SAFETY: the arrays are of the sizes of the geometry.
                 unsafe {
-                    input_gradient(&g, g.y(dy.as_ptr(), 0), weight.as_ptr(), x, None);
+                    input_gradient(&g, g.y(dy.as_ptr(), 0), weight.as_ptr(), x, &Epilogue::NONE);
                     by_taps(&g, dy.as_ptr(), weight.as_ptr(), wanted.as_mut_ptr(), None);
+                    if let Some(of) = turned(&g) {
+                        let bias: Vec<f64> = (0..g.outputs).map(|_| draw(2001) as f64 - 1000.0).collect();
+                        let activation = if case % 2 == 0 { Activation::Relu } else { Activation::None };
+                        let epilogue = &Epilogue { bias: bias.as_ptr(), activation, ..Epilogue::NONE };
+                        let (mut y, mut sums) = (vec![f64::NAN; dy.len()], vec![f64::NAN; dy.len()]);
+                        let x = g.x(wanted.as_ptr(), 0);
+                        forward(&of, x, weight.as_ptr(), g.y(y.as_mut_ptr(), 0), epilogue);
+                        let axes = &g.windows.map(|w| w.forward());
+                        let images = g.y(sums.as_mut_ptr(), 0);
+                        let target = Target { axes, images, columns: g.outputs, epilogue };
+                        plain(g.batch, (x, g.inputs), g.filters(weight.as_ptr(), 0, false), &target);
+                        assert_eq!(y, sums, "{g:?}");
+                    }
                 }
             }
             // Whole numbers, so that the order of sums does not matter.
