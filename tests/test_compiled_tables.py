@@ -43,7 +43,7 @@ SMOOTH: dict[str, tuple[Any, Callable[[int], flux.Tensor]]] = {
     "upsample_trilinear": (lambda x: flux.upsample_trilinear(x, 2), normal(1, 2, 3, 2, 1)),
     "upsample in half": (flux.Upsample(2, "bilinear"), normal(1, 3, 4, 2, dtype="float16")),
     **{
-        f"pad_{name}": (lambda x, pad=getattr(flux, f"pad_{name}"): pad(x, (2, 1)), normal(4, 5))
+        f"pad_{name}": (lambda x, name=name: getattr(flux, f"pad_{name}")(x, (2, 1)), normal(4, 5))
         for name in ("reflect", "symmetric", "repeat", "circular")
     },
     "median": (lambda x: flux.median(x, axis=1), ROWS),
@@ -254,9 +254,10 @@ def test_a_checkpoint_that_draws_other_numbers_the_second_time_is_not_compiled()
         return x * (flux.rand(8) if len(calls) % 2 else flux.rand(5, 8))
 
     compiled = flux.compile(lambda x: flux.gradient(lambda x: flux.checkpoint(noisy, x).sum(), x))
+    compiled(ROWS(0))
     with pytest.warns(RuntimeWarning, match="runs as ever"):
-        for i in range(3):
-            compiled(ROWS(i))
+        compiled(ROWS(1))
+    compiled(ROWS(2))
     assert hits(compiled) == 0
 
 
@@ -285,11 +286,9 @@ def test_what_the_page_says_runs_as_ever(name: str) -> None:
     g = lambda x: f(x)
     compiled = flux.compile(g)
     with pytest.warns(RuntimeWarning, match="looked at|not known what made"):
-        for i in range(3):
-            flux.seed(1)
-            found = bits(compiled(given(i)))
-            flux.seed(1)
-            assert found == bits(f(given(i)))
+        compiled(given(0))
+    for i in range(3):
+        assert bits(compiled(given(i))) == bits(f(given(i)))
     assert hits(compiled) == 0
 
 

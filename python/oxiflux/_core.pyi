@@ -374,7 +374,7 @@ class Profiling:
 @final
 class Snapshot:
     """What containers, objects, arrays and generators hold. The values of tensors are not among it."""
-    def __new__(cls, *roots: Any) -> Self: ...
+    def __new__(cls, *roots: Any, twice: bool = False) -> Self: ...
     def put_back(self) -> None:
         """Goes back. What does not let itself be put back has not let itself be changed either."""
 
@@ -463,6 +463,9 @@ def seed(n: int, /) -> None:
 def replay(generator: Generator | None, /) -> Generator | None:
     """Lets this thread draw from another generator in place of the shared one, or from that again; gives what was before."""
 
+def twin(generator: Generator | None = None, /) -> Generator:
+    """A generator at the place of another, or of the shared one, to draw once more what that has drawn from there."""
+
 def default_generator() -> Generator:
     """The generator that everything random draws from unless it is given another."""
 
@@ -501,6 +504,11 @@ def is_written() -> bool:
 
 def holds(x: ArrayLike, /) -> bool:
     """The truth of one element. A program looks at it again, and is not done where it is another."""
+
+def table(numbers: np.ndarray[Any, Any], /) -> Tensor:
+    """Numbers of an array of NumPy that follow from shapes and plain numbers alone, such as a table of indices: a program has
+    them among its own, as it has those of a list.
+    """
 
 def are_below(numbers: ArrayLike, n: int, /) -> bool:
     """Whether all of some integers are at least 0 and below `n`."""

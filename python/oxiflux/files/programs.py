@@ -23,9 +23,10 @@ class Program(Told):
     `state` has the tensors that the programs keep, by name: the parameters that the function reached, running
     statistics and places of generators. Their values are those of the moment when it was saved, and may be assigned
     to; what the function changed in a call is changed in `state`. A program of a step of training goes on with it: what
-    the optimiser remembers is there, too, and so are its hyper-parameters, such as `state["Adam.eta"]`. A call with arguments of other shapes or types than
-    the programs were captured for raises ShapeError. No gradient is taken through a program: one that follows an
-    argument raises ValueError. Within a function that is compiled, it becomes a part of that.
+    the optimiser remembers is there, too, and so are its hyper-parameters, such as `state["Adam.eta"]`. A call with
+    arguments of other shapes or types than the programs were captured for raises ShapeError. No gradient is taken
+    through a program: one that follows an argument raises ValueError. Within a function that is compiled, it becomes a
+    part of that.
 
     >>> import os, tempfile
     >>> import oxiflux as flux

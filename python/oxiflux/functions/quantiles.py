@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,12 +76,12 @@ def _places(function: str, q: np.ndarray, n: Any, method: str) -> Any:
             f"{function}: quantiles are between 0 and 1, got {q[~((q >= 0) & (q <= 1))].flat[0]}"
         )
     q = q.reshape(q.shape + (1,) * n.ndim)
-    q = _core.table(q) if isinstance(n, Tensor) else q
+    at: Any = _core.table(q) if isinstance(n, Tensor) else q
     if method in _PLOTTED:
         alpha, beta = _PLOTTED[method]
-        at = n * q + (alpha + q * (1 - alpha - beta)) - 1
+        at = n * at + (alpha + at * (1 - alpha - beta)) - 1
     elif method in _CHOSEN:
-        at = _CHOSEN[method]((n - 1) * q)
+        at = _CHOSEN[method]((n - 1) * at)
     else:
         raise ValueError(f"{function}: method is one of {', '.join([*_PLOTTED, *_CHOSEN])}, not {method!r}")
     return np.minimum(np.maximum(at, 0), np.maximum(n - 1, 0))
@@ -147,8 +147,8 @@ def _selected(rows: Tensor, at: np.ndarray, last: int) -> Tensor:
     # NaN is last in order: where the last is none there is none.
     ranks = np.unique([*low, *high, last])
     values = _core.take_along_axis(rows, _core.argranked(rows, ranks.tolist()), -1)
-    taken = lambda i: _core.take(values, _core.table(np.searchsorted(ranks, i)), -1)
-    end, first, second = taken([last]), taken(low), taken(high)
+    place = lambda i: _core.table(np.asarray(np.searchsorted(ranks, i)))
+    end, first, second = (_core.take(values, place(i), -1) for i in ([last], low, high))
     if (at != low).any():
         first = _mixed(first, second, _core.table(at - low).astype(rows.dtype))
     return _core.where(_core.isnan(end), end, first)

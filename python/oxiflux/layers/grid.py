@@ -111,8 +111,8 @@ def imrotate(
     kept = weights != 0
     starts = np.append(0, np.cumsum(kept.sum(axis=1)))
     pixels = _core.reshape(x, (batch, height * width, channels))
-    matrix = map(_core.table, (starts, places[kept], weights[kept]))
-    return _core.reshape(_core.resample(pixels, *matrix, axis=1), x.shape)
+    rows, columns, values = map(_core.table, (starts, places[kept], weights[kept]))
+    return _core.reshape(_core.resample(pixels, rows, columns, values, 1), x.shape)
 
 
 def _corners(

@@ -143,8 +143,8 @@ def _upsample(
         x = x.astype(_core.float32)  # to be rounded once, after the last axis
     for axis, m in enumerate(lengths, start=1):
         if m != x.shape[axis]:
-            of_axis = map(_core.table, matrix(x.shape[axis], m, align_corners))
-            x = _core.resample(x, *of_axis, axis=axis)
+            starts, columns, weights = map(_core.table, matrix(x.shape[axis], m, align_corners))
+            x = _core.resample(x, starts, columns, weights, axis)
     return x if x.dtype == dtype else x.astype(dtype)
 
 
