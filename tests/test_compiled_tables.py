@@ -32,6 +32,8 @@ def with_nan(i: int) -> flux.Tensor:
 IMAGES, ROWS, SOUND = normal(2, 6, 7, 2), normal(5, 8), normal(40)
 GRID = flux.tensor(np.random.default_rng(9).uniform(-1.3, 1.3, (2, 3, 4, 2)).astype("float32"))
 
+BAGS, LARGEST = flux.EmbeddingBag(4, 3), flux.EmbeddingBag(4, 3, flux.max)
+
 # Functions with a derivative, of one floating tensor.
 SMOOTH: dict[str, tuple[Any, Callable[[int], flux.Tensor]]] = {
     **{f"Upsample {mode}": (flux.Upsample(2, mode), IMAGES) for mode in ("nearest", "bilinear", "bicubic")},
@@ -72,6 +74,11 @@ SMOOTH: dict[str, tuple[Any, Callable[[int], flux.Tensor]]] = {
     "diagonal": (flux.diagonal, ROWS),
     "tril_indices": (lambda x: x[flux.tril_indices(5)] * 2, ROWS),
     "triu_indices": (lambda x: x[flux.triu_indices(5, 1)] * 2, ROWS),
+    "full": (lambda x: x * flux.full((8,), 2.5) + flux.full_like(x, 3) + flux.full(5, True)[:, None], ROWS),
+    "full of what was computed": (
+        lambda x: flux.full((2, 3), x.sum()) * flux.full_like(x[:2, :3], x[0, 0]),
+        ROWS,
+    ),
     "windows": (lambda x: x * flux.hann_window(8) * flux.hamming_window(8), ROWS),
     "frequencies": (lambda x: x * flux.fft.fftfreq(8) + flux.fft.rfftfreq(14), ROWS),
     "istft": (lambda x: flux.istft(flux.stft(x, n_fft=8), n_fft=8), SOUND),
@@ -109,6 +116,13 @@ PLAIN: dict[str, tuple[Any, Callable[[int], flux.Tensor]]] = {
     "onehotbatch of names": (lambda x: flux.onehotbatch("cab", "abc") * x[0], integers(6)),
     "gather": (lambda x: flux.gather(flux.arange(20).reshape(5, 4), x), integers(2, 3)),
     "gather along two axes": (lambda x: flux.gather(flux.arange(16).reshape(4, 4), (x, x)), integers(6)),
+    "bags with starts": (lambda x: BAGS(x, flux.minimum(x * 0 + flux.arange(6), x * 0 + 5)), integers(6)),
+    "bags with starts that differ": (
+        lambda x: BAGS(
+            x, flux.where(flux.tensor([True, False, False]), 0, flux.tensor([0, 1, 3]) + x[:1] % 2)
+        ),
+        integers(6),
+    ),
     "scatter of integers": (lambda x: flux.scatter("+", x, [0, 1, 1, 3, 3, 0]), integers(6)),
 }
 
@@ -263,7 +277,6 @@ def test_a_checkpoint_that_draws_other_numbers_the_second_time_is_not_compiled()
 
 # What is not done again
 
-BAGS = flux.EmbeddingBag(4, 3)
 REFUSED: dict[str, tuple[Any, Any]] = {
     "nonzero": (flux.nonzero, integers(6)),
     "unique_values": (flux.unique_values, integers(6)),
@@ -272,7 +285,7 @@ REFUSED: dict[str, tuple[Any, Any]] = {
     "scatter": (lambda x: flux.scatter("+", x, x), integers(6)),
     "repeat": (lambda x: flux.repeat(x, x), integers(6)),
     "quantile": (lambda x: flux.quantile(x, abs(x[0, :1]) % 1.0), ROWS),
-    "EmbeddingBag": (lambda x: BAGS(x, flux.cumulative_sum(x * 0 + 1) - 1), integers(6)),
+    "EmbeddingBag": (lambda x: LARGEST(x, flux.cumulative_sum(x * 0 + 1) - 1), integers(6)),
     "scatter(…)": (
         lambda x: slope(slope(lambda x: flux.scatter("*", x, flux.astype(x * 0, "int64"), dstsize=(2,))))(x),
         SOUND,

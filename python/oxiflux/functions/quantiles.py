@@ -147,8 +147,8 @@ def _selected(rows: Tensor, at: np.ndarray, last: int) -> Tensor:
     # NaN is last in order: where the last is none there is none.
     ranks = np.unique([*low, *high, last])
     values = _core.take_along_axis(rows, _core.argranked(rows, ranks.tolist()), -1)
-    place = lambda i: _core.table(np.asarray(np.searchsorted(ranks, i)))
-    end, first, second = (_core.take(values, place(i), -1) for i in ([last], low, high))
+    places = (_core.table(np.searchsorted(ranks, i)) for i in (np.array([last]), low, high))
+    end, first, second = (_core.take(values, place, -1) for place in places)
     if (at != low).any():
         first = _mixed(first, second, _core.table(at - low).astype(rows.dtype))
     return _core.where(_core.isnan(end), end, first)

@@ -209,7 +209,11 @@ class EmbeddingBag(_Table):
     def __call__(self, x: ArrayLike | Sequence[Any], at: ArrayLike | None = None) -> Tensor:
         """The reduced rows of each bag."""
         if at is not None:
-            return self._ragged(*self._split(x, at))
+            labels, starts, sizes = self._split(x, at)
+            if not self._adds:
+                return self._ragged(labels, sizes.tolist())
+            bag = _core.searchsorted(starts, _core.arange(labels.size), side="right") - 1
+            return self._added(labels, bag, sizes)
         if isinstance(x, (list, tuple)) and any(shape_of(bag) for bag in x):
             bags = [self._labels(bag) for bag in x]
             if len({bag.shape for bag in bags}) > 1:
@@ -223,35 +227,49 @@ class EmbeddingBag(_Table):
             raise ValueError(f"a bag needs a label, got shape {labels.shape}")
         return self.reduction(_core.take(self.weight, labels), axis=-2)
 
-    def _split(self, x: Any, at: Any) -> tuple[Tensor, list[int]]:
-        """The labels of all bags, and how many each has."""
-        labels, starts = self._labels(x), np.asarray(at)
+    def _split(self, x: Any, at: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """The labels of all bags, where each begins, and how many each has."""
+        labels, starts = self._labels(x), _core.asarray(at)
+        starts = starts if starts.size else starts.astype(_core.int64)
         if labels.ndim != 1 or starts.ndim != 1 or starts.dtype.kind not in "iu":
             raise ShapeError(
                 f"`at` goes with one axis of labels and is one axis of integers, "
                 f"got shapes {labels.shape} and {starts.shape}"
             )
-        ends = np.append(starts[1:], labels.size)[: starts.size]
-        if starts[:1].any() or (starts >= ends).any() or (labels.size and not starts.size):
+        starts = starts.astype(_core.int64)
+        sizes = _core.concat([starts[1:], starts[:1] * 0 + labels.size]) - starts
+        # Where the first is the start and none is empty, the last ends with the labels.
+        fits = _core.logical_and(_core.all(_core.equal(starts[:1], 0)), _core.all(_core.greater(sizes, 0)))
+        if not _core.holds(fits) or (labels.size and not starts.size):
             raise ValueError(
                 f"`at` starts at 0 and rises to less than the {labels.size} labels, got {starts.tolist()}"
             )
-        return labels, (ends - starts).tolist()
+        return labels, starts, sizes
 
     def _ragged(self, labels: Tensor, sizes: list[int]) -> Tensor:
         """The bags of these sizes, one after another among the labels."""
         if not all(sizes):
             raise ValueError(f"bag {sizes.index(0)} is empty")
-        shape = (len(sizes), self.weight.shape[1])
-        rows = _core.take(self.weight, labels)
-        if self.reduction is _core.mean or self.reduction is _core.sum:
+        if self._adds:
             bag = _core.table(np.repeat(np.arange(len(sizes)), sizes))
-            # What adds rows up is the gradient of what looks them up.
-            _, add_up = _core.pullback(lambda z: _core.take(z, bag), _core.zeros(shape, dtype=rows.dtype))
-            total: Tensor = add_up(rows)[0]
-            return total if self.reduction is _core.sum else total / _core.table(np.array(sizes)[:, None])
+            return self._added(labels, bag, _core.table(np.array(sizes, np.int64)))
+        rows = _core.take(self.weight, labels)
         parts = cut(rows, [0, *itertools.accumulate(sizes)]) if sizes else []
-        return _core.stack([self.reduction(part, axis=0) for part in parts]) if parts else rows.reshape(shape)
+        reduced = [self.reduction(part, axis=0) for part in parts]
+        return _core.stack(reduced) if parts else rows.reshape((0, self.weight.shape[1]))
+
+    @property
+    def _adds(self) -> bool:
+        return self.reduction is _core.mean or self.reduction is _core.sum
+
+    def _added(self, labels: Tensor, bag: Tensor, sizes: Tensor) -> Tensor:
+        """The sums or the means of bags of these sizes; each label has the number of its bag."""
+        rows = _core.take(self.weight, labels)
+        shape = (sizes.size, self.weight.shape[1])
+        # What adds rows up is the gradient of what looks them up.
+        _, add_up = _core.pullback(lambda z: _core.take(z, bag), _core.zeros(shape, dtype=rows.dtype))
+        total: Tensor = add_up(rows)[0]
+        return total if self.reduction is _core.sum else total / _core.expand_dims(sizes, -1)
 
     def _options(self) -> str:
         return "" if self.reduction is _core.mean else f", {name_of(self.reduction)}"

@@ -7,7 +7,7 @@ use crate::ops;
 use crate::py::numpy::view;
 use crate::py::{Device, Operand, PyTensor, fitted, floating, weak};
 use crate::shape::Axes;
-use crate::tape::{Tensor, made};
+use crate::tape::{Tensor, is_captured, made};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt};
@@ -69,11 +69,15 @@ fn repeated(value: &Bound<'_, PyAny>, shape: &[usize], dtype: Option<DType>) -> 
         let x = floating(&x.0, dtype.unwrap_or(x.0.dtype()))?;
         return Ok(ops::broadcast_to(&x, shape)?.into()); // a gradient passes to the value
     }
+    let is_number = value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>();
     let value = match dtype {
         Some(dtype) => fitted(weak(value, dtype)?.array(), dtype)?,
         None => value.extract::<Operand>()?.0.into_array(),
     };
-    Ok(Tensor::from(value.broadcast_to(shape)?.copy()?).into())
+    if is_captured() && !is_number {
+        return Ok(ops::copy(&ops::broadcast_to(&value.into(), shape)?)?.into());
+    }
+    Ok(Tensor::from(made(value.broadcast_to(shape)?.copy()?)).into())
 }
 
 /// Numbers of an array of NumPy that follow from shapes and plain numbers alone, such as a table of indices: a program has
