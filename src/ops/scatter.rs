@@ -12,8 +12,8 @@ use crate::kernels::{put, scatter as kernel};
 use crate::memory::{collected, filled};
 use crate::shape::{self, Dims};
 use crate::tape::{
-    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, choice, compute_beside, in_single,
-    parameters, readers,
+    Context, Differentiable, Grads, Keeps, Known, Operation, Tensor, apply, choice, compute_beside,
+    in_single, parameters, readers,
 };
 
 /// Rows of matrices by number: `(outer, of, width)` and numbers of rows become `(outer, rows, width)`.

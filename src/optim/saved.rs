@@ -82,7 +82,9 @@ impl Update {
         };
         let rule = |value: &Value| {
             let Value::Fields(fields) = value else { return None };
-            let (_, Value::List(names)) = fields.iter().find(|(name, _)| name == "links")? else { return None };
+            let (_, Value::List(names)) = fields.iter().find(|(name, _)| name == "links")? else {
+                return None;
+            };
             let kernel = |name: &Value| match name {
                 Value::Name(name) => kernel_of(name),
                 _ => None,

@@ -1,6 +1,6 @@
 //! Random tensors: generators with a seed of their own, and the one that everybody shares.
 
-use super::compiled::{drawn, drawn_place};
+use super::compiled::{drawn, drawn_place, will_be_drawn_again};
 use super::hints::add_function;
 use super::once::Once;
 use super::operand::{Operand, whole};
@@ -222,6 +222,9 @@ pub(super) fn is_drawn_again() -> bool {
 fn twin(py: Python<'_>, generator: Option<Py<Generator>>) -> PyResult<Generator> {
     let of = generator.map_or_else(|| default_generator(py), Ok)?;
     let stream = *of.get().stream();
+    if is_captured() {
+        will_be_drawn_again();
+    }
     Ok(Generator { stream: Mutex::new(stream), is_twin: true })
 }
 

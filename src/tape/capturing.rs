@@ -141,7 +141,10 @@ pub(super) fn unwritten<R>(f: impl FnOnce() -> R) -> R {
 fn with(mut f: impl FnMut(&mut Capture)) {
     OPEN.with(|open| {
         if let Ok(mut open) = open.try_borrow_mut() {
-            open.iter_mut().map(|open| &mut open.capture).filter(|capture| !capture.is_record()).for_each(&mut f);
+            open.iter_mut()
+                .map(|open| &mut open.capture)
+                .filter(|capture| !capture.is_record())
+                .for_each(&mut f);
         }
     });
 }
@@ -201,7 +204,11 @@ pub fn foreign(number: usize, name: &str, inputs: &[&Array], outputs: &[&Array])
 /// An operation that is only named: it could not be done again.
 fn named(op: &dyn Operation) -> Kind {
     let name = op.name();
-    Kind::Derived(name, op.parameters(), Arc::new(move |_| Err(Error::Unsupported(format!("{name} cannot be done again")))))
+    Kind::Derived(
+        name,
+        op.parameters(),
+        Arc::new(move |_| Err(Error::Unsupported(format!("{name} cannot be done again")))),
+    )
 }
 
 /// Writes down that `op` made results of inputs.

@@ -41,8 +41,8 @@ pub(super) struct Actions {
     leaves: Places,
     generators: Places,
     pub(super) list: Vec<Action>,
-    /// What was drawn, each with its generator and the place there.
-    drawn: Vec<(Option<usize>, Stream, Draw, Array)>,
+    /// What was drawn, each with its generator and the place there, since it has been known that this will be drawn again.
+    drawn: Option<Vec<(Option<usize>, Stream, Draw, Array)>>,
     /// The tensors by their places as the capture began, or as a step of an optimiser has left them.
     pub(super) known: Vec<Array>,
 }
@@ -62,7 +62,7 @@ impl Actions {
             leaves: places(found.leaves.iter()),
             generators: places(found.generators.iter()),
             list: Vec::new(),
-            drawn: Vec::new(),
+            drawn: None,
             known: given,
         };
         OPEN.set(Some(actions));
@@ -82,6 +82,14 @@ fn with(f: impl FnOnce(&mut Actions)) {
     });
 }
 
+/// To be told that what is drawn from now on will be drawn once more.
+#[cold]
+pub(in crate::py) fn will_be_drawn_again() {
+    with(|open| {
+        open.drawn.get_or_insert_default();
+    });
+}
+
 /// To be told of what was drawn from a place of a generator; gives what is to be taken. What a checkpoint draws once more
 /// is what it drew the first time, which a program has.
 #[cold]
@@ -94,14 +102,17 @@ pub(in crate::py) fn drawn(generator: &Bound<'_, Generator>, at: Stream, draw: D
             return tape::refuse(|| "a generator is made in the function".into());
         }
         if is_drawn_again() {
-            let is_it = |(p, s, d, _): &&(Option<usize>, Stream, Draw, Array)| (*p, *s, d) == (place, at, &draw);
-            match open.drawn.iter().find(is_it) {
+            let is_it =
+                |(p, s, d, _): &&(Option<usize>, Stream, Draw, Array)| (*p, *s, d) == (place, at, &draw);
+            match open.drawn.iter().flatten().find(is_it) {
                 Some((.., first)) => taken = first.clone(),
                 None => tape::refuse(|| "what is computed once more draws other numbers than before".into()),
             }
             return;
         }
-        open.drawn.push((place, at, draw.clone(), taken.clone()));
+        if let Some(all) = &mut open.drawn {
+            all.push((place, at, draw.clone(), taken.clone()));
+        }
         open.list.push(Action::Draw(place, draw));
         tape::foreign(open.list.len() - 1, "draw", &[], &[&taken]);
     });

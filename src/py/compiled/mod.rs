@@ -13,7 +13,7 @@ mod program;
 mod results;
 mod saved;
 
-pub(super) use actions::{drawn, drawn_place, updated, updating};
+pub(super) use actions::{drawn, drawn_place, updated, updating, will_be_drawn_again};
 pub(super) use comparison::is_same_value;
 pub(super) use function::Compiled;
 

@@ -113,11 +113,12 @@ fn updating<'py>(
     let (mut objects, mut inputs): (Vec<Bound<'py, PyAny>>, Vec<Source>) = (Vec::new(), Vec::new());
     let (mut places, mut outputs) = (Vec::new(), Vec::new());
     // What the step gave in the capture, if it did, of a tensor.
-    let given = |tensor: &Bound<'py, PyTensor>, number: usize| {
-        match changed.iter().position(|&place| found.tensors[place].is(tensor)) {
-            Some(i) => Target::Both(i, number),
-            None => Target::Kept(number),
-        }
+    let given = |tensor: &Bound<'py, PyTensor>, number: usize| match changed
+        .iter()
+        .position(|&place| found.tensors[place].is(tensor))
+    {
+        Some(i) => Target::Both(i, number),
+        None => Target::Kept(number),
     };
     for (i, &one) in pairs.iter().enumerate() {
         let (leaf, tensor, _) = pair(found, one);
