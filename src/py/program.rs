@@ -53,7 +53,7 @@ fn record<'py>(
 ) -> PyResult<(Vec<u32>, Bound<'py, PyList>, Vec<PyTensor>)> {
     let py = f.py();
     let given: Vec<Array> = many(given)?.into_iter().map(Tensor::into_array).collect();
-    let capturing = Capturing::record(&given, stop);
+    let capturing = Capturing::to_read(&given, stop);
     let results = many(&f.call0()?)?;
     let mut capture = capturing.close();
     let results = results.iter().map(|y| capture.number_of(y.array())).collect();

@@ -120,7 +120,7 @@ impl Capture {
         capture
     }
     /// One that is only to be read, of what is done with `given`.
-    pub(super) fn record(given: &[Array]) -> Capture {
+    pub(super) fn to_read(given: &[Array]) -> Capture {
         let mut capture = Capture { given: given.len(), is_record: true, ..Capture::default() };
         for x in given {
             capture.add(x, false);

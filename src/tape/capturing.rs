@@ -50,9 +50,9 @@ impl Capturing {
 
     /// Starts what is only to be read, of what is done with `given`. With `stop`, the operation of that number is not done but
     /// is an error, which says from where it was asked for.
-    pub fn record(given: &[Array], stop: Option<usize>) -> Capturing {
+    pub fn to_read(given: &[Array], stop: Option<usize>) -> Capturing {
         refuse(|| "what is done is recorded".into());
-        Capturing::start(Capture::record(given), stop)
+        Capturing::start(Capture::to_read(given), stop)
     }
 
     fn start(capture: Capture, stop: Option<usize>) -> Capturing {
