@@ -56,6 +56,7 @@ fn unfit() -> Error {
 
 impl Update {
     /// What it is as data.
+    #[cfg(feature = "python")]
     pub(crate) fn parameters(&self) -> Parameters {
         let rule = |rule: &Rule| {
             let names = rule.kernels.iter().map(|kernel| Value::Name(kernel.name.into())).collect();

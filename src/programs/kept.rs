@@ -39,6 +39,7 @@ pub(crate) struct Beside {
 
 /// What such a step takes.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "python"), allow(dead_code))]
 pub(crate) enum Source {
     /// What it was given in the capture, by number.
     Given(usize),
@@ -48,6 +49,7 @@ pub(crate) enum Source {
 
 /// What becomes of a result of such a step.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "python"), allow(dead_code))]
 pub(crate) enum Target {
     /// It is what it gave in the capture, by number.
     Given(usize),
