@@ -150,7 +150,9 @@ def test_so_is_its_gradient(name: str) -> None:
     same(slope(f), given)
 
 
-@pytest.mark.parametrize("name", [name for name in SMOOTH if name not in ("scatter *", "scatter /")])
+@pytest.mark.parametrize(
+    "name", [name for name in SMOOTH if name not in ("scatter *", "scatter /", "full of what was computed")]
+)
 def test_and_the_gradient_of_that(name: str) -> None:
     f, given = SMOOTH[name]
     again = slope(lambda x: flux.sin(slope(f)(x)))
