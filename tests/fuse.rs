@@ -213,7 +213,10 @@ fn compare(
         }
     }
     let steps = capture.steps().iter().enumerate();
-    steps.filter(|(at, _)| matches!(replay.fate(*at), Fate::Fused(_) | Fate::Folded(..))).map(|(_, step)| step.name()).collect()
+    steps
+        .filter(|(at, _)| matches!(replay.fate(*at), Fate::Fused(_) | Fate::Folded(..)))
+        .map(|(_, step)| step.name())
+        .collect()
 }
 
 fn check(shapes: &[Vec<usize>], seeds: std::ops::Range<u64>, length: usize) -> HashSet<&'static str> {

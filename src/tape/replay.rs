@@ -199,7 +199,8 @@ impl Replay {
 
     /// The values at the start: `given` has those of these numbers that somebody reads.
     pub fn start(&self, given: impl Fn(usize) -> Array) -> Registers {
-        let mut values = self.spare.try_lock().map_or_else(|_| Vec::new(), |mut spare| std::mem::take(&mut *spare));
+        let mut values =
+            self.spare.try_lock().map_or_else(|_| Vec::new(), |mut spare| std::mem::take(&mut *spare));
         values.resize(self.count, None);
         for (number, place) in self.given.iter().enumerate() {
             if let Some(place) = place {

@@ -126,7 +126,8 @@ impl<T: Scalar> Target<'_, T> {
         if self.epilogue.then.is_some() {
             let cut = Cut::new(self.axes, images, channels, PIXELS);
             let positions = images * self.axes.iter().map(|a| a.count).product::<usize>();
-            let target = Target { epilogue: &Epilogue { then: self.epilogue.then, ..Epilogue::NONE }, ..*self };
+            let target =
+                Target { epilogue: &Epilogue { then: self.epilogue.then, ..Epilogue::NONE }, ..*self };
             team::run(cut.len(), then::nanos(self.epilogue.then, positions * self.columns), |i| {
                 // SAFETY: the units are disjoint, and all columns written.
                 unsafe { target.end(&cut.unit(i), 0..self.columns) };

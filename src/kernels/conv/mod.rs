@@ -59,7 +59,8 @@ impl Geometry {
 
     /// How many channels of the output each of the input has, where it meets no other.
     fn times(&self) -> Option<usize> {
-        let is_alone = self.groups > 0 && self.groups == self.inputs && self.outputs.is_multiple_of(self.groups);
+        let is_alone =
+            self.groups > 0 && self.groups == self.inputs && self.outputs.is_multiple_of(self.groups);
         is_alone.then(|| self.outputs / self.groups).filter(|&times| times > 0)
     }
 

@@ -12,10 +12,10 @@ use crate::isa::isa;
 use crate::kernels::cost::packing;
 use crate::kernels::dispatch::{Kernel, Shared, dispatch};
 use crate::kernels::gemm::pack::Pack;
-use crate::kernels::gemm::{Activation, Epilogue, Scalar};
 use crate::kernels::gemm::product::{nanos, part};
 use crate::kernels::gemm::scratch::{self, Slot};
 use crate::kernels::gemm::table::{Access, Kernels};
+use crate::kernels::gemm::{Activation, Epilogue, Scalar};
 use crate::kernels::number::Float;
 use crate::kernels::then;
 use crate::team;
@@ -367,16 +367,14 @@ mod tests {
         for case in 0..300 {
             let window = |draw: &mut dyn FnMut(usize) -> usize, largest: usize, dilations: usize| loop {
                 let (input, kernel) = (1 + draw(largest), 1 + draw(5));
-                let (stride, dilation, before, after) =
-                    (1 + draw(3), 1 + draw(dilations), draw(4), draw(4));
+                let (stride, dilation, before, after) = (1 + draw(3), 1 + draw(dilations), draw(4), draw(4));
                 let reach = (kernel - 1) * dilation + 1;
                 if let Some(room) = (input + before + after).checked_sub(reach) {
                     return Window { input, kernel, output: room / stride + 1, stride, dilation, before };
                 }
             };
             let deep = if case % 3 == 0 { 4 } else { 1 };
-            let windows =
-                [window(&mut draw, deep, 2), window(&mut draw, 40, 3), window(&mut draw, 40, 1)];
+            let windows = [window(&mut draw, deep, 2), window(&mut draw, 40, 3), window(&mut draw, 40, 1)];
             let (inputs, outputs) = (1 + draw(7), 1 + draw(90));
             let g = Geometry { batch: draw(5), inputs, outputs, groups: 1, windows };
             let len = g.batch * positions(&g, |w| w.output) * g.outputs;
@@ -417,7 +415,8 @@ mod tests {
     fn it_is_for_few_channels() {
         let window = |n| Window { input: n, kernel: 5, output: n, stride: 1, dilation: 1, before: 2 };
         let one = Window { input: 1, kernel: 1, output: 1, stride: 1, dilation: 1, before: 0 };
-        let g = Geometry { batch: 64, inputs: 6, outputs: 16, groups: 1, windows: [one, window(14), window(14)] };
+        let g =
+            Geometry { batch: 64, inputs: 6, outputs: 16, groups: 1, windows: [one, window(14), window(14)] };
         assert!(gains::<f32>(&g));
         assert!(!gains::<f32>(&Geometry { inputs: 64, ..g }));
         assert!(!gains::<f32>(&Geometry { groups: 2, ..g }));

@@ -1,8 +1,8 @@
 //! Products by columns, for sums long enough that a panel of B is worth keeping in the first cache: a block of A is in
 //! place or packed beforehand, and each panel of B meets all of its rows.
 
-use super::Scalar;
 use super::super::then;
+use super::Scalar;
 use super::product::{CHUNK_NANOS, MOST_CHUNKS, Product, part, power_of_two};
 use super::scratch::{self, Slot};
 use super::table::{Access, Kernels};

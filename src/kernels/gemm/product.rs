@@ -96,7 +96,11 @@ impl<T: Scalar> Product<'_, T> {
 
     /// Some rows of some columns of C as runs. Whole rows follow on each other, and a run of many elements is quicker than
     /// one of each row's.
-    fn runs(&self, rows: &Range<usize>, cols: &Range<usize>) -> (impl Iterator<Item = *mut T> + use<T>, usize) {
+    fn runs(
+        &self,
+        rows: &Range<usize>,
+        cols: &Range<usize>,
+    ) -> (impl Iterator<Item = *mut T> + use<T>, usize) {
         let (count, len) = match cols.len() == self.ldc {
             true => (1, rows.len() * self.ldc),
             false => (rows.len(), cols.len()),

@@ -60,7 +60,11 @@ pub(in crate::kernels::conv) unsafe fn correlate<T: Tiled>(
     };
     // SAFETY: source and target are where axes and channels say, as this function asks.
     unsafe {
-        if tiles.len() <= FEW && target.columns >= WIDE { job.by_columns() } else { job.by_tiles() }
+        if tiles.len() <= FEW && target.columns >= WIDE {
+            job.by_columns()
+        } else {
+            job.by_tiles()
+        }
         if !job.has_whole_blocks() {
             target.late(images, channels);
         }
