@@ -127,6 +127,15 @@ def test_first_elements_far_from_the_mean_of_their_row_do_not_cancel():
     np.testing.assert_allclose(y, normal(x, 1), rtol=5e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 5, 64, 100, 130])
+def test_first_pixels_far_from_the_mean_of_their_channel_do_not_cancel(channels):
+    x = noise(3000, channels, dtype="float32")
+    x[::37, 0] += 1e4
+    x[:8] += 1e4 * np.arange(1, channels + 1, dtype="float32")
+    y = flux.normalise(x, axis=0)
+    np.testing.assert_allclose(y.numpy(), normal(x.astype(float), (0,)), rtol=1e-4, atol=1e-4)
+
+
 def test_running_statistics_survive_a_large_offset():
     x = noise(50_000, 3, dtype="float32", offset=1e4)
     layer = flux.BatchNorm(3, momentum=1.0, active=True)

@@ -51,6 +51,7 @@ impl Blocks {
 }
 
 /// A block of rows, and of their columns those that are summed at a time.
+#[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) plan: Blocks,
     /// The index of the block among those of all `outer`.
@@ -72,6 +73,12 @@ impl Tile {
         Tile { plan, block, first, rows: plan.rows_of(b), first_column, columns }
     }
 
+    /// The first rows of the tile: so many of those that are read.
+    #[inline(always)]
+    pub(super) fn top(&self, rows: usize) -> Tile {
+        Tile { rows: self.rows.min(rows * self.plan.fold), ..*self }
+    }
+
     /// The sums of terms over the rows of the tile, for each of its columns.
     #[inline(always)]
     pub(super) fn sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize>(
@@ -90,8 +97,11 @@ impl Tile {
             for j in 0..left {
                 sums[s][j] = sums[s][j].plus(last[s][j]);
             }
-            for j in columns..wide {
-                sums[s][j % columns] = sums[s][j % columns].plus(sums[s][j]);
+            let (first, others) = sums[s][..wide].split_at_mut(columns);
+            for row in others.chunks_exact(columns) {
+                for j in 0..columns {
+                    first[j] = first[j].plus(row[j]);
+                }
             }
         }
         sums
