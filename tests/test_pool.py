@@ -168,6 +168,22 @@ def test_the_first_of_equals_has_the_gradient():
     assert g.flatten().tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("channels", [*range(1, 10), 17])
+def test_windows_of_few_channels_have_their_places_at_the_edges_too(channels):
+    """Of nothing but -inf, the first element that is no padding has the gradient."""
+    shape = (2, 5, 9, channels)
+    pool = lambda x: flux.maxpool(x, (3, 3), stride=2, pad=1)
+    (g,) = flux.gradient(lambda x: pool(x).sum(), flux.full(shape, -np.inf))
+    expected = np.zeros(shape)
+    for row in (0, 1, 3):
+        for column in (0, 1, 3, 5, 7):
+            expected[:, row, column] = 1
+    np.testing.assert_array_equal(g.numpy(), expected)
+    x = flux.tensor(x_of(shape))
+    of_one = [pool(x[..., c : c + 1].copy()) for c in range(channels)]
+    np.testing.assert_array_equal(pool(x).numpy(), np.concatenate([y.numpy() for y in of_one], -1))
+
+
 def test_an_element_gets_the_gradients_of_all_windows_that_it_wins():
     x = flux.tensor(np.array([0.0, 9.0, 1.0, 2.0]).reshape(1, 4, 1))
     (g,) = flux.gradient(lambda x: flux.maxpool(x, (3,), stride=1, pad=1).sum(), x)

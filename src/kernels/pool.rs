@@ -4,6 +4,7 @@
 //! the box is the pixel's window; backward it is the results whose windows hold the pixel. So no two tasks write to one
 //! place, and every sum has an order of its own whatever the threads.
 
+mod source;
 mod windows;
 
 use super::cost::multiplying;
@@ -12,6 +13,7 @@ use super::lanes::{Lanes, across};
 use super::number::Float;
 use crate::memory::unwritten::{Unwritten, assume_written};
 use crate::team;
+use source::{Apart, Scattered, Source, Together};
 use std::mem::MaybeUninit;
 use windows::{Span, Walk};
 
@@ -25,30 +27,31 @@ const PIXEL: usize = 16;
 /// A place in a window as it is stored: `u8` where windows are small enough, `()` where nobody asks.
 pub trait Offset: Copy + PartialEq + Send + Sync {
     /// The place of that number.
-    fn of(place: isize) -> Self;
+    fn of(place: u32) -> Self;
 }
 
 macro_rules! places {
     ($($t:ty = $f:expr),*) => {$(
         impl Offset for $t {
             #[inline(always)]
-            fn of(place: isize) -> Self { ($f)(place) }
+            fn of(place: u32) -> Self { ($f)(place) }
         }
     )*};
 }
-places!(() = |_| (), u8 = |p| p as u8, u32 = |p| p as u32);
+places!(() = |_| (), u8 = |p| p as u8, u32 = |p| p);
 
-/// What is folded: `L` channels at a time, at element `target` of the target and `source` of the source.
+/// What is folded: `L` elements at a time, from element `target` of the target on, with those of the source that `from`
+/// says.
 ///
 /// # Safety
-/// Each function may be called for elements of which `L` from the given one on are in the arrays that the implementor
-/// holds, the target's for one thread alone.
+/// Each function may be called for elements that are in the arrays that the implementor holds, the target's for one thread
+/// alone.
 trait Pool: Sync {
     type Acc<const L: usize>;
-    /// Before the first pixel of the source, whose place in the window is `place`.
-    unsafe fn start<const L: usize>(&self, target: usize, place: isize) -> Self::Acc<L>;
+    /// Before the first pixel of the source, whose places in the windows are these.
+    unsafe fn start<const L: usize>(&self, target: usize, places: [u32; L]) -> Self::Acc<L>;
     /// With one pixel more.
-    unsafe fn push<const L: usize>(&self, acc: &mut Self::Acc<L>, source: usize, place: isize);
+    unsafe fn push<const L: usize>(&self, acc: &mut Self::Acc<L>, from: &impl Source<L>);
     /// Writes the result.
     unsafe fn finish<const L: usize>(&self, acc: Self::Acc<L>, target: usize);
 }
@@ -92,11 +95,17 @@ impl<K: Pool> Kernel for Part<'_, K> {
             let end = self.last.min(pixel - column + columns);
             let (plane, b) = (row / rows % planes, row / rows / planes);
             let (d, h) = (self.walk.spans[0][plane], self.walk.spans[1][row % rows]);
-            for (i, w) in self.walk.spans[2][column..column + end - pixel].iter().enumerate() {
-                // SAFETY: the pixel is one of this task's, as `run` says, and `across` asks for its channels alone.
-                unsafe {
-                    let (op, walk, target) = (self.op, self.walk, pixel + i);
-                    across(&Pixel { op, walk, target, b, spans: [d, h, *w] }, walk.channels);
+            let (op, walk) = (self.op, self.walk);
+            // SAFETY: the pixels are this task's, as `run` says, and `across` asks for their channels alone.
+            unsafe {
+                if let Some(line) = &walk.line {
+                    let (target, at) = (pixel * walk.channels, column * walk.channels);
+                    let line = Line { op, walk, line, target, at, b, spans: [d, h] };
+                    across(&line, (end - pixel) * walk.channels);
+                } else {
+                    for (i, w) in walk.spans[2][column..column + end - pixel].iter().enumerate() {
+                        across(&Pixel { op, walk, target: pixel + i, b, spans: [d, h, *w] }, walk.channels);
+                    }
                 }
             }
             pixel = end;
@@ -122,7 +131,7 @@ impl<K: Pool> Lanes for Pixel<'_, K> {
         let target = self.target * channels + c;
         // SAFETY: `Windows::sizes` has seen to it that the spans lie within the source; the channels lie within its pixels.
         unsafe {
-            let mut acc = op.start::<L>(target, d.place + h.place + w.place);
+            let mut acc = op.start::<L>(target, [(d.place + h.place + w.place) as u32; L]);
             for i in 0..d.length {
                 for j in 0..h.length {
                     let plane = self.b * planes + d.start + i * apart[0];
@@ -132,13 +141,52 @@ impl<K: Pool> Lanes for Pixel<'_, K> {
                         d.place + i as isize * steps[0] + h.place + j as isize * steps[1] + w.place,
                     );
                     for _ in 0..w.length {
-                        op.push(&mut acc, source, place);
+                        op.push(&mut acc, &Together { first: source, place });
                         source += apart[2] * channels;
                         place += steps[2];
                     }
                 }
             }
             op.finish(acc, target);
+        }
+    }
+}
+
+/// Pixels of the target that are side by side, of few channels each, and what they read.
+struct Line<'a, K> {
+    op: &'a K,
+    walk: &'a Walk,
+    line: &'a Scattered,
+    /// The first element of the target, and its place in the line.
+    target: usize,
+    at: usize,
+    b: usize,
+    spans: [Span; 2],
+}
+
+impl<K: Pool> Lanes for Line<'_, K> {
+    const WIDEST: usize = 16;
+    #[inline(always)]
+    unsafe fn lanes<const L: usize>(&self, e: usize) {
+        let (Walk { channels, source: [planes, rows, columns], apart, steps, .. }, op) = (self.walk, self.op);
+        let [d, h] = self.spans;
+        // SAFETY: as for `Pixel`; the line says nothing of elements that are not in a line of the source.
+        unsafe {
+            let first = (d.place + h.place) as u32;
+            let starts = self.line.starts::<L>(self.at + e);
+            let mut acc = op.start::<L>(self.target + e, starts.map(|place| place.wrapping_add(first)));
+            for i in 0..d.length {
+                for j in 0..h.length {
+                    let plane = self.b * planes + d.start + i * apart[0];
+                    let row = (plane * rows + h.start + j * apart[1]) * columns * channels;
+                    let place = d.place + i as isize * steps[0] + h.place + j as isize * steps[1];
+                    for step in 0..self.line.length {
+                        let (offsets, places) = self.line.at::<L>(step, self.at + e);
+                        op.push(&mut acc, &Apart { row, offsets, place: place as u32, places });
+                    }
+                }
+            }
+            op.finish(acc, self.target + e);
         }
     }
 }
@@ -153,18 +201,18 @@ impl<T: Float, P: Offset> Pool for Max<T, P> {
     /// Places are as wide as `f32` until they are written, so that one comparison serves both.
     type Acc<const L: usize> = ([T; L], [u32; L]);
     #[inline(always)]
-    unsafe fn start<const L: usize>(&self, _: usize, place: isize) -> Self::Acc<L> {
-        ([T::LOWEST; L], [place as u32; L])
+    unsafe fn start<const L: usize>(&self, _: usize, places: [u32; L]) -> Self::Acc<L> {
+        ([T::LOWEST; L], places)
     }
     #[inline(always)]
-    unsafe fn push<const L: usize>(&self, (best, places): &mut Self::Acc<L>, source: usize, place: isize) {
-        // SAFETY: as `Pool` asks, `x` has `L` elements there.
-        let x = unsafe { *self.x.at(source).cast::<[T; L]>() };
+    unsafe fn push<const L: usize>(&self, (best, places): &mut Self::Acc<L>, from: &impl Source<L>) {
+        // SAFETY: as `Pool` asks, `x` has these elements.
+        let x = unsafe { from.read(&self.x) };
         for l in 0..L {
             // The first NaN wins, and then nothing does.
-            let wins = (x[l] > best[l]) | (x[l].is_nan() & !best[l].is_nan());
+            let wins = from.is_there(l) & ((x[l] > best[l]) | (x[l].is_nan() & !best[l].is_nan()));
             best[l] = if wins { x[l] } else { best[l] };
-            places[l] = if wins { place as u32 } else { places[l] };
+            places[l] = if wins { from.place(l) } else { places[l] };
         }
     }
     #[inline(always)]
@@ -172,7 +220,7 @@ impl<T: Float, P: Offset> Pool for Max<T, P> {
         // SAFETY: as `Pool` asks, both have `L` elements there.
         unsafe {
             *self.out.at(target).cast::<[T; L]>() = best;
-            *self.places.at(target).cast::<[P; L]>() = places.map(|p| P::of(p as isize));
+            *self.places.at(target).cast::<[P; L]>() = places.map(P::of);
         }
     }
 }
@@ -238,15 +286,15 @@ struct Scaled<T> {
 impl<T: Float> Pool for Scaled<T> {
     type Acc<const L: usize> = [T; L];
     #[inline(always)]
-    unsafe fn start<const L: usize>(&self, _: usize, _: isize) -> [T; L] {
+    unsafe fn start<const L: usize>(&self, _: usize, _: [u32; L]) -> [T; L] {
         [T::ZERO; L]
     }
     #[inline(always)]
-    unsafe fn push<const L: usize>(&self, acc: &mut [T; L], source: usize, _: isize) {
-        // SAFETY: as `Pool` asks, `x` has `L` elements there.
-        let x = unsafe { *self.x.at(source).cast::<[T; L]>() };
+    unsafe fn push<const L: usize>(&self, acc: &mut [T; L], from: &impl Source<L>) {
+        // SAFETY: as `Pool` asks, `x` has these elements.
+        let x = unsafe { from.read(&self.x) };
         for l in 0..L {
-            acc[l] = acc[l].plus(x[l]);
+            acc[l] = acc[l].plus(if from.is_there(l) { x[l] } else { T::ZERO });
         }
     }
     #[inline(always)]
@@ -308,17 +356,16 @@ struct Spread<T, P> {
 impl<T: Float, P: Offset> Pool for Spread<T, P> {
     type Acc<const L: usize> = [T; L];
     #[inline(always)]
-    unsafe fn start<const L: usize>(&self, _: usize, _: isize) -> [T; L] {
+    unsafe fn start<const L: usize>(&self, _: usize, _: [u32; L]) -> [T; L] {
         [T::ZERO; L]
     }
     #[inline(always)]
-    unsafe fn push<const L: usize>(&self, acc: &mut [T; L], source: usize, place: isize) {
-        // SAFETY: as `Pool` asks, both have `L` elements there.
-        let (g, places) =
-            unsafe { (*self.g.at(source).cast::<[T; L]>(), *self.places.at(source).cast::<[P; L]>()) };
-        let place = P::of(place);
+    unsafe fn push<const L: usize>(&self, acc: &mut [T; L], from: &impl Source<L>) {
+        // SAFETY: as `Pool` asks, both have these elements.
+        let (g, places) = unsafe { (from.read(&self.g), from.read(&self.places)) };
         for l in 0..L {
-            acc[l] = acc[l].plus(if places[l] == place { g[l] } else { T::ZERO });
+            let is_its = from.is_there(l) & (places[l] == P::of(from.place(l)));
+            acc[l] = acc[l].plus(if is_its { g[l] } else { T::ZERO });
         }
     }
     #[inline(always)]
@@ -359,17 +406,17 @@ struct Pick<T, P> {
 impl<T: Float, P: Offset> Pool for Pick<T, P> {
     type Acc<const L: usize> = ([T; L], [P; L]);
     #[inline(always)]
-    unsafe fn start<const L: usize>(&self, target: usize, _: isize) -> Self::Acc<L> {
+    unsafe fn start<const L: usize>(&self, target: usize, _: [u32; L]) -> Self::Acc<L> {
         // SAFETY: as `Pool` asks, `places` has `L` elements there.
         ([T::ZERO; L], unsafe { *self.places.at(target).cast::<[P; L]>() })
     }
     #[inline(always)]
-    unsafe fn push<const L: usize>(&self, (found, places): &mut Self::Acc<L>, source: usize, place: isize) {
-        // SAFETY: as `Pool` asks, `x` has `L` elements there.
-        let x = unsafe { *self.x.at(source).cast::<[T; L]>() };
-        let place = P::of(place);
+    unsafe fn push<const L: usize>(&self, (found, places): &mut Self::Acc<L>, from: &impl Source<L>) {
+        // SAFETY: as `Pool` asks, `x` has these elements.
+        let x = unsafe { from.read(&self.x) };
         for l in 0..L {
-            found[l] = if places[l] == place { x[l] } else { found[l] };
+            let is_its = from.is_there(l) & (places[l] == P::of(from.place(l)));
+            found[l] = if is_its { x[l] } else { found[l] };
         }
     }
     #[inline(always)]

@@ -1,5 +1,11 @@
 //! Where the windows of a pooling lie on the images, and which of them hold a pixel.
 
+use super::source::Scattered;
+
+/// Pixels of fewer channels are computed side by side: those of results, and those of images, each of which reads little.
+const FEW: usize = 4;
+const FEW_BACK: usize = 8;
+
 /// Windows over a batch of images of three axes; images with fewer have leading axes of length 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Windows {
@@ -40,6 +46,8 @@ pub(super) struct Walk {
     pub(super) apart: [usize; 3],
     /// By how much the place in the window grows from one of them to the next.
     pub(super) steps: [isize; 3],
+    /// What a line of the target reads of one of the source, where channels are few.
+    pub(super) line: Option<Scattered>,
 }
 
 impl Windows {
@@ -98,7 +106,7 @@ impl Windows {
                 Span { start, length, place: first as isize * self.units()[i] }
             })
         };
-        self.walk(self.input, [0, 1, 2].map(|i| spans(i).collect()), self.dilation, self.units())
+        self.walk(self.input, [0, 1, 2].map(|i| spans(i).collect()), self.dilation, self.units(), FEW)
     }
 
     /// From results to images.
@@ -124,11 +132,24 @@ impl Windows {
         };
         let step = |i: usize| (apart[i] * self.stride[i] / self.dilation[i]) as isize;
         let steps = [0, 1, 2].map(|i| -self.units()[i] * step(i));
-        self.walk(self.output, [0, 1, 2].map(|i| spans(i).collect()), apart, steps)
+        self.walk(self.output, [0, 1, 2].map(|i| spans(i).collect()), apart, steps, FEW_BACK)
     }
 
-    fn walk(&self, source: [usize; 3], spans: [Vec<Span>; 3], apart: [usize; 3], steps: [isize; 3]) -> Walk {
-        Walk { batch: self.batch, channels: self.channels, source, spans, apart, steps }
+    fn walk(
+        &self,
+        source: [usize; 3],
+        spans: [Vec<Span>; 3],
+        apart: [usize; 3],
+        steps: [isize; 3],
+        few: usize,
+    ) -> Walk {
+        let (batch, channels) = (self.batch, self.channels);
+        let line = if channels < few {
+            Scattered::new(channels, source[2], &spans[2], apart[2], steps[2])
+        } else {
+            None
+        };
+        Walk { batch, channels, source, spans, apart, steps, line }
     }
 }
 
