@@ -29,9 +29,11 @@ pub(super) const BUFFER: usize = 4096;
 /// Rows shorter than this are packed several to a block.
 const SHORT: usize = 128;
 
-/// What a piece of work for one thread takes at least, if there is more than one; and its elements at most.
+/// What a piece of work for one thread takes at least, if there is more than one; its elements at most, and what they are a
+/// multiple of: so that each piece begins where a cache line does if the array does.
 const CHUNK_NANOS: f64 = 5000.0;
 const CHUNK_ELEMENTS: usize = 32 * 1024;
+const CHUNK_STEP: usize = 1024;
 
 #[repr(align(64))]
 pub(super) struct Buffer(pub(super) [MaybeUninit<u8>; BUFFER]);
@@ -123,7 +125,7 @@ unsafe fn drive<const N: usize>(
         // of places of their own.
         return team::run(tiling.pieces(), cost, |i| unsafe { tiling.run(&walk, i) });
     }
-    let mut chunk = ((CHUNK_NANOS / nanos) as usize).clamp(1024, CHUNK_ELEMENTS);
+    let mut chunk = ((CHUNK_NANOS / nanos) as usize).clamp(1, CHUNK_ELEMENTS).next_multiple_of(CHUNK_STEP);
     if short {
         chunk = chunk.next_multiple_of(block / inner * inner);
     }
