@@ -17,7 +17,7 @@ def close(found, expected, atol=1e-6):
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=atol)
 
 
-@pytest.mark.parametrize("n", [*range(1, 71), 127, 128, 129, 255])
+@pytest.mark.parametrize("n", [*range(1, 71), 79, 80, 81, 97, 112, 127, 128, 129, 161, 191, 193, 255])
 def test_softmax_and_its_relatives(n):
     for rows in ROWS:
         x, g = x_of(rows, n), x_of(rows, n, seed=1)
@@ -35,7 +35,7 @@ def test_softmax_and_its_relatives(n):
         np.testing.assert_allclose(each.numpy().ravel(), -log[np.arange(rows), y], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("n", [*range(2, 71), 127, 128, 129])
+@pytest.mark.parametrize("n", [*range(2, 71), 79, 80, 81, 97, 112, 127, 128, 129, 161, 193])
 def test_layernorm_and_its_gradients(n):
     for rows in ROWS:
         x, g, scale, bias = x_of(rows, n), x_of(rows, n, seed=1), x_of(n, seed=2), x_of(n, seed=3)
@@ -50,7 +50,7 @@ def test_layernorm_and_its_gradients(n):
             close(a, b.numpy(), 5e-4)
 
 
-@pytest.mark.parametrize("n", [*range(1, 71), 127, 129])
+@pytest.mark.parametrize("n", [*range(1, 71), 79, 80, 81, 127, 129, 2051])
 def test_sums_and_extremes_of_rows(n):
     for rows in ROWS:
         x = x_of(rows, n)

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 /// Rows that are side by side.
 pub(super) const ROWS: usize = 16;
-/// Rows shorter than this are worth turning.
-pub(super) const SHORT: usize = 128;
+/// Rows that are turned are shorter than this.
+pub(super) const SHORT: usize = 64;
 
 /// Elements of rows that are side by side: of each place in the row a vector.
 pub(super) type Columns<T> = [[T; ROWS]; SHORT];

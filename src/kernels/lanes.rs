@@ -78,6 +78,28 @@ pub(crate) fn write<'a, T: Copy, const L: usize>(out: &'a mut Unwritten<T>, v: &
     if out.len() == L { copy_from(out, v) } else { copy_from(out, &v[..out.len()]) }
 }
 
+/// Lanes of the vectors at the ends of rows.
+pub(crate) const END: usize = 16;
+
+/// For each lane of a vector 1, but 0 for the first `done`. What is chosen by these is chosen in vectors; comparisons with
+/// the numbers of the lanes would be branches.
+///
+/// # Panics
+/// Where there are more lanes done than there are.
+#[inline(always)]
+pub(crate) fn after(done: usize) -> &'static [u32; END] {
+    static ENDS: [u32; 2 * END] = {
+        let mut ends = [0; 2 * END];
+        let mut i = END;
+        while i < 2 * END {
+            ends[i] = 1;
+            i += 1;
+        }
+        ends
+    };
+    ENDS[END - done..].first_chunk().expect("there are twice as many as lanes")
+}
+
 /// Reads `L` elements, or `len` and then `pad`.
 ///
 /// # Safety

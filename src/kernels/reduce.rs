@@ -36,6 +36,8 @@ pub trait Fold: 'static {
     type Parts: Fold<In = Self::Out, Out = Self::Out>;
     /// The result for no elements; the neutral element of `merge`.
     const START: Self::Out;
+    /// The most elements of rows that are better folded side by side.
+    const TURNED: usize = 31;
     /// The result with one element more.
     fn push(acc: Self::Out, x: Self::In) -> Self::Out;
     /// The result for the elements of both.
@@ -44,7 +46,7 @@ pub trait Fold: 'static {
 
 macro_rules! folds {
     ($($(#[$doc:meta])* $name:ident: $out:ty, by $parts:ty, $start:expr,
-       |$a:ident, $x:ident| $push:expr, |$p:ident, $q:ident| $merge:expr;)*) => {$(
+       |$a:ident, $x:ident| $push:expr, |$p:ident, $q:ident| $merge:expr $(, turned to $turned:literal)?;)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name<T>(PhantomData<T>);
@@ -53,6 +55,7 @@ macro_rules! folds {
             type Out = $out;
             type Parts = $parts;
             const START: $out = $start;
+            $(const TURNED: usize = $turned;)?
             #[inline(always)]
             fn push($a: $out, $x: T) -> $out { $push }
             #[inline(always)]
@@ -70,9 +73,9 @@ folds! {
     /// `x_1 * ... * x_n`; integers in 64 bits, wrapping around.
     Prod: T::Wide, by Prod<T::Wide>, T::Wide::ONE, |a, x| a.times(x.widen()), |p, q| p.times(q);
     /// The largest element, NaN if there is one; the lowest value of the type if there is no element.
-    Max: T, by Max<T>, T::LOWEST, |a, x| larger(a, x), |p, q| larger(p, q);
+    Max: T, by Max<T>, T::LOWEST, |a, x| larger(a, x), |p, q| larger(p, q), turned to 63;
     /// The smallest element, NaN if there is one; the highest value of the type if there is no element.
-    Min: T, by Min<T>, T::HIGHEST, |a, x| smaller(a, x), |p, q| smaller(p, q);
+    Min: T, by Min<T>, T::HIGHEST, |a, x| smaller(a, x), |p, q| smaller(p, q), turned to 63;
 }
 
 /// Whether any element is true.
@@ -114,8 +117,6 @@ pub(super) const LANES: usize = 64;
 pub(super) const FEW: usize = 8;
 /// Vectors folded one after another; beyond that, pairwise.
 pub(super) const BLOCK: usize = 32;
-/// Elements of rows that are folded side by side, at most.
-const TURNED: usize = 31;
 /// Levels of the pairwise merge: enough for `BLOCK * 2^LEVELS` vectors.
 const LEVELS: usize = 40;
 
@@ -204,7 +205,7 @@ impl<'a, K: Fold> Compute for Rows<'_, 'a, K> {
     #[inline(always)]
     fn compute<const FMA: bool>(self) -> &'a mut [K::Out] {
         let Rows { axis: Axis { outer, n, inner }, x, out } = self;
-        if inner == 1 && (1..=TURNED).contains(&n) && size_of::<K::In>() >= 4 {
+        if inner == 1 && (1..=K::TURNED).contains(&n) && size_of::<K::In>() >= 4 {
             return fold_short::<K>(x, n, out);
         }
         if inner == 1 {
@@ -248,27 +249,56 @@ impl<'a, K: Fold> Compute for Columns<'_, 'a, K> {
 /// Folds a row.
 #[inline(always)]
 pub(super) fn fold_row<K: Fold>(x: &[K::In]) -> K::Out {
-    let (mut acc, mut rest) = (K::START, x);
-    if rest.len() >= LANES {
-        let vectors = rest.len() / LANES;
-        acc = fold_across::<K, LANES>(fold_lanes::<K, LANES>(Vectors::new(rest, vectors, LANES)));
-        rest = &rest[vectors * LANES..];
+    let (n, mut i) = (x.len(), 0);
+    let mut lanes = [K::START; FEW];
+    if n >= LANES {
+        let vectors = n / LANES;
+        let all = Vectors::new(x, vectors, LANES);
+        let wide = if vectors <= BLOCK { fold_block::<K, LANES>(all) } else { fold_lanes::<K, LANES>(all) };
+        lanes = folded::<K>(wide);
+        i = vectors * LANES;
     }
-    if rest.len() >= FEW {
-        let vectors = rest.len() / FEW;
-        let few = fold_across::<K, FEW>(fold_lanes::<K, FEW>(Vectors::new(rest, vectors, FEW)));
-        acc = K::merge(acc, few);
-        rest = &rest[vectors * FEW..];
+    while i + FEW <= n {
+        let x = &x[i..][..FEW];
+        for l in 0..FEW {
+            lanes[l] = K::push(lanes[l], x[l]);
+        }
+        i += FEW;
     }
-    for &x in rest {
+    if i < n && n >= FEW {
+        // The end of a last vector, without the lanes that are done.
+        let (x, done) = (&x[n - FEW..][..FEW], FEW - (n - i));
+        for l in 0..FEW {
+            lanes[l] = if l < done { lanes[l] } else { K::push(lanes[l], x[l]) };
+        }
+        i = n;
+    }
+    let mut acc = fold_across::<K, FEW>(lanes);
+    for &x in &x[i..] {
         acc = K::push(acc, x);
     }
     acc
 }
 
+/// Folds the lanes of a vector into fewer, halving it as [`fold_across`] does.
+#[inline(always)]
+fn folded<K: Fold>(mut lanes: [K::Out; LANES]) -> [K::Out; FEW] {
+    let mut half = LANES / 2;
+    while half >= FEW {
+        for l in 0..half {
+            lanes[l] = K::merge(lanes[l], lanes[l + half]);
+        }
+        half /= 2;
+    }
+    let mut few = [K::START; FEW];
+    few.copy_from_slice(&lanes[..FEW]);
+    few
+}
+
 /// Folds each of short rows of `n` elements, as many as there are results, side by side.
 #[inline(always)]
 fn fold_short<'a, K: Fold>(x: &[K::In], n: usize, out: &'a mut Unwritten<K::Out>) -> &'a mut [K::Out] {
+    const { assert!(K::TURNED < SHORT) };
     let Some(&first) = x.first() else { return fill_with(out, |_| K::START) };
     let mut columns = [[first; ROWS]; SHORT];
     for (i, out) in out.chunks_mut(ROWS).enumerate() {

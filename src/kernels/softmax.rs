@@ -22,6 +22,10 @@ type Rowwise<'a, T> = Pieces<'a, MaybeUninit<T>>;
 
 /// Elements per task.
 const CHUNK: usize = 1 << 13;
+/// Rows of fewer elements are computed side by side: of results, and of gradients.
+const TURNED: usize = 44;
+const TURNED_BACK: usize = 16;
+
 /// A floating type with an exponential for numbers that are not positive, which is all that softmax takes.
 pub trait Logit: Float {
     /// `exp(self)`, and zero where that is not a normal number; NaN for NaN. `self` must be at most 0.
@@ -117,7 +121,7 @@ pub(super) fn each_normaliser<T: Logit, const FMA: bool>(
     n: usize,
     mut found: impl FnMut(usize, T, T),
 ) {
-    if 0 < n && n < SHORT {
+    if 0 < n && n < TURNED {
         return short::each_normaliser::<T, FMA>(x, n, found);
     }
     for row in 0..rows {
@@ -194,7 +198,7 @@ impl<'a, T: Logit> RowOp<Rowwise<'a, T>> for Softmax<'_, T> {
     #[inline(always)]
     fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
         let (n, all) = (self.n, &self.x[first * self.n..][..out.len()]);
-        if n < SHORT {
+        if n < TURNED {
             return short_rows::<T, FMA, false>(all, n, out, share_equally::<T, FMA>);
         }
         for (i, out) in out.chunks_exact_mut(n).enumerate() {
@@ -389,7 +393,7 @@ impl<'a, T: Logit, const LOG: bool> RowOp<Rowwise<'a, T>> for Gradient<'_, T, LO
     fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
         let n = self.n;
         let [ys, gs] = [self.y, self.g].map(|x| &x[first * n..][..out.len()]);
-        if 0 < n && n < SHORT {
+        if 0 < n && n < TURNED_BACK {
             short::gradient::<T, FMA, LOG>([ys, gs], n, out);
             // SAFETY: tasks get whole rows, each of which is written.
             return unsafe { assume_written(out) };

@@ -1,6 +1,5 @@
 //! Normalisation of rows of memory: a row is read from cache after its first pass.
 
-use super::super::abreast::SHORT;
 use super::super::cost::rowwise;
 use super::super::dispatch::{Compute, compute};
 use super::super::number::Float;
@@ -17,6 +16,9 @@ use std::mem::MaybeUninit;
 
 /// Elements per task of the gradient, which sums over the rows of a task first.
 const CHUNK: usize = 1 << 15;
+/// Rows of fewer elements are computed side by side: of results, and of gradients.
+const TURNED: usize = 48;
+const TURNED_BACK: usize = 24;
 /// Rows that such a task has at least, so that its sums are few beside what they are sums of.
 const ROWS: usize = 8;
 
@@ -46,7 +48,7 @@ impl<T: Float> Terms<T, 2> for Spread<'_, T> {
 }
 
 /// So many elements have a mean that is near that of their row, as a rule.
-const SOME: usize = 8;
+const SOME: usize = 16;
 
 /// The mean of a row and its variance, from the distances to a number near the mean; where it turns out to be so far from
 /// it that digits cancel, from the distances to the mean.
@@ -111,7 +113,7 @@ impl<'a, T: Float + Element> RowOp<Results<'a, T>> for Normalise<'_, T> {
         let (Normalise { x, p, n }, rows) = (self, means.len());
         assert!(vars.len() == rows && out.len() == rows * n, "a task has {rows} rows of {n}");
         let Parameters { scale, bias, about_zero, .. } = *p;
-        if *n < SHORT {
+        if *n < TURNED {
             short::normalise::<T, FMA>(self, first, out, [&mut *means, &mut *vars]);
             // SAFETY: each of the rows is written, and so are its mean and its variance.
             return unsafe { (assume_written(out), assume_written(means), assume_written(vars)) };
@@ -245,7 +247,7 @@ impl<'a, 's, T: Float + Element> Compute for Gradient<'_, 'a, 's, T> {
     fn compute<const FMA: bool>(self) -> Self::Out {
         let Gradient { part, dx, affine } = self;
         let [scales, biases] = affine.map(zeros);
-        if part.n < SHORT {
+        if part.n < TURNED_BACK {
             short::gradient::<T, FMA>(&part, dx, [&mut *scales, &mut *biases]);
             // SAFETY: tasks get whole rows, each of which is written.
             return (unsafe { assume_written(dx) }, scales, biases);

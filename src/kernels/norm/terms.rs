@@ -1,13 +1,14 @@
 //! Formulas that are summed or written element by element, in vectors of lanes.
 
+use super::super::lanes::{END, after};
 use super::super::number::Float;
 use super::super::reduce::{Sum, fold_across};
 use crate::memory::unwritten::{Unwritten, assume_written, copy_from};
 
 /// Lanes computed side by side: so many that the loops over them are turned into vectors before they are unrolled.
 const LANES: usize = 64;
-/// Lanes for what is left of a multiple of [`LANES`].
-const FEW: usize = 8;
+/// Lanes for what is left of a multiple of [`LANES`], the last of them with some that are done.
+const FEW: usize = END;
 /// Vectors added one after another before they join the total; keeps the error of long sums small.
 const BLOCK: usize = 32;
 /// The most columns that are summed at a time.
@@ -39,7 +40,7 @@ impl<T: Float> Terms<T, 1> for Itself<'_, T> {
     }
 }
 
-/// The sums over `rows` vectors of `L` elements that are `stride` apart, lane by lane, but for the first `skip` lanes.
+/// The sums over `rows` vectors of `L` elements that are `stride` apart, lane by lane.
 ///
 /// # Safety
 /// `k` must hold all places of these vectors from `i` on, and `L` columns from `j` on.
@@ -49,7 +50,6 @@ unsafe fn lane_sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize, c
     (i, j): (usize, usize),
     rows: usize,
     stride: usize,
-    skip: usize,
 ) -> [[T; L]; N] {
     let mut sums = [[T::ZERO; L]; N];
     for r in 0..rows {
@@ -58,8 +58,7 @@ unsafe fn lane_sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize, c
             for l in 0..L {
                 // SAFETY: lane `l` of vector `r`, which the caller says that `k` holds.
                 let terms = unsafe { k.at::<FMA>(i + r * stride + l, j + l) };
-                let term = if l < skip { T::ZERO } else { T::of::<FMA>(terms[s]) };
-                sums[s][l] = sums[s][l].plus(term);
+                sums[s][l] = sums[s][l].plus(T::of::<FMA>(terms[s]));
             }
         }
     }
@@ -70,32 +69,62 @@ unsafe fn lane_sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize, c
 #[inline(always)]
 pub(super) fn row_sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize>(k: &K, n: usize) -> [T; N] {
     assert!(k.holds(n, n.min(LANES)), "a row of {n} elements is not held");
-    let mut total = [T::ZERO; N];
-    let mut add = |sums: [T; N]| total = std::array::from_fn(|s| total[s].plus(sums[s]));
+    let mut total = [[T::ZERO; FEW]; N];
     let mut i = 0;
     // SAFETY: the vectors lie within the first `n` places, and have no more lanes than `n`: all of that is held.
     unsafe {
         while n - i >= LANES {
             let vectors = ((n - i) / LANES).min(BLOCK);
-            let sums = lane_sums::<T, K, FMA, N, LANES>(k, (i, 0), vectors, LANES, 0);
-            add(sums.map(fold_across::<Sum<T>, LANES>));
+            let sums = lane_sums::<T, K, FMA, N, LANES>(k, (i, 0), vectors, LANES);
+            for s in 0..N {
+                join(&mut total[s], &folded(&sums[s]));
+            }
             i += vectors * LANES;
         }
-        if n >= LANES {
-            if i < n {
-                // What is left is the end of a last vector, of which the lanes that are done are skipped.
-                let skip = LANES - (n - i);
-                let sums = lane_sums::<T, K, FMA, N, LANES>(k, (n - LANES, 0), 1, LANES, skip);
-                add(sums.map(fold_across::<Sum<T>, LANES>));
+        while i < n && n >= FEW {
+            // The last vector ends where the row does; of its lanes those that are done are skipped.
+            let at = i.min(n - FEW);
+            let (terms, is_new) = (lanes_of::<T, K, FMA, N, FEW>(k, at, 0), after(i - at));
+            for s in 0..N {
+                join(&mut total[s], &chosen(&terms[s], is_new));
             }
-            return total;
+            i = at + FEW;
         }
-        let vectors = n / FEW;
-        let sums = lane_sums::<T, K, FMA, N, FEW>(k, (0, 0), vectors, FEW, 0);
-        add(sums.map(fold_across::<Sum<T>, FEW>));
-        add(lane_sums::<T, K, FMA, N, 1>(k, (vectors * FEW, 0), n - vectors * FEW, 1, 0).map(|[sum]| sum));
+        let mut sums = lane_sums::<T, K, FMA, N, 1>(k, (i, 0), n - i, 1);
+        for s in 0..N {
+            sums[s][0] = sums[s][0].plus(fold_across::<Sum<T>, FEW>(total[s]));
+        }
+        sums.map(|[sum]| sum)
     }
-    total
+}
+
+/// Adds to sums, lane by lane.
+#[inline(always)]
+fn join<T: Float>(sums: &mut [T; FEW], more: &[T; FEW]) {
+    for l in 0..FEW {
+        sums[l] = sums[l].plus(more[l]);
+    }
+}
+
+/// The lanes that are chosen; zero for the others.
+#[inline(always)]
+fn chosen<T: Float>(lanes: &[T; FEW], which: &[u32; FEW]) -> [T; FEW] {
+    let mut chosen = [T::ZERO; FEW];
+    for l in 0..FEW {
+        chosen[l] = if which[l] != 0 { lanes[l] } else { T::ZERO };
+    }
+    chosen
+}
+
+/// The quarters of the lanes added up.
+#[inline(always)]
+fn folded<T: Float>(lanes: &[T; LANES]) -> [T; FEW] {
+    let mut sums = [T::ZERO; FEW];
+    for l in 0..FEW {
+        let (a, b) = (lanes[l].plus(lanes[l + FEW]), lanes[l + 2 * FEW].plus(lanes[l + 3 * FEW]));
+        sums[l] = a.plus(b);
+    }
+    sums
 }
 
 /// The sums over `rows` rows that are `stride` apart, of each of `columns` columns, at most [`TILE`].
@@ -114,19 +143,33 @@ pub(super) fn column_sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: us
     );
     let mut sums = [[T::ZERO; TILE]; N];
     let mut j = 0;
-    macro_rules! strips {
-        ($($lanes:expr),+) => {$(
-            while columns - j >= $lanes {
-                // SAFETY: these columns are among those of the rows, which are held.
-                let strip = unsafe { lane_sums::<T, K, FMA, N, { $lanes }>(k, (first + j, j), rows, stride, 0) };
-                for s in 0..N {
-                    sums[s][j..j + $lanes].copy_from_slice(&strip[s]);
-                }
-                j += $lanes;
+    macro_rules! strip {
+        ($lanes:expr, $j:expr) => {{
+            // SAFETY: these columns are among those of the rows, which are held.
+            let strip = unsafe { lane_sums::<T, K, FMA, N, { $lanes }>(k, (first + $j, $j), rows, stride) };
+            for s in 0..N {
+                sums[s][$j..$j + $lanes].copy_from_slice(&strip[s]);
             }
-        )+};
+        }};
     }
-    strips!(LANES, FEW, 1);
+    while columns - j >= LANES {
+        strip!(LANES, j);
+        j += LANES;
+    }
+    while columns - j >= FEW {
+        strip!(FEW, j);
+        j += FEW;
+    }
+    if columns >= FEW {
+        if j < columns {
+            // The end of a last vector: columns that are done get their sums again.
+            strip!(FEW, columns - FEW);
+        }
+        return sums;
+    }
+    for j in 0..columns {
+        strip!(1, j);
+    }
     sums
 }
 
@@ -151,20 +194,18 @@ pub(super) fn write<'a, T: Float, K: Terms<T, 1>, const FMA: bool>(
         strip!(LANES, j);
         j += LANES;
     }
-    if n >= LANES {
-        if j < n {
-            // The end of a last vector: what was written before is written again.
-            strip!(LANES, n - LANES);
-        }
-    } else {
-        while n - j >= FEW {
-            strip!(FEW, j);
-            j += FEW;
-        }
-        while j < n {
-            strip!(1, j);
-            j += 1;
-        }
+    while n - j >= FEW {
+        strip!(FEW, j);
+        j += FEW;
+    }
+    if j < n && n >= FEW {
+        // The end of a last vector: what was written before is written again.
+        strip!(FEW, n - FEW);
+        j = n;
+    }
+    while j < n {
+        strip!(1, j);
+        j += 1;
     }
     // SAFETY: strips are written until there is no place further on.
     unsafe { assume_written(out) }
@@ -180,34 +221,30 @@ pub(super) fn add<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize>(
     assert!(k.holds(n, n) && sums.iter().all(|sums| sums.len() == n), "a row of {n} elements is not held");
     let mut j = 0;
     macro_rules! strip {
-        ($lanes:expr, $j:expr, $skip:expr) => {{
+        ($lanes:expr, $j:expr, |$terms:ident| $new:expr) => {{
             // SAFETY: these places and columns are among the `n` that are held.
-            let (terms, skip) = (unsafe { lanes_of::<T, K, FMA, N, { $lanes }>(k, $j, $j) }, $skip);
+            let terms = unsafe { lanes_of::<T, K, FMA, N, { $lanes }>(k, $j, $j) };
             for s in 0..N {
-                let sums = &mut sums[s][$j..][..$lanes];
+                let ($terms, sums) = (&terms[s], &mut sums[s][$j..][..$lanes]);
+                let new = $new;
                 for l in 0..$lanes {
-                    sums[l] = if l < skip { sums[l] } else { sums[l].plus(terms[s][l]) };
+                    sums[l] = sums[l].plus(new[l]);
                 }
             }
         }};
     }
     while n - j >= LANES {
-        strip!(LANES, j, 0);
+        strip!(LANES, j, |terms| terms);
         j += LANES;
     }
-    if n >= LANES {
-        if j < n {
-            // The end of a last vector: the lanes that are done have nothing added.
-            strip!(LANES, n - LANES, LANES - (n - j));
-        }
-        return;
-    }
-    while n - j >= FEW {
-        strip!(FEW, j, 0);
-        j += FEW;
+    while j < n && n >= FEW {
+        // The last vector ends where the row does: the lanes that are done have nothing added.
+        let at = j.min(n - FEW);
+        strip!(FEW, at, |terms| chosen(terms, after(j - at)));
+        j = at + FEW;
     }
     while j < n {
-        strip!(1, j, 0);
+        strip!(1, j, |terms| terms);
         j += 1;
     }
 }

@@ -1,15 +1,15 @@
 //! Element-wise functions of a row, with their sum, and its largest element.
 
-use crate::kernels::lanes::{read, write};
+use crate::kernels::lanes::{END, after, read, write};
 use crate::kernels::number::{Float, Number};
-use crate::kernels::reduce::{Fold, Sum, fold_across, fold_row};
+use crate::kernels::reduce::{Fold, Sum, fold_across};
 use crate::memory::unwritten::{Unwritten, assume_written, copy_from};
 use std::marker::PhantomData;
 
 /// Lanes computed side by side.
 pub(super) const LANES: usize = 64;
-/// Lanes for what is left of a multiple of [`LANES`], and for short rows.
-pub(super) const FEW: usize = 16;
+/// Lanes for what is left of a multiple of [`LANES`], the last of them with some that are done, and for short rows.
+pub(super) const FEW: usize = END;
 /// Vectors added one after another before they join the total; keeps the error of long sums small.
 const BLOCK: usize = 32;
 
@@ -24,11 +24,13 @@ trait Operands<T> {
     fn load<const L: usize>(&self, i: usize) -> [[T; L]; 2];
     /// Takes as many results.
     fn store<const L: usize>(&mut self, i: usize, v: &[T; L]);
-    /// [`FEW`] elements from `i` on, those that are there. They may be beyond the end of a row: a whole vector is read
-    /// faster than a part of one.
-    fn load_rest(&self, i: usize) -> [[T; FEW]; 2];
-    /// Takes the results from `i` on that are left of `n`.
-    fn store_rest(&mut self, i: usize, n: usize, v: &[T; FEW]);
+    /// Takes the last results, those that are new.
+    fn store_new(&mut self, i: usize, is_new: &[u32; FEW], v: &[T; FEW]);
+    /// The elements of a row that is shorter than [`FEW`]. They may be beyond its end: a whole vector is read faster than a
+    /// part of one.
+    fn load_short(&self) -> [[T; FEW]; 2];
+    /// Takes the results of such a row of `n`.
+    fn store_short(&mut self, n: usize, v: &[T; FEW]);
 }
 
 struct Reading<'a, T>([&'a [T]; 2]);
@@ -41,11 +43,13 @@ impl<T: Float> Operands<T> for Reading<'_, T> {
     #[inline(always)]
     fn store<const L: usize>(&mut self, _: usize, _: &[T; L]) {}
     #[inline(always)]
-    fn load_rest(&self, i: usize) -> [[T; FEW]; 2] {
-        self.0.map(|x| read(&x[i..], T::ZERO))
+    fn store_new(&mut self, _: usize, _: &[u32; FEW], _: &[T; FEW]) {}
+    #[inline(always)]
+    fn load_short(&self) -> [[T; FEW]; 2] {
+        self.0.map(|x| read(x, T::ZERO))
     }
     #[inline(always)]
-    fn store_rest(&mut self, _: usize, _: usize, _: &[T; FEW]) {}
+    fn store_short(&mut self, _: usize, _: &[T; FEW]) {}
 }
 
 struct Writing<'a, 'o, T>(Reading<'a, T>, &'o mut Unwritten<T>);
@@ -60,12 +64,17 @@ impl<T: Float> Operands<T> for Writing<'_, '_, T> {
         copy_from(&mut self.1[i..][..L], v);
     }
     #[inline(always)]
-    fn load_rest(&self, i: usize) -> [[T; FEW]; 2] {
-        self.0.load_rest(i)
+    fn store_new(&mut self, i: usize, _: &[u32; FEW], v: &[T; FEW]) {
+        // The others are what is there.
+        self.store(i, v);
     }
     #[inline(always)]
-    fn store_rest(&mut self, i: usize, n: usize, v: &[T; FEW]) {
-        write(&mut self.1[i..n.min(i + FEW)], v);
+    fn load_short(&self) -> [[T; FEW]; 2] {
+        self.0.load_short()
+    }
+    #[inline(always)]
+    fn store_short(&mut self, n: usize, v: &[T; FEW]) {
+        write(&mut self.1[..n], v);
     }
 }
 
@@ -82,21 +91,31 @@ impl<T: Float> Operands<T> for Changing<'_, T> {
         self.0[i..][..L].copy_from_slice(v);
     }
     #[inline(always)]
-    fn load_rest(&self, i: usize) -> [[T; FEW]; 2] {
-        let a = read(&self.0[i..], T::ZERO);
-        [a, self.1.map_or(a, |b| read(&b[i..], T::ZERO))]
+    fn store_new(&mut self, i: usize, is_new: &[u32; FEW], v: &[T; FEW]) {
+        let to = &mut self.0[i..][..FEW];
+        for l in 0..FEW {
+            to[l] = if is_new[l] != 0 { v[l] } else { to[l] };
+        }
     }
     #[inline(always)]
-    fn store_rest(&mut self, i: usize, n: usize, v: &[T; FEW]) {
-        let to = &mut self.0[i..n.min(i + FEW)];
-        to.copy_from_slice(&v[..to.len()]);
+    fn load_short(&self) -> [[T; FEW]; 2] {
+        let a = read(self.0, T::ZERO);
+        [a, self.1.map_or(a, |b| read(b, T::ZERO))]
+    }
+    #[inline(always)]
+    fn store_short(&mut self, n: usize, v: &[T; FEW]) {
+        self.0[..n].copy_from_slice(&v[..n]);
     }
 }
 
 /// `L` elements that are all of a slice.
 #[inline(always)]
 fn whole<T: Float, const L: usize>(x: &[T]) -> [T; L] {
-    std::array::from_fn(|l| x[l])
+    let mut vector = [T::ZERO; L];
+    for (to, from) in vector.iter_mut().zip(x) {
+        *to = *from;
+    }
+    vector
 }
 
 /// `f(a, b)` for the elements of a row of `n`. Gives their sum if `SUM`.
@@ -106,39 +125,43 @@ fn walk<T: Float, K: Each<T>, const FMA: bool, const SUM: bool>(
     mut row: impl Operands<T>,
     n: usize,
 ) -> T {
-    let mut total = T::ZERO;
-    let mut i = 0;
-    if n >= LANES {
-        let mut sums = [T::ZERO; LANES];
-        while i + LANES <= n {
-            let mut block = [T::ZERO; LANES];
-            let end = n.min(i + BLOCK * LANES);
-            while i + LANES <= end {
-                let v = of_lanes::<T, K, FMA, LANES>(k, row.load(i));
-                if SUM {
-                    for l in 0..LANES {
-                        block[l] = block[l].plus(v[l]);
-                    }
+    let (mut sums, mut i) = ([T::ZERO; FEW], 0);
+    while i + LANES <= n {
+        let mut block = [T::ZERO; LANES];
+        let end = n.min(i + BLOCK * LANES);
+        while i + LANES <= end {
+            let v = of_lanes::<T, K, FMA, LANES>(k, row.load(i));
+            if SUM {
+                for l in 0..LANES {
+                    block[l] = block[l].plus(v[l]);
                 }
-                row.store(i, &v);
-                i += LANES;
             }
-            for l in 0..LANES {
-                sums[l] = sums[l].plus(block[l]);
-            }
+            row.store(i, &v);
+            i += LANES;
         }
-        total = fold_across::<Sum<T>, LANES>(sums);
-    }
-    while i < n {
-        let v = of_lanes::<T, K, FMA, FEW>(k, row.load_rest(i));
-        if SUM {
-            let few = std::array::from_fn(|l| if l < n - i { v[l] } else { T::ZERO });
-            total = total.plus(fold_across::<Sum<T>, FEW>(few));
+        for l in 0..FEW {
+            let (a, b) = (block[l].plus(block[l + FEW]), block[l + 2 * FEW].plus(block[l + 3 * FEW]));
+            sums[l] = sums[l].plus(a.plus(b));
         }
-        row.store_rest(i, n, &v);
-        i += FEW;
     }
-    total
+    // The last vector ends where the row does, and begins with lanes that are done.
+    while i < n && n >= FEW {
+        let at = i.min(n - FEW);
+        let (v, is_new) = (of_lanes::<T, K, FMA, FEW>(k, row.load(at)), after(i - at));
+        row.store_new(at, is_new, &v);
+        for l in 0..FEW {
+            sums[l] = sums[l].plus(if is_new[l] != 0 { v[l] } else { T::ZERO });
+        }
+        i = at + FEW;
+    }
+    if i < n {
+        let v = of_lanes::<T, K, FMA, FEW>(k, row.load_short());
+        row.store_short(n, &v);
+        for l in 0..FEW {
+            sums[l] = if l < n { v[l] } else { T::ZERO };
+        }
+    }
+    if SUM { fold_across::<Sum<T>, FEW>(sums) } else { T::ZERO }
 }
 
 #[inline(always)]
@@ -204,15 +227,36 @@ impl<T: Number> Fold for Highest<T> {
 /// The [`Highest`] of the first `n` elements; more may be read.
 #[inline(always)]
 pub(in crate::kernels) fn highest<T: Float>(x: &[T], n: usize) -> T {
-    if n >= LANES {
-        return fold_row::<Highest<T>>(&x[..n]);
-    }
-    let mut lanes = [T::LOWEST; FEW];
-    for i in (0..n).step_by(FEW) {
-        let x = read::<T, FEW>(&x[i..], T::LOWEST);
-        for l in 0..FEW {
-            lanes[l] = Highest::<T>::push(lanes[l], if i + l < n { x[l] } else { T::LOWEST });
+    let (mut lanes, mut i) = ([T::LOWEST; FEW], 0);
+    if n < FEW {
+        let x = read::<T, FEW>(x, T::LOWEST);
+        for l in 0..n {
+            lanes[l] = Highest::<T>::push(T::LOWEST, x[l]);
         }
+        return fold_across::<Highest<T>, FEW>(lanes);
+    }
+    if n >= LANES {
+        let mut wide = [T::LOWEST; LANES];
+        while i + LANES <= n {
+            let x = whole::<T, LANES>(&x[i..][..LANES]);
+            for l in 0..LANES {
+                wide[l] = Highest::<T>::push(wide[l], x[l]);
+            }
+            i += LANES;
+        }
+        for l in 0..FEW {
+            let a = Highest::<T>::merge(wide[l], wide[l + FEW]);
+            let b = Highest::<T>::merge(wide[l + 2 * FEW], wide[l + 3 * FEW]);
+            lanes[l] = Highest::<T>::merge(a, b);
+        }
+    }
+    while i < n {
+        // The last vector ends where the row does.
+        let x = whole::<T, FEW>(&x[i.min(n - FEW)..][..FEW]);
+        for l in 0..FEW {
+            lanes[l] = Highest::<T>::push(lanes[l], x[l]);
+        }
+        i += FEW;
     }
     fold_across::<Highest<T>, FEW>(lanes)
 }
