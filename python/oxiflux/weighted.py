@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _core
 from ._core import ShapeError, Tensor, mean
@@ -17,7 +17,6 @@ from .edges import finite
 from .targets import floating, labelled, one_hot_like
 
 if TYPE_CHECKING:
-    from .distributed.world import World
     from .typing import ArrayLike
 
 __all__ = ["Classes", "binary_weights"]
@@ -119,7 +118,7 @@ class Classes:
             raise ValueError(self._nothing())
         return losses.sum() / total
 
-    def _reduced_among(self, ranks: World, losses: Tensor) -> Tensor:
+    def _reduced_among(self, ranks: Ranks, losses: Tensor) -> Tensor:
         """What the labels of this rank add to the mean of all, for those who count it by the rows of this rank."""
         assert ranks.share is not None
         mine, rows = ranks.share
@@ -139,8 +138,17 @@ class Classes:
         return f"{self.name}: there is nothing to take the mean of, {what}; agg=flux.sum gives 0"
 
 
-def _ranks() -> World | None:
-    """The processes among which the rows of a batch are shared out at this moment, if they are."""
+class Ranks(Protocol):
+    """The processes among which the rows of a batch are shared out: a World of `distributed`."""
+
+    share: tuple[int, int] | None
+
+    def meet(self, call: str, *numbers: float) -> Any:
+        """A few numbers of each process, a row for each."""
+
+
+def _ranks() -> Ranks | None:
+    """Those of this moment, if there are such. Nobody who has not imported `distributed` has them."""
     module = sys.modules.get(f"{__package__}.distributed.world")
     return None if module is None else module.sharing()
 

@@ -228,7 +228,7 @@ impl<T: Tiled + Float> Job<'_, T> {
                 }
                 if let Some(then) = self.epilogue.then {
                     let runs = (0..d.input).map(|plane| (of_plane(plane).cast(), lines.len() * of_line));
-                    // SAFETY: as above.
+                    // SAFETY: the lines are finished, and ours.
                     unsafe { then.done(&mut { runs }) };
                 }
             }
@@ -259,7 +259,7 @@ impl<T: Tiled + Float> Job<'_, T> {
     /// # Safety
     /// So many numbers must be written and ours.
     unsafe fn end(&self, first: *mut T, n: usize) {
-        // SAFETY: as this function asks.
+        // SAFETY: so many numbers are written and ours, as this function asks.
         let all = unsafe { std::slice::from_raw_parts_mut(first, n) };
         let zero = <T as Scalar>::ZERO;
         match self.epilogue.activation {
