@@ -349,7 +349,7 @@ impl Making<'_> {
                 && layout.2 == dtype
                 && layout.0 == self.shape
                 && shape::is_row_major(&layout.0, &layout.1)
-                && (size * dtype.size() >= LARGE || self.after.is_some())
+                && size * dtype.size() >= LARGE
                 && !taken.contains(&i)
                 && !self.values.is_wanted(v)
                 && self.values.constant(v).is_none()

@@ -47,9 +47,6 @@ pub(super) fn followed(
     shown: &[u32],
     is_wanted: &dyn Fn(u32) -> bool,
 ) -> Vec<Together> {
-    if std::env::var_os("OXI_NOFOLD").is_some() {
-        return order;
-    } // MEASURE ONLY
     let mut made_at = vec![None; layouts.len()];
     let mut read_at: Vec<SmallVec<[usize; 4]>> = vec![SmallVec::new(); layouts.len()];
     let (mut barriers, mut count) = (Vec::with_capacity(order.len()), 0);
