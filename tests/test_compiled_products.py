@@ -78,8 +78,10 @@ def test_compositions_of_all_kinds_are_folded(of: tuple[Step, int], dtype: str, 
     f, count = of
     for m, k, n in [(5, 7, 6), (90, 90, 90), (220, 160, 150)]:
         x, w, r = (normal(i, *shape, dtype=dtype) for i, shape in enumerate([(m, k), (k, n), (m, n)]))
-        assert len(folded(compiled(f, x, w, r))) == count
-        assert len(folded(compiled(f, x, w, normal(3, n, m, dtype=dtype).mT))) == count
+        # One step on little is as quickly done in place, by itself.
+        expected = 0 if count == 1 and r.nbytes <= 1 << 15 else count
+        assert len(folded(compiled(f, x, w, r))) == expected
+        assert len(folded(compiled(f, x, w, normal(3, n, m, dtype=dtype).mT))) == expected
 
 
 def test_a_sum_of_products_is_done_with_the_last_of_them(threads: int) -> None:
@@ -96,10 +98,12 @@ def test_a_sum_of_products_is_done_with_the_last_of_them(threads: int) -> None:
 def test_stacks_of_products_and_dense_layers_are_folded(threads: int) -> None:
     scores = compiled(lambda q, k: 0.125 * (q @ k.mT) - 1.0, normal(0, 3, 2, 20, 8), normal(1, 3, 2, 30, 8))
     assert len(folded(scores)) == 2, scores
+    many = compiled(lambda q, k: flux.tanh(q @ k + 1.0), normal(0, 400, 7, 5), normal(1, 400, 5, 6))
+    assert len(folded(many)) == 2, many
     shared = compiled(lambda a, b: flux.relu(a @ b), normal(0, 5, 1, 40, 30), normal(1, 4, 30, 50))
     assert folded(shared) == ["relu"], shared
     layer = flux.Dense(24, 24, flux.gelu)
-    residual = compiled(lambda m, x: x + m(x), layer, normal(0, 4, 30, 24))
+    residual = compiled(lambda m, x: x + m(x), layer, normal(0, 8, 60, 24))
     assert folded(residual) == ["add"], residual
 
 
