@@ -98,7 +98,7 @@ def test_a_sum_of_products_is_done_with_the_last_of_them(threads: int) -> None:
 def test_stacks_of_products_and_dense_layers_are_folded(threads: int) -> None:
     scores = compiled(lambda q, k: 0.125 * (q @ k.mT) - 1.0, normal(0, 3, 2, 20, 8), normal(1, 3, 2, 30, 8))
     assert len(folded(scores)) == 2, scores
-    many = compiled(lambda q, k: flux.tanh(q @ k + 1.0), normal(0, 400, 7, 5), normal(1, 400, 5, 6))
+    many = compiled(lambda q, k: flux.tanh(q @ k + 1.0), normal(0, 400, 9, 20), normal(1, 400, 20, 8))
     assert len(folded(many)) == 2, many
     shared = compiled(lambda a, b: flux.relu(a @ b), normal(0, 5, 1, 40, 30), normal(1, 4, 30, 50))
     assert folded(shared) == ["relu"], shared
