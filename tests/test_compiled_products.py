@@ -27,6 +27,11 @@ def folded(text: str) -> list[str]:
     return [line.split("(")[0] for line in lines]
 
 
+def is_folded(nbytes: int, steps: int) -> bool:
+    """Whether results are large enough to gain, or so small that a line less counts."""
+    return nbytes > 1 << 21 or (nbytes <= 1 << 13 and steps > 1)
+
+
 def affine(x: flux.Tensor, w: flux.Tensor, b: flux.Tensor) -> flux.Tensor:
     return flux.tanh(x @ w + b)
 
@@ -37,12 +42,14 @@ PRODUCTS = [
     (3, 2, 4),
     (1, 70, 300),
     (300, 70, 1),
-    (17, 33, 65),
+    (20, 33, 30),
     (64, 64, 64),
-    (201, 100, 130),
-    (1000, 4, 70),
-    (260, 400, 200),
-    (70, 1000, 530),
+    (2200, 3, 260),
+    (600_000, 3, 1),
+    (1, 3, 600_000),
+    (1100, 100, 530),
+    (1100, 400, 530),
+    (20, 129, 30_000),
 ]
 
 
@@ -53,10 +60,11 @@ def test_a_bias_and_a_function_are_done_to_the_elements_of_a_product(
 ) -> None:
     m, k, n = size
     x, w, b = normal(0, m, k, dtype=dtype), normal(1, k, n, dtype=dtype), normal(2, n, dtype=dtype)
-    assert folded(compiled(affine, x, w, b)) == ["add", "tanh"]
-    assert folded(compiled(affine, x, w, normal(3, m, 1, dtype=dtype))) == ["add", "tanh"]
-    assert folded(compiled(affine, normal(4, k, m, dtype=dtype).mT, w, b)) == ["add", "tanh"]
-    assert folded(compiled(affine, x, normal(5, n, k, dtype=dtype).mT, b)) == ["add", "tanh"]
+    expected = ["add", "tanh"] if is_folded(m * n * np.dtype(dtype).itemsize, 2) else []
+    assert folded(compiled(affine, x, w, b)) == expected
+    assert folded(compiled(affine, x, w, normal(3, m, 1, dtype=dtype))) == expected
+    assert folded(compiled(affine, normal(4, k, m, dtype=dtype).mT, w, b)) == expected
+    assert folded(compiled(affine, x, normal(5, n, k, dtype=dtype).mT, b)) == expected
 
 
 RESIDUALS: list[tuple[str, Step, int]] = [
@@ -76,10 +84,9 @@ RESIDUALS: list[tuple[str, Step, int]] = [
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_compositions_of_all_kinds_are_folded(of: tuple[Step, int], dtype: str, threads: int) -> None:
     f, count = of
-    for m, k, n in [(5, 7, 6), (90, 90, 90), (220, 160, 150)]:
+    for m, k, n in [(5, 7, 6), (6, 6, 6), (90, 90, 90), (1100, 40, 600), (800, 30, 800)]:
         x, w, r = (normal(i, *shape, dtype=dtype) for i, shape in enumerate([(m, k), (k, n), (m, n)]))
-        # One step on little is as quickly done in place, by itself.
-        expected = 0 if count == 1 and r.nbytes <= 1 << 15 else count
+        expected = count if is_folded(r.nbytes, count) else 0
         assert len(folded(compiled(f, x, w, r))) == expected
         assert len(folded(compiled(f, x, w, normal(3, n, m, dtype=dtype).mT))) == expected
 
@@ -96,30 +103,32 @@ def test_a_sum_of_products_is_done_with_the_last_of_them(threads: int) -> None:
 
 
 def test_stacks_of_products_and_dense_layers_are_folded(threads: int) -> None:
-    scores = compiled(lambda q, k: 0.125 * (q @ k.mT) - 1.0, normal(0, 3, 2, 20, 8), normal(1, 3, 2, 30, 8))
+    scores = compiled(lambda q, k: 0.125 * (q @ k.mT) - 1.0, normal(0, 1, 2, 20, 8), normal(1, 1, 2, 30, 8))
     assert len(folded(scores)) == 2, scores
-    many = compiled(lambda q, k: flux.tanh(q @ k + 1.0), normal(0, 400, 9, 20), normal(1, 400, 20, 8))
+    many = compiled(lambda q, k: flux.tanh(q @ k + 1.0), normal(0, 9000, 9, 5), normal(1, 9000, 5, 8))
     assert len(folded(many)) == 2, many
-    shared = compiled(lambda a, b: flux.relu(a @ b), normal(0, 5, 1, 40, 30), normal(1, 4, 30, 50))
+    shared = compiled(lambda a, b: flux.relu(a @ b), normal(0, 5, 1, 200, 30), normal(1, 4, 30, 150))
     assert folded(shared) == ["relu"], shared
     layer = flux.Dense(24, 24, flux.gelu)
-    residual = compiled(lambda m, x: x + m(x), layer, normal(0, 8, 60, 24))
+    residual = compiled(lambda m, x: x + m(x), layer, normal(0, 30, 800, 24))
     assert folded(residual) == ["add"], residual
 
 
 CONVOLUTIONS: list[tuple[Callable[[], flux.Layer], tuple[int, ...], bool]] = [
-    (lambda: flux.Conv((3, 3), 3, 8, pad=1), (4, 21, 19, 3), True),
-    (lambda: flux.Conv((3, 3), 16, 16, pad=1, bias=False), (3, 18, 20, 16), True),
-    (lambda: flux.Conv((3, 3), 32, 300, pad=1), (1, 6, 7, 32), True),
-    (lambda: flux.Conv((3, 3), 32, 100, stride=2), (1, 11, 13, 32), True),
-    (lambda: flux.Conv((1, 1), 40, 200), (2, 6, 6, 40), True),
-    (lambda: flux.Conv((5, 5), 1, 6, flux.relu), (6, 28, 28, 1), True),
-    (lambda: flux.Conv((4,), 6, 16, flux.tanh, stride=2), (20, 80, 6), True),
-    (lambda: flux.Conv((2, 2, 2), 4, 8), (4, 9, 9, 9, 4), True),
-    (lambda: flux.Conv((3, 3), 16, 16, groups=16), (6, 22, 22, 16), True),
-    (lambda: flux.Conv((3, 3), 8, 8, groups=2), (6, 19, 19, 8), False),
-    (lambda: flux.ConvTranspose((3, 3), 8, 16), (4, 17, 18, 8), True),
-    (lambda: flux.ConvTranspose((3, 3), 4, 6, stride=2), (4, 17, 18, 4), False),
+    (lambda: flux.Conv((3, 3), 2, 3, pad=1), (2, 9, 8, 2), True),
+    (lambda: flux.Conv((3, 3), 3, 8, pad=1), (60, 41, 39, 3), True),
+    (lambda: flux.Conv((3, 3), 16, 16, pad=1, bias=False), (60, 28, 28, 16), True),
+    (lambda: flux.Conv((3, 3), 4, 1200, pad=1), (1, 28, 40, 4), True),
+    (lambda: flux.Conv((2, 2), 4, 1200), (1, 31, 61, 4), True),
+    (lambda: flux.Conv((3, 3), 8, 64, stride=2), (20, 47, 47, 8), True),
+    (lambda: flux.Conv((1, 1), 20, 64), (20, 24, 24, 20), True),
+    (lambda: flux.Conv((5, 5), 1, 6, flux.relu), (200, 28, 28, 1), True),
+    (lambda: flux.Conv((4,), 6, 16, flux.tanh, stride=2), (400, 200, 6), True),
+    (lambda: flux.Conv((2, 2, 2), 4, 8), (20, 17, 17, 17, 4), True),
+    (lambda: flux.Conv((3, 3), 16, 16, groups=16), (60, 30, 30, 16), True),
+    (lambda: flux.Conv((3, 3), 8, 8, groups=2), (100, 30, 30, 8), False),
+    (lambda: flux.ConvTranspose((3, 3), 8, 16), (30, 34, 34, 8), True),
+    (lambda: flux.ConvTranspose((3, 3), 4, 6, stride=2), (40, 27, 28, 4), False),
 ]
 
 
@@ -128,14 +137,14 @@ CONVOLUTIONS: list[tuple[Callable[[], flux.Layer], tuple[int, ...], bool]] = [
 def test_what_follows_a_convolution_is_folded(
     of: tuple[Callable[[], flux.Layer], tuple[int, ...], bool], dtype: str, threads: int
 ) -> None:
-    make, shape, is_folded = of
+    make, shape, is_told = of
     layer = flux.f64(make()) if dtype == "float64" else make()
     x = normal(0, *shape, dtype=dtype)
     y = layer(x)
     b = normal(1, y.shape[-1], dtype=dtype)
     r = normal(2, *y.shape, dtype=dtype)
     text = compiled(lambda x: flux.sigmoid(layer(x) * b + r), x)
-    assert bool(folded(text)) == is_folded, text
+    assert bool(folded(text)) == (is_told and is_folded(y.nbytes, 3)), text
 
 
 def test_nan_and_infinities_go_through_as_they_are(threads: int) -> None:
@@ -148,7 +157,7 @@ def test_nan_and_infinities_go_through_as_they_are(threads: int) -> None:
     # A picture that is not finite is computed anew by the sums that convolutions stand for, after it was finished.
     layer = flux.Conv((3, 3), 16, 16, pad=1)
     for bad in (np.nan, np.inf, 3e38):
-        picture = np.random.default_rng(1).normal(size=(4, 24, 24, 16)).astype("float32")
+        picture = np.random.default_rng(1).normal(size=(60, 24, 24, 16)).astype("float32")
         picture[2, 5, 6, 7] = bad
         for f in (lambda x: flux.relu(layer(x)) * 0.5, lambda x: (lambda y: (y, x + y, y * y))(layer(x))):
             assert folded(compiled(f, flux.tensor(picture)))
@@ -165,9 +174,9 @@ def test_gradients_of_folded_functions_have_the_same_bits(threads: int) -> None:
         h = flux.tanh(x @ w + b)
         return flux.mean((flux.sigmoid(h @ v) + x @ v[: x.shape[1]]) ** 2)
 
-    args = normal(0, 60, 30), normal(1, 30, 40), normal(2, 40), normal(3, 40, 10)
+    args = normal(0, 50, 30), normal(1, 30, 40), normal(2, 40), normal(3, 40, 10)
     first = compiled(lambda *a: flux.withgradient(loss, *a), *args)
-    assert len(folded(first)) >= 4, first
+    assert folded(first), first
     twice = compiled(
         lambda *a: flux.gradient(lambda *a: sum(flux.sum(g * g) for g in flux.gradient(loss, *a)), *a), *args
     )
@@ -194,13 +203,8 @@ def test_training_with_compositions_that_are_no_layers_is_the_same() -> None:
     assert bits(run(True)) == bits(run(False))
 
 
-def test_what_takes_long_is_not_folded_into_what_is_not_divided() -> None:
-    x, w, r = normal(0, 600, 1), normal(1, 1, 400), normal(2, 600, 400)
-    assert folded(compiled(lambda x, w, r: flux.gelu(flux.tanh(x @ w + r)), x, w, r)) == []
-
-
 def test_an_argument_of_a_product_is_never_written() -> None:
-    x, w, r = normal(0, 200, 150), normal(1, 150, 200), normal(2, 200, 200)
+    x, w, r = normal(0, 800, 50), normal(1, 50, 800), normal(2, 800, 800)
     before = bits((x, w, r))
     f = flux.compile(lambda x, w, r: flux.exp((x * 1.0) @ w + (r * 1.0)) - (r * 1.0))
     for _ in range(4):
@@ -211,7 +215,7 @@ def test_an_argument_of_a_product_is_never_written() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_random_steps_around_products_have_the_same_bits(seed: int, threads: int) -> None:
     draw = np.random.default_rng(seed)
-    m, k, n = (int(i) for i in draw.integers(1, 140, 3))
+    m, k, n = (int(i) for i in draw.integers(1, 50, 3))
     choices = draw.integers(0, 7, 9)
     uses = draw.integers(0, 100, 20)
 

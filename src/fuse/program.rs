@@ -149,11 +149,6 @@ impl fmt::Debug for Program {
 }
 
 impl Each {
-    /// What an element costs, in nanoseconds.
-    pub(crate) fn nanos(&self) -> f64 {
-        self.nanos
-    }
-
     /// Whether it is as quickly done as its result is read.
     pub(crate) fn is_cheap(&self) -> bool {
         self.nanos <= 0.5

@@ -6,13 +6,14 @@ use super::operation::Operation;
 use super::plan::{Doable, reads};
 use crate::fuse::{Fusible, Program, Together};
 use crate::shape;
-use crate::team::WORTH_SHARING;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Operations of so few multiplications are not divided among threads. What is done to their elements takes so long that
-/// it had better be, or it is no matter.
-const SMALL: u64 = 1 << 18;
+/// Results of up to so many bytes are in the second-level cache when they are finished: what follows finds them there all the
+/// same, and alone it is divided as suits it best.
+const CACHED: usize = 1 << 21;
+/// Of so few bytes that a line of a program less is what counts.
+const LITTLE: usize = 1 << 13;
 
 /// An operation, and what is done to its result.
 pub(super) struct After {
@@ -117,18 +118,12 @@ impl Following<'_> {
         let Kind::Operation(op, _) = &step.kind else { return false };
         let (layout, inputs) = (&self.layouts[v as usize], &step.inputs);
         let inputs: SmallVec<[&Layout; 4]> = inputs.iter().map(|&n| &self.layouts[n as usize]).collect();
-        let shapes: SmallVec<[&[usize]; 4]> = inputs.iter().map(|x| &x.0[..]).collect();
-        let nanos = group.steps.iter().map(|&i| match &self.steps[i].fusible {
-            Some(Fusible::Each(each)) => each.nanos(),
-            _ => 0.0,
-        });
         step.fusible.is_none()
             && step.outputs.len() == 1
+            && (self.bytes(v) > CACHED || self.bytes(v) <= LITTLE && group.steps.len() > 1)
             && self.layouts[self.steps[group.steps[0]].outputs[0] as usize].0 == layout.0
             && shape::is_row_major(&layout.0, &layout.1)
             && op.tells(&inputs)
-            && (op.flops(&shapes, &layout.0) > 2 * SMALL
-                || nanos.sum::<f64>() * shape::size(&layout.0) as f64 <= WORTH_SHARING as f64)
     }
 
     /// Whether the operation that gives the value can be done in the later slot.
