@@ -250,12 +250,14 @@ impl<'a, K: Fold> Compute for Columns<'_, 'a, K> {
 #[inline(always)]
 pub(super) fn fold_row<K: Fold>(x: &[K::In]) -> K::Out {
     let (n, mut i) = (x.len(), 0);
+    // What is left is folded by itself: each of many small elements that met a large sum would lose digits.
     let mut lanes = [K::START; FEW];
+    let mut most = [K::START; FEW];
     if n >= LANES {
         let vectors = n / LANES;
         let all = Vectors::new(x, vectors, LANES);
         let wide = if vectors <= BLOCK { fold_block::<K, LANES>(all) } else { fold_lanes::<K, LANES>(all) };
-        lanes = folded::<K>(wide);
+        most = folded::<K>(wide);
         i = vectors * LANES;
     }
     while i + FEW <= n {
@@ -272,6 +274,11 @@ pub(super) fn fold_row<K: Fold>(x: &[K::In]) -> K::Out {
             lanes[l] = if l < done { lanes[l] } else { K::push(lanes[l], x[l]) };
         }
         i = n;
+    }
+    if n >= LANES {
+        for l in 0..FEW {
+            lanes[l] = K::merge(most[l], lanes[l]);
+        }
     }
     let mut acc = fold_across::<K, FEW>(lanes);
     for &x in &x[i..] {

@@ -28,6 +28,11 @@ _NAMES: dict[Any, str] = {
 }  # fmt: skip
 
 
+def _type_of(index: Any) -> Any:
+    """The type that a person sees in it: numbers of Python are no float32."""
+    return index.dtype if isinstance(index, Tensor) else np.asarray(index).dtype
+
+
 def _indices(owner: str, idx: Any) -> list[Tensor]:
     """The indices of each axis that they name, all of one shape."""
     parts = list(idx) if isinstance(idx, tuple) else [idx]
@@ -35,7 +40,7 @@ def _indices(owner: str, idx: Any) -> list[Tensor]:
     arrays = [a if a.size else _core.zeros(a.shape, _core.int64) for a in arrays]
     if not arrays or any(a.dtype.kind not in "iu" for a in arrays):
         raise DTypeError(
-            f"{owner}: indices are integers, got {', '.join(str(a.dtype) for a in arrays) or '()'}"
+            f"{owner}: indices are integers, got {', '.join(str(_type_of(i)) for i in parts) or '()'}"
         )
     if any(a.shape != arrays[0].shape for a in arrays):
         raise ShapeError(f"{owner}: indices have different shapes {', '.join(str(a.shape) for a in arrays)}")

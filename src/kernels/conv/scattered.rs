@@ -47,8 +47,8 @@ pub(super) fn gains<T: Tiled>(g: &Geometry) -> bool {
     let lanes = T::kernels(isa()).lanes;
     let taps = positions(g, |w| w.kernel);
     let lines = taps / across.kernel;
-    let strides = positions(g, |w| w.stride);
-    let sums = positions(g, |w| w.input) * taps * g.outputs * g.inputs.div_ceil(lanes) / strides;
+    let phases = positions(g, |w| w.stride.min(w.input));
+    let sums = positions(g, |w| w.input) * taps * g.outputs * g.inputs.div_ceil(lanes) / phases;
     let products = g.outputs * (taps * g.inputs).div_ceil(lanes);
     let additions = 3 * lines * ((across.kernel * g.inputs).div_ceil(LANES) + 3);
     let scattered = positions(g, |w| w.output) * (products + additions);
