@@ -109,6 +109,7 @@ bench-overhead: build ## small calls beside PyTorch's and an empty call: make be
 
 bench-start: build ## the import and first steps beside PyTorch and JAX: make bench-start PEERS=/path/to/python
 	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/start.py --page docs/costs.md
+	PYTHONPATH=python $(or $(PEERS),$(PY)) benches/python/first_calls.py --page docs/costs.md
 
 bench-scaling: build ## steps on 1 to N threads, of two processes at once, with too many threads
 	$(PY) benches/python/scaling.py --page docs/costs.md

@@ -2,7 +2,7 @@
 
 The first two calls run as ever and are noted, the third is the program's. Nothing is warm but the package.
 
-    python benches/python/first_calls.py [CASE ...] [--times 7] [--plugin more_cases,more_oxiflux]
+    python benches/python/first_calls.py [CASE ...] [--times 7] [--page docs/costs.md]
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import peers
 import report
 
 import oxiflux as flux
 
-HEAD = ["step", "eager us", "first", "second", "third"]
+HEAD = ["step", "eager, us", "first", "second", "third"]
+PLUGINS = "oxiflux_cases,more_cases,more_oxiflux"
 
 
 def seconds(step: Callable[[], object]) -> float:
@@ -48,12 +50,18 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("cases", nargs="*")
     options.add_argument("--times", type=int, default=7)
-    options.add_argument("--plugin", default="")
+    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--page", type=Path, help="the page that gets the table")
     given = options.parse_args()
-    peers.load_plugin(",".join(filter(None, ["oxiflux_cases", given.plugin])))
+    flux.set_num_threads(given.threads)
+    peers.load_plugin(PLUGINS)
     warnings.simplefilter("ignore", RuntimeWarning)  # some cases look at values, and are not captured
     named = given.cases or [name for name in peers.CASES if (name, "oxiflux") in peers.IMPLS]
-    report.show(HEAD, [measured(name, given.times) for name in named], 24)
+    rows = [measured(name, given.times) for name in named]
+    report.show(HEAD, rows, 24)
+    if given.page:
+        rows = [[f"`{name}`", *numbers] for name, *numbers in rows]
+        report.fill(given.page, "first", f"{report.machine(given.threads)}.\n\n{report.table(HEAD, rows)}")
 
 
 if __name__ == "__main__":

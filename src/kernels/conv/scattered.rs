@@ -45,6 +45,10 @@ pub(super) fn gains<T: Tiled>(g: &Geometry) -> bool {
         return false;
     }
     let lanes = T::kernels(isa()).lanes;
+    // With more channels registers are full either way.
+    if g.inputs >= 2 * lanes {
+        return false;
+    }
     let taps = positions(g, |w| w.kernel);
     let lines = taps / across.kernel;
     let phases = positions(g, |w| w.stride.min(w.input));
