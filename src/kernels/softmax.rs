@@ -22,9 +22,8 @@ type Rowwise<'a, T> = Pieces<'a, MaybeUninit<T>>;
 
 /// Elements per task.
 const CHUNK: usize = 1 << 13;
-/// Rows of fewer elements are computed side by side: of results, and of gradients.
-const TURNED: usize = 44;
-const TURNED_BACK: usize = 16;
+/// Gradients of rows of fewer elements are computed side by side.
+const TURNED_BACK: usize = 24;
 
 /// A floating type with an exponential for numbers that are not positive, which is all that softmax takes.
 pub trait Logit: Float {
@@ -121,7 +120,7 @@ pub(super) fn each_normaliser<T: Logit, const FMA: bool>(
     n: usize,
     mut found: impl FnMut(usize, T, T),
 ) {
-    if 0 < n && n < TURNED {
+    if 0 < n && n < SHORT {
         return short::each_normaliser::<T, FMA>(x, n, found);
     }
     for row in 0..rows {
@@ -198,7 +197,7 @@ impl<'a, T: Logit> RowOp<Rowwise<'a, T>> for Softmax<'_, T> {
     #[inline(always)]
     fn rows<const FMA: bool>(&self, first: usize, out: &'a mut Unwritten<T>) -> &'a mut [T] {
         let (n, all) = (self.n, &self.x[first * self.n..][..out.len()]);
-        if n < TURNED {
+        if n < SHORT {
             return short_rows::<T, FMA, false>(all, n, out, share_equally::<T, FMA>);
         }
         for (i, out) in out.chunks_exact_mut(n).enumerate() {

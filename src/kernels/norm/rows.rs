@@ -1,5 +1,6 @@
 //! Normalisation of rows of memory: a row is read from cache after its first pass.
 
+use super::super::abreast::SHORT;
 use super::super::cost::rowwise;
 use super::super::dispatch::{Compute, compute};
 use super::super::number::Float;
@@ -9,6 +10,7 @@ use super::super::softmax::{self, RowOp};
 use super::terms::{Itself, Terms, add, row_sums, write};
 use super::{Moments, Parameters, count, inverse, short, zeros};
 use crate::dtype::Element;
+
 use crate::memory::room;
 use crate::memory::unwritten::{Unwritten, assume_written};
 use crate::team::{self, Pieces};
@@ -16,9 +18,6 @@ use std::mem::MaybeUninit;
 
 /// Elements per task of the gradient, which sums over the rows of a task first.
 const CHUNK: usize = 1 << 15;
-/// Rows of fewer elements are computed side by side: of results, and of gradients.
-const TURNED: usize = 48;
-const TURNED_BACK: usize = 24;
 /// Rows that such a task has at least, so that its sums are few beside what they are sums of.
 const ROWS: usize = 8;
 
@@ -113,7 +112,7 @@ impl<'a, T: Float + Element> RowOp<Results<'a, T>> for Normalise<'_, T> {
         let (Normalise { x, p, n }, rows) = (self, means.len());
         assert!(vars.len() == rows && out.len() == rows * n, "a task has {rows} rows of {n}");
         let Parameters { scale, bias, about_zero, .. } = *p;
-        if *n < TURNED {
+        if *n < SHORT {
             short::normalise::<T, FMA>(self, first, out, [&mut *means, &mut *vars]);
             // SAFETY: each of the rows is written, and so are its mean and its variance.
             return unsafe { (assume_written(out), assume_written(means), assume_written(vars)) };
@@ -247,7 +246,7 @@ impl<'a, 's, T: Float + Element> Compute for Gradient<'_, 'a, 's, T> {
     fn compute<const FMA: bool>(self) -> Self::Out {
         let Gradient { part, dx, affine } = self;
         let [scales, biases] = affine.map(zeros);
-        if part.n < TURNED_BACK {
+        if part.n < SHORT {
             short::gradient::<T, FMA>(&part, dx, [&mut *scales, &mut *biases]);
             // SAFETY: tasks get whole rows, each of which is written.
             return (unsafe { assume_written(dx) }, scales, biases);
