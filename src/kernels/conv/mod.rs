@@ -11,6 +11,7 @@ mod axis;
 mod band;
 mod correlate;
 mod depthwise;
+mod multiply;
 mod scattered;
 mod weight;
 mod winograd;
@@ -57,16 +58,13 @@ impl Geometry {
         g
     }
 
-    /// How many channels of the output each of the input has, where it meets no other.
+    /// How many channels of the output each of the input has, where it meets no other; but not of one channel that is seen
+    /// by several, whose product of matrices is quicker than sums channel by channel.
     fn times(&self) -> Option<usize> {
         let is_alone =
             self.groups > 0 && self.groups == self.inputs && self.outputs.is_multiple_of(self.groups);
-        is_alone.then(|| self.outputs / self.groups).filter(|&times| times > 0)
-    }
-
-    /// The same where sums channel by channel are quicker: not for one channel that is seen by several.
-    fn times_alone(&self) -> Option<usize> {
-        self.times().filter(|&times| self.groups > 1 || times == 1)
+        let times = is_alone.then(|| self.outputs / self.groups)?;
+        (times == 1 || self.groups > 1 && times > 1).then_some(times)
     }
 
     fn is_depthwise(&self) -> bool {
@@ -110,7 +108,7 @@ pub unsafe fn forward<T: Tiled + Float>(
 ) {
     let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
-    if let Some(times) = g.times_alone() {
+    if let Some(times) = g.times() {
         let target = Target { axes, images: g.y(y, 0), columns: g.outputs, epilogue };
         let filters = g.filters(weight, 0, false);
         // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are their channels alone.
@@ -209,7 +207,7 @@ unsafe fn by_taps<T: Tiled + Float>(
 pub unsafe fn filter_gradient<T: Tiled + Float>(g: &Geometry, x: *const T, dy: *const T, dweight: *mut T) {
     let g = &g.with_lines();
     let axes = &g.windows.map(|w| w.forward());
-    if let Some(times) = g.times_alone() {
+    if let Some(times) = g.times() {
         let (source, dy, to) = ((g.x(x, 0), times), (g.y(dy, 0), g.outputs), (dweight, g.outputs));
         // SAFETY: the arrays are of the shapes of `g`, as this function asks, and so are their channels alone.
         return unsafe { depthwise::weight_gradient(axes, g.batch, source, dy, to) };

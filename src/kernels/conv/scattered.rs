@@ -6,7 +6,8 @@
 //! strides is the same with its window turned round.
 
 use super::band::Images;
-use super::winograd::{self, Purpose, Tiled, multiply};
+use super::multiply::multiply;
+use super::winograd::{self, Purpose, Tiled};
 use super::{Geometry, Window};
 use crate::isa::isa;
 use crate::kernels::cost::packing;

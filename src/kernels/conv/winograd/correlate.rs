@@ -1,13 +1,14 @@
 //! The convolution and its gradient for the input, tile by tile.
 
+use super::Tiled;
 use super::filters::{self, Panels};
 use super::points::Points;
 use super::tiles::{Place, Tiles};
 use super::transform::{Collect, POINTS, SIDE, Transforms};
-use super::{Tiled, multiply};
 use crate::isa::isa;
 use crate::kernels::conv::band::Images;
 use crate::kernels::conv::correlate::{Filters, Target, plain};
+use crate::kernels::conv::multiply::multiply;
 use crate::kernels::cost::{moving, packing};
 use crate::kernels::dispatch::Shared;
 use crate::kernels::gemm::Activation;

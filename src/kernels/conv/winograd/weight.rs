@@ -1,12 +1,13 @@
 //! The gradient for the weight, tile by tile.
 
+use super::Tiled;
 use super::points::Points;
 use super::tiles::Tiles;
 use super::transform::{Collect, POINTS, SIDE, Transforms, WINDOW};
-use super::{Tiled, multiply};
 use crate::isa::isa;
 use crate::kernels::conv::axis::Axis;
 use crate::kernels::conv::band::Images;
+use crate::kernels::conv::multiply::multiply;
 use crate::kernels::conv::weight::{Rows, sum_units};
 use crate::kernels::gemm::product::{nanos, part};
 use crate::kernels::gemm::scratch::{self, Slot};
