@@ -7,7 +7,7 @@
 use super::abreast::{ROWS, SHORT, places, turn};
 use super::cost::reading;
 use super::dispatch::{Compute, compute};
-use super::lanes::{Vectors, write};
+use super::lanes::{END, Vectors, write};
 use super::number::Number;
 use crate::memory::room;
 use crate::memory::unwritten::{Unwritten, assume_written, copy_from, fill_with};
@@ -287,16 +287,10 @@ pub(super) fn fold_row<K: Fold>(x: &[K::In]) -> K::Out {
     acc
 }
 
-/// Folds the lanes of a vector into fewer, halving it as [`fold_across`] does.
+/// Folds the lanes of a vector into fewer.
 #[inline(always)]
 fn folded<K: Fold>(mut lanes: [K::Out; LANES]) -> [K::Out; FEW] {
-    let mut half = LANES / 2;
-    while half >= FEW {
-        for l in 0..half {
-            lanes[l] = K::merge(lanes[l], lanes[l + half]);
-        }
-        half /= 2;
-    }
+    halve::<K, LANES>(&mut lanes, FEW);
     let mut few = [K::START; FEW];
     few.copy_from_slice(&lanes[..FEW]);
     few
@@ -412,12 +406,30 @@ fn merge_lanes<K: Fold, const L: usize>(a: [K::Out; L], b: [K::Out; L]) -> [K::O
 /// Folds the lanes of a vector into one, halving it; `L` is a power of two.
 #[inline(always)]
 pub(super) fn fold_across<K: Fold, const L: usize>(mut lanes: [K::Out; L]) -> K::Out {
+    halve::<K, L>(&mut lanes, 1);
+    lanes[0]
+}
+
+/// Folds the second half of the lanes into the first, and that again, until so many are left.
+#[inline(always)]
+fn halve<K: Fold, const L: usize>(lanes: &mut [K::Out; L], left: usize) {
     let mut half = L / 2;
-    while half > 0 {
+    while half >= left {
         for l in 0..half {
             lanes[l] = K::merge(lanes[l], lanes[l + half]);
         }
         half /= 2;
     }
-    lanes[0]
+}
+
+/// Folds the quarters of the lanes of a vector, the first two and the last two before both.
+#[inline(always)]
+pub(super) fn fold_quarters<K: Fold>(lanes: &[K::Out; 4 * END]) -> [K::Out; END] {
+    let mut few = [K::START; END];
+    for l in 0..END {
+        let a = K::merge(lanes[l], lanes[l + END]);
+        let b = K::merge(lanes[l + 2 * END], lanes[l + 3 * END]);
+        few[l] = K::merge(a, b);
+    }
+    few
 }

@@ -2,7 +2,7 @@
 
 use super::super::lanes::{END, after};
 use super::super::number::Float;
-use super::super::reduce::{Sum, fold_across};
+use super::super::reduce::{Sum, fold_across, fold_quarters};
 use crate::memory::unwritten::{Unwritten, assume_written, copy_from};
 
 /// Lanes computed side by side: so many that the loops over them are turned into vectors before they are unrolled.
@@ -77,7 +77,7 @@ pub(super) fn row_sums<T: Float, K: Terms<T, N>, const FMA: bool, const N: usize
             let vectors = ((n - i) / LANES).min(BLOCK);
             let sums = lane_sums::<T, K, FMA, N, LANES>(k, (i, 0), vectors, LANES);
             for s in 0..N {
-                join(&mut total[s], &folded(&sums[s]));
+                join(&mut total[s], &fold_quarters::<Sum<T>>(&sums[s]));
             }
             i += vectors * LANES;
         }
@@ -114,17 +114,6 @@ fn chosen<T: Float>(lanes: &[T; FEW], which: &[u32; FEW]) -> [T; FEW] {
         chosen[l] = if which[l] != 0 { lanes[l] } else { T::ZERO };
     }
     chosen
-}
-
-/// The quarters of the lanes added up.
-#[inline(always)]
-fn folded<T: Float>(lanes: &[T; LANES]) -> [T; FEW] {
-    let mut sums = [T::ZERO; FEW];
-    for l in 0..FEW {
-        let (a, b) = (lanes[l].plus(lanes[l + FEW]), lanes[l + 2 * FEW].plus(lanes[l + 3 * FEW]));
-        sums[l] = a.plus(b);
-    }
-    sums
 }
 
 /// The sums over `rows` rows that are `stride` apart, of each of `columns` columns, at most [`TILE`].

@@ -2,7 +2,7 @@
 
 use crate::kernels::lanes::{END, after, read, write};
 use crate::kernels::number::{Float, Number};
-use crate::kernels::reduce::{Fold, Sum, fold_across};
+use crate::kernels::reduce::{Fold, Sum, fold_across, fold_quarters};
 use crate::memory::unwritten::{Unwritten, assume_written, copy_from};
 use std::marker::PhantomData;
 
@@ -139,9 +139,9 @@ fn walk<T: Float, K: Each<T>, const FMA: bool, const SUM: bool>(
             row.store(i, &v);
             i += LANES;
         }
+        let block = fold_quarters::<Sum<T>>(&block);
         for l in 0..FEW {
-            let (a, b) = (block[l].plus(block[l + FEW]), block[l + 2 * FEW].plus(block[l + 3 * FEW]));
-            sums[l] = sums[l].plus(a.plus(b));
+            sums[l] = sums[l].plus(block[l]);
         }
     }
     // The last vector ends where the row does, and begins with lanes that are done.
@@ -244,11 +244,7 @@ pub(in crate::kernels) fn highest<T: Float>(x: &[T], n: usize) -> T {
             }
             i += LANES;
         }
-        for l in 0..FEW {
-            let a = Highest::<T>::merge(wide[l], wide[l + FEW]);
-            let b = Highest::<T>::merge(wide[l + 2 * FEW], wide[l + 3 * FEW]);
-            lanes[l] = Highest::<T>::merge(a, b);
-        }
+        lanes = fold_quarters::<Highest<T>>(&wide);
     }
     while i < n {
         // The last vector ends where the row does.
