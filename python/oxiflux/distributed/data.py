@@ -38,7 +38,7 @@ class DistributedDataContainer:
     def __init__(self, data: Any) -> None:
         w = world("DistributedDataContainer")
         n = numobs(data)
-        first, last = _bounds(n, w)
+        first, last = bounds(n, w)
         if first == last:
             raise ValueError(f"DistributedDataContainer: {n} items are too few for {w.size} ranks")
         self.data, self.places = data, range(first, last)
@@ -100,7 +100,7 @@ class SharedLoader(DataLoader[Any]):
             for batch in super().__iter__():
                 at = 0 if self._pass is None else self._pass.batch - 1
                 total = min(size, n - at * size)
-                first, last = _bounds(total, w)
+                first, last = bounds(total, w)
                 w.share = last - first, total
                 yield batch
         finally:
@@ -148,7 +148,7 @@ class _Shared:
                             f"shared: the ranks have batches of {', '.join(f'{x:.0f}' for x in total)} rows; each "
                             "takes its part of batches that are the same for all"
                         )
-                    first, last = _bounds(n, w)
+                    first, last = bounds(n, w)
                     w.share = last - first, n
                     yield cut(batch, *_some(n, w), n)
                 else:
@@ -159,7 +159,7 @@ class _Shared:
         w.meet("the end of the batches")
 
 
-def _bounds(n: int, w: World) -> tuple[int, int]:
+def bounds(n: int, w: World) -> tuple[int, int]:
     """Where this rank's part of `n` begins and ends: the first ranks have one more, as by `numpy.array_split`."""
     each, more = divmod(n, w.size)
     first = w.rank * each + min(w.rank, more)
@@ -168,7 +168,7 @@ def _bounds(n: int, w: World) -> tuple[int, int]:
 
 def _some(n: int, w: World) -> tuple[int, int]:
     """This rank's part, or a few rows of all, which then count nothing, where that is empty."""
-    first, last = _bounds(n, w)
+    first, last = bounds(n, w)
     return (first, last) if first < last else (0, min(2, n))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _core
 from ..distributed.collectives import sent_file, sent_tensors
-from ..distributed.data import cut, rows_of, shared
+from ..distributed.data import bounds, cut, rows_of, shared
 from ..distributed.gradients import Reducer
 from ..distributed.summing import summed
 from ..distributed.world import World, initialize
@@ -201,9 +201,7 @@ class Together:
             is_empty = False
             args = spread(batch, loss)
             n = rows_of(args)
-            each, more = divmod(n, self.world.size)
-            first = self.world.rank * each + min(self.world.rank, more)
-            last = first + each + (self.world.rank < more)
+            first, last = bounds(n, self.world)
             # Of a batch with fewer rows than ranks each measures all, and only rank 0's numbers count.
             counts = n >= self.world.size or self.is_first
             if n >= self.world.size:
