@@ -1,12 +1,15 @@
 """Programs in files: what is loaded gives what the function gives, to the bit, and nothing in a file is believed."""
 
+import functools
 import json
+import operator
 import pickle
 import subprocess
 import sys
 import textwrap
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -622,6 +625,18 @@ def leaves(x: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path]
 
 
+def each_changed(description: Any, within: tuple[Any, ...], others: tuple[Any, ...]) -> Iterator[Any]:
+    """The description with each leaf of a part of it in turn something else."""
+    text, inside = json.dumps(description), functools.reduce(operator.getitem, within, description)
+    for place in leaves(inside):
+        for other in others:
+            changed = json.loads(text)
+            part = functools.reduce(operator.getitem, (*within, *place[:-1]), changed)
+            if part[place[-1]] != other:
+                part[place[-1]] = other
+                yield changed
+
+
 def sensitivity(x: flux.Tensor) -> Any:
     return flux.gradient(lambda x: (SENSITIVE(x) ** 2).sum(), x)
 
@@ -687,42 +702,18 @@ def test_any_change_of_a_number_is_an_error_or_a_program(path: Path, scene: str)
     assert compiled.counts[0] == 1
     flux.save(path, compiled)
     description, tensors = described(path)
-    text = json.dumps(description)
-    places = leaves(description["programs"][0]["steps"])
-    for place in places:
-        for other in (
-            0,
-            1,
-            2,
-            3,
-            5,
-            7,
-            -1,
-            1 << 20,
-            1 << 40,
-            (1 << 63) - 1,
-            -(1 << 63),
-            None,
-            True,
-            "x",
-            {"float": "nan"},
-            [],
-        ):
-            changed = json.loads(text)
-            part = changed["programs"][0]["steps"]
-            for key in place[:-1]:
-                part = part[key]
-            if part[place[-1]] == other:
-                continue
-            part[place[-1]] = other
-            try:
-                loaded = flux.load(signed(path, changed, tensors))
-            except (ValueError, TypeError, MemoryError):
-                continue
-            try:
-                loaded(*given)
-            except (ValueError, TypeError, IndexError, MemoryError, NotImplementedError):
-                continue
+    others = (
+        0, 1, 2, 3, 5, 7, -1, 1 << 20, 1 << 40, (1 << 63) - 1, -(1 << 63), None, True, "x", {"float": "nan"}, [],
+    )  # fmt: skip
+    for changed in each_changed(description, ("programs", 0, "steps"), others):
+        try:
+            loaded = flux.load(signed(path, changed, tensors))
+        except (ValueError, TypeError, MemoryError):
+            continue
+        try:
+            loaded(*given)
+        except (ValueError, TypeError, IndexError, MemoryError, NotImplementedError):
+            continue
 
 
 @pytest.mark.parametrize("at", range(0, 100, 7))

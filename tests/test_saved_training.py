@@ -1,6 +1,5 @@
 """Steps of training in files: they go on where the optimiser was, to the bit, without the code that made them."""
 
-import copy
 import functools
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 import oxiflux as flux
 from test_compiled import CHAINS, MODELS, RULES, bits
-from test_saved_programs import described, leaves, signed
+from test_saved_programs import described, each_changed, signed
 
 pytestmark = pytest.mark.filterwarnings("ignore:compile. .* runs as ever:RuntimeWarning")
 
@@ -330,34 +329,12 @@ def test_any_change_of_a_number_is_an_error_or_a_program(path: Path, rule: str) 
     description, tensors = described(path)
     steps = description["programs"][0]["steps"]
     (at,) = [i for i, step in enumerate(steps) if step.get("look") == "update"]
-    for place in leaves(steps[at]):
-        for other in (
-            0,
-            1,
-            2,
-            3,
-            7,
-            -1,
-            1 << 40,
-            (1 << 63) - 1,
-            None,
-            True,
-            "adam",
-            "chain",
-            [],
-            {"float": "nan"},
-        ):
-            changed = copy.deepcopy(description)
-            part = changed["programs"][0]["steps"][at]
-            for key in place[:-1]:
-                part = part[key]
-            if part[place[-1]] == other:
-                continue
-            part[place[-1]] = other
-            try:
-                flux.load(signed(path, changed, tensors))(*batch(0))
-            except (ValueError, TypeError, IndexError, MemoryError):
-                continue
+    others = (0, 1, 2, 3, 7, -1, 1 << 40, (1 << 63) - 1, None, True, "adam", "chain", [], {"float": "nan"})
+    for changed in each_changed(description, ("programs", 0, "steps", at), others):
+        try:
+            flux.load(signed(path, changed, tensors))(*batch(0))
+        except (ValueError, TypeError, IndexError, MemoryError):
+            continue
 
 
 def test_numbers_of_the_state_may_be_anything(path: Path) -> None:
