@@ -24,7 +24,11 @@ import numpy as np, oxiflux as flux
 w = flux.distributed.initialize(timeout=5)
 flux.seed(0)
 x = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
-print("pid", os.getpid(), flush=True)
+# By a file: now and then mpiexec keeps a line that a rank has written for good.
+beside = f"{sys.argv[1]}.pid{w.rank}"
+with open(f"{beside}.part", "w") as file:
+    file.write(str(os.getpid()))
+os.replace(f"{beside}.part", beside)
 flux.fit(lambda m, x: flux.square(m(x)).mean(), flux.Dense(8, 8), flux.DataLoader(x, 16, shuffle=True), flux.Adam(),
     epochs=10**6, checkpoint=sys.argv[1], resume=True, distributed=True)
 """
@@ -34,15 +38,19 @@ def killed(path: Path, ranks: int, pause: float) -> float:
     """The seconds from the kill of a random rank to the end of the job."""
     mpiexec = Path(sys.executable).parent / "mpiexec"
     command = [str(mpiexec), "-n", str(ranks), sys.executable, "-c", TRAINING, str(path)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
-    ) as job:
-        assert job.stdout is not None
-        pids: list[int] = []
-        for line in job.stdout:
-            pids += [int(word) for word in line.split() if word.isdigit()]
-            if len(pids) == ranks:
-                break
+    files = [Path(f"{path}.pid{rank}") for rank in range(ranks)]
+    for file in files:
+        file.unlink(missing_ok=True)
+    none = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=none, stderr=none, start_new_session=True) as job:
+        begin = time.monotonic()
+        while not all(file.exists() for file in files):
+            if job.poll() is not None or time.monotonic() - begin > 60:
+                if job.returncode is None:
+                    os.killpg(job.pid, signal.SIGKILL)
+                raise SystemExit(f"the ranks of a job did not begin: its status is {job.returncode}")
+            time.sleep(0.01)
+        pids = [int(file.read_text()) for file in files]
         time.sleep(pause)
         memory = {name for pid in pids for name in mapped(pid)}
         os.kill(random.choice(pids), signal.SIGKILL)
