@@ -4,8 +4,8 @@
 //! of a band of lines with zeros around ([`band`]). Its sums go over the taps of the window, one run of contiguous
 //! elements after the other. The gradient for the input is the same correlation with the taps the other way round, once
 //! for each phase of the stride (`correlate`), or, of few channels, products that are added where they belong
-//! ([`scattered`]); the gradient for the weight is a product whose sums go over the pixels
-//! ([`weight`]). Where channels of the input do not meet there are no products of matrices ([`depthwise`]).
+//! ([`scattered`]); the gradient for the weight is a product whose sums go over the pixels ([`weight`]). Where each of
+//! several channels is a group of its own there are no products of matrices ([`depthwise`]).
 
 mod axis;
 mod band;
